@@ -1,0 +1,41 @@
+"""The refund policy: given facts and terms, what is owed, by which rule and clause, and why. It decides and cannot act.
+
+Standard library only; no clock, no database, no network. The one thing read from outside is a terms file.
+"""
+
+from policy.changes import counterfactual
+from policy.clauses import CLAUSE_TEXT
+from policy.decision import Clause, Counterfactual, Decision, Outcome, Verdict
+from policy.facts import AccountStatus, JobFacts, Output, PaidWith, Report, ReportKind, Rerun, RerunState
+from policy.judgement import decide
+from policy.rules import JOB_RULES, missing_facts
+from policy.terms import Editions, FaultClass, Terms, TermsError, UnknownEdition
+from policy.terms_file import load_editions, load_terms
+
+__all__ = [
+    "CLAUSE_TEXT",
+    "JOB_RULES",
+    "AccountStatus",
+    "Clause",
+    "Counterfactual",
+    "Decision",
+    "Editions",
+    "FaultClass",
+    "JobFacts",
+    "Outcome",
+    "Output",
+    "PaidWith",
+    "Report",
+    "ReportKind",
+    "Rerun",
+    "RerunState",
+    "Terms",
+    "TermsError",
+    "UnknownEdition",
+    "Verdict",
+    "counterfactual",
+    "decide",
+    "load_editions",
+    "load_terms",
+    "missing_facts",
+]

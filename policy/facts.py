@@ -1,0 +1,195 @@
+"""The facts a verdict rests on: frozen, complete, time included.
+
+Nothing here reads a clock, a database or the network. The worker collects the facts inside one transaction, `policy.decide`
+looks at them and at nothing else, and the case keeps them, so the same question can be asked again years later.
+
+Credits are whole numbers, money is integer minor units, every time carries a zone.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class PaidWith(StrEnum):
+    """How a job was paid for. Only `CREDITS` can leave a debit to give back."""
+
+    CREDITS = "credits"
+    PASS = "pass"
+    FREE = "free"
+
+
+class AccountStatus(StrEnum):
+    """Standing of an account; a reversal that is owed is booked whatever it says."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    DELETED = "deleted"
+
+
+class ReportKind(StrEnum):
+    """What the pipeline said about one attempt."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    INCOMPLETE = "incomplete"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What an attempt produced, in layers. `expected` is None where the pipeline did not say."""
+
+    delivered: int
+    expected: int | None = None
+    corrupted: int = 0
+
+    def complete_for(self, expected: int | None) -> bool:
+        """True when every expected layer is there and none is corrupted.
+
+        `expected` is the job's own figure, used where the output has none.
+        """
+        wanted = self.expected if self.expected is not None else expected
+        return self.corrupted == 0 and self.delivered >= (1 if wanted is None else wanted)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Report:
+    """One thing the pipeline reported. Reports are a set: repeated or reordered events leave the same facts."""
+
+    attempt: int
+    kind: ReportKind
+    at: datetime
+    code: str = ""
+    stage: str = ""
+    output: Output | None = None
+
+
+class RerunState(StrEnum):
+    """Where the one re-run of a job stands."""
+
+    ASKED = "asked"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    ANSWERED = "answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """The one re-run a job may have, ever (policy.md, "Which re-run")."""
+
+    attempt: int
+    state: RerunState
+    deadline_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """Everything a verdict on one layer job may depend on.
+
+    `price` is what the pipeline says the job cost; `debit` is what the ledger says it took. Only the second is ever given
+    back (policy.md, "How much"). `reversed_credits` is what already came back out of that debit.
+    """
+
+    now: datetime
+    job_id: str
+    account_id: str
+    reports: tuple[Report, ...]
+    job_known: bool = True
+    account_known: bool = True
+    account_status: AccountStatus = AccountStatus.ACTIVE
+    paid_with: PaidWith = PaidWith.CREDITS
+    price: int = 0
+    debit: int = 0
+    reversed_credits: int = 0
+    layers_expected: int | None = None
+    submitted_at: datetime | None = None
+    input_expires_at: datetime | None = None
+    rerun: Rerun | None = None
+    rerun_available: bool = True
+    """False while the pipeline's breaker is open: a re-run asked for now would not be heard."""
+    credits_requested: bool = False
+    """The customer asked for the credits instead of a re-run."""
+    reversals_today: int = 0
+    """Automatic reversals this account already had today (UTC day)."""
+    doubt_credits_today: int = 0
+    """Credits already given back today, over all accounts, for failure codes nobody knows."""
+    service_failure_percent: int = 0
+    """Share of failed jobs in the whole service of late: an outage is not abuse."""
+
+    @property
+    def standing_debit(self) -> int:
+        """Credits of this job that were taken and have not come back."""
+        return self.debit - self.reversed_credits
+
+
+# What the money side will be judged on. The types stand here so that claims, requests and disputes share one vocabulary;
+# the rules over them are separate tables in `policy.rules`.
+
+
+class PurchaseKind(StrEnum):
+    """What was bought."""
+
+    CREDIT_PACK = "credit_pack"
+    PASS_24H = "pass_24h"
+    SUBSCRIPTION = "subscription"
+
+
+class Billing(StrEnum):
+    """First payment, or a subscription's renewal."""
+
+    FIRST = "first"
+    RENEWAL = "renewal"
+
+
+@dataclass(frozen=True, slots=True)
+class PurchaseFacts:
+    """One purchase and the lot of credits it granted, as the books hold it."""
+
+    purchase_id: str
+    account_id: str
+    kind: PurchaseKind
+    billing: Billing
+    paid_at: datetime
+    amount: int
+    currency: str
+    granted: int
+    remaining: int
+    frozen: int = 0
+    void: int = 0
+    customer_id: str | None = None
+    product_id: str | None = None
+    transaction_id: str | None = None
+    request_id: str | None = None
+    cancelled_at: datetime | None = None
+    period_start: datetime | None = None
+    period_end: datetime | None = None
+    disputed: bool = False
+    refunded_amount: int = 0
+
+    @property
+    def untouched(self) -> bool:
+        """True when every credit of the lot is still there to spend."""
+        return self.remaining == self.granted
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """A customer's mail: what it names, and when our intake received it. Never an amount, never a recipient."""
+
+    request_id: str
+    received_at: datetime
+    account_id: str | None
+    order_id: str | None = None
+    job_id: str | None = None
+    sender_verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeFacts:
+    """The buyer's case at the bank against one charge."""
+
+    dispute_id: str
+    transaction_id: str
+    opened_at: datetime
+    amount: int
+    currency: str

@@ -1,0 +1,29 @@
+"""The decision: the first verdict of the table, signed with its rule and the edition of the terms."""
+
+from functools import partial
+
+from policy.changes import counterfactual
+from policy.decision import Decision
+from policy.facts import JobFacts
+from policy.rules import first_verdict
+from policy.terms import Terms
+
+
+def decide(facts: JobFacts, terms: Terms) -> Decision:
+    """What is owed for one layer job. The same facts under the same terms give the same decision, for ever.
+
+    Total: every job gets a decision, `review` where no rule covers it. Credits are owed by `reverse_credits` alone, and
+    never more than the standing debit.
+    """
+    rule, verdict = first_verdict(facts, terms)
+    return Decision(
+        outcome=verdict.outcome,
+        rule=rule,
+        clause=verdict.clause,
+        terms=terms.edition,
+        reason=verdict.reason,
+        credits=verdict.credits,
+        because=verdict.because,
+        settled=verdict.settled,
+        _ask_counterfactual=partial(counterfactual, facts, terms, verdict.outcome),
+    )

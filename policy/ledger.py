@@ -1,0 +1,149 @@
+"""The arithmetic of the credit ledger: which lots a debit draws on, what goes back to which, and between which accounts.
+
+Nothing here books anything. Every result keeps the law of a lot: remaining + spent + frozen + void = granted, all of them
+at least 0; what would break it raises `LedgerError`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class LedgerError(ValueError):
+    """A figure that the books can never hold."""
+
+
+class PostingKind(StrEnum):
+    """Why credits move. A posting goes from one ledger account to another and is always positive."""
+
+    GRANT = "grant"
+    DEBIT = "debit"
+    REVERSAL = "reversal"
+    FREEZE = "freeze"
+    RELEASE = "release"
+    VOID = "void"
+
+
+CHART: dict[PostingKind, tuple[str, str]] = {
+    PostingKind.GRANT: ("issued", "lot:{purchase}"),
+    PostingKind.DEBIT: ("lot:{purchase}", "job:{job}"),
+    PostingKind.REVERSAL: ("job:{job}", "lot:{purchase}"),
+    PostingKind.FREEZE: ("lot:{purchase}", "frozen:{purchase}"),
+    PostingKind.RELEASE: ("frozen:{purchase}", "lot:{purchase}"),
+    PostingKind.VOID: ("frozen:{purchase}", "void:{purchase}"),
+}
+"""Source and destination of each kind of posting."""
+
+_OF_A_JOB = frozenset({PostingKind.DEBIT, PostingKind.REVERSAL})
+
+
+def sides(kind: PostingKind, purchase_id: str, job_id: str | None = None) -> tuple[str, str]:
+    """Names of the ledger accounts a posting leaves and reaches. Raises `LedgerError` for a job's posting without a job."""
+    if kind in _OF_A_JOB and job_id is None:
+        raise LedgerError(f"a {kind} on {purchase_id} names no job")
+    source, destination = CHART[kind]
+    return source.format(purchase=purchase_id, job=job_id), destination.format(purchase=purchase_id, job=job_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """What is left to spend of one purchase."""
+
+    purchase_id: str
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of a job's debit, or of what came back of it, that concerns one lot."""
+
+    purchase_id: str
+    credits: int
+
+
+def allocate(amount: int, lots: Iterable[Lot]) -> tuple[Share, ...] | None:
+    """The shares of a debit, oldest lot first as the lots are given; None where they do not cover it: whole or not at all.
+
+    Raises `LedgerError` on a negative amount or lot.
+    """
+    _never_negative("a debit", amount)
+    shares = []
+    for lot in lots:
+        _never_negative(f"lot {lot.purchase_id}", lot.remaining)
+        taken = min(amount, lot.remaining)
+        if taken:
+            shares.append(Share(lot.purchase_id, taken))
+            amount -= taken
+    return None if amount else tuple(shares)
+
+
+def reverse(debits: Sequence[Share], already: Sequence[Share] = ()) -> tuple[Share, ...]:
+    """What still has to go back, to the very lots the debit drew on (policy.md, "To where"); empty when all has.
+
+    Raises `LedgerError` on a negative share, and where more came back to a lot than was taken from it.
+    """
+    taken, returned = _by_lot("debit", debits), _by_lot("reversal", already)
+    for purchase_id, credits in returned.items():
+        if credits > taken[purchase_id]:
+            raise LedgerError(f"{credits} credits came back to {purchase_id}, only {taken[purchase_id]} were taken from it")
+    left = {purchase_id: credits - returned[purchase_id] for purchase_id, credits in taken.items()}
+    return tuple(Share(purchase_id, credits) for purchase_id, credits in left.items() if credits)
+
+
+def _by_lot(word: str, shares: Iterable[Share]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for share in shares:
+        _never_negative(f"a {word} on {share.purchase_id}", share.credits)
+        total[share.purchase_id] += share.credits
+    return total
+
+
+def _never_negative(what: str, credits: int) -> None:
+    if credits < 0:
+        raise LedgerError(f"{what} is never negative, not {credits}")
+
+
+@dataclass(frozen=True, slots=True)
+class LotBalance:
+    """Where the credits of one lot are. Raises `LedgerError` on figures that break the law of a lot."""
+
+    granted: int = 0
+    remaining: int = 0
+    spent: int = 0
+    frozen: int = 0
+    void: int = 0
+
+    def __post_init__(self) -> None:
+        parts = {"remaining": self.remaining, "spent": self.spent, "frozen": self.frozen, "void": self.void}
+        for name, credits in parts.items():
+            _never_negative(f"{name} of a lot", credits)
+        if sum(parts.values()) != self.granted:
+            raise LedgerError(f"{parts} do not add up to the {self.granted} granted")
+
+    def apply(self, kind: PostingKind, credits: int) -> "LotBalance":
+        """The balance after one posting. Raises `LedgerError` on a negative posting and on one the lot does not cover."""
+        _never_negative(f"a {kind}", credits)
+        source, destination = _COLUMNS[kind]
+        return replace(
+            self,
+            granted=self.granted + (credits if kind is PostingKind.GRANT else 0),
+            remaining=self.remaining + _change("remaining", source, destination, credits),
+            spent=self.spent + _change("spent", source, destination, credits),
+            frozen=self.frozen + _change("frozen", source, destination, credits),
+            void=self.void + _change("void", source, destination, credits),
+        )
+
+
+_COLUMNS: dict[PostingKind, tuple[str, str]] = {
+    PostingKind.GRANT: ("issued", "remaining"),
+    PostingKind.DEBIT: ("remaining", "spent"),
+    PostingKind.REVERSAL: ("spent", "remaining"),
+    PostingKind.FREEZE: ("remaining", "frozen"),
+    PostingKind.RELEASE: ("frozen", "remaining"),
+    PostingKind.VOID: ("frozen", "void"),
+}
+
+
+def _change(column: str, source: str, destination: str, credits: int) -> int:
+    return credits * ((column == destination) - (column == source))

@@ -1,0 +1,104 @@
+"""The life of a case and of a payment: which state may follow which, as data.
+
+A move in the store is one guarded UPDATE and one history row; this table says which moves exist. News that is already true,
+or behind, is stale and acknowledged; news that cannot be is illegal and stops that one case.
+"""
+
+from enum import StrEnum
+
+
+class CaseKind(StrEnum):
+    """What a case is about (contract.md, case document)."""
+
+    JOB = "job"
+    DUPLICATE_CHARGE = "duplicate_charge"
+    REQUEST = "request"
+    DISPUTE = "dispute"
+
+
+class CaseState(StrEnum):
+    """Where a case stands (contract.md, case document)."""
+
+    WAITING = "waiting"
+    RERUNNING = "rerunning"
+    REFUNDING = "refunding"
+    UNKNOWN = "unknown"
+    REVIEW = "review"
+    REFUNDED = "refunded"
+    DELIVERED = "delivered"
+    DECLINED = "declined"
+    NOTHING_OWED = "nothing_owed"
+    EXTERNAL = "external"
+
+    @property
+    def final(self) -> bool:
+        """True when the case needs nobody any more."""
+        return self in _FINAL
+
+
+_FINAL = frozenset({CaseState.REFUNDED, CaseState.DELIVERED, CaseState.DECLINED, CaseState.NOTHING_OWED, CaseState.EXTERNAL})
+
+
+class PaymentState(StrEnum):
+    """Where one claim on one Creem transaction stands (creem-api.md, section 14.3)."""
+
+    CLAIMED = "claimed"
+    SENDING = "sending"
+    CONFIRMING = "confirming"
+    IN_PROGRESS = "in_progress"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+    REJECTED = "rejected"
+    NOT_NEEDED = "not_needed"
+    MISMATCH = "mismatch"
+    REFUNDED = "refunded"
+
+
+class Standing(StrEnum):
+    """How a piece of news relates to where a case already is."""
+
+    MOVE = "move"
+    STALE = "stale"
+    ILLEGAL = "illegal"
+
+
+_W, _RR, _RF, _U, _RV = (
+    CaseState.WAITING,
+    CaseState.RERUNNING,
+    CaseState.REFUNDING,
+    CaseState.UNKNOWN,
+    CaseState.REVIEW,
+)
+_OK, _DL, _NO, _NIL, _EX = (
+    CaseState.REFUNDED,
+    CaseState.DELIVERED,
+    CaseState.DECLINED,
+    CaseState.NOTHING_OWED,
+    CaseState.EXTERNAL,
+)
+
+MOVES: dict[CaseState, frozenset[CaseState]] = {
+    # facts are missing: anything may come of it
+    _W: frozenset({_RR, _RF, _RV, _OK, _DL, _NO, _NIL, _EX}),
+    # the one re-run is out: it delivers, or it does not and the credits come back
+    _RR: frozenset({_RV, _OK, _DL, _NO, _NIL}),
+    # money is in flight: proved, not proved, refused, or somebody else was faster
+    _RF: frozenset({_U, _RV, _OK, _EX}),
+    _U: frozenset({_RV, _OK, _EX}),
+    # a person, or facts that arrive later, settle it
+    _RV: frozenset({_W, _RR, _RF, _OK, _DL, _NO, _NIL, _EX}),
+    # a no, a nothing or a delivery can still turn in the customer's favour when later facts prove a fault
+    _NO: frozenset({_RR, _RF, _RV, _OK, _DL, _NIL, _EX}),
+    _NIL: frozenset({_RR, _RF, _RV, _OK, _DL, _NO, _EX}),
+    _DL: frozenset({_RR, _RV, _OK, _NO, _NIL}),
+    # made whole is the end: a second remedy can never follow
+    _OK: frozenset(),
+    _EX: frozenset(),
+}
+
+
+def standing(now: CaseState, wanted: CaseState) -> Standing:
+    """How a move from `now` to `wanted` is to be taken: made, acknowledged as stale, or refused as impossible."""
+    if now == wanted or now in {_OK, _EX}:
+        return Standing.STALE
+    return Standing.MOVE if wanted in MOVES[now] else Standing.ILLEGAL

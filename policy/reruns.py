@@ -1,0 +1,53 @@
+"""Whether a job may be run again, and what became of the re-run it had (policy.md, "Which re-run", "Re-run deadline")."""
+
+from collections.abc import Callable
+
+from policy.facts import AccountStatus, JobFacts, Rerun, RerunState
+from policy.faults import delivered_attempts
+
+
+def rerun_obstacle(facts: JobFacts) -> str | None:
+    """What keeps the job from being run again, in words; None where nothing does."""
+    return next((words for words, stands in _OBSTACLES if stands(facts)), None)
+
+
+def rerun_is_in_flight(facts: JobFacts) -> bool:
+    """True while the re-run was asked for, its deadline lies ahead and nothing was reported of its attempt."""
+    rerun = facts.rerun
+    return (
+        rerun is not None and rerun.state is RerunState.ASKED and facts.now < rerun.deadline_at and not _is_answered(rerun, facts)
+    )
+
+
+def rerun_has_delivered(facts: JobFacts) -> bool:
+    """True when the re-run brought complete output, and nothing spoils it."""
+    rerun = facts.rerun
+    return rerun is not None and any(attempt >= rerun.attempt for attempt in delivered_attempts(facts))
+
+
+def rerun_ending(rerun: Rerun, facts: JobFacts) -> str:
+    """How a re-run ended that did not deliver, in words."""
+    if _is_answered(rerun, facts):
+        return "its re-run did not mend it"
+    if rerun.state is RerunState.REFUSED:
+        return "its re-run was refused"
+    return "its re-run gave no answer by its deadline"
+
+
+def _is_answered(rerun: Rerun, facts: JobFacts) -> bool:
+    return rerun.state is RerunState.ANSWERED or any(report.attempt >= rerun.attempt for report in facts.reports)
+
+
+def _input_is_gone(facts: JobFacts) -> bool:
+    return facts.input_expires_at is not None and facts.now >= facts.input_expires_at
+
+
+_OBSTACLES: tuple[tuple[str, Callable[[JobFacts], bool]], ...] = (
+    ("its one re-run has been used", lambda facts: facts.rerun is not None),
+    ("some of its credits have already come back", lambda facts: facts.reversed_credits > 0),
+    ("the customer asked for the credits", lambda facts: facts.credits_requested),
+    ("the account is suspended", lambda facts: facts.account_status is AccountStatus.SUSPENDED),
+    ("the account is deleted", lambda facts: facts.account_status is AccountStatus.DELETED),
+    ("its input has expired", _input_is_gone),
+    ("the pipeline takes no re-runs at the moment", lambda facts: not facts.rerun_available),
+)

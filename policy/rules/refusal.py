@@ -1,0 +1,60 @@
+"""Rules for failures that cost no credits, and for those that are no fault of the system."""
+
+from policy.decision import Clause, Outcome, Verdict
+from policy.facts import JobFacts, PaidWith
+from policy.faults import standing_clause, standing_fault
+from policy.rules.remedy import rerun
+from policy.terms import FaultClass, Terms
+from policy.words import because_of, what_became_of_it, what_failed
+
+
+def rerun_pass_job(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """A job that took no credits, by the 24-Hour Pass or free, is run again where a re-run is allowed."""
+    return rerun(facts, terms) if _took_no_credits(facts) else None
+
+
+def no_credits_spent(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """A job by the 24-Hour Pass, or a free one, took no credits: there is nothing to give back."""
+    fault = standing_fault(facts, terms)
+    if fault is None or not _took_no_credits(facts):
+        return None
+    paid = "covered by the 24-Hour Pass" if facts.paid_with is PaidWith.PASS else "free"
+    reason = f"{what_became_of_it(fault, facts, terms)}; it was {paid}, so no credits were spent"
+    return Verdict(Outcome.NOTHING_OWED, fault.clause, reason, because={"paid_with": facts.paid_with.value, "debit": facts.debit})
+
+
+def no_debit(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """What stands in the ledger is what can come back: no debit, nothing owed."""
+    if facts.standing_debit > 0:
+        return None
+    reason = "the ledger shows no debit for the job"
+    return Verdict(
+        Outcome.NOTHING_OWED, standing_clause(facts, terms), reason, because={"debit": facts.debit, "price": facts.price}
+    )
+
+
+def cancelled_by_user(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """A job that the customer cancelled after its start is no server-side error."""
+    return _decline(facts, terms, FaultClass.CANCELLED, "cancelling it is no server-side error")
+
+
+def input_fault(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """An input that cannot be processed is no server-side error."""
+    return _decline(facts, terms, FaultClass.INPUT, "an input that cannot be processed is no server-side error")
+
+
+def content_rejected(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """Content that the safety check turns away is no server-side error."""
+    return _decline(facts, terms, FaultClass.SAFETY, "content that is not allowed is no server-side error")
+
+
+def _took_no_credits(facts: JobFacts) -> bool:
+    # a debit that stands all the same is given back like any other
+    return facts.paid_with is not PaidWith.CREDITS and facts.standing_debit <= 0
+
+
+def _decline(facts: JobFacts, terms: Terms, kind: FaultClass, why: str) -> Verdict | None:
+    fault = standing_fault(facts, terms)
+    if fault is None or fault.kind is not kind:
+        return None
+    return Verdict(Outcome.DECLINE, Clause.FAILED_JOB, f"{what_failed(fault, facts)}; {why}", because=because_of(fault, facts))

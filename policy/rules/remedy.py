@@ -1,0 +1,104 @@
+"""Rules that make a failure of the system good: the one re-run, the credits, or a person where a limit is reached."""
+
+from policy.calendar import within_window
+from policy.decision import Clause, Outcome, Verdict
+from policy.facts import JobFacts
+from policy.faults import Fault, standing_clause, standing_fault
+from policy.reruns import rerun_obstacle
+from policy.terms import FaultClass, Terms
+from policy.words import because_of, count, what_became_of_it, what_failed
+
+
+def rerun(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """The verdict that runs the job again, None where its failure is none that a re-run mends or something is in the way."""
+    fault = standing_fault(facts, terms)
+    if fault is None or not terms.rerunnable(fault.code) or rerun_obstacle(facts):
+        return None
+    reason = f"{what_failed(fault, facts)}; it is run again once, at no charge"
+    return Verdict(Outcome.RERUN, fault.clause, reason, because=because_of(fault, facts))
+
+
+def outside_automatic_window(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """A person looks at a failure older than the operator's window for automatic reversals, where the terms set one."""
+    fault, days = standing_fault(facts, terms), terms.automatic_window_days
+    if fault is None or days is None or within_window(fault.report.at, facts.now, days, terms.zone):
+        return None
+    reason = f"the job failed more than {count(days, 'calendar day')} ago, too long for an automatic reversal"
+    return Verdict(Outcome.REVIEW, fault.clause, reason, because={**because_of(fault, facts), "automatic_window_days": days})
+
+
+def rerun_once(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """A failure that a re-run may mend gets one, and only one, before credits come back."""
+    return rerun(facts, terms)
+
+
+def velocity(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """A person looks where one account reaches the day's limit of automatic reversals, except in an outage of the service."""
+    limit = terms.auto_reversals_per_account_per_day
+    outage = facts.service_failure_percent >= terms.outage_failure_percent
+    if outage or facts.reversals_today < limit:
+        return None
+    reason = f"the account already had {count(facts.reversals_today, 'automatic reversal')} today; the limit is {limit}"
+    because = {"reversals_today": facts.reversals_today, "limit": limit, "service_failure_percent": facts.service_failure_percent}
+    return Verdict(Outcome.REVIEW, standing_clause(facts, terms), reason, because=because)
+
+
+def unknown_code_in_doubt(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """A failure code nobody knows is read in the customer's favour while the day's doubt budget covers it."""
+    fault = standing_fault(facts, terms)
+    in_budget = facts.doubt_credits_today + facts.standing_debit <= terms.doubt_credits_per_day
+    if fault is None or fault.kind is not FaultClass.UNKNOWN or not in_budget:
+        return None
+    reason = f"{what_failed(fault, facts)}; nobody knows this failure, so the customer has the benefit of the doubt"
+    return _reversal(fault, facts, reason)
+
+
+def unknown_code(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """A person looks at a failure code nobody knows once the day's doubt budget is spent."""
+    fault = standing_fault(facts, terms)
+    if fault is None or fault.kind is not FaultClass.UNKNOWN:
+        return None
+    spent, budget = facts.doubt_credits_today, terms.doubt_credits_per_day
+    reason = (
+        f"{what_failed(fault, facts)}; nobody knows this failure, and {spent} of the day's {budget} credits for doubt are spent"
+    )
+    because = {**because_of(fault, facts), "doubt_credits_today": spent, "doubt_credits_per_day": budget}
+    return Verdict(Outcome.REVIEW, fault.clause, reason, because=because)
+
+
+def server_fault(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """A server-side error gives the credits back."""
+    return _reverse(facts, terms, FaultClass.SERVER)
+
+
+def capacity_fault(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """A lack of capacity gives the credits back, where the one re-run did not help or was not possible."""
+    return _reverse(facts, terms, FaultClass.CAPACITY)
+
+
+def timeout_fault(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """A job that took too long gives the credits back, where the one re-run did not help or was not possible."""
+    return _reverse(facts, terms, FaultClass.TIMEOUT)
+
+
+def incomplete_output(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """Output that is still incomplete gives all credits back, and the customer keeps the files."""
+    return _reverse(facts, terms, FaultClass.OUTPUT)
+
+
+def no_rule(facts: JobFacts, terms: Terms) -> Verdict:
+    """What no rule covers goes to a person, never to a silent no."""
+    because = {"standing_debit": facts.standing_debit, "reports": len(set(facts.reports))}
+    return Verdict(Outcome.REVIEW, Clause.FAILED_JOB, "no rule of the policy covers this job", because=because)
+
+
+def _reverse(facts: JobFacts, terms: Terms, kind: FaultClass) -> Verdict | None:
+    fault = standing_fault(facts, terms)
+    if fault is None or fault.kind is not kind:
+        return None
+    return _reversal(fault, facts, what_became_of_it(fault, facts, terms))
+
+
+def _reversal(fault: Fault, facts: JobFacts, reason: str) -> Verdict:
+    owed = facts.standing_debit
+    return Verdict(Outcome.REVERSE_CREDITS, fault.clause, reason, credits=owed, because=because_of(fault, facts))

@@ -1,0 +1,55 @@
+"""The sentences of a verdict: whole, in plain English, with the real values."""
+
+from policy.decision import Because
+from policy.facts import JobFacts, Output, ReportKind
+from policy.faults import Fault
+from policy.reruns import rerun_ending, rerun_obstacle
+from policy.terms import Terms
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: `1 credit`, `5 credits`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def what_failed(fault: Fault, facts: JobFacts) -> str:
+    """What went wrong: `the job failed with worker_crashed and delivered no output`."""
+    if fault.report.kind is ReportKind.FAILED:
+        return f"the job failed {_with_code(fault)} and delivered {_delivered(fault.report.output, facts)}"
+    if fault.report.output is None:
+        return f"the output is incomplete ({fault.code})"
+    return f"the output is incomplete ({fault.code}): the job delivered {_delivered(fault.report.output, facts)}"
+
+
+def what_became_of_it(fault: Fault, facts: JobFacts, terms: Terms) -> str:
+    """What went wrong, and why the credits come back instead of a re-run."""
+    said = what_failed(fault, facts)
+    if facts.rerun is not None:
+        return f"{said}, and {rerun_ending(facts.rerun, facts)}"
+    if terms.rerunnable(fault.code):
+        return f"{said}, and it was not run again because {rerun_obstacle(facts)}"
+    return said
+
+
+def because_of(fault: Fault, facts: JobFacts) -> Because:
+    """The deciding facts of a failure, by name."""
+    output = fault.report.output
+    return {
+        "failure_code": fault.code,
+        "fault_class": fault.kind.value,
+        "attempt": fault.report.attempt,
+        "layers_delivered": None if output is None else output.delivered,
+        "standing_debit": facts.standing_debit,
+    }
+
+
+def _with_code(fault: Fault) -> str:
+    return f"with {fault.code}" if fault.code else "without saying why"
+
+
+def _delivered(output: Output | None, facts: JobFacts) -> str:
+    if output is None or output.delivered == 0:
+        return "no output"
+    expected = output.expected if output.expected is not None else facts.layers_expected
+    layers = count(output.delivered, "layer") if expected is None else f"{output.delivered} of {count(expected, 'layer')}"
+    return f"{layers}, {output.corrupted} of them corrupted" if output.corrupted else layers

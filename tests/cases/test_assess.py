@@ -1,0 +1,413 @@
+"""One event after another through the real steps: what the customer ends up with."""
+
+import pytest
+
+from tests.cases.world import World, a_job, a_purchase, an_account, moves
+from worker.settings import Mode
+from worker.store.engine import Store
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    made = World(store)
+    made.load(an_account(), a_purchase(credits=100))
+    return made
+
+
+def test_failed_job_gets_its_credits_back_once(world: World) -> None:
+    world.happen(world.submitted("job_1"))
+    assert world.credits() == 95
+    world.happen(world.failed("job_1"))
+    assert world.credits() == 100
+    case = world.case("job_1")
+    assert case is not None
+    assert (case["state"], case["credits_owed"], case["credits_reversed"]) == ("refunded", 5, 5)
+    assert case["decision"]["clause"] == "failed-job"
+    assert case["decision"]["terms"] == "2025-12-03"
+    assert moves(case) == ["case.opened", "case.decided", "credits.reversed"]
+    assert world.audit().breaches == []
+
+
+def test_same_event_a_hundred_times_is_one_fact(world: World) -> None:
+    world.happen(world.submitted("job_1"))
+    for _ in range(100):
+        world.arrive(world.failed("job_1"))
+    world.sweep()
+    assert world.credits() == 100
+    assert world.dead() == []
+
+
+def test_same_fact_under_other_ids_is_one_case(world: World) -> None:
+    world.happen(world.submitted("job_1"), *(world.failed("job_1", id=f"other-{n}") for n in range(5)))
+    world.happen(world.failed("job_1", id="late"))
+    assert world.credits() == 100
+    assert world.state("job_1") == "refunded"
+
+
+def test_same_id_with_other_content_keeps_the_first(world: World) -> None:
+    world.happen(world.submitted("job_1", id="one", credits=5))
+    world.happen(world.submitted("job_2", id="one", credits=50))
+    world.happen(world.submitted("job_3", id="two"), world.submitted("job_4", id="two"))
+    assert world.credits() == 90
+    assert world.dead() == [("conflicting_content", "open")] * 2
+
+
+def test_reserialised_event_is_a_repeat_and_no_conflict(world: World) -> None:
+    document = world.submitted("job_1")
+    world.happen(document)
+    world.happen(document.replace(",", ", "))
+    assert world.dead() == []
+
+
+def test_failure_before_submission_waits_and_is_then_made_whole(world: World) -> None:
+    world.happen(world.failed("job_1"))
+    case = world.case("job_1")
+    assert case is not None
+    assert (case["state"], case["decision"], case["reason"]) == ("waiting", None, "waiting for the job's submission")
+    world.happen(world.submitted("job_1"))
+    assert world.state("job_1") == "refunded"
+    assert world.credits() == 100
+
+
+def test_case_waiting_too_long_goes_to_a_person_and_still_finds_home(world: World) -> None:
+    world.happen(world.failed("job_1"))
+    world.clock.pass_(hours=73)
+    world.sweep()
+    case = world.case("job_1")
+    assert case is not None
+    assert (case["state"], case["decision"]["rule"]) == ("review", "facts_missing")
+    world.happen(world.submitted("job_1"))
+    assert world.state("job_1") == "refunded"
+    assert world.audit().breaches == []
+
+
+def test_unknown_account_waits_until_something_vouches_for_it(world: World) -> None:
+    world.happen(world.submitted("job_9", "acc_9"), world.failed("job_9", "acc_9"))
+    assert world.state("job_9") == "waiting"
+    world.load(an_account("acc_9"))
+    assert world.state("job_9") == "waiting"
+    world.load(a_purchase("ord_9", "acc_9", credits=7))
+    assert world.state("job_9") == "refunded"
+    assert world.credits("acc_9") == 7
+
+
+def test_job_of_another_account_is_refused_and_changes_nothing(world: World) -> None:
+    world.load(an_account("acc_2"))
+    world.happen(world.submitted("job_1"))
+    world.happen(world.failed("job_1", "acc_2"))
+    assert world.state("job_1") is None
+    assert world.dead() == [("foreign_job", "open")]
+    assert world.credits() == 95
+    assert world.audit().breaches == []
+
+
+def test_foreign_failure_that_came_first_owes_nothing_once_the_job_is_known(world: World) -> None:
+    world.happen(world.failed("job_1", "acc_2"))
+    world.happen(world.submitted("job_1"))
+    assert world.state("job_1") == "nothing_owed"
+    world.happen(world.failed("job_1", id="the-true-one"))
+    assert world.state("job_1") == "refunded"
+    assert world.credits() == 100
+
+
+def test_rerun_that_delivers_closes_the_case_without_credits(world: World) -> None:
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="gpu_out_of_memory"))
+    assert world.state("job_1") == "rerunning"
+    assert [(order.job_id, order.attempt) for order in world.pipeline.orders] == [("job_1", 2)]
+    world.happen(world.succeeded("job_1", attempt=2))
+    case = world.case("job_1")
+    assert case is not None
+    assert (case["state"], case["decision"]["outcome"], case["reruns"], case["credits_reversed"]) == ("delivered", "rerun", 1, 0)
+    assert world.credits() == 95
+
+
+@pytest.mark.parametrize("answer", ["failed", "incomplete", "silence"])
+def test_rerun_that_does_not_mend_it_gives_all_credits_back(world: World, answer: str) -> None:
+    world.happen(world.submitted("job_1"), world.incomplete("job_1"))
+    assert world.state("job_1") == "rerunning"
+    if answer == "failed":
+        world.happen(world.failed("job_1", attempt=2, code="model_error"))
+    elif answer == "incomplete":
+        world.happen(world.incomplete("job_1", attempt=2, delivered=5))
+    else:
+        world.clock.pass_(minutes=61)
+        world.sweep()
+    case = world.case("job_1")
+    assert case is not None
+    assert (case["state"], case["credits_reversed"], case["reruns"]) == ("refunded", 5, 1)
+    assert case["decision"]["clause"] == "incomplete-output"
+    assert world.credits() == 100
+
+
+def test_success_after_the_reversal_is_goodwill_and_never_debited_again(world: World) -> None:
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    world.clock.pass_(minutes=61)
+    world.sweep()
+    world.happen(world.succeeded("job_1", attempt=2))
+    case = world.case("job_1")
+    assert case is not None
+    assert (case["state"], case["delivered_late"]) == ("refunded", True)
+    assert world.credits() == 100
+    assert world.audit().breaches == []
+
+
+def test_late_failure_of_the_first_attempt_leaves_a_delivery_alone(world: World) -> None:
+    world.happen(world.submitted("job_1"), world.incomplete("job_1"))
+    world.happen(world.succeeded("job_1", attempt=2))
+    world.happen(world.failed("job_1", attempt=1, code="storage_error"))
+    assert world.state("job_1") == "delivered"
+    assert world.credits() == 95
+
+
+def test_job_is_rerun_once_ever(world: World) -> None:
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    world.happen(world.succeeded("job_1", attempt=2))
+    world.happen(world.incomplete("job_1", attempt=2, failure={"code": "corrupted_download"}))
+    assert len(world.pipeline.orders) == 1
+    assert world.state("job_1") == "refunded"
+    assert world.credits() == 100
+
+
+def test_later_proof_of_our_fault_overturns_a_no(world: World) -> None:
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="invalid_image"))
+    assert world.state("job_1") == "declined"
+    world.happen(world.failed("job_1", code="internal_error", id="later"))
+    assert world.state("job_1") == "refunded"
+    world.happen(world.failed("job_1", code="content_rejected", id="latest"))
+    assert world.state("job_1") == "refunded"
+    assert world.credits() == 100
+
+
+def test_debit_draws_on_the_oldest_lot_and_comes_back_to_the_same_lots(store: Store) -> None:
+    world = World(store)
+    world.load(an_account(), a_purchase("new", credits=50, paid_at="2026-03-01T10:00:00Z"), a_purchase("old", credits=3))
+    world.happen(world.submitted("job_1", credits=5))
+    assert [(lot["purchase_id"], lot["remaining"]) for lot in world.account("acc_1")["lots"]] == [("old", 0), ("new", 48)]
+    world.happen(world.failed("job_1"))
+    assert [(lot["purchase_id"], lot["remaining"]) for lot in world.account("acc_1")["lots"]] == [("old", 3), ("new", 50)]
+    assert world.audit().breaches == []
+
+
+def test_debit_waits_for_its_purchase_oldest_job_first(store: Store) -> None:
+    world = World(store)
+    world.load(an_account())
+    world.happen(world.submitted("job_1", credits=6))
+    world.clock.pass_(minutes=1)
+    world.happen(world.submitted("job_2", credits=6), world.failed("job_2"))
+    assert world.state("job_2") == "waiting"
+    world.load(a_purchase("ord_1", credits=10))
+    assert world.credits() == 4
+    assert world.state("job_2") == "waiting"
+    world.load(a_purchase("ord_2", credits=10, paid_at="2026-03-01T11:00:00Z"))
+    assert world.state("job_2") == "refunded"
+    assert world.credits() == 14
+    assert world.audit().breaches == []
+
+
+@pytest.mark.parametrize("status", ["suspended", "deleted"])
+def test_reversal_is_booked_whatever_the_standing_of_the_account(world: World, status: str) -> None:
+    world.happen(world.submitted("job_1"))
+    world.load(an_account(status=status))
+    world.happen(world.failed("job_1", code="job_timeout"))
+    assert world.pipeline.orders == []
+    assert world.state("job_1") == "refunded"
+    assert world.credits() == 100
+
+
+@pytest.mark.parametrize("paid_with", ["pass", "free"])
+def test_job_that_took_no_credits_is_rerun_or_owed_nothing(world: World, paid_with: str) -> None:
+    world.happen(world.submitted("job_1", paid_with=paid_with), world.failed("job_1", code="model_error"))
+    assert world.state("job_1") == "nothing_owed"
+    world.happen(world.submitted("job_2", paid_with=paid_with), world.failed("job_2", code="job_timeout"))
+    assert world.state("job_2") == "rerunning"
+    assert world.credits() == 100
+
+
+def test_unknown_code_is_the_customers_favour_while_the_days_budget_lasts(world: World) -> None:
+    world.load(a_purchase("big", credits=2000, paid_at="2026-03-01T12:00:00Z"))
+    for name in ("job_1", "job_2", "job_3"):
+        world.happen(world.submitted(name, credits=200), world.failed(name, code="gremlins"))
+    assert [world.state(name) for name in ("job_1", "job_2", "job_3")] == ["refunded", "refunded", "review"]
+    world.clock.pass_(days=1)
+    world.happen(world.submitted("job_4", credits=200), world.failed("job_4", code="gremlins"))
+    assert world.state("job_4") == "refunded"
+
+
+def test_more_reversals_than_the_daily_limit_go_to_a_person_unless_the_service_is_down(world: World) -> None:
+    good = [f"good_{n}" for n in range(80)]
+    world.load(a_purchase("big", "acc_2", credits=500))
+    world.happen(*(world.submitted(name, "acc_2", credits=1) for name in good))
+    world.happen(*(world.succeeded(name, "acc_2") for name in good))
+    names = [f"job_{n:02d}" for n in range(22)]
+    for name in names:
+        world.happen(world.submitted(name, credits=1), world.failed(name))
+    states = [world.state(name) for name in names]
+    assert states == ["refunded"] * 20 + ["review"] * 2
+    bad = [f"bad_{n}" for n in range(60)]
+    world.happen(*(world.submitted(name, "acc_2", credits=1) for name in bad))
+    world.happen(*(world.failed(name, "acc_2") for name in bad))
+    world.happen(world.submitted("job_99", credits=1), world.failed("job_99"))
+    assert world.state("job_99") == "refunded"
+    assert world.audit().breaches == []
+
+
+def test_refused_rerun_gives_the_credits_back_without_waiting(world: World) -> None:
+    from worker.reruns import Answer
+
+    world.pipeline.answer = lambda order: Answer.REFUSED
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    assert world.state("job_1") == "refunded"
+    assert world.credits() == 100
+
+
+def test_rerun_nobody_hears_is_asked_again_with_the_same_order_until_its_deadline(world: World) -> None:
+    from worker.reruns import Answer
+
+    world.pipeline.answer = lambda order: Answer.NOT_HEARD
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    for _ in range(40):
+        world.clock.pass_(minutes=2)
+        world.sweep()
+    assert len({order.effect_id for order in world.pipeline.orders}) == 1
+    assert len(world.pipeline.orders) > 3
+    assert world.state("job_1") == "refunded"
+    asked = len(world.pipeline.orders)
+    world.clock.pass_(hours=2)
+    world.sweep()
+    assert len(world.pipeline.orders) == asked
+    assert world.audit().breaches == []
+
+
+def test_open_breaker_of_the_pipeline_turns_reruns_into_credits(world: World) -> None:
+    from worker.reruns import Answer
+
+    world.pipeline.answer = lambda order: Answer.NOT_HEARD
+    names = [f"job_{n}" for n in range(6)]
+    for name in names:
+        world.happen(world.submitted(name), world.failed(name, code="job_timeout"))
+    assert [world.state(name) for name in names] == ["rerunning"] * 5 + ["refunded"]
+
+
+def test_expired_input_is_not_rerun(world: World) -> None:
+    world.happen(world.submitted("job_1", input_expires_at="2026-03-02T09:59:00Z"), world.failed("job_1", code="job_timeout"))
+    assert world.pipeline.orders == []
+    assert world.state("job_1") == "refunded"
+
+
+def test_observe_decides_and_does_nothing(store: Store) -> None:
+    world = World(store, mode=Mode.OBSERVE)
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"), world.failed("job_1"))
+    case = world.case("job_1")
+    assert case is not None
+    assert (case["state"], case["decision"]["outcome"]) == ("review", "reverse_credits")
+    assert world.credits() == 95
+    live = World(store)
+    live.requeuer.requeue("job_1", by="tester", reason="now for real")
+    live.sweep()
+    assert live.state("job_1") == "refunded"
+    assert live.credits() == 100
+
+
+def test_each_ending_is_announced_once_under_a_stable_identity(world: World) -> None:
+    world.happen(world.submitted("job_1"), world.failed("job_1"))
+    world.happen(world.submitted("job_2"), world.failed("job_2", code="invalid_image"))
+    world.happen(world.submitted("job_3"), world.failed("job_3", code="job_timeout"))
+    world.happen(world.succeeded("job_3", attempt=2))
+    told = {(one["subject"], one["type"]) for one in world.announced()}
+    assert told == {
+        ("job_1", "refund.credits_reversed"),
+        ("job_2", "refund.declined"),
+        ("job_3", "refund.rerun_delivered"),
+    }
+    assert len({one["id"] for one in world.announced()}) == len(world.announced()) == 3
+
+
+def test_short_success_is_incomplete_output(world: World) -> None:
+    world.happen(world.submitted("job_1"), world.succeeded("job_1", delivered=4))
+    case = world.case("job_1")
+    assert case is not None
+    assert (case["state"], case["decision"]["clause"]) == ("rerunning", "incomplete-output")
+
+
+def test_contradicting_reports_go_to_a_person(world: World) -> None:
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.failed("job_1"))
+    assert world.state("job_1") == "review"
+    assert world.credits() == 95
+
+
+def test_promise_is_warned_about_at_its_marks_and_its_breach_is_noted_once(world: World) -> None:
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.failed("job_1"))
+    for _ in range(10):
+        world.clock.pass_(hours=12)
+        world.sweep()
+    history = [row["event"] for row in world.case("job_1")["history"]]  # type: ignore[index]
+    assert history.count("promise.warned") == 2
+    assert history.count("promise.breached") == 1
+    assert world.audit().breaches == []
+
+
+def test_imported_history_is_judged_like_events(store: Store) -> None:
+    world = World(store)
+    done = world.load(
+        an_account(),
+        a_purchase(credits=50),
+        a_job("running"),
+        a_job("good", status="succeeded", layers_delivered=6),
+        a_job("bad", status="failed", finished_at="2026-03-02T09:30:00Z"),
+        a_job("short", status="incomplete", layers_delivered=3),
+        a_job("gone", status="cancelled"),
+    )
+    assert done.refused == []
+    assert {name: world.state(name) for name in ("running", "good", "bad", "short", "gone")} == {
+        "running": None,
+        "good": None,
+        "bad": "refunded",
+        "short": "rerunning",
+        "gone": "declined",
+    }
+    assert world.credits() == 30
+    assert world.audit().breaches == []
+
+
+def test_import_repeated_changes_nothing_and_a_newer_export_brings_what_is_new(store: Store) -> None:
+    world = World(store)
+    world.load(an_account(), a_purchase(), a_job())
+    again = world.load(an_account(), a_purchase(), a_job())
+    assert again.repeated == 3
+    assert world.credits() == 95
+    world.load(an_account(), a_purchase(), a_job(status="failed"))
+    assert world.state("job_1") == "refunded"
+    assert world.credits() == 100
+
+
+def test_import_that_contradicts_the_books_is_refused_by_name(store: Store) -> None:
+    world = World(store)
+    world.load(an_account(), a_purchase(credits=100), a_job(credits=5))
+    done = world.load(a_purchase(credits=1000), a_job(credits=50))
+    assert [key for key, _ in done.refused] == ["purchase:ord_1", "layer_job:job_1"]
+    assert world.credits() == 95
+
+
+def test_whole_batch_ends_like_its_events_one_by_one(store: Store) -> None:
+    together = World(store)
+    together.load(an_account(), a_purchase())
+    documents = [
+        document
+        for n in range(30)
+        for document in (
+            together.failed(f"b{n}", code=("model_error", "job_timeout", "invalid_image")[n % 3]),
+            together.submitted(f"b{n}", credits=1 + n % 3),
+        )
+    ]
+    together.happen(*documents)
+    batched = together.digest()
+    alone = World(store)
+    alone.load(an_account("acc_2"), a_purchase("ord_2", "acc_2"))
+    for document in documents:
+        alone.happen(document.replace('"b', '"s').replace("acc_1", "acc_2"))
+    singles = [("b" + job[1:], *rest) for job, *rest in alone.digest() if job.startswith("s")]
+    assert singles == batched
+    assert together.credits() == alone.credits("acc_2")
+
+

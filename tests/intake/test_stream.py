@@ -1,0 +1,153 @@
+"""The stream seen from outside: backlog, what the audit reads, what may be forgotten."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import fakeredis
+import pytest
+
+from tests.intake.readers import GROUP, STREAM, Inbox, Reading
+from worker.intake.stream import backlog, entries_read_so_far, open_stream_client
+from worker.intake.upkeep import forget_idle_consumers, trim
+
+
+@pytest.fixture(params=["fakeredis", "real"])
+def reading(request: pytest.FixtureRequest) -> Reading:
+    if request.param == "fakeredis":
+        server = fakeredis.FakeServer()
+        return Reading(lambda: fakeredis.FakeRedis(server=server))
+    url = request.getfixturevalue("redis_server")
+    request.getfixturevalue("redis")
+    return Reading(lambda: open_stream_client(url))
+
+
+class WithoutLag:
+    """A client that answers as Redis 6.2 does: its groups know no `lag`."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def xinfo_groups(self, stream: str) -> list[dict[str, Any]]:
+        return [
+            {k: v for k, v in group.items() if k not in ("lag", "entries-read")} for group in self._client.xinfo_groups(stream)
+        ]
+
+
+def test_no_stream_is_no_backlog(reading: Reading) -> None:
+    state = backlog(reading.client, STREAM, GROUP)
+    assert (state.undelivered, state.pending, state.length, state.oldest_id, state.oldest_at) == (0, 0, 0, None, None)
+
+
+def test_without_a_group_everything_waits(reading: Reading) -> None:
+    ids = reading.add("a", "b")
+    state = backlog(reading.client, STREAM, GROUP)
+    assert (state.undelivered, state.pending, state.length, state.oldest_id) == (2, 0, 2, ids[0])
+    assert state.oldest_at is not None
+    assert abs(state.oldest_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("knows_lag", [True, False])
+def test_the_backlog_counts_what_is_not_given_and_what_is_not_acknowledged(reading: Reading, knows_lag: bool) -> None:
+    ids = reading.add(*"abcdef")
+    reading.consumer(Inbox(), read_count=2).step()
+    reading.client.xreadgroup(GROUP, "busy", {STREAM: ">"}, count=1)
+    client = reading.client if knows_lag else WithoutLag(reading.client)
+    state = backlog(client, STREAM, GROUP)
+    assert (state.undelivered, state.pending, state.length, state.oldest_id) == (3, 1, 6, ids[2])
+
+
+@pytest.mark.parametrize("knows_lag", [True, False])
+def test_a_long_backlog_is_counted_across_pages(reading: Reading, knows_lag: bool) -> None:
+    pipe = reading.client.pipeline()
+    for n in range(2_300):
+        pipe.xadd(STREAM, {"event": str(n)})
+    pipe.execute()
+    reading.consumer(Inbox(), read_count=100).step()
+    client = reading.client if knows_lag else WithoutLag(reading.client)
+    assert backlog(client, STREAM, GROUP).undelivered == 2_200
+
+
+def test_the_audit_reads_what_was_acknowledged_and_nothing_else(reading: Reading) -> None:
+    reading.client.xadd(STREAM, {"evnt": "stray"})
+    reading.add(*"abcde")
+    reading.consumer(Inbox(), read_count=3).step()
+    reading.client.xreadgroup(GROUP, "busy", {STREAM: ">"}, count=1)
+    read = [entry for chunk in entries_read_so_far(reading.client, STREAM, GROUP) for entry in chunk]
+    assert [raw for _, raw in read] == [None, b"a", b"b"]
+
+
+def test_the_audit_reads_long_streams_in_chunks(reading: Reading) -> None:
+    pipe = reading.client.pipeline()
+    for n in range(2_300):
+        pipe.xadd(STREAM, {"event": str(n)})
+    pipe.execute()
+    reading.consumer(Inbox(), read_count=2_250).step()
+    chunks = list(entries_read_so_far(reading.client, STREAM, GROUP))
+    assert [len(chunk) for chunk in chunks] == [1_000, 1_000, 250]
+    assert [raw for chunk in chunks for _, raw in chunk] == [str(n).encode() for n in range(2_250)]
+
+
+def test_the_audit_of_no_group_reads_nothing(reading: Reading) -> None:
+    assert list(entries_read_so_far(reading.client, STREAM, GROUP)) == []
+    reading.add("a")
+    assert list(entries_read_so_far(reading.client, STREAM, GROUP)) == []
+
+
+def test_trimming_spares_what_any_group_still_needs(reading: Reading) -> None:
+    ids = reading.add(*(str(n) for n in range(500)))
+    consumer = reading.consumer(Inbox(), read_count=300)
+    consumer.step()
+    reading.client.xreadgroup(GROUP, "busy", {STREAM: ">"}, count=50)
+    trim(reading.client, STREAM, timedelta(0))
+    kept = [i.decode() for i, _ in reading.client.xrange(STREAM)]
+    # by whole nodes, so perhaps fewer than could go; but pending and unread ones all stay
+    assert kept[-200:] == ids[300:]
+    assert len(kept) < 500
+
+
+def test_trimming_waits_for_the_slowest_group(reading: Reading) -> None:
+    reading.add(*(str(n) for n in range(300)))
+    reading.consumer(Inbox()).step()
+    reading.client.xgroup_create(STREAM, "another", id="0")
+    assert trim(reading.client, STREAM, timedelta(0)) == 0
+    assert reading.client.xlen(STREAM) == 300
+
+
+def test_trimming_spares_what_is_younger_than_the_retention(reading: Reading) -> None:
+    reading.add(*(str(n) for n in range(300)))
+    reading.consumer(Inbox()).step()
+    assert trim(reading.client, STREAM, timedelta(hours=72)) == 0
+
+
+def test_trimming_no_stream_does_nothing(reading: Reading) -> None:
+    assert trim(reading.client, STREAM, timedelta(0)) == 0
+
+
+def test_a_consumer_with_pending_entries_or_seen_of_late_is_not_forgotten(reading: Reading) -> None:
+    reading.add("a")
+    reading.consumer(Inbox(), "idle").step()
+    reading.add("b")
+    reading.client.xreadgroup(GROUP, "holds", {STREAM: ">"}, count=1)
+    assert forget_idle_consumers(reading.client, STREAM, GROUP, but="me") == {}
+    assert {c["name"] for c in reading.client.xinfo_consumers(STREAM, GROUP)} >= {b"idle", b"holds"}
+
+
+def test_a_consumer_silent_for_an_hour_and_empty_handed_is_forgotten(reading: Reading) -> None:
+    reading.consumer(Inbox(), "mine").step()
+    for name in ("gone", "holds", "lively"):
+        reading.client.xgroup_createconsumer(STREAM, GROUP, name)
+    idle = {b"gone": 3_600_001, b"holds": 3_600_001, b"lively": 500, b"mine": 3_600_001}
+    told = [{"name": name, "pending": int(name == b"holds"), "idle": ms} for name, ms in idle.items()]
+
+    class Later(WithoutLag):
+        def xinfo_consumers(self, stream: str, group: str) -> list[dict[str, Any]]:
+            return told
+
+    later: Any = Later(reading.client)
+    assert forget_idle_consumers(later, STREAM, GROUP, but="mine") == {}
+    left = {c["name"] for c in reading.client.xinfo_consumers(STREAM, GROUP)}
+    assert b"gone" not in left
+    assert {b"holds", b"lively"} <= left

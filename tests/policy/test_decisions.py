@@ -1,0 +1,186 @@
+"""Which job gets what, as tables. Every rule has a row; what the rows say is policy.md, sentence by sentence."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from policy import JOB_RULES, Clause, Output, decide, missing_facts
+from policy.rules.remedy import no_rule
+from tests.policy.build import NOW, TERMS, a_failed_job, a_job, a_rerun, failed, incomplete, succeeded, terms
+from tests.policy.table import Row, rows
+
+KNOWN_AND_DELIVERED = """
+reports                        | facts                              | outcome         | rule                  | credits
+1 internal_error               | reversed_credits=5                 | nothing_owed    | already_made_whole    | 0
+1 internal_error               | reversed_credits=5; job_known=no   | nothing_owed    | already_made_whole    | 0
+1 internal_error               | job_known=no                       | review          | facts_missing         | 0
+1 internal_error               | account_known=no                   | review          | facts_missing         | 0
+1 internal_error               | debit=0                            | review          | facts_missing         | 0
+1 internal_error               | debit=4                            | review          | facts_missing         | 0
+1 internal_error               | price=4                            | reverse_credits | server_fault          | 5
+1 job_timeout; 2 ok            | rerun=2 asked 30                   | rerun           | rerun_delivered       | 0
+1 job_timeout; 2 ok:6/6        | rerun=2 expired -1                 | rerun           | rerun_delivered       | 0
+1 job_timeout; 3 ok            | rerun=2 answered 30                | rerun           | rerun_delivered       | 0
+1 ok; 1 internal_error         |                                    | review          | contradictory_reports | 0
+1 ok; 1 nobody_knows           |                                    | review          | contradictory_reports | 0
+1 ok; 1 internal_error; 2 ok   |                                    | nothing_owed    | delivered_anyway      | 0
+1 ok; 1 internal_error; 2 ok   | rerun=2 asked 30                   | rerun           | rerun_delivered       | 0
+1 ok; 1 short:4/6              |                                    | rerun           | rerun_once            | 0
+1 ok; 1 corrupted_download     |                                    | rerun           | rerun_once            | 0
+1 ok                           |                                    | nothing_owed    | delivered_anyway      | 0
+1 ok:6/6; 2 internal_error     |                                    | nothing_owed    | delivered_anyway      | 0
+1 internal_error; 2 ok         |                                    | nothing_owed    | delivered_anyway      | 0
+1 job_timeout; 1 ok            | rerun=2 asked 30                   | review          | contradictory_reports | 0
+                               |                                    | nothing_owed    | no_failure_reported   | 0
+1 job_timeout                  | rerun=2 asked 30                   | rerun           | rerun_in_flight       | 0
+1 job_timeout                  | rerun=2 asked 0                    | reverse_credits | timeout_fault         | 5
+1 internal_error:6/6           |                                    | review          | nothing_missing       | 0
+1 invalid_image:6/6            |                                    | review          | nothing_missing       | 0
+1 short:6/6                    |                                    | review          | nothing_missing       | 0
+1 ok; 1 short:6/6              |                                    | review          | nothing_missing       | 0
+1 short:6/6; 1 internal_error  |                                    | reverse_credits | server_fault          | 5
+1 corrupted_download:6/6       |                                    | rerun           | rerun_once            | 0
+1 short=corrupted_download:6/6 |                                    | rerun           | rerun_once            | 0
+"""
+
+COSTS_AND_BLAME = """
+reports               | facts                                               | outcome         | rule              | credits
+1 job_timeout         | paid_with=pass; debit=0                             | rerun           | rerun_pass_job    | 0
+1 short:4/6           | paid_with=free; debit=0; price=0                    | rerun           | rerun_pass_job    | 0
+1 internal_error      | paid_with=pass; debit=0                             | nothing_owed    | no_credits_spent  | 0
+1 content_rejected    | paid_with=free; debit=0                             | nothing_owed    | no_credits_spent  | 0
+1 job_timeout         | paid_with=pass; debit=0; account_status=suspended   | nothing_owed    | no_credits_spent  | 0
+1 job_timeout         | paid_with=pass; debit=0; rerun=2 refused 30         | nothing_owed    | no_credits_spent  | 0
+1 internal_error      | paid_with=pass                                      | reverse_credits | server_fault      | 5
+1 internal_error      | price=0; debit=0                                    | nothing_owed    | no_debit          | 0
+1 cancelled_by_user   | price=0; debit=0                                    | nothing_owed    | no_debit          | 0
+1 cancelled_by_user   |                                                     | decline         | cancelled_by_user | 0
+1 invalid_image       |                                                     | decline         | input_fault       | 0
+1 unsupported_format  |                                                     | decline         | input_fault       | 0
+1 image_too_large     |                                                     | decline         | input_fault       | 0
+1 corrupted_upload    |                                                     | decline         | input_fault       | 0
+1 content_rejected    |                                                     | decline         | content_rejected  | 0
+1 invalid_image       | reversals_today=20                                  | decline         | input_fault       | 0
+"""
+
+REMEDIES = """
+reports                           | facts                                          | outcome         | rule                  | credits
+1 internal_error                  |                                                | reverse_credits | server_fault          | 5
+1 model_error                     |                                                | reverse_credits | server_fault          | 5
+1 bad_output                      |                                                | reverse_credits | server_fault          | 5
+1 internal_error                  | reversed_credits=2                             | reverse_credits | server_fault          | 3
+1 internal_error                  | account_status=deleted                         | reverse_credits | server_fault          | 5
+1 worker_crashed                  |                                                | rerun           | rerun_once            | 0
+1 worker_crashed                  | input_expires_at=1                             | rerun           | rerun_once            | 0
+1 worker_crashed                  | input_expires_at=0                             | reverse_credits | server_fault          | 5
+1 worker_crashed                  | account_status=suspended                       | reverse_credits | server_fault          | 5
+1 worker_crashed                  | account_status=deleted                         | reverse_credits | server_fault          | 5
+1 worker_crashed                  | credits_requested=yes                          | reverse_credits | server_fault          | 5
+1 worker_crashed                  | rerun_available=no                             | reverse_credits | server_fault          | 5
+1 worker_crashed                  | reversed_credits=1                             | reverse_credits | server_fault          | 4
+1 worker_crashed                  | rerun=2 refused 30                             | reverse_credits | server_fault          | 5
+1 worker_crashed                  | rerun=2 answered 30                            | reverse_credits | server_fault          | 5
+1 worker_crashed; 2 job_timeout   | rerun=2 asked 30                               | reverse_credits | server_fault          | 5
+1 worker_crashed                  | reversals_today=20                             | rerun           | rerun_once            | 0
+1 gpu_out_of_memory               |                                                | rerun           | rerun_once            | 0
+1 gpu_out_of_memory               | rerun=2 expired -1                             | reverse_credits | capacity_fault        | 5
+1 queue_timeout                   | input_expires_at=-1                            | reverse_credits | capacity_fault        | 5
+1 stage_timeout                   | rerun=2 expired -1                             | reverse_credits | timeout_fault         | 5
+1 missing_layers                  |                                                | rerun           | rerun_once            | 0
+1 short                           |                                                | rerun           | rerun_once            | 0
+1 short:4/6                       |                                                | rerun           | rerun_once            | 0
+1 ok:4/6                          |                                                | rerun           | rerun_once            | 0
+1 short:4/6                       | rerun=2 refused 30                             | reverse_credits | incomplete_output     | 5
+1 short:4/6; 2 short:5/6          | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5
+1 short:4/6; 2 ok:5/6             | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5
+1 short:4/6; 2 internal_error     | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5
+1 short:4/6; 2 ok; 2 short:5/6    | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5
+1 short=nobody_knows:4/6          |                                                | rerun           | rerun_once            | 0
+1 short=nobody_knows              |                                                | reverse_credits | unknown_code_in_doubt | 5
+1 short=invalid_image:4/6         |                                                | decline         | input_fault           | 0
+1 nobody_knows                    |                                                | reverse_credits | unknown_code_in_doubt | 5
+1 no-code                         |                                                | reverse_credits | unknown_code_in_doubt | 5
+1 nobody_knows:4/6                |                                                | reverse_credits | unknown_code_in_doubt | 5
+1 nobody_knows                    | doubt_credits_today=495                        | reverse_credits | unknown_code_in_doubt | 5
+1 nobody_knows                    | doubt_credits_today=496                        | review          | unknown_code          | 0
+1 nobody_knows                    | reversals_today=20                             | review          | velocity              | 0
+1 internal_error                  | reversals_today=19                             | reverse_credits | server_fault          | 5
+1 internal_error                  | reversals_today=20                             | review          | velocity              | 0
+1 internal_error                  | reversals_today=20; service_failure_percent=24 | review          | velocity              | 0
+1 internal_error                  | reversals_today=20; service_failure_percent=25 | reverse_credits | server_fault          | 5
+1 nobody_knows; 2 internal_error  |                                                | reverse_credits | server_fault          | 5
+1 invalid_image; 2 nobody_knows   |                                                | reverse_credits | unknown_code_in_doubt | 5
+1 invalid_image; 1 internal_error |                                                | reverse_credits | server_fault          | 5
+"""
+
+EVERY_ROW = [*rows(KNOWN_AND_DELIVERED), *rows(COSTS_AND_BLAME), *rows(REMEDIES)]
+OUTSIDE_THE_TABLES = {"outside_automatic_window", "no_rule"}
+
+
+@pytest.mark.parametrize("row", EVERY_ROW, ids=lambda row: row.text)
+def test_decision_is_what_the_table_says(row: Row) -> None:
+    decision = decide(row.facts, TERMS)
+    assert (decision.outcome, decision.rule, decision.credits) == (row.outcome, row.rule, row.credits)
+
+
+@pytest.mark.parametrize("row", EVERY_ROW, ids=lambda row: row.text)
+def test_counterfactual_never_claims_the_outcome_there_was(row: Row) -> None:
+    decision = decide(row.facts, TERMS)
+    other = decision.counterfactual
+    assert other is None or other.outcome is not decision.outcome
+
+
+def test_tables_have_a_row_for_every_rule() -> None:
+    assert {row.rule for row in EVERY_ROW} | OUTSIDE_THE_TABLES == {rule.__name__ for rule in JOB_RULES}
+
+
+def test_no_rule_hands_to_a_person_what_nothing_covers() -> None:
+    verdict = no_rule(a_failed_job(), TERMS)
+    assert (verdict.outcome, verdict.reason) == ("review", "no rule of the policy covers this job")
+
+
+def test_no_rule_is_asked_last() -> None:
+    assert JOB_RULES[-1] is no_rule
+
+
+def test_automatic_window_binds_only_where_the_terms_set_one() -> None:
+    old = a_job(failed(at=NOW - timedelta(days=90)))
+    assert decide(old, TERMS).rule == "server_fault"
+    assert decide(old, terms(automatic_window_days=7)).rule == "outside_automatic_window"
+
+
+def test_automatic_window_is_open_to_the_end_of_its_last_day() -> None:
+    # noon in UTC is midnight at UTC-12: the failure's day began at noon of the 23rd, its seventh day ends at noon of March 3
+    facts = a_job(failed(at=NOW - timedelta(days=7)))
+    in_a_week = terms(automatic_window_days=7)
+    closes = NOW + timedelta(days=1)
+    assert decide(replace(facts, now=closes - timedelta(microseconds=1)), in_a_week).rule == "server_fault"
+    assert decide(replace(facts, now=closes), in_a_week).rule == "outside_automatic_window"
+
+
+def test_decision_is_signed_with_the_edition() -> None:
+    assert decide(a_failed_job(), TERMS).terms == "2025-12-03"
+
+
+def test_rerun_is_settled_only_once_it_delivered() -> None:
+    running = a_job(failed("job_timeout"), rerun=a_rerun())
+    assert not decide(running, TERMS).settled
+    assert decide(replace(running, reports=(*running.reports, succeeded(2))), TERMS).settled
+
+
+REASONS = [
+    (a_failed_job(reversed_credits=5), "the 5 credits that the job took have already come back"),
+    (a_failed_job(credits=1, reversed_credits=1), "the 1 credit that the job took have already come back"),
+    (
+        a_failed_job(job_known=False, account_known=False, debit=0),
+        "the job cannot be judged without the job's submission and the account and a debit in the ledger that covers the price of 5 credits",
+    ),
+    (a_job(failed("job_timeout"), succeeded(2), rerun=a_rerun()), "the re-run, attempt 2, delivered complete output"),
+    (a_job(failed(), succeeded()), "attempt 1 was reported both as a complete success and as failed"),
+    (a_job(failed(), succeeded(2)), "attempt 2 delivered complete output"),
+    (a_job(), "no failure of the job was reported"),
+    (a_failed_job("job_timeout", rerun=a_rerun()), "the re-run, attempt 2, has until 2026-03-02T12:30:00+00:00 to deliver"),
+    (a_job(failed(output=Output(6, 6))), "attempt 1 was reported as failed, but its figures show that nothing is missing"),
+    (a_failed_job("worker_crashed"), "the job failed with worker_crashed and delivered no output; it is run again once, at no charge"),
+]

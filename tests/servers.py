@@ -1,0 +1,48 @@
+"""Real servers for the tests, and how to wait for them without sleeping."""
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
+
+REDIS_OVERRIDE = "REFUNDS_TEST_REDIS_URL"
+POSTGRES_OVERRIDE = "REFUNDS_TEST_POSTGRES_URL"
+
+
+def eventually(predicate: Callable[[], object], within: float = 10.0) -> bool:
+    """True as soon as `predicate()` is, False when it is not `within` seconds. For `assert eventually(...)`."""
+    deadline, pause = time.monotonic() + within, threading.Event()
+    while not predicate():
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(0.01)
+    return True
+
+
+def worker_number() -> int:
+    """Which pytest-xdist worker this is, 0 without xdist: each has a Redis database of its own on a shared server."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
+@contextmanager
+def fresh_database(server_url: str, *, template: str = "template0") -> Iterator[str]:
+    """The URL of a database made for this test alone out of `template`, and dropped afterwards whoever is still in it."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(conninfo(server_url), autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template)))
+    try:
+        yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with psycopg.connect(conninfo(server_url), autocommit=True) as admin:
+            admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def conninfo(url: str) -> str:
+    """The URL as psycopg itself takes it, without SQLAlchemy's driver name."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

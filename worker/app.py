@@ -1,0 +1,49 @@
+"""The Celery application. Tasks are hints made flesh: each may be lost, doubled or late without harm (design.md, rule 1)."""
+
+from celery import Celery, signals
+
+from worker.errors import Misconfigured
+from worker.observe import configure_logging
+from worker.runtime import Runtime
+from worker.settings import load_settings
+
+SWEEP = "refunds.sweep"
+
+
+def _make() -> Celery:
+    settings = load_settings()
+    made = Celery("refunds", broker=settings.redis_url, include=["worker.tasks"])
+    made.config_from_object("celeryconfig")
+    made.conf.beat_schedule = {"sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": 30}}}
+    made.conf.worker_concurrency = settings.concurrency
+    return made
+
+
+try:
+    app = _make()
+except Misconfigured as error:
+    # `celery -A worker …` shows this line instead of a traceback
+    raise SystemExit("\n".join(f"refunds: {fault}" for fault in error.faults)) from None
+
+_runtime: Runtime | None = None
+
+
+def runtime() -> Runtime:
+    """This process's runtime, made on first use: nothing with a socket exists before the pool forks."""
+    global _runtime
+    if _runtime is None:
+        _runtime = Runtime.start(load_settings()).ready()
+    return _runtime
+
+
+@signals.worker_process_init.connect
+def _forget_the_parents(**_: object) -> None:
+    global _runtime
+    if _runtime is not None:
+        _runtime.store.forget_connections()
+        _runtime = None
+
+
+@signals.setup_logging.connect
+def _log_our_way(**_: object) -> None:
+    configure_logging(load_settings())

@@ -1,0 +1,1 @@
+"""The steps: what happens to a case, from the first event to the last history row. Each step is at most one transaction long."""

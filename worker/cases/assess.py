@@ -1,0 +1,228 @@
+"""Assess: inbox rows become facts, facts become verdicts, verdicts become postings and intents, in one transaction.
+
+One to N rows, one code path: a single event is a batch of one. The attempt is counted in a commit of its own before the
+work; a batch that fails is split into singles; a single that keeps failing goes to the dead letters with its reason. So one
+poisonous event costs only itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from policy.lifecycle import CaseState
+from worker.cases.book import Book
+from worker.cases.fold import Fate, fold
+from worker.cases.judge import Bench, judge
+from worker.cases.load import jobs_of_newly_vouched, load_jobs, load_purchases, load_surroundings, lock_accounts
+from worker.cases.news import News, read
+from worker.cases.write import write
+from worker.clock import Clock, new_id
+from worker.credits.ledger import Ledger
+from worker.errors import CannotProcess, TryLater, one_line
+from worker.observe import log
+from worker.store import inbox
+from worker.store.bulk import Tx
+from worker.store.engine import Store
+from worker.store.inbox import Claim
+from worker.store.tables import cases
+
+WORKER = "worker"
+
+
+@dataclass(slots=True)
+class Assessed:
+    """What one call did: rows handled, moves made as (case id, job id, from, to, credits), intents to hint at, failures."""
+
+    handled: int = 0
+    waiting: int = 0
+    dead: int = 0
+    failed: int = 0
+    moves: list[tuple[str, str, str | None, str, int]] = field(default_factory=list)
+    effects: list[dict[str, Any]] = field(default_factory=list)
+
+    def __iadd__(self, other: "Assessed") -> "Assessed":
+        self.handled += other.handled
+        self.waiting += other.waiting
+        self.dead += other.dead
+        self.failed += other.failed
+        self.moves += other.moves
+        self.effects += other.effects
+        return self
+
+    @property
+    def busy(self) -> bool:
+        """True when anything at all was done."""
+        return bool(self.handled or self.waiting or self.dead or self.failed or self.moves)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessor:
+    """The assess step with its collaborators."""
+
+    store: Store
+    ledger: Ledger
+    bench: Bench
+    clock: Clock
+    batch: int
+    lease: timedelta
+    max_attempts: int
+
+    def assess(self, inbox_ids: Sequence[int] = ()) -> Assessed:
+        """Handles the rows named and whatever else is due, up to a batch. Raises `TryLater` when the database is away."""
+        claims = self.store.write(
+            lambda tx: inbox.claim(tx, ids=inbox_ids, limit=self.batch, now=self.clock.now(), lease=self.lease)
+        )
+        fresh = [claim for claim in claims if claim.attempt == 1]
+        seen = [claim for claim in claims if claim.attempt > 1]
+        done = self._together(fresh)
+        for claim in seen:
+            # somebody failed or died over this row before: it may not spoil others
+            done += self._alone(claim)
+        return done
+
+    def wake(self, case_ids: Sequence[str]) -> Assessed:
+        """Judges cases again whose time has come, by the same path and without news."""
+        return self.store.write(lambda tx: self.judge_in(tx, case_ids))
+
+    def judge_in(self, tx: Tx, case_ids: Sequence[str]) -> Assessed:
+        """The same, inside the caller's transaction: a rehearsal undoes it."""
+        return self._work(tx, [], case_ids)
+
+    def _together(self, claims: Sequence[Claim]) -> Assessed:
+        if not claims:
+            return Assessed()
+        if len(claims) == 1:
+            return self._alone(claims[0])
+        try:
+            return self.store.write(lambda tx: self._work(tx, claims, ()))
+        except TryLater:
+            raise
+        except Exception as error:
+            log.warning("batch.split", rows=len(claims), error=one_line(error))
+        done = Assessed()
+        for claim in claims:
+            done += self._alone(claim)
+        return done
+
+    def _alone(self, claim: Claim) -> Assessed:
+        if claim.attempt > self.max_attempts:
+            return self._bury(claim, "kills_its_worker", f"{self.max_attempts} attempts began and none ended")
+        try:
+            return self.store.write(lambda tx: self._work(tx, [claim], ()))
+        except TryLater:
+            raise
+        except Exception as error:
+            log.exception("event.failed", inbox_id=claim.id, attempt=claim.attempt)
+            why = f"{type(error).__name__}: {one_line(error)}"
+        if claim.attempt >= self.max_attempts:
+            return self._bury(claim, "keeps_failing", why)
+        due_at = self.clock.now() + timedelta(seconds=2**claim.attempt)
+        self.store.write(lambda tx: inbox.postpone(tx, claim, why, due_at))
+        return Assessed(failed=1)
+
+    def _bury(self, claim: Claim, reason: str, detail: str) -> Assessed:
+        def bury(tx: Tx) -> int:
+            rows = inbox.lock(tx, [claim])
+            return _bury(tx, [(row, CannotProcess(reason, detail)) for row in rows], self.clock.now())
+
+        return Assessed(dead=self.store.write(bury))
+
+    def _work(self, tx: Tx, claims: Sequence[Claim], case_ids: Sequence[str]) -> Assessed:
+        now = self.clock.now()
+        book = Book(now)
+        rows = list(inbox.lock(tx, claims))
+        news, dead = _read_all(rows)
+        woken = tx.all(select(cases.c.account_id, cases.c.job_id).where(tx.among(cases.c.case_id, case_ids))) if case_ids else []
+
+        lock_accounts(tx, book, [n.account_id for n in news if n.account_id] + [row.account_id for row in woken])
+        released, unreadable = _read_all(_no_longer_waiting(tx, news))
+        rows += [item.row for item in released]
+        dead += unreadable
+        news = sorted([*news, *released], key=lambda item: item.rank)
+        lock_accounts(tx, book, [n.account_id for n in released if n.account_id])
+
+        jobs = {n.job_id for n in news if n.job_id} | {row.job_id for row in woken if row.job_id}
+        load_jobs(tx, book, jobs | jobs_of_newly_vouched(tx, book, news), self.ledger)
+        load_purchases(tx, book, news, self.ledger)
+        book.touched |= {row.job_id for row in woken}
+        _hear_what_waits(tx, book)
+
+        fates: list[dict[str, Any]] = []
+        for item in news:
+            try:
+                fate = fold(book, item)
+            except CannotProcess as refusal:
+                dead.append((item.row, refusal))
+                continue
+            fates.append({"id": item.row.id, "state": fate.value, "handled_at": now})
+        _touch_vouched(book, news)
+        load_surroundings(tx, book, self.bench)
+        for job_id in sorted(book.touched):
+            judge(book, job_id, self.bench)
+
+        write(tx, book, self.ledger, WORKER)
+        inbox.settle(tx, fates)
+        _bury(tx, dead, now)
+        return _account_for(book, fates, len(dead))
+
+
+def _read_all(rows: Sequence[Row[Any]]) -> tuple[list[News], list[tuple[Row[Any], CannotProcess]]]:
+    news, dead = [], []
+    for row in rows:
+        try:
+            news.append(read(row))
+        except CannotProcess as refusal:
+            dead.append((row, refusal))
+    return news, dead
+
+
+def _no_longer_waiting(tx: Tx, news: Sequence[News]) -> Sequence[Row[Any]]:
+    return inbox.waiting_for(tx, [item.job_id for item in news if item.introduces_job and item.job_id])
+
+
+def _hear_what_waits(tx: Tx, book: Book) -> None:
+    """What was reported about jobs that are woken and still not known: a person who reviews them wants to see it."""
+    unknown = [job_id for job_id in book.touched if job_id not in book.jobs]
+    for row in inbox.waiting_for(tx, unknown):
+        fold(book, read(row))
+
+
+def _touch_vouched(book: Book, news: Sequence[News]) -> None:
+    accounts = {item.account_id for item in news}
+    book.touched |= {
+        case.job_id for case in book.cases.values() if case.state is CaseState.WAITING and case.account_id in accounts
+    }
+
+
+def _bury(tx: Tx, dead: Sequence[tuple[Row[Any], CannotProcess]], now: datetime) -> int:
+    letters = [
+        {
+            "dead_id": new_id("dead", now),
+            "key": f"inbox:{row.id}",
+            "reason": refusal.reason,
+            "detail": refusal.detail,
+            "raw": row.raw.encode(),
+            "sha256": row.sha256,
+            "inbox_id": row.id,
+            "state": "open",
+            "received_at": row.received_at,
+        }
+        for row, refusal in dead
+    ]
+    buried = inbox.bury(tx, letters)
+    inbox.settle(tx, [{"id": row.id, "state": "dead", "handled_at": now} for row, _ in dead])
+    return buried
+
+
+def _account_for(book: Book, fates: Sequence[dict[str, Any]], dead: int) -> Assessed:
+    done = Assessed(dead=dead, effects=book.effects)
+    done.handled = sum(fate["state"] == Fate.HANDLED.value for fate in fates)
+    done.waiting = len(fates) - done.handled
+    for case in book.cases.values():
+        if case.state is not None and case.state is not case.was:
+            was = case.was.value if case.was else None
+            done.moves.append((case.case_id, case.job_id, was, case.state.value, case.credits_reversed))
+    return done

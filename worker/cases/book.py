@@ -1,0 +1,128 @@
+"""The working set of one assess transaction: the rows it read under lock, changed in memory, written back set-based.
+
+`judge` and `fold` work on these objects and never on SQL, so a batch of five hundred costs as many statements as a batch of one.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from policy.ledger import Lot
+
+from policy.facts import Report, Rerun
+from policy.lifecycle import CaseState
+from worker.credits.ledger import JobCredits, Posting
+
+Detail = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Account:
+    """One account, locked: the lock of the remedy budget."""
+
+    account_id: str
+    email: str | None
+    status: str
+    known: bool
+    opened_at: datetime
+    reversals_day: date | None
+    reversals_today: int
+    changed: bool = False
+
+    def count_reversal(self, day: date) -> None:
+        """One more automatic reversal on this UTC day."""
+        self.reversals_today = self.reversals_on(day) + 1
+        self.reversals_day = day
+        self.changed = True
+
+    def reversals_on(self, day: date) -> int:
+        """Automatic reversals this account had on that day."""
+        return self.reversals_today if self.reversals_day == day else 0
+
+
+@dataclass(slots=True)
+class Job:
+    """One layer job as the books know it. `reports` is a set: what was said twice is known once."""
+
+    job_id: str
+    account_id: str
+    paid_with: str
+    price: int
+    undebited: bool
+    layers_expected: int | None
+    submitted_at: datetime | None
+    input_expires_at: datetime | None
+    status: str
+    reports: set[Report]
+    downloads: int
+    downloaded_at: datetime | None
+    edited_at: datetime | None
+    ended_at: datetime | None
+    credits: JobCredits = field(default_factory=JobCredits)
+    rerun: Rerun | None = None
+    rerun_changed: bool = False
+    added: bool = False
+    changed: bool = False
+
+
+@dataclass(slots=True)
+class Case:
+    """One case, with what it was when read: every write is guarded by that state."""
+
+    case_id: str
+    job_id: str
+    account_id: str
+    state: CaseState | None
+    was: CaseState | None
+    failed_at: datetime
+    opened_at: datetime
+    due_at: datetime
+    warn_at: datetime | None
+    warned_percent: int
+    next_action_at: datetime | None
+    closed_at: datetime | None = None
+    outcome: str | None = None
+    rule: str | None = None
+    clause: str | None = None
+    terms: str | None = None
+    reason: str | None = None
+    facts: Any = None
+    credits_owed: int = 0
+    credits_reversed: int = 0
+    reruns: int = 0
+    delivered_late: bool = False
+    stuck: int = 0
+    changed: bool = False
+    history: list[tuple[str, Detail]] = field(default_factory=list)
+
+    def note(self, event: str, **detail: Any) -> None:
+        """One history row, written with the case."""
+        self.history.append((event, detail))
+
+
+@dataclass(slots=True)
+class Book:
+    """Everything one transaction holds."""
+
+    now: datetime
+    accounts: dict[str, Account] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    cases: dict[str, Case] = field(default_factory=dict)
+    """By job id."""
+    lots: dict[str, list[Lot]] = field(default_factory=dict)
+    """Open lots by account, oldest first; loaded only where something is to be debited."""
+    unheard: dict[str, set[Report]] = field(default_factory=dict)
+    """What was reported about jobs that are not yet known, by job id."""
+    claimed_accounts: dict[str, str] = field(default_factory=dict)
+    """The account that the first report about a not yet known job names, by job id."""
+    purchases_known: dict[str, Any] = field(default_factory=dict)
+    purchases_new: list[dict[str, Any]] = field(default_factory=list)
+    purchases_changed: list[dict[str, Any]] = field(default_factory=list)
+    postings: list[Posting] = field(default_factory=list)
+    effects: list[dict[str, Any]] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+    """Jobs whose case is to be judged again."""
+    rerun_available: bool = True
+    doubt_credits: int = 0
+    doubt_spent: int = 0
+    service_failure_percent: int = 0

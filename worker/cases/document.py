@@ -1,0 +1,108 @@
+"""Cases as documents: what `refunds show --json` and the console print (contract.md, "Case document")."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, or_, select
+
+from worker.errors import Refused
+from worker.store.bulk import Tx
+from worker.store.tables import accounts, case_history, cases, effects, layer_jobs, purchases
+
+
+def moment(at: datetime | None) -> str | None:
+    """The time as the documents write it."""
+    return None if at is None else at.isoformat().replace("+00:00", "Z")
+
+
+def find(tx: Tx, name: str) -> Row[Any]:
+    """The case with this case, job or order id. Raises `Refused` where there is none, saying what is known of the name."""
+    rows = tx.all(select(cases).where(or_(cases.c.case_id == name, cases.c.job_id == name, cases.c.order_id == name)).limit(2))
+    if rows:
+        return rows[0]
+    job = tx.all(select(layer_jobs.c.status, layer_jobs.c.account_id).where(layer_jobs.c.job_id == name))
+    if job:
+        raise Refused(
+            f"{name} is a job of {job[0].account_id}, {job[0].status}, and has no case: nothing failed in it that we were told of"
+        )
+    raise Refused(f"{name}: no case, job or order of that name")
+
+
+def document(tx: Tx, row: Row[Any]) -> dict[str, Any]:
+    """One case, whole, with its history."""
+    history = tx.all(select(case_history).where(case_history.c.case_id == row.case_id).order_by(case_history.c.id))
+    return {
+        **summary(row),
+        "history": [{"at": moment(h.at), "event": h.event, "by": h.by, "detail": h.detail} for h in history],
+    }
+
+
+def summary(row: Row[Any]) -> dict[str, Any]:
+    """One case without its history."""
+    decision = None
+    if row.outcome is not None:
+        names = ("outcome", "rule", "clause", "terms", "reason")
+        decision = {name: getattr(row, name) for name in names}
+    return {
+        "case_id": row.case_id,
+        "kind": row.kind,
+        "job_id": row.job_id,
+        "account_id": row.account_id,
+        "order_id": row.order_id,
+        "state": row.state,
+        "owner": row.owner,
+        "reason": row.reason,
+        "decision": decision,
+        "credits_owed": row.credits_owed,
+        "credits_reversed": row.credits_reversed,
+        "reruns": row.reruns,
+        "delivered_late": row.delivered_late,
+        "payments": [],
+        "failed_at": moment(row.failed_at),
+        "opened_at": moment(row.opened_at),
+        "due_at": moment(row.due_at),
+        "next_action_at": moment(row.next_action_at),
+        "closed_at": moment(row.closed_at),
+    }
+
+
+def pending_effects(tx: Tx, case_id: str) -> Sequence[Row[Any]]:
+    """What is still to be done outside for a case."""
+    wanted = effects.c.case_id == case_id, effects.c.state.in_(["due", "claimed"])
+    return tx.all(select(effects).where(*wanted).order_by(effects.c.due_at))
+
+
+def listing(
+    tx: Tx, *, state: str | None, account: str | None, kind: str | None, limit: int, after: str | None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Cases, newest first, and the id to continue after, or None at the end."""
+    wanted: list[ColumnElement[bool]] = []
+    for column, value in ((cases.c.state, state), (cases.c.account_id, account), (cases.c.kind, kind)):
+        if value is not None:
+            wanted.append(column == value)
+    if after is not None:
+        wanted.append(cases.c.case_id < after)
+    rows = tx.all(select(cases).where(*wanted).order_by(cases.c.case_id.desc()).limit(limit + 1))
+    items = [summary(row) for row in rows[:limit]]
+    return items, items[-1]["case_id"] if len(rows) > limit else None
+
+
+def account_document(tx: Tx, account_id: str) -> dict[str, Any]:
+    """Balance, lots and standing of an account (contract.md, "Account document")."""
+    rows = tx.all(select(accounts).where(accounts.c.account_id == account_id))
+    if not rows:
+        raise Refused(f"{account_id}: no account of that name")
+    lots = tx.all(
+        select(purchases).where(purchases.c.account_id == account_id).order_by(purchases.c.paid_at, purchases.c.purchase_id)
+    )
+    names = ("purchase_id", "granted", "remaining", "frozen", "void")
+    return {
+        "account_id": account_id,
+        "email": rows[0].email,
+        "status": rows[0].status,
+        "known": rows[0].known,
+        "credits": sum(lot.remaining for lot in lots),
+        "frozen": sum(lot.frozen for lot in lots),
+        "lots": [{name: getattr(lot, name) for name in names} | {"spent": lot.spent} for lot in lots],
+    }

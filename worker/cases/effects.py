@@ -1,0 +1,150 @@
+"""Effects performed: claim, act, record, in three separate transactions around the one outside call.
+
+Both kinds here are safe to repeat: an announcement carries a stable identity, a re-run its idempotency key. A process that dies
+in the middle leaves a claim that ends by itself, and the effect is done again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete, select, update
+
+from policy.facts import RerunState
+from policy.lifecycle import CaseState
+from worker.clock import Clock
+from worker.errors import TryLater
+from worker.notices.outcomes import Outcome, OutcomeStream
+from worker.observe import log
+from worker.reruns import Answer, RerunOrder, Reruns
+from worker.store import effects
+from worker.store.bulk import Tx
+from worker.store.effects import Effect, EffectKind
+from worker.store.engine import Store
+from worker.store.tables import breakers, case_history, cases, reruns
+
+BREAK_AFTER = 5
+BREAK_FOR = timedelta(seconds=60)
+LONGEST_WAIT = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Performer:
+    """Does what was intended, with its collaborators."""
+
+    store: Store
+    reruns: Reruns
+    outcomes: OutcomeStream
+    clock: Clock
+    batch: int
+    lease: timedelta
+
+    def announce(self, effect_ids: Sequence[str] = ()) -> int:
+        """Announces the effects named, or any that are due; returns how many are on the stream now."""
+        taken = self._claim(EffectKind.ANNOUNCE, effect_ids, self.batch)
+        if not taken:
+            return 0
+        try:
+            self.outcomes.announce([_outcome(effect) for effect in taken])
+        except TryLater as error:
+            self._postpone(taken, str(error))
+            raise
+        now = self.clock.now()
+        done = self.store.write(lambda tx: effects.finish(tx, taken, state="done", result="announced", now=now))
+        return len(done)
+
+    def rerun(self, effect_ids: Sequence[str] = ()) -> list[str]:
+        """Asks the pipeline for the re-runs named, or for any that are due; returns `<answer> <job>` for each."""
+        return [self._rerun(effect) for effect in self._claim(EffectKind.RERUN, effect_ids, 20)]
+
+    def _claim(self, kind: EffectKind, ids: Sequence[str], limit: int) -> list[Effect]:
+        now = self.clock.now()
+        return self.store.write(lambda tx: effects.claim(tx, kind, ids=ids, limit=limit, now=now, lease=self.lease))
+
+    def _rerun(self, effect: Effect) -> str:
+        job_id = effect.job_id or ""
+        if effect.case_state != CaseState.RERUNNING.value:
+            # the deadline passed, or the customer was made whole meanwhile: a re-run now would be a second remedy
+            self._end(effect, state="dropped", result=f"the case is {effect.case_state}")
+            return f"dropped {job_id}"
+        order = RerunOrder(
+            job_id=job_id,
+            attempt=int(effect.payload["attempt"]),
+            case_id=effect.case_id,
+            effect_id=effect.effect_id,
+            asked_at=effect.created_at,
+        )
+        reply = self.reruns.ask(order)
+        log.info("rerun.asked", case_id=effect.case_id, job_id=job_id, answer=reply.answer.value, detail=reply.detail)
+        match reply.answer:
+            case Answer.ACCEPTED:
+                self._end(effect, state="done", result=reply.detail)
+            case Answer.REFUSED:
+                self._end(effect, state="done", result=reply.detail, refused=True)
+            case Answer.NOT_HEARD:
+                self._postpone([effect], reply.detail)
+                self.store.write(lambda tx: _not_heard(tx, reply.detail, self.clock))
+        return f"{reply.answer.value} {job_id}"
+
+    def _end(self, effect: Effect, *, state: str, result: str, refused: bool = False) -> None:
+        now = self.clock.now()
+
+        def end(tx: Tx) -> None:
+            if not effects.finish(tx, [effect], state=state, result=result, now=now):
+                return
+            event = "rerun.dropped" if state == "dropped" else ("rerun.refused" if refused else "rerun.sent")
+            row = {"case_id": effect.case_id, "at": now, "event": event, "by": "worker", "detail": {"answer": result}}
+            tx.insert(case_history, [row])
+            if refused:
+                asked = (reruns.c.job_id == effect.job_id, reruns.c.state == RerunState.ASKED.value)
+                tx.connection.execute(update(reruns).where(*asked).values(state=RerunState.REFUSED.value, ended_at=now))
+                # the sweep, or the caller's hint, judges the case again at once
+                woken = (cases.c.case_id == effect.case_id, cases.c.state == CaseState.RERUNNING.value)
+                tx.connection.execute(update(cases).where(*woken).values(next_action_at=now))
+            elif state == "done":
+                tx.connection.execute(update(reruns).where(reruns.c.job_id == effect.job_id).values(sent_at=now))
+            if state == "done":
+                tx.connection.execute(delete(breakers).where(breakers.c.name == "pipeline"))
+
+        self.store.write(end)
+
+    def _postpone(self, waiting: Sequence[Effect], why: str) -> None:
+        tries = max(effect.attempt for effect in waiting)
+        due_at = self.clock.now() + min(LONGEST_WAIT, timedelta(seconds=2 ** min(tries, 12)))
+        self.store.write(lambda tx: effects.postpone(tx, waiting, due_at=due_at, result=why))
+
+
+def _not_heard(tx: Tx, why: str, clock: Clock) -> None:
+    # shared by all workers: after some calls in a row that nobody heard, no new re-run is started for a while
+    tx.insert_new(breakers, [{"name": "pipeline", "failures": 0, "open_until": None, "last_error": why}], breakers.c.name)
+    name = breakers.c.name == "pipeline"
+    failures = tx.connection.execute(
+        update(breakers).where(name).values(failures=breakers.c.failures + 1, last_error=why).returning(breakers.c.failures)
+    ).scalar_one()
+    if failures >= BREAK_AFTER:
+        tx.connection.execute(update(breakers).where(name).values(open_until=clock.now() + BREAK_FOR))
+        log.warning("pipeline.breaker_open", failures=failures, seconds=BREAK_FOR.total_seconds())
+
+
+def _outcome(effect: Effect) -> Outcome:
+    kept = {name: value for name, value in effect.payload.items() if name != "type"}
+    data = {"case_id": effect.case_id, "job_id": effect.job_id, **kept}
+    return Outcome(effect.key, effect.payload["type"], effect.created_at.isoformat(), effect.job_id or effect.case_id, data)
+
+
+def due_effects(store: Store, clock: Clock, limit: int) -> dict[EffectKind, list[str]]:
+    """The ids of effects that are due, by kind, for the sweep."""
+    now = clock.now()
+    found: dict[EffectKind, list[str]] = {kind: [] for kind in EffectKind}
+    for row in store.read(lambda tx: effects.due(tx, now, limit)):
+        found[EffectKind(row.kind)].append(row.effect_id)
+    return found
+
+
+def open_breaker(store: Store, clock: Clock) -> str | None:
+    """Why no re-run is started at present, or None."""
+    rows = store.read(lambda tx: tx.all(select(breakers).where(breakers.c.name == "pipeline")))
+    for row in rows:
+        if row.open_until is not None and row.open_until > clock.now():
+            return str(row.last_error)
+    return None

@@ -1,0 +1,307 @@
+"""Facts folded into the working set, each a set operation: doubled, late or reordered news leaves the same facts."""
+
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from policy.ledger import Lot, PostingKind, allocate
+
+from policy.facts import Output, PaidWith, Report, ReportKind
+from worker.cases.book import Account, Book, Job
+from worker.cases.news import News
+from worker.credits.ledger import JobCredits, Posting
+from worker.errors import CannotProcess
+from worker.intake.records import AccountRecord, JobRecord, JobStatus, PurchaseRecord
+from worker.intake.wire import AccountOpened, Downloaded, Edited, Event, Reported, Submitted
+
+NOT_REPORTED = "not_reported"
+"""Failure code of a job that the import says failed without saying why: nobody knows it, so the doubt budget decides."""
+CANCELLED = "cancelled_by_user"
+
+
+class Fate(StrEnum):
+    """What becomes of an inbox row."""
+
+    HANDLED = "handled"
+    WAITING = "waiting"
+
+
+def fold(book: Book, news: News) -> Fate:
+    """Takes one piece of news into the book. Raises `CannotProcess` where it contradicts what cannot be two ways."""
+    said = news.said
+    if isinstance(said, AccountRecord):
+        return _account(book, said.id, said.email, said.status.value)
+    if isinstance(said, PurchaseRecord):
+        return _purchase(book, said)
+    if isinstance(said, JobRecord):
+        return _imported_job(book, said)
+    if isinstance(said.data, AccountOpened):
+        return _account(book, _named(said.account_id), said.data.email, None)
+    return _job_event(book, said)
+
+
+def _named(value: str | None) -> str:
+    if value is None:
+        raise CannotProcess("missing_field", "the document names no account")
+    return value
+
+
+def _account(book: Book, account_id: str, email: str | None, status: str | None) -> Fate:
+    account = book.accounts[account_id]
+    wanted = (email or account.email, status or account.status, True)
+    if (account.email, account.status, account.known) != wanted:
+        account.email, account.status, account.known = wanted
+        account.changed = True
+    return Fate.HANDLED
+
+
+_NEVER_CHANGES = ("account_id", "kind", "billing", "transaction_id", "amount", "currency", "granted", "paid_at")
+
+
+def _purchase(book: Book, said: PurchaseRecord) -> Fate:
+    row: dict[str, Any] = {
+        "purchase_id": said.id,
+        "account_id": said.account_id,
+        "kind": said.kind.value,
+        "billing": said.billing.value,
+        "customer_id": said.customer_id,
+        "product_id": said.product_id,
+        "transaction_id": said.transaction_id,
+        "request_id": said.request_id,
+        "amount": said.amount,
+        "currency": said.currency,
+        "paid_at": said.paid_at,
+        "cancelled_at": said.cancelled_at,
+        "period_start": said.period_start,
+        "period_end": said.period_end,
+        "granted": said.credits,
+    }
+    _vouch(book.accounts[said.account_id])
+    stands = book.purchases_known.get(said.id)
+    if stands is not None:
+        differs = [name for name in _NEVER_CHANGES if stands[name] != row[name]]
+        if differs:
+            raise CannotProcess(
+                "conflicting_purchase",
+                f"purchase {said.id} is already booked with another {', '.join(differs)}; a purchase never changes",
+            )
+        later = {name: row[name] for name in ("cancelled_at", "period_start", "period_end") if row[name] is not None}
+        if any(stands[name] != value for name, value in later.items()):
+            stands.update(later)
+            kept = ("purchase_id", "cancelled_at", "period_start", "period_end")
+            book.purchases_changed.append({name: stands[name] for name in kept})
+        return Fate.HANDLED
+    book.purchases_known[said.id] = row
+    book.purchases_new.append({**row, "remaining": said.credits, "spent": 0, "frozen": 0, "void": 0})
+    if said.credits:
+        book.postings.append(Posting(PostingKind.GRANT, said.id, said.credits))
+        _add_lot(book, said)
+        _debit_what_waits(book, said.account_id)
+    return Fate.HANDLED
+
+
+def _vouch(account: Account) -> None:
+    if not account.known:
+        account.known = account.changed = True
+
+
+def _add_lot(book: Book, said: PurchaseRecord) -> None:
+    lots = book.lots.setdefault(said.account_id, [])
+    paid_at = {lot.purchase_id: book.purchases_known[lot.purchase_id]["paid_at"] for lot in lots}
+    after = (said.paid_at, said.id)
+    place = sum((paid_at[lot.purchase_id], lot.purchase_id) < after for lot in lots)
+    lots.insert(place, Lot(said.id, said.credits))
+
+
+def _debit_what_waits(book: Book, account_id: str) -> None:
+    waiting = (job for job in book.jobs.values() if job.account_id == account_id and job.undebited)
+    for job in sorted(waiting, key=lambda j: (j.submitted_at is None, j.submitted_at, j.job_id)):
+        _debit(book, job)
+
+
+def _debit(book: Book, job: Job) -> None:
+    """Takes the job's price from the oldest lots, whole or not at all: a job that no lot covers waits for its purchase."""
+    lots = book.lots.get(job.account_id, [])
+    shares = allocate(job.price, lots)
+    if shares is None:
+        return
+    taken = {share.purchase_id: share.credits for share in shares}
+    book.lots[job.account_id] = [Lot(lot.purchase_id, lot.remaining - taken.get(lot.purchase_id, 0)) for lot in lots]
+    book.postings += [Posting(PostingKind.DEBIT, share.purchase_id, share.credits, job_id=job.job_id) for share in shares]
+    job.credits = JobCredits(debits=tuple(shares))
+    job.undebited, job.changed = False, True
+    book.touched.add(job.job_id)
+
+
+def _submit(
+    book: Book,
+    job_id: str,
+    account_id: str,
+    *,
+    price: int,
+    paid_with: PaidWith,
+    layers_expected: int | None,
+    submitted_at: datetime | None,
+    input_expires_at: datetime | None,
+) -> Job:
+    known = book.jobs.get(job_id)
+    if known is not None:
+        _own(known, account_id)
+        if (known.price, known.paid_with) != (price, paid_with.value):
+            raise CannotProcess(
+                "conflicting_job",
+                f"{job_id} is already booked at {known.price} credits paid with {known.paid_with}; a debit never changes",
+            )
+        known.submitted_at = known.submitted_at or submitted_at
+        known.layers_expected = known.layers_expected if known.layers_expected is not None else layers_expected
+        known.input_expires_at = known.input_expires_at or input_expires_at
+        known.changed = True
+        return known
+    job = Job(
+        job_id=job_id,
+        account_id=account_id,
+        paid_with=paid_with.value,
+        price=price,
+        undebited=paid_with is PaidWith.CREDITS and price > 0,
+        layers_expected=layers_expected,
+        submitted_at=submitted_at,
+        input_expires_at=input_expires_at,
+        status=JobStatus.RUNNING.value,
+        reports=set(),
+        downloads=0,
+        downloaded_at=None,
+        edited_at=None,
+        ended_at=None,
+        added=True,
+    )
+    book.jobs[job_id] = job
+    book.touched.add(job_id)
+    if job.undebited:
+        _debit(book, job)
+    return job
+
+
+def _own(job: Job, account_id: str | None) -> None:
+    if account_id != job.account_id:
+        raise CannotProcess("foreign_job", f"{job.job_id} belongs to another account than {account_id}")
+
+
+def _job_event(book: Book, said: Event) -> Fate:
+    job_id, account_id, data = _named(said.job_id), _named(said.account_id), said.data
+    if isinstance(data, Submitted):
+        _submit(
+            book,
+            job_id,
+            account_id,
+            price=data.credits,
+            paid_with=data.paid_with,
+            layers_expected=data.layers_expected,
+            submitted_at=said.time,
+            input_expires_at=data.input_expires_at,
+        )
+        return Fate.HANDLED
+    job = book.jobs.get(job_id)
+    if job is None:
+        if isinstance(data, Reported):
+            book.unheard.setdefault(job_id, set()).add(_report(said, data))
+            book.claimed_accounts.setdefault(job_id, account_id)
+            book.touched.add(job_id)
+        return Fate.WAITING
+    _own(job, account_id)
+    _HAPPENED[type(data)](book, job, said, data)
+    return Fate.HANDLED
+
+
+def _report(said: Event, data: Reported) -> Report:
+    return Report(data.attempt, data.kind, said.time, data.code, data.stage, data.output)
+
+
+def _reported(book: Book, job: Job, said: Event, data: Reported) -> None:
+    _add_report(book, job, _report(said, data))
+
+
+def _add_report(book: Book, job: Job, report: Report) -> None:
+    # the same word about the same attempt under another event id is the same fact, told by its earliest time
+    twin = next((r for r in job.reports if _meaning(r) == _meaning(report)), None)
+    if twin is not None and twin.at <= report.at:
+        return
+    job.reports.discard(twin)  # type: ignore[arg-type]
+    job.reports.add(report)
+    job.ended_at = max(job.ended_at or report.at, report.at)
+    job.status = _status(job)
+    job.changed = True
+    book.touched.add(job.job_id)
+
+
+def _meaning(report: Report) -> tuple[Any, ...]:
+    return report.attempt, report.kind, report.code, report.output
+
+
+def _status(job: Job) -> str:
+    # what the newest attempt came to; within one attempt the worse word counts
+    last = max(report.attempt for report in job.reports)
+    words = {report.kind for report in job.reports if report.attempt == last}
+    for kind, status in (
+        (ReportKind.FAILED, JobStatus.FAILED),
+        (ReportKind.INCOMPLETE, JobStatus.INCOMPLETE),
+        (ReportKind.SUCCEEDED, JobStatus.SUCCEEDED),
+    ):
+        if kind in words:
+            cancelled = kind is ReportKind.FAILED and all(
+                r.code == CANCELLED for r in job.reports if r.attempt == last and r.kind is kind
+            )
+            return (JobStatus.CANCELLED if cancelled else status).value
+    raise AssertionError("a report is of one of three kinds")
+
+
+def _downloaded(book: Book, job: Job, said: Event, data: Downloaded) -> None:
+    at = data.at or said.time
+    job.downloads += 1
+    job.downloaded_at = min(job.downloaded_at or at, at)
+    job.changed = True
+
+
+def _edited(book: Book, job: Job, said: Event, data: Edited) -> None:
+    at = data.at or said.time
+    job.edited_at = min(job.edited_at or at, at)
+    job.changed = True
+
+
+_HAPPENED: dict[type, Callable[..., None]] = {Reported: _reported, Downloaded: _downloaded, Edited: _edited}
+
+
+def _imported_job(book: Book, said: JobRecord) -> Fate:
+    job = _submit(
+        book,
+        said.id,
+        said.account_id,
+        price=said.credits,
+        paid_with=said.paid_with,
+        layers_expected=said.layers_expected,
+        submitted_at=said.submitted_at,
+        input_expires_at=None,
+    )
+    job.downloads = max(job.downloads, said.downloads or 0)
+    job.edited_at = job.edited_at or said.edited_at
+    report = _imported_report(said)
+    if report is not None and not any(r.attempt == 1 for r in job.reports):
+        _add_report(book, job, report)
+    return Fate.HANDLED
+
+
+def _imported_report(said: JobRecord) -> Report | None:
+    at = said.finished_at or said.submitted_at
+    delivered, expected = said.layers_delivered, said.layers_expected
+    output = None if delivered is None else Output(delivered, expected)
+    match said.status:
+        case JobStatus.RUNNING:
+            return None
+        case JobStatus.SUCCEEDED:
+            return Report(1, ReportKind.SUCCEEDED, at, output=output or Output(expected or 1, expected))
+        case JobStatus.INCOMPLETE:
+            return Report(1, ReportKind.INCOMPLETE, at, output=output)
+        case JobStatus.CANCELLED:
+            return Report(1, ReportKind.FAILED, at, code=CANCELLED, output=output)
+        case JobStatus.FAILED:
+            return Report(1, ReportKind.FAILED, at, code=NOT_REPORTED, output=output)

@@ -1,0 +1,204 @@
+"""Reads one batch's working set: locks first, in one order for everybody, facts in later statements.
+
+A sum taken in the statement that waits for a lock does not see what was committed meanwhile (design.md, "Traps"), so nothing
+is read before its account is locked. Accounts are locked in order of id: two batches over the same accounts queue, they never
+deadlock.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Row, and_, func, or_, select
+
+from policy.facts import Report, ReportKind, Rerun, RerunState
+from policy.lifecycle import CaseKind, CaseState
+from worker.cases.book import Account, Book, Case, Job
+from worker.cases.fold import NOT_REPORTED
+from worker.cases.judge import Bench
+from worker.cases.news import News
+from worker.credits.ledger import JobCredits, Ledger
+from worker.intake.records import AccountRecord, PurchaseRecord
+from worker.intake.wire import AccountOpened, Event
+from worker.store.bulk import Tx
+from worker.store.tables import accounts, breakers, cases, doubt_days, layer_jobs, purchases, reruns
+
+REPORTS: TypeAdapter[list[Report]] = TypeAdapter(list[Report])
+SERVICE_WINDOW = timedelta(hours=1)
+
+
+def lock_accounts(tx: Tx, book: Book, account_ids: Iterable[str]) -> None:
+    """Locks the accounts in order of id, making rows for those never heard of, and puts them into the book."""
+    wanted = sorted(set(account_ids) - book.accounts.keys())
+    if not wanted:
+        return
+    found = _locked(tx, wanted)
+    missing = [account_id for account_id in wanted if account_id not in found]
+    if missing:
+        stubs = [{"account_id": account_id, "status": "active", "known": False, "opened_at": book.now} for account_id in missing]
+        tx.insert_new(accounts, stubs, accounts.c.account_id)
+        found |= _locked(tx, missing)
+    book.accounts |= found
+
+
+def _locked(tx: Tx, account_ids: Sequence[str]) -> dict[str, Account]:
+    statement = select(accounts).where(tx.among(accounts.c.account_id, account_ids)).order_by(accounts.c.account_id)
+    return {row.account_id: Account(*row) for row in tx.all(statement.with_for_update())}
+
+
+def jobs_of_newly_vouched(tx: Tx, book: Book, news: Sequence[News]) -> set[str]:
+    """Jobs whose case may go on because an account or a purchase arrives: those that wait, and those no lot covered so far."""
+    vouched = {item.account_id for item in news if _vouches(item) and item.account_id}
+    if not vouched:
+        return set()
+    waiting = select(cases.c.job_id).where(
+        tx.among(cases.c.account_id, vouched), cases.c.state == CaseState.WAITING.value, cases.c.kind == CaseKind.JOB.value
+    )
+    uncovered = select(layer_jobs.c.job_id).where(tx.among(layer_jobs.c.account_id, vouched), layer_jobs.c.undebited)
+    return {row.job_id for row in tx.all(waiting.union(uncovered))}  # type: ignore[arg-type]
+
+
+def _vouches(item: News) -> bool:
+    said = item.said
+    return isinstance(said, AccountRecord | PurchaseRecord) or (isinstance(said, Event) and isinstance(said.data, AccountOpened))
+
+
+def load_jobs(tx: Tx, book: Book, job_ids: Iterable[str], ledger: Ledger) -> None:
+    """Puts jobs, their one re-run, their postings and their cases into the book."""
+    wanted = sorted(set(job_ids))
+    if not wanted:
+        return
+    rows = tx.all(
+        select(
+            layer_jobs,
+            reruns.c.attempt.label("rerun_attempt"),
+            reruns.c.state.label("rerun_state"),
+            reruns.c.deadline_at.label("rerun_deadline_at"),
+        )
+        .outerjoin(reruns, reruns.c.job_id == layer_jobs.c.job_id)
+        .where(tx.among(layer_jobs.c.job_id, wanted))
+    )
+    booked = ledger.of_jobs(tx, [row.job_id for row in rows]) if rows else {}
+    for row in rows:
+        book.jobs[row.job_id] = _job(row, booked.get(row.job_id, JobCredits()))
+    known = select(cases).where(cases.c.kind == CaseKind.JOB.value, tx.among(cases.c.subject, wanted))
+    for row in tx.all(known):
+        book.cases[row.job_id] = _case(row)
+
+
+def _job(row: Row[Any], credits: JobCredits) -> Job:
+    rerun = None
+    if row.rerun_state is not None:
+        rerun = Rerun(row.rerun_attempt, RerunState(row.rerun_state), row.rerun_deadline_at)
+    return Job(
+        job_id=row.job_id,
+        account_id=row.account_id,
+        paid_with=row.paid_with,
+        price=row.price,
+        undebited=row.undebited,
+        layers_expected=row.layers_expected,
+        submitted_at=row.submitted_at,
+        input_expires_at=row.input_expires_at,
+        status=row.status,
+        reports=set(REPORTS.validate_python(row.reports)),
+        downloads=row.downloads,
+        downloaded_at=row.downloaded_at,
+        edited_at=row.edited_at,
+        ended_at=row.ended_at,
+        credits=credits,
+        rerun=rerun,
+    )
+
+
+def _case(row: Row[Any]) -> Case:
+    state = CaseState(row.state)
+    return Case(
+        case_id=row.case_id,
+        job_id=row.job_id,
+        account_id=row.account_id,
+        state=state,
+        was=state,
+        failed_at=row.failed_at,
+        opened_at=row.opened_at,
+        due_at=row.due_at,
+        warn_at=row.warn_at,
+        warned_percent=row.warned_percent,
+        next_action_at=row.next_action_at,
+        closed_at=row.closed_at,
+        outcome=row.outcome,
+        rule=row.rule,
+        clause=row.clause,
+        terms=row.terms,
+        reason=row.reason,
+        facts=row.facts,
+        credits_owed=row.credits_owed,
+        credits_reversed=row.credits_reversed,
+        reruns=row.reruns,
+        delivered_late=row.delivered_late,
+        stuck=row.stuck,
+    )
+
+
+def load_purchases(tx: Tx, book: Book, news: Sequence[News], ledger: Ledger) -> None:
+    """What purchases and lots the batch needs: the purchases it names, and the open lots of every account it may debit."""
+    named = [item.said.id for item in news if isinstance(item.said, PurchaseRecord)]
+    if named:
+        rows = tx.all(select(purchases).where(tx.among(purchases.c.purchase_id, named)))
+        book.purchases_known |= {row.purchase_id: dict(row._mapping) for row in rows}
+    spending = {item.account_id for item in news if item.introduces_job or isinstance(item.said, PurchaseRecord)}
+    spending |= {job.account_id for job in book.jobs.values() if job.undebited}
+    spending.discard(None)
+    if not spending:
+        return
+    book.lots |= ledger.open_lots(tx, sorted(a for a in spending if a))
+    lots = [lot.purchase_id for owned in book.lots.values() for lot in owned]
+    unknown = [purchase_id for purchase_id in lots if purchase_id not in book.purchases_known]
+    if named and unknown:
+        rows = tx.all(select(purchases).where(tx.among(purchases.c.purchase_id, unknown)))
+        book.purchases_known |= {row.purchase_id: dict(row._mapping) for row in rows}
+
+
+def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:
+    """What a verdict needs beyond the job: the pipeline's breaker, the doubt budget, the service's failure rate of late.
+
+    Each is read only where a job of the batch can depend on it.
+    """
+    failing = [
+        report
+        for job_id in book.touched
+        for report in (book.jobs[job_id].reports if job_id in book.jobs else ())
+        if report.kind is not ReportKind.SUCCEEDED
+    ]
+    if not failing:
+        return
+    latest = bench.editions.latest
+    breaker = tx.all(select(breakers.c.open_until).where(breakers.c.name == "pipeline"))
+    book.rerun_available = not any(row.open_until is not None and row.open_until > book.now for row in breaker)
+    if any(report.code == NOT_REPORTED or latest.fault_of(report.code).value == "unknown" for report in failing):
+        book.doubt_credits = _doubt_today(tx, book)
+    limit = latest.auto_reversals_per_account_per_day
+    if any(account.reversals_today + len(book.touched) >= limit for account in book.accounts.values()):
+        book.service_failure_percent = _failure_percent(tx, book)
+
+
+def _doubt_today(tx: Tx, book: Book) -> int:
+    # one row a day, locked after the accounts: the budget of the whole service is spent by one batch at a time
+    day = book.now.date()
+    tx.insert_new(doubt_days, [{"day": day, "credits": 0}], doubt_days.c.day)
+    rows = tx.all(select(doubt_days.c.credits).where(doubt_days.c.day == day).with_for_update())
+    return int(rows[0].credits)
+
+
+def _failure_percent(tx: Tx, book: Book) -> int:
+    ended = layer_jobs.c.ended_at
+    recent = and_(ended > book.now - SERVICE_WINDOW, ended <= book.now + SERVICE_WINDOW)
+    counted: Mapping[str, int] = {
+        row.status: row.jobs
+        for row in tx.all(
+            select(layer_jobs.c.status, func.count().label("jobs")).where(or_(recent)).group_by(layer_jobs.c.status)
+        )
+    }
+    total = sum(counted.values())
+    failed = counted.get("failed", 0) + counted.get("incomplete", 0)
+    return 100 * failed // total if total else 0

@@ -1,0 +1,57 @@
+"""Is anybody waiting for something? The figures of `refunds status`."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from policy.lifecycle import CaseState
+from worker.cases.document import moment
+from worker.store import inbox as inbox_rows
+from worker.store.bulk import Tx
+from worker.store.tables import breakers, cases, dead_letters, effects, inbox
+
+
+def overview(tx: Tx, now: datetime) -> dict[str, Any]:
+    """The figures of this moment, from the database alone."""
+    by_state = dict(tx.connection.execute(select(cases.c.state, func.count()).group_by(cases.c.state)).tuples().all())
+    backlog, oldest = inbox_rows.backlog(tx, now)
+    late = select(func.count(), func.min(cases.c.due_at)).where(cases.c.closed_at.is_(None), cases.c.due_at < now)
+    overdue, oldest_due = tx.connection.execute(late).one()
+    idle = select(func.count()).where(cases.c.next_action_at < now)
+    waiting = select(func.count()).where(inbox.c.state == "waiting")
+    undone = select(effects.c.kind, func.count(), func.min(effects.c.created_at)).where(effects.c.state.in_(["due", "claimed"]))
+    open_letters = (
+        select(dead_letters.c.reason, func.count())
+        .where(dead_letters.c.state == "open")
+        .group_by(dead_letters.c.reason)
+        .order_by(func.count().desc())
+    )
+    made_whole = select(func.count(), func.sum(cases.c.credits_reversed)).where(
+        cases.c.state.in_([CaseState.REFUNDED.value, CaseState.DELIVERED.value, CaseState.EXTERNAL.value])
+    )
+    whole, credits = tx.connection.execute(made_whole).one()
+    return {
+        "at": moment(now),
+        "backlog": backlog,
+        "oldest_unhandled_at": moment(oldest),
+        "waiting_events": int(tx.connection.execute(waiting).scalar_one()),
+        "cases": {state.value: int(by_state.get(state.value, 0)) for state in CaseState},
+        "open_cases": sum(int(n) for state, n in by_state.items() if not CaseState(state).final),
+        "made_whole": int(whole),
+        "credits_reversed": int(credits or 0),
+        "overdue_promises": int(overdue),
+        "oldest_overdue_at": moment(oldest_due),
+        "overdue_actions": int(tx.connection.execute(idle).scalar_one()),
+        "unknown_outcomes": int(by_state.get(CaseState.UNKNOWN.value, 0)),
+        "effects_due": {
+            kind: {"count": int(count), "oldest_at": moment(since)}
+            for kind, count, since in tx.connection.execute(undone.group_by(effects.c.kind))
+        },
+        "dead_letters": {reason: int(count) for reason, count in tx.connection.execute(open_letters)},
+        "delivered_late": int(tx.connection.execute(select(func.count()).where(cases.c.delivered_late)).scalar_one()),
+        "breakers": {
+            row.name: {"open_until": moment(row.open_until), "last_error": row.last_error}
+            for row in tx.all(select(breakers).where(breakers.c.open_until > now))
+        },
+    }

@@ -1,0 +1,180 @@
+"""The sweep: finds whatever is due and not done. It is the main path; messages only make it fast.
+
+Safe to run twice and at once: everything it finds is claimed or guarded again where it is done. One item that fails is counted
+and left for later; it never stops the others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select, update
+
+from policy.lifecycle import CaseState
+from worker.cases.assess import Assessed, Assessor
+from worker.cases.effects import Performer, due_effects
+from worker.cases.judge import Bench
+from worker.clock import Clock
+from worker.errors import TryLater, one_line
+from worker.observe import log
+from worker.store import inbox
+from worker.store.bulk import Tx
+from worker.store.effects import EffectKind
+from worker.store.engine import Store
+from worker.store.tables import case_history, cases
+
+STUCK_AFTER = 5
+ROUNDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep found and did."""
+
+    assessed: Assessed
+    woken: int
+    announced: int
+    asked: int
+    warned: int
+
+    @property
+    def idle(self) -> bool:
+        """True when there was nothing to do."""
+        return not (self.assessed.busy or self.woken or self.announced or self.asked or self.warned)
+
+    def __str__(self) -> str:
+        return (
+            f"events {self.assessed.handled} woken {self.woken} announced {self.announced} "
+            f"re-runs {self.asked} warned {self.warned} failed {self.assessed.failed}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    """The sweep with its collaborators."""
+
+    store: Store
+    assessor: Assessor
+    performer: Performer
+    bench: Bench
+    clock: Clock
+    batch: int
+
+    def sweep(self) -> Swept:
+        """Handles unhandled events, wakes cases whose time has come, performs due effects, watches the promise.
+
+        Bounded; the next sweep goes on.
+        """
+        assessed = self._assess_backlog()
+        woken = self._wake_due(assessed)
+        announced, asked = self._perform_due()
+        return Swept(assessed, woken, announced, asked, self._watch_promises())
+
+    def _assess_backlog(self) -> Assessed:
+        done = Assessed()
+        for _ in range(ROUNDS):
+            now = self.clock.now()
+            if not self.store.read(lambda tx, now=now: inbox.any_due(tx, now)):  # type: ignore[misc]
+                break
+            turn = self.assessor.assess()
+            if not turn.busy:
+                break
+            done += turn
+        return done
+
+    def _wake_due(self, done: Assessed) -> int:
+        now = self.clock.now()
+        due = [row.case_id for row in self.store.read(lambda tx: _due_cases(tx, now, self.batch))]
+        if not due:
+            return 0
+        try:
+            done += self.assessor.wake(due)
+            return len(due)
+        except TryLater:
+            raise
+        except Exception as error:
+            log.warning("wake.split", cases=len(due), error=one_line(error))
+        return sum(self._wake_alone(case_id, done) for case_id in due)
+
+    def _wake_alone(self, case_id: str, done: Assessed) -> int:
+        try:
+            done += self.assessor.wake([case_id])
+            return 1
+        except TryLater:
+            raise
+        except Exception as error:
+            log.exception("case.stuck", case_id=case_id)
+            why = f"{type(error).__name__}: {one_line(error)}"
+            self.store.write(lambda tx: _set_aside(tx, case_id, why, self.clock.now()))
+            return 0
+
+    def _perform_due(self) -> tuple[int, int]:
+        due = due_effects(self.store, self.clock, self.batch)
+        announced = asked = 0
+        try:
+            if due[EffectKind.ANNOUNCE]:
+                announced = self.performer.announce(due[EffectKind.ANNOUNCE])
+        except TryLater as error:
+            log.warning("announce.later", error=str(error))
+        if due[EffectKind.RERUN]:
+            asked = len(self.performer.rerun(due[EffectKind.RERUN][:20]))
+        return announced, asked
+
+    def _watch_promises(self) -> int:
+        now = self.clock.now()
+        return self.store.write(lambda tx: _warn(tx, self.bench, now, self.batch))
+
+
+def _due_cases(tx: Tx, now: datetime, limit: int) -> Sequence[Row[Any]]:
+    due = select(cases.c.case_id).where(cases.c.next_action_at <= now)
+    return tx.all(due.order_by(cases.c.next_action_at).limit(limit))
+
+
+def _set_aside(tx: Tx, case_id: str, why: str, now: datetime) -> None:
+    """A case that cannot be judged is tried again with growing delay, then handed to a person with the error."""
+    row = tx.all(select(cases.c.state, cases.c.stuck).where(cases.c.case_id == case_id).with_for_update())[0]
+    stuck = row.stuck + 1
+    values: dict[str, Any] = {"stuck": stuck, "next_action_at": now + timedelta(seconds=2**stuck)}
+    if stuck >= STUCK_AFTER and not CaseState(row.state).final:
+        values |= {"state": CaseState.REVIEW.value, "owner": "person", "next_action_at": now + timedelta(days=1)}
+        values["reason"] = f"the worker could not judge it: {why}"
+    tx.connection.execute(update(cases).where(cases.c.case_id == case_id, cases.c.state == row.state).values(values))
+    history = {"case_id": case_id, "at": now, "event": "case.stuck", "by": "worker", "detail": {"error": why, "times": stuck}}
+    tx.insert(case_history, [history])
+
+
+def _warn(tx: Tx, bench: Bench, now: datetime, limit: int) -> int:
+    """Notes each share of the promise that has gone by (policy.md, `promise-3bd`), once each, and sets the next."""
+    late = tx.all(
+        select(cases.c.case_id, cases.c.terms, cases.c.failed_at, cases.c.due_at, cases.c.warned_percent)
+        .where(cases.c.warn_at <= now, cases.c.closed_at.is_(None))
+        .order_by(cases.c.warn_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if not late:
+        return 0
+    moved, history = [], []
+    for row in late:
+        reached, next_at = _promise(bench, row, now)
+        moved.append({"case_id": row.case_id, "warned_percent": reached, "warn_at": next_at})
+        event = "promise.breached" if reached >= 100 else "promise.warned"
+        detail = {"percent": reached, "due_at": row.due_at.isoformat()}
+        history.append({"case_id": row.case_id, "at": now, "event": event, "by": "worker", "detail": detail})
+        log.warning(event, case_id=row.case_id, percent=reached)
+    tx.update(cases, moved, by=["case_id"])
+    tx.insert(case_history, history)
+    return len(moved)
+
+
+def _promise(bench: Bench, row: Row[Any], now: datetime) -> tuple[int, datetime | None]:
+    terms = bench.terms_at(row.failed_at)
+    calendar = bench.calendars[terms.edition]
+    marks = [
+        (percent, calendar.instant_at_fraction(row.failed_at, row.due_at, percent)) for percent in terms.promise_warn_percent
+    ]
+    marks.append((100, row.due_at))
+    reached = max(percent for percent, at in marks if at <= now or percent == marks[0][0])
+    ahead = [at for percent, at in marks if at > now and percent > reached]
+    return reached, min(ahead, default=None)

@@ -1,0 +1,149 @@
+"""Writes the working set back, set-based, in an order that satisfies the foreign keys.
+
+A key that somebody else took meanwhile repeats the whole unit.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from policy.facts import RerunState
+from policy.lifecycle import CaseKind
+from worker.cases.book import Book, Case, Job
+from worker.cases.load import REPORTS
+from worker.credits.ledger import Ledger
+from worker.errors import Collision
+from worker.store import effects
+from worker.store.bulk import Record, Tx
+from worker.store.tables import accounts, case_history, cases, doubt_days, layer_jobs, purchases, reruns
+
+
+def write(tx: Tx, book: Book, ledger: Ledger, by: str) -> None:
+    """Makes everything that changed in the book durable within this transaction."""
+    _added(purchases.name, tx.insert_new(purchases, book.purchases_new, purchases.c.purchase_id), book.purchases_new)
+    tx.update(purchases, book.purchases_changed, by=["purchase_id"])
+    _write_jobs(tx, book.jobs.values())
+    _write_cases(tx, book, by)
+    ledger.book(tx, book.postings, book.now)
+    _write_accounts(tx, book)
+    _write_reruns(tx, book)
+    effects.add(tx, book.effects)
+    if book.doubt_spent:
+        tx.add(doubt_days, [{"day": book.now.date(), "credits": book.doubt_spent}], by="day")
+
+
+def _added(what: str, keys: set[Any], records: list[Any]) -> None:
+    if len(keys) != len(records):
+        raise Collision(f"{len(records) - len(keys)} rows of {what} appeared meanwhile")
+
+
+def _write_jobs(tx: Tx, jobs: Iterable[Job]) -> None:
+    new = [_job_record(job) for job in jobs if job.added]
+    _added(layer_jobs.name, tx.insert_new(layer_jobs, new, layer_jobs.c.job_id), new)
+    tx.update(layer_jobs, [_job_record(job) for job in jobs if job.changed and not job.added], by=["job_id"])
+
+
+def _job_record(job: Job) -> Record:
+    return {
+        "job_id": job.job_id,
+        "account_id": job.account_id,
+        "paid_with": job.paid_with,
+        "price": job.price,
+        "undebited": job.undebited,
+        "layers_expected": job.layers_expected,
+        "submitted_at": job.submitted_at,
+        "input_expires_at": job.input_expires_at,
+        "status": job.status,
+        "reports": REPORTS.dump_python(sorted(job.reports, key=lambda r: (r.attempt, r.at, r.kind, r.code)), mode="json"),
+        "downloads": job.downloads,
+        "downloaded_at": job.downloaded_at,
+        "edited_at": job.edited_at,
+        "ended_at": job.ended_at,
+    }
+
+
+def _write_cases(tx: Tx, book: Book, by: str) -> None:
+    opened = [case for case in book.cases.values() if case.was is None]
+    moved = [case for case in book.cases.values() if case.was is not None and case.changed]
+    _added(cases.name, tx.insert_new(cases, [_case_record(case) for case in opened], cases.c.case_id), opened)
+    guarded = [{**_case_record(case), "was": case.was.value} for case in moved if case.was is not None]
+    changed = tx.update(cases, guarded, by=["case_id"], expect={"state": "was"})
+    if len(changed) != len(moved):
+        raise Collision(f"{len(moved) - len(changed)} cases moved meanwhile")
+    tx.insert(
+        case_history,
+        [
+            {"case_id": case.case_id, "at": book.now, "event": event, "by": by, "detail": detail}
+            for case in book.cases.values()
+            for event, detail in case.history
+        ],
+    )
+
+
+def _case_record(case: Case) -> Record:
+    assert case.state is not None, "a case is written only once it has a state"
+    return {
+        "case_id": case.case_id,
+        "kind": CaseKind.JOB.value,
+        "subject": case.job_id,
+        "account_id": case.account_id,
+        "job_id": case.job_id,
+        "state": case.state.value,
+        "owner": None if case.state.final else ("person" if case.state.value == "review" else "worker"),
+        "outcome": case.outcome,
+        "rule": case.rule,
+        "clause": case.clause,
+        "terms": case.terms,
+        "reason": case.reason,
+        "facts": case.facts,
+        "credits_owed": case.credits_owed,
+        "credits_reversed": case.credits_reversed,
+        "reruns": case.reruns,
+        "delivered_late": case.delivered_late,
+        "stuck": case.stuck,
+        "failed_at": case.failed_at,
+        "opened_at": case.opened_at,
+        "due_at": case.due_at,
+        "warn_at": case.warn_at,
+        "warned_percent": case.warned_percent,
+        "next_action_at": case.next_action_at,
+        "closed_at": case.closed_at,
+    }
+
+
+def _write_accounts(tx: Tx, book: Book) -> None:
+    changed = [
+        {
+            "account_id": account.account_id,
+            "email": account.email,
+            "status": account.status,
+            "known": account.known,
+            "reversals_day": account.reversals_day,
+            "reversals_today": account.reversals_today,
+        }
+        for account in book.accounts.values()
+        if account.changed
+    ]
+    tx.update(accounts, changed, by=["account_id"])
+
+
+def _write_reruns(tx: Tx, book: Book) -> None:
+    asked: list[Record] = []
+    ended: list[Record] = []
+    for job in book.jobs.values():
+        if not job.rerun_changed or job.rerun is None:
+            continue
+        if job.rerun.state is RerunState.ASKED:
+            asked.append(
+                {
+                    "job_id": job.job_id,
+                    "case_id": book.cases[job.job_id].case_id,
+                    "attempt": job.rerun.attempt,
+                    "state": job.rerun.state.value,
+                    "asked_at": book.now,
+                    "deadline_at": job.rerun.deadline_at,
+                }
+            )
+        else:
+            ended.append({"job_id": job.job_id, "state": job.rerun.state.value, "ended_at": book.now})
+    _added(reruns.name, tx.insert_new(reruns, asked, reruns.c.job_id), asked)
+    tx.update(reruns, ended, by=["job_id"])

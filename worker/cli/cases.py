@@ -1,0 +1,198 @@
+"""Cases and accounts: find one, read it, understand it, put it back."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.panel import Panel
+from rich.text import Text
+
+from policy import CLAUSE_TEXT, Clause, decide
+from policy.lifecycle import CaseKind, CaseState
+from worker.cases.document import account_document, document, find, summary
+from worker.cases.document import listing as list_cases
+from worker.cases.judge import FACTS
+from worker.cases.requeue import Plan, Requeuer
+from worker.cli import output
+from worker.cli.output import AsJson, cell, one_clear_line, out
+
+Name = Annotated[str, typer.Argument(metavar="CASE", help="A case, job or order id.")]
+
+
+def listing(
+    state: Annotated[CaseState | None, typer.Option(help="Only this state.")] = None,
+    account: Annotated[str | None, typer.Option(help="Only this account.")] = None,
+    kind: Annotated[CaseKind | None, typer.Option(help="Only this kind.")] = None,
+    as_json: AsJson = False,
+    limit: output.Limit = 50,
+    after: output.After = None,
+) -> None:
+    """Cases, newest first."""
+    with one_clear_line():
+        wanted = {"state": state.value if state else None, "account": account, "kind": kind.value if kind else None}
+        items, following = output.runtime().store.read(lambda tx: list_cases(tx, **wanted, limit=limit, after=after))
+    if as_json:
+        return output.page(items, following)
+    if not items:
+        return output.say("No cases{what}.", what=" like that" if any(wanted.values()) else " yet")
+    table = output.table("Cases", "case", "job", "account", "state", "credits", "why", "opened")
+    for item in items:
+        table.add_row(
+            cell(item["case_id"]),
+            cell(item["job_id"]),
+            cell(item["account_id"]),
+            output.state(item["state"]),
+            cell(item["credits_reversed"] or None),
+            cell((item["decision"] or {}).get("reason") or item["reason"]),
+            cell(item["opened_at"][:19]),
+        )
+    out.print(table)
+    if following:
+        output.say("[dim]more: --after {after}[/]", after=following)
+
+
+def show(name: Name, as_json: AsJson = False) -> None:
+    """One case, whole, with its history."""
+    with one_clear_line():
+        found = output.runtime().store.read(lambda tx: document(tx, find(tx, name)))
+    if as_json:
+        return output.document(found)
+    _head(found)
+    output.line("account", found["account_id"])
+    output.line("credits", f"{found['credits_reversed']} of {found['credits_owed']} owed came back")
+    output.line("re-runs", found["reruns"])
+    output.line("failed", found["failed_at"])
+    output.line("promised by", found["due_at"])
+    output.line("closed" if found["closed_at"] else "next look", found["closed_at"] or found["next_action_at"])
+    if found["delivered_late"]:
+        output.line("goodwill", "the job succeeded after the credits came back; the customer keeps both")
+    table = output.table("\nHistory", "when", "what", "by", "detail")
+    for row in found["history"]:
+        said = ", ".join(f"{key} {value}" for key, value in row["detail"].items() if value not in (None, {}, []))
+        table.add_row(cell(row["at"][:23]), cell(row["event"]), cell(row["by"]), cell(said, "dim"))
+    out.print(table)
+
+
+def _head(found: dict[str, Any]) -> None:
+    decision = found["decision"]
+    title = Text.assemble((found["case_id"], "bold"), "  ", output.state(found["state"]))
+    body = Text(output.clean(decision["reason"] if decision else found["reason"] or "not decided yet"))
+    if decision:
+        body.append(
+            f"\n{decision['outcome']} by rule {decision['rule']}, clause {decision['clause']}, terms {decision['terms']}", "dim"
+        )
+    out.print(Panel(body, title=title, title_align="left", subtitle=found["job_id"], subtitle_align="left", expand=False))
+
+
+def why(name: Name, as_json: AsJson = False) -> None:
+    """The decision in plain words: clause, facts, and what would have changed it."""
+    with one_clear_line():
+        runtime = output.runtime()
+        row = runtime.store.read(lambda tx: find(tx, name))
+        explained = _explain(runtime.editions, row)
+    if as_json:
+        return output.document(explained)
+    _head(summary(row))
+    if not explained["decision"]:
+        return output.say("Nothing is decided yet: {reason}.", reason=row.reason or "the facts are not all here")
+    output.say("\n[bold]The clause[/] ({clause}): {text}", clause=row.clause, text=explained["clause_text"])
+    table = output.table("\nWhat decided", "fact", "value")
+    for fact, value in explained["because"].items():
+        table.add_row(cell(fact.replace("_", " ")), cell(value))
+    out.print(table)
+    counterfactual = explained["counterfactual"]
+    if counterfactual:
+        output.say(
+            "\nHad [bold]{change}[/], the outcome would have been [bold]{outcome}[/] ({rule}).",
+            change=counterfactual["change"],
+            outcome=counterfactual["outcome"],
+            rule=counterfactual["rule"],
+        )
+    else:
+        output.say("\nNo single change of these facts would have changed the outcome.")
+    if not explained["same_again"]:
+        output.say(
+            "[red]Asked again with the same facts, the policy now answers otherwise: was the terms file changed in place?[/]"
+        )
+
+
+def _explain(editions: Any, row: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"case_id": row.case_id, "state": row.state, "decision": summary(row)["decision"]}
+    if row.facts is None or row.terms is None:
+        return found | {"decision": None, "missing": row.reason, "because": {}, "counterfactual": None}
+    decision = decide(FACTS.validate_json(_text(row.facts)), editions.by_name(row.terms))
+    other = decision.counterfactual
+    return found | {
+        "clause_text": CLAUSE_TEXT[Clause(row.clause)],
+        "because": dict(decision.because),
+        "facts": row.facts,
+        "counterfactual": None if other is None else {"change": other.change, "outcome": other.outcome.value, "rule": other.rule},
+        "same_again": (decision.outcome.value, decision.rule) == (row.outcome, row.rule),
+    }
+
+
+def _text(facts: Any) -> str:
+    import json
+
+    return json.dumps(facts)
+
+
+def account(name: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
+    """Balance, lots, frozen credits and standing of an account."""
+    with one_clear_line():
+        found = output.runtime().store.read(lambda tx: account_document(tx, name))
+    if as_json:
+        return output.document(found)
+    standing = found["status"] if found["known"] else "named by events only; nothing vouches for it yet"
+    output.say("[bold]{id}[/]  {standing}  {email}", id=name, standing=standing, email=found["email"] or "")
+    output.line("credits to spend", found["credits"], "bold")
+    if found["frozen"]:
+        output.line("frozen", found["frozen"], "yellow")
+    table = output.table("\nLots, oldest first", "purchase", "granted", "remaining", "spent", "frozen", "void")
+    for lot in found["lots"]:
+        table.add_row(*(cell(lot[column]) for column in ("purchase_id", "granted", "remaining", "spent", "frozen", "void")))
+    out.print(table)
+
+
+def requeue(
+    names: Annotated[list[str], typer.Argument(metavar="CASE…", help="Case, job or order ids.")],
+    reason: output.Reason,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
+    yes: output.Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Shows what would happen, then puts cases back. Never repeats an effect."""
+    with one_clear_line():
+        runtime = output.runtime()
+        step = Requeuer(runtime.store, runtime.assessor, runtime.clock)
+        plans = [step.plan(name) for name in names]
+        if not as_json:
+            _show_plans(plans)
+        acting = [plan for plan in plans if not plan.nothing]
+        if not dry_run and acting:
+            output.ask(f"Put back {len(acting)} of {len(plans)}?", yes=yes or as_json)
+            for plan in acting:
+                step.requeue(plan.case_id, by=output.actor(runtime.settings), reason=reason)
+    if as_json:
+        return output.page([plan.document() | {"requeued": not dry_run and not plan.nothing} for plan in plans], None)
+    if dry_run:
+        output.say("[dim]Nothing was changed.[/]")
+    elif acting:
+        output.say("{n} put back; the worker takes them within seconds.", n=len(acting))
+    else:
+        output.say("Nothing to do: no case was changed.")
+
+
+def _show_plans(plans: list[Plan]) -> None:
+    table = output.table("What requeueing does", "case", "job", "now", "then", "credits", "outside")
+    for plan in plans:
+        then = Text("nothing: stays as it is", "dim") if plan.nothing else output.state(plan.would_be)
+        credits = f"+{plan.credits}" if plan.credits else None
+        table.add_row(
+            cell(plan.case_id),
+            cell(plan.job_id),
+            output.state(plan.state),
+            then,
+            cell(credits),
+            cell(", ".join(plan.effects) or None),
+        )
+    out.print(table)

@@ -1,0 +1,118 @@
+"""What the doctor looks at: the ground the promise stands on."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import redis
+from sqlalchemy import text
+
+from worker.errors import RefundsError, one_line
+from worker.intake.consumer import open_stream_client
+from worker.runtime import Runtime
+from worker.settings import Mode, Settings, redacted
+from worker.store import schema
+from worker.store.engine import SQLITE_WAL_FROM
+
+Finding = dict[str, Any]
+
+
+def _finding(check: str, ok: bool, finding: str, severity: str = "fault") -> Finding:
+    return {"check": check, "ok": ok, "finding": finding, "severity": severity}
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Every finding, good and bad; a check that fails never stops the next."""
+    runtime = Runtime.start(settings)
+    findings = [_finding("configuration", True, "every REFUNDS_ variable is known and right")]
+    checks: tuple[tuple[str, Callable[[Runtime], Iterator[Finding]]], ...] = (
+        ("terms", _terms),
+        ("database", _database),
+        ("redis", _redis),
+        ("pipeline", _pipeline),
+        ("creem", _creem),
+    )
+    for name, check in checks:
+        try:
+            findings += check(runtime)
+        except (RefundsError, redis.RedisError, OSError) as error:
+            findings.append(_finding(name, False, one_line(error)))
+    return findings
+
+
+def _terms(runtime: Runtime) -> Iterator[Finding]:
+    names = ", ".join(terms.edition for terms in runtime.editions)
+    in_force = runtime.bench.terms_at(runtime.clock.now()).edition
+    yield _finding("terms", True, f"editions {names}; {in_force} is in force")
+
+
+def _database(runtime: Runtime) -> Iterator[Finding]:
+    where = redacted(runtime.settings.database_url)
+    schema.require_current(runtime.store)
+    yield _finding("database", True, f"{where} answers, the schema is at {schema.head()}")
+    if runtime.store.dialect == "sqlite":
+        wal = sqlite3.sqlite_version_info >= SQLITE_WAL_FROM
+        mode = "WAL" if wal else "a rollback journal: below 3.51.3 WAL can corrupt"
+        yield _finding("sqlite", True, f"{sqlite3.sqlite_version}, with {mode}; good for one machine, Postgres for production")
+        return
+    wanted = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+    for name, right in wanted.items():
+        found = runtime.store.read(lambda tx, n=name: tx.connection.execute(text(f"show {n}")).scalar_one())  # type: ignore[misc]
+        safe = found == right or (name == "synchronous_commit" and found in {"remote_write", "remote_apply", "local"})
+        yield _finding(name, safe, f"{found}" if safe else f"{found}: a commit may be lost at a crash; set {name} = {right}")
+    standby = runtime.store.read(lambda tx: tx.connection.execute(text("select pg_is_in_recovery()")).scalar_one())
+    yield _finding("primary", not standby, "this is a read-only replica; name the primary" if standby else "this is the primary")
+
+
+def _redis(runtime: Runtime) -> Iterator[Finding]:
+    where = redacted(runtime.settings.redis_url)
+    client = open_stream_client(runtime.settings.redis_url)
+    client.ping()
+    yield _finding("redis", True, f"{where} answers")
+    try:
+        info: Any = client.info()
+    except redis.ResponseError:
+        yield _finding("redis version", False, "INFO is not answered: not a real Redis, nothing survives its end", "warning")
+        return
+    version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
+    yield _finding(
+        "redis version",
+        version >= (6, 2),
+        f"{info['redis_version']}" if version >= (6, 2) else f"{info['redis_version']}: 6.2 is the oldest that works",
+    )
+    aof = bool(info.get("aof_enabled"))
+    yield _finding(
+        "redis AOF",
+        aof,
+        "appendonly yes"
+        if aof
+        else "off: every acknowledged event not yet read is lost when Redis is killed; set appendonly yes",
+    )
+    policy = str(info.get("maxmemory_policy", "unknown"))
+    fine = policy == "noeviction"
+    yield _finding(
+        "redis eviction", fine, policy if fine else f"{policy}: Redis may throw events away; set maxmemory-policy noeviction"
+    )
+
+
+def _pipeline(runtime: Runtime) -> Iterator[Finding]:
+    url = runtime.settings.pipeline_url
+    if not url:
+        yield _finding(
+            "pipeline", True, f"no REFUNDS_PIPELINE_URL: re-runs are asked for on the stream {runtime.settings.commands_stream}"
+        )
+        return
+    try:
+        httpx.get(url, timeout=5, trust_env=False, follow_redirects=False)
+        yield _finding("pipeline", True, f"{redacted(url)} answers")
+    except httpx.HTTPError as error:
+        why = f"{redacted(url)} does not answer ({one_line(error)}): re-runs wait, and credits come back at their deadline"
+        yield _finding("pipeline", False, why, "warning")
+
+
+def _creem(runtime: Runtime) -> Iterator[Finding]:
+    if runtime.settings.mode is Mode.OBSERVE:
+        yield _finding("mode", False, "observe: cases are decided and nothing is done about them", "warning")
+    if runtime.settings.creem_api_key is None:
+        yield _finding("creem", True, "no REFUNDS_CREEM_API_KEY: credits only, no money is refunded")

@@ -1,0 +1,125 @@
+"""What goes in by hand: product history, and events on the stream."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import redis
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from worker.cases.imports import Imported, Importer, Known
+from worker.cli import output
+from worker.cli.output import AsJson, one_clear_line
+from worker.errors import Misconfigured, TryLater, one_line
+from worker.intake.consumer import open_stream_client
+from worker.intake.records import read_record
+from worker.intake.strict import Malformed
+from worker.intake.wire import read_event
+from worker.runtime import Runtime
+
+SHOWN = 20
+File = Annotated[str, typer.Argument(metavar="FILE.jsonl", help="One JSON document a line; - is standard input.")]
+
+
+def _lines(name: str) -> Iterator[tuple[int, bytes]]:
+    if name == "-":
+        yield from _numbered(sys.stdin.buffer)
+        return
+    path = Path(name)
+    try:
+        with path.open("rb") as file:
+            yield from _numbered(file)
+    except OSError as error:
+        raise Misconfigured(f"{name}: {error.strerror or error}") from error
+
+
+def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(file, start=1):
+        if line.strip():
+            yield number, line.rstrip(b"\r\n")
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=output.err, transient=True)
+
+
+def import_history(file: File, as_json: AsJson = False) -> None:
+    """Product history: accounts, purchases, layer jobs. Idempotent; a file with a faulty line changes nothing."""
+    with one_clear_line():
+        runtime = output.runtime()
+        records = _read_all(file, as_json=as_json)
+        with _progress() as bar:
+            task = bar.add_task("importing", total=len(records))
+            step = Importer(runtime.store, runtime.assessor, runtime.clock)
+            done = step.take(records, lambda n: bar.advance(task, n))
+    _report(done, as_json=as_json)
+
+
+def _read_all(file: str, *, as_json: bool) -> list[Known]:
+    records: list[Known] = []
+    faults: list[str] = []
+    for number, line in _lines(file):
+        try:
+            records.append(read_record(line))
+        except Malformed as fault:
+            faults.append(f"line {number}: {fault.detail}")
+    if not faults:
+        return records
+    if as_json:
+        output.document({"imported": 0, "faults": faults})
+    for fault in faults[:SHOWN]:
+        output.err.print(output.cell(f"refunds: {file}, {fault}"), soft_wrap=True)
+    more = f" (and {len(faults) - SHOWN} more)" if len(faults) > SHOWN else ""
+    output.stop(f"{file}: {len(faults)} faulty lines{more}; nothing was imported", 1)
+
+
+def _report(done: Imported, *, as_json: bool) -> None:
+    states: dict[str, int] = {}
+    for *_, state, _credits in done.assessed.moves:
+        states[state] = states.get(state, 0) + 1
+    if as_json:
+        refused = [{"record": key, "problem": problem} for key, problem in done.refused]
+        output.document({"records": done.records, "repeated": done.repeated, "cases": states, "refused": refused})
+    else:
+        counted = ", ".join(f"{count} {kind.replace('_', ' ')}s" for kind, count in done.records.items())
+        output.say("Imported {counted}; {repeated} were known already.", counted=counted or "nothing", repeated=done.repeated)
+        if states:
+            opened = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+            output.say("Cases of failed jobs in it: {opened}.", opened=opened)
+    for key, problem in done.refused[:SHOWN]:
+        output.err.print(output.cell(f"refunds: {key}: {problem}"), soft_wrap=True)
+    if done.refused:
+        output.stop(f"{len(done.refused)} records contradict the books and are in the dead letters", 1)
+
+
+def emit(file: File, as_json: AsJson = False) -> None:
+    """Puts CloudEvents on the stream, one a line, as they are. What intake will not be able to read is said now."""
+    with one_clear_line():
+        settings = output.settings()
+        clock = Runtime.start(settings).clock
+        client = open_stream_client(settings.redis_url)
+        sent, unreadable = 0, []
+        pipeline = client.pipeline(transaction=False)
+        try:
+            client.ping()
+            for number, line in _lines(file):
+                try:
+                    read_event(line, clock.now())
+                except Malformed as fault:
+                    unreadable.append({"line": number, "reason": fault.reason, "detail": fault.detail})
+                pipeline.xadd(settings.stream, {"event": line})
+                sent += 1
+                if sent % 500 == 0:
+                    pipeline.execute()
+            pipeline.execute()
+        except (redis.RedisError, OSError) as error:
+            raise TryLater("Redis", f"{one_line(error)}; about {sent} lines were sent, sending them again is harmless") from error
+    for bad in unreadable[:SHOWN]:
+        said = f"refunds: {file}, line {bad['line']}: goes to the dead letters: {bad['detail']}"
+        output.err.print(output.cell(said), soft_wrap=True)
+    if as_json:
+        return output.document({"sent": sent, "stream": settings.stream, "unreadable": unreadable})
+    output.say("{sent} events on {stream}.", sent=sent, stream=settings.stream)

@@ -1,0 +1,63 @@
+"""The commands, in the groups that people look for them in."""
+
+import typer
+
+from worker.cli import cases, dead, feed, policy, processes, watch
+from worker.cli.output import one_clear_line
+
+app = typer.Typer(
+    name="refunds",
+    help="Keeps the refund promise of Image to Layers: every failed job made whole, once, with the reason on record.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+db = typer.Typer(help="The schema.", no_args_is_help=True)
+db.command("upgrade")(processes.db_upgrade)
+app.add_typer(db, name="db", rich_help_panel="Set up")
+app.command("doctor", rich_help_panel="Set up")(processes.doctor)
+
+app.command("worker", rich_help_panel="Run")(processes.worker)
+app.command("intake", rich_help_panel="Run")(processes.intake)
+app.command("demo", rich_help_panel="Run")(processes.demo)
+sandbox = typer.Typer(help="Doubles to develop against.", no_args_is_help=True)
+sandbox.command("pipeline")(processes.sandbox_pipeline)
+app.add_typer(sandbox, name="sandbox", rich_help_panel="Run")
+
+app.command("import", rich_help_panel="Feed")(feed.import_history)
+app.command("emit", rich_help_panel="Feed")(feed.emit)
+
+app.command("status", rich_help_panel="Look")(watch.status)
+app.command("cases", rich_help_panel="Look")(cases.listing)
+app.command("show", rich_help_panel="Look")(cases.show)
+app.command("why", rich_help_panel="Look")(cases.why)
+app.command("account", rich_help_panel="Look")(cases.account)
+app.command("audit", rich_help_panel="Look")(watch.audit)
+
+app.command("requeue", rich_help_panel="Act")(cases.requeue)
+letters = typer.Typer(help="What could not be read or handled.", no_args_is_help=True)
+letters.command("list")(dead.listing)
+letters.command("show")(dead.show)
+letters.command("requeue")(dead.requeue)
+letters.command("discard")(dead.discard)
+app.add_typer(letters, name="dead", rich_help_panel="Act")
+
+terms = typer.Typer(help="The terms the policy is carried out by.", no_args_is_help=True)
+terms.command("show")(policy.show)
+terms.command("check")(policy.check)
+app.add_typer(terms, name="policy", rich_help_panel="Look")
+
+
+def run() -> None:
+    """Entry point: exit 0 done, 1 refused or found wrong, 2 usage or configuration; an interrupt is 130 and no traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        raise SystemExit(0) from None
+
+
+__all__ = ["app", "one_clear_line", "run"]

@@ -1,0 +1,102 @@
+"""Processes: schema, intake, the all-in-one worker, the doubles, and the doctor that looks at them all."""
+
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli import output
+from worker.cli.output import AsJson, cell, one_clear_line, out
+from worker.errors import Misconfigured
+from worker.runtime import Runtime
+from worker.settings import load_settings
+
+
+def db_upgrade(as_json: AsJson = False) -> None:
+    """Creates or migrates the schema."""
+    from worker.store import schema
+
+    with one_clear_line():
+        runtime = Runtime.start(output.settings())
+        applied = schema.upgrade(runtime.store)
+        head = schema.head()
+    if as_json:
+        return output.document({"applied": applied, "head": head})
+    if applied:
+        return output.say("Applied {applied}; the schema is at {head}.", applied=", ".join(applied), head=head)
+    output.say("Nothing to do; the schema is at {head}.", head=head)
+
+
+def intake() -> None:
+    """Stream to inbox: one process of the consumer group."""
+    with one_clear_line():
+        settings = output.settings()
+        from worker import tasks
+        from worker.intake.process import run_intake, stop_on_signals, until_ready
+
+        runtime = Runtime.start(settings)
+        stop = stop_on_signals()
+        if until_ready(runtime.ready, stop):
+            run_intake(settings, runtime.redis, runtime.desk, tasks.hint_accepted, stop)
+
+
+def worker(
+    concurrency: Annotated[int | None, typer.Option("--concurrency", "-c", min=1, help="Task processes.")] = None,
+) -> None:
+    """Intake, tasks and schedule in one, for one machine."""
+    with one_clear_line():
+        settings = output.settings()
+        from worker.cli.supervise import supervise
+        from worker.intake.process import stop_on_signals, until_ready
+
+        stop = stop_on_signals()
+        if until_ready(Runtime.start(settings).ready, stop):
+            raise typer.Exit(supervise(concurrency or settings.concurrency, stop))
+
+
+def demo(
+    jobs: Annotated[int, typer.Option(min=20, max=5000, help="How many layer jobs.")] = 300,
+    seed: Annotated[int, typer.Option(help="Another seed, another history.")] = 7,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the database and logs for a look.")] = False,
+) -> None:
+    """The main job end to end on embedded parts, with a live table, a summary and the audit."""
+    from worker.sandbox.demo import run_demo
+
+    with one_clear_line():
+        raise typer.Exit(run_demo(jobs=jobs, seed=seed, keep=keep))
+
+
+def sandbox_pipeline(
+    port: Annotated[int, typer.Option(help="Where to listen on loopback.")] = 8090,
+    seed: Annotated[int, typer.Option(help="Chooses how each job's re-run ends.")] = 7,
+) -> None:
+    """A pipeline double over HTTP that answers re-runs: some deliver, some fail, some never answer."""
+    from worker.sandbox.pipeline import serve
+
+    with one_clear_line():
+        settings = output.settings()
+        serve(settings.redis_url, settings.stream, port, seed)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Configuration and connections: what is wrong, and which line to change."""
+    from worker.cli.examine import examine
+
+    try:
+        settings = load_settings()
+    except Misconfigured as error:
+        findings: list[dict[str, Any]] = [
+            {"check": "configuration", "ok": False, "finding": fault, "severity": "fault"} for fault in error.faults
+        ]
+    else:
+        findings = examine(settings)
+    faults = [finding for finding in findings if not finding["ok"] and finding["severity"] == "fault"]
+    if as_json:
+        output.document({"ok": not faults, "findings": findings})
+    else:
+        table = output.table("Doctor", "", "check", "finding")
+        for finding in findings:
+            mark = cell("ok", "green") if finding["ok"] else cell(finding["severity"], "red" if finding in faults else "yellow")
+            table.add_row(mark, cell(finding["check"]), cell(finding["finding"]))
+        out.print(table)
+    if faults:
+        raise typer.Exit(2 if any(f["check"] == "configuration" for f in faults) else 1)

@@ -1,0 +1,84 @@
+"""`refunds worker`: task processes, schedule and intake side by side; one that dies is started again."""
+
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+
+from worker.observe import log
+
+GRACE_SECONDS = 125.0
+"""A warm shutdown may take a task's hard limit and half a minute more (celery-lab.md, 2.5)."""
+
+
+@dataclass
+class Child:
+    """One supervised process."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    deaths: int = 0
+    not_before: float = field(default=0.0)
+
+    def tend(self) -> None:
+        """Starts it, or starts it again once its back-off is over."""
+        if self.process is not None and self.process.poll() is None:
+            return
+        now = time.monotonic()
+        if self.process is not None:
+            log.warning("process.died", process=self.name, exit=self.process.returncode)
+            self.process = None
+            self.deaths += 1
+            self.not_before = now + min(30.0, 0.5 * 2 ** min(self.deaths, 6))
+        if now >= self.not_before:
+            # a session of its own: a Ctrl-C at the keyboard reaches us alone, and we end them in order
+            self.process = subprocess.Popen(self.command, start_new_session=True)
+            log.info("process.started", process=self.name, pid=self.process.pid)
+
+
+def supervise(concurrency: int, stop: threading.Event) -> int:
+    """Keeps the three processes alive until `stop`, then ends them in order: intake, schedule, tasks. Returns the exit code."""
+    celery = [sys.executable, "-m", "celery", "-A", "worker"]
+    children = [
+        Child(
+            "tasks",
+            [
+                *celery,
+                "worker",
+                "--concurrency",
+                str(concurrency),
+                "--hostname",
+                "refunds@%h",
+                "--without-mingle",
+                "--without-gossip",
+            ],
+        ),
+        Child("schedule", [*celery, "beat"]),
+        Child("intake", [sys.executable, "-m", "worker.cli", "intake"]),
+    ]
+    try:
+        while not stop.is_set():
+            for child in children:
+                child.tend()
+            stop.wait(0.25)
+    finally:
+        clean = [_end(child) for child in reversed(children)]
+    return 0 if all(clean) else 1
+
+
+def _end(child: Child) -> bool:
+    process = child.process
+    if process is None or process.poll() is not None:
+        return True
+    process.terminate()
+    try:
+        process.wait(GRACE_SECONDS)
+        return True
+    except subprocess.TimeoutExpired:
+        # harmless for the books: whatever it held is found again by the sweep
+        log.error("process.killed", process=child.name, after_seconds=GRACE_SECONDS)
+        process.kill()
+        process.wait()
+        return False

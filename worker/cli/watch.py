@@ -1,0 +1,126 @@
+"""Is anybody waiting, and do the books hold?"""
+
+from typing import Annotated, Any
+
+import redis
+import typer
+
+from worker.cases.audit import Audit, audit_books, audit_stream
+from worker.cases.overview import overview
+from worker.cli import output
+from worker.cli.output import AsJson, cell, one_clear_line, out
+from worker.errors import one_line
+from worker.intake.consumer import backlog, entries_read_so_far
+from worker.intake.process import GROUP
+from worker.runtime import Runtime
+
+
+def status(as_json: AsJson = False) -> None:
+    """Backlog, cases by state, oldest unhandled event, overdue promises, unknown outcomes."""
+    with one_clear_line():
+        runtime = output.runtime()
+        found = runtime.store.read(lambda tx: overview(tx, runtime.clock.now()))
+    found["stream"] = _stream(runtime)
+    if as_json:
+        return output.document(found)
+    _headline(found)
+    stream = found["stream"]
+    where = (
+        stream["error"]
+        if stream["error"]
+        else f"{stream['undelivered']} not yet read, {stream['pending']} read and not yet stored"
+    )
+    output.line("stream", where, "red" if stream["error"] else "")
+    since = f", oldest since {found['oldest_unhandled_at']}" if found["oldest_unhandled_at"] else ""
+    output.line("inbox", f"{found['backlog']} unhandled{since}; {found['waiting_events']} waiting for their job")
+    effects = ", ".join(f"{v['count']} {k} since {v['oldest_at']}" for k, v in found["effects_due"].items())
+    output.line("to be done", effects or "nothing")
+    letters = ", ".join(f"{count} {reason}" for reason, count in found["dead_letters"].items())
+    output.line("dead letters", letters or "none", "yellow" if letters else "")
+    for name, breaker in found["breakers"].items():
+        output.line(f"{name} breaker", f"open until {breaker['open_until']}: {breaker['last_error']}", "red")
+    table = output.table("\nCases", "state", "cases")
+    for state, count in found["cases"].items():
+        if count:
+            table.add_row(output.state(state), cell(count))
+    out.print(table if table.row_count else cell("No cases yet.", "dim"))
+
+
+def _headline(found: dict[str, Any]) -> None:
+    troubles = []
+    if found["overdue_promises"]:
+        troubles.append(f"{found['overdue_promises']} promises overdue since {found['oldest_overdue_at']}")
+    if found["unknown_outcomes"]:
+        troubles.append(f"{found['unknown_outcomes']} payments not proved")
+    if found["overdue_actions"]:
+        troubles.append(f"{found['overdue_actions']} cases due for their next look: is a worker running?")
+    if troubles:
+        output.say("[red bold]{troubles}[/]", troubles="; ".join(troubles))
+    else:
+        output.say(
+            "[green bold]Nobody waits beyond the promise.[/] {whole} made whole, {credits} credits back, {open} open.",
+            whole=found["made_whole"],
+            credits=found["credits_reversed"],
+            open=found["open_cases"],
+        )
+
+
+def _stream(runtime: Runtime) -> dict[str, Any]:
+    name = runtime.settings.stream
+    try:
+        found = backlog(runtime.redis, name, GROUP)
+    except (redis.RedisError, OSError) as error:
+        return {
+            "name": name,
+            "error": f"Redis is not reachable: {one_line(error)}",
+            "undelivered": None,
+            "pending": None,
+            "length": None,
+        }
+    return {"name": name, "error": None, "undelivered": found.undelivered, "pending": found.pending, "length": found.length}
+
+
+def audit(
+    as_json: AsJson = False,
+    books_only: Annotated[bool, typer.Option("--books-only", help="Leave out the stream; the database alone.")] = False,
+) -> None:
+    """Proves the books; exits 1 on any breach and names the rows."""
+    with one_clear_line():
+        runtime = output.runtime()
+        with output.err.status("auditing the books…"):
+            result = _audit(runtime, books_only=books_only)
+    if as_json:
+        output.document(result.document())
+    else:
+        _show(result)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+def _audit(runtime: Runtime, *, books_only: bool) -> Audit:
+    now = runtime.clock.now()
+    result = runtime.store.read(lambda tx: audit_books(tx, now))
+    if books_only:
+        return result
+    try:
+        # the stream first and whole, then the database: what was acknowledged then must be in the books now
+        entries = list(entries_read_so_far(runtime.redis, runtime.settings.stream, GROUP))
+    except (redis.RedisError, OSError) as error:
+        why = (
+            f"the stream cannot be read, so that no event was lost is not proved ({one_line(error)}); --books-only leaves it out"
+        )
+        result.breach("no_event_lost", runtime.settings.stream, why)
+        return result
+    runtime.store.read(lambda tx: audit_stream(tx, result, entries, now))
+    return result
+
+
+def _show(result: Audit) -> None:
+    counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in result.checked.items() if count)
+    if result.ok:
+        return output.say("[green bold]The books hold.[/] Checked: {counted}.", counted=counted or "nothing yet")
+    table = output.table(f"{len(result.breaches)} breaches", "check", "row", "problem")
+    for breach in result.breaches:
+        table.add_row(cell(breach["check"], "red"), cell(breach["row"]), cell(breach["problem"]))
+    out.print(table)
+    output.say("[dim]Checked: {counted}.[/]", counted=counted)

@@ -1,0 +1,129 @@
+"""Our ledger: double entry, append-only, each posting keyed so that it can be booked once.
+
+A lot's columns are a running total of its postings, changed in the same transaction and only by postings that were really
+added. The database refuses a lot that does not add up; `refunds audit` recomputes every one.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from policy.ledger import Lot, PostingKind, Share, sides
+from sqlalchemy import select
+
+from worker.errors import Collision
+from worker.store.bulk import Tx
+from worker.store.tables import postings, purchases
+
+# what one credit of each kind moves between the columns of its lot
+_MOVES: dict[PostingKind, dict[str, int]] = {
+    PostingKind.GRANT: {},  # the row is inserted with what it granted
+    PostingKind.DEBIT: {"remaining": -1, "spent": +1},
+    PostingKind.REVERSAL: {"spent": -1, "remaining": +1},
+    PostingKind.FREEZE: {"remaining": -1, "frozen": +1},
+    PostingKind.RELEASE: {"frozen": -1, "remaining": +1},
+    PostingKind.VOID: {"frozen": -1, "void": +1},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """Credits from one side of the books to the other, about one lot."""
+
+    kind: PostingKind
+    purchase_id: str
+    credits: int
+    job_id: str | None = None
+    case_id: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What makes this posting unique: a job debits and is reversed once for each lot, a purchase is granted once."""
+        return ":".join(part for part in (self.kind.value, self.job_id, self.purchase_id) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class JobCredits:
+    """What a job took from which lots, and what came back."""
+
+    debits: tuple[Share, ...] = ()
+    reversals: tuple[Share, ...] = ()
+
+    @property
+    def debit(self) -> int:
+        """Credits the ledger took for the job."""
+        return sum(share.credits for share in self.debits)
+
+    @property
+    def reversed(self) -> int:
+        """Credits that came back."""
+        return sum(share.credits for share in self.reversals)
+
+
+class Ledger:
+    """The credits port over our own tables. Every call joins the caller's transaction; the caller holds the account's lock."""
+
+    def open_lots(self, tx: Tx, account_ids: Iterable[str]) -> dict[str, list[Lot]]:
+        """The lots of each account that still have credits, oldest purchase first."""
+        lots: dict[str, list[Lot]] = defaultdict(list)
+        rows = tx.all(
+            select(purchases.c.account_id, purchases.c.purchase_id, purchases.c.remaining)
+            .where(tx.among(purchases.c.account_id, account_ids), purchases.c.remaining > 0)
+            .order_by(purchases.c.paid_at, purchases.c.purchase_id)
+        )
+        for row in rows:
+            lots[row.account_id].append(Lot(row.purchase_id, row.remaining))
+        return lots
+
+    def of_jobs(self, tx: Tx, job_ids: Iterable[str]) -> dict[str, JobCredits]:
+        """What the books say about each job, by job id; a job without postings is absent."""
+        found: dict[str, dict[str, list[Share]]] = defaultdict(lambda: defaultdict(list))
+        rows = tx.all(
+            select(postings.c.job_id, postings.c.kind, postings.c.purchase_id, postings.c.credits)
+            .where(tx.among(postings.c.job_id, job_ids))
+            .order_by(postings.c.id)
+        )
+        for row in rows:
+            found[row.job_id][row.kind].append(Share(row.purchase_id, row.credits))
+        return {
+            job_id: JobCredits(tuple(kinds[PostingKind.DEBIT]), tuple(kinds[PostingKind.REVERSAL]))
+            for job_id, kinds in found.items()
+        }
+
+    def book(self, tx: Tx, wanted: Sequence[Posting], at: datetime) -> None:
+        """Makes the postings stand, each once, and the lots follow. Raises `Collision` where one of them already stood."""
+        if not wanted:
+            return
+        records = []
+        for posting in wanted:
+            source, destination = sides(posting.kind, posting.purchase_id, posting.job_id)
+            records.append(
+                {
+                    "key": posting.key,
+                    "kind": posting.kind.value,
+                    "source": source,
+                    "destination": destination,
+                    "credits": posting.credits,
+                    "purchase_id": posting.purchase_id,
+                    "job_id": posting.job_id,
+                    "case_id": posting.case_id,
+                    "at": at,
+                }
+            )
+        added = tx.insert_new(postings, records, postings.c.key)
+        if len(added) != len(records):
+            raise Collision(f"{len(records) - len(added)} postings already stand")
+        tx.add(purchases, _by_lot(wanted), by="purchase_id")
+
+
+def _by_lot(wanted: Sequence[Posting]) -> list[Mapping[str, int | str]]:
+    # grouped before the update: two rows for one lot in one UPDATE … FROM add only one of them, silently
+    sums: dict[str, dict[str, int]] = {}
+    for posting in wanted:
+        move = _MOVES[posting.kind]
+        if move:
+            lot = sums.setdefault(posting.purchase_id, {"remaining": 0, "spent": 0, "frozen": 0, "void": 0})
+            for name, sign in move.items():
+                lot[name] += sign * posting.credits
+    return [{"purchase_id": purchase_id, **sums[purchase_id]} for purchase_id in sorted(sums)]

@@ -1,0 +1,61 @@
+"""Errors, sorted by what to do next.
+
+Fields are positional so that every error survives pickling (Celery sends them between processes). An exception that is
+none of these is a defect: it is never taken for success.
+"""
+
+
+class RefundsError(Exception):
+    """Root of what this project raises on purpose; `str()` is one line for a person."""
+
+
+class Misconfigured(RefundsError):
+    """The ground is unsafe or a setting is wrong; nothing was done. Commands exit 2."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__(*faults)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        return "; ".join(self.faults)
+
+
+class Refused(RefundsError):
+    """The command was understood and is not allowed or finds nothing; nothing was changed. Commands exit 1."""
+
+
+class TryLater(RefundsError):
+    """A service is away; nothing was lost, the sweep repeats the work."""
+
+    def __init__(self, service: str, why: str) -> None:
+        super().__init__(service, why)
+        self.service, self.why = service, why
+
+    def __str__(self) -> str:
+        return f"{self.service} is not reachable: {self.why}"
+
+
+class CannotProcess(RefundsError):
+    """This document can never be handled as it stands: it goes to the dead letters with this reason."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+class Collision(RefundsError):
+    """Somebody else wrote the same key between our look and our write; the whole unit of work is repeated."""
+
+
+class InvariantBroken(RefundsError):
+    """Something that cannot be is: this case stops and a person is called."""
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """The error as one printable line of at most `limit` characters: no newline, no control character, no traceback."""
+    text = str(error) or type(error).__name__
+    cleaned = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(cleaned.split())[:limit]

@@ -1,0 +1,120 @@
+"""Stream entries become inbox rows or dead letters, durably, before anybody acknowledges them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol
+
+from worker.clock import Clock, new_id
+from worker.intake.consumer import Entry
+from worker.intake.strict import Malformed
+from worker.intake.wire import Event, read_event
+from worker.store import inbox
+from worker.store.bulk import Record, Tx
+from worker.store.engine import Store
+
+
+class Hint(Protocol):
+    """Tells the tasks that rows are there. Best effort: whoever misses it is found by the sweep."""
+
+    def __call__(self, accepted: Sequence["Accepted"]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """One new inbox row."""
+
+    inbox_id: int
+    event_id: str
+    job_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where entries are taken in. One transaction for each call, whatever the number of entries."""
+
+    store: Store
+    clock: Clock
+
+    def accept(self, entries: Sequence[Entry]) -> list[Accepted]:
+        """Makes every entry durable, as an inbox row or as a dead letter with its reason and its original bytes; returns
+        the new rows.
+        """
+        now = self.clock.now()
+        events: dict[tuple[str, str], tuple[Entry, Event]] = {}
+        letters: list[Record] = []
+        for entry in entries:
+            try:
+                event = read_event(_body(entry), now)
+                first = events.setdefault((event.source, event.id), (entry, event))
+                if not _same(first[1].raw, event.raw):
+                    raise _conflict(event, first[1].sha256)
+            except Malformed as fault:
+                letters.append(self._letter(entry, fault))
+        return self.store.write(lambda tx: self._commit(tx, events, letters))
+
+    def _commit(self, tx: Tx, events: dict[tuple[str, str], tuple[Entry, Event]], letters: Sequence[Record]) -> list[Accepted]:
+        now = self.clock.now()
+        rows = [_row(entry, event, now) for entry, event in events.values()]
+        ids = inbox.insert(tx, rows)
+        stood = inbox.same_identity(tx, [identity for identity in events if identity not in ids])
+        letters = list(letters)
+        for identity, row in stood.items():
+            entry, event = events[identity]
+            if row.sha256 != event.sha256 and not _same(row.raw, event.raw):
+                # the first stays; a second, different document under its name is never taken for a repeat
+                letters.append(self._letter(entry, _conflict(event, row.sha256)))
+        inbox.bury(tx, letters)
+        return [Accepted(ids[identity], events[identity][1].id, events[identity][1].job_id) for identity in ids]
+
+    def _letter(self, entry: Entry, fault: Malformed) -> Record:
+        raw = entry.raw if entry.raw is not None else repr(entry.fields).encode()
+        return {
+            "dead_id": new_id("dead", self.clock.now()),
+            "key": f"stream:{entry.stream_id}",
+            "reason": fault.reason,
+            "detail": fault.detail,
+            "raw": raw,
+            "sha256": sha256(raw).hexdigest(),
+            "inbox_id": None,
+            "state": "open",
+            "received_at": self.clock.now(),
+        }
+
+
+def _body(entry: Entry) -> bytes:
+    if entry.raw is None:
+        raise Malformed("missing_field", "the stream entry has no field `event`; producers write XADD <stream> * event <json>")
+    return entry.raw
+
+
+def _row(entry: Entry, event: Event, now: Any) -> Record:
+    return {
+        "source": event.source,
+        "event_id": event.id,
+        "type": event.type,
+        "account_id": event.account_id,
+        "job_id": event.job_id,
+        "raw": event.raw,
+        "sha256": event.sha256,
+        "stream_id": entry.stream_id,
+        "occurred_at": event.time,
+        "received_at": now,
+        "state": "new",
+        "attempts": 0,
+        "due_at": now,
+    }
+
+
+def _same(one: str, other: str) -> bool:
+    # key order and white space are the producer's business, not another content
+    return one == other or bool(json.loads(one) == json.loads(other))
+
+
+def _conflict(event: Event, sha256: str) -> Malformed:
+    return Malformed(
+        "conflicting_content",
+        f"event {event.id} of {event.source} is already known with other content "
+        f"(first {sha256[:12]}, this {event.sha256[:12]}); the first stays. A new fact needs a new id",
+    )

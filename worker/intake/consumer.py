@@ -1,0 +1,261 @@
+"""One consumer of the event stream: an entry is durable before it is acknowledged, and never forgotten before that.
+
+The crash points are CP1 to CP6 of failure-modes.md: whatever dies between reading, accepting and acknowledging, the entry is
+still pending and comes again, to this consumer or to another. What accepts is therefore idempotent by the event's identity.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+import redis
+
+from worker.errors import TryLater, one_line
+from worker.intake.stream import Backlog, as_text, backlog, entries_read_so_far, open_stream_client
+from worker.intake.upkeep import Every, forget_idle_consumers, trim
+
+__all__ = ["Accept", "Backlog", "Consumer", "Entry", "backlog", "entries_read_so_far", "open_stream_client"]
+
+FIELD = b"event"
+START = "0-0"
+BACKOFF_SECONDS = (0.2, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the stream. `raw` is its field `event`, None where a producer wrote something else."""
+
+    stream_id: str
+    raw: bytes | None
+    fields: dict[bytes, bytes]
+
+
+class Accept(Protocol):
+    """Where entries become durable."""
+
+    def accept(self, entries: Sequence[Entry]) -> None:
+        """Commits every entry, as a row or as a dead letter, before it returns; raises if it cannot, and then all come again."""
+        ...
+
+
+class Consumer:
+    """Reads one stream for one group under one name. `step` is one turn; `run` turns until told to stop, through any outage.
+
+    `heartbeat` is the monotonic time of the last turn that went well: it goes stale when Redis or the database is away, or
+    when the thread is stuck. `gone` counts entries that were trimmed or deleted while they were pending.
+    """
+
+    def __init__(
+        self,
+        redis: redis.Redis,
+        accept: Accept,
+        *,
+        stream: str,
+        name: str,
+        log: Any,
+        group: str = "refunds",
+        on_accepted: Callable[[Sequence[Entry]], None] | None = None,
+        read_count: int = 500,
+        block_ms: int = 1_000,
+        reclaim_idle_ms: int = 30_000,
+        reclaim_every: float = 5.0,
+        retention_hours: float = 72.0,
+        housekeeping_every: float = 60.0,
+    ) -> None:
+        if block_ms < 1:
+            raise ValueError("block_ms must be at least 1: to Redis 0 means for ever, and a stop would not be seen")
+        self.stream, self.group, self.name = stream, group, name
+        self.heartbeat = time.monotonic()
+        self.gone = 0
+        self._redis: Any = redis
+        self._accept, self._on_accepted, self._log = accept, on_accepted, log
+        self._count, self._block_ms, self._idle_ms = read_count, block_ms, reclaim_idle_ms
+        self._reclaims, self._housekeeping = Every(reclaim_every), Every(housekeeping_every)
+        self._retention = timedelta(hours=retention_hours)
+        self._group_known = False
+        self._walk: str | None = START  # where we are in our own pending entries; None when through
+        self._claim = START  # where we are in what others left pending
+        self._refusals = 0  # batches refused in a row
+        self._singly = False  # pending entries one at a time, so that a poisonous one holds up nobody else
+        self._left: dict[str, str] = {}  # what was refused alone in this walk, and why
+        self._told: set[str] = set()
+        self._probing = False  # nothing at all was accepted in the last walk: take one new entry and see
+        self._failures = 0
+        self._complaint = ""
+
+    def run(self, stop: threading.Event) -> None:
+        """Consumes until `stop` is set, and ends after the batch in hand. No error ends it: it says so once and goes on."""
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                accepted = self.step()
+            except Exception as error:  # a thread that dies would leave a process that looks alive
+                self._failures += 1
+                self._complain(error)
+                stop.wait(self._backoff())
+                continue
+            if self._failures:
+                self._log.info("intake.goes_on", stream=self.stream, after_failures=self._failures)
+            self._failures, self._complaint = 0, ""
+            # fakeredis never blocks in XREADGROUP with COUNT (runtime-facts.md); without this pause the loop would spin
+            if accepted == 0 and time.monotonic() - began < self._block_ms / 2000:
+                stop.wait(min(0.05, self._block_ms / 1000))
+
+    def step(self) -> int:
+        """One turn: what is pending for us, then what idle consumers hold, then what is new; returns the entries accepted.
+
+        Raises what Redis or `accept` raised; then nothing of that batch was acknowledged and the next turn begins with it.
+        """
+        try:
+            self._ensure_group()
+            accepted = self._own() or self._reclaimed() or self._fresh()
+            if self._housekeeping.due():
+                self._keep_house()
+        except redis.ResponseError as error:
+            self._walk = START
+            if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                raise
+            # somebody wiped Redis; the group is made again from the beginning, what was there comes twice and is known
+            self._log.warning("intake.group_gone", stream=self.stream, group=self.group, next="created again from the beginning")
+            self._group_known = False
+            return 0
+        except Exception:
+            # an answer may be lost with entries already ours: never go on to new ones before those
+            self._walk = START
+            raise
+        self.heartbeat = time.monotonic()
+        return accepted
+
+    def _ensure_group(self) -> None:
+        if self._group_known:
+            return
+        try:
+            # at 0: with $ everything sent before our first start would be skipped
+            self._redis.xgroup_create(self.stream, self.group, id="0", mkstream=True)
+        except redis.ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+        self._group_known, self._walk = True, START
+
+    def _own(self) -> int:
+        while self._walk is not None:
+            found = self._read(self._walk, self._count)
+            if not found:
+                self._end_walk()
+                return 0
+            self._walk = found[-1][0]
+            if accepted := self._settle(found, singly=self._singly):
+                self._probing = False
+                return accepted
+        return 0
+
+    def _end_walk(self) -> None:
+        self._walk = None
+        self._refusals = 0
+        self._singly = bool(self._left)
+        if set(self._left) != self._told:
+            for entry_id, why in list(self._left.items())[:5]:
+                self._log.error("intake.entry_refused", entry=entry_id, error=why, next="stays pending and is tried again")
+        self._told = set(self._left)
+        self._left = {}
+
+    def _reclaimed(self) -> int:
+        if self._claim == START and not self._reclaims.due():
+            return 0
+        reply = self._redis.xautoclaim(self.stream, self.group, self.name, self._idle_ms, start_id=self._claim, count=self._count)
+        self._claim = as_text(reply[0])
+        claimed = [_pair(item) for item in reply[1] if item is not None and item[0] is not None]
+        if self._singly or len(claimed) < len(reply[1]):
+            # What was refused alone is tried again at this pace. And Redis 6.2 hands out deleted entries as nothing and leaves
+            # them pending, now with us: the walk clears them.
+            self._walk = START
+        if len(reply) > 2 and reply[2]:
+            self._report_gone([as_text(entry_id) for entry_id in reply[2]])
+        return self._settle(claimed, singly=self._singly)
+
+    def _fresh(self) -> int:
+        accepted = self._settle(self._read(">", 1 if self._probing else self._count, block=self._block_ms), singly=False)
+        self._probing = self._probing and not accepted
+        return accepted
+
+    def _read(self, after: str, count: int, block: int | None = None) -> list[tuple[str, dict[bytes, bytes]]]:
+        reply = self._redis.xreadgroup(self.group, self.name, {self.stream: after}, count=count, block=block)
+        return [_pair(item) for _, items in reply or [] for item in items]
+
+    def _settle(self, found: Sequence[tuple[str, dict[bytes, bytes]]], *, singly: bool) -> int:
+        # an entry always has a field, so one without any was deleted while it was pending
+        deleted = [entry_id for entry_id, fields in found if not fields]
+        if deleted:
+            self._report_gone(deleted)
+            self._redis.xack(self.stream, self.group, *deleted)
+        entries = [Entry(entry_id, fields.get(FIELD), fields) for entry_id, fields in found if fields]
+        if singly:
+            return sum(self._alone(entry) for entry in entries)
+        if entries:
+            self._together(entries)
+        return len(entries)
+
+    def _together(self, entries: Sequence[Entry]) -> None:
+        try:
+            self._accept.accept(entries)
+        except TryLater:
+            raise  # the database is away: no entry is to blame
+        except Exception:
+            self._refusals += 1
+            if self._refusals > 1:
+                self._singly = self._probing = True
+            raise
+        self._refusals = 0
+        self._acknowledge(entries)
+
+    def _alone(self, entry: Entry) -> int:
+        try:
+            self._accept.accept([entry])
+        except TryLater:
+            raise
+        except Exception as error:
+            self._left[entry.stream_id] = one_line(error)
+            return 0
+        self._acknowledge([entry])
+        return 1
+
+    def _acknowledge(self, entries: Sequence[Entry]) -> None:
+        self._redis.xack(self.stream, self.group, *(entry.stream_id for entry in entries))
+        if self._on_accepted is not None:
+            try:
+                self._on_accepted(entries)
+            except Exception as error:  # only a hint; the sweep finds the rows
+                self._log.warning("intake.hint_failed", entries=len(entries), error=one_line(error))
+
+    def _keep_house(self) -> None:
+        try:
+            dropped = forget_idle_consumers(self._redis, self.stream, self.group, but=self.name)
+            for consumer, entries in dropped.items():
+                self._log.error("intake.pending_dropped", consumer=consumer, entries=entries, next="run refunds audit")
+            trim(self._redis, self.stream, self._retention)
+        except redis.ResponseError as error:  # an ACL may forbid it; reading goes on, the stream only grows
+            self._log.warning("intake.upkeep_refused", stream=self.stream, error=one_line(error))
+
+    def _report_gone(self, ids: Sequence[str]) -> None:
+        self.gone += len(ids)
+        self._log.error("intake.entries_gone", stream=self.stream, entries=len(ids), first=ids[0], next="run refunds reconcile")
+
+    def _complain(self, error: Exception) -> None:
+        # one line an outage, not one a try
+        said = one_line(error)
+        if said != self._complaint:
+            self._complaint = said
+            self._log.warning("intake.held_up", stream=self.stream, error=said, kind=type(error).__name__, next="trying again")
+
+    def _backoff(self) -> float:
+        least, most = BACKOFF_SECONDS
+        longest: float = min(most, least * 2 ** min(self._failures - 1, 10))
+        return longest * random.uniform(0.5, 1.0)
+
+
+def _pair(item: Any) -> tuple[str, dict[bytes, bytes]]:
+    return as_text(item[0]), item[1] or {}

@@ -1,0 +1,75 @@
+"""The intake process: reads the stream until told to stop, through every absence of Redis and of the database."""
+
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable, Sequence
+
+import redis
+
+from worker.errors import Misconfigured, TryLater
+from worker.intake.accept import Accepted, Desk
+from worker.intake.consumer import Consumer, Entry
+from worker.observe import log
+from worker.settings import Settings
+
+GROUP = "refunds"
+KNOCK_SECONDS = 3.0
+
+
+def consumer_name() -> str:
+    """A name no other process has; what this one leaves behind is reclaimed by the others, and the name then forgotten."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+
+
+def run_intake(
+    settings: Settings, client: redis.Redis, desk: Desk, hint: Callable[[Sequence[Accepted]], None], stop: threading.Event
+) -> None:
+    """Reads until `stop` is set: each entry is durable before it is acknowledged, and hinted at after."""
+    accepted: list[Accepted] = []
+
+    class Accepting:
+        def accept(self, entries: Sequence[Entry]) -> None:
+            accepted[:] = desk.accept(entries)
+
+    def tell(entries: Sequence[Entry]) -> None:
+        log.info("intake.accepted", entries=len(entries), new=len(accepted), jobs=[row.job_id for row in accepted[:5]])
+        hint(accepted)
+
+    consumer = Consumer(
+        client,
+        Accepting(),
+        stream=settings.stream,
+        group=GROUP,
+        name=consumer_name(),
+        on_accepted=tell,
+        retention_hours=settings.stream_retention_hours,
+        log=log,
+    )
+    log.info("intake.started", stream=settings.stream, consumer=consumer.name)
+    consumer.run(stop)
+    log.info("intake.stopped", stream=settings.stream)
+
+
+def until_ready(ready: Callable[[], object], stop: threading.Event) -> bool:
+    """Waits until the database is there with the right schema, saying every few seconds what is missing; False when told
+    to stop first.
+    """
+    while not stop.is_set():
+        try:
+            ready()
+            return True
+        except (TryLater, Misconfigured) as error:
+            log.warning("waiting", error=str(error), again_in_seconds=KNOCK_SECONDS)
+            stop.wait(KNOCK_SECONDS)
+    return False
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set: the batch in hand is finished, then the process ends."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

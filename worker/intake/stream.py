@@ -1,0 +1,122 @@
+"""The Redis Stream seen from outside its consumers: how to open it, how far its group is, what it holds, what it may forget.
+
+Works on Redis 6.2 and later, and on Valkey. Nothing here changes what anybody has read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+
+FIRST = "0-0"
+CHUNK = 1_000
+COUNT_AT_MOST = 100_000
+"""Where the server knows no `lag` the entries are counted, and at most so many: a status must answer in time."""
+
+Chunk = list[tuple[str, bytes | None]]
+
+
+def open_stream_client(url: str) -> redis.Redis:
+    """A client fit for reading streams: answers as bytes, waits longer than any BLOCK, and repeats nothing by itself.
+
+    With redis-py 8's own ten retries a dead connection took 58 s to be noticed, and one `xadd` wrote two entries
+    (celery-lab.md 7): whoever calls decides what is repeated.
+    """
+    return redis.Redis.from_url(  # type: ignore[no-any-return,unused-ignore]
+        url, socket_timeout=3.0, socket_connect_timeout=2.0, retry=None, decode_responses=False, protocol=2
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How far the group is. `undelivered` is None where there are too many to count; `oldest_at` is when the oldest entry
+    not yet acknowledged was added, None when there is none."""
+
+    undelivered: int | None
+    pending: int
+    length: int
+    oldest_id: str | None
+
+    @property
+    def oldest_at(self) -> datetime | None:
+        """The server's time at which the oldest unacknowledged entry was added."""
+        return None if self.oldest_id is None else datetime.fromtimestamp(position(self.oldest_id)[0] / 1000, UTC)
+
+
+def position(stream_id: str) -> tuple[int, int]:
+    """The place of an entry in its stream: milliseconds and sequence. Compare these, never the text."""
+    milliseconds, _, sequence = stream_id.partition("-")
+    return int(milliseconds), int(sequence or 0)
+
+
+def as_text(value: Any) -> str:
+    """An id or name of a reply."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def backlog(client: redis.Redis, stream: str, group: str) -> Backlog:
+    """What waits in the stream for the group. Raises `redis.RedisError` when Redis is away."""
+    r: Any = client
+    length = int(r.xlen(stream))
+    state = next((g for g in groups(client, stream) if as_text(g["name"]) == group), None)
+    last = as_text(state["last-delivered-id"]) if state else FIRST
+    pending = int(state["pending"]) if state else 0
+    waiting = [as_text(r.xpending(stream, group)["min"])] if pending else []
+    waiting += [as_text(entry_id) for entry_id, _ in r.xrange(stream, min=f"({last}", count=1)]
+    return Backlog(
+        undelivered=_undelivered(r, stream, last, length, state),
+        pending=pending,
+        length=length,
+        oldest_id=min(waiting, key=position, default=None),
+    )
+
+
+def _undelivered(r: Any, stream: str, last: str, length: int, state: Any) -> int | None:
+    if position(last) == (0, 0):
+        return length
+    counted, after = 0, last
+    while counted < COUNT_AT_MOST:
+        page = r.xrange(stream, min=f"({after}", count=CHUNK)
+        counted += len(page)
+        if len(page) < CHUNK:
+            return counted
+        after = as_text(page[-1][0])
+        # The server's own figure (Redis 7) only for what would be long to count: after a trim it may count entries that are
+        # gone, 80 where 50 were left (failure-modes.md 1c), and then it can exceed the length.
+        lag = state.get("lag")
+        if lag is not None and counted <= int(lag) <= length:
+            return int(lag)
+    return None
+
+
+def groups(client: redis.Redis, stream: str) -> list[Any]:
+    """The consumer groups of the stream; none where there is no stream."""
+    r: Any = client
+    try:
+        return list(r.xinfo_groups(stream))
+    except redis.ResponseError as error:
+        if "no such key" in str(error).lower():
+            return []
+        raise
+
+
+def entries_read_so_far(client: redis.Redis, stream: str, group: str) -> Iterator[Chunk]:
+    """Every entry still in the stream that the group was given and has acknowledged, as (id, document), oldest first, in chunks.
+
+    For the audit: each of these must stand in the inbox or in the dead letters. The document is None where the entry has
+    no field `event`.
+    """
+    r: Any = client
+    state = next((g for g in groups(client, stream) if as_text(g["name"]) == group), None)
+    if state is None:
+        return
+    last, after = as_text(state["last-delivered-id"]), FIRST
+    while page := r.xrange(stream, min=f"({after}", max=last, count=CHUNK):
+        # asked after the page was read: an entry acknowledged in between is left out or rightly in, never wrongly in
+        first, after = as_text(page[0][0]), as_text(page[-1][0])
+        held = r.xpending_range(stream, group, min=first, max=after, count=CHUNK)
+        pending = {as_text(item["message_id"]) for item in held}
+        chunk = [(as_text(i), fields.get(b"event", fields.get("event"))) for i, fields in page]
+        yield [(entry_id, raw) for entry_id, raw in chunk if entry_id not in pending]

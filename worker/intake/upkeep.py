@@ -1,0 +1,62 @@
+"""What a stream needs now and then: forgetting what is long done, and consumers that are no more."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import redis
+
+from worker.intake.stream import as_text, groups, position
+
+FORGET_CONSUMER_AFTER_MS = 3_600_000
+
+
+class Every:
+    """Due at once, and then at most once every so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = float("-inf")
+
+    def due(self) -> bool:
+        """True when it is time again; the next time is counted from now."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True
+
+
+def trim(client: redis.Redis, stream: str, retention: timedelta) -> int:
+    """Forgets entries older than `retention` that every group has acknowledged; returns how many.
+
+    By MINID and never by MAXLEN: a length says nothing about what has been read, and trimming drops unread and pending
+    entries without a word (failure-modes.md 1c). Any group that has read nothing keeps everything.
+    """
+    r: Any = client
+    seconds, _ = r.time()
+    bounds = [(int(seconds * 1000 - retention.total_seconds() * 1000), 0)]
+    for state in groups(client, stream):
+        bounds.append(position(as_text(state["last-delivered-id"])))
+        if int(state["pending"]):
+            oldest = r.xpending(stream, as_text(state["name"]))["min"]
+            bounds += [position(as_text(oldest))] if oldest is not None else []
+    milliseconds, sequence = min(bounds)
+    return int(r.xtrim(stream, minid=f"{milliseconds}-{sequence}", approximate=True)) if milliseconds > 0 else 0
+
+
+def forget_idle_consumers(client: redis.Redis, stream: str, group: str, *, but: str) -> dict[str, int]:
+    """Removes consumers of our group that said nothing for an hour and hold nothing; returns those that held entries after all.
+
+    A consumer is never removed with pending entries: they would go with it (failure-modes.md 1c, watermill-redisstream#24). A
+    live one speaks every second, so only a process frozen for an hour could take entries between our look and our word.
+    """
+    r: Any = client
+    dropped = {}
+    for consumer in r.xinfo_consumers(stream, group):
+        name = as_text(consumer["name"])
+        if name != but and not consumer["pending"] and consumer["idle"] > FORGET_CONSUMER_AFTER_MS:
+            held = int(r.xgroup_delconsumer(stream, group, name))
+            if held:
+                dropped[name] = held
+    return dropped

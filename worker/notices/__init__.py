@@ -1,0 +1,1 @@
+"""Telling others: the product now, customers with the notices to come."""

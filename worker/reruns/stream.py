@@ -1,0 +1,43 @@
+"""The pipeline asked on a Redis Stream (contract.md, "Commands out")."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC
+
+import redis
+
+from worker.errors import one_line
+from worker.reruns.order import Answer, Reply, RerunOrder
+
+SOURCE = "/layer-refunds"
+TYPE = "layer_job.rerun_requested"
+
+
+def command(order: RerunOrder) -> str:
+    """The order as a CloudEvents 1.0 document. Its id is the effect's, so the pipeline can tell a repeat from a second wish."""
+    document = {
+        "specversion": "1.0",
+        "id": order.effect_id,
+        "source": SOURCE,
+        "type": TYPE,
+        "time": order.asked_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "subject": order.job_id,
+        "data": {"job_id": order.job_id, "attempt": order.attempt, "case_id": order.case_id},
+    }
+    return json.dumps(document, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineStream:
+    """Puts the order on the commands stream. On the stream counts as accepted: a pipeline that is away reads it when it is back."""
+
+    client: redis.Redis
+    stream: str
+
+    def ask(self, order: RerunOrder) -> Reply:
+        """Adds one command, never trimming: who reads the stream decides when a command is no longer needed."""
+        try:
+            entry = self.client.xadd(self.stream, {"command": command(order)})
+        except redis.RedisError as error:
+            return Reply(Answer.NOT_HEARD, f"the command may not be on {self.stream}: {one_line(error)}")
+        return Reply(Answer.ACCEPTED, f"on {self.stream} as {entry.decode() if isinstance(entry, bytes) else entry}")

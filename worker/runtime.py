@@ -1,0 +1,119 @@
+"""The composition root: the one place where settings become collaborators. Entry points ask here; nothing below knows it
+exists.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+import holidays
+import redis
+from policy.calendar import Calendar
+
+from policy import Editions, Terms, TermsError, load_editions
+from worker.cases.assess import Assessor
+from worker.cases.effects import Performer
+from worker.cases.judge import Bench
+from worker.cases.sweep import Sweeper
+from worker.clock import Clock, SystemClock
+from worker.credits.ledger import Ledger
+from worker.errors import Misconfigured
+from worker.intake.accept import Desk
+from worker.intake.consumer import open_stream_client
+from worker.notices.outcomes import OutcomeStream
+from worker.reruns import PipelineHttp, PipelineStream, Reruns
+from worker.settings import Settings
+from worker.store.engine import Store
+#from worker.store.schema import require_current
+
+
+@dataclass
+class Runtime:
+    """Everything a process needs, made on first use. `ready()` first checks that the schema is the one this release knows."""
+
+    settings: Settings
+    clock: Clock
+
+    @classmethod
+    def start(cls, settings: Settings) -> "Runtime":
+        """A runtime on the host's clock."""
+        return cls(settings, SystemClock())
+
+    def ready(self) -> "Runtime":
+        """This runtime, once the database is there with the schema of this release. Raises `Misconfigured` or `TryLater`."""
+        require_current(self.store)
+        return self
+
+    @cached_property
+    def store(self) -> Store:
+        """The database."""
+        return Store(self.settings.database_url)
+
+    @cached_property
+    def redis(self) -> redis.Redis:
+        """Redis, with time limits on everything: a stream read blocks shorter than the socket waits."""
+        return open_stream_client(self.settings.redis_url)
+
+    @cached_property
+    def editions(self) -> Editions:
+        """Every edition of the terms. Raises `Misconfigured` naming file, key and what would be right."""
+        try:
+            return load_editions(self.settings.terms_dir)
+        except (TermsError, OSError) as error:
+            raise Misconfigured(*str(error).splitlines()) from error
+
+    @cached_property
+    def bench(self) -> Bench:
+        """What judging needs."""
+        calendars = {terms.edition: calendar_of(terms) for terms in self.editions}
+        return Bench(self.editions, calendars, self.settings.mode)
+
+    @cached_property
+    def assessor(self) -> Assessor:
+        """The assess step."""
+        s = self.settings
+        lease = timedelta(seconds=s.claim_seconds)
+        return Assessor(self.store, Ledger(), self.bench, self.clock, s.batch, lease, s.max_attempts)
+
+    @cached_property
+    def reruns(self) -> Reruns:
+        """How the pipeline is asked: over HTTP where its address is known, else on the commands stream."""
+        if self.settings.pipeline_url:
+            return PipelineHttp(self.settings.pipeline_url, self.settings.pipeline_timeout_seconds)
+        return PipelineStream(self.redis, self.settings.commands_stream)
+
+    @cached_property
+    def performer(self) -> Performer:
+        """The effects step."""
+        s = self.settings
+        outcomes = OutcomeStream(self.redis, s.outcomes_stream)
+        lease = timedelta(seconds=max(s.claim_seconds, 3 * s.pipeline_timeout_seconds))
+        return Performer(self.store, self.reruns, outcomes, self.clock, s.batch, lease)
+
+    @cached_property
+    def sweeper(self) -> Sweeper:
+        """The sweep."""
+        return Sweeper(self.store, self.assessor, self.performer, self.bench, self.clock, self.settings.batch)
+
+    @cached_property
+    def desk(self) -> Desk:
+        """Where stream entries become rows."""
+        return Desk(self.store, self.clock)
+
+
+def calendar_of(terms: Terms) -> Calendar:
+    """The business calendar of an edition: its zone, and the public holidays of the country it names."""
+    country, _, subdivision = terms.holiday_calendar.partition("-")
+    try:
+        days = holidays.country_holidays(country, subdiv=subdivision or None)
+    except NotImplementedError as error:
+        raise Misconfigured(
+            f"terms {terms.edition}: holiday_calendar: {terms.holiday_calendar!r} is no calendar we have; "
+            "a country like US or a subdivision like US-CA would be right"
+        ) from error
+
+    def is_holiday(day: date) -> bool:
+        return day in days
+
+    return Calendar(ZoneInfo(str(terms.zone)), is_holiday)

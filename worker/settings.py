@@ -1,0 +1,131 @@
+"""Configuration: environment variables with the prefix `REFUNDS_` (contract.md, "Configuration").
+
+Every fault is reported at once, by name, with what would be right. A variable with the prefix that no setting knows is a
+fault too: a misspelt name would otherwise switch something off in silence.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from worker.errors import Misconfigured
+
+PREFIX = "REFUNDS_"
+TEST_PREFIX = "REFUNDS_TEST_"
+DEFAULT_TERMS = Path(__file__).resolve().parent.parent / "policy" / "terms"
+
+
+class Mode(StrEnum):
+    """How far the worker may go (contract.md): everything, no money, or nothing but deciding."""
+
+    FULL = "full"
+    CREDITS_ONLY = "credits_only"
+    OBSERVE = "observe"
+
+
+def _url(*schemes: str, example: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        if not isinstance(value, str) or not value.startswith(tuple(f"{scheme}:" for scheme in schemes)):
+            raise ValueError(f"expected a URL like {example}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _none_if_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+Optional = BeforeValidator(_none_if_empty)
+
+
+class Settings(BaseSettings):
+    """What the processes are told from outside; see the table in README.md."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    database_url: Annotated[
+        str,
+        _url("sqlite", "postgresql+psycopg", example="postgresql+psycopg://user@host/database or sqlite:///refunds.db"),
+        Field(repr=False),
+    ] = "sqlite:///refunds.db"
+    redis_url: Annotated[str, _url("redis", "rediss", "unix", example="redis://localhost:6379/0"), Field(repr=False)] = (
+        "redis://localhost:6379/0"
+    )
+    stream: str = Field("layer-jobs:events", min_length=1)
+    commands_stream: str = Field("layer-jobs:commands", min_length=1)
+    outcomes_stream: str = Field("refunds:events", min_length=1)
+
+    creem_api_key: Annotated[SecretStr | None, Optional] = None
+    creem_base_url: Annotated[str | None, Optional] = None
+    creem_webhook_secret: Annotated[SecretStr | None, Optional] = None
+
+    pipeline_url: Annotated[str | None, Optional] = None
+    mode: Mode = Mode.FULL
+    mail_dir: Annotated[Path | None, Optional] = None
+    web_host: str = "127.0.0.1"
+    web_port: int = Field(8080, ge=1, le=65535)
+    console_password: Annotated[SecretStr | None, Optional] = None
+
+    terms_dir: Path = DEFAULT_TERMS
+    batch: int = Field(500, ge=1, le=5000)
+    """Most inbox rows one assess transaction takes."""
+    hints: bool = True
+    """Off: nothing is sent to Celery after a commit and the sweeps alone do the work (slower, and just as right)."""
+    sweep_seconds: float = Field(2.0, gt=0, le=300)
+    claim_seconds: float = Field(30.0, ge=1, le=600)
+    """How long the work of a process that died stays claimed before another takes it."""
+    max_attempts: int = Field(5, ge=1, le=100)
+    stream_retention_hours: float = Field(72, gt=0)
+    concurrency: int = Field(2, ge=1, le=256)
+    """Child processes of the worker that `refunds worker` starts."""
+    pipeline_timeout_seconds: float = Field(10.0, gt=0, le=60)
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    actor: Annotated[str | None, Optional] = None
+    """Who is at the keyboard, for the record; the login name where it is not set."""
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process. Raises `Misconfigured` with one line for every fault there is."""
+    environ = os.environ if environ is None else environ
+    faults = _unknown_names(environ)
+    ours = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() in Settings.model_fields
+    }
+    try:
+        settings = Settings.model_validate(ours, by_name=True) if environ is not os.environ else Settings()
+    except ValidationError as error:
+        faults += [f"{PREFIX}{str(e['loc'][0]).upper()}: {_right(e['msg'])}" for e in error.errors(include_url=False)]
+    if faults:
+        raise Misconfigured(*faults)
+    return settings
+
+
+def _right(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _unknown_names(environ: Mapping[str, str]) -> list[str]:
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    faults = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+            hint = f"did you mean {near[0]}?" if near else "no setting has this name"
+            faults.append(f"{name}: unknown setting; {hint}")
+    return faults
+
+
+def redacted(url: str) -> str:
+    """The URL without its password, fit for a log line."""
+    return re.sub(r"(?<=//)([^:@/]*):[^@]*@", r"\1:***@", url)

@@ -1,0 +1,91 @@
+"""Effects: what must happen outside the database, written in the transaction that decided it and done after the commit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row, and_, select, update
+
+from worker.store.bulk import Record, Tx
+from worker.store.tables import cases, effects
+
+
+class EffectKind(StrEnum):
+    """What an effect does."""
+
+    RERUN = "rerun"
+    ANNOUNCE = "announce"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One claimed effect; `attempt` is the fencing token of the claim."""
+
+    effect_id: str
+    key: str
+    kind: EffectKind
+    case_id: str
+    job_id: str | None
+    payload: dict[str, Any]
+    attempt: int
+    created_at: datetime
+    case_state: str
+
+
+def add(tx: Tx, records: Sequence[Record]) -> set[str]:
+    """Writes intents; one whose key exists already stays as it is. Returns the ids of the new ones."""
+    return tx.insert_new(effects, records, effects.c.effect_id)
+
+
+def _ready(now: datetime) -> Any:
+    # a claim whose time is over belongs to a process that died
+    return and_(effects.c.state.in_(["due", "claimed"]), effects.c.due_at <= now)
+
+
+def due(tx: Tx, now: datetime, limit: int) -> Sequence[Row[Any]]:
+    """Effects to be done now: id, kind, case and job, oldest first."""
+    columns = (effects.c.effect_id, effects.c.kind, effects.c.case_id, effects.c.job_id)
+    return tx.all(select(*columns).where(_ready(now)).order_by(effects.c.due_at).limit(limit))
+
+
+def claim(tx: Tx, kind: EffectKind, *, ids: Sequence[str], limit: int, now: datetime, lease: timedelta) -> list[Effect]:
+    """Takes due effects of one kind, those named or, with no names, any; counts the attempt; nobody else sees them until
+    the lease ends.
+    """
+    chosen = select(effects.c.effect_id).where(_ready(now), effects.c.kind == kind)
+    if ids:
+        chosen = chosen.where(tx.among(effects.c.effect_id, ids))
+    chosen = chosen.order_by(effects.c.due_at).limit(limit).with_for_update(skip_locked=True)
+    taken = tx.connection.execute(
+        update(effects)
+        .where(effects.c.effect_id.in_(chosen.scalar_subquery()))
+        .values(state="claimed", attempts=effects.c.attempts + 1, due_at=now + lease)
+        .returning(effects.c.effect_id)
+    ).scalars()
+    named = list(taken)
+    if not named:
+        return []
+    rows = tx.all(
+        select(effects, cases.c.state.label("case_state"))
+        .join(cases, cases.c.case_id == effects.c.case_id)
+        .where(tx.among(effects.c.effect_id, named))
+        .order_by(effects.c.effect_id)
+    )
+    return [
+        Effect(r.effect_id, r.key, EffectKind(r.kind), r.case_id, r.job_id, r.payload, r.attempts, r.created_at, r.case_state)
+        for r in rows
+    ]
+
+
+def finish(tx: Tx, done: Sequence[Effect], *, state: str, result: str, now: datetime) -> set[str]:
+    """Ends claims that are still ours as `done` or `dropped`; returns the ids ended."""
+    records = [{"effect_id": e.effect_id, "was": e.attempt, "state": state, "done_at": now, "result": result} for e in done]
+    return tx.update(effects, records, by=["effect_id"], expect={"attempts": "was"})
+
+
+def postpone(tx: Tx, waiting: Sequence[Effect], *, due_at: datetime, result: str) -> None:
+    """Gives claims back to be tried again at `due_at`."""
+    records = [{"effect_id": e.effect_id, "was": e.attempt, "state": "due", "due_at": due_at, "result": result} for e in waiting]
+    tx.update(effects, records, by=["effect_id"], expect={"attempts": "was"})

@@ -1,0 +1,140 @@
+"""The database, opened the safe way on each engine, and the one shape every unit of work has."""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from worker.errors import Collision, TryLater, one_line
+from worker.store.bulk import Tx
+
+T = TypeVar("T")
+
+SQLITE_WAL_FROM = (3, 51, 3)
+"""Below this, two connections that checkpoint at once can corrupt a WAL database (failure-modes.md, finding 11)."""
+REPEATS = 5
+BUSY_SECONDS = 20
+SESSION = {
+    "timezone": "UTC",
+    # nothing may hang for ever; a lock held longer than this is somebody's defect. Milliseconds
+    "statement_timeout": "60000",
+    "lock_timeout": "20000",
+    "idle_in_transaction_session_timeout": "60000",
+}
+
+
+class Store:
+    """Units of work on one database. A unit is repeated as a whole on deadlock, serialization failure, busy file or collision."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _open(url)
+
+    @property
+    def dialect(self) -> str:
+        """`postgresql` or `sqlite`."""
+        return self.engine.dialect.name
+
+    def write(self, work: Callable[[Tx], T]) -> T:
+        """What `work` returned, committed. `work` may run more than once and must have no effect outside the database."""
+        return self._run(work, writing=True)
+
+    def read(self, work: Callable[[Tx], T]) -> T:
+        """What `work` returned, from one consistent look at the database; nothing is written."""
+        return self._run(work, writing=False)
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self.engine.dispose()
+
+    def forget_connections(self) -> None:
+        """Drops connections inherited through a fork without closing the parent's sockets."""
+        self.engine.dispose(close=False)
+
+    def _run(self, work: Callable[[Tx], T], *, writing: bool) -> T:
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception(_worth_repeating),
+                stop=stop_after_attempt(REPEATS),
+                wait=wait_random_exponential(multiplier=0.02, max=1.0),
+                reraise=True,
+            ):
+                with attempt, self.engine.connect().execution_options(writing=writing) as connection:
+                    return self._once(connection, work, writing=writing)
+        except (OperationalError, InterfaceError) as error:
+            raise TryLater("the database", why_unreachable(error)) from error
+        raise AssertionError("unreachable: the loop above returns or raises")
+
+    def _once(self, connection: Connection, work: Callable[[Tx], T], *, writing: bool) -> T:
+        if self.dialect == "postgresql" and not writing:
+            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with connection.begin() as transaction:
+            result = work(Tx(connection))
+            if not writing:
+                transaction.rollback()
+        return result
+
+
+def _open(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=4,
+        max_overflow=4,
+        pool_timeout=10,
+        connect_args={
+            "connect_timeout": 5,
+            "options": " ".join(f"-c {name}={value}" for name, value in SESSION.items()),
+            "keepalives_idle": 10,
+        },
+    )
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    # the driver must not begin transactions by itself: it would only do so before the first write
+    connection.isolation_level = None
+    connection.create_function("from_hex", 1, _from_hex, deterministic=True)
+    mode = "wal" if sqlite3.sqlite_version_info >= SQLITE_WAL_FROM else "delete"
+    for pragma in (f"journal_mode={mode}", "synchronous=full", "foreign_keys=on"):
+        connection.execute(f"pragma {pragma}")
+
+
+def _from_hex(text: str | None) -> bytes | None:
+    # SQLite has `unhex` only from 3.41 on
+    return None if text is None else bytes.fromhex(text)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # a write lock taken up front: "select, decide, insert" is one transaction, and two writers queue instead of failing
+    writing = connection.get_execution_options().get("writing", True)
+    connection.exec_driver_sql("begin immediate" if writing else "begin")
+
+
+def _worth_repeating(error: BaseException) -> bool:
+    if isinstance(error, Collision):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    return state in {"40P01", "40001"} or "database is locked" in str(error.orig)
+
+
+def why_unreachable(error: DBAPIError) -> str:
+    """One line that says what the driver said, with what to do where we know it; never a password."""
+    said = one_line(error.orig or error)
+    if "database is locked" in said:
+        return f"the SQLite file is locked by another process (waited {BUSY_SECONDS} s); end it or use Postgres"
+    if "unable to open database file" in said:
+        return "the SQLite file cannot be opened: does its folder exist, and may we write there?"
+    if "no such table" in said:
+        return "the schema is missing: run `refunds db upgrade`"
+    return said

@@ -1,0 +1,134 @@
+"""The inbox: every accepted document, once, with its original text; what is to be handled is found here and nowhere else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, func, select, tuple_, update
+
+from worker.store.bulk import Record, Tx
+from worker.store.tables import dead_letters, inbox
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A row this process may work on until the claim ends.
+
+    `attempt` is also the fencing token: a later claim has a higher one.
+    """
+
+    id: int
+    attempt: int
+
+
+def insert(tx: Tx, rows: Sequence[Record]) -> dict[tuple[str, str], int]:
+    """Adds the rows whose identity is new; returns the id of each added row by (source, event id)."""
+    if not rows:
+        return {}
+    statement = tx.insertion(inbox, rows).on_conflict_do_nothing().returning(inbox.c.source, inbox.c.event_id, inbox.c.id)
+    return {(source, event_id): number for source, event_id, number in tx.connection.execute(statement)}
+
+
+def same_identity(tx: Tx, identities: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Row[Any]]:
+    """The stored rows with these (source, event id) identities."""
+    if not identities:
+        return {}
+    wanted = tuple_(inbox.c.source, inbox.c.event_id).in_(list(identities))
+    return {(row.source, row.event_id): row for row in tx.all(select(inbox).where(wanted))}
+
+
+def claim(tx: Tx, *, ids: Sequence[int], limit: int, now: datetime, lease: timedelta) -> list[Claim]:
+    """Takes up to `limit` rows that are due, those named first, and counts the attempt.
+
+    Committed by itself *before* the work, so an event that kills its worker cannot take its own count down with it. Until the
+    lease is over nobody else sees the rows; a worker that dies gives them back by doing nothing.
+    """
+    due = select(inbox.c.id).where(inbox.c.state == "new", inbox.c.due_at <= now).with_for_update(skip_locked=True)
+    taken: list[Claim] = []
+    if ids:
+        taken = _take(tx, due.where(tx.among(inbox.c.id, ids)).order_by(inbox.c.id).limit(limit), now + lease)
+    if len(taken) < limit:
+        taken += _take(tx, due.order_by(inbox.c.due_at, inbox.c.id).limit(limit - len(taken)), now + lease)
+    return taken
+
+
+def _take(tx: Tx, chosen: Any, until: datetime) -> list[Claim]:
+    statement = (
+        update(inbox)
+        .where(inbox.c.id.in_(chosen.scalar_subquery()))
+        .values(attempts=inbox.c.attempts + 1, due_at=until)
+        .returning(inbox.c.id, inbox.c.attempts)
+    )
+    return [Claim(*row) for row in tx.connection.execute(statement)]
+
+
+def lock(tx: Tx, claims: Sequence[Claim]) -> Sequence[Row[Any]]:
+    """The claimed rows that are still ours, locked: not those that another worker claimed or handled since."""
+    if not claims:
+        return []
+    attempt = {claim.id: claim.attempt for claim in claims}
+    rows = tx.all(
+        select(inbox).where(tx.among(inbox.c.id, attempt), inbox.c.state == "new").order_by(inbox.c.id).with_for_update()
+    )
+    return [row for row in rows if row.attempts == attempt[row.id]]
+
+
+def waiting_for(tx: Tx, job_ids: Sequence[str]) -> Sequence[Row[Any]]:
+    """The rows that wait for one of these jobs to become known, locked."""
+    if not job_ids:
+        return []
+    return tx.all(
+        select(inbox).where(inbox.c.state == "waiting", tx.among(inbox.c.job_id, job_ids)).order_by(inbox.c.id).with_for_update()
+    )
+
+
+def settle(tx: Tx, fates: Sequence[Record]) -> None:
+    """Marks each row {id, state, handled_at} with what became of it."""
+    tx.update(inbox, fates, by=["id"])
+
+
+def postpone(tx: Tx, claim: Claim, error: str, due_at: datetime) -> None:
+    """Gives one row back for a later try, with what went wrong."""
+    tx.update(
+        inbox,
+        [{"id": claim.id, "was": claim.attempt, "last_error": error, "due_at": due_at}],
+        by=["id"],
+        expect={"attempts": "was"},
+    )
+
+
+def release(tx: Tx, claims: Sequence[Claim], now: datetime) -> None:
+    """Gives rows back at once, uncounted: the database went away, which is no fault of theirs."""
+    tx.update(
+        inbox,
+        [{"id": c.id, "was": c.attempt, "due_at": now, "attempts": c.attempt - 1} for c in claims],
+        by=["id"],
+        expect={"attempts": "was"},
+    )
+
+
+def bury(tx: Tx, letters: Sequence[Record]) -> int:
+    """Makes each letter stand open, one for each origin; one that was requeued and comes back is opened again. Returns how
+    many were opened.
+    """
+    if not letters:
+        return 0
+    new = tx.insert_new(dead_letters, letters, dead_letters.c.key)
+    again = [
+        {"key": letter["key"], "was": "requeued", "state": "open", "reason": letter["reason"], "detail": letter["detail"]}
+        for letter in letters
+        if letter["key"] not in new
+    ]
+    return len(new) + len(tx.update(dead_letters, again, by=["key"], expect={"state": "was"}))
+
+
+def any_due(tx: Tx, now: datetime) -> bool:
+    """True when a row waits to be handled and nobody has claimed it."""
+    return bool(tx.all(select(inbox.c.id).where(inbox.c.state == "new", inbox.c.due_at <= now).limit(1)))
+
+
+def backlog(tx: Tx, now: datetime) -> tuple[int, datetime | None]:
+    """How many rows are unhandled, and since when the oldest was received."""
+    count, oldest = tx.connection.execute(select(func.count(), func.min(inbox.c.received_at)).where(inbox.c.state == "new")).one()
+    return int(count), oldest

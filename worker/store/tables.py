@@ -1,0 +1,306 @@
+"""The tables. Unique constraints decide, not ifs: each `unique` below is one promise of exactly-once.
+
+Append-only: `postings`, `case_history`, and the raw text of `inbox` and `dead_letters`. Credits are integers, there is no
+float in this schema.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from worker.store.columns import Big, Document, Instant
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("source", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("account_id", Text),
+    Column("job_id", Text),
+    Column("raw", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("stream_id", Text),
+    Column("occurred_at", Instant),
+    Column("received_at", Instant, nullable=False),
+    # new: to be handled; waiting: about a job not yet known; handled; dead: moved to the dead letters
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("due_at", Instant, nullable=False),
+    Column("last_error", Text),
+    Column("handled_at", Instant),
+    # one row for each identity, for ever: an event delivered a thousand times is one fact
+    UniqueConstraint("source", "event_id"),
+    CheckConstraint("state in ('new','waiting','handled','dead')", name="state"),
+)
+Index("ix_inbox_due", inbox.c.due_at, inbox.c.id, postgresql_where=text("state = 'new'"), sqlite_where=text("state = 'new'"))
+Index("ix_inbox_waiting", inbox.c.job_id, postgresql_where=text("state = 'waiting'"), sqlite_where=text("state = 'waiting'"))
+Index("ix_inbox_job", inbox.c.job_id)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("dead_id", Text, primary_key=True),
+    # where it came from: `stream:<entry id>` or `inbox:<row id>`; redelivery makes no second letter
+    Column("key", Text, nullable=False, unique=True),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("inbox_id", Big, ForeignKey("inbox.id")),
+    Column("state", Text, nullable=False),
+    Column("requeues", Integer, nullable=False, server_default="0"),
+    Column("received_at", Instant, nullable=False),
+    Column("resolved_at", Instant),
+    Column("resolved_by", Text),
+    Column("resolution", Text),
+    CheckConstraint("state in ('open','requeued','discarded')", name="state"),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("email", Text),
+    Column("status", Text, nullable=False),
+    # false: only named by events so far; nothing vouches for it
+    Column("known", Boolean, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    # automatic reversals of one UTC day, for the velocity rule
+    Column("reversals_day", Date),
+    Column("reversals_today", Integer, nullable=False, server_default="0"),
+    CheckConstraint("status in ('active','suspended','deleted')", name="status"),
+)
+
+purchases = Table(
+    "purchases",
+    metadata,
+    Column("purchase_id", Text, primary_key=True),
+    Column("account_id", Text, ForeignKey("accounts.account_id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("billing", Text, nullable=False),
+    Column("customer_id", Text),
+    Column("product_id", Text),
+    Column("transaction_id", Text),
+    Column("request_id", Text),
+    Column("amount", Big, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("paid_at", Instant, nullable=False),
+    Column("cancelled_at", Instant),
+    Column("period_start", Instant),
+    Column("period_end", Instant),
+    # the lot: what the purchase granted and where those credits are now, kept equal to the postings
+    Column("granted", Integer, nullable=False),
+    Column("remaining", Integer, nullable=False),
+    Column("spent", Integer, nullable=False),
+    Column("frozen", Integer, nullable=False),
+    Column("void", Integer, nullable=False),
+    CheckConstraint("remaining + spent + frozen + void = granted", name="lot_adds_up"),
+    CheckConstraint("remaining >= 0 and spent >= 0 and frozen >= 0 and void >= 0", name="lot_not_negative"),
+    CheckConstraint("amount >= 0", name="amount"),
+)
+Index("ix_purchases_account", purchases.c.account_id, purchases.c.paid_at, purchases.c.purchase_id)
+
+layer_jobs = Table(
+    "layer_jobs",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("account_id", Text, ForeignKey("accounts.account_id"), nullable=False),
+    Column("paid_with", Text, nullable=False),
+    Column("price", Integer, nullable=False),
+    # true while no lot covers the price: the debit waits for the purchase to arrive
+    Column("undebited", Boolean, nullable=False),
+    Column("layers_expected", Integer),
+    Column("submitted_at", Instant),
+    Column("input_expires_at", Instant),
+    Column("status", Text, nullable=False),
+    # what the pipeline reported, as a set: repeating or reordering events leaves it the same
+    Column("reports", Document, nullable=False),
+    Column("downloads", Integer, nullable=False),
+    Column("downloaded_at", Instant),
+    Column("edited_at", Instant),
+    # when the pipeline last said how an attempt ended; the service's failure rate of late is counted over it
+    Column("ended_at", Instant),
+    CheckConstraint("price >= 0", name="price"),
+    CheckConstraint("status in ('running','succeeded','failed','incomplete','cancelled')", name="status"),
+)
+Index("ix_layer_jobs_account", layer_jobs.c.account_id)
+Index("ix_layer_jobs_ended", layer_jobs.c.ended_at)
+Index(
+    "ix_layer_jobs_undebited",
+    layer_jobs.c.account_id,
+    postgresql_where=text("undebited"),
+    sqlite_where=text("undebited"),
+)
+
+postings = Table(
+    "postings",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    # grant:<purchase>, debit:<job>:<lot>, reversal:<job>:<lot>: what was booked once cannot be booked again
+    Column("key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    # double entry: every posting takes from one side exactly what it gives to the other
+    Column("source", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("credits", Integer, nullable=False),
+    Column("purchase_id", Text, ForeignKey("purchases.purchase_id"), nullable=False),
+    Column("job_id", Text),
+    Column("case_id", Text),
+    Column("at", Instant, nullable=False),
+    CheckConstraint("credits > 0", name="credits"),
+    CheckConstraint("source <> destination", name="two_sides"),
+    CheckConstraint("kind in ('grant','debit','reversal','freeze','release','void')", name="kind"),
+)
+Index("ix_postings_job", postings.c.job_id, postgresql_where=text("job_id is not null"), sqlite_where=text("job_id is not null"))
+Index("ix_postings_purchase", postings.c.purchase_id)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("case_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    # what it is about: the job, the order, the transaction. One case for each, ever
+    Column("subject", Text, nullable=False),
+    Column("account_id", Text, ForeignKey("accounts.account_id"), nullable=False),
+    Column("job_id", Text),
+    Column("order_id", Text),
+    Column("state", Text, nullable=False),
+    Column("owner", Text),
+    Column("outcome", Text),
+    Column("rule", Text),
+    Column("clause", Text),
+    Column("terms", Text),
+    Column("reason", Text),
+    # the facts the decision rests on, whole: `refunds why` asks the policy again with exactly these
+    Column("facts", Document),
+    Column("credits_owed", Integer, nullable=False),
+    Column("credits_reversed", Integer, nullable=False),
+    Column("reruns", Integer, nullable=False),
+    Column("delivered_late", Boolean, nullable=False),
+    Column("stuck", Integer, nullable=False),
+    Column("failed_at", Instant, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    # the promise of three business days, and when to warn next
+    Column("due_at", Instant, nullable=False),
+    Column("warn_at", Instant),
+    Column("warned_percent", Integer, nullable=False),
+    # when the sweep looks again; never null while the case is not final
+    Column("next_action_at", Instant),
+    Column("closed_at", Instant),
+    UniqueConstraint("kind", "subject"),
+    CheckConstraint("kind in ('job','duplicate_charge','request','dispute')", name="kind"),
+    CheckConstraint(
+        "state in ('waiting','rerunning','refunding','unknown','review',"
+        "'refunded','delivered','declined','nothing_owed','external')",
+        name="state",
+    ),
+    CheckConstraint("credits_reversed >= 0 and credits_owed >= 0", name="credits"),
+    CheckConstraint(
+        "(closed_at is null) = (state in ('waiting','rerunning','refunding','unknown','review'))", name="closed_when_final"
+    ),
+)
+Index("ix_cases_account", cases.c.account_id)
+Index("ix_cases_state", cases.c.state, cases.c.case_id)
+Index(
+    "ix_cases_next",
+    cases.c.next_action_at,
+    postgresql_where=text("next_action_at is not null"),
+    sqlite_where=text("next_action_at is not null"),
+)
+Index("ix_cases_warn", cases.c.warn_at, postgresql_where=text("warn_at is not null"), sqlite_where=text("warn_at is not null"))
+
+case_history = Table(
+    "case_history",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("case_id", Text, ForeignKey("cases.case_id"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("detail", Document, nullable=False),
+)
+Index("ix_case_history_case", case_history.c.case_id, case_history.c.id)
+
+reruns = Table(
+    "reruns",
+    metadata,
+    # one re-run for each job, ever
+    Column("job_id", Text, primary_key=True),
+    Column("case_id", Text, ForeignKey("cases.case_id"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("deadline_at", Instant, nullable=False),
+    Column("sent_at", Instant),
+    Column("ended_at", Instant),
+    CheckConstraint("state in ('asked','refused','expired','answered')", name="state"),
+)
+
+effects = Table(
+    "effects",
+    metadata,
+    Column("effect_id", Text, primary_key=True),
+    # rerun:<job>, announce:<case>:<type>: an intent is written once
+    Column("key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("case_id", Text, ForeignKey("cases.case_id"), nullable=False),
+    Column("job_id", Text),
+    Column("payload", Document, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # due: when to do it; claimed: when the claim of a process that died ends
+    Column("due_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("done_at", Instant),
+    Column("result", Text),
+    CheckConstraint("state in ('due','claimed','done','dropped')", name="state"),
+)
+Index(
+    "ix_effects_due",
+    effects.c.due_at,
+    postgresql_where=text("state in ('due','claimed')"),
+    sqlite_where=text("state in ('due','claimed')"),
+)
+Index("ix_effects_case", effects.c.case_id)
+
+doubt_days = Table(
+    "doubt_days",
+    metadata,
+    # credits given back on one UTC day for failure codes nobody knows
+    Column("day", Date, primary_key=True),
+    Column("credits", Integer, nullable=False),
+    CheckConstraint("credits >= 0", name="credits"),
+)
+
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("open_until", Instant),
+    Column("last_error", Text),
+)

@@ -1,0 +1,139 @@
+"""The tasks: parse ids, call one step, say what came of it in one searchable line.
+
+Names are stable and arguments are ids: old messages meet new code at every deploy. What a task returns is what Flower shows.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import structlog
+from celery import Task
+from kombu.exceptions import OperationalError
+
+from worker.app import app, runtime
+from worker.cases.assess import Assessed
+from worker.errors import Misconfigured, TryLater
+from worker.intake.accept import Accepted
+from worker.observe import log
+from worker.store.effects import EffectKind
+
+ALONE = 8
+"""Up to this many new events at once each get a task, and so a line in Flower; more travel in batches."""
+
+
+def step(function: Callable[..., str]) -> Callable[..., str]:
+    """Binds the log context and turns errors into what to do next: a service that is away is not a defect, the sweep repeats."""
+
+    @functools.wraps(function)
+    def run(self: Task, **ids: Any) -> str:
+        with structlog.contextvars.bound_contextvars(task=self.name, task_id=self.request.id):
+            try:
+                return function(**ids)
+            except TryLater as error:
+                log.warning("task.later", error=str(error))
+                return f"later: {error}"
+            except Misconfigured as error:
+                log.error("task.refused", error=str(error))
+                return f"refused: {error}"
+
+    return run
+
+
+@app.task(name="refunds.assess", bind=True)
+@step
+def assess(job: str = "", event: str = "", inbox: Sequence[int] = ()) -> str:
+    """Handles the inbox rows named, and takes along what else waits."""
+    done = runtime().assessor.assess(list(inbox))
+    _tell(done)
+    return _summary(done)
+
+
+@app.task(name="refunds.rerun", bind=True)
+@step
+def rerun(job: str = "", case: str = "", effects: Sequence[str] = ()) -> str:
+    """Asks the pipeline for the re-runs named."""
+    answers = runtime().performer.rerun(list(effects))
+    if any(answer.startswith("refused") for answer in answers):
+        hint_sweep()
+    return ", ".join(answers) or "nothing due"
+
+
+@app.task(name="refunds.announce", bind=True)
+@step
+def announce(job: str = "", case: str = "", effects: Sequence[str] = ()) -> str:
+    """Announces outcomes to the product."""
+    return f"announced {runtime().performer.announce(list(effects))}"
+
+
+@app.task(name="refunds.sweep", bind=True)
+@step
+def sweep() -> str:
+    """Finds whatever is due and not done."""
+    swept = runtime().sweeper.sweep()
+    _log_moves(swept.assessed)
+    return "idle" if swept.idle else str(swept)
+
+
+def hint_accepted(accepted: Sequence[Accepted]) -> None:
+    """Sends `refunds.assess` for new rows: one task each while there are few, batches when they pile up."""
+    settings = runtime().settings
+    if not settings.hints:
+        return
+    if len(accepted) <= ALONE or settings.batch == 1:
+        for row in accepted:
+            _send(assess, {"job": row.job_id or "", "event": row.event_id, "inbox": [row.inbox_id]})
+        return
+    for start in range(0, len(accepted), settings.batch):
+        chunk = accepted[start : start + settings.batch]
+        _send(assess, {"job": f"{chunk[0].job_id} and {len(chunk) - 1} more", "inbox": [row.inbox_id for row in chunk]})
+
+
+def hint_sweep() -> None:
+    """Asks for a sweep now."""
+    _send(sweep, {})
+
+
+def _tell(done: Assessed) -> None:
+    _log_moves(done)
+    if not runtime().settings.hints:
+        return
+    for kind, task in ((EffectKind.RERUN, rerun), (EffectKind.ANNOUNCE, announce)):
+        wanted = [effect for effect in done.effects if effect["kind"] == kind.value]
+        for start in range(0, len(wanted), 100):
+            chunk = wanted[start : start + 100]
+            first = {"job": chunk[0]["job_id"], "case": chunk[0]["case_id"]} if len(chunk) == 1 else {}
+            _send(task, {**first, "effects": [effect["effect_id"] for effect in chunk]})
+
+
+def _send(task: Task, ids: dict[str, Any]) -> None:
+    # after the commit, outside every transaction, and never waited for: whoever misses it is found by the sweep
+    try:
+        task.apply_async(kwargs=ids, retry=False)
+    except OperationalError as error:
+        log.warning("hint.dropped", task=task.name, error=str(error))
+
+
+def _log_moves(done: Assessed) -> None:
+    for case_id, job_id, was, state, credits in done.moves:
+        log.info("case.moved", case_id=case_id, job_id=job_id, was=was, state=state, credits=credits)
+    if done.dead:
+        log.warning("event.dead", events=done.dead)
+
+
+def _summary(done: Assessed) -> str:
+    moves = [f"{state} {case_id} {job_id}" for case_id, job_id, _, state, _ in done.moves]
+    if len(moves) == 1:
+        return moves[0]
+    if moves:
+        return f"{_counted(state for _, _, _, state, _ in done.moves)} of {done.handled} events"
+    if done.handled or done.waiting or done.dead or done.failed:
+        return f"noted {done.handled} waiting {done.waiting} dead {done.dead} failed {done.failed}"
+    return "nothing due"
+
+
+def _counted(words: Iterable[str]) -> str:
+    counts: dict[str, int] = {}
+    for word in words:
+        counts[word] = counts.get(word, 0) + 1
+    return ", ".join(f"{word} {count}" for word, count in sorted(counts.items()))
