@@ -68,7 +68,10 @@ class Calendar:
         return Fraction(self._business_ticks(start, now), whole) if whole else Fraction(0)
 
     def instant_at_fraction(self, start: datetime, deadline: datetime, percent: int) -> datetime:
-        """The first instant at which `percent` of the business time from start to deadline has gone by, never after the deadline."""
+        """The first instant at which `percent` of the business time from start to deadline has gone by.
+
+        Never after the deadline.
+        """
         ahead = -(-self._business_ticks(start, deadline) * percent // 100)
         for begins, ends in self._business_spans(start, deadline):
             length = (ends - begins) // TICK

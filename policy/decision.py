@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-
 Because = Mapping[str, str | int | bool | None]
 """Deciding facts by name, as they would be said to a customer."""
 

@@ -25,7 +25,7 @@ from worker.notices.outcomes import OutcomeStream
 from worker.reruns import PipelineHttp, PipelineStream, Reruns
 from worker.settings import Settings
 from worker.store.engine import Store
-#from worker.store.schema import require_current
+from worker.store.schema import require_current
 
 
 @dataclass

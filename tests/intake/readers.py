@@ -1,6 +1,8 @@
 """What the consumer tests need around the consumer: an inbox that can fail, a log that can be read, a Redis of either kind."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any
 
 import redis
@@ -37,6 +39,20 @@ class Inbox:
         return [entry.raw for entry in self.kept.values()]
 
 
+@contextmanager
+def running(consumer: Consumer) -> Iterator[None]:
+    """Runs the consumer in a thread for the length of the block; it must then end within its block time and a little."""
+    stop = Event()
+    thread = Thread(target=consumer.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(3)
+    assert not thread.is_alive()
+
+
 class Log:
     """Remembers what was said."""
 
@@ -63,7 +79,7 @@ class Reading:
 
     def consumer(self, inbox: Inbox, name: str = "one", **options: Any) -> Consumer:
         options = {"block_ms": 20, "stream": STREAM, "group": GROUP, "log": self.log, **options}
-        return Consumer(self.connect(), inbox, name=name, **options)
+        return Consumer(options.pop("client", None) or self.connect(), inbox, name=name, **options)
 
     @property
     def pending(self) -> int:

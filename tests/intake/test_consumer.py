@@ -3,15 +3,15 @@
 CP1 to CP6 of failure-modes.md: dying at any point between read and acknowledgement loses nothing.
 """
 
+import time
 from collections.abc import Sequence
-from threading import Event, Thread
 from typing import Any
 
 import fakeredis
 import pytest
 import redis as redis_py
 
-from tests.intake.readers import GROUP, IDLE_AT_ONCE, STREAM, Inbox, Reading
+from tests.intake.readers import GROUP, IDLE_AT_ONCE, STREAM, Inbox, Reading, running
 from tests.servers import eventually
 from worker.errors import TryLater
 from worker.intake.consumer import Consumer, Entry
@@ -177,8 +177,13 @@ def test_two_consumers_that_claim_the_same_entry_leave_it_accepted_once(reading:
     reading.add("a")
     reading.client.xreadgroup(GROUP, "dead", {STREAM: ">"}, count=10)
     rival = reading.consumer(inbox, "rival", **IDLE_AT_ONCE)
-    # the rival takes it over and acknowledges while the first is still committing (D6)
-    inbox.before_return = lambda: setattr(inbox, "before_return", lambda: None) or rival.step()  # type: ignore[func-returns-value]
+
+    def overtaken() -> None:
+        # the rival takes it over and acknowledges while the first is still committing (D6)
+        inbox.before_return = lambda: None
+        rival.step()
+
+    inbox.before_return = overtaken
     reading.consumer(inbox, "other", **IDLE_AT_ONCE).step()
     assert len(inbox.calls) == 2
     assert inbox.documents == [b"a"]
@@ -219,6 +224,29 @@ def test_deleted_entries_of_a_dead_consumer_are_survived(reading: Reading, inbox
     assert other.gone == 2
 
 
+def test_the_nothings_that_redis_6_claims_are_survived_and_looked_into(reading: Reading, inbox: Inbox) -> None:
+    reading.consumer(inbox).step()
+    reading.add("a")
+    reading.client.xreadgroup(GROUP, "dead", {STREAM: ">"}, count=10)
+    client: Any = reading.connect()
+    claim, walked = client.xautoclaim, []
+    client.xautoclaim = lambda *args, **named: [claim(*args, **named)[0], [(None, None), *claim(*args, **named)[1], None]]
+    read = client.xreadgroup
+
+    def noticed(group: str, name: str, streams: dict[str, str], **named: Any) -> Any:
+        walked.append(streams[STREAM])
+        return read(group, name, streams, **named)
+
+    client.xreadgroup = noticed
+    other = reading.consumer(inbox, "other", client=client, **IDLE_AT_ONCE)
+    assert other.step() == 1
+    assert inbox.documents == [b"a"]
+    # what 6.2 left pending with us is cleared by going through our own once more
+    walked.clear()
+    other.step()
+    assert walked[0] == "0-0"
+
+
 def test_a_hint_that_fails_harms_nothing(reading: Reading, inbox: Inbox) -> None:
     hinted: list[str] = []
 
@@ -244,8 +272,7 @@ def test_no_hint_is_sent_for_what_was_not_accepted(reading: Reading, inbox: Inbo
 
 def test_run_goes_on_through_refusals_and_ends_when_told(reading: Reading, inbox: Inbox) -> None:
     inbox.refuse = [TryLater("the database", "away"), RuntimeError("a defect")]
-    consumer, stop = reading.consumer(inbox), Event()
-    with running(consumer, stop):
+    with running(reading.consumer(inbox)):
         reading.add("a", "b")
         assert eventually(lambda: len(inbox.kept) == 2)
         reading.add("c")
@@ -255,29 +282,27 @@ def test_run_goes_on_through_refusals_and_ends_when_told(reading: Reading, inbox
 
 
 def test_run_says_an_outage_once(reading: Reading, inbox: Inbox) -> None:
-    inbox.refuse = [TryLater("the database", "away") for _ in range(4)]
+    inbox.refuse = [TryLater("the database", "away") for _ in range(2)]
     reading.add("a")
-    with running(reading.consumer(inbox), Event()):
+    with running(reading.consumer(inbox)):
         assert eventually(lambda: len(inbox.kept) == 1)
     assert reading.log.events("warning") == ["intake.held_up"]
 
 
 def test_run_does_not_spin_on_an_empty_stream(reading: Reading, inbox: Inbox) -> None:
-    stop = Event()
-    turns = [0]
-    consumer = reading.consumer(inbox, block_ms=200)
-    reader: Any = consumer._redis
-    read = reader.xreadgroup
+    turns: list[float] = []
+    client: Any = reading.connect()
+    read = client.xreadgroup
 
     def counted(*args: Any, **named: Any) -> Any:
-        turns[0] += 1
+        turns.append(time.monotonic())
         return read(*args, **named)
 
-    reader.xreadgroup = counted
-    with running(consumer, stop):
-        assert eventually(lambda: turns[0] >= 5)
-        stop.wait(0.5)
-    assert turns[0] < 30
+    client.xreadgroup = counted
+    with running(reading.consumer(inbox, client=client, block_ms=60)):
+        assert eventually(lambda: len(turns) >= 12)
+    # two reads at the start (own pending, then new), after that one a pause
+    assert turns[11] - turns[1] > 10 * 0.04
 
 
 def test_the_heartbeat_moves_with_every_good_turn_only(reading: Reading, inbox: Inbox) -> None:
@@ -295,19 +320,3 @@ def test_the_heartbeat_moves_with_every_good_turn_only(reading: Reading, inbox: 
 def test_a_block_without_end_is_refused(inbox: Inbox) -> None:
     with pytest.raises(ValueError, match="block_ms"):
         Consumer(redis_py.Redis(), inbox, stream=STREAM, name="one", log=None, block_ms=0)
-
-
-class running:  # noqa: N801
-    """Runs the consumer in a thread for the length of a block, and ends it in time."""
-
-    def __init__(self, consumer: Consumer, stop: Event) -> None:
-        self.stop = stop
-        self.thread = Thread(target=consumer.run, args=(stop,))
-
-    def __enter__(self) -> None:
-        self.thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        self.thread.join(5)
-        assert not self.thread.is_alive()

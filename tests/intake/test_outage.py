@@ -1,13 +1,11 @@
 """Redis killed under a running consumer, and back again: nothing lost, nobody restarted."""
 
 from pathlib import Path
-from threading import Event
 
 import pytest
 import redis
 
-from tests.intake.readers import GROUP, STREAM, Inbox, Log
-from tests.intake.test_consumer import running
+from tests.intake.readers import GROUP, STREAM, Inbox, Log, running
 from tests.servers import eventually
 from worker.intake.consumer import Consumer, backlog, open_stream_client
 from worker.sandbox.servers import RunningRedis, start_redis
@@ -32,7 +30,7 @@ def test_a_killed_and_restarted_redis_loses_no_entry_and_needs_no_restart_of_the
     consumer = Consumer(
         open_stream_client(server.url), inbox, stream=STREAM, group=GROUP, name="one", log=log, read_count=7, block_ms=100
     )
-    with server, running(consumer, Event()):
+    with server, running(consumer):
         sent = add(server, [f"before-{n}" for n in range(200)])
         assert eventually(lambda: len(inbox.kept) > 20)
         for round in range(3):
@@ -50,7 +48,7 @@ def test_a_redis_that_comes_later_is_waited_for(server: RunningRedis) -> None:
     inbox, log = Inbox(), Log()
     server.kill()
     consumer = Consumer(open_stream_client(server.url), inbox, stream=STREAM, name="one", log=log, block_ms=100)
-    with server, running(consumer, Event()):
+    with server, running(consumer):
         assert eventually(lambda: log.events("warning") == ["intake.held_up"])
         server.restart()
         sent = add(server, ["a", "b"])
@@ -64,7 +62,7 @@ def test_a_redis_that_takes_no_writes_is_waited_out(server: RunningRedis) -> Non
         add(server, ["a"])
         client.config_set("maxmemory", "1")
         consumer = Consumer(open_stream_client(server.url), inbox, stream=STREAM, name="one", log=log, block_ms=100)
-        with running(consumer, Event()):
+        with running(consumer):
             assert eventually(lambda: log.events("warning") == ["intake.held_up"])
             client.config_set("maxmemory", "0")
             assert eventually(lambda: inbox.documents == [b"a"])
@@ -73,7 +71,7 @@ def test_a_redis_that_takes_no_writes_is_waited_out(server: RunningRedis) -> Non
 def test_a_flush_while_the_consumer_waits_is_noticed(server: RunningRedis) -> None:
     inbox, log = Inbox(), Log()
     consumer = Consumer(open_stream_client(server.url), inbox, stream=STREAM, name="one", log=log, block_ms=1_000)
-    with server, open_stream_client(server.url) as client, running(consumer, Event()):
+    with server, open_stream_client(server.url) as client, running(consumer):
         add(server, ["a"])
         assert eventually(lambda: inbox.documents == [b"a"])
         client.flushall()

@@ -54,7 +54,7 @@ def test_the_backlog_counts_what_is_not_given_and_what_is_not_acknowledged(readi
     ids = reading.add(*"abcdef")
     reading.consumer(Inbox(), read_count=2).step()
     reading.client.xreadgroup(GROUP, "busy", {STREAM: ">"}, count=1)
-    client = reading.client if knows_lag else WithoutLag(reading.client)
+    client: Any = reading.client if knows_lag else WithoutLag(reading.client)
     state = backlog(client, STREAM, GROUP)
     assert (state.undelivered, state.pending, state.length, state.oldest_id) == (3, 1, 6, ids[2])
 
@@ -66,7 +66,7 @@ def test_a_long_backlog_is_counted_across_pages(reading: Reading, knows_lag: boo
         pipe.xadd(STREAM, {"event": str(n)})
     pipe.execute()
     reading.consumer(Inbox(), read_count=100).step()
-    client = reading.client if knows_lag else WithoutLag(reading.client)
+    client: Any = reading.client if knows_lag else WithoutLag(reading.client)
     assert backlog(client, STREAM, GROUP).undelivered == 2_200
 
 

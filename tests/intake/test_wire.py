@@ -130,6 +130,11 @@ BAD_TIMES: list[Any] = [
     1772446500,
     True,
 ]
+BAD_CODES: list[Any] = ["", "a b", "a/b", "a" * 65, 5, "\u00e9", "a\n"]
+BAD_TEXTS: list[Any] = [5, [], {}, True]
+BAD_PAYMENTS: list[Any] = ["money", "", "CREDITS", 1, True, [], {}]
+BAD_EMAILS: list[Any] = ["", "a", "a@", "@b", "a@b@c", "a b@c", "a@b\n", "\ud800@b", "a" * 250 + "@b.cd", 5]
+BAD_OBJECTS: list[Any] = [[], "x", 5, True]
 BAD_COUNTS: list[Any] = [-1, 5.0, "5", True, False, None, [], 10**18, 10**400]
 
 
@@ -143,14 +148,11 @@ BAD_COUNTS: list[Any] = [-1, 5.0, "5", True, False, None, [], 10**18, 10**400]
     + [("layer_job.submitted", "data.credits", bad) for bad in [*BAD_COUNTS, 1_000_001]]
     + [("layer_job.failed", "data.attempt", bad) for bad in [*BAD_COUNTS, 0, 1_001]]
     + [("layer_job.failed", "data.output.layers_delivered", bad) for bad in [*BAD_COUNTS, 100_001]]
-    + [("layer_job.failed", "data.failure.code", bad) for bad in ("", "a b", "a/b", "a" * 65, 5, "\u00e9", "a\n")]
-    + [("layer_job.failed", "data.failure.message", bad) for bad in (5, [], {}, True)]
-    + [("layer_job.submitted", "data.paid_with", bad) for bad in ("money", "", "CREDITS", 1, True, [], {})]
-    + [
-        ("account.opened", "data.email", bad)
-        for bad in ("", "a", "a@", "@b", "a@b@c", "a b@c", "a@b\n", "\ud800@b", "a" * 250 + "@b.cd", 5)
-    ]
-    + [("layer_job.failed", path, bad) for path in ("data", "data.failure", "data.output") for bad in ([], "x", 5, True)],
+    + [("layer_job.failed", "data.failure.code", bad) for bad in BAD_CODES]
+    + [("layer_job.failed", "data.failure.message", bad) for bad in BAD_TEXTS]
+    + [("layer_job.submitted", "data.paid_with", bad) for bad in BAD_PAYMENTS]
+    + [("account.opened", "data.email", bad) for bad in BAD_EMAILS]
+    + [("layer_job.failed", path, bad) for path in ("data", "data.failure", "data.output") for bad in BAD_OBJECTS],
 )
 def test_read_event_refuses_what_the_field_cannot_hold(type: str, path: str, value: object) -> None:
     error = refused(an_event(type, path, value))

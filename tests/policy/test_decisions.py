@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from policy import JOB_RULES, Clause, Output, decide, missing_facts
+from policy import JOB_RULES, decide
 from policy.rules.remedy import no_rule
-from tests.policy.build import NOW, TERMS, a_failed_job, a_job, a_rerun, failed, incomplete, succeeded, terms
+from tests.policy.build import NOW, TERMS, a_failed_job, a_job, a_rerun, failed, succeeded, terms
 from tests.policy.table import Row, rows
 
 KNOWN_AND_DELIVERED = """
@@ -167,20 +167,3 @@ def test_rerun_is_settled_only_once_it_delivered() -> None:
     running = a_job(failed("job_timeout"), rerun=a_rerun())
     assert not decide(running, TERMS).settled
     assert decide(replace(running, reports=(*running.reports, succeeded(2))), TERMS).settled
-
-
-REASONS = [
-    (a_failed_job(reversed_credits=5), "the 5 credits that the job took have already come back"),
-    (a_failed_job(credits=1, reversed_credits=1), "the 1 credit that the job took have already come back"),
-    (
-        a_failed_job(job_known=False, account_known=False, debit=0),
-        "the job cannot be judged without the job's submission and the account and a debit in the ledger that covers the price of 5 credits",
-    ),
-    (a_job(failed("job_timeout"), succeeded(2), rerun=a_rerun()), "the re-run, attempt 2, delivered complete output"),
-    (a_job(failed(), succeeded()), "attempt 1 was reported both as a complete success and as failed"),
-    (a_job(failed(), succeeded(2)), "attempt 2 delivered complete output"),
-    (a_job(), "no failure of the job was reported"),
-    (a_failed_job("job_timeout", rerun=a_rerun()), "the re-run, attempt 2, has until 2026-03-02T12:30:00+00:00 to deliver"),
-    (a_job(failed(output=Output(6, 6))), "attempt 1 was reported as failed, but its figures show that nothing is missing"),
-    (a_failed_job("worker_crashed"), "the job failed with worker_crashed and delivered no output; it is run again once, at no charge"),
-]

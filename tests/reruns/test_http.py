@@ -180,9 +180,9 @@ def test_short_retry_after_is_waited_for() -> None:
     assert slept == [1.0]
 
 
-@pytest.mark.parametrize("pause", ["60", "999999999"])
+@pytest.mark.parametrize("pause", ["3", "60"])
 def test_long_retry_after_is_left_to_the_sweep(pause: str) -> None:
-    reply, requests = ask(answer("503 Service Unavailable", b"", f"Retry-After: {pause}"))
+    reply, requests = ask(answer("503 Service Unavailable", b"", f"Retry-After: {pause}"), seconds=1e6)
     assert (reply.answer, len(requests)) == (Answer.NOT_HEARD, 1)
 
 

@@ -63,7 +63,9 @@ def backlog(client: redis.Redis, stream: str, group: str) -> Backlog:
     state = next((g for g in groups(client, stream) if as_text(g["name"]) == group), None)
     last = as_text(state["last-delivered-id"]) if state else FIRST
     pending = int(state["pending"]) if state else 0
-    waiting = [as_text(r.xpending(stream, group)["min"])] if pending else []
+    # the group may acknowledge its last entry between the two questions
+    oldest = r.xpending(stream, group)["min"] if pending else None
+    waiting = [as_text(oldest)] if oldest is not None else []
     waiting += [as_text(entry_id) for entry_id, _ in r.xrange(stream, min=f"({last}", count=1)]
     return Backlog(
         undelivered=_undelivered(r, stream, last, length, state),

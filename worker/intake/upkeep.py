@@ -34,8 +34,9 @@ def trim(client: redis.Redis, stream: str, retention: timedelta) -> int:
     entries without a word (failure-modes.md 1c). Any group that has read nothing keeps everything.
     """
     r: Any = client
-    seconds, _ = r.time()
-    bounds = [(int(seconds * 1000 - retention.total_seconds() * 1000), 0)]
+    seconds, microseconds = r.time()
+    # the server's clock, since the ids carry its time
+    bounds = [(seconds * 1000 + microseconds // 1000 - int(retention.total_seconds() * 1000), 0)]
     for state in groups(client, stream):
         bounds.append(position(as_text(state["last-delivered-id"])))
         if int(state["pending"]):

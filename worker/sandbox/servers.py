@@ -182,8 +182,19 @@ def start_postgres(folder: Path | None = None, *, durable: bool = True) -> Runni
 
     As root the folder is given to another user, since Postgres refuses to run as root; that user must be able to reach it.
     """
-    owns = folder is None
-    folder = Path(tempfile.mkdtemp(prefix="refunds-postgres-")) if folder is None else folder.resolve()
+    if folder is not None:
+        return _start_postgres(folder.resolve(), durable)
+    folder = Path(tempfile.mkdtemp(prefix="refunds-postgres-"))
+    try:
+        server = _start_postgres(folder, durable)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    server.owns_folder = True
+    return server
+
+
+def _start_postgres(folder: Path, durable: bool) -> RunningPostgres:
     folder.mkdir(parents=True, exist_ok=True)
     user = _somebody_but_root()
     identity: dict[str, Any] = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
@@ -213,7 +224,7 @@ def start_postgres(folder: Path | None = None, *, durable: bool = True) -> Runni
         psycopg.connect(f"postgresql://{address}", connect_timeout=2).close()
 
     server = RunningPostgres(f"postgresql+psycopg://{address}", str(binaries), folder, command, answers)
-    server.identity, server.environment, server.owns_folder = identity, environment, owns
+    server.identity, server.environment = identity, environment
     # fast shutdown: SIGTERM would wait for every client to leave
     server.gentle = signal.SIGINT
     return server.start()

@@ -27,7 +27,7 @@ class Story:
 
 
 STORIES: tuple[Story, ...] = (
-    Story(mishaps.all_layers_arrived, weight=6),
+    Story(mishaps.all_layers_arrived, weight=12),
     Story(mishaps.arrived_and_edited, weight=2),
     Story(mishaps.server_error, weight=3),
     Story(mishaps.gpu_ran_out, weight=4),

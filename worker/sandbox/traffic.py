@@ -64,7 +64,11 @@ def make_world(seed: int, accounts: int = 40, jobs: int = 300, *, now: datetime)
         debits[telling.account_id] += telling.debit
     everybody = [member for role in Role for member in members[role]]
     purchases = [record for m in everybody for record in purchase_records(m, debits[m.account_id], now, chance)]
-    newcomers = [(m, now - timedelta(minutes=chance.randint(20, 600))) for m in members[Role.NEWCOMER]]
+    # every other account is heard of only after its jobs
+    openings = [
+        chance.randint(2, 15) if turn % 2 == 0 else chance.randint(400, 600) for turn in range(len(members[Role.NEWCOMER]))
+    ]
+    newcomers = [(m, now - timedelta(minutes=ago)) for m, ago in zip(members[Role.NEWCOMER], openings, strict=True)]
     sent, noise = _mixed([telling for _, telling in tellings], newcomers, _broken(seed, now), chance)
     records = [record for m in everybody if (record := account_record(m))]
     records += sorted(purchases, key=lambda record: (record["paid_at"], record["id"]))
@@ -124,7 +128,6 @@ def _mixed(
             if not telling.conflicts and chance.random() < DUPLICATED:
                 placed.append((place + chance.uniform(1, 3600), document))
         noise["used ids with another content"] += telling.conflicts
-    # some newcomers' jobs are heard of before their account is
     placed += [(opened_at.timestamp(), account_opened(member, opened_at)) for member, opened_at in newcomers]
     first, last = min(placed)[0], max(placed)[0]
     placed += [(chance.uniform(first, last), document) for document in broken]

@@ -1,0 +1,142 @@
+"""What a decision says about itself: whole sentences with the real values, the clause, the facts that decided."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from policy import CLAUSE_TEXT, Clause, JobFacts, Output, PaidWith, RerunState, decide, missing_facts
+from tests.policy.build import TERMS, a_failed_job, a_job, a_rerun, failed, incomplete, succeeded, terms
+
+SENTENCES: list[tuple[JobFacts, str]] = [
+    (a_failed_job(reversed_credits=5), "the 5 credits that the job took have already come back"),
+    (a_failed_job(credits=1, reversed_credits=1), "the 1 credit that the job took have already come back"),
+    (
+        a_failed_job(account_known=False, debit=4),
+        "the job cannot be judged without the account and a debit in the ledger that covers the price of 5 credits",
+    ),
+    (a_failed_job(job_known=False), "the job cannot be judged without the job's submission"),
+    (a_job(failed("job_timeout"), succeeded(2), rerun=a_rerun()), "the re-run, attempt 2, delivered complete output"),
+    (a_job(failed(), succeeded()), "attempt 1 was reported both as a complete success and as failed"),
+    (a_job(failed(), succeeded(2)), "attempt 2 delivered complete output"),
+    (a_job(), "no failure of the job was reported"),
+    (a_failed_job("job_timeout", rerun=a_rerun()), "the re-run, attempt 2, has until 2026-03-02T12:30:00+00:00 to deliver"),
+    (a_job(failed(output=Output(6, 6))), "attempt 1 was reported as failed, but its figures show that nothing is missing"),
+    (a_failed_job("job_timeout"), "the job failed with job_timeout and delivered no output; it is run again once, at no charge"),
+    (
+        a_failed_job(paid_with=PaidWith.PASS, debit=0),
+        "the job failed with internal_error and delivered no output; it was covered by the 24-Hour Pass, so no credits were spent",
+    ),
+    (
+        a_failed_job(paid_with=PaidWith.FREE, debit=0),
+        "the job failed with internal_error and delivered no output; it was free, so no credits were spent",
+    ),
+    (a_failed_job(credits=0), "the ledger shows no debit for the job"),
+    (
+        a_failed_job("cancelled_by_user"),
+        "the job failed with cancelled_by_user and delivered no output; cancelling it is no server-side error",
+    ),
+    (
+        a_failed_job("invalid_image"),
+        "the job failed with invalid_image and delivered no output; an input that cannot be processed is no server-side error",
+    ),
+    (
+        a_failed_job("content_rejected"),
+        "the job failed with content_rejected and delivered no output; content that is not allowed is no server-side error",
+    ),
+    (a_failed_job(reversals_today=20), "the account already had 20 automatic reversals today; the limit is 20"),
+    (
+        a_failed_job("gremlins"),
+        "the job failed with gremlins and delivered no output; nobody knows this failure, so the customer has the benefit of the doubt",
+    ),
+    (
+        a_failed_job("", doubt_credits_today=500),
+        "the job failed without saying why and delivered no output; nobody knows this failure, "
+        "and 500 of the day's 500 credits for doubt are spent",
+    ),
+    (a_failed_job(), "the job failed with internal_error and delivered no output"),
+    (
+        a_failed_job("worker_crashed", rerun=a_rerun(state=RerunState.REFUSED)),
+        "the job failed with worker_crashed and delivered no output, and its re-run was refused",
+    ),
+    (
+        a_failed_job("worker_crashed", rerun=a_rerun(state=RerunState.EXPIRED)),
+        "the job failed with worker_crashed and delivered no output, and its re-run gave no answer by its deadline",
+    ),
+    (
+        a_failed_job("worker_crashed", rerun_available=False),
+        "the job failed with worker_crashed and delivered no output, "
+        "and it was not run again because the pipeline takes no re-runs at the moment",
+    ),
+    (
+        a_job(incomplete(Output(4, 6, 1)), incomplete(attempt=2), rerun=a_rerun()),
+        "the output is incomplete (corrupted_output): the job delivered 4 of 6 layers, 1 of them corrupted, "
+        "and its re-run did not mend it",
+    ),
+    (
+        a_job(incomplete(), credits_requested=True),
+        "the output is incomplete (missing_layers), and it was not run again because the customer asked for the credits",
+    ),
+    (
+        a_job(failed(output=Output(1, corrupted=1)), layers_expected=None),
+        "the job failed with internal_error and delivered 1 layer, 1 of them corrupted",
+    ),
+]
+
+
+@pytest.mark.parametrize(("facts", "sentence"), SENTENCES, ids=[sentence for _, sentence in SENTENCES])
+def test_reason_is_a_sentence_with_the_real_values(facts: JobFacts, sentence: str) -> None:
+    assert decide(facts, TERMS).reason == sentence
+
+
+def test_reason_names_the_window_that_passed() -> None:
+    facts = a_job(failed(at=TERMS.starts_at))
+    decision = decide(facts, terms(automatic_window_days=7))
+    assert decision.reason == "the job failed more than 7 calendar days ago, too long for an automatic reversal"
+    assert decision.because["automatic_window_days"] == 7
+
+
+def test_because_holds_the_deciding_facts() -> None:
+    assert decide(a_job(failed(output=Output(2, 6))), TERMS).because == {
+        "failure_code": "internal_error",
+        "fault_class": "server",
+        "attempt": 1,
+        "layers_delivered": 2,
+        "standing_debit": 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("facts", "clause"),
+    [
+        (a_failed_job(), Clause.FAILED_JOB),
+        (a_failed_job("content_rejected"), Clause.FAILED_JOB),
+        (a_failed_job("corrupted_download"), Clause.INCOMPLETE_OUTPUT),
+        (a_job(incomplete(Output(4, 6))), Clause.INCOMPLETE_OUTPUT),
+        (a_job(incomplete(code="internal_error")), Clause.INCOMPLETE_OUTPUT),
+        (a_job(succeeded(output=Output(4, 6))), Clause.INCOMPLETE_OUTPUT),
+        (a_job(), Clause.FAILED_JOB),
+    ],
+)
+def test_clause_follows_what_failed(facts: JobFacts, clause: Clause) -> None:
+    assert decide(facts, TERMS).clause is clause
+
+
+def test_clause_text_is_there_for_every_clause() -> None:
+    assert isinstance(CLAUSE_TEXT, Mapping)
+    assert set(CLAUSE_TEXT) == set(Clause)
+
+
+def test_missing_facts_are_none_for_a_job_that_is_all_here() -> None:
+    assert missing_facts(a_failed_job()) == ()
+
+
+def test_missing_facts_ask_no_debit_of_a_job_that_takes_none() -> None:
+    assert missing_facts(a_failed_job(paid_with=PaidWith.PASS, debit=0)) == ()
+
+
+def test_missing_facts_name_everything_at_once() -> None:
+    assert missing_facts(a_failed_job(job_known=False, account_known=False, debit=0)) == (
+        "the job's submission",
+        "the account",
+        "a debit in the ledger that covers the price of 5 credits",
+    )
