@@ -4,10 +4,9 @@ Reports are a set. Nothing here depends on their order or on how often one of th
 """
 
 from dataclasses import dataclass
-from datetime import UTC
 
 from policy.decision import Clause
-from policy.facts import JobFacts, Report, ReportKind
+from policy.facts import JobFacts, Output, Report, ReportKind
 from policy.terms import FaultClass, Terms
 
 MISSING_LAYERS = "missing_layers"
@@ -114,20 +113,15 @@ def _denies_itself(fault: Fault, facts: JobFacts) -> bool:
 
 
 def _weight(fault: Fault) -> tuple[object, ...]:
+    # down to the figures: of two reports the same one is chosen, whichever came first
     report = fault.report
-    figures = (-1, -1, -1)
-    if report.output is not None:
-        expected = -1 if report.output.expected is None else report.output.expected
-        figures = (report.output.delivered, expected, report.output.corrupted)
-    return (
-        _precedence(fault.kind),
-        report.attempt,
-        report.at.astimezone(UTC),
-        report.code,
-        report.kind,
-        report.stage,
-        figures,
-    )
+    return _precedence(fault.kind), report.attempt, report.at, report.code, report.kind, _figures(report.output)
+
+
+def _figures(output: Output | None) -> tuple[int, int, int]:
+    if output is None:
+        return -1, -1, -1
+    return output.delivered, -1 if output.expected is None else output.expected, output.corrupted
 
 
 def _precedence(kind: FaultClass) -> int:

@@ -32,6 +32,8 @@ class Mode(StrEnum):
 
 def _url(*schemes: str, example: str) -> BeforeValidator:
     def check(value: object) -> object:
+        if value is None:
+            return None
         if not isinstance(value, str) or not value.startswith(tuple(f"{scheme}:" for scheme in schemes)):
             raise ValueError(f"expected a URL like {example}")
         return value
@@ -67,7 +69,9 @@ class Settings(BaseSettings):
     creem_base_url: Annotated[str | None, Optional] = None
     creem_webhook_secret: Annotated[SecretStr | None, Optional] = None
 
-    pipeline_url: Annotated[str | None, Optional] = None
+    pipeline_url: Annotated[
+        str | None, _url("http", "https", example="http://pipeline.internal:8000"), Optional, Field(repr=False)
+    ] = None
     mode: Mode = Mode.FULL
     mail_dir: Annotated[Path | None, Optional] = None
     web_host: str = "127.0.0.1"

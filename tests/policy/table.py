@@ -29,7 +29,7 @@ class Row:
 
 
 def rows(text: str) -> Iterator[Row]:
-    """The rows of a table of reports, facts, outcome, rule and credits; the heading and blank lines are skipped."""
+    """The rows of a table of reports, facts, outcome, rule and credits owed; the heading and blank lines are skipped."""
     lines = [line for line in text.splitlines() if line.strip()]
     for line in lines[1:]:
         reports, facts, outcome, rule, credits = (cell.strip() for cell in line.split("|"))

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from policy import JOB_RULES, decide
+from policy import JOB_RULES, Output, decide
 from policy.rules.remedy import no_rule
 from tests.policy.build import NOW, TERMS, a_failed_job, a_job, a_rerun, failed, succeeded, terms
 from tests.policy.table import Row, rows
 
 KNOWN_AND_DELIVERED = """
-reports                        | facts                              | outcome         | rule                  | credits
+reports                        | facts                              | outcome         | rule                  | owed
 1 internal_error               | reversed_credits=5                 | nothing_owed    | already_made_whole    | 0
 1 internal_error               | reversed_credits=5; job_known=no   | nothing_owed    | already_made_whole    | 0
 1 internal_error               | job_known=no                       | review          | facts_missing         | 0
@@ -45,7 +45,7 @@ reports                        | facts                              | outcome   
 """
 
 COSTS_AND_BLAME = """
-reports               | facts                                               | outcome         | rule              | credits
+reports               | facts                                               | outcome         | rule              | owed
 1 job_timeout         | paid_with=pass; debit=0                             | rerun           | rerun_pass_job    | 0
 1 short:4/6           | paid_with=free; debit=0; price=0                    | rerun           | rerun_pass_job    | 0
 1 internal_error      | paid_with=pass; debit=0                             | nothing_owed    | no_credits_spent  | 0
@@ -65,53 +65,53 @@ reports               | facts                                               | ou
 """
 
 REMEDIES = """
-reports                           | facts                                          | outcome         | rule                  | credits
-1 internal_error                  |                                                | reverse_credits | server_fault          | 5
-1 model_error                     |                                                | reverse_credits | server_fault          | 5
-1 bad_output                      |                                                | reverse_credits | server_fault          | 5
-1 internal_error                  | reversed_credits=2                             | reverse_credits | server_fault          | 3
-1 internal_error                  | account_status=deleted                         | reverse_credits | server_fault          | 5
-1 worker_crashed                  |                                                | rerun           | rerun_once            | 0
-1 worker_crashed                  | input_expires_at=1                             | rerun           | rerun_once            | 0
-1 worker_crashed                  | input_expires_at=0                             | reverse_credits | server_fault          | 5
-1 worker_crashed                  | account_status=suspended                       | reverse_credits | server_fault          | 5
-1 worker_crashed                  | account_status=deleted                         | reverse_credits | server_fault          | 5
-1 worker_crashed                  | credits_requested=yes                          | reverse_credits | server_fault          | 5
-1 worker_crashed                  | rerun_available=no                             | reverse_credits | server_fault          | 5
-1 worker_crashed                  | reversed_credits=1                             | reverse_credits | server_fault          | 4
-1 worker_crashed                  | rerun=2 refused 30                             | reverse_credits | server_fault          | 5
-1 worker_crashed                  | rerun=2 answered 30                            | reverse_credits | server_fault          | 5
-1 worker_crashed; 2 job_timeout   | rerun=2 asked 30                               | reverse_credits | server_fault          | 5
-1 worker_crashed                  | reversals_today=20                             | rerun           | rerun_once            | 0
-1 gpu_out_of_memory               |                                                | rerun           | rerun_once            | 0
-1 gpu_out_of_memory               | rerun=2 expired -1                             | reverse_credits | capacity_fault        | 5
-1 queue_timeout                   | input_expires_at=-1                            | reverse_credits | capacity_fault        | 5
-1 stage_timeout                   | rerun=2 expired -1                             | reverse_credits | timeout_fault         | 5
-1 missing_layers                  |                                                | rerun           | rerun_once            | 0
-1 short                           |                                                | rerun           | rerun_once            | 0
-1 short:4/6                       |                                                | rerun           | rerun_once            | 0
-1 ok:4/6                          |                                                | rerun           | rerun_once            | 0
-1 short:4/6                       | rerun=2 refused 30                             | reverse_credits | incomplete_output     | 5
-1 short:4/6; 2 short:5/6          | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5
-1 short:4/6; 2 ok:5/6             | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5
-1 short:4/6; 2 internal_error     | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5
-1 short:4/6; 2 ok; 2 short:5/6    | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5
-1 short=nobody_knows:4/6          |                                                | rerun           | rerun_once            | 0
-1 short=nobody_knows              |                                                | reverse_credits | unknown_code_in_doubt | 5
-1 short=invalid_image:4/6         |                                                | decline         | input_fault           | 0
-1 nobody_knows                    |                                                | reverse_credits | unknown_code_in_doubt | 5
-1 no-code                         |                                                | reverse_credits | unknown_code_in_doubt | 5
-1 nobody_knows:4/6                |                                                | reverse_credits | unknown_code_in_doubt | 5
-1 nobody_knows                    | doubt_credits_today=495                        | reverse_credits | unknown_code_in_doubt | 5
-1 nobody_knows                    | doubt_credits_today=496                        | review          | unknown_code          | 0
-1 nobody_knows                    | reversals_today=20                             | review          | velocity              | 0
-1 internal_error                  | reversals_today=19                             | reverse_credits | server_fault          | 5
-1 internal_error                  | reversals_today=20                             | review          | velocity              | 0
-1 internal_error                  | reversals_today=20; service_failure_percent=24 | review          | velocity              | 0
-1 internal_error                  | reversals_today=20; service_failure_percent=25 | reverse_credits | server_fault          | 5
-1 nobody_knows; 2 internal_error  |                                                | reverse_credits | server_fault          | 5
-1 invalid_image; 2 nobody_knows   |                                                | reverse_credits | unknown_code_in_doubt | 5
-1 invalid_image; 1 internal_error |                                                | reverse_credits | server_fault          | 5
+reports                          | facts                                          | outcome         | rule                  | owed
+1 internal_error                 |                                                | reverse_credits | server_fault          | 5
+1 model_error                    |                                                | reverse_credits | server_fault          | 5
+1 bad_output                     |                                                | reverse_credits | server_fault          | 5
+1 internal_error                 | reversed_credits=2                             | reverse_credits | server_fault          | 3
+1 internal_error                 | account_status=deleted                         | reverse_credits | server_fault          | 5
+1 worker_crashed                 |                                                | rerun           | rerun_once            | 0
+1 worker_crashed                 | input_expires_at=1                             | rerun           | rerun_once            | 0
+1 worker_crashed                 | input_expires_at=0                             | reverse_credits | server_fault          | 5
+1 worker_crashed                 | account_status=suspended                       | reverse_credits | server_fault          | 5
+1 worker_crashed                 | account_status=deleted                         | reverse_credits | server_fault          | 5
+1 worker_crashed                 | credits_requested=yes                          | reverse_credits | server_fault          | 5
+1 worker_crashed                 | rerun_available=no                             | reverse_credits | server_fault          | 5
+1 worker_crashed                 | reversed_credits=1                             | reverse_credits | server_fault          | 4
+1 worker_crashed                 | rerun=2 refused 30                             | reverse_credits | server_fault          | 5
+1 worker_crashed                 | rerun=2 answered 30                            | reverse_credits | server_fault          | 5
+1 worker_crashed; 2 job_timeout  | rerun=2 asked 30                               | reverse_credits | server_fault          | 5
+1 worker_crashed                 | reversals_today=20                             | rerun           | rerun_once            | 0
+1 gpu_out_of_memory              |                                                | rerun           | rerun_once            | 0
+1 gpu_out_of_memory              | rerun=2 expired -1                             | reverse_credits | capacity_fault        | 5
+1 queue_timeout                  | input_expires_at=-1                            | reverse_credits | capacity_fault        | 5
+1 stage_timeout                  | rerun=2 expired -1                             | reverse_credits | timeout_fault         | 5
+1 missing_layers                 |                                                | rerun           | rerun_once            | 0
+1 short                          |                                                | rerun           | rerun_once            | 0
+1 short:4/6                      |                                                | rerun           | rerun_once            | 0
+1 ok:4/6                         |                                                | rerun           | rerun_once            | 0
+1 short:4/6                      | rerun=2 refused 30                             | reverse_credits | incomplete_output     | 5
+1 short:4/6; 2 short:5/6         | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5
+1 short:4/6; 2 ok:5/6            | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5
+1 short:4/6; 2 internal_error    | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5
+1 short:4/6; 2 ok; 2 short:5/6   | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5
+1 short=nobody_knows:4/6         |                                                | rerun           | rerun_once            | 0
+1 short=nobody_knows             |                                                | reverse_credits | unknown_code_in_doubt | 5
+1 short=invalid_image:4/6        |                                                | decline         | input_fault           | 0
+1 nobody_knows                   |                                                | reverse_credits | unknown_code_in_doubt | 5
+1 no-code                        |                                                | reverse_credits | unknown_code_in_doubt | 5
+1 nobody_knows:4/6               |                                                | reverse_credits | unknown_code_in_doubt | 5
+1 nobody_knows                   | doubt_credits_today=495                        | reverse_credits | unknown_code_in_doubt | 5
+1 nobody_knows                   | doubt_credits_today=496                        | review          | unknown_code          | 0
+1 nobody_knows                   | reversals_today=20                             | review          | velocity              | 0
+1 internal_error                 | reversals_today=19                             | reverse_credits | server_fault          | 5
+1 internal_error                 | reversals_today=20                             | review          | velocity              | 0
+1 internal_error                 | reversals_today=20; service_failure_percent=24 | review          | velocity              | 0
+1 internal_error                 | reversals_today=20; service_failure_percent=25 | reverse_credits | server_fault          | 5
+1 nobody_knows; 2 internal_error |                                                | reverse_credits | server_fault          | 5
+1 invalid_image; 2 nobody_knows  |                                                | reverse_credits | unknown_code_in_doubt | 5
+1 invalid_image; 1 model_error   |                                                | reverse_credits | server_fault          | 5
 """
 
 EVERY_ROW = [*rows(KNOWN_AND_DELIVERED), *rows(COSTS_AND_BLAME), *rows(REMEDIES)]
@@ -133,6 +133,11 @@ def test_counterfactual_never_claims_the_outcome_there_was(row: Row) -> None:
 
 def test_tables_have_a_row_for_every_rule() -> None:
     assert {row.rule for row in EVERY_ROW} | OUTSIDE_THE_TABLES == {rule.__name__ for rule in JOB_RULES}
+
+
+def test_decision_of_reports_alike_but_for_their_figures_does_not_depend_on_their_order() -> None:
+    one, other = failed(output=Output(1, 6)), failed(output=Output(2, 6))
+    assert decide(a_job(one, other), TERMS) == decide(a_job(other, one), TERMS)
 
 
 def test_no_rule_hands_to_a_person_what_nothing_covers() -> None:

@@ -1,6 +1,7 @@
 """The laws of credits."""
 
 import pickle
+from collections.abc import Callable
 
 import pytest
 from hypothesis import assume, given
@@ -92,7 +93,7 @@ def test_reverse_and_what_came_back_before_add_up_to_the_debit(debits: list[Shar
         lambda: sides(PostingKind.REVERSAL, "ord_1"),
     ],
 )
-def test_ledger_refuses_what_the_books_can_never_hold(broken) -> None:  # type: ignore[no-untyped-def]
+def test_ledger_refuses_what_the_books_can_never_hold(broken: Callable[[], object]) -> None:
     with pytest.raises(LedgerError) as raised:
         broken()
     assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)

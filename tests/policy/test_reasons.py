@@ -24,7 +24,8 @@ SENTENCES: list[tuple[JobFacts, str]] = [
     (a_failed_job("job_timeout"), "the job failed with job_timeout and delivered no output; it is run again once, at no charge"),
     (
         a_failed_job(paid_with=PaidWith.PASS, debit=0),
-        "the job failed with internal_error and delivered no output; it was covered by the 24-Hour Pass, so no credits were spent",
+        "the job failed with internal_error and delivered no output; "
+        "it was covered by the 24-Hour Pass, so no credits were spent",
     ),
     (
         a_failed_job(paid_with=PaidWith.FREE, debit=0),
@@ -46,7 +47,8 @@ SENTENCES: list[tuple[JobFacts, str]] = [
     (a_failed_job(reversals_today=20), "the account already had 20 automatic reversals today; the limit is 20"),
     (
         a_failed_job("gremlins"),
-        "the job failed with gremlins and delivered no output; nobody knows this failure, so the customer has the benefit of the doubt",
+        "the job failed with gremlins and delivered no output; "
+        "nobody knows this failure, so the customer has the benefit of the doubt",
     ),
     (
         a_failed_job("", doubt_credits_today=500),
@@ -54,6 +56,7 @@ SENTENCES: list[tuple[JobFacts, str]] = [
         "and 500 of the day's 500 credits for doubt are spent",
     ),
     (a_failed_job(), "the job failed with internal_error and delivered no output"),
+    (a_job(failed(output=Output(0, 6))), "the job failed with internal_error and delivered no output"),
     (
         a_failed_job("worker_crashed", rerun=a_rerun(state=RerunState.REFUSED)),
         "the job failed with worker_crashed and delivered no output, and its re-run was refused",

@@ -241,5 +241,5 @@ def test_load_editions_reports_the_faults_of_every_file(tmp_path: Path) -> None:
 
 
 def test_load_editions_wants_at_least_one(tmp_path: Path) -> None:
-    with pytest.raises(TermsError, match="no terms here; at least one file like 2025-12-03.toml would be right"):
+    with pytest.raises(TermsError, match=r"no terms here; at least one file like 2025-12-03\.toml would be right"):
         load_editions(tmp_path)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers import eventually
-
 from worker.intake.wire import event_document
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -24,6 +24,8 @@ from worker.store.engine import Store
 from worker.store.tables import breakers, case_history, cases, reruns
 
 BREAK_AFTER = 5
+ROUND = 20
+"""Most re-runs asked for in one call: a task has a time limit."""
 BREAK_FOR = timedelta(seconds=60)
 LONGEST_WAIT = timedelta(minutes=5)
 
@@ -54,8 +56,20 @@ class Performer:
         return len(done)
 
     def rerun(self, effect_ids: Sequence[str] = ()) -> list[str]:
-        """Asks the pipeline for the re-runs named, or for any that are due; returns `<answer> <job>` for each."""
-        return [self._rerun(effect) for effect in self._claim(EffectKind.RERUN, effect_ids, 20)]
+        """Asks the pipeline for the re-runs named, or for any that are due; returns `<answer> <job>` for each.
+
+        One is claimed at a time, so that a slow pipeline never makes a claim lapse before its turn; a call that nobody
+        hears ends the round, for the next would not be heard either.
+        """
+        told: list[str] = []
+        for _ in range(ROUND):
+            taken = self._claim(EffectKind.RERUN, effect_ids, 1)
+            if not taken:
+                break
+            told.append(self._rerun(taken[0]))
+            if told[-1].startswith(Answer.NOT_HEARD.value):
+                break
+        return told
 
     def _claim(self, kind: EffectKind, ids: Sequence[str], limit: int) -> list[Effect]:
         now = self.clock.now()

@@ -226,7 +226,8 @@ def _add_report(book: Book, job: Job, report: Report) -> None:
     twin = next((r for r in job.reports if _meaning(r) == _meaning(report)), None)
     if twin is not None and twin.at <= report.at:
         return
-    job.reports.discard(twin)  # type: ignore[arg-type]
+    if twin is not None:
+        job.reports.discard(twin)
     job.reports.add(report)
     job.ended_at = max(job.ended_at or report.at, report.at)
     job.status = _status(job)

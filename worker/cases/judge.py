@@ -142,22 +142,24 @@ def _rerun_as_of(book: Book, case: Case, job: Job, rerun: Rerun) -> Rerun:
 
 def _facts(book: Book, case: Case, job: Job | None, reports: frozenset[Report]) -> JobFacts:
     account = book.accounts.get(case.account_id)
-    ordered = tuple(sorted(reports, key=lambda r: (r.attempt, r.at, r.kind.value, r.code)))
-    common = {
-        "now": book.now,
-        "job_id": case.job_id,
-        "account_id": case.account_id,
-        "reports": ordered,
-        "account_known": account is not None and account.known,
-        "account_status": AccountStatus(account.status) if account else AccountStatus.ACTIVE,
-        "rerun_available": book.rerun_available,
-        "reversals_today": account.reversals_on(_day(book.now)) if account else 0,
-        "doubt_credits_today": book.doubt_credits,
-        "service_failure_percent": book.service_failure_percent,
-    }
+    known = JobFacts(
+        now=book.now,
+        job_id=case.job_id,
+        account_id=case.account_id,
+        reports=tuple(sorted(reports, key=lambda r: (r.attempt, r.at, r.kind.value, r.code))),
+        job_known=False,
+        account_known=account is not None and account.known,
+        account_status=AccountStatus(account.status) if account else AccountStatus.ACTIVE,
+        rerun_available=book.rerun_available,
+        reversals_today=account.reversals_on(_day(book.now)) if account else 0,
+        doubt_credits_today=book.doubt_credits,
+        service_failure_percent=book.service_failure_percent,
+    )
     if job is None:
-        return JobFacts(job_known=False, **common)  # type: ignore[arg-type]
-    return JobFacts(  # type: ignore[arg-type]
+        return known
+    return replace(
+        known,
+        job_known=True,
         paid_with=PaidWith(job.paid_with),
         price=job.price,
         debit=job.credits.debit,
@@ -166,7 +168,6 @@ def _facts(book: Book, case: Case, job: Job | None, reports: frozenset[Report]) 
         submitted_at=job.submitted_at,
         input_expires_at=job.input_expires_at,
         rerun=job.rerun,
-        **common,
     )
 
 
@@ -197,7 +198,7 @@ def _apply(book: Book, case: Case, job: Job | None, decision: Decision, facts: J
         case.note("effect.held", mode=bench.mode.value, outcome=decision.outcome.value)
     elif decision.outcome is Outcome.REVERSE_CREDITS:
         _reverse(book, case, _there(job, case), decision, terms)
-    elif decision.outcome is Outcome.RERUN and not decision.settled and case.state is not CaseState.RERUNNING:
+    elif decision.outcome is Outcome.RERUN and not decision.settled and facts.rerun is None:
         _ask_rerun(book, case, _there(job, case), terms)
     next_at = None
     if target is CaseState.RERUNNING:

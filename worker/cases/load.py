@@ -44,7 +44,19 @@ def lock_accounts(tx: Tx, book: Book, account_ids: Iterable[str]) -> None:
 
 def _locked(tx: Tx, account_ids: Sequence[str]) -> dict[str, Account]:
     statement = select(accounts).where(tx.among(accounts.c.account_id, account_ids)).order_by(accounts.c.account_id)
-    return {row.account_id: Account(*row) for row in tx.all(statement.with_for_update())}
+    return {row.account_id: _account(row) for row in tx.all(statement.with_for_update())}
+
+
+def _account(row: Row[Any]) -> Account:
+    return Account(
+        account_id=row.account_id,
+        email=row.email,
+        status=row.status,
+        known=row.known,
+        opened_at=row.opened_at,
+        reversals_day=row.reversals_day,
+        reversals_today=row.reversals_today,
+    )
 
 
 def jobs_of_newly_vouched(tx: Tx, book: Book, news: Sequence[News]) -> set[str]:

@@ -14,11 +14,14 @@ from worker.store.tables import breakers, cases, dead_letters, effects, inbox
 
 def overview(tx: Tx, now: datetime) -> dict[str, Any]:
     """The figures of this moment, from the database alone."""
-    by_state = dict(tx.connection.execute(select(cases.c.state, func.count()).group_by(cases.c.state)).tuples().all())
+    by_state: dict[str, int] = dict(
+        tx.connection.execute(select(cases.c.state, func.count()).group_by(cases.c.state)).tuples().all()
+    )
     backlog, oldest = inbox_rows.backlog(tx, now)
     late = select(func.count(), func.min(cases.c.due_at)).where(cases.c.closed_at.is_(None), cases.c.due_at < now)
     overdue, oldest_due = tx.connection.execute(late).one()
     idle = select(func.count()).where(cases.c.next_action_at < now)
+    opened = sum(count for state, count in by_state.items() if not CaseState(state).final)
     waiting = select(func.count()).where(inbox.c.state == "waiting")
     undone = select(effects.c.kind, func.count(), func.min(effects.c.created_at)).where(effects.c.state.in_(["due", "claimed"]))
     open_letters = (
@@ -37,7 +40,7 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         "oldest_unhandled_at": moment(oldest),
         "waiting_events": int(tx.connection.execute(waiting).scalar_one()),
         "cases": {state.value: int(by_state.get(state.value, 0)) for state in CaseState},
-        "open_cases": sum(int(n) for state, n in by_state.items() if not CaseState(state).final),
+        "open_cases": opened,
         "made_whole": int(whole),
         "credits_reversed": int(credits or 0),
         "overdue_promises": int(overdue),

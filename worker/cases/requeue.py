@@ -198,9 +198,9 @@ class DeadLetters:
         return row
 
     def _resolve(self, tx: Tx, row: Row[Any], state: str, by: str, reason: str) -> None:
-        values = {"state": state, "resolved_at": self.clock.now(), "resolved_by": by, "resolution": reason}
+        values: dict[str, Any] = {"state": state, "resolved_at": self.clock.now(), "resolved_by": by, "resolution": reason}
         if state == "requeued":
-            values["requeues"] = dead_letters.c.requeues + 1  # type: ignore[assignment]
+            values["requeues"] = dead_letters.c.requeues + 1
         still_open = (dead_letters.c.dead_id == row.dead_id, dead_letters.c.state == "open")
         if tx.connection.execute(update(dead_letters).where(*still_open).values(values)).rowcount != 1:
             raise Refused(f"{row.dead_id} was dealt with meanwhile")

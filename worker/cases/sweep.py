@@ -118,7 +118,7 @@ class Sweeper:
         except TryLater as error:
             log.warning("announce.later", error=str(error))
         if due[EffectKind.RERUN]:
-            asked = len(self.performer.rerun(due[EffectKind.RERUN][:20]))
+            asked = len(self.performer.rerun(due[EffectKind.RERUN]))
         return announced, asked
 
     def _watch_promises(self) -> int:

@@ -1,5 +1,6 @@
 """Cases and accounts: find one, read it, understand it, put it back."""
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -67,9 +68,19 @@ def show(name: Name, as_json: AsJson = False) -> None:
         output.line("goodwill", "the job succeeded after the credits came back; the customer keeps both")
     table = output.table("\nHistory", "when", "what", "by", "detail")
     for row in found["history"]:
-        said = ", ".join(f"{key} {value}" for key, value in row["detail"].items() if value not in (None, {}, []))
+        said = _said(row["detail"])
         table.add_row(cell(row["at"][:23]), cell(row["event"]), cell(row["by"]), cell(said, "dim"))
     out.print(table)
+
+
+def _said(detail: dict[str, Any]) -> str:
+    if "rule" in detail:  # the reason is `refunds why`'s to explain
+        return f"{detail['outcome']} by {detail['rule']} ({detail['clause']})"
+    shown = (
+        (name, ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value)
+        for name, value in detail.items()
+    )
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown if value not in (None, "", []))
 
 
 def _head(found: dict[str, Any]) -> None:
@@ -119,7 +130,7 @@ def _explain(editions: Any, row: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"case_id": row.case_id, "state": row.state, "decision": summary(row)["decision"]}
     if row.facts is None or row.terms is None:
         return found | {"decision": None, "missing": row.reason, "because": {}, "counterfactual": None}
-    decision = decide(FACTS.validate_json(_text(row.facts)), editions.by_name(row.terms))
+    decision = decide(FACTS.validate_json(json.dumps(row.facts)), editions.by_name(row.terms))
     other = decision.counterfactual
     return found | {
         "clause_text": CLAUSE_TEXT[Clause(row.clause)],
@@ -128,12 +139,6 @@ def _explain(editions: Any, row: Any) -> dict[str, Any]:
         "counterfactual": None if other is None else {"change": other.change, "outcome": other.outcome.value, "rule": other.rule},
         "same_again": (decision.outcome.value, decision.rule) == (row.outcome, row.rule),
     }
-
-
-def _text(facts: Any) -> str:
-    import json
-
-    return json.dumps(facts)
 
 
 def account(name: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:

@@ -70,8 +70,8 @@ def _read_all(file: str, *, as_json: bool) -> list[Known]:
         return records
     if as_json:
         output.document({"imported": 0, "faults": faults})
-    for fault in faults[:SHOWN]:
-        output.err.print(output.cell(f"refunds: {file}, {fault}"), soft_wrap=True)
+    for told in faults[:SHOWN]:
+        output.err.print(output.cell(f"refunds: {file}, {told}"), soft_wrap=True)
     more = f" (and {len(faults) - SHOWN} more)" if len(faults) > SHOWN else ""
     output.stop(f"{file}: {len(faults)} faulty lines{more}; nothing was imported", 1)
 

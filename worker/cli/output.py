@@ -86,4 +86,3 @@ def ask(question: str, *, yes: bool) -> None:
         stop(f"{question} Nobody is here to answer: repeat with --yes", 2)
     if not typer.confirm(question, err=True):
         stop("left as it is", 1)
-

@@ -40,7 +40,7 @@ class Child:
 
 def supervise(concurrency: int, stop: threading.Event) -> int:
     """Keeps the three processes alive until `stop`, then ends them in order: intake, schedule, tasks. Returns the exit code."""
-    celery = [sys.executable, "-m", "celery", "-A", "worker"]
+    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "worker"]
     children = [
         Child(
             "tasks",

@@ -75,7 +75,11 @@ def _perform(folder: Path, *, jobs: int, seed: int) -> bool:
         audit = _audit(runtime)
     runtime.store.close()
     if not settled:
-        say("[red]Not everything had settled after {n} s.[/] The worker's last words:\n{log}", n=PATIENCE_SECONDS, log=_tail(folder))
+        say(
+            "[red]Not everything had settled after {n} s.[/] The worker's last words:\n{log}",
+            n=PATIENCE_SECONDS,
+            log=_tail(folder),
+        )
     return settled and whole and audit.ok
 
 

@@ -138,7 +138,11 @@ def _totals(totals: Counter[str], speeds: list[float], credits: int, letters: in
             p50=f"{median(ordered):.1f}",
             p95=f"{ordered[int(len(ordered) * 0.95)]:.1f}",
         )
-    say("{letters} documents could not be used and are kept as dead letters with their reason. All in {s} s.", letters=letters, s=f"{seconds:.0f}")
+    say(
+        "{letters} documents could not be used and are kept as dead letters with their reason. All in {s} s.",
+        letters=letters,
+        s=f"{seconds:.0f}",
+    )
 
 
 def _endings(tx: Tx) -> dict[str, tuple[str | None, int, float | None]]:
@@ -164,6 +168,9 @@ def audited(result: Audit) -> None:
     """Prints what the audit found."""
     counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in result.checked.items() if count)
     if result.ok:
-        return say("\n[green bold]The audit holds.[/] Every credit is where the books say, once. [dim]Checked: {counted}.[/]", counted=counted)
+        return say(
+            "\n[green bold]The audit holds.[/] Every credit is where the books say, once. [dim]Checked: {counted}.[/]",
+            counted=counted,
+        )
     for breach in result.breaches[:20]:
         say("[red]breach[/] {check}: {row} {problem}", **breach)

@@ -1,7 +1,114 @@
-"""TEMPORARY until migrations land."""
+"""The schema and its versions: migrations forward only, each all or nothing, two upgrades at once harmless.
+
+The version a database is at stands in its `alembic_version`; the versions this release knows are the files in
+`migrations/versions`, whose names begin with their revision.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import OperationalError
+
+from worker.errors import Misconfigured, TryLater
+from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import metadata
-def upgrade(store: Store) -> list[str]:
-    metadata.create_all(store.engine); return ["0001"]
-def head() -> str: return "0001"
-def require_current(store: Store) -> None: pass
+
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+UPGRADE = "run `refunds db upgrade`"
+ONE_AT_A_TIME = 0x726566756E6473
+"""Key of the Postgres advisory lock that an upgrade holds."""
+QUEUE_SECONDS = 60
+"""How long an upgrade waits for another one."""
+LOCK_SECONDS = 10
+"""How long a migration waits for a table: whoever stands behind it in that queue waits as long."""
+
+
+def upgrade(where: Store | str) -> list[str]:
+    """Brings the database to `head()` and returns the revisions applied, oldest first; all of them or none.
+
+    Raises `Misconfigured` for a schema of a newer release, `TryLater` while a table or the database cannot be had.
+    """
+    store = Store(where) if isinstance(where, str) else where
+    try:
+        return store.write(lambda tx: _upgrade(tx.connection))
+    finally:
+        if store is not where:
+            store.close()
+
+
+def current(store: Store) -> str | None:
+    """The revision the database is at; None where no schema is."""
+    return store.read(_found)
+
+
+def head() -> str:
+    """The revision this release needs."""
+    return known()[-1]
+
+
+def known() -> tuple[str, ...]:
+    """Every revision this release knows, oldest first."""
+    return tuple(sorted(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*_*.py")))
+
+
+def require_current(store: Store) -> None:
+    """Raises `Misconfigured` with one line unless the database has exactly the schema of this release."""
+    wrong = fault(current(store), known())
+    if wrong:
+        raise Misconfigured(wrong)
+
+
+def fault(found: str | None, revisions: tuple[str, ...]) -> str | None:
+    """What is wrong with a database at `found` for a release that knows `revisions`, and what would be right; None if nothing."""
+    needed = revisions[-1]
+    if found is None:
+        return f"the database has no schema: {UPGRADE}"
+    if found == needed:
+        return None
+    if found in revisions:
+        return f"the schema is at {found}, this version needs {needed}: {UPGRADE}"
+    return f"the schema is at {found} which this version does not know: it was upgraded by a newer release"
+
+
+def _upgrade(connection: Connection) -> list[str]:
+    # Alembic takes a fifth of a second to import, and every command asks `require_current`
+    from alembic import command
+    from alembic.config import Config
+
+    if connection.dialect.name == "postgresql":
+        _stand_in_line(connection)
+    found = _found(Tx(connection))
+    if found is not None and found not in known():
+        raise Misconfigured(str(fault(found, known())))
+    applied: list[str] = []
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes.update(connection=connection, applied=applied)
+    try:
+        command.upgrade(config, "head")
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) == "55P03":
+            raise TryLater("the database", f"somebody held a table for {LOCK_SECONDS} s; nothing was changed") from error
+        raise
+    return applied
+
+
+def _stand_in_line(connection: Connection) -> None:
+    # SQLite needs none of this: the transaction began with the write lock
+    set_local = "select set_config(:name, :value, true)"
+    # an index over a hundred million rows takes as long as it takes; waiting for a lock does not
+    for name, value in (("statement_timeout", "0"), ("lock_timeout", f"{QUEUE_SECONDS}s")):
+        connection.execute(text(set_local), {"name": name, "value": value})
+    try:
+        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": ONE_AT_A_TIME})
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) == "55P03":
+            raise TryLater("the database", f"another upgrade has been running for over {QUEUE_SECONDS} s") from error
+        raise
+    connection.execute(text(set_local), {"name": "lock_timeout", "value": f"{LOCK_SECONDS}s"})
+
+
+def _found(tx: Tx) -> str | None:
+    if not inspect(tx.connection).has_table("alembic_version"):
+        return None
+    return tx.connection.execute(text("select max(version_num) from alembic_version")).scalar()

@@ -1,0 +1,241 @@
+"""The main job through real processes, driven only through the contract."""
+
+import json
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+
+from tests.scenarios.system import System, a_purchase, an_account, descendants, event, failed, kill_group, submitted, succeeded
+from tests.servers import eventually
+from worker.clock import SystemClock
+from worker.intake.wire import event_document
+from worker.sandbox.pipeline import PipelineDouble, RerunPlan
+from worker.sandbox.servers import RunningRedis
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_kind_of_event_comes_to_its_end(system: System, own_redis: RunningRedis) -> None:
+    client = redis_py.Redis.from_url(own_redis.url)
+    plans = {"job_delivers": RerunPlan.DELIVERS, "job_fails": RerunPlan.FAILS, "job_refused": RerunPlan.REFUSES}
+    with PipelineDouble(client, "layer-jobs:events", plans.__getitem__, SystemClock()) as double:
+        system.extra = {"REFUNDS_PIPELINE_URL": double.url}
+        system.load([an_account(), a_purchase(credits=100), an_account("acc_s", "suspended"), a_purchase("ord_s", "acc_s", 20)])
+        opened = event_document(
+            "account.opened",
+            {"account_id": "acc_new", "email": "new@example.org"},
+            id="evt-new",
+            source="/accounts",
+            time=datetime.now(UTC),
+        )
+        system.worker()
+        system.emit(
+            [
+                opened,
+                submitted("job_ok"),
+                succeeded("job_ok"),
+                event("downloaded", "job_ok"),
+                event("edited", "job_ok"),
+                submitted("job_server"),
+                failed("job_server", code="internal_error"),
+                submitted("job_delivers"),
+                failed("job_delivers", code="gpu_out_of_memory"),
+                submitted("job_fails"),
+                event("incomplete", "job_fails", attempt=1, output={"layers_expected": 6, "layers_delivered": 4, "corrupted": 0}),
+                submitted("job_refused"),
+                failed("job_refused", code="job_timeout"),
+                failed("job_early"),
+                submitted("job_early"),
+                submitted("job_input"),
+                failed("job_input", code="invalid_image"),
+                submitted("job_cancel"),
+                failed("job_cancel", code="cancelled_by_user"),
+                submitted("job_odd"),
+                failed("job_odd", code="gremlins"),
+                submitted("job_free", "acc_new", credits=0, paid_with="free"),
+                failed("job_free", "acc_new", code="model_error"),
+                submitted("job_s", "acc_s"),
+                failed("job_s", "acc_s", code="job_timeout"),
+                b"this is no event",
+                "[1, 2, 3]",
+                event("exploded", "job_x"),
+            ]
+        )
+        system.settles(cases=10)
+    ends = {item["job_id"]: item for item in system.json("cases", "--limit", "100")["items"]}
+    assert {job: item["state"] for job, item in ends.items()} == {
+        "job_server": "refunded",
+        "job_delivers": "delivered",
+        "job_fails": "refunded",
+        "job_refused": "refunded",
+        "job_early": "refunded",
+        "job_input": "declined",
+        "job_cancel": "declined",
+        "job_odd": "refunded",
+        "job_free": "nothing_owed",
+        "job_s": "refunded",
+    }
+    # what is spent: the good job, the delivered re-run, the two declined
+    assert system.credits("acc_1") == 100 - 4 * 5
+    assert system.credits("acc_s") == 20
+    assert sorted(item["reason"] for item in system.json("dead", "list")["items"]) == ["not_an_object", "not_json", "unknown_type"]
+    assert system.audit()["checked"]["stream_entries"] >= 28
+    told = {(one["subject"], one["type"]) for one in announced(client)}
+    assert ("job_server", "refund.credits_reversed") in told
+    assert ("job_delivers", "refund.rerun_delivered") in told
+    assert ("job_input", "refund.declined") in told
+    assert "re-run" in system.refunds("why", "job_fails").stdout
+    client.close()
+
+
+def announced(client: redis_py.Redis) -> list[dict[str, str]]:
+    return [json.loads(fields[b"event"]) for _, fields in client.xrange("refunds:events")]  # type: ignore[union-attr]
+
+
+def test_rerun_is_asked_for_on_the_stream_where_no_pipeline_address_is_known(system: System, own_redis: RunningRedis) -> None:
+    system.load([an_account(), a_purchase()])
+    system.worker()
+    system.emit([submitted("job_1"), failed("job_1", code="worker_crashed")])
+    client = redis_py.Redis.from_url(own_redis.url)
+    eventually(lambda: client.xlen("layer-jobs:commands") == 1, within=30)
+    [(_, fields)] = client.xrange("layer-jobs:commands")  # type: ignore[misc]
+    command = json.loads(fields[b"command"])
+    assert (command["type"], command["data"]["job_id"], command["data"]["attempt"]) == ("layer_job.rerun_requested", "job_1", 2)
+    system.emit([succeeded("job_1", attempt=2)])
+    system.settles(cases=1)
+    case = system.case("job_1")
+    assert case is not None
+    assert (case["state"], case["reruns"], case["case_id"]) == ("delivered", 1, command["data"]["case_id"])
+    system.audit()
+    client.close()
+
+
+def many(system: System, jobs: int, *, batch: str = "") -> list[str]:
+    system.load([an_account(), *(a_purchase(f"ord_{n}", f"acc_{n}", 1000) for n in range(10))])
+    system.load([an_account(f"acc_{n}") for n in range(10)])
+    return [doc for n in range(jobs) for doc in (submitted(f"job_{n}", f"acc_{n % 10}", 3), failed(f"job_{n}", f"acc_{n % 10}"))]
+
+
+def holds(system: System, jobs: int) -> None:
+    """Everyone whole, each once, though the velocity limit leaves some to people."""
+    states = system.states()
+    assert sum(states.values()) == jobs, states
+    whole = states["refunded"]
+    spent = sum(1000 - system.credits(f"acc_{n}") for n in range(10))
+    assert spent == 3 * (jobs - whole)
+    system.audit()
+
+
+def test_worker_killed_in_the_middle_loses_and_doubles_nothing(system: System) -> None:
+    jobs = 120
+    documents = many(system, jobs)
+    first = system.worker()
+    system.emit(documents)
+    eventually(lambda: sum(system.states().values()) > 5, within=40)
+    kill_group(first)
+    assert not descendants(first.pid)
+    system.worker()
+    system.settles(cases=jobs)
+    holds(system, jobs)
+
+
+def test_only_the_task_processes_killed_are_started_again_by_the_supervisor(system: System) -> None:
+    jobs = 60
+    documents = many(system, jobs)
+    supervisor = system.worker()
+    system.emit(documents[:60])
+    eventually(lambda: sum(system.states().values()) > 3, within=40)
+    for child in descendants(supervisor.pid):
+        try:
+            import os
+
+            os.kill(child, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    system.emit(documents[60:])
+    system.settles(cases=jobs)
+    holds(system, jobs)
+
+
+def test_redis_restarted_in_the_middle_needs_no_restart_of_ours(system: System, own_redis: RunningRedis) -> None:
+    jobs = 100
+    documents = many(system, jobs)
+    worker = system.worker()
+    system.emit(documents[:100])
+    eventually(lambda: sum(system.states().values()) > 5, within=40)
+    own_redis.kill()
+    own_redis.start()
+    system.emit(documents[100:])
+    system.settles(cases=jobs)
+    assert worker.poll() is None
+    holds(system, jobs)
+
+
+def test_redis_emptied_in_the_middle_loses_nothing_that_was_read(system: System, own_redis: RunningRedis) -> None:
+    jobs = 60
+    documents = many(system, jobs)
+    system.worker()
+    system.emit(documents)
+    eventually(lambda: not system.json("status")["stream"]["undelivered"], within=40)
+    eventually(lambda: not system.json("status")["stream"]["pending"], within=40)
+    client = redis_py.Redis.from_url(own_redis.url)
+    client.flushall()
+    client.close()
+    system.settles(cases=jobs)
+    holds(system, jobs)
+    system.emit([submitted("job_after", "acc_1", 3), failed("job_after", "acc_1")])
+    system.settles(cases=jobs + 1)
+
+
+def test_same_events_delivered_to_two_workers_at_once_pay_once(system: System) -> None:
+    jobs = 60
+    documents = many(system, jobs)
+    system.worker()
+    system.worker()
+    system.emit(documents * 2)
+    system.emit(documents)
+    system.settles(cases=jobs)
+    holds(system, jobs)
+
+
+def test_with_every_hint_dropped_the_sweep_alone_reaches_the_same_end(system: System) -> None:
+    jobs = 40
+    documents = many(system, jobs)
+    system.extra = {"REFUNDS_HINTS": "off"}
+    system.worker()
+    system.emit(documents)
+    system.settles(cases=jobs)
+    holds(system, jobs)
+
+
+def test_processes_of_their_own_do_the_same_as_the_worker(system: System, own_redis: RunningRedis) -> None:
+    system.load([an_account(), a_purchase()])
+    system.start("celery", "-A", "worker", "worker", "--concurrency", "1", "--pool", "solo")
+    system.start("celery", "-A", "worker", "beat")
+    system.start("worker.cli", "intake")
+    system.emit([submitted("job_1"), failed("job_1")])
+    system.settles(cases=1)
+    assert system.credits("acc_1") == 100
+    system.audit()
+
+
+def test_dead_letter_is_put_back_and_requeue_shows_its_effect_first(system: System, tmp_path: Path) -> None:
+    system.load([an_account(), an_account("acc_2"), a_purchase()])
+    system.worker()
+    system.emit([submitted("job_1"), failed("job_1", "acc_2")])
+    eventually(lambda: system.json("dead", "list")["items"], within=30)
+    [letter] = system.json("dead", "list")["items"]
+    assert letter["reason"] == "foreign_job"
+    assert json.loads(letter["raw"])["data"]["account_id"] == "acc_2"
+    system.refunds("dead", "requeue", letter["dead_id"], "--reason", "looked into")
+    eventually(lambda: system.json("dead", "list")["items"], within=30)
+    system.refunds("dead", "discard", letter["dead_id"], "--reason", "a producer's mistake")
+    assert system.json("dead", "list")["items"] == []
+    system.emit([failed("job_1", name="right")])
+    system.settles(cases=1)
+    dry = system.json("requeue", "job_1", "--dry-run", "--reason", "a look")["items"][0]
+    assert (dry["nothing"], dry["requeued"]) == (True, False)
+    assert system.credits("acc_1") == 100
