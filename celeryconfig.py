@@ -1,16 +1,82 @@
-from kombu import Queue
-accept_content=["json"]
-task_serializer="json"
-task_ignore_result=True
-task_acks_late=True
-worker_prefetch_multiplier=1
-broker_connection_retry_on_startup=True
-task_default_queue="assess"
-task_queues=[Queue("assess"),Queue("remedies"),Queue("sweep")]
-task_routes={"refunds.assess":{"queue":"assess"},"refunds.rerun":{"queue":"remedies"},"refunds.announce":{"queue":"remedies"},"refunds.sweep":{"queue":"sweep"}}
-broker_transport_options={"visibility_timeout":600,"unacked_restore_interval":5,"unacked_restore_throttle":1,"socket_timeout":10,"global_keyprefix":"refunds:"}
-worker_hijack_root_logger=False
-worker_send_task_events=True
-task_send_sent_event=True
-beat_scheduler="celery.beat:Scheduler"
-worker_redirect_stdouts=False
+"""Constants of Celery, each with its reason. What is set from outside (broker, schedule, concurrency) comes from `worker/app.py`.
+
+Whatever is chosen here, Celery on Redis loses and doubles messages; nothing below is relied on for correctness.
+"""
+
+from typing import Any
+
+from kombu import Queue  # type: ignore[attr-defined]
+
+# Messages: ids as JSON. Anything that pickles would run code of whoever can write to Redis.
+task_serializer = "json"
+event_serializer = "json"
+accept_content = ["json"]
+enable_utc = True
+timezone = "UTC"
+
+# Queues: one slow outside world never delays another, and credits wait for nobody. `money` is there for payments to come:
+# a worker of this release already drains it while the next one is rolled out.
+task_queues = [Queue(name) for name in ("assess", "remedies", "money", "sweep")]  # type: ignore[no-untyped-call]
+task_routes = {
+    "refunds.assess": {"queue": "assess"},
+    "refunds.rerun": {"queue": "remedies"},
+    "refunds.announce": {"queue": "remedies"},
+    "refunds.sweep": {"queue": "sweep"},
+}
+task_default_queue = "assess"
+# a misspelt queue is an error, not a new queue that nobody reads
+task_create_missing_queues = False
+
+# Acknowledged after the work, and given back when the process dies under it: every task may run twice without harm.
+task_acks_late = True
+task_reject_on_worker_lost = True
+# one message in hand: what waits can be taken by another process
+worker_prefetch_multiplier = 1
+# The database knows what came of it; Flower sees results in the events all the same.
+task_ignore_result = True
+
+# Seconds. A batch takes under one; a task that hangs is ended and the sweep repeats its work. Stop grace: the hard limit and 35.
+task_soft_time_limit = 60
+task_time_limit = 90
+# Not between a call outside and the record of its answer.
+worker_cancel_long_running_tasks_on_connection_loss = False
+# A fresh process now and then costs half a second and bounds whatever leaks.
+worker_max_tasks_per_child = 20_000
+
+broker_transport_options: dict[str, Any] = {
+    # longer than the hard limit and the stop grace: within it no second copy of a task starts because the first is slow
+    "visibility_timeout": 600,
+    # look for abandoned messages every 5 s; the defaults multiply to 100 s
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+    # nothing waits for ever on a Redis that went away without a word; a publish may then arrive twice, which is harmless
+    "socket_timeout": 10,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 15,
+    # a hint that cannot be sent is dropped within half a second, not after six: kombu connects by these, whatever the task asked
+    "max_retries": 2,
+    "interval_start": 0,
+    "interval_step": 0.1,
+    "interval_max": 0.2,
+    # Celery's keys apart from the product's on a shared Redis
+    "global_keyprefix": "refunds:",
+}
+broker_connection_retry_on_startup = True
+# for ever: a Redis that is back after a night needs no operator
+broker_connection_max_retries = None
+# A schedule that publishes into the void gives up within a second and goes on: the next tick says the same.
+task_publish_retry_policy = {"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
+
+# Flower lives on these events, nothing else does.
+worker_send_task_events = True
+task_send_sent_event = True
+
+# One log format for our records and Celery's (`worker/observe.py`).
+worker_hijack_root_logger = False
+worker_redirect_stdouts = False
+
+# Any number of schedules may run: sweeps are safe to run twice. This scheduler keeps its state in memory, none in a file.
+beat_scheduler = "celery.beat:Scheduler"
+# seconds; the longest it sleeps over a clock that was set
+beat_max_loop_interval = 5

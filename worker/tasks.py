@@ -15,9 +15,11 @@ from worker.app import app, runtime
 from worker.cases.assess import Assessed
 from worker.errors import Misconfigured, TryLater
 from worker.intake.accept import Accepted
+from worker.intake.upkeep import Every
 from worker.observe import log
 from worker.store.effects import EffectKind
 
+_ANNOUNCE_HINTS = Every(0.1)
 ALONE = 8
 """Up to this many new events at once each get a task, and so a line in Flower; more travel in batches."""
 
@@ -61,9 +63,9 @@ def rerun(job: str = "", case: str = "", effects: Sequence[str] = ()) -> str:
 
 @app.task(name="refunds.announce", bind=True)
 @step
-def announce(job: str = "", case: str = "", effects: Sequence[str] = ()) -> str:
-    """Announces outcomes to the product."""
-    return f"announced {runtime().performer.announce(list(effects))}"
+def announce() -> str:
+    """Announces to the product every outcome that is due."""
+    return f"announced {runtime().performer.announce()}"
 
 
 @app.task(name="refunds.sweep", bind=True)
@@ -98,12 +100,12 @@ def _tell(done: Assessed) -> None:
     _log_moves(done)
     if not runtime().settings.hints:
         return
-    for kind, task in ((EffectKind.RERUN, rerun), (EffectKind.ANNOUNCE, announce)):
-        wanted = [effect for effect in done.effects if effect["kind"] == kind.value]
-        for start in range(0, len(wanted), 100):
-            chunk = wanted[start : start + 100]
-            first = {"job": chunk[0]["job_id"], "case": chunk[0]["case_id"]} if len(chunk) == 1 else {}
-            _send(task, {**first, "effects": [effect["effect_id"] for effect in chunk]})
+    wanted = [effect for effect in done.effects if effect["kind"] == EffectKind.RERUN.value]
+    for effect in wanted:
+        _send(rerun, {"job": effect["job_id"], "case": effect["case_id"], "effects": [effect["effect_id"]]})
+    if len(wanted) < len(done.effects) and _ANNOUNCE_HINTS.due():
+        # one announcement takes everything that is due along, so a busy process need not hint at each
+        _send(announce, {})
 
 
 def _send(task: Task, ids: dict[str, Any]) -> None:

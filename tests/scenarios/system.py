@@ -65,9 +65,11 @@ class System:
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Starts a process that stays, its log beside the database."""
-        log = (self.folder / f"{words[0]}-{len(self.processes)}.log").open("wb")
         command = [sys.executable, "-m", *words]
-        process = subprocess.Popen(command, env=self.environ, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
+        with (self.folder / f"{words[0]}-{len(self.processes)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command, env=self.environ, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+            )
         self.processes.append(process)
         return process
 

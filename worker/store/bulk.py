@@ -6,6 +6,7 @@ of parameters, so that the statement is compiled once.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -14,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     LargeBinary,
+    Result,
     Row,
     Select,
     String,
@@ -58,22 +60,23 @@ class Tx:
         each = func.json_each(bindparam(None, json.dumps(plain), type_=Text)).table_valued("value")
         return which.in_(select(type_coerce(each.c.value, which.type)))
 
-    def rows(self, columns: Mapping[str, Any], records: Sequence[Record]) -> Subquery:
-        """The records as a table named `rows` whose columns have the given SQL types."""
-        data = {name: [record[name] for record in records] for name in columns}
-        return self._unnest(columns, data) if self.postgres else self._json_each(columns, data)
-
     def insert(self, table: Table, records: Sequence[Record]) -> None:
         """Adds the records; all carry the same columns."""
         if records:
-            self.connection.execute(self.insertion(table, records))
+            names = tuple(records[0])
+            self._run(_insertion(self.postgres, table, names), table, dict(zip(names, names, strict=True)), records)
 
     def insert_new(self, table: Table, records: Sequence[Record], key: Column[Any]) -> set[Any]:
         """Adds the records that no unique constraint forbids and returns the `key` of each that was added."""
+        return {row[0] for row in self.insert_new_returning(table, records, key)}
+
+    def insert_new_returning(self, table: Table, records: Sequence[Record], *columns: Column[Any]) -> Sequence[Row[Any]]:
+        """The same, returning these columns of each row that was added."""
         if not records:
-            return set()
-        statement = self.insertion(table, records).on_conflict_do_nothing().returning(key)
-        return set(self.connection.execute(statement).scalars())
+            return []
+        names = tuple(records[0])
+        statement = _new_insertion(self.postgres, table, names, columns)
+        return self._run(statement, table, dict(zip(names, names, strict=True)), records).all()
 
     def update(
         self, table: Table, records: Sequence[Record], *, by: Sequence[str], expect: Mapping[str, str] | None = None
@@ -85,17 +88,10 @@ class Tx:
         """
         if not records:
             return set()
-        expect = expect or {}
-        guards = set(expect.values())
-        types = {name: table.c[name].type for name in records[0] if name not in guards}
-        types |= {field: table.c[name].type for name, field in expect.items()}
-        rows = self.rows(types, records)
-        statement = update(table).values({name: rows.c[name] for name in types if name not in by and name not in guards})
-        for name in by:
-            statement = statement.where(table.c[name] == rows.c[name])
-        for name, field in expect.items():
-            statement = statement.where(table.c[name] == rows.c[field])
-        return set(self.connection.execute(statement.returning(table.c[by[0]])).scalars())
+        guards = tuple((expect or {}).items())
+        fields = {name: name for name in records[0]} | {field: name for name, field in guards}
+        statement = _guarded_update(self.postgres, table, tuple(fields.items()), tuple(by), guards)
+        return set(self._run(statement, table, fields, records).scalars())
 
     def add(self, table: Table, records: Sequence[Record], *, by: str) -> None:
         """Adds each record's figures to the row named by `by`.
@@ -106,47 +102,94 @@ class Tx:
             return
         if len({record[by] for record in records}) != len(records):
             raise ValueError(f"records for {table.name} are not grouped by {by}")
-        rows = self.rows({name: table.c[name].type for name in records[0]}, records)
-        sums = {name: table.c[name] + rows.c[name] for name in records[0] if name != by}
-        changed = self.connection.execute(
-            update(table).values(sums).where(table.c[by] == rows.c[by]).returning(table.c[by])
+        names = tuple(records[0])
+        changed = self._run(
+            _addition(self.postgres, table, names, by), table, dict(zip(names, names, strict=True)), records
         ).all()
         if len(changed) != len(records):
             raise ValueError(f"{len(records) - len(changed)} rows of {table.name} to add to do not exist")
 
-    def insertion(self, table: Table, records: Sequence[Record]) -> Any:
-        """The statement that adds the records, for callers that want their own conflict clause or returned columns."""
-        insert = postgresql.insert if self.postgres else sqlite.insert
-        rows = self.rows({name: table.c[name].type for name in records[0]}, records)
-        # the WHERE keeps SQLite from reading the ON of `ON CONFLICT` as a join condition
-        return insert(table).from_select(list(records[0]), select(rows).where(true()))
+    def _run(self, statement: Any, table: Table, fields: Mapping[str, str], records: Sequence[Record]) -> Result[Any]:
+        """Executes a statement over `rows`; `fields` maps each field of the records to the table column whose type it has."""
+        kinds = {field: table.c[name].type for field, name in fields.items()}
+        columns = {field: [record[field] for record in records] for field in kinds}
+        if self.postgres:
+            sent: dict[str, Any] = {
+                f"all_{field}": [_dumped(value) for value in columns[field]] if _is_document(kind) else columns[field]
+                for field, kind in kinds.items()
+            }
+        else:
+            plain = []
+            for field, kind in kinds.items():
+                bind = kind.dialect_impl(self.dialect).bind_processor(self.dialect)
+                plain.append([_plain(value, kind, bind) for value in columns[field]])
+            sent = {"all_rows": json.dumps(list(zip(*plain, strict=True)))}
+        return self.connection.execute(statement, sent)
 
-    def _unnest(self, columns: Mapping[str, Any], data: Mapping[str, list[Any]]) -> Subquery:
-        arrays, derived, chosen = [], [], []
-        for name, kind in columns.items():
-            document = _is_document(kind)
-            values = [_dumped(v) for v in data[name]] if document else data[name]
-            arrays.append(bindparam(None, values, type_=ARRAY(Text() if document else kind)))
-            derived.append(column(name, Text() if document else kind))
-        table = func.unnest(*arrays).table_valued(*derived, name="r").render_derived(name="r")
-        for name, kind in columns.items():
-            chosen.append((cast(table.c[name], postgresql.JSONB) if _is_document(kind) else table.c[name]).label(name))
-        return select(*chosen).subquery("rows")
 
-    def _json_each(self, columns: Mapping[str, Any], data: Mapping[str, list[Any]]) -> Subquery:
-        plain = []
-        for name, kind in columns.items():
-            bind = kind.dialect_impl(self.dialect).bind_processor(self.dialect)
-            plain.append([_plain(value, kind, bind) for value in data[name]])
-        text = json.dumps(list(zip(*plain, strict=True)))
-        table = func.json_each(bindparam(None, text, type_=Text)).table_valued("value", name="r")
-        chosen = []
-        for i, (name, kind) in enumerate(columns.items()):
-            value: Any = func.json_extract(table.c.value, f"$[{i}]")
-            if isinstance(kind, LargeBinary):
-                value = func.from_hex(value)
-            chosen.append(type_coerce(value, String() if _is_document(kind) else kind).label(name))
-        return select(*chosen).subquery("rows")
+# The statements below are built once for each shape and kept: building one costs SQLAlchemy more than Postgres takes to run it.
+
+Fields = tuple[tuple[str, str], ...]
+"""(field of the records, table column whose type it has)."""
+
+
+def _rows(postgres: bool, table: Table, fields: Fields) -> Subquery:
+    """The records of a batch as a table named `rows`: parameters `all_<field>` on Postgres, one JSON text `all_rows` on SQLite."""
+    kinds = {field: table.c[name].type for field, name in fields}
+    return _unnest(kinds) if postgres else _json_each(kinds)
+
+
+def _unnest(kinds: Mapping[str, Any]) -> Subquery:
+    travels = {field: Text() if _is_document(kind) else kind for field, kind in kinds.items()}
+    arrays = [bindparam(f"all_{field}", type_=ARRAY(kind)) for field, kind in travels.items()]
+    derived = func.unnest(*arrays).table_valued(*(column(field, kind) for field, kind in travels.items()), name="r")
+    each = derived.render_derived(name="r")
+    chosen = [
+        (cast(each.c[field], postgresql.JSONB) if _is_document(kind) else each.c[field]).label(field)
+        for field, kind in kinds.items()
+    ]
+    return select(*chosen).subquery("rows")
+
+
+def _json_each(kinds: Mapping[str, Any]) -> Subquery:
+    each = func.json_each(bindparam("all_rows", type_=Text)).table_valued("value", name="r")
+    chosen = []
+    for place, (field, kind) in enumerate(kinds.items()):
+        value: Any = func.json_extract(each.c.value, f"$[{place}]")
+        if isinstance(kind, LargeBinary):
+            value = func.from_hex(value)
+        chosen.append(type_coerce(value, String() if _is_document(kind) else kind).label(field))
+    return select(*chosen).subquery("rows")
+
+
+@cache
+def _insertion(postgres: bool, table: Table, names: tuple[str, ...]) -> Any:
+    insert = postgresql.insert if postgres else sqlite.insert
+    rows = _rows(postgres, table, tuple((name, name) for name in names))
+    # the WHERE keeps SQLite from reading the ON of `ON CONFLICT` as a join condition
+    return insert(table).from_select(list(names), select(rows).where(true()))
+
+
+@cache
+def _new_insertion(postgres: bool, table: Table, names: tuple[str, ...], columns: tuple[Column[Any], ...]) -> Any:
+    return _insertion(postgres, table, names).on_conflict_do_nothing().returning(*columns)
+
+
+@cache
+def _guarded_update(postgres: bool, table: Table, fields: Fields, by: tuple[str, ...], guards: Fields) -> Any:
+    rows = _rows(postgres, table, fields)
+    looked_at = {*by, *(field for _, field in guards)}
+    statement = update(table).values({field: rows.c[field] for field, _ in fields if field not in looked_at})
+    for name, field in (*((name, name) for name in by), *guards):
+        statement = statement.where(table.c[name] == rows.c[field])
+    return statement.returning(table.c[by[0]])
+
+
+@cache
+def _addition(postgres: bool, table: Table, names: tuple[str, ...], by: str) -> Any:
+    rows = _rows(postgres, table, tuple((name, name) for name in names))
+    sums = {name: table.c[name] + rows.c[name] for name in names if name != by}
+    return update(table).values(sums).where(table.c[by] == rows.c[by]).returning(table.c[by])
 
 
 def _plain(value: Any, kind: Any, bind: Any) -> Any:

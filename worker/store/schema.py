@@ -23,14 +23,14 @@ LOCK_SECONDS = 10
 """How long a migration waits for a table: whoever stands behind it in that queue waits as long."""
 
 
-def upgrade(where: Store | str) -> list[str]:
+def upgrade(where: Store | str, *, queue_seconds: float = QUEUE_SECONDS, lock_seconds: float = LOCK_SECONDS) -> list[str]:
     """Brings the database to `head()` and returns the revisions applied, oldest first; all of them or none.
 
     Raises `Misconfigured` for a schema of a newer release, `TryLater` while a table or the database cannot be had.
     """
     store = Store(where) if isinstance(where, str) else where
     try:
-        return store.write(lambda tx: _upgrade(tx.connection))
+        return store.write(lambda tx: _upgrade(tx.connection, queue_seconds, lock_seconds))
     finally:
         if store is not where:
             store.close()
@@ -70,13 +70,13 @@ def fault(found: str | None, revisions: tuple[str, ...]) -> str | None:
     return f"the schema is at {found} which this version does not know: it was upgraded by a newer release"
 
 
-def _upgrade(connection: Connection) -> list[str]:
+def _upgrade(connection: Connection, queue_seconds: float, lock_seconds: float) -> list[str]:
     # Alembic takes a fifth of a second to import, and every command asks `require_current`
     from alembic import command
     from alembic.config import Config
 
     if connection.dialect.name == "postgresql":
-        _stand_in_line(connection)
+        _stand_in_line(connection, queue_seconds, lock_seconds)
     found = _found(Tx(connection))
     if found is not None and found not in known():
         raise Misconfigured(str(fault(found, known())))
@@ -87,25 +87,31 @@ def _upgrade(connection: Connection) -> list[str]:
     try:
         command.upgrade(config, "head")
     except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) == "55P03":
-            raise TryLater("the database", f"somebody held a table for {LOCK_SECONDS} s; nothing was changed") from error
-        raise
+        raise _in_one_line(error, f"somebody held a table for {lock_seconds:g} s; nothing was changed") from error
     return applied
 
 
-def _stand_in_line(connection: Connection) -> None:
+def _stand_in_line(connection: Connection, queue_seconds: float, lock_seconds: float) -> None:
     # SQLite needs none of this: the transaction began with the write lock
-    set_local = "select set_config(:name, :value, true)"
     # an index over a hundred million rows takes as long as it takes; waiting for a lock does not
-    for name, value in (("statement_timeout", "0"), ("lock_timeout", f"{QUEUE_SECONDS}s")):
-        connection.execute(text(set_local), {"name": name, "value": value})
+    _set(connection, "statement_timeout", 0)
+    _set(connection, "lock_timeout", queue_seconds)
     try:
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": ONE_AT_A_TIME})
     except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) == "55P03":
-            raise TryLater("the database", f"another upgrade has been running for over {QUEUE_SECONDS} s") from error
-        raise
-    connection.execute(text(set_local), {"name": "lock_timeout", "value": f"{LOCK_SECONDS}s"})
+        raise _in_one_line(error, f"another upgrade has been running for over {queue_seconds:g} s") from error
+    _set(connection, "lock_timeout", lock_seconds)
+
+
+def _set(connection: Connection, name: str, seconds: float) -> None:
+    # for this transaction only
+    value = f"{round(seconds * 1000)}ms"
+    connection.execute(text("select set_config(:name, :value, true)"), {"name": name, "value": value})
+
+
+def _in_one_line(error: OperationalError, why: str) -> Exception:
+    lock_not_available = getattr(error.orig, "sqlstate", None) == "55P03"
+    return TryLater("the database", why) if lock_not_available else error
 
 
 def _found(tx: Tx) -> str | None:

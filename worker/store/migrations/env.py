@@ -1,4 +1,4 @@
-"""Alembic's way in: `worker.store.schema` hands over its open transaction; `alembic revision --autogenerate` comes without one."""
+"""Alembic's way in: `worker.store.schema` hands over its transaction; `alembic revision --autogenerate` comes without."""
 
 from alembic import context
 from sqlalchemy import Connection

@@ -46,10 +46,7 @@ def _accounts() -> None:
         sa.Column("reversals_day", sa.Date()),
         sa.Column("reversals_today", sa.Integer(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_accounts")),
-        sa.CheckConstraint(
-            "status in ('active','suspended','deleted')",
-            name=op.f("ck_accounts_status"),
-        ),
+        sa.CheckConstraint("status in ('active','suspended','deleted')", name=op.f("ck_accounts_status")),
     )
 
 
@@ -94,12 +91,8 @@ def _inbox() -> None:
         sa.Column("last_error", sa.Text()),
         sa.Column("handled_at", INSTANT),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox")),
-        sa.UniqueConstraint(
-            "source", "event_id", name=op.f("uq_inbox_source_event_id")
-        ),
-        sa.CheckConstraint(
-            "state in ('new','waiting','handled','dead')", name=op.f("ck_inbox_state")
-        ),
+        sa.UniqueConstraint("source", "event_id", name=op.f("uq_inbox_source_event_id")),
+        sa.CheckConstraint("state in ('new','waiting','handled','dead')", name=op.f("ck_inbox_state")),
     )
     _partial_index("ix_inbox_due", "inbox", ["due_at", "id"], "state = 'new'")
     op.create_index("ix_inbox_job", "inbox", ["job_id"])
@@ -137,29 +130,21 @@ def _cases() -> None:
         sa.Column("closed_at", INSTANT),
         sa.PrimaryKeyConstraint("case_id", name=op.f("pk_cases")),
         sa.UniqueConstraint("kind", "subject", name=op.f("uq_cases_kind_subject")),
+        sa.CheckConstraint("kind in ('job','duplicate_charge','request','dispute')", name=op.f("ck_cases_kind")),
         sa.CheckConstraint(
-            "kind in ('job','duplicate_charge','request','dispute')",
-            name=op.f("ck_cases_kind"),
-        ),
-        sa.CheckConstraint(
-            "state in ('waiting','rerunning','refunding','unknown','review','refunded','delivered','declined','nothing_owed','external')",
+            "state in ('waiting','rerunning','refunding','unknown','review',"
+            "'refunded','delivered','declined','nothing_owed','external')",
             name=op.f("ck_cases_state"),
         ),
-        sa.CheckConstraint(
-            "credits_reversed >= 0 and credits_owed >= 0", name=op.f("ck_cases_credits")
-        ),
+        sa.CheckConstraint("credits_reversed >= 0 and credits_owed >= 0", name=op.f("ck_cases_credits")),
         sa.CheckConstraint(
             "(closed_at is null) = (state in ('waiting','rerunning','refunding','unknown','review'))",
             name=op.f("ck_cases_closed_when_final"),
         ),
-        sa.ForeignKeyConstraint(
-            ["account_id"], ["accounts.account_id"], name=op.f("fk_cases_account_id")
-        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.account_id"], name=op.f("fk_cases_account_id")),
     )
     op.create_index("ix_cases_account", "cases", ["account_id"])
-    _partial_index(
-        "ix_cases_next", "cases", ["next_action_at"], "next_action_at is not null"
-    )
+    _partial_index("ix_cases_next", "cases", ["next_action_at"], "next_action_at is not null")
     op.create_index("ix_cases_state", "cases", ["state", "case_id"])
     _partial_index("ix_cases_warn", "cases", ["warn_at"], "warn_at is not null")
 
@@ -181,14 +166,9 @@ def _dead_letters() -> None:
         sa.Column("resolved_by", sa.Text()),
         sa.Column("resolution", sa.Text()),
         sa.PrimaryKeyConstraint("dead_id", name=op.f("pk_dead_letters")),
-        sa.CheckConstraint(
-            "state in ('open','requeued','discarded')",
-            name=op.f("ck_dead_letters_state"),
-        ),
+        sa.CheckConstraint("state in ('open','requeued','discarded')", name=op.f("ck_dead_letters_state")),
         sa.UniqueConstraint("key", name=op.f("uq_dead_letters_key")),
-        sa.ForeignKeyConstraint(
-            ["inbox_id"], ["inbox.id"], name=op.f("fk_dead_letters_inbox_id")
-        ),
+        sa.ForeignKeyConstraint(["inbox_id"], ["inbox.id"], name=op.f("fk_dead_letters_inbox_id")),
     )
 
 
@@ -212,14 +192,9 @@ def _layer_jobs() -> None:
         sa.PrimaryKeyConstraint("job_id", name=op.f("pk_layer_jobs")),
         sa.CheckConstraint("price >= 0", name=op.f("ck_layer_jobs_price")),
         sa.CheckConstraint(
-            "status in ('running','succeeded','failed','incomplete','cancelled')",
-            name=op.f("ck_layer_jobs_status"),
+            "status in ('running','succeeded','failed','incomplete','cancelled')", name=op.f("ck_layer_jobs_status")
         ),
-        sa.ForeignKeyConstraint(
-            ["account_id"],
-            ["accounts.account_id"],
-            name=op.f("fk_layer_jobs_account_id"),
-        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.account_id"], name=op.f("fk_layer_jobs_account_id")),
     )
     op.create_index("ix_layer_jobs_account", "layer_jobs", ["account_id"])
     op.create_index("ix_layer_jobs_ended", "layer_jobs", ["ended_at"])
@@ -249,24 +224,14 @@ def _purchases() -> None:
         sa.Column("frozen", sa.Integer(), nullable=False),
         sa.Column("void", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("purchase_id", name=op.f("pk_purchases")),
+        sa.CheckConstraint("remaining + spent + frozen + void = granted", name=op.f("ck_purchases_lot_adds_up")),
         sa.CheckConstraint(
-            "remaining + spent + frozen + void = granted",
-            name=op.f("ck_purchases_lot_adds_up"),
-        ),
-        sa.CheckConstraint(
-            "remaining >= 0 and spent >= 0 and frozen >= 0 and void >= 0",
-            name=op.f("ck_purchases_lot_not_negative"),
+            "remaining >= 0 and spent >= 0 and frozen >= 0 and void >= 0", name=op.f("ck_purchases_lot_not_negative")
         ),
         sa.CheckConstraint("amount >= 0", name=op.f("ck_purchases_amount")),
-        sa.ForeignKeyConstraint(
-            ["account_id"],
-            ["accounts.account_id"],
-            name=op.f("fk_purchases_account_id"),
-        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.account_id"], name=op.f("fk_purchases_account_id")),
     )
-    op.create_index(
-        "ix_purchases_account", "purchases", ["account_id", "paid_at", "purchase_id"]
-    )
+    op.create_index("ix_purchases_account", "purchases", ["account_id", "paid_at", "purchase_id"])
 
 
 def _case_history() -> None:
@@ -279,9 +244,7 @@ def _case_history() -> None:
         sa.Column("by", sa.Text(), nullable=False),
         sa.Column("detail", DOCUMENT, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_case_history")),
-        sa.ForeignKeyConstraint(
-            ["case_id"], ["cases.case_id"], name=op.f("fk_case_history_case_id")
-        ),
+        sa.ForeignKeyConstraint(["case_id"], ["cases.case_id"], name=op.f("fk_case_history_case_id")),
     )
     op.create_index("ix_case_history_case", "case_history", ["case_id", "id"])
 
@@ -302,18 +265,12 @@ def _effects() -> None:
         sa.Column("done_at", INSTANT),
         sa.Column("result", sa.Text()),
         sa.PrimaryKeyConstraint("effect_id", name=op.f("pk_effects")),
-        sa.CheckConstraint(
-            "state in ('due','claimed','done','dropped')", name=op.f("ck_effects_state")
-        ),
+        sa.CheckConstraint("state in ('due','claimed','done','dropped')", name=op.f("ck_effects_state")),
         sa.UniqueConstraint("key", name=op.f("uq_effects_key")),
-        sa.ForeignKeyConstraint(
-            ["case_id"], ["cases.case_id"], name=op.f("fk_effects_case_id")
-        ),
+        sa.ForeignKeyConstraint(["case_id"], ["cases.case_id"], name=op.f("fk_effects_case_id")),
     )
     op.create_index("ix_effects_case", "effects", ["case_id"])
-    _partial_index(
-        "ix_effects_due", "effects", ["due_at"], "state in ('due','claimed')"
-    )
+    _partial_index("ix_effects_due", "effects", ["due_at"], "state in ('due','claimed')")
 
 
 def _postings() -> None:
@@ -332,16 +289,9 @@ def _postings() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_postings")),
         sa.CheckConstraint("credits > 0", name=op.f("ck_postings_credits")),
         sa.CheckConstraint("source <> destination", name=op.f("ck_postings_two_sides")),
-        sa.CheckConstraint(
-            "kind in ('grant','debit','reversal','freeze','release','void')",
-            name=op.f("ck_postings_kind"),
-        ),
+        sa.CheckConstraint("kind in ('grant','debit','reversal','freeze','release','void')", name=op.f("ck_postings_kind")),
         sa.UniqueConstraint("key", name=op.f("uq_postings_key")),
-        sa.ForeignKeyConstraint(
-            ["purchase_id"],
-            ["purchases.purchase_id"],
-            name=op.f("fk_postings_purchase_id"),
-        ),
+        sa.ForeignKeyConstraint(["purchase_id"], ["purchases.purchase_id"], name=op.f("fk_postings_purchase_id")),
     )
     _partial_index("ix_postings_job", "postings", ["job_id"], "job_id is not null")
     op.create_index("ix_postings_purchase", "postings", ["purchase_id"])
@@ -359,21 +309,10 @@ def _reruns() -> None:
         sa.Column("sent_at", INSTANT),
         sa.Column("ended_at", INSTANT),
         sa.PrimaryKeyConstraint("job_id", name=op.f("pk_reruns")),
-        sa.CheckConstraint(
-            "state in ('asked','refused','expired','answered')",
-            name=op.f("ck_reruns_state"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["case_id"], ["cases.case_id"], name=op.f("fk_reruns_case_id")
-        ),
+        sa.CheckConstraint("state in ('asked','refused','expired','answered')", name=op.f("ck_reruns_state")),
+        sa.ForeignKeyConstraint(["case_id"], ["cases.case_id"], name=op.f("fk_reruns_case_id")),
     )
 
 
 def _partial_index(name: str, table: str, columns: list[str], where: str) -> None:
-    op.create_index(
-        name,
-        table,
-        columns,
-        postgresql_where=sa.text(where),
-        sqlite_where=sa.text(where),
-    )
+    op.create_index(name, table, columns, postgresql_where=sa.text(where), sqlite_where=sa.text(where))

@@ -1,0 +1,65 @@
+# Every target is a thin line over a command in .venv/bin. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test check fmt lock up clean
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?=
+BIN := .venv/bin
+STAMP := .venv/.installed
+# what pip is told elsewhere about indexes and certificates counts here too; where to put things does not
+PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_CONSTRAINT -u PIP_REQUIREMENT -u PIP_EDITABLE -u PYTHONPATH -u PYTHONHOME \
+	PIP_USER=0 $(BIN)/python -m pip --no-cache-dir --disable-pip-version-check --quiet
+ASK_PYTHON := import ensurepip, sqlite3, ssl, sys, venv; sys.exit(sys.version_info < (3, 11))
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-7s %s\n", $$1, $$2 }'
+
+env: $(STAMP) ## the environment in .venv, from the lock file with its hashes (PYTHON=… chooses the interpreter)
+
+demo: $(STAMP) ## the main job end to end on embedded parts, with the audit at the end (ARGS="--jobs 100 --keep")
+	@$(BIN)/refunds demo $(ARGS)
+
+test: $(STAMP) ## the whole suite (ARGS="-k stream -m 'not slow'")
+	@$(BIN)/pytest -n 2 $(ARGS)
+
+check: $(STAMP) ## format, lint, types, import rules, terms
+	@$(BIN)/ruff format --check --quiet . || { echo "format: run make fmt"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --strict policy worker tests celeryconfig.py
+	@$(BIN)/lint-imports --no-cache --no-logo
+	@$(BIN)/refunds policy check
+
+fmt: $(STAMP) ## formats the code and sorts its imports
+	@$(BIN)/ruff check --quiet --select I --fix .
+	@$(BIN)/ruff format .
+
+# pins only, for every platform and Python: no addresses, so that any index that carries these files will do
+COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+lock: $(STAMP) ## writes both lock files anew from pyproject.toml (ARGS=--upgrade for newer versions)
+	@$(COMPILE) $(ARGS) --extra flower --extra embedded --group dev pyproject.toml -o requirements-dev.lock
+	@$(COMPILE) $(ARGS) --extra flower --constraint requirements-dev.lock pyproject.toml -o requirements.lock
+
+up: ## all processes with Redis and Postgres, by docker compose
+	@docker compose up --build
+
+clean: ## removes the environment and every cache
+	@rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	@find policy worker tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements-dev.lock
+	@python=''; \
+	for candidate in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+		"$$candidate" -c '$(ASK_PYTHON)' 2>/dev/null && { python=$$candidate; break; }; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "make env: no usable Python found (tried: $(or $(PYTHON),python3.13 python3.12 python3.11 python3))."; \
+		echo "  Python 3.11 or newer is needed, with venv and sqlite3 (Debian, Ubuntu: apt install python3-venv);"; \
+		echo "  name another interpreter with: make env PYTHON=/path/to/python3"; \
+		exit 1; \
+	fi; \
+	echo "Installing into .venv from requirements-dev.lock with $$("$$python" -V) (about a minute) ..."; \
+	"$$python" -m venv --clear .venv
+	@$(PIP) install --no-deps --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,81 @@
+"""Celery keeps a misspelt setting in silence and leaves the real one off; here it is an error."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery.app.defaults import NAMESPACES, flatten
+from kombu.transport.redis import Channel
+
+import celeryconfig
+import worker
+from worker.app import app
+from worker.settings import load_settings
+
+SETTINGS = {name: value for name, value in vars(celeryconfig).items() if name.islower() and not name.startswith("_")}
+KNOWN = dict(flatten(NAMESPACES))
+# how kombu itself connects; these are read from the transport options by name
+CONNECTING = {"max_retries", "interval_start", "interval_step", "interval_max"}
+SOURCES = sorted(Path(worker.__file__).parent.rglob("*.py"))
+WAITING = {"countdown", "eta", "autoretry_for", "retry_backoff", "default_retry_delay"}
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_setting_is_one_that_celery_knows_and_keeps(name: str) -> None:
+    assert name in KNOWN
+    assert not KNOWN[name].deprecate_by
+    assert app.conf[name] == SETTINGS[name]
+
+
+def test_transport_options_are_ones_that_kombu_reads() -> None:
+    assert set(celeryconfig.broker_transport_options) <= set(Channel.from_transport_options) | CONNECTING
+
+
+def test_only_ids_as_json_travel() -> None:
+    assert app.conf.accept_content == ["json"]
+    assert app.conf.task_serializer == app.conf.event_serializer == "json"
+
+
+def test_no_second_copy_starts_while_the_first_may_still_run() -> None:
+    longest = celeryconfig.task_time_limit + 35
+    assert celeryconfig.task_soft_time_limit < celeryconfig.task_time_limit
+    assert longest < celeryconfig.broker_transport_options["visibility_timeout"]
+
+
+def test_every_route_leads_from_a_task_to_a_declared_queue() -> None:
+    app.loader.import_default_modules()
+    ours = {name for name in app.tasks if name.startswith("refunds.")}
+    queues = {queue.name for queue in celeryconfig.task_queues}
+    assert set(celeryconfig.task_routes) == ours, "a task without a route would crowd the default queue"
+    assert {route["queue"] for route in celeryconfig.task_routes.values()} <= queues
+    assert celeryconfig.task_default_queue in queues
+
+
+def test_the_schedule_sends_tasks_that_exist() -> None:
+    app.loader.import_default_modules()
+    assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= set(app.tasks)
+
+
+def test_broker_and_schedule_come_from_the_settings() -> None:
+    settings = load_settings()
+    assert app.conf.broker_url == settings.redis_url
+    assert not {"broker_url", "beat_schedule", "worker_concurrency"} & set(SETTINGS)
+
+
+def calls(path: Path) -> Iterator[ast.Call]:
+    """Every call in a file."""
+    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+
+
+def waits_in_redis(call: ast.Call) -> Any:
+    """Whether a call would leave the waiting to the broker."""
+    named = {keyword.arg for keyword in call.keywords} & WAITING
+    return named or (isinstance(call.func, ast.Attribute) and call.func.attr == "retry")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(SOURCES[0].parent).as_posix())
+def test_no_task_waits_in_the_broker(path: Path) -> None:
+    found = [f"line {call.lineno}" for call in calls(path) if waits_in_redis(call)]
+    assert not found, "every wait is a due_at in SQL: a delayed message runs again at each visibility timeout"

@@ -1,0 +1,82 @@
+"""Image and compose file: what they promise can be read from them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from worker.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if service.get("image") == "layer-refunds"}
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def seconds(text: str) -> int:
+    """`150s` as a number."""
+    return int(text.removesuffix("s"))
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_service_names_only_settings_that_exist(name: str) -> None:
+    for variable in OURS[name].get("environment", {}):
+        if variable.startswith("REFUNDS_"):
+            assert variable.removeprefix("REFUNDS_").lower() in Settings.model_fields
+
+
+@pytest.mark.parametrize("name", sorted(set(OURS) - {"migrate"}))
+def test_service_starts_after_the_schema_is_there(name: str) -> None:
+    assert OURS[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+    assert OURS[name]["depends_on"]["redis"]["condition"] == "service_healthy"
+
+
+def test_redis_forgets_nothing() -> None:
+    command = SERVICES["redis"]["command"]
+    assert "--appendonly yes" in command
+    assert "--maxmemory-policy noeviction" in command
+
+
+@pytest.mark.parametrize("name", ["redis", "postgres"])
+def test_server_has_a_health_check_and_keeps_its_data(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"]
+    assert SERVICES[name]["volumes"]
+
+
+def test_worker_gets_the_time_a_warm_shutdown_takes() -> None:
+    assert seconds(OURS["worker"]["stop_grace_period"]) >= 125
+
+
+def test_flower_is_on_loopback_behind_a_password() -> None:
+    flower = OURS["flower"]
+    assert all(port.startswith("127.0.0.1:") for port in flower["ports"])
+    assert re.search(r"\$\{FLOWER_BASIC_AUTH:\?", str(flower["environment"])), "compose must refuse to start without one"
+
+
+def test_no_secret_stands_in_the_file() -> None:
+    for service in SERVICES.values():
+        for variable, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|KEY|SECRET|AUTH|DATABASE_URL", variable):
+                assert "${" in value, f"{variable} should come from the environment"
+
+
+def test_published_ports_are_on_loopback() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_image_installs_by_hash_and_runs_as_nobody_special() -> None:
+    assert "--require-hashes" in DOCKERFILE
+    assert "-r requirements.lock" in DOCKERFILE
+    assert re.search(r"(?m)^USER (?!root)", DOCKERFILE)
+    assert "STOPSIGNAL SIGTERM" in DOCKERFILE
+
+
+def test_image_is_made_from_files_that_exist() -> None:
+    last = DOCKERFILE.split("FROM ")[1]
+    for line in re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", last):
+        for source in line.split():
+            assert (ROOT / source).exists(), source

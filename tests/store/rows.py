@@ -1,0 +1,66 @@
+"""Rows with honest defaults, and how to count statements."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Table, event, func, insert, select
+
+from worker.store.bulk import Record
+from worker.store.engine import Store
+from worker.store.tables import accounts, purchases
+
+NOON = datetime(2026, 3, 2, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def an_account(name: str = "acc_1", **over: Any) -> Record:
+    """An active account that the product vouches for."""
+    return {"account_id": name, "email": None, "status": "active", "known": True, "opened_at": NOON, "reversals_today": 0} | over
+
+
+def a_purchase(name: str = "ord_1", account: str = "acc_1", credits: int = 50, **over: Any) -> Record:
+    """A pack of credits of which none is spent."""
+    lot = {"granted": credits, "remaining": credits, "spent": 0, "frozen": 0, "void": 0}
+    paid = {"kind": "credit_pack", "billing": "first", "amount": 900, "currency": "USD", "paid_at": NOON}
+    return {"purchase_id": name, "account_id": account} | paid | lot | over
+
+
+def a_job(name: str = "job_1", account: str = "acc_1", reports: Any = (), **over: Any) -> Record:
+    """A running job of five credits."""
+    job = {"price": 5, "paid_with": "credits", "undebited": False, "status": "running", "downloads": 0}
+    return {"job_id": name, "account_id": account, "reports": reports} | job | over
+
+
+def given(store: Store, table: Table, *records: Record) -> None:
+    """Puts rows there, one by one, without the code under test."""
+    with store.engine.begin() as connection:
+        for record in records:
+            connection.execute(insert(table).values(record))
+
+
+def given_an_account_with_a_purchase(store: Store, credits: int = 50) -> None:
+    """`acc_1` with `ord_1`."""
+    given(store, accounts, an_account())
+    given(store, purchases, a_purchase(credits=credits))
+
+
+def count(store: Store, table: Table) -> int:
+    """How many rows the table has."""
+    with store.engine.connect() as connection:
+        return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+@contextmanager
+def statements(store: Store) -> Iterator[list[str]]:
+    """The statements sent to the database meanwhile."""
+    sent: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    event.listen(store.engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(store.engine, "before_cursor_execute", note)

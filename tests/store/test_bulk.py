@@ -1,0 +1,279 @@
+"""One statement for a batch, the same on both engines."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError, StatementError
+
+from tests.store.rows import NOON, a_job, a_purchase, an_account, count, given, given_an_account_with_a_purchase, statements
+from worker.store.bulk import Tx
+from worker.store.engine import Store
+from worker.store.tables import accounts, dead_letters, inbox, layer_jobs, postings, purchases
+
+
+def test_insert_new_names_exactly_what_was_new(store: Store) -> None:
+    given(store, accounts, an_account("acc_2", email="kept@example.org"))
+    batch = [an_account("acc_1"), an_account("acc_2", email="other@example.org"), an_account("acc_3")]
+    assert store.write(lambda tx: tx.insert_new(accounts, batch, accounts.c.account_id)) == {"acc_1", "acc_3"}
+    assert store.write(lambda tx: tx.insert_new(accounts, batch, accounts.c.account_id)) == set()
+    emails = store.read(lambda tx: dict(tuple(row) for row in tx.all(select(accounts.c.account_id, accounts.c.email))))
+    assert emails == {"acc_1": None, "acc_2": "kept@example.org", "acc_3": None}
+
+
+def test_insert_new_takes_the_first_of_two_with_one_key(store: Store) -> None:
+    twice = [an_account("acc_1", email="first@example.org"), an_account("acc_1", email="second@example.org")]
+    assert store.write(lambda tx: tx.insert_new(accounts, twice, accounts.c.account_id)) == {"acc_1"}
+    assert store.read(lambda tx: tx.all(select(accounts.c.email))) == [("first@example.org",)]
+
+
+def test_insert_refuses_what_a_unique_key_forbids_and_writes_nothing(store: Store) -> None:
+    given(store, accounts, an_account("acc_2"))
+    with pytest.raises(IntegrityError):
+        store.write(lambda tx: tx.insert(accounts, [an_account("acc_1"), an_account("acc_2")]))
+    assert count(store, accounts) == 1
+
+
+def test_update_sets_each_row_to_its_own_values(store: Store) -> None:
+    given(store, accounts, an_account("acc_1"), an_account("acc_2"), an_account("acc_3"))
+    moves = [{"account_id": "acc_1", "status": "suspended"}, {"account_id": "acc_3", "status": "deleted"}]
+    assert store.write(lambda tx: tx.update(accounts, moves, by=["account_id"])) == {"acc_1", "acc_3"}
+    found = store.read(lambda tx: tx.all(select(accounts.c.status).order_by(accounts.c.account_id)))
+    assert [row.status for row in found] == ["suspended", "active", "deleted"]
+
+
+def test_guarded_update_changes_nothing_where_somebody_moved_first(store: Store) -> None:
+    given(store, accounts, an_account("acc_1"), an_account("acc_2", status="deleted"))
+    moves = [{"account_id": name, "status": "suspended", "was": "active"} for name in ("acc_1", "acc_2", "acc_none")]
+    assert store.write(lambda tx: tx.update(accounts, moves, by=["account_id"], expect={"status": "was"})) == {"acc_1"}
+    found = store.read(lambda tx: tx.all(select(accounts.c.status).order_by(accounts.c.account_id)))
+    assert [row.status for row in found] == ["suspended", "deleted"]
+
+
+def test_add_adds_to_each_row_once(store: Store) -> None:
+    given_an_account_with_a_purchase(store, credits=50)
+    given(store, purchases, a_purchase("ord_2", credits=9))
+    spent = [{"purchase_id": "ord_1", "remaining": -5, "spent": 5}, {"purchase_id": "ord_2", "remaining": -9, "spent": 9}]
+    store.write(lambda tx: tx.add(purchases, spent, by="purchase_id"))
+    found = store.read(lambda tx: tx.all(select(purchases.c.remaining, purchases.c.spent).order_by(purchases.c.purchase_id)))
+    assert [tuple(row) for row in found] == [(45, 5), (0, 9)]
+
+
+def test_add_refuses_two_records_for_one_row(store: Store) -> None:
+    given_an_account_with_a_purchase(store)
+    twice = [{"purchase_id": "ord_1", "remaining": -1, "spent": 1}] * 2
+    with pytest.raises(ValueError, match="not grouped by purchase_id"):
+        store.write(lambda tx: tx.add(purchases, twice, by="purchase_id"))
+
+
+def test_add_refuses_a_row_that_is_not_there_and_writes_nothing(store: Store) -> None:
+    given_an_account_with_a_purchase(store)
+    spent = [{"purchase_id": name, "remaining": -1, "spent": 1} for name in ("ord_1", "ord_none")]
+    with pytest.raises(ValueError, match="1 rows of purchases to add to do not exist"):
+        store.write(lambda tx: tx.add(purchases, spent, by="purchase_id"))
+    assert store.read(lambda tx: tx.all(select(purchases.c.spent))) == [(0,)]
+
+
+def test_among_finds_the_rows_that_hold_one_of_the_values(store: Store) -> None:
+    given(store, accounts, an_account("acc_1"), an_account("acc 'quoted'"), an_account("acc_3"))
+    wanted = ["acc 'quoted'", "acc_3", "acc_none", "acc_3"]
+    found = store.read(lambda tx: tx.all(select(accounts.c.account_id).where(tx.among(accounts.c.account_id, wanted))))
+    assert {row.account_id for row in found} == {"acc 'quoted'", "acc_3"}
+    assert store.read(lambda tx: tx.all(select(accounts.c.email).where(tx.among(accounts.c.account_id, [])))) == []
+
+
+def test_among_compares_moments(store: Store) -> None:
+    given(store, accounts, an_account("acc_1"), an_account("acc_2", opened_at=NOON + timedelta(microseconds=1)))
+    found = store.read(lambda tx: tx.all(select(accounts.c.account_id).where(tx.among(accounts.c.opened_at, [NOON]))))
+    assert found == [("acc_1",)]
+
+
+def test_moment_without_a_zone_is_refused(store: Store) -> None:
+    for write in (
+        lambda tx: tx.insert(accounts, [an_account(opened_at=NOON.replace(tzinfo=None))]),
+        lambda tx: tx.insert_new(accounts, [an_account(opened_at=NOON.replace(tzinfo=None))], accounts.c.account_id),
+    ):
+        with pytest.raises((ValueError, StatementError), match="without a zone"):
+            store.write(write)
+    assert count(store, accounts) == 0
+
+
+def test_moment_comes_back_as_the_same_instant_in_utc(store: Store) -> None:
+    tokyo = NOON.astimezone(timezone(timedelta(hours=9)))
+    store.write(lambda tx: tx.insert(accounts, [an_account(opened_at=tokyo)]))
+    [row] = store.read(lambda tx: tx.all(select(accounts.c.opened_at)))
+    assert row.opened_at == NOON
+    assert row.opened_at.utcoffset() == timedelta(0)
+    assert isinstance(row.opened_at, datetime)
+
+
+DOCUMENTS = [
+    [],
+    {},
+    {"nested": {"list": [1, None, True, {"deep": "är 💸"}]}},
+    [{"text": "\"quotes\" 'single' \\ back {braces} %s :name"}],
+    {"big": 2**53, "control": "tab\tnewline\n"},
+    "text alone",
+    0,
+    False,
+]
+
+
+def test_documents_come_back_as_they_went_in(store: Store) -> None:
+    given(store, accounts, an_account())
+    jobs = [a_job(f"job_{i}", reports=document) for i, document in enumerate(DOCUMENTS)]
+    store.write(lambda tx: tx.insert(layer_jobs, jobs))
+    found = store.read(lambda tx: tx.all(select(layer_jobs.c.reports).order_by(layer_jobs.c.job_id)))
+    assert [row.reports for row in found] == DOCUMENTS
+
+
+def test_update_replaces_a_document(store: Store) -> None:
+    given(store, accounts, an_account())
+    given(store, layer_jobs, a_job(reports=[1]))
+    store.write(lambda tx: tx.update(layer_jobs, [{"job_id": "job_1", "reports": {"ö": [None]}}], by=["job_id"]))
+    assert store.read(lambda tx: tx.all(select(layer_jobs.c.reports))) == [({"ö": [None]},)]
+
+
+def test_none_is_null_in_every_kind_of_column(store: Store) -> None:
+    given(store, accounts, an_account())
+    empty = dict.fromkeys(("layers_expected", "submitted_at", "downloaded_at"))
+    store.write(lambda tx: tx.insert(layer_jobs, [a_job(reports=[]) | empty]))
+    nulls = select(layer_jobs.c.job_id).where(layer_jobs.c.layers_expected.is_(None), layer_jobs.c.submitted_at.is_(None))
+    assert store.read(lambda tx: tx.all(nulls)) == [("job_1",)]
+
+
+def test_document_that_must_be_there_may_not_be_none(store: Store) -> None:
+    given(store, accounts, an_account())
+    with pytest.raises(IntegrityError):
+        store.write(lambda tx: tx.insert(layer_jobs, [a_job(reports=None)]))
+
+
+def test_bytes_are_kept_as_they_came(store: Store) -> None:
+    raw = bytes(range(256))
+    letter = {
+        "dead_id": "dead_1",
+        "key": "stream:1-0",
+        "reason": "not_json",
+        "detail": "",
+        "raw": raw,
+        "sha256": "",
+        "state": "open",
+    }
+    store.write(lambda tx: tx.insert(dead_letters, [letter | {"received_at": NOON}]))
+    [row] = store.read(lambda tx: tx.all(select(dead_letters.c.raw)))
+    assert bytes(row.raw) == raw
+
+
+def test_rows_get_their_numbers_in_the_order_of_the_batch(store: Store) -> None:
+    base = {"source": "/p", "type": "t", "raw": "{}", "sha256": "", "state": "new", "received_at": NOON, "due_at": NOON}
+    for batch in (range(300), range(300, 600)):
+        events = [base | {"event_id": f"evt-{i}"} for i in batch]
+        store.write(lambda tx, events=events: tx.insert_new(inbox, events, inbox.c.event_id))
+    found = store.read(lambda tx: tx.all(select(inbox.c.event_id).order_by(inbox.c.id)))
+    assert [row.event_id for row in found] == [f"evt-{i}" for i in range(600)]
+
+
+EMPTY: dict[str, Callable[[Tx], Any]] = {
+    "insert": lambda tx: tx.insert(accounts, []),
+    "insert_new": lambda tx: tx.insert_new(accounts, [], accounts.c.account_id),
+    "update": lambda tx: tx.update(accounts, [], by=["account_id"]),
+    "add": lambda tx: tx.add(accounts, [], by="account_id"),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_empty_batch_sends_nothing(store: Store, name: str) -> None:
+    def work(tx: Tx) -> Any:
+        with statements(store) as sent:
+            result = EMPTY[name](tx)
+        assert sent == []
+        return result
+
+    assert not store.write(work)
+
+
+def everything(names: list[str]) -> Callable[[Tx], None]:
+    """Each kind of statement once, over that many rows."""
+
+    def work(tx: Tx) -> None:
+        tx.insert(accounts, [an_account(name) for name in names])
+        tx.insert_new(purchases, [a_purchase(f"ord_{name}", name) for name in names], purchases.c.purchase_id)
+        tx.update(accounts, [{"account_id": name, "status": "suspended"} for name in names], by=["account_id"])
+        tx.add(purchases, [{"purchase_id": f"ord_{name}", "remaining": -5, "spent": 5} for name in names], by="purchase_id")
+        tx.all(select(accounts.c.account_id).where(tx.among(accounts.c.account_id, names)))
+
+    return work
+
+
+def test_statements_are_as_many_for_five_hundred_rows_as_for_one(store: Store) -> None:
+    with statements(store) as for_one:
+        store.write(everything(["one"]))
+    with statements(store) as for_many:
+        store.write(everything([f"acc_{i}" for i in range(500)]))
+    work = [text for text in for_many if not text.lower().startswith("begin")]
+    assert len(work) == 5
+    assert for_many == for_one, "the text may not grow with the batch either: it is compiled once"
+    assert count(store, accounts) == 501
+
+
+BAD_LOTS = [
+    {"remaining": 49},
+    {"remaining": 51, "spent": -1},
+    {"spent": 1},
+    {"frozen": 50},
+    {"granted": 49},
+    {"amount": -1},
+]
+
+
+@pytest.mark.parametrize("wrong", BAD_LOTS, ids=str)
+def test_lot_that_does_not_add_up_is_refused(store: Store, wrong: dict[str, int]) -> None:
+    given(store, accounts, an_account())
+    with pytest.raises(IntegrityError, match="ck_purchases_"):
+        store.write(lambda tx: tx.insert(purchases, [a_purchase() | wrong]))
+    assert count(store, purchases) == 0
+
+
+def test_spending_more_than_a_lot_has_is_refused(store: Store) -> None:
+    given_an_account_with_a_purchase(store, credits=4)
+    with pytest.raises(IntegrityError, match="lot_not_negative"):
+        store.write(lambda tx: tx.add(purchases, [{"purchase_id": "ord_1", "remaining": -5, "spent": 5}], by="purchase_id"))
+
+
+@pytest.mark.parametrize("wrong", [{"credits": 0}, {"credits": -5}, {"destination": "lot"}, {"kind": "gift"}], ids=str)
+def test_posting_must_move_credits_from_one_side_to_another(store: Store, wrong: dict[str, Any]) -> None:
+    given_an_account_with_a_purchase(store)
+    posting = {
+        "key": "k",
+        "kind": "debit",
+        "source": "lot",
+        "destination": "spent",
+        "credits": 5,
+        "purchase_id": "ord_1",
+        "at": NOON,
+    }
+    store.write(lambda tx: tx.insert(postings, [posting]))
+    with pytest.raises(IntegrityError, match="ck_postings_"):
+        store.write(lambda tx: tx.insert(postings, [posting | {"key": "other"} | wrong]))
+
+
+def test_what_was_booked_cannot_be_booked_again(store: Store) -> None:
+    given_an_account_with_a_purchase(store)
+    posting = {
+        "key": "k",
+        "kind": "debit",
+        "source": "lot",
+        "destination": "spent",
+        "credits": 5,
+        "purchase_id": "ord_1",
+        "at": NOON,
+    }
+    assert store.write(lambda tx: tx.insert_new(postings, [posting], postings.c.key)) == {"k"}
+    assert store.write(lambda tx: tx.insert_new(postings, [posting | {"credits": 7}], postings.c.key)) == set()
+
+
+def test_row_about_nobody_is_refused(store: Store) -> None:
+    with pytest.raises(IntegrityError):
+        store.write(lambda tx: tx.insert(purchases, [a_purchase(account="acc_none")]))

@@ -1,0 +1,237 @@
+"""A unit of work is whole, is repeated when that is right, and says in one line what is wrong when it is not."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, func, select, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from tests.store.rows import NOON, an_account, count, given
+from worker.errors import Collision, TryLater
+from worker.store.bulk import Tx
+from worker.store.engine import REPEATS, Store
+from worker.store.tables import accounts
+
+ALONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+PATIENCE = 30
+
+
+def at_once(*works: Callable[[], Any]) -> list[Any]:
+    """Runs each in a thread of its own; what each returned or raised."""
+    results: list[Any] = [None] * len(works)
+
+    def run(i: int) -> None:
+        try:
+            results[i] = works[i]()
+        except Exception as error:
+            results[i] = error
+
+    threads = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    return results
+
+
+def test_what_failed_half_way_left_nothing(store: Store) -> None:
+    def half(tx: Tx) -> None:
+        tx.insert(accounts, [an_account()])
+        raise KeyError("a defect")
+
+    with pytest.raises(KeyError):
+        store.write(half)
+    assert count(store, accounts) == 0
+
+
+def test_reading_writes_nothing(store: Store) -> None:
+    def write(tx: Tx) -> None:
+        tx.insert(accounts, [an_account()])
+
+    # Postgres refuses, SQLite takes it back
+    try:
+        store.read(write)
+    except DBAPIError as error:
+        assert "read-only" in str(error.orig)
+    assert count(store, accounts) == 0
+
+
+@ON_POSTGRES
+def test_reading_sees_one_moment(store: Store) -> None:
+    def look_twice(tx: Tx) -> tuple[int, int]:
+        look = select(func.count()).select_from(accounts)
+        before = tx.connection.execute(look).scalar_one()
+        given(store, accounts, an_account())
+        return before, tx.connection.execute(look).scalar_one()
+
+    assert store.read(look_twice) == (0, 0)
+    assert count(store, accounts) == 1
+
+
+def test_collision_is_repeated_until_it_is_none(store: Store) -> None:
+    runs = []
+
+    def work(tx: Tx) -> str:
+        runs.append(1)
+        tx.insert(accounts, [an_account(f"acc_{len(runs)}")])
+        if len(runs) < REPEATS:
+            raise Collision("somebody was first")
+        return "done"
+
+    assert store.write(work) == "done"
+    assert len(runs) == REPEATS
+    assert store.read(lambda tx: tx.all(select(accounts.c.account_id))) == [(f"acc_{REPEATS}",)], "each repeat starts clean"
+
+
+def test_collision_that_never_ends_is_raised(store: Store) -> None:
+    runs = []
+
+    def work(_: Tx) -> None:
+        runs.append(1)
+        raise Collision("somebody is always first")
+
+    with pytest.raises(Collision):
+        store.write(work)
+    assert len(runs) == REPEATS
+
+
+def test_defect_is_not_repeated(store: Store) -> None:
+    given(store, accounts, an_account())
+    runs = []
+
+    def work(tx: Tx) -> None:
+        runs.append(1)
+        tx.insert(accounts, [an_account()])
+
+    with pytest.raises(IntegrityError):
+        store.write(work)
+    assert len(runs) == 1
+
+
+@ON_POSTGRES
+def test_deadlock_is_repeated_until_both_commit(store: Store) -> None:
+    given(store, accounts, an_account("acc_1"), an_account("acc_2"))
+    both_hold_one = threading.Barrier(2, timeout=PATIENCE)
+    runs = []
+
+    def crosswise(first: str, second: str) -> None:
+        def work(tx: Tx) -> None:
+            runs.append(first)
+            for name in (first, second):
+                plus_one = {"reversals_today": accounts.c.reversals_today + 1}
+                tx.connection.execute(update(accounts).where(accounts.c.account_id == name).values(plus_one))
+                if name == first and len(runs) <= 2:
+                    both_hold_one.wait()
+
+        store.write(work)
+
+    assert at_once(lambda: crosswise("acc_1", "acc_2"), lambda: crosswise("acc_2", "acc_1")) == [None, None]
+    assert len(runs) > 2, "one of them was the victim"
+    assert store.read(lambda tx: tx.all(select(accounts.c.reversals_today))) == [(2,), (2,)]
+
+
+def test_writers_of_one_row_queue_and_lose_nothing(store: Store) -> None:
+    given(store, accounts, an_account())
+
+    def ten_times() -> None:
+        for _ in range(10):
+            store.write(lambda tx: tx.add(accounts, [{"account_id": "acc_1", "reversals_today": 1}], by="account_id"))
+
+    assert at_once(*[ten_times] * 4) == [None] * 4
+    assert store.read(lambda tx: tx.all(select(accounts.c.reversals_today))) == [(40,)]
+
+
+@ALONE
+def test_locked_file_says_so_in_one_line(store: Store, impatient: Store) -> None:
+    other = sqlite3.connect(str(store.engine.url.database), isolation_level=None)
+    other.execute("begin immediate")
+    try:
+        with pytest.raises(TryLater, match="the SQLite file is locked by another process") as caught:
+            impatient.write(lambda tx: tx.insert(accounts, [an_account()]))
+    finally:
+        other.close()
+    assert "\n" not in str(caught.value)
+    impatient.write(lambda tx: tx.insert(accounts, [an_account()]))
+
+
+@pytest.fixture
+def impatient(store: Store) -> Iterator[Store]:
+    """The same file, opened by somebody who does not wait."""
+    made = Store(store.url)
+    event.listen(made.engine, "connect", lambda connection, _: connection.execute("pragma busy_timeout = 10"))
+    yield made
+    made.close()
+
+
+def test_file_in_a_folder_that_is_not_there_says_what_to_look_at(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'nowhere' / 'refunds.db'}")
+    with pytest.raises(TryLater, match="does its folder exist, and may we write there"):
+        store.read(lambda tx: tx.all(select(1)))
+    store.close()
+
+
+def test_database_without_schema_says_what_to_run(database_url: str) -> None:
+    store = Store(database_url)
+    if store.dialect == "sqlite":
+        with pytest.raises(TryLater, match="run `refunds db upgrade`"):
+            store.read(lambda tx: tx.all(select(accounts.c.account_id)))
+    else:
+        with pytest.raises(DBAPIError, match="does not exist"):
+            store.read(lambda tx: tx.all(select(accounts.c.account_id)))
+    store.close()
+
+
+def test_unreachable_server_is_named_without_its_password() -> None:
+    store = Store("postgresql+psycopg://refunds:sesame-open@127.0.0.1:1/refunds")
+    with pytest.raises(TryLater, match="the database is not reachable") as caught:
+        store.read(lambda tx: tx.all(select(1)))
+    assert "sesame" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    store.close()
+
+
+@ON_POSTGRES
+def test_session_has_limits_and_speaks_utc(store: Store) -> None:
+    def settings(tx: Tx) -> dict[str, str]:
+        names = ("timezone", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        return {name: tx.connection.execute(text(f"show {name}")).scalar_one() for name in names}
+
+    assert store.read(settings) == {
+        "timezone": "UTC",
+        "statement_timeout": "1min",
+        "lock_timeout": "20s",
+        "idle_in_transaction_session_timeout": "1min",
+    }
+
+
+@ON_POSTGRES
+def test_lost_connection_is_replaced(store: Store) -> None:
+    pid = select(func.pg_backend_pid())
+    victim = store.read(lambda tx: tx.connection.execute(pid).scalar_one())
+    killer = Store(store.url)
+    assert killer.write(lambda tx: tx.connection.execute(select(func.pg_terminate_backend(victim))).scalar_one())
+    killer.close()
+    store.write(lambda tx: tx.insert(accounts, [an_account()]))
+    assert count(store, accounts) == 1
+
+
+@ALONE
+def test_file_is_opened_the_safe_way(store: Store) -> None:
+    def pragmas(tx: Tx) -> dict[str, Any]:
+        return {name: tx.connection.exec_driver_sql(f"pragma {name}").scalar_one() for name in ("synchronous", "foreign_keys")}
+
+    assert store.read(pragmas) == {"synchronous": 2, "foreign_keys": 1}
+
+
+def test_moments_sort_as_time_does(store: Store) -> None:
+    moments = [NOON + timedelta(microseconds=step) for step in (0, 1, 999_999, 10**12)]
+    given(store, accounts, *(an_account(f"acc_{i}", opened_at=moment) for i, moment in enumerate(reversed(moments))))
+    found = store.read(lambda tx: tx.all(select(accounts.c.opened_at).order_by(accounts.c.opened_at)))
+    assert [row.opened_at for row in found] == moments

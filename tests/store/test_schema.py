@@ -1,0 +1,173 @@
+"""Migrations make exactly the tables of `worker/store/tables.py`, all or nothing, however many try at once."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import MetaData, Table, inspect, text, update
+
+from tests.store.test_engine import ON_POSTGRES, at_once
+from worker.errors import Misconfigured, TryLater
+from worker.store import schema
+from worker.store.engine import Store
+from worker.store.tables import metadata
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def empty(database_url: str) -> Iterator[Store]:
+    """A database with nothing in it."""
+    made = Store(database_url)
+    yield made
+    made.close()
+
+
+def definitions(store: Store) -> set[str]:
+    """Every table, column, constraint and index as the database itself words it, without our version table."""
+    if store.dialect == "sqlite":
+        query = "select sql from sqlite_master where sql is not null and tbl_name <> 'alembic_version'"
+    else:
+        query = """
+            select format('%s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default)
+              from information_schema.columns where table_schema = 'public' and table_name <> 'alembic_version'
+            union all
+            select format('%s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+              from pg_constraint where connamespace = 'public'::regnamespace and conrelid <> 'alembic_version'::regclass
+            union all
+            select indexdef from pg_indexes where schemaname = 'public' and tablename <> 'alembic_version'
+        """
+    with store.engine.connect() as connection:
+        return {re.sub(r"\s+", " ", row[0]) for row in connection.execute(text(query))}
+
+
+def pretend(store: Store, revision: str) -> None:
+    """Makes the database say it is at another revision."""
+    with store.engine.begin() as connection:
+        versions = Table("alembic_version", MetaData(), autoload_with=connection)
+        connection.execute(update(versions).values(version_num=revision))
+
+
+def test_migrations_make_the_tables_the_code_knows(empty: Store) -> None:
+    schema.upgrade(empty)
+    migrated = definitions(empty)
+    with empty.engine.begin() as connection:
+        metadata.drop_all(connection)
+        metadata.create_all(connection)
+    assert migrated == definitions(empty)
+
+
+def test_alembic_finds_no_difference(store: Store) -> None:
+    with store.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_upgrade_names_what_it_applied_and_then_has_nothing_to_do(empty: Store) -> None:
+    assert schema.current(empty) is None
+    assert schema.upgrade(empty) == list(schema.known())
+    assert schema.upgrade(empty) == []
+    assert schema.current(empty) == schema.head()
+    schema.require_current(empty)
+
+
+def test_upgrade_takes_a_url(database_url: str) -> None:
+    assert schema.upgrade(database_url) == list(schema.known())
+    assert schema.upgrade(database_url) == []
+
+
+def test_known_revisions_are_one_line_of_files() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    script = ScriptDirectory.from_config(config)
+    assert [revision.revision for revision in script.walk_revisions()] == list(reversed(schema.known()))
+    assert script.get_heads() == [schema.head()]
+
+
+def test_database_without_schema_is_refused(empty: Store) -> None:
+    with pytest.raises(Misconfigured, match=r"^the database has no schema: run `refunds db upgrade`$"):
+        schema.require_current(empty)
+
+
+def test_schema_of_a_newer_release_is_refused(store: Store) -> None:
+    pretend(store, "9999")
+    for refuse in (schema.require_current, schema.upgrade):
+        with pytest.raises(Misconfigured, match="at 9999 which this version does not know: it was upgraded by a newer release"):
+            refuse(store)
+    assert schema.current(store) == "9999"
+
+
+def test_fault_says_what_to_do() -> None:
+    revisions = ("0001", "0002", "0003")
+    assert schema.fault("0003", revisions) is None
+    assert schema.fault("0002", revisions) == "the schema is at 0002, this version needs 0003: run `refunds db upgrade`"
+    assert schema.fault(None, revisions) == "the database has no schema: run `refunds db upgrade`"
+    assert "newer release" in str(schema.fault("0004", revisions))
+
+
+def test_two_upgrades_at_once_are_one(empty: Store) -> None:
+    others = [Store(empty.url) for _ in range(4)]
+    results = at_once(*[lambda store=store: schema.upgrade(store) for store in others])
+    for store in others:
+        store.close()
+    assert sorted(results) == [[], [], [], list(schema.known())]
+    schema.require_current(empty)
+
+
+KILLED_AT = """
+import os, signal, sys
+from sqlalchemy import event
+from worker.store.engine import Store
+from worker.store.schema import upgrade
+
+store = Store(sys.argv[1])
+
+@event.listens_for(store.engine, "after_cursor_execute")
+def die(_connection, _cursor, statement, *_):
+    if sys.argv[2] in " ".join(statement.split()):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+upgrade(store)
+"""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["CREATE TABLE alembic_version", "CREATE TABLE accounts", "ix_cases_next", "CREATE TABLE reruns", "INSERT INTO alembic_v"],
+)
+def test_kill_in_the_middle_leaves_nothing(empty: Store, moment: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", KILLED_AT, empty.url, moment], capture_output=True, text=True, cwd=ROOT, check=False, timeout=60
+    )
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    with empty.engine.connect() as connection:
+        assert inspect(connection).get_table_names() == []
+    assert schema.upgrade(empty) == list(schema.known())
+
+
+@ON_POSTGRES
+def test_upgrade_waits_for_another_and_gives_up_in_one_line(empty: Store) -> None:
+    with empty.engine.begin() as holder:
+        holder.execute(text("select pg_advisory_xact_lock(:key)"), {"key": schema.ONE_AT_A_TIME})
+        with pytest.raises(TryLater, match=r"another upgrade has been running for over 0\.1 s"):
+            schema.upgrade(empty, queue_seconds=0.1)
+    assert schema.upgrade(empty) == list(schema.known())
+
+
+@ON_POSTGRES
+def test_upgrade_lets_go_when_a_table_cannot_be_had(empty: Store) -> None:
+    with empty.engine.connect() as holder:
+        holder.execute(text("create table reruns ()"))
+        with pytest.raises(TryLater, match=r"somebody held a table for 0\.1 s; nothing was changed"):
+            schema.upgrade(empty, lock_seconds=0.1)
+        holder.rollback()
+    assert schema.current(empty) is None
+    assert schema.upgrade(empty) == list(schema.known())

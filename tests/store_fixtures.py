@@ -1,0 +1,17 @@
+"""The database with its schema, as plain fixtures: `pytest_plugins` in `tests/conftest.py` makes them known."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from worker.store.engine import Store
+from worker.store.schema import upgrade
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """A database of its own for this test, with the schema of this release, once on each engine."""
+    made = Store(database_url)
+    upgrade(made)
+    yield made
+    made.close()
