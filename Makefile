@@ -1,7 +1,7 @@
 # Every target is a thin line over a command in .venv/bin. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test check fmt lock up clean
+.PHONY: help env demo test check bench fmt lock up clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
@@ -21,7 +21,7 @@ demo: $(STAMP) ## the main job end to end on embedded parts, with the audit at t
 	@$(BIN)/refunds demo $(ARGS)
 
 test: $(STAMP) ## the whole suite (ARGS="-k stream -m 'not slow'")
-	@$(BIN)/pytest -n 2 $(ARGS)
+	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(STAMP) ## format, lint, types, import rules, terms
 	@$(BIN)/ruff format --check --quiet . || { echo "format: run make fmt"; exit 1; }
@@ -29,6 +29,9 @@ check: $(STAMP) ## format, lint, types, import rules, terms
 	@$(BIN)/mypy --strict policy worker tests celeryconfig.py
 	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/refunds policy check
+
+bench: $(STAMP) ## first figures on this machine (ARGS="--events 3000")
+	@$(BIN)/python -m bench.first_figures $(ARGS)
 
 fmt: $(STAMP) ## formats the code and sorts its imports
 	@$(BIN)/ruff check --quiet --select I --fix .
@@ -45,7 +48,7 @@ up: ## all processes with Redis and Postgres, by docker compose
 
 clean: ## removes the environment and every cache
 	@rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
-	@find policy worker tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find bench policy worker tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements-dev.lock
 	@python=''; \

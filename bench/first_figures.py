@@ -1,4 +1,6 @@
-"""First figures on this machine: drain rate, idle latency, memory. Real Postgres (durable), real Redis (AOF), real Celery processes.
+"""First figures on this machine: drain rate, idle latency, memory.
+
+Real Postgres (durable), real Redis (AOF), real Celery processes.
 
     .venv/bin/python -m bench.first_figures [--events 3000]
 
@@ -109,7 +111,9 @@ class Bench:
         )  # fmt: skip
 
     def refunded(self, tag: str) -> int:
-        found = self.db.execute("select count(*) from cases where state = 'refunded' and job_id like %s", (f"{tag}\\_%",)).fetchone()
+        found = self.db.execute(
+            "select count(*) from cases where state = 'refunded' and job_id like %s", (f"{tag}\\_%",)
+        ).fetchone()
         return int(found[0]) if found else 0
 
     def drain(self, tag: str, jobs: int, batch: int, progress: Progress) -> float:
@@ -193,7 +197,8 @@ def main() -> None:
         table.add_row(f"resident memory of {process} (and its children)", " + ".join(map(str, sizes)) + " MiB")
     table.add_row("audit", "holds" if audit["ok"] else "BREACHES")
     out.print(table)
-    out.print(f"[dim]{os.cpu_count()} cores, {server.kind}, {postgres.kind}, benchmark's own peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB[/]")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    out.print(f"[dim]{os.cpu_count()} cores, {server.kind}, {postgres.kind}, the benchmark's own peak {peak} MiB[/]")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 import holidays
 import redis
-from policy.calendar import Calendar
 
 from policy import Editions, Terms, TermsError, load_editions
+from policy.calendar import Calendar
 from worker.cases.assess import Assessor
 from worker.cases.effects import Performer
 from worker.cases.judge import Bench

@@ -411,8 +411,6 @@ def test_whole_batch_ends_like_its_events_one_by_one(store: Store) -> None:
     assert together.credits() == alone.credits("acc_2")
 
 
-
-
 def test_rerun_seen_by_a_person_meanwhile_is_not_asked_for_again(world: World) -> None:
     world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
     world.happen(world.succeeded("job_1"))

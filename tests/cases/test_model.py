@@ -1,7 +1,7 @@
 """The life of cases against a reference of a few dozen lines: events repeated, reordered, delayed, batched anyhow.
 
-The reference knows nothing of inboxes, cases, effects or lots. It says, job by job, what a customer who reads the policy page would
-expect. Whatever the order of arrival, the worker must come to the same credits and the same ends.
+The reference knows nothing of inboxes, cases, effects or lots. It says, job by job, what a customer who reads the policy
+page would expect. Whatever the order of arrival, the worker must come to the same credits and the same ends.
 """
 
 from dataclasses import dataclass, field
@@ -124,7 +124,10 @@ def world(store: Store) -> World:
 
 
 @settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(stories=st.lists(STORIES, min_size=1, max_size=14), seed=st.integers(0, 2**32))
 def test_any_order_of_arrival_comes_to_the_reference(world: World, stories: list[Story], seed: int) -> None:

@@ -154,9 +154,7 @@ def test_claim_of_a_dead_process_ends_and_a_late_worker_finds_it_gone(store: Sto
     world.load(an_account(), a_purchase())
     world.happen(world.submitted("job_1"))
     world.arrive(world.failed("job_1"))
-    [claim] = store.write(
-        lambda tx: inbox_rows.claim(tx, ids=[], limit=9, now=world.clock.now(), lease=world.assessor.lease)
-    )
+    [claim] = store.write(lambda tx: inbox_rows.claim(tx, ids=[], limit=9, now=world.clock.now(), lease=world.assessor.lease))
     assert world.sweeper.sweep().idle, "the claim holds"
     world.clock.pass_(seconds=31)
     world.sweep()

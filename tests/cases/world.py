@@ -9,6 +9,7 @@ from typing import Any
 import fakeredis
 from sqlalchemy import select
 
+from policy import load_editions
 from worker.cases.assess import Assessor
 from worker.cases.audit import Audit, audit_books
 from worker.cases.document import account_document, document, find
@@ -29,7 +30,6 @@ from worker.runtime import calendar_of
 from worker.settings import DEFAULT_TERMS, Mode
 from worker.store.engine import Store
 from worker.store.tables import cases, dead_letters
-from policy import load_editions
 
 START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 
@@ -63,7 +63,13 @@ class World:
     """One installation without processes: every step is called by hand, in the order the test chooses."""
 
     def __init__(
-        self, store: Store, *, batch: int = 500, mode: Mode = Mode.FULL, ledger: Ledger | None = None, clock: HandClock | None = None
+        self,
+        store: Store,
+        *,
+        batch: int = 500,
+        mode: Mode = Mode.FULL,
+        ledger: Ledger | None = None,
+        clock: HandClock | None = None,
     ) -> None:
         self.store, self.clock, self.pipeline = store, clock or HandClock(), Pipeline()
         editions = load_editions(DEFAULT_TERMS)
@@ -133,7 +139,8 @@ class World:
 
     def announced(self) -> list[dict[str, Any]]:
         """What the product was told."""
-        return [json.loads(fields[b"event"]) for _, fields in self.redis.xrange("refunds:events")]
+        entries: Any = self.redis.xrange("refunds:events")
+        return [json.loads(fields[b"event"]) for _, fields in entries]
 
     def audit(self) -> Audit:
         return self.store.read(lambda tx: audit_books(tx, self.clock.now()))
@@ -180,7 +187,9 @@ def an_account(name: str = "acc_1", status: str = "active") -> dict[str, Any]:
     return {"record": "account", "id": name, "email": f"{name}@example.org", "status": status}
 
 
-def a_purchase(name: str = "ord_1", account: str = "acc_1", credits: int = 100, paid_at: str = "2026-03-01T09:00:00Z") -> dict[str, Any]:
+def a_purchase(
+    name: str = "ord_1", account: str = "acc_1", credits: int = 100, paid_at: str = "2026-03-01T09:00:00Z"
+) -> dict[str, Any]:
     return {
         "record": "purchase",
         "id": name,

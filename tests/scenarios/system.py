@@ -67,9 +67,7 @@ class System:
         """Starts a process that stays, its log beside the database."""
         command = [sys.executable, "-m", *words]
         with (self.folder / f"{words[0]}-{len(self.processes)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                command, env=self.environ, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
-            )
+            process = subprocess.Popen(command, env=self.environ, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
         self.processes.append(process)
         return process
 

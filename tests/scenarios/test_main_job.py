@@ -1,9 +1,12 @@
 """The main job through real processes, driven only through the contract."""
 
+import contextlib
 import json
+import os
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis as redis_py
@@ -81,7 +84,11 @@ def test_every_kind_of_event_comes_to_its_end(system: System, own_redis: Running
     # what is spent: the good job, the delivered re-run, the two declined
     assert system.credits("acc_1") == 100 - 4 * 5
     assert system.credits("acc_s") == 20
-    assert sorted(item["reason"] for item in system.json("dead", "list")["items"]) == ["not_an_object", "not_json", "unknown_type"]
+    assert sorted(item["reason"] for item in system.json("dead", "list")["items"]) == [
+        "not_an_object",
+        "not_json",
+        "unknown_type",
+    ]
     assert system.audit()["checked"]["stream_entries"] >= 28
     told = {(one["subject"], one["type"]) for one in announced(client)}
     assert ("job_server", "refund.credits_reversed") in told
@@ -92,7 +99,8 @@ def test_every_kind_of_event_comes_to_its_end(system: System, own_redis: Running
 
 
 def announced(client: redis_py.Redis) -> list[dict[str, str]]:
-    return [json.loads(fields[b"event"]) for _, fields in client.xrange("refunds:events")]  # type: ignore[union-attr]
+    entries: Any = client.xrange("refunds:events")
+    return [json.loads(fields[b"event"]) for _, fields in entries]
 
 
 def test_rerun_is_asked_for_on_the_stream_where_no_pipeline_address_is_known(system: System, own_redis: RunningRedis) -> None:
@@ -101,8 +109,8 @@ def test_rerun_is_asked_for_on_the_stream_where_no_pipeline_address_is_known(sys
     system.emit([submitted("job_1"), failed("job_1", code="worker_crashed")])
     client = redis_py.Redis.from_url(own_redis.url)
     eventually(lambda: client.xlen("layer-jobs:commands") == 1, within=30)
-    [(_, fields)] = client.xrange("layer-jobs:commands")  # type: ignore[misc]
-    command = json.loads(fields[b"command"])
+    entries: Any = client.xrange("layer-jobs:commands")
+    command = json.loads(entries[0][1][b"command"])
     assert (command["type"], command["data"]["job_id"], command["data"]["attempt"]) == ("layer_job.rerun_requested", "job_1", 2)
     system.emit([succeeded("job_1", attempt=2)])
     system.settles(cases=1)
@@ -149,12 +157,8 @@ def test_only_the_task_processes_killed_are_started_again_by_the_supervisor(syst
     system.emit(documents[:60])
     eventually(lambda: sum(system.states().values()) > 3, within=40)
     for child in descendants(supervisor.pid):
-        try:
-            import os
-
+        with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
     system.emit(documents[60:])
     system.settles(cases=jobs)
     holds(system, jobs)

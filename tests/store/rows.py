@@ -14,19 +14,19 @@ from worker.store.tables import accounts, purchases
 NOON = datetime(2026, 3, 2, 12, 0, 0, 123456, tzinfo=UTC)
 
 
-def an_account(name: str = "acc_1", **over: Any) -> Record:
+def an_account(name: str = "acc_1", **over: Any) -> dict[str, Any]:
     """An active account that the product vouches for."""
     return {"account_id": name, "email": None, "status": "active", "known": True, "opened_at": NOON, "reversals_today": 0} | over
 
 
-def a_purchase(name: str = "ord_1", account: str = "acc_1", credits: int = 50, **over: Any) -> Record:
+def a_purchase(name: str = "ord_1", account: str = "acc_1", credits: int = 50, **over: Any) -> dict[str, Any]:
     """A pack of credits of which none is spent."""
     lot = {"granted": credits, "remaining": credits, "spent": 0, "frozen": 0, "void": 0}
     paid = {"kind": "credit_pack", "billing": "first", "amount": 900, "currency": "USD", "paid_at": NOON}
     return {"purchase_id": name, "account_id": account} | paid | lot | over
 
 
-def a_job(name: str = "job_1", account: str = "acc_1", reports: Any = (), **over: Any) -> Record:
+def a_job(name: str = "job_1", account: str = "acc_1", reports: Any = (), **over: Any) -> dict[str, Any]:
     """A running job of five credits."""
     job = {"price": 5, "paid_with": "credits", "undebited": False, "status": "running", "downloads": 0}
     return {"job_id": name, "account_id": account, "reports": reports} | job | over

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from policy.ledger import PostingKind
 from sqlalchemy import Select, String, and_, case, cast, false, func, literal, not_, or_, select
 
+from policy.ledger import PostingKind
 from policy.lifecycle import CaseKind, CaseState
 from worker.intake.strict import Malformed
 from worker.intake.wire import read_event

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from policy.ledger import Lot
-
 from policy.facts import Report, Rerun
+from policy.ledger import Lot
 from policy.lifecycle import CaseState
 from worker.credits.ledger import JobCredits, Posting
 

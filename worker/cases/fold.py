@@ -5,9 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from policy.ledger import Lot, PostingKind, allocate
-
 from policy.facts import Output, PaidWith, Report, ReportKind
+from policy.ledger import Lot, PostingKind, allocate
 from worker.cases.book import Account, Book, Job
 from worker.cases.news import News
 from worker.credits.ledger import JobCredits, Posting

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from policy.calendar import Calendar
-from policy.ledger import PostingKind, reverse
 from pydantic import TypeAdapter
 
 from policy import Editions, Terms, decide, missing_facts
+from policy.calendar import Calendar
 from policy.decision import Decision, Outcome
 from policy.facts import AccountStatus, JobFacts, PaidWith, Report, ReportKind, Rerun, RerunState
+from policy.ledger import PostingKind, reverse
 from policy.lifecycle import CaseKind, CaseState, Standing, standing
 from worker.cases.book import Book, Case, Job
 from worker.clock import new_id

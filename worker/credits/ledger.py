@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from policy.ledger import Lot, PostingKind, Share, sides
 from sqlalchemy import select
 
+from policy.ledger import Lot, PostingKind, Share, sides
 from worker.errors import Collision
 from worker.store.bulk import Tx
 from worker.store.tables import postings, purchases

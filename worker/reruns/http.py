@@ -82,7 +82,9 @@ class PipelineHttp:
         return done.reply
 
     def url_of(self, job_id: str) -> httpx.URL | None:
-        """Where this job's re-run is asked for, always on the host and at the depth that the setting names; None where no such address exists."""
+        """Where this job's re-run is asked for, always on the host and at the depth that the setting names; None where no
+        such address exists.
+        """
         if job_id in {"", ".", ".."}:
             return None
         try:
@@ -167,6 +169,8 @@ def _body(response: httpx.Response) -> str:
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Seconds the pipeline asks us to stay away; 0 where it does not say, and for the date form, which the quick tries do not need."""
+    """Seconds the pipeline asks us to stay away; 0 where it does not say, and for the date form, which the quick tries do
+    not need.
+    """
     value = response.headers.get("retry-after", "").strip()
     return float(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0.0

@@ -40,5 +40,7 @@ class Reruns(Protocol):
     """Where re-runs are asked for."""
 
     def ask(self, order: RerunOrder) -> Reply:
-        """Puts the order to the pipeline once in effect, however often it is asked; raises nothing for a pipeline that is away."""
+        """Puts the order to the pipeline once in effect, however often it is asked; raises nothing for a pipeline that is
+        away.
+        """
         ...

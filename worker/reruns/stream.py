@@ -29,7 +29,10 @@ def command(order: RerunOrder) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PipelineStream:
-    """Puts the order on the commands stream. On the stream counts as accepted: a pipeline that is away reads it when it is back."""
+    """Puts the order on the commands stream.
+
+    On the stream counts as accepted: a pipeline that is away reads it when it is back.
+    """
 
     client: redis.Redis
     stream: str

@@ -1,4 +1,6 @@
-"""Under which circumstances a job fails: who owns it, what paid for it, and how the news of it came in. Written like `mishaps.py`."""
+"""Under which circumstances a job fails: who owns it, what paid for it, and how the news of it came in. Written like
+`mishaps.py`.
+"""
 
 from datetime import timedelta
 

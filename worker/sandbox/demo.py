@@ -68,9 +68,9 @@ def _perform(folder: Path, *, jobs: int, seed: int) -> bool:
         world = make_world(seed, jobs=jobs, now=runtime.clock.now())
         summary.opening(world, redis=server.kind, deadline=DEADLINE_SECONDS)
         _import(runtime, world)
-        with PipelineDouble(runtime.redis, runtime.settings.stream, world.plan, runtime.clock) as double:
-            with _worker(folder, ours | {"REFUNDS_PIPELINE_URL": double.url}):
-                settled = _watch(runtime, world, double)
+        double = PipelineDouble(runtime.redis, runtime.settings.stream, world.plan, runtime.clock)
+        with double, _worker(folder, ours | {"REFUNDS_PIPELINE_URL": double.url}):
+            settled = _watch(runtime, world, double)
         whole = summary.told(runtime.store, world, seconds=time.monotonic() - began)
         audit = _audit(runtime)
     runtime.store.close()
@@ -135,9 +135,8 @@ def _watch(runtime: Runtime, world: World, double: PipelineDouble) -> bool:
         while time.monotonic() < deadline:
             found = _figures(runtime)
             live.update(summary.live(found, sent=sender.sent, total=sender.total, reruns=len(double.requests)))
-            if sender.done and double.pending == 0 and _settled(found):
-                if not sender.late():
-                    return True
+            if sender.done and double.pending == 0 and _settled(found) and not sender.late():
+                return True
             sender.rest.wait(0.25)
     return False
 

@@ -38,7 +38,8 @@ def opening(world: World, *, redis: str, deadline: int) -> None:
     """Says what is about to happen."""
     say("[bold]Layer Refunds[/]: a failed layer job makes its customer whole, by itself, exactly once.\n")
     say(
-        "{jobs} layer jobs of {stories} kinds, {events} events through a real stream ({redis}), two Celery processes, a pipeline over HTTP.",
+        "{jobs} layer jobs of {stories} kinds, {events} events through a real stream ({redis}), two Celery processes, "
+        "a pipeline over HTTP.",
         jobs=len(world.expected),
         stories=len(STORIES),
         events=len(world.events) + len(world.late),

@@ -39,7 +39,9 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """How one job must end: the case in one of `states` (none given: no case at all), `credits` given back if it ends `refunded`, else none."""
+    """How one job must end: the case in one of `states` (none given: no case at all), `credits` given back if it ends
+    `refunded`, else none.
+    """
 
     story: str
     states: frozenset[str]

@@ -134,7 +134,9 @@ Fields = tuple[tuple[str, str], ...]
 
 
 def _rows(postgres: bool, table: Table, fields: Fields) -> Subquery:
-    """The records of a batch as a table named `rows`: parameters `all_<field>` on Postgres, one JSON text `all_rows` on SQLite."""
+    """The records of a batch as a table named `rows`: parameters `all_<field>` on Postgres, one JSON text `all_rows` on
+    SQLite.
+    """
     kinds = {field: table.c[name].type for field, name in fields}
     return _unnest(kinds) if postgres else _json_each(kinds)
 

@@ -25,7 +25,7 @@ class Claim:
 def insert(tx: Tx, rows: Sequence[Record]) -> dict[tuple[str, str], int]:
     """Adds the rows whose identity is new; returns the id of each added row by (source, event id)."""
     added = tx.insert_new_returning(inbox, rows, inbox.c.source, inbox.c.event_id, inbox.c.id)
-    return {(source, event_id): number for source, event_id, number in added}
+    return {(row.source, row.event_id): row.id for row in added}
 
 
 def same_identity(tx: Tx, identities: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Row[Any]]:

@@ -1,0 +1,31 @@
+"""`python -m tests.scenarios.one_turn`: takes in what is on the stream and sweeps until nothing is due, without Celery."""
+
+from collections.abc import Sequence
+
+from worker.intake.consumer import Consumer, Entry
+from worker.intake.process import GROUP
+from worker.observe import log
+from worker.runtime import Runtime
+from worker.settings import load_settings
+
+
+class _Desk:
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    def accept(self, entries: Sequence[Entry]) -> None:
+        self.runtime.desk.accept(entries)
+
+
+def main() -> None:
+    runtime = Runtime.start(load_settings()).ready()
+    stream = runtime.settings.stream
+    consumer = Consumer(runtime.redis, _Desk(runtime), stream=stream, group=GROUP, name="one-turn", log=log, block_ms=10)
+    while consumer.step():
+        pass
+    while not runtime.sweeper.sweep().idle:
+        pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""Commands as a person or a script meets them: shapes of the contract, and what they say when something is wrong."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+
+from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted
+
+pytestmark = pytest.mark.slow
+NOBODY = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+def system(tmp_path: Path, redis_server: str, redis: redis_py.Redis) -> Iterator[System]:
+    with a_system(f"sqlite:///{tmp_path / 'refunds.db'}", redis_server) as made:
+        yield made
+
+
+def sweep(system: System) -> None:
+    """What intake and one sweep would do, without processes."""
+    system.refunds("import", "-", stdin="")
+    done = system.start("tests.scenarios.one_turn")
+    assert done.wait(60) == 0, system.logs()
+
+
+def one_line(text: str) -> str:
+    assert "Traceback" not in text
+    assert len(text.strip().splitlines()) == 1, text
+    assert text.startswith("refunds: "), text
+    return text
+
+
+def test_case_document_has_the_shape_of_the_contract(system: System) -> None:
+    system.load([an_account(), a_purchase(credits=50)])
+    system.emit([submitted("job_1"), failed("job_1")])
+    sweep(system)
+    case = system.json("show", "job_1")
+    named = "case_id kind job_id account_id order_id state decision credits_owed credits_reversed reruns payments"
+    assert {*named.split(), "opened_at", "due_at", "closed_at", "history"} <= case.keys()
+    assert case["decision"] == {
+        "outcome": "reverse_credits",
+        "rule": "server_fault",
+        "clause": "failed-job",
+        "terms": "2025-12-03",
+        "reason": case["decision"]["reason"],
+    }
+    assert {"at", "event", "by", "detail"} == case["history"][0].keys()
+    assert system.json("show", case["case_id"]) == case
+    account = system.json("account", "acc_1")
+    assert {"account_id", "email", "status", "credits", "frozen", "lots"} <= account.keys()
+    assert {"purchase_id", "granted", "remaining", "frozen", "void"} <= account["lots"][0].keys()
+    listed = system.json("cases", "--state", "refunded", "--account", "acc_1", "--kind", "job")
+    assert (len(listed["items"]), listed["next"]) == (1, None)
+    status = system.json("status")
+    assert {"backlog", "cases", "oldest_unhandled_at", "overdue_promises", "unknown_outcomes"} <= status.keys()
+    audit = system.json("audit")
+    assert (audit["ok"], audit["breaches"]) == (True, [])
+    assert "Had " in system.refunds("why", "job_1").stdout
+
+
+def test_pages_follow_one_another_without_a_gap(system: System) -> None:
+    system.load([an_account(), a_purchase(credits=50)])
+    system.emit([line for n in range(5) for line in (submitted(f"job_{n}"), failed(f"job_{n}"))])
+    sweep(system)
+    seen, after = [], None
+    while True:
+        page = system.json("cases", "--limit", "2", *(["--after", after] if after else []))
+        seen += [item["job_id"] for item in page["items"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert sorted(seen) == [f"job_{n}" for n in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("REFUNDS_REDIS_ULR", "redis://x", "did you mean REFUNDS_REDIS_URL?"),
+        ("REFUNDS_DATABASE_URL", "mysql://x", "expected a URL like postgresql+psycopg://"),
+        ("REFUNDS_MODE", "brave", "'full', 'credits_only' or 'observe'"),
+        ("REFUNDS_WEB_PORT", "99999", "less than or equal to 65535"),
+    ],
+)
+def test_wrong_setting_is_named_with_what_would_be_right(system: System, name: str, value: str, said: str) -> None:
+    system.extra = {name: value}
+    for words in (["status"], ["worker"], ["doctor"]):
+        done = system.refunds(*words, expect=2)
+        assert name in done.stdout + done.stderr
+        assert said in " ".join((done.stdout + done.stderr).split())
+        assert "Traceback" not in done.stderr
+
+
+def test_every_wrong_setting_is_reported_at_once(system: System) -> None:
+    system.extra = {"REFUNDS_MODE": "brave", "REFUNDS_BATCH": "none", "REFUNDS_TURBO": "1"}
+    lines = system.refunds("status", expect=2).stderr.strip().splitlines()
+    assert [line.split(":")[1].strip() for line in lines] == ["REFUNDS_TURBO", "REFUNDS_MODE", "REFUNDS_BATCH"]
+
+
+def test_celery_itself_names_a_wrong_setting_without_a_traceback(system: System) -> None:
+    system.extra = {"REFUNDS_REDIS_ULR": "x"}
+    process = system.start("celery", "-A", "worker", "worker")
+    assert process.wait(30) != 0
+    assert "did you mean REFUNDS_REDIS_URL?" in system.logs()
+    assert "Traceback" not in system.logs()
+
+
+def test_unreachable_postgres_is_one_line_without_the_password(system: System) -> None:
+    system.database_url = "postgresql+psycopg://refunds:s3cret@127.0.0.1:1/refunds"
+    said = system.refunds("status", expect=2).stderr
+    assert "the database is not reachable" in one_line(said)
+    assert "s3cret" not in said
+
+
+def test_unreachable_redis_is_named_and_the_books_can_still_be_read(system: System) -> None:
+    system.redis_url = NOBODY
+    assert "Redis is not reachable" in one_line(system.refunds("emit", "-", stdin="{}", expect=2).stderr)
+    assert "Redis is not reachable" in system.json("status")["stream"]["error"]
+    assert system.json("audit", "--books-only")["ok"]
+    breach = system.json("audit", expect=1)["breaches"][0]
+    assert breach["check"] == "no_event_lost"
+
+
+def test_locked_sqlite_file_is_named(tmp_path: Path, system: System) -> None:
+    system.load([an_account()])
+    path = system.database_url.removeprefix("sqlite:///")
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("begin exclusive")
+        assert "locked by another process" in one_line(system.refunds("import", "-", stdin="", expect=2).stderr)
+        other.execute("rollback")
+    other.close()
+
+
+def test_missing_schema_says_which_command_makes_it(system: System, tmp_path: Path) -> None:
+    system.database_url = f"sqlite:///{tmp_path / 'empty.db'}"
+    assert "refunds db upgrade" in one_line(system.refunds("status", expect=2).stderr)
+
+
+def test_wrong_terms_file_names_file_key_and_what_would_be_right(system: System, tmp_path: Path) -> None:
+    shipped = ROOT / "policy" / "terms" / "2025-12-03.toml"
+    wrong = tmp_path / "2025-12-03.toml"
+    wrong.write_text(shipped.read_text().replace("promise_business_days = 3", 'promise_busines_days = "three"'))
+    done = system.refunds("policy", "check", str(wrong), expect=1)
+    assert "promise_busines_days" in done.stderr
+    assert "promise_business_days" in done.stderr
+    assert "2025-12-03.toml" in done.stderr
+    assert system.json("policy", "check", str(wrong), expect=1)["ok"] is False
+    assert system.json("policy", "check")["ok"] is True
+
+
+def test_faulty_import_line_changes_nothing_and_is_named(system: System) -> None:
+    lines = [
+        json.dumps(an_account()),
+        json.dumps(a_purchase(credits=-5)),
+        "{",
+        json.dumps({**a_purchase("ord_2"), "paid_at": "2026-03-01"}),
+    ]
+    done = system.refunds("import", "-", stdin="\n".join(lines), expect=1)
+    assert "line 2: credits is -5; expected a whole number from 0" in done.stderr
+    assert "line 3:" in done.stderr
+    assert "line 4: paid_at" in done.stderr
+    assert "nothing was imported" in done.stderr
+    assert "no account of that name" in system.refunds("account", "acc_1", expect=1).stderr
+
+
+def test_files_that_are_not_there_and_commands_that_do_not_exist_are_usage(system: System) -> None:
+    assert "No such file" in one_line(system.refunds("import", "nowhere.jsonl", expect=2).stderr)
+    assert system.refunds("refund", expect=2).stdout == ""
+    assert system.refunds("cases", "--state", "happy", expect=2).stdout == ""
+    assert system.refunds("requeue", "job_1", expect=2).stdout == "", "a reason is required"
+
+
+def test_unknown_names_are_refused_in_one_line(system: System) -> None:
+    for words in (["show", "job_404"], ["why", "job_404"], ["account", "acc_404"], ["dead", "show", "dead_404"]):
+        assert "404" in one_line(system.refunds(*words, expect=1).stderr)
+
+
+def test_emit_passes_everything_on_and_says_what_will_not_be_readable(system: System) -> None:
+    done = system.refunds("emit", "-", stdin="\n".join([submitted("job_1"), "not json", failed("job_1")]))
+    assert "line 2: goes to the dead letters" in done.stderr
+    assert "3 events on layer-jobs:events" in done.stdout
+
+
+def test_hostile_text_never_reaches_the_terminal_as_it_is(system: System) -> None:
+    system.refunds("emit", "-", stdin=b'{"specversion": "\x1b[2J\xe2\x80\xae evil", "id": "x"}\n\x1b]0;owned\x07\n')
+    sweep(system)
+    for item in system.json("dead", "list")["items"]:
+        shown = system.refunds("dead", "show", item["dead_id"]).stdout
+        assert "\x1b" not in shown
+        assert "\u202e" not in shown
+    assert "\x1b" not in system.refunds("dead", "list").stdout
+
+
+def test_doctor_tells_good_from_bad(system: System) -> None:
+    found = {item["check"]: item for item in system.json("doctor")["findings"]}
+    assert all(found[name]["ok"] for name in ("configuration", "terms", "database", "redis", "redis AOF", "redis eviction"))
+    system.redis_url = NOBODY
+    assert system.json("doctor", expect=1)["ok"] is False
+
+
+def test_actor_and_reason_of_a_requeue_are_on_record(system: System) -> None:
+    system.load([an_account(), a_purchase(credits=50)])
+    system.emit([submitted("job_1"), failed("job_1", code="job_timeout")])
+    system.extra = {"REFUNDS_PIPELINE_URL": "http://127.0.0.1:1"}
+    sweep(system)
+    dry = system.json("requeue", "job_1", "--dry-run", "--reason", "a look")["items"][0]
+    assert dry["effects"] == ["rerun (rerun:job_1)"]
+    refused = system.refunds("requeue", "job_1", "--reason", "pipeline is back", expect=2)
+    assert "--yes" in refused.stderr, "nobody is at the keyboard to say yes"
+    system.refunds("requeue", "job_1", "--reason", "pipeline is back", "--yes")
+    row = next(row for row in system.json("show", "job_1")["history"] if row["event"] == "case.requeued")
+    assert (row["by"], row["detail"]) == ("tester", {"reason": "pipeline is back"})
