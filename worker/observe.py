@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from worker.errors import one_line
 from worker.settings import Settings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("refunds")
@@ -41,6 +42,7 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     for noisy in ("httpx", "httpcore", "kombu", "amqp", "alembic", "celery.app.trace", "celery.worker.strategy", "celery.beat"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("celery.beat").addFilter(_one_line_an_outage)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -52,6 +54,13 @@ def configure_logging(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _one_line_an_outage(record: logging.LogRecord) -> bool:
+    # the schedule says a missing Redis with two stacks, every tick; what is missing is enough
+    if record.levelno >= logging.ERROR and record.exc_info and record.exc_info[1] is not None:
+        record.msg, record.args, record.exc_info = "schedule.not_sent: %s", (one_line(record.exc_info[1]),), None
+    return True
 
 
 def _as_it_is(_: Any, __: str, event: Any) -> Any:

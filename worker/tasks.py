@@ -29,7 +29,8 @@ def step(function: Callable[..., str]) -> Callable[..., str]:
 
     @functools.wraps(function)
     def run(self: Task, **ids: Any) -> str:
-        with structlog.contextvars.bound_contextvars(task=self.name, task_id=self.request.id):
+        named = {name: value for name, value in ids.items() if isinstance(value, str) and value}
+        with structlog.contextvars.bound_contextvars(task=self.name, task_id=self.request.id, **named):
             try:
                 return function(**ids)
             except TryLater as error:

@@ -5,7 +5,8 @@ import pytest
 from sqlalchemy import text
 
 from tests.cases.world import World, a_purchase, an_account
-from worker.cases.audit import CHECKS, Audit, audit_stream
+from worker.cases.audit import Audit, audit_stream
+from worker.cases.audit_checks import CHECKS
 from worker.store.engine import Store
 
 # corruption | check that has to name it | row it has to name

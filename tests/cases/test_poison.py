@@ -6,7 +6,7 @@ import pytest
 
 from tests.cases.world import World, a_purchase, an_account
 from worker.credits.ledger import JobCredits, Ledger
-from worker.errors import Refused
+from worker.errors import Refused, TryLater
 from worker.store import inbox as inbox_rows
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -75,6 +75,25 @@ def test_dead_letter_put_back_is_handled_like_any_other(world: World) -> None:
     assert mended.state("poison") == "refunded"
     assert mended.letters.one(letter["dead_id"]).requeues == 2
     assert mended.dead() == [("keeps_failing", "requeued")]
+
+
+class Away(Ledger):
+    """A ledger whose database has just gone away."""
+
+    def of_jobs(self, tx: Tx, job_ids: Iterable[str]) -> dict[str, JobCredits]:
+        raise TryLater("the database", "connection reset")
+
+
+def test_database_that_goes_away_in_the_middle_is_not_held_against_the_events(world: World) -> None:
+    away = World(world.store, ledger=Away(), clock=world.clock)
+    away.arrive(away.failed("job_1"), away.failed("job_2"))
+    for _ in range(9):
+        with pytest.raises(TryLater):
+            away.assessor.assess()
+    back = healthy(world)
+    back.sweep()
+    assert [back.state(name) for name in ("job_1", "job_2")] == ["refunded", "refunded"]
+    assert back.dead() == []
 
 
 def test_unreadable_letter_is_refused_at_requeue_and_can_be_put_aside(world: World) -> None:

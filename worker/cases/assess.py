@@ -5,6 +5,7 @@ work; a batch that fails is split into singles; a single that keeps failing goes
 poisonous event costs only itself.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -75,12 +76,15 @@ class Assessor:
         claims = self.store.write(
             lambda tx: inbox.claim(tx, ids=inbox_ids, limit=self.batch, now=self.clock.now(), lease=self.lease)
         )
-        fresh = [claim for claim in claims if claim.attempt == 1]
-        seen = [claim for claim in claims if claim.attempt > 1]
-        done = self._together(fresh)
-        for claim in seen:
-            # somebody failed or died over this row before: it may not spoil others
-            done += self._alone(claim)
+        try:
+            done = self._together([claim for claim in claims if claim.attempt == 1])
+            for claim in claims:
+                if claim.attempt > 1:
+                    # somebody failed or died over this row before: it may not spoil others
+                    done += self._alone(claim)
+        except TryLater:
+            self._give_back(claims)
+            raise
         return done
 
     def wake(self, case_ids: Sequence[str]) -> Assessed:
@@ -122,6 +126,11 @@ class Assessor:
         due_at = self.clock.now() + timedelta(seconds=2**claim.attempt)
         self.store.write(lambda tx: inbox.postpone(tx, claim, why, due_at))
         return Assessed(failed=1)
+
+    def _give_back(self, claims: Sequence[Claim]) -> None:
+        """The database went away, which is no fault of these rows; where it is still away, their claim ends by itself."""
+        with contextlib.suppress(TryLater):
+            self.store.write(lambda tx: inbox.release(tx, claims, self.clock.now()))
 
     def _bury(self, claim: Claim, reason: str, detail: str) -> Assessed:
         def bury(tx: Tx) -> int:

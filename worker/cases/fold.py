@@ -6,10 +6,11 @@ from enum import StrEnum
 from typing import Any
 
 from policy.facts import Output, PaidWith, Report, ReportKind
-from policy.ledger import Lot, PostingKind, allocate
+from policy.ledger import PostingKind
 from worker.cases.book import Account, Book, Job
+from worker.cases.lots import add_lot, debit, debit_what_waits
 from worker.cases.news import News
-from worker.credits.ledger import JobCredits, Posting
+from worker.credits.ledger import Posting
 from worker.errors import CannotProcess
 from worker.intake.records import AccountRecord, JobRecord, JobStatus, PurchaseRecord
 from worker.intake.wire import AccountOpened, Downloaded, Edited, Event, Reported, Submitted
@@ -95,42 +96,14 @@ def _purchase(book: Book, said: PurchaseRecord) -> Fate:
     book.purchases_new.append({**row, "remaining": said.credits, "spent": 0, "frozen": 0, "void": 0})
     if said.credits:
         book.postings.append(Posting(PostingKind.GRANT, said.id, said.credits))
-        _add_lot(book, said)
-        _debit_what_waits(book, said.account_id)
+        add_lot(book, said)
+        debit_what_waits(book, said.account_id)
     return Fate.HANDLED
 
 
 def _vouch(account: Account) -> None:
     if not account.known:
         account.known = account.changed = True
-
-
-def _add_lot(book: Book, said: PurchaseRecord) -> None:
-    lots = book.lots.setdefault(said.account_id, [])
-    paid_at = {lot.purchase_id: book.purchases_known[lot.purchase_id]["paid_at"] for lot in lots}
-    after = (said.paid_at, said.id)
-    place = sum((paid_at[lot.purchase_id], lot.purchase_id) < after for lot in lots)
-    lots.insert(place, Lot(said.id, said.credits))
-
-
-def _debit_what_waits(book: Book, account_id: str) -> None:
-    waiting = (job for job in book.jobs.values() if job.account_id == account_id and job.undebited)
-    for job in sorted(waiting, key=lambda j: (j.submitted_at is None, j.submitted_at, j.job_id)):
-        _debit(book, job)
-
-
-def _debit(book: Book, job: Job) -> None:
-    """Takes the job's price from the oldest lots, whole or not at all: a job that no lot covers waits for its purchase."""
-    lots = book.lots.get(job.account_id, [])
-    shares = allocate(job.price, lots)
-    if shares is None:
-        return
-    taken = {share.purchase_id: share.credits for share in shares}
-    book.lots[job.account_id] = [Lot(lot.purchase_id, lot.remaining - taken.get(lot.purchase_id, 0)) for lot in lots]
-    book.postings += [Posting(PostingKind.DEBIT, share.purchase_id, share.credits, job_id=job.job_id) for share in shares]
-    job.credits = JobCredits(debits=tuple(shares))
-    job.undebited, job.changed = False, True
-    book.touched.add(job.job_id)
 
 
 def _submit(
@@ -177,7 +150,7 @@ def _submit(
     book.jobs[job_id] = job
     book.touched.add(job_id)
     if job.undebited:
-        _debit(book, job)
+        debit(book, job)
     return job
 
 

@@ -62,21 +62,16 @@ class Importer:
     def _store(self, chunk: Sequence[Known]) -> list[int]:
         now = self.clock.now()
         rows = {
-            (record.key, record.sha256): {
-                "source": IMPORT_SOURCE,
-                "event_id": f"{record.key}:{record.sha256}",
-                "type": f"import.{record.key.partition(':')[0]}",
-                "account_id": record.id if isinstance(record, AccountRecord) else record.account_id,
-                "job_id": record.id if isinstance(record, JobRecord) else None,
-                "raw": record.raw,
-                "sha256": record.sha256,
-                "stream_id": None,
-                "occurred_at": None,
-                "received_at": now,
-                "state": "new",
-                "attempts": 0,
-                "due_at": now,
-            }
+            (record.key, record.sha256): inbox_rows.new_row(
+                source=IMPORT_SOURCE,
+                event_id=f"{record.key}:{record.sha256}",
+                type=f"import.{record.key.partition(':')[0]}",
+                account_id=record.id if isinstance(record, AccountRecord) else record.account_id,
+                job_id=record.id if isinstance(record, JobRecord) else None,
+                raw=record.raw,
+                sha256=record.sha256,
+                received_at=now,
+            )
             for record in chunk
         }
         return sorted(self.store.write(lambda tx: inbox_rows.insert(tx, list(rows.values()))).values())

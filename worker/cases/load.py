@@ -5,6 +5,7 @@ is read before its account is locked. Accounts are locked in order of id: two ba
 deadlock.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -190,7 +191,8 @@ def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:
     if any(report.code == NOT_REPORTED or latest.fault_of(report.code).value == "unknown" for report in failing):
         book.doubt_credits = _doubt_today(tx, book)
     limit = latest.auto_reversals_per_account_per_day
-    if any(account.reversals_today + len(book.touched) >= limit for account in book.accounts.values()):
+    judged = Counter(book.jobs[job_id].account_id for job_id in book.touched if job_id in book.jobs)
+    if any(account.reversals_today + judged[account.account_id] > limit for account in book.accounts.values()):
         book.service_failure_percent = _failure_percent(tx, book)
 
 

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from policy import CLAUSE_TEXT, Clause, decide
 from policy.lifecycle import CaseKind, CaseState
+from worker.cases.carry_out import FACTS
 from worker.cases.document import account_document, document, find, summary
 from worker.cases.document import listing as list_cases
-from worker.cases.judge import FACTS
 from worker.cases.requeue import Plan, Requeuer
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cases.requeue import DeadLetters, letter
+from worker.cases.dead import DeadLetters, letter
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 

@@ -103,8 +103,11 @@ def emit(file: File, as_json: AsJson = False) -> None:
         client = open_stream_client(settings.redis_url)
         sent, unreadable = 0, []
         pipeline = client.pipeline(transaction=False)
+        bar = _progress()
+        task = bar.add_task("sending", total=None)
         try:
             client.ping()
+            bar.start()
             for number, line in _lines(file):
                 try:
                     read_event(line, clock.now())
@@ -114,9 +117,12 @@ def emit(file: File, as_json: AsJson = False) -> None:
                 sent += 1
                 if sent % 500 == 0:
                     pipeline.execute()
+                    bar.update(task, completed=sent)
             pipeline.execute()
         except (redis.RedisError, OSError) as error:
             raise TryLater("Redis", f"{one_line(error)}; about {sent} lines were sent, sending them again is harmless") from error
+        finally:
+            bar.stop()
     for bad in unreadable[:SHOWN]:
         said = f"refunds: {file}, line {bad['line']}: goes to the dead letters: {bad['detail']}"
         output.err.print(output.cell(said), soft_wrap=True)

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Protocol
 
 from worker.clock import Clock, new_id
 from worker.intake.consumer import Entry
@@ -56,7 +57,7 @@ class Desk:
 
     def _commit(self, tx: Tx, events: dict[tuple[str, str], tuple[Entry, Event]], letters: Sequence[Record]) -> list[Accepted]:
         now = self.clock.now()
-        rows = [_row(entry, event, now) for entry, event in events.values()]
+        rows = [row_of(event, entry.stream_id, now) for entry, event in events.values()]
         ids = inbox.insert(tx, rows)
         stood = inbox.same_identity(tx, [identity for identity in events if identity not in ids])
         letters = list(letters)
@@ -89,22 +90,20 @@ def _body(entry: Entry) -> bytes:
     return entry.raw
 
 
-def _row(entry: Entry, event: Event, now: Any) -> Record:
-    return {
-        "source": event.source,
-        "event_id": event.id,
-        "type": event.type,
-        "account_id": event.account_id,
-        "job_id": event.job_id,
-        "raw": event.raw,
-        "sha256": event.sha256,
-        "stream_id": entry.stream_id,
-        "occurred_at": event.time,
-        "received_at": now,
-        "state": "new",
-        "attempts": 0,
-        "due_at": now,
-    }
+def row_of(event: Event, stream_id: str, now: datetime) -> Record:
+    """The inbox row of an event that came in as this stream entry."""
+    return inbox.new_row(
+        source=event.source,
+        event_id=event.id,
+        type=event.type,
+        account_id=event.account_id,
+        job_id=event.job_id,
+        raw=event.raw,
+        sha256=event.sha256,
+        stream_id=stream_id,
+        occurred_at=event.time,
+        received_at=now,
+    )
 
 
 def _same(one: str, other: str) -> bool:

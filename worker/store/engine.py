@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from worker.errors import Collision, TryLater, one_line
+from worker.errors import Collision, Misconfigured, TryLater, one_line
 from worker.store.bulk import Tx
 
 T = TypeVar("T")
@@ -17,6 +18,8 @@ SQLITE_WAL_FROM = (3, 51, 3)
 """Below this, two connections that checkpoint at once can corrupt a WAL database (failure-modes.md, finding 11)."""
 REPEATS = 5
 BUSY_SECONDS = 20
+NO_SUCH_TABLE = "42P01"
+NO_SCHEMA = "the schema is missing: run `refunds db upgrade`"
 SESSION = {
     "timezone": "UTC",
     # nothing may hang for ever; a lock held longer than this is somebody's defect. Milliseconds
@@ -27,7 +30,7 @@ SESSION = {
 
 
 class Store:
-    """Units of work on one database. A unit is repeated as a whole on deadlock, serialization failure, busy file or collision."""
+    """Units of work on one database. A unit is repeated as a whole on deadlock, serialization failure or collision."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -64,8 +67,14 @@ class Store:
             ):
                 with attempt, self.engine.connect().execution_options(writing=writing) as connection:
                     return self._once(connection, work, writing=writing)
+        except ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) == NO_SUCH_TABLE:
+                raise Misconfigured(NO_SCHEMA) from error
+            raise
         except (OperationalError, InterfaceError) as error:
             raise TryLater("the database", why_unreachable(error)) from error
+        except NoConnectionFree as error:
+            raise TryLater("the database", "no connection came free in time") from error
         raise AssertionError("unreachable: the loop above returns or raises")
 
     def _once(self, connection: Connection, work: Callable[[Tx], T], *, writing: bool) -> T:
@@ -125,7 +134,8 @@ def _worth_repeating(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     state = getattr(error.orig, "sqlstate", None)
-    return state in {"40P01", "40001"} or "database is locked" in str(error.orig)
+    # not a locked SQLite file: it was already waited for
+    return state in {"40P01", "40001"}
 
 
 def why_unreachable(error: DBAPIError) -> str:
@@ -136,5 +146,5 @@ def why_unreachable(error: DBAPIError) -> str:
     if "unable to open database file" in said:
         return "the SQLite file cannot be opened: does its folder exist, and may we write there?"
     if "no such table" in said:
-        return "the schema is missing: run `refunds db upgrade`"
+        return NO_SCHEMA
     return said

@@ -22,6 +22,37 @@ class Claim:
     attempt: int
 
 
+def new_row(
+    *,
+    source: str,
+    event_id: str,
+    type: str,
+    account_id: str | None,
+    job_id: str | None,
+    raw: str,
+    sha256: str,
+    received_at: datetime,
+    stream_id: str | None = None,
+    occurred_at: datetime | None = None,
+) -> Record:
+    """A row that is to be handled from its receipt on."""
+    return {
+        "source": source,
+        "event_id": event_id,
+        "type": type,
+        "account_id": account_id,
+        "job_id": job_id,
+        "raw": raw,
+        "sha256": sha256,
+        "stream_id": stream_id,
+        "occurred_at": occurred_at,
+        "received_at": received_at,
+        "state": "new",
+        "attempts": 0,
+        "due_at": received_at,
+    }
+
+
 def insert(tx: Tx, rows: Sequence[Record]) -> dict[tuple[str, str], int]:
     """Adds the rows whose identity is new; returns the id of each added row by (source, event id)."""
     added = tx.insert_new_returning(inbox, rows, inbox.c.source, inbox.c.event_id, inbox.c.id)
@@ -100,9 +131,9 @@ def release(tx: Tx, claims: Sequence[Claim], now: datetime) -> None:
     """Gives rows back at once, uncounted: the database went away, which is no fault of theirs."""
     tx.update(
         inbox,
-        [{"id": c.id, "was": c.attempt, "due_at": now, "attempts": c.attempt - 1} for c in claims],
+        [{"id": c.id, "was": c.attempt, "still": "new", "due_at": now, "attempts": c.attempt - 1} for c in claims],
         by=["id"],
-        expect={"attempts": "was"},
+        expect={"attempts": "was", "state": "still"},
     )
 
 
