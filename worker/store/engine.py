@@ -19,7 +19,6 @@ SQLITE_WAL_FROM = (3, 51, 3)
 REPEATS = 5
 BUSY_SECONDS = 20
 NO_SUCH_TABLE = "42P01"
-NO_SCHEMA = "the schema is missing: run `refunds db upgrade`"
 SESSION = {
     "timezone": "UTC",
     # nothing may hang for ever; a lock held longer than this is somebody's defect. Milliseconds
@@ -67,11 +66,11 @@ class Store:
             ):
                 with attempt, self.engine.connect().execution_options(writing=writing) as connection:
                     return self._once(connection, work, writing=writing)
-        except ProgrammingError as error:
-            if getattr(error.orig, "sqlstate", None) == NO_SUCH_TABLE:
-                raise Misconfigured(NO_SCHEMA) from error
-            raise
-        except (OperationalError, InterfaceError) as error:
+        except (ProgrammingError, OperationalError, InterfaceError) as error:
+            if getattr(error.orig, "sqlstate", None) == NO_SUCH_TABLE or "no such table" in str(error.orig):
+                raise Misconfigured("the schema is missing: run `refunds db upgrade`") from error
+            if isinstance(error, ProgrammingError):
+                raise
             raise TryLater("the database", why_unreachable(error)) from error
         except NoConnectionFree as error:
             raise TryLater("the database", "no connection came free in time") from error
@@ -145,6 +144,4 @@ def why_unreachable(error: DBAPIError) -> str:
         return f"the SQLite file is locked by another process (waited {BUSY_SECONDS} s); end it or use Postgres"
     if "unable to open database file" in said:
         return "the SQLite file cannot be opened: does its folder exist, and may we write there?"
-    if "no such table" in said:
-        return NO_SCHEMA
     return said
