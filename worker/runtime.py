@@ -12,7 +12,7 @@ import redis
 
 from policy import Editions, Terms, TermsError, load_editions
 from policy.calendar import Calendar
-from worker.cases.assess import Assessor
+from worker.cases.assess import OWN_HINT, Assessor
 from worker.cases.effects import Performer
 from worker.cases.judge import Bench
 from worker.cases.sweep import Sweeper
@@ -94,7 +94,8 @@ class Runtime:
     @cached_property
     def sweeper(self) -> Sweeper:
         """The sweep."""
-        return Sweeper(self.store, self.assessor, self.performer, self.bench, self.clock, self.settings.batch)
+        patience = OWN_HINT if self.settings.hints else timedelta(0)
+        return Sweeper(self.store, self.assessor, self.performer, self.bench, self.clock, self.settings.batch, patience)
 
     @cached_property
     def desk(self) -> Desk:

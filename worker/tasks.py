@@ -12,7 +12,7 @@ from celery import Task
 from kombu.exceptions import OperationalError
 
 from worker.app import app, runtime
-from worker.cases.assess import Assessed
+from worker.cases.assess import OWN_HINT, Assessed
 from worker.errors import Misconfigured, TryLater
 from worker.intake.accept import Accepted
 from worker.intake.upkeep import Every
@@ -47,7 +47,7 @@ def step(function: Callable[..., str]) -> Callable[..., str]:
 @step
 def assess(job: str = "", event: str = "", inbox: Sequence[int] = ()) -> str:
     """Handles the inbox rows named, and takes along what else waits."""
-    done = runtime().assessor.assess(list(inbox))
+    done = runtime().assessor.assess(list(inbox), waited=OWN_HINT)
     _tell(done)
     return _summary(done)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from tests.cases.world import World, a_purchase, an_account
+from worker.cases.assess import OWN_HINT
 from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Refused, TryLater
 from worker.store import inbox as inbox_rows
@@ -179,3 +180,11 @@ def test_claim_of_a_dead_process_ends_and_a_late_worker_finds_it_gone(store: Sto
     world.sweep()
     assert world.state("job_1") == "refunded"
     assert store.write(lambda tx: inbox_rows.lock(tx, [claim])) == [], "what woke up late finds nothing of its own"
+
+
+def test_task_leaves_fresh_rows_to_their_own_tasks_and_takes_along_what_has_waited(store: Store) -> None:
+    world = World(store)
+    rows = world.arrive(*(world.submitted(f"job_{n}", credits=0) for n in range(5)))
+    assert world.assessor.assess([rows[0].inbox_id], waited=OWN_HINT).handled == 1
+    world.clock.pass_(seconds=2)
+    assert world.assessor.assess([rows[1].inbox_id], waited=OWN_HINT).handled == 4

@@ -18,7 +18,8 @@ class _Desk:
 
 
 def main() -> None:
-    runtime = Runtime.start(load_settings()).ready()
+    # nobody was sent a hint, so nothing is left to one
+    runtime = Runtime.start(load_settings().model_copy(update={"hints": False})).ready()
     stream = runtime.settings.stream
     consumer = Consumer(runtime.redis, _Desk(runtime), stream=stream, group=GROUP, name="one-turn", log=log, block_ms=10)
     while consumer.step():

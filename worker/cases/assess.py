@@ -31,6 +31,8 @@ from worker.store.inbox import Claim
 from worker.store.tables import cases
 
 WORKER = "worker"
+OWN_HINT = timedelta(seconds=1)
+"""How long a row is left to the task that was sent for it, before another task or the sweep takes it along."""
 
 
 @dataclass(slots=True)
@@ -71,10 +73,14 @@ class Assessor:
     lease: timedelta
     max_attempts: int
 
-    def assess(self, inbox_ids: Sequence[int] = ()) -> Assessed:
-        """Handles the rows named and whatever else is due, up to a batch. Raises `TryLater` when the database is away."""
+    def assess(self, inbox_ids: Sequence[int] = (), *, waited: timedelta = inbox.NO_TIME) -> Assessed:
+        """Handles the rows named and those that are due since `waited`, up to a batch.
+
+        Raises `TryLater` when the database is away.
+        """
+        now = self.clock.now()
         claims = self.store.write(
-            lambda tx: inbox.claim(tx, ids=inbox_ids, limit=self.batch, now=self.clock.now(), lease=self.lease)
+            lambda tx: inbox.claim(tx, ids=inbox_ids, limit=self.batch, now=now, lease=self.lease, waited=waited)
         )
         try:
             done = self._together([claim for claim in claims if claim.attempt == 1])

@@ -60,6 +60,8 @@ class Sweeper:
     bench: Bench
     clock: Clock
     batch: int
+    patience: timedelta = inbox.NO_TIME
+    """How long an event is left to the hint that was sent for it."""
 
     def sweep(self) -> Swept:
         """Handles unhandled events, wakes cases whose time has come, performs due effects, watches the promise.
@@ -75,9 +77,9 @@ class Sweeper:
         done = Assessed()
         for _ in range(ROUNDS):
             now = self.clock.now()
-            if not self.store.read(lambda tx, now=now: inbox.any_due(tx, now)):  # type: ignore[misc]
+            if not self.store.read(lambda tx, now=now: inbox.any_due(tx, now - self.patience)):  # type: ignore[misc]
                 break
-            turn = self.assessor.assess()
+            turn = self.assessor.assess(waited=self.patience)
             if not turn.busy:
                 break
             done += turn

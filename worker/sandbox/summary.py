@@ -148,7 +148,7 @@ def _totals(totals: Counter[str], speeds: list[float], credits: int, letters: in
 
 def _endings(tx: Tx) -> dict[str, tuple[str | None, int, float | None]]:
     """By job: state of its case, credits given back, seconds from the failure's arrival to the end."""
-    failures = ("layer_job.failed", "layer_job.incomplete", "layer_job.succeeded", "import.layer_job")
+    failures = ("layer_job.failed", "layer_job.incomplete", "layer_job.succeeded")
     arrived: dict[str, datetime] = {
         row.job_id: row.at
         for row in tx.all(
@@ -158,9 +158,10 @@ def _endings(tx: Tx) -> dict[str, tuple[str | None, int, float | None]]:
         )
     }
     found: dict[str, tuple[str | None, int, float | None]] = {}
-    for row in tx.all(select(cases.c.job_id, cases.c.state, cases.c.credits_reversed, cases.c.closed_at)):
-        at = arrived.get(row.job_id)
-        took = (row.closed_at - at).total_seconds() if row.closed_at is not None and at is not None else None
+    for row in tx.all(select(cases.c.job_id, cases.c.state, cases.c.credits_reversed, cases.c.opened_at, cases.c.closed_at)):
+        # a failure that came with the imported history was there when its case was opened
+        at = arrived.get(row.job_id, row.opened_at)
+        took = (row.closed_at - at).total_seconds() if row.closed_at is not None else None
         found[row.job_id] = (row.state, row.credits_reversed, took)
     return found
 

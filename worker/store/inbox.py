@@ -10,6 +10,8 @@ from sqlalchemy import Row, func, select, tuple_, update
 from worker.store.bulk import Record, Tx
 from worker.store.tables import dead_letters, inbox
 
+NO_TIME = timedelta(0)
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -67,18 +69,23 @@ def same_identity(tx: Tx, identities: Sequence[tuple[str, str]]) -> dict[tuple[s
     return {(row.source, row.event_id): row for row in tx.all(select(inbox).where(wanted))}
 
 
-def claim(tx: Tx, *, ids: Sequence[int], limit: int, now: datetime, lease: timedelta) -> list[Claim]:
-    """Takes up to `limit` rows that are due, those named first, and counts the attempt.
+def claim(tx: Tx, *, ids: Sequence[int], limit: int, now: datetime, lease: timedelta, waited: timedelta = NO_TIME) -> list[Claim]:
+    """Takes up to `limit` rows that are due, those named and then others that `waited` so long, and counts the attempt.
+
+    With no backlog each event so stays a task of its own; when tasks fall behind, each takes along what the others have
+    not come to, and the batch grows by itself.
 
     Committed by itself *before* the work, so an event that kills its worker cannot take its own count down with it. Until the
     lease is over nobody else sees the rows; a worker that dies gives them back by doing nothing.
     """
-    due = select(inbox.c.id).where(inbox.c.state == "new", inbox.c.due_at <= now).with_for_update(skip_locked=True)
+    new = select(inbox.c.id).where(inbox.c.state == "new").with_for_update(skip_locked=True)
     taken: list[Claim] = []
     if ids:
-        taken = _take(tx, due.where(tx.among(inbox.c.id, ids)).order_by(inbox.c.id).limit(limit), now + lease)
+        named = new.where(tx.among(inbox.c.id, ids), inbox.c.due_at <= now)
+        taken = _take(tx, named.order_by(inbox.c.id).limit(limit), now + lease)
     if len(taken) < limit:
-        taken += _take(tx, due.order_by(inbox.c.due_at, inbox.c.id).limit(limit - len(taken)), now + lease)
+        others = new.where(inbox.c.due_at <= now - waited)
+        taken += _take(tx, others.order_by(inbox.c.due_at, inbox.c.id).limit(limit - len(taken)), now + lease)
     return taken
 
 
@@ -152,9 +159,9 @@ def bury(tx: Tx, letters: Sequence[Record]) -> int:
     return len(new) + len(tx.update(dead_letters, again, by=["key"], expect={"state": "was"}))
 
 
-def any_due(tx: Tx, now: datetime) -> bool:
-    """True when a row waits to be handled and nobody has claimed it."""
-    return bool(tx.all(select(inbox.c.id).where(inbox.c.state == "new", inbox.c.due_at <= now).limit(1)))
+def any_due(tx: Tx, by: datetime) -> bool:
+    """True when a row has waited to be handled since `by` or longer and nobody has claimed it."""
+    return bool(tx.all(select(inbox.c.id).where(inbox.c.state == "new", inbox.c.due_at <= by).limit(1)))
 
 
 def backlog(tx: Tx, now: datetime) -> tuple[int, datetime | None]:
