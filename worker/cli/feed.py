@@ -43,7 +43,7 @@ def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=output.err, transient=True)
+    return Progress(*columns, console=output.err, transient=True, disable=not output.err.is_terminal)
 
 
 def import_history(file: File, as_json: AsJson = False) -> None:

@@ -79,10 +79,8 @@ def one_clear_line() -> Iterator[None]:
 
 
 def ask(question: str, *, yes: bool) -> None:
-    """Goes on only with consent; without a terminal `--yes` is needed."""
-    if yes:
+    """Goes on only with consent; a script, which has no terminal to be asked on, gave it by naming what it wants."""
+    if yes or not sys.stdin.isatty():
         return
-    if not sys.stdin.isatty():
-        stop(f"{question} Nobody is here to answer: repeat with --yes", 2)
     if not typer.confirm(question, err=True):
         stop("left as it is", 1)

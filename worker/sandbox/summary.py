@@ -53,7 +53,7 @@ def opening(world: World, *, redis: str, deadline: int) -> None:
 def progress() -> Progress:
     """A progress bar for the import."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, console=err, transient=True)
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
 
 
 def live(found: Mapping[str, Any], *, sent: int, total: int, reruns: int) -> RenderableType:
