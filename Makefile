@@ -23,12 +23,15 @@ demo: $(STAMP) ## the main job end to end on embedded parts, with the audit at t
 test: $(STAMP) ## the whole suite (ARGS="-k stream -m 'not slow'")
 	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
-check: $(STAMP) ## format, lint, types, import rules, terms
+COVERAGE := COVERAGE_FILE=.coverage.policy $(BIN)/coverage
+check: $(STAMP) ## format, lint, types, import rules, terms, every branch of the policy tested
 	@$(BIN)/ruff format --check --quiet . || { echo "format: run make fmt"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --strict policy worker tests celeryconfig.py
 	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/refunds policy check
+	@$(COVERAGE) run --rcfile=/dev/null --branch --source=policy -m pytest -qq -p no:cacheprovider tests/policy
+	@$(COVERAGE) report --rcfile=/dev/null --fail-under=100 --skip-covered --show-missing
 
 bench: $(STAMP) ## first figures on this machine (ARGS="--events 3000")
 	@$(BIN)/python -m bench.first_figures $(ARGS)
