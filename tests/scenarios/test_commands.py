@@ -9,6 +9,7 @@ import pytest
 import redis as redis_py
 
 from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted
+from tests.servers import eventually
 
 pytestmark = pytest.mark.slow
 NOBODY = "redis://127.0.0.1:1/0"
@@ -211,3 +212,16 @@ def test_actor_and_reason_of_a_requeue_are_on_record(system: System) -> None:
     system.refunds("requeue", "job_1", "--reason", "pipeline is back", "--yes")
     row = next(row for row in system.json("show", "job_1")["history"] if row["event"] == "case.requeued")
     assert (row["by"], row["detail"]) == ("tester", {"reason": "pipeline is back"})
+
+
+def test_worker_started_before_its_schema_says_so_waits_and_goes_on(system: System, tmp_path: Path) -> None:
+    system.database_url = f"sqlite:///{tmp_path / 'later.db'}"
+    worker = system.worker(concurrency=1)
+    eventually(lambda: "run `refunds db upgrade`" in system.logs(), within=30)
+    assert worker.poll() is None
+    system.refunds("db", "upgrade")
+    system.load([an_account(), a_purchase(credits=50)])
+    system.emit([submitted("job_1"), failed("job_1")])
+    system.settles(cases=1)
+    assert system.credits("acc_1") == 50
+    assert "Traceback" not in system.logs()
