@@ -12,6 +12,8 @@ SWEEP = "refunds.sweep"
 
 def _make() -> Celery:
     settings = load_settings()
+    # wrong terms are said once, now, and not by every task
+    _ = Runtime.start(settings).bench
     made = Celery("refunds", broker=settings.redis_url, include=["worker.tasks"])
     made.config_from_object("celeryconfig")
     made.conf.beat_schedule = {"sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": 30}}}

@@ -152,6 +152,20 @@ def test_wrong_terms_file_names_file_key_and_what_would_be_right(system: System,
     assert system.json("policy", "check")["ok"] is True
 
 
+def test_nothing_starts_under_wrong_terms(system: System, tmp_path: Path) -> None:
+    shipped = ROOT / "policy" / "terms" / "2025-12-03.toml"
+    (tmp_path / "terms").mkdir()
+    (tmp_path / "terms" / shipped.name).write_text(
+        shipped.read_text().replace("rerun_deadline_minutes = 60", "rerun_deadline_minutes = -1")
+    )
+    system.extra = {"REFUNDS_TERMS_DIR": str(tmp_path / "terms")}
+    assert "rerun_deadline_minutes" in one_line(system.refunds("worker", expect=2).stderr)
+    process = system.start("celery", "-A", "worker", "worker")
+    assert process.wait(30) != 0
+    assert "rerun_deadline_minutes" in system.logs()
+    assert "Traceback" not in system.logs()
+
+
 def test_faulty_import_line_changes_nothing_and_is_named(system: System) -> None:
     lines = [
         json.dumps(an_account()),

@@ -48,8 +48,10 @@ def worker(
         from worker.cli.supervise import supervise
         from worker.intake.process import stop_on_signals, until_ready
 
+        runtime = Runtime.start(settings)
+        _ = runtime.bench  # wrong terms are no reason to wait
         stop = stop_on_signals()
-        if until_ready(Runtime.start(settings).ready, stop):
+        if until_ready(runtime.ready, stop):
             raise typer.Exit(supervise(concurrency or settings.concurrency, stop))
 
 

@@ -35,9 +35,9 @@ from worker.settings import DEFAULT_TERMS, Settings, load_settings
 from worker.store import schema
 
 GROUP = "refunds"
-DEADLINE_SECONDS = 8
+DEADLINE_SECONDS = 12
 SENDING_SECONDS = 10.0
-PATIENCE_SECONDS = 45.0
+PATIENCE_SECONDS = 60.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
