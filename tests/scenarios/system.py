@@ -111,7 +111,7 @@ class System:
         """Cases by state."""
         return {state: count for state, count in self.json("status")["cases"].items() if count}
 
-    def settles(self, *, cases: int, within: float = 60) -> None:
+    def settles(self, *, cases: int, within: float = 150) -> None:
         """Waits until so many cases are final and nothing waits to be done."""
 
         def settled() -> bool:
