@@ -6,6 +6,7 @@ from datetime import datetime
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -74,3 +75,9 @@ def ago(at: datetime | None, now: datetime) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit} {word}"
     return f"{seconds:.0f} s {word}"
+
+
+def progress() -> Progress:
+    """A progress bar for long work, on a terminal; nothing elsewhere."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)

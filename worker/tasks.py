@@ -80,15 +80,13 @@ def sweep() -> str:
 
 def hint_accepted(accepted: Sequence[Accepted]) -> None:
     """Sends `refunds.assess` for new rows: one task each while there are few, batches when they pile up."""
-    settings = runtime().settings
-    if not settings.hints:
-        return
-    if len(accepted) <= ALONE or settings.batch == 1:
+    batch = runtime().settings.batch
+    if len(accepted) <= ALONE or batch == 1:
         for row in accepted:
             _send(assess, {"job": row.job_id or "", "event": row.event_id, "inbox": [row.inbox_id]})
         return
-    for start in range(0, len(accepted), settings.batch):
-        chunk = accepted[start : start + settings.batch]
+    for start in range(0, len(accepted), batch):
+        chunk = accepted[start : start + batch]
         _send(assess, {"job": f"{chunk[0].job_id} and {len(chunk) - 1} more", "inbox": [row.inbox_id for row in chunk]})
 
 
@@ -99,8 +97,6 @@ def hint_sweep() -> None:
 
 def _tell(done: Assessed) -> None:
     _log_moves(done)
-    if not runtime().settings.hints:
-        return
     wanted = [effect for effect in done.effects if effect["kind"] == EffectKind.RERUN.value]
     for effect in wanted:
         _send(rerun, {"job": effect["job_id"], "case": effect["case_id"], "effects": [effect["effect_id"]]})
@@ -111,6 +107,8 @@ def _tell(done: Assessed) -> None:
 
 def _send(task: Task, ids: dict[str, Any]) -> None:
     # after the commit, outside every transaction, and never waited for: whoever misses it is found by the sweep
+    if not runtime().settings.hints:
+        return
     try:
         task.apply_async(kwargs=ids, retry=False)
     except OperationalError as error:

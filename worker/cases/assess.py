@@ -20,7 +20,7 @@ from worker.cases.judge import Bench, judge
 from worker.cases.load import jobs_of_newly_vouched, load_jobs, load_purchases, load_surroundings, lock_accounts
 from worker.cases.news import News, read
 from worker.cases.write import write
-from worker.clock import Clock, new_id
+from worker.clock import Clock
 from worker.credits.ledger import Ledger
 from worker.errors import CannotProcess, TryLater, one_line
 from worker.observe import log
@@ -214,17 +214,15 @@ def _touch_vouched(book: Book, news: Sequence[News]) -> None:
 
 def _bury(tx: Tx, dead: Sequence[tuple[Row[Any], CannotProcess]], now: datetime) -> int:
     letters = [
-        {
-            "dead_id": new_id("dead", now),
-            "key": f"inbox:{row.id}",
-            "reason": refusal.reason,
-            "detail": refusal.detail,
-            "raw": row.raw.encode(),
-            "sha256": row.sha256,
-            "inbox_id": row.id,
-            "state": "open",
-            "received_at": row.received_at,
-        }
+        inbox.new_letter(
+            key=f"inbox:{row.id}",
+            reason=refusal.reason,
+            detail=refusal.detail,
+            raw=row.raw.encode(),
+            received_at=row.received_at,
+            now=now,
+            inbox_id=row.id,
+        )
         for row, refusal in dead
     ]
     buried = inbox.bury(tx, letters)

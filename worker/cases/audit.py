@@ -32,6 +32,11 @@ class Audit:
         """True when nothing is wrong."""
         return not self.breaches
 
+    @property
+    def counted(self) -> str:
+        """What was looked at, in words."""
+        return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self.checked.items() if count) or "nothing yet"
+
     def document(self) -> dict[str, Any]:
         """For `--json` (contract.md, "Audit")."""
         return {"ok": self.ok, "checked": self.checked, "breaches": self.breaches}
@@ -49,8 +54,7 @@ def audit_books(tx: Tx, now: datetime) -> Audit:
     for name, query in CHECKS:
         for row in tx.all(query(now).limit(NAMED)):
             audit.breach(name, str(row.row), str(row.problem))
-        audit.checked.setdefault("checks", 0)
-        audit.checked["checks"] += 1
+    audit.checked["checks"] = len(CHECKS)
     return audit
 
 

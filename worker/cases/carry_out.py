@@ -10,6 +10,7 @@ from policy.decision import Decision, Outcome
 from policy.facts import JobFacts, Rerun, RerunState
 from policy.ledger import PostingKind, reverse
 from policy.lifecycle import CaseKind, CaseState, Standing, standing
+from policy.rules.remedy import unknown_code_in_doubt
 from worker.cases.book import Book, Case, Job
 from worker.clock import new_id
 from worker.credits.ledger import JobCredits, Posting
@@ -33,6 +34,10 @@ def utc_day(now: datetime) -> date:
 
 
 def carry_out(book: Book, case: Case, job: Job | None, decision: Decision, facts: JobFacts, terms: Terms, mode: Mode) -> None:
+    """Moves the case to where the decision puts it, with the postings and intents that belong to it.
+
+    A decision that changes nothing leaves the case as it is. Raises `InvariantBroken` for a move the lifecycle does not know.
+    """
     target = _target(decision)
     held = mode is Mode.OBSERVE and decision.outcome in {Outcome.REVERSE_CREDITS, Outcome.RERUN}
     if held:
@@ -46,7 +51,7 @@ def carry_out(book: Book, case: Case, job: Job | None, decision: Decision, facts
     if held:
         case.note("effect.held", mode=mode.value, outcome=decision.outcome.value)
     elif decision.outcome is Outcome.REVERSE_CREDITS:
-        _reverse(book, case, _there(job, case), decision, terms)
+        _reverse(book, case, _there(job, case), decision)
     elif decision.outcome is Outcome.RERUN and not decision.settled and facts.rerun is None:
         _ask_rerun(book, case, _there(job, case), terms)
     next_at = None
@@ -103,7 +108,7 @@ def _record(case: Case, decision: Decision, facts: JobFacts) -> None:
     )
 
 
-def _reverse(book: Book, case: Case, job: Job, decision: Decision, terms: Terms) -> None:
+def _reverse(book: Book, case: Case, job: Job, decision: Decision) -> None:
     shares = reverse(job.credits.debits, job.credits.reversals)
     credits = sum(share.credits for share in shares)
     if credits != decision.credits:
@@ -115,7 +120,7 @@ def _reverse(book: Book, case: Case, job: Job, decision: Decision, terms: Terms)
     job.credits = JobCredits(job.credits.debits, job.credits.reversals + tuple(shares))
     case.credits_reversed = credits
     book.accounts[case.account_id].count_reversal(utc_day(book.now))
-    if decision.rule == "unknown_code_in_doubt":
+    if decision.rule == unknown_code_in_doubt.__name__:
         book.doubt_credits += credits
         book.doubt_spent += credits
     case.note("credits.reversed", credits=credits, lots={share.purchase_id: share.credits for share in shares})
@@ -169,6 +174,7 @@ def _announce(book: Book, case: Case, target: CaseState) -> None:
 
 
 def go(case: Case, target: CaseState, *, next_action_at: datetime | None, now: datetime | None = None) -> None:
+    """The case stands in `target` from here on; `now` is when it closes, needed where the target is final."""
     if case.state is not None and case.state is not target:
         case.note("case.moved", **{"from": case.state.value, "to": target.value})
     case.state = target

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, update
 
 from policy.facts import RerunState
 from policy.lifecycle import CaseState
@@ -153,12 +153,3 @@ def due_effects(store: Store, clock: Clock, limit: int) -> dict[EffectKind, list
     for row in store.read(lambda tx: effects.due(tx, now, limit)):
         found[EffectKind(row.kind)].append(row.effect_id)
     return found
-
-
-def open_breaker(store: Store, clock: Clock) -> str | None:
-    """Why no re-run is started at present, or None."""
-    rows = store.read(lambda tx: tx.all(select(breakers).where(breakers.c.name == "pipeline")))
-    for row in rows:
-        if row.open_until is not None and row.open_until > clock.now():
-            return str(row.last_error)
-    return None

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, and_, func, or_, select
+from sqlalchemy import Row, and_, func, select
 
 from policy.facts import Report, ReportKind, Rerun, RerunState
 from policy.lifecycle import CaseKind, CaseState
@@ -209,9 +209,7 @@ def _failure_percent(tx: Tx, book: Book) -> int:
     recent = and_(ended > book.now - SERVICE_WINDOW, ended <= book.now + SERVICE_WINDOW)
     counted: Mapping[str, int] = {
         row.status: row.jobs
-        for row in tx.all(
-            select(layer_jobs.c.status, func.count().label("jobs")).where(or_(recent)).group_by(layer_jobs.c.status)
-        )
+        for row in tx.all(select(layer_jobs.c.status, func.count().label("jobs")).where(recent).group_by(layer_jobs.c.status))
     }
     total = sum(counted.values())
     failed = counted.get("failed", 0) + counted.get("incomplete", 0)

@@ -1,7 +1,6 @@
 """Inbox rows read again: what each one says, and in which order a batch of them is taken."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
@@ -55,13 +54,9 @@ class News:
 def read(row: Row[Any]) -> News:
     """What the row says. Raises `CannotProcess` where its text can no longer be read."""
     raw = row.raw.encode()
+    # judged against the time of its receipt: what was acceptable then stays acceptable
     try:
-        said: Said = read_record(raw) if row.source == IMPORT_SOURCE else read_event(raw, _as_of(row.received_at))
+        said: Said = read_record(raw) if row.source == IMPORT_SOURCE else read_event(raw, row.received_at)
     except Malformed as error:
         raise CannotProcess(error.reason, error.detail) from error
     return News(row, said)
-
-
-def _as_of(received_at: datetime) -> datetime:
-    # judged against the time of its receipt: what was acceptable then stays acceptable
-    return received_at

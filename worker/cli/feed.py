@@ -7,17 +7,17 @@ from typing import Annotated, BinaryIO
 
 import redis
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from worker.cases.imports import Imported, Importer, Known
 from worker.cli import output
 from worker.cli.output import AsJson, one_clear_line
+from worker.clock import SystemClock
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.consumer import open_stream_client
 from worker.intake.records import read_record
 from worker.intake.strict import Malformed
 from worker.intake.wire import read_event
-from worker.runtime import Runtime
+from worker.screen import progress
 
 SHOWN = 20
 File = Annotated[str, typer.Argument(metavar="FILE.jsonl", help="One JSON document a line; - is standard input.")]
@@ -41,17 +41,12 @@ def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
             yield number, line.rstrip(b"\r\n")
 
 
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=output.err, transient=True, disable=not output.err.is_terminal)
-
-
 def import_history(file: File, as_json: AsJson = False) -> None:
     """Product history: accounts, purchases, layer jobs. Idempotent; a file with a faulty line changes nothing."""
     with one_clear_line():
         runtime = output.runtime()
         records = _read_all(file, as_json=as_json)
-        with _progress() as bar:
+        with progress() as bar:
             task = bar.add_task("importing", total=len(records))
             step = Importer(runtime.store, runtime.assessor, runtime.clock)
             done = step.take(records, lambda n: bar.advance(task, n))
@@ -99,11 +94,11 @@ def emit(file: File, as_json: AsJson = False) -> None:
     """Puts CloudEvents on the stream, one a line, as they are. What intake will not be able to read is said now."""
     with one_clear_line():
         settings = output.settings()
-        clock = Runtime.start(settings).clock
+        clock = SystemClock()
         client = open_stream_client(settings.redis_url)
         sent, unreadable = 0, []
         pipeline = client.pipeline(transaction=False)
-        bar = _progress()
+        bar = progress()
         task = bar.add_task("sending", total=None)
         try:
             client.ping()

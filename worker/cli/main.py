@@ -3,7 +3,6 @@
 import typer
 
 from worker.cli import cases, dead, feed, policy, processes, watch
-from worker.cli.output import one_clear_line
 
 app = typer.Typer(
     name="refunds",
@@ -58,6 +57,3 @@ def run() -> None:
         raise SystemExit(130) from None
     except BrokenPipeError:
         raise SystemExit(0) from None
-
-
-__all__ = ["app", "one_clear_line", "run"]

@@ -116,11 +116,10 @@ def _audit(runtime: Runtime, *, books_only: bool) -> Audit:
 
 
 def _show(result: Audit) -> None:
-    counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in result.checked.items() if count)
     if result.ok:
-        return output.say("[green bold]The books hold.[/] Checked: {counted}.", counted=counted or "nothing yet")
+        return output.say("[green bold]The books hold.[/] Checked: {counted}.", counted=result.counted)
     table = output.table(f"{len(result.breaches)} breaches", "check", "row", "problem")
     for breach in result.breaches:
         table.add_row(cell(breach["check"], "red"), cell(breach["row"]), cell(breach["problem"]))
     out.print(table)
-    output.say("[dim]Checked: {counted}.[/]", counted=counted)
+    output.say("[dim]Checked: {counted}.[/]", counted=result.counted)

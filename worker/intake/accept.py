@@ -4,22 +4,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
-from typing import Protocol
 
-from worker.clock import Clock, new_id
+from worker.clock import Clock
 from worker.intake.consumer import Entry
 from worker.intake.strict import Malformed
 from worker.intake.wire import Event, read_event
 from worker.store import inbox
 from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
-
-
-class Hint(Protocol):
-    """Tells the tasks that rows are there. Best effort: whoever misses it is found by the sweep."""
-
-    def __call__(self, accepted: Sequence["Accepted"]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +63,10 @@ class Desk:
 
     def _letter(self, entry: Entry, fault: Malformed) -> Record:
         raw = entry.raw if entry.raw is not None else repr(entry.fields).encode()
-        return {
-            "dead_id": new_id("dead", self.clock.now()),
-            "key": f"stream:{entry.stream_id}",
-            "reason": fault.reason,
-            "detail": fault.detail,
-            "raw": raw,
-            "sha256": sha256(raw).hexdigest(),
-            "inbox_id": None,
-            "state": "open",
-            "received_at": self.clock.now(),
-        }
+        now = self.clock.now()
+        return inbox.new_letter(
+            key=f"stream:{entry.stream_id}", reason=fault.reason, detail=fault.detail, raw=raw, received_at=now, now=now
+        )
 
 
 def _body(entry: Entry) -> bytes:

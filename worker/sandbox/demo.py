@@ -22,6 +22,7 @@ from rich.live import Live
 from worker.cases.audit import Audit, audit_books, audit_stream
 from worker.cases.imports import Importer
 from worker.cases.overview import overview
+from worker.intake.process import GROUP
 from worker.intake.records import read_record
 from worker.intake.stream import backlog, entries_read_so_far, open_stream_client
 from worker.observe import configure_logging
@@ -30,11 +31,10 @@ from worker.sandbox import summary
 from worker.sandbox.pipeline import PipelineDouble
 from worker.sandbox.servers import start_redis
 from worker.sandbox.traffic import World, make_world
-from worker.screen import out, say
+from worker.screen import out, progress, say
 from worker.settings import DEFAULT_TERMS, Settings, load_settings
 from worker.store import schema
 
-GROUP = "refunds"
 DEADLINE_SECONDS = 12
 SENDING_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0
@@ -101,7 +101,7 @@ def _settings(folder: Path, redis_url: str) -> dict[str, str]:
 
 def _import(runtime: Runtime, world: World) -> None:
     records = [read_record(line.encode()) for line in world.import_lines]
-    with summary.progress() as bar:
+    with progress() as bar:
         task = bar.add_task("importing the product's history", total=len(records))
         step = Importer(runtime.store, runtime.assessor, runtime.clock)
         step.take(records, lambda n: bar.advance(task, n))

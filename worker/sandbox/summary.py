@@ -8,7 +8,6 @@ from statistics import median
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +16,7 @@ from sqlalchemy import func, select
 from worker.cases.audit import Audit
 from worker.sandbox.stories import STORIES
 from worker.sandbox.traffic import World
-from worker.screen import STATE_STYLE, cell, err, out, say, table
+from worker.screen import STATE_STYLE, cell, out, say, table
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import cases, dead_letters, inbox
@@ -48,12 +47,6 @@ def opening(world: World, *, redis: str, deadline: int) -> None:
     noise = ", ".join(f"{count} {what}" for what, count in world.noise.items() if count)
     say("Among them: {noise}.", noise=noise)
     say("[dim]Terms as published, but a re-run nobody answers is given up after {n} s, not an hour.[/]\n", n=deadline)
-
-
-def progress() -> Progress:
-    """A progress bar for the import."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
 
 
 def live(found: Mapping[str, Any], *, sent: int, total: int, reruns: int) -> RenderableType:
@@ -168,11 +161,10 @@ def _endings(tx: Tx) -> dict[str, tuple[str | None, int, float | None]]:
 
 def audited(result: Audit) -> None:
     """Prints what the audit found."""
-    counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in result.checked.items() if count)
     if result.ok:
         return say(
             "\n[green bold]The audit holds.[/] Every credit is where the books say, once. [dim]Checked: {counted}.[/]",
-            counted=counted,
+            counted=result.counted,
         )
     for breach in result.breaches[:20]:
         say("[red]breach[/] {check}: {row} {problem}", **breach)

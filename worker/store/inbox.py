@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Row, func, select, tuple_, update
 
+from worker.clock import new_id
 from worker.store.bulk import Record, Tx
 from worker.store.tables import dead_letters, inbox
 
@@ -52,6 +54,23 @@ def new_row(
         "state": "new",
         "attempts": 0,
         "due_at": received_at,
+    }
+
+
+def new_letter(
+    *, key: str, reason: str, detail: str, raw: bytes, received_at: datetime, now: datetime, inbox_id: int | None = None
+) -> Record:
+    """An open dead letter; `key` says where it came from."""
+    return {
+        "dead_id": new_id("dead", now),
+        "key": key,
+        "reason": reason,
+        "detail": detail,
+        "raw": raw,
+        "sha256": sha256(raw).hexdigest(),
+        "inbox_id": inbox_id,
+        "state": "open",
+        "received_at": received_at,
     }
 
 
