@@ -1,9 +1,11 @@
 """One event after another through the real steps: what the customer ends up with."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.cases.world import World, a_job, a_purchase, an_account, moves
-from worker.settings import Mode
+from worker.settings import DEFAULT_TERMS, Mode
 from worker.store.engine import Store
 
 
@@ -420,4 +422,19 @@ def test_rerun_seen_by_a_person_meanwhile_is_not_asked_for_again(world: World) -
     world.happen(world.succeeded("job_1", attempt=2))
     assert world.state("job_1") == "delivered"
     assert len(world.pipeline.orders) == 1
+    assert world.audit().breaches == []
+
+
+def test_code_that_only_a_later_edition_knows_is_judged_by_the_edition_of_its_failure(store: Store, tmp_path: Path) -> None:
+    shipped = DEFAULT_TERMS / "2025-12-03.toml"
+    (tmp_path / shipped.name).write_text(shipped.read_text())
+    later = shipped.read_text().replace('"2025-12-03"', '"2026-06-01"').replace('"bad_output"', '"bad_output", "gpu_melted"')
+    (tmp_path / "2026-06-01.toml").write_text(later)
+    world = World(store, terms_dir=tmp_path)
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="gpu_melted"))
+    case = world.case("job_1")
+    assert case is not None
+    assert (case["state"], case["decision"]["rule"]) == ("refunded", "unknown_code_in_doubt")
+    assert case["decision"]["terms"] == "2025-12-03"
     assert world.audit().breaches == []

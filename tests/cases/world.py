@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import fakeredis
@@ -71,9 +72,10 @@ class World:
         mode: Mode = Mode.FULL,
         ledger: Ledger | None = None,
         clock: HandClock | None = None,
+        terms_dir: Path = DEFAULT_TERMS,
     ) -> None:
         self.store, self.clock, self.pipeline = store, clock or HandClock(), Pipeline()
-        editions = load_editions(DEFAULT_TERMS)
+        editions = load_editions(terms_dir)
         self.bench = Bench(editions, {terms.edition: calendar_of(terms) for terms in editions}, mode)
         self.assessor = Assessor(store, ledger or Ledger(), self.bench, self.clock, batch, timedelta(seconds=30), 5)
         self.redis = fakeredis.FakeRedis()

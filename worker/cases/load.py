@@ -15,8 +15,8 @@ from sqlalchemy import Row, and_, func, select
 
 from policy.facts import Report, ReportKind, Rerun, RerunState
 from policy.lifecycle import CaseKind, CaseState
+from policy.terms import FaultClass
 from worker.cases.book import Account, Book, Case, Job
-from worker.cases.fold import NOT_REPORTED
 from worker.cases.judge import Bench
 from worker.cases.news import News
 from worker.credits.ledger import JobCredits, Ledger
@@ -185,12 +185,12 @@ def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:
     ]
     if not failing:
         return
-    latest = bench.editions.latest
     breaker = tx.all(select(breakers.c.open_until).where(breakers.c.name == "pipeline"))
     book.rerun_available = not any(row.open_until is not None and row.open_until > book.now for row in breaker)
-    if any(report.code == NOT_REPORTED or latest.fault_of(report.code).value == "unknown" for report in failing):
+    # each case is judged by its own edition, so what any edition may ask for is read
+    if any(terms.fault_of(report.code) is FaultClass.UNKNOWN for terms in bench.editions for report in failing):
         book.doubt_credits = _doubt_today(tx, book)
-    limit = latest.auto_reversals_per_account_per_day
+    limit = min(terms.auto_reversals_per_account_per_day for terms in bench.editions)
     judged = Counter(book.jobs[job_id].account_id for job_id in book.touched if job_id in book.jobs)
     if any(account.reversals_today + judged[account.account_id] > limit for account in book.accounts.values()):
         book.service_failure_percent = _failure_percent(tx, book)
