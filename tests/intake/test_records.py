@@ -7,7 +7,7 @@ import pytest
 from policy.facts import AccountStatus, Billing, PaidWith, PurchaseKind
 from tests.intake.documents import RECORDS, Absent, a_record
 from worker.intake.records import AccountRecord, JobRecord, JobStatus, PurchaseRecord, read_record
-from worker.intake.strict import Malformed
+from worker.strict import Malformed
 
 OPTIONAL = {
     "purchase": ["customer_id", "product_id", "transaction_id", "request_id"],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.intake.strict import MAX_BYTES, MAX_DEPTH, Malformed, Reason, loads, shown
+from worker.strict import MAX_BYTES, MAX_DEPTH, Malformed, Reason, loads, shown
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from policy.facts import AccountStatus, Billing, PurchaseKind
 from policy.lifecycle import CaseState
 from worker.intake.records import AccountRecord, JobRecord, PurchaseRecord, read_record
-from worker.intake.strict import Malformed
+from worker.strict import Malformed
 from worker.intake.wire import Event, EventType, Reported, Submitted, read_event
 from worker.sandbox.pipeline import RerunPlan
 from worker.sandbox.stories import STORIES

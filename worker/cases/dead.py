@@ -8,7 +8,7 @@ from sqlalchemy import Row, or_, select, update
 from worker.clock import Clock
 from worker.errors import Refused
 from worker.intake.accept import row_of
-from worker.intake.strict import Malformed
+from worker.strict import Malformed
 from worker.intake.wire import read_event
 from worker.store import inbox as inbox_rows
 from worker.store.bulk import Tx

@@ -7,7 +7,7 @@ from sqlalchemy import Row
 
 from worker.errors import CannotProcess
 from worker.intake.records import AccountRecord, JobRecord, PurchaseRecord, read_record
-from worker.intake.strict import Malformed
+from worker.strict import Malformed
 from worker.intake.wire import AccountOpened, Event, Submitted, read_event
 
 IMPORT_SOURCE = "/import"

@@ -15,7 +15,7 @@ from worker.clock import SystemClock
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.consumer import open_stream_client
 from worker.intake.records import read_record
-from worker.intake.strict import Malformed
+from worker.strict import Malformed
 from worker.intake.wire import read_event
 from worker.screen import progress
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from worker.clock import Clock
 from worker.intake.consumer import Entry
-from worker.intake.strict import Malformed
+from worker.strict import Malformed
 from worker.intake.wire import Event, read_event
 from worker.store import inbox
 from worker.store.bulk import Record, Tx

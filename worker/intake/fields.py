@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from policy.facts import AccountStatus, Billing, PaidWith, PurchaseKind
-from worker.intake.strict import Malformed, Reason, shown
+from worker.strict import Malformed, Reason, shown
 
 MAX_PROBLEMS = 5
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"

@@ -29,7 +29,7 @@ from worker.intake.fields import (
     Problem,
     Standing,
 )
-from worker.intake.strict import digest, loads, shown
+from worker.strict import digest, loads, shown
 
 
 class JobStatus(StrEnum):

@@ -15,7 +15,7 @@ from typing import Any
 from policy.facts import Output, PaidWith, ReportKind
 from worker.intake import fields
 from worker.intake.fields import Attempt, Code, Credits, Email, Id, Instant, Layers, Message, Model, Name, Payment, Problem, Stage
-from worker.intake.strict import digest, loads, shown
+from worker.strict import digest, loads, shown
 
 SPEC_VERSION = "1.0"
 FUTURE_TOLERANCE = timedelta(days=1)

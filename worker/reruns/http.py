@@ -14,7 +14,7 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_result, wait_random_exponential
 
 from worker.errors import Misconfigured, one_line
-from worker.reruns.deadline import DeadlineTransport
+from worker.deadline import DeadlineTransport
 from worker.reruns.order import Answer, Reply, RerunOrder
 
 TRIES = 3

@@ -13,7 +13,7 @@ from itertools import accumulate
 from random import Random
 from typing import Any
 
-from worker.intake.strict import MAX_BYTES
+from worker.strict import MAX_BYTES
 from worker.intake.wire import EventType, event_document
 from worker.sandbox.cast import Member, account_opened, account_record, cast, purchase_records
 from worker.sandbox.pipeline import RerunPlan

@@ -46,10 +46,12 @@ class Malformed(ValueError):
         return f"{self.reason}: {self.detail}"
 
 
-def loads(raw: bytes) -> dict[str, Any]:
-    """The one JSON object that `raw` is. Raises `Malformed` for everything else, and nothing but `Malformed`."""
-    if len(raw) > MAX_BYTES:
-        raise Malformed("too_large", f"the document has {len(raw):,} bytes; at most {MAX_BYTES:,} are taken")
+def loads(raw: bytes, *, most: int = MAX_BYTES) -> dict[str, Any]:
+    """The one JSON object that `raw` is, of at most so many bytes. Raises `Malformed` for everything else, and nothing
+    but `Malformed`.
+    """
+    if len(raw) > most:
+        raise Malformed("too_large", f"the document has {len(raw):,} bytes; at most {most:,} are taken")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,0 +1,1 @@
+"""What listens on HTTP: webhooks of the payment provider, health."""
