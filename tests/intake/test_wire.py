@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from policy.facts import Output, PaidWith, ReportKind
 from tests.intake.documents import DATA, FAILURE, NOW, Absent, an_event, changed
-from worker.strict import Malformed, Reason
 from worker.intake.wire import AccountOpened, Downloaded, Edited, EventType, Reported, Submitted, event_document, read_event
+from worker.strict import Malformed, Reason
 
 AT = datetime(2026, 3, 2, 11, 0, tzinfo=UTC)
 OUTPUT = Output(delivered=6, expected=6, corrupted=0)

@@ -11,12 +11,12 @@ import pytest
 from policy.facts import AccountStatus, Billing, PurchaseKind
 from policy.lifecycle import CaseState
 from worker.intake.records import AccountRecord, JobRecord, PurchaseRecord, read_record
-from worker.strict import Malformed
 from worker.intake.wire import Event, EventType, Reported, Submitted, read_event
 from worker.sandbox.pipeline import RerunPlan
 from worker.sandbox.stories import STORIES
 from worker.sandbox.telling import Expectation
 from worker.sandbox.traffic import World, make_world
+from worker.strict import Malformed
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SEEDS = range(8)

@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import func, select
 
 from worker.cases.audit_checks import CHECKS
-from worker.strict import Malformed
 from worker.intake.wire import read_event
 from worker.store.bulk import Tx
 from worker.store.tables import case_history, cases, dead_letters, effects, inbox, layer_jobs, postings, purchases
+from worker.strict import Malformed
 
 NAMED = 100
 """Most rows named for one check; the count says how many there are."""

@@ -8,12 +8,12 @@ from sqlalchemy import Row, or_, select, update
 from worker.clock import Clock
 from worker.errors import Refused
 from worker.intake.accept import row_of
-from worker.strict import Malformed
 from worker.intake.wire import read_event
 from worker.store import inbox as inbox_rows
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import dead_letters, inbox
+from worker.strict import Malformed
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from sqlalchemy import Row
 
 from worker.errors import CannotProcess
 from worker.intake.records import AccountRecord, JobRecord, PurchaseRecord, read_record
-from worker.strict import Malformed
 from worker.intake.wire import AccountOpened, Event, Submitted, read_event
+from worker.strict import Malformed
 
 IMPORT_SOURCE = "/import"
 

@@ -15,9 +15,9 @@ from worker.clock import SystemClock
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.consumer import open_stream_client
 from worker.intake.records import read_record
-from worker.strict import Malformed
 from worker.intake.wire import read_event
 from worker.screen import progress
+from worker.strict import Malformed
 
 SHOWN = 20
 File = Annotated[str, typer.Argument(metavar="FILE.jsonl", help="One JSON document a line; - is standard input.")]

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from worker.clock import Clock
 from worker.intake.consumer import Entry
-from worker.strict import Malformed
 from worker.intake.wire import Event, read_event
 from worker.store import inbox
 from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
+from worker.strict import Malformed
 
 
 @dataclass(frozen=True, slots=True)

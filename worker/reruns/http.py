@@ -13,8 +13,8 @@ from urllib.parse import quote
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_result, wait_random_exponential
 
-from worker.errors import Misconfigured, one_line
 from worker.deadline import DeadlineTransport
+from worker.errors import Misconfigured, one_line
 from worker.reruns.order import Answer, Reply, RerunOrder
 
 TRIES = 3

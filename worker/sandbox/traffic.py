@@ -13,12 +13,12 @@ from itertools import accumulate
 from random import Random
 from typing import Any
 
-from worker.strict import MAX_BYTES
 from worker.intake.wire import EventType, event_document
 from worker.sandbox.cast import Member, account_opened, account_record, cast, purchase_records
 from worker.sandbox.pipeline import RerunPlan
 from worker.sandbox.stories import STORIES, Story
 from worker.sandbox.telling import SOURCE, Expectation, Role, Telling
+from worker.strict import MAX_BYTES
 
 DUPLICATED = 0.06
 REORDERED = 0.15
