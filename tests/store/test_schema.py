@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -34,19 +35,33 @@ def empty(database_url: str) -> Iterator[Store]:
 def definitions(store: Store) -> set[str]:
     """Every table, column, constraint and index as the database itself words it, without our version table."""
     if store.dialect == "sqlite":
-        query = "select sql from sqlite_master where sql is not null and tbl_name <> 'alembic_version'"
-    else:
-        query = """
-            select format('%s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default)
-              from information_schema.columns where table_schema = 'public' and table_name <> 'alembic_version'
-            union all
-            select format('%s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
-              from pg_constraint where connamespace = 'public'::regnamespace and conrelid <> 'alembic_version'::regclass
-            union all
-            select indexdef from pg_indexes where schemaname = 'public' and tablename <> 'alembic_version'
-        """
+        return _of_sqlite(store)
+    query = """
+        select format('%s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default)
+          from information_schema.columns where table_schema = 'public' and table_name <> 'alembic_version'
+        union all
+        select format('%s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+          from pg_constraint where connamespace = 'public'::regnamespace and conrelid <> 'alembic_version'::regclass
+        union all
+        select indexdef from pg_indexes where schemaname = 'public' and tablename <> 'alembic_version'
+    """
     with store.engine.connect() as connection:
         return {re.sub(r"\s+", " ", row[0]) for row in connection.execute(text(query))}
+
+
+def _of_sqlite(store: Store) -> set[str]:
+    # not its `create table` texts: a column that was added stands at their end
+    found = inspect(store.engine)
+    told: set[str] = set()
+    for table in set(found.get_table_names()) - {"alembic_version"}:
+        columns = [{**column, "type": str(column["type"])} for column in found.get_columns(table)]
+        foreign = [{**key, "options": None} for key in found.get_foreign_keys(table)]
+        checks, uniques = found.get_check_constraints(table), found.get_unique_constraints(table)
+        parts: list[Any] = [*columns, *foreign, *checks, *uniques, found.get_pk_constraint(table)]
+        told |= {f"{table} {sorted((k, str(v)) for k, v in part.items())}" for part in parts}
+    query = "select sql from sqlite_master where type = 'index' and sql is not null"
+    with store.engine.connect() as connection:
+        return told | {re.sub(r"\s+", " ", row[0]) for row in connection.execute(text(query))}
 
 
 def pretend(store: Store, revision: str) -> None:

@@ -37,7 +37,7 @@ OWN_HINT = timedelta(seconds=1)
 
 @dataclass(slots=True)
 class Assessed:
-    """What one call did: rows handled, moves made as (case id, job id, from, to, credits), intents to hint at, failures."""
+    """What one call did: rows handled, moves made as (case id, subject, from, to, credits), intents to hint at, failures."""
 
     handled: int = 0
     waiting: int = 0
@@ -162,7 +162,7 @@ class Assessor:
         jobs = {n.job_id for n in news if n.job_id} | {row.job_id for row in woken if row.job_id}
         load_jobs(tx, book, jobs | jobs_of_newly_vouched(tx, book, news), self.ledger)
         load_purchases(tx, book, news, self.ledger)
-        book.touched |= {row.job_id for row in woken}
+        book.touched |= {row.job_id for row in woken if row.job_id}
         _hear_what_waits(tx, book)
 
         fates: list[dict[str, Any]] = []
@@ -208,7 +208,7 @@ def _hear_what_waits(tx: Tx, book: Book) -> None:
 def _touch_vouched(book: Book, news: Sequence[News]) -> None:
     accounts = {item.account_id for item in news}
     book.touched |= {
-        case.job_id for case in book.cases.values() if case.state is CaseState.WAITING and case.account_id in accounts
+        case.subject for case in book.cases.values() if case.state is CaseState.WAITING and case.account_id in accounts
     }
 
 
@@ -237,5 +237,5 @@ def _account_for(book: Book, fates: Sequence[dict[str, Any]], dead: int) -> Asse
     for case in book.cases.values():
         if case.state is not None and case.state is not case.was:
             was = case.was.value if case.was else None
-            done.moves.append((case.case_id, case.job_id, was, case.state.value, case.credits_reversed))
+            done.moves.append((case.case_id, case.subject, was, case.state.value, case.credits_reversed))
     return done

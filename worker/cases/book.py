@@ -9,7 +9,7 @@ from typing import Any
 
 from policy.facts import Report, Rerun
 from policy.ledger import Lot
-from policy.lifecycle import CaseState
+from policy.lifecycle import CaseKind, CaseState
 from worker.credits.ledger import JobCredits, Posting
 
 Detail = dict[str, Any]
@@ -69,7 +69,9 @@ class Case:
     """One case, with what it was when read: every write is guarded by that state."""
 
     case_id: str
-    job_id: str
+    kind: CaseKind
+    subject: str
+    """What it is about: the job, the later one of two charges, the disputed transaction."""
     account_id: str
     state: CaseState | None
     was: CaseState | None
@@ -79,6 +81,8 @@ class Case:
     warn_at: datetime | None
     warned_percent: int
     next_action_at: datetime | None
+    job_id: str | None = None
+    order_id: str | None = None
     closed_at: datetime | None = None
     outcome: str | None = None
     rule: str | None = None

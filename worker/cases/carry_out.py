@@ -1,7 +1,6 @@
 """A decision carried out in the book: one move of the case, its postings and its intents, which commit together or not at all."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -9,23 +8,16 @@ from policy import Terms
 from policy.decision import Decision, Outcome
 from policy.facts import JobFacts, Rerun, RerunState
 from policy.ledger import PostingKind, reverse
-from policy.lifecycle import CaseKind, CaseState, Standing, standing
+from policy.lifecycle import CaseState, Standing, standing
 from policy.rules.remedy import unknown_code_in_doubt
 from worker.cases.book import Book, Case, Job
-from worker.clock import new_id
+from worker.cases.casework import REMIND, announcement, go, intent
 from worker.credits.ledger import JobCredits, Posting
 from worker.errors import InvariantBroken
 from worker.settings import Mode
 from worker.store.effects import EffectKind
 
 FACTS: TypeAdapter[JobFacts] = TypeAdapter(JobFacts)
-REMIND = timedelta(days=1)
-ANNOUNCED = {
-    CaseState.REFUNDED: "refund.credits_reversed",
-    CaseState.DELIVERED: "refund.rerun_delivered",
-    CaseState.DECLINED: "refund.declined",
-    CaseState.REVIEW: "refund.in_review",
-}
 
 
 def utc_day(now: datetime) -> date:
@@ -62,7 +54,7 @@ def carry_out(book: Book, case: Case, job: Job | None, decision: Decision, facts
     elif target is CaseState.REVIEW:
         next_at = book.now + REMIND
     go(case, target, next_action_at=next_at, now=book.now)
-    _announce(book, case, target)
+    _announce(book, case)
 
 
 def _target(decision: Decision) -> CaseState:
@@ -132,56 +124,12 @@ def _ask_rerun(book: Book, case: Case, job: Job, terms: Terms) -> None:
     job.rerun = Rerun(attempt, RerunState.ASKED, deadline)
     job.rerun_changed = True
     case.reruns = 1
-    _effect(book, case, EffectKind.RERUN, f"rerun:{job.job_id}", attempt=attempt, deadline_at=deadline.isoformat())
+    asked = intent(case, EffectKind.RERUN, f"rerun:{job.job_id}", book.now, attempt=attempt, deadline_at=deadline.isoformat())
+    book.effects.append(dict(asked))
     case.note("rerun.asked", attempt=attempt, deadline_at=deadline.isoformat())
 
 
-def _effect(book: Book, case: Case, kind: EffectKind, key: str, **payload: Any) -> None:
-    book.effects.append(
-        {
-            "effect_id": new_id("eff", book.now),
-            "key": key,
-            "kind": kind.value,
-            "case_id": case.case_id,
-            "job_id": case.job_id,
-            "payload": payload,
-            "state": "due",
-            "attempts": 0,
-            "due_at": book.now,
-            "created_at": book.now,
-        }
-    )
-
-
-def _announce(book: Book, case: Case, target: CaseState) -> None:
-    kind = ANNOUNCED.get(target)
-    if kind is None:
-        return
-    _effect(
-        book,
-        case,
-        EffectKind.ANNOUNCE,
-        f"announce:{case.case_id}:{kind}",
-        type=kind,
-        case_kind=CaseKind.JOB.value,
-        account_id=case.account_id,
-        credits=case.credits_reversed,
-        outcome=case.outcome,
-        clause=case.clause,
-        terms=case.terms,
-        reason=case.reason,
-    )
-
-
-def go(case: Case, target: CaseState, *, next_action_at: datetime | None, now: datetime | None = None) -> None:
-    """The case stands in `target` from here on; `now` is when it closes, needed where the target is final."""
-    if case.state is not None and case.state is not target:
-        case.note("case.moved", **{"from": case.state.value, "to": target.value})
-    case.state = target
-    case.next_action_at = next_action_at
-    if target.final:
-        case.closed_at, case.warn_at = now, None
-    elif case.closed_at is not None:
-        # a no that later facts overturn: the promise runs again, its warnings with it
-        case.closed_at, case.warn_at = None, case.due_at
-    case.changed = True
+def _announce(book: Book, case: Case) -> None:
+    told = announcement(case, book.now)
+    if told is not None:
+        book.effects.append(dict(told))

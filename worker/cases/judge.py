@@ -11,10 +11,10 @@ from policy import Editions, Terms, decide, missing_facts
 from policy.calendar import Calendar
 from policy.decision import Outcome
 from policy.facts import AccountStatus, JobFacts, PaidWith, Report, ReportKind, Rerun, RerunState
-from policy.lifecycle import CaseState
+from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import Book, Case, Job
-from worker.cases.carry_out import carry_out, go, utc_day
-from worker.clock import new_id
+from worker.cases.carry_out import carry_out, utc_day
+from worker.cases.casework import go, open_case, terms_and_calendar
 from worker.settings import Mode
 
 IN_FAVOUR = {Outcome.REVERSE_CREDITS, Outcome.RERUN, Outcome.REVIEW}
@@ -64,21 +64,9 @@ def _fails(report: Report, job: Job | None) -> bool:
 
 def _open(book: Book, job_id: str, account_id: str, failed_at: datetime, bench: Bench) -> Case:
     failed_at = min(failed_at, book.now)
-    terms = bench.terms_at(failed_at)
-    calendar = bench.calendars[terms.edition]
-    due_at = calendar.business_deadline(failed_at, terms.promise_business_days)
-    case = Case(
-        case_id=new_id("case", book.now),
-        job_id=job_id,
-        account_id=account_id,
-        state=None,
-        was=None,
-        failed_at=failed_at,
-        opened_at=book.now,
-        due_at=due_at,
-        warn_at=calendar.instant_at_fraction(failed_at, due_at, terms.promise_warn_percent[0]),
-        warned_percent=0,
-        next_action_at=None,
+    terms, calendar = terms_and_calendar(bench.editions, bench.calendars, failed_at)
+    case = open_case(
+        CaseKind.JOB, job_id, account_id, since=failed_at, now=book.now, terms=terms, calendar=calendar, job_id=job_id
     )
     case.note("case.opened", job_id=job_id, failed_at=failed_at.isoformat())
     book.cases[job_id] = case
@@ -130,7 +118,7 @@ def _facts(book: Book, case: Case, job: Job | None, reports: frozenset[Report]) 
     account = book.accounts.get(case.account_id)
     known = JobFacts(
         now=book.now,
-        job_id=case.job_id,
+        job_id=case.subject,
         account_id=case.account_id,
         reports=tuple(sorted(reports, key=lambda r: (r.attempt, r.at, r.kind.value, r.code))),
         job_known=False,

@@ -97,7 +97,7 @@ def load_jobs(tx: Tx, book: Book, job_ids: Iterable[str], ledger: Ledger) -> Non
         book.jobs[row.job_id] = _job(row, booked.get(row.job_id, JobCredits()))
     known = select(cases).where(cases.c.kind == CaseKind.JOB.value, tx.among(cases.c.subject, wanted))
     for row in tx.all(known):
-        book.cases[row.job_id] = _case(row)
+        book.cases[row.subject] = case_of(row)
 
 
 def _job(row: Row[Any], credits: JobCredits) -> Job:
@@ -124,11 +124,15 @@ def _job(row: Row[Any], credits: JobCredits) -> Job:
     )
 
 
-def _case(row: Row[Any]) -> Case:
+def case_of(row: Row[Any]) -> Case:
+    """The case that a row of `cases` is."""
     state = CaseState(row.state)
     return Case(
         case_id=row.case_id,
+        kind=CaseKind(row.kind),
+        subject=row.subject,
         job_id=row.job_id,
+        order_id=row.order_id,
         account_id=row.account_id,
         state=state,
         was=state,

@@ -3,11 +3,11 @@
 A key that somebody else took meanwhile repeats the whole unit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from datetime import datetime
 from typing import Any
 
 from policy.facts import RerunState
-from policy.lifecycle import CaseKind
 from worker.cases.book import Book, Case, Job
 from worker.cases.load import REPORTS
 from worker.credits.ledger import Ledger
@@ -22,7 +22,7 @@ def write(tx: Tx, book: Book, ledger: Ledger, by: str) -> None:
     _added(purchases.name, tx.insert_new(purchases, book.purchases_new, purchases.c.purchase_id), book.purchases_new)
     tx.update(purchases, book.purchases_changed, by=["purchase_id"])
     _write_jobs(tx, book.jobs.values())
-    _write_cases(tx, book, by)
+    write_cases(tx, book.cases.values(), book.now, by)
     ledger.book(tx, book.postings, book.now)
     _write_accounts(tx, book)
     _write_reruns(tx, book)
@@ -61,9 +61,10 @@ def _job_record(job: Job) -> Record:
     }
 
 
-def _write_cases(tx: Tx, book: Book, by: str) -> None:
-    opened = [case for case in book.cases.values() if case.was is None]
-    moved = [case for case in book.cases.values() if case.was is not None and case.changed]
+def write_cases(tx: Tx, written: Collection[Case], now: datetime, by: str) -> None:
+    """Makes cases that are new or changed stand, with their history. Raises `Collision` where one of them moved meanwhile."""
+    opened = [case for case in written if case.was is None]
+    moved = [case for case in written if case.was is not None and case.changed]
     _added(cases.name, tx.insert_new(cases, [_case_record(case) for case in opened], cases.c.case_id), opened)
     guarded = [{**_case_record(case), "was": case.was.value} for case in moved if case.was is not None]
     changed = tx.update(cases, guarded, by=["case_id"], expect={"state": "was"})
@@ -72,8 +73,8 @@ def _write_cases(tx: Tx, book: Book, by: str) -> None:
     tx.insert(
         case_history,
         [
-            {"case_id": case.case_id, "at": book.now, "event": event, "by": by, "detail": detail}
-            for case in book.cases.values()
+            {"case_id": case.case_id, "at": now, "event": event, "by": by, "detail": detail}
+            for case in written
             for event, detail in case.history
         ],
     )
@@ -83,10 +84,11 @@ def _case_record(case: Case) -> Record:
     assert case.state is not None, "a case is written only once it has a state"
     return {
         "case_id": case.case_id,
-        "kind": CaseKind.JOB.value,
-        "subject": case.job_id,
+        "kind": case.kind.value,
+        "subject": case.subject,
         "account_id": case.account_id,
         "job_id": case.job_id,
+        "order_id": case.order_id,
         "state": case.state.value,
         "owner": None if case.state.final else ("person" if case.state.value == "review" else "worker"),
         "outcome": case.outcome,

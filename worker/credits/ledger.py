@@ -36,11 +36,13 @@ class Posting:
     credits: int
     job_id: str | None = None
     case_id: str | None = None
+    occasion: str | None = None
+    """What a freeze, release or void is for: a lot may be frozen for one reason, released, and frozen for another."""
 
     @property
     def key(self) -> str:
         """What makes this posting unique: a job debits and is reversed once for each lot, a purchase is granted once."""
-        return ":".join(part for part in (self.kind.value, self.job_id, self.purchase_id) if part)
+        return ":".join(part for part in (self.kind.value, self.job_id, self.purchase_id, self.occasion) if part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The tables. Unique constraints decide, not ifs: each `unique` below is one promise of exactly-once.
 
-Append-only: `postings`, `case_history`, and the raw text of `inbox` and `dead_letters`. Credits are integers, there is no
-float in this schema.
+Append-only: `postings`, `case_history`, `actions`, and the raw text of `inbox` and `dead_letters`. Credits are integers,
+money is integer minor units, there is no float in this schema.
 """
 
 from sqlalchemy import (
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -106,6 +107,9 @@ purchases = Table(
     Column("product_id", Text),
     Column("transaction_id", Text),
     Column("request_id", Text),
+    # the order as customers know it, and the subscription it renews; a renewal makes no order of its own
+    Column("order_id", Text),
+    Column("subscription_id", Text),
     Column("amount", Big, nullable=False),
     Column("currency", Text, nullable=False),
     Column("paid_at", Instant, nullable=False),
@@ -123,6 +127,67 @@ purchases = Table(
     CheckConstraint("amount >= 0", name="amount"),
 )
 Index("ix_purchases_account", purchases.c.account_id, purchases.c.paid_at, purchases.c.purchase_id)
+Index("ix_purchases_customer", purchases.c.customer_id, purchases.c.paid_at)
+Index("ix_purchases_subscription", purchases.c.subscription_id)
+# one purchase for each charge: a charge told of twice, by import and by webhook, grants once
+Index("uq_purchases_transaction_id", purchases.c.transaction_id, unique=True)
+
+charges = Table(
+    "charges",
+    metadata,
+    # what is known of one Creem transaction, whoever named it first; its row is the meeting point of all who tell of it
+    Column("transaction_id", Text, primary_key=True),
+    # as last read at Creem, verbatim
+    Column("status", Text),
+    Column("amount_paid", Big),
+    # what went back to the card by anybody's hand; never shrinks
+    Column("refunded", Big, nullable=False),
+    Column("disputed_at", Instant),
+    Column("read_at", Instant),
+    # when to read it at Creem again because of something heard; null: nothing is to be found out
+    Column("due_at", Instant),
+    Column("looks", Integer, nullable=False),
+    CheckConstraint("refunded >= 0 and (amount_paid is null or refunded <= amount_paid)", name="refunded"),
+)
+Index("ix_charges_due", charges.c.due_at, postgresql_where=text("due_at is not null"), sqlite_where=text("due_at is not null"))
+
+creem_refunds = Table(
+    "creem_refunds",
+    metadata,
+    # one row for each refund Creem told us of, by Creem's own id: told twice under two event ids it is one refund
+    Column("refund_id", Text, primary_key=True),
+    Column("transaction_id", Text, nullable=False),
+    Column("amount", Big, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("heard_at", Instant, nullable=False),
+)
+Index("ix_creem_refunds_transaction", creem_refunds.c.transaction_id)
+
+disputes = Table(
+    "disputes",
+    metadata,
+    Column("dispute_id", Text, primary_key=True),
+    Column("transaction_id", Text, nullable=False),
+    Column("amount", Big, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("heard_at", Instant, nullable=False),
+)
+Index("ix_disputes_transaction", disputes.c.transaction_id)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("subscription_id", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    # when it was cancelled; a renewal paid before that instant stays a renewal that was not cancelled
+    Column("cancelled_at", Instant),
+    # as of when Creem said so: an older word that arrives later changes nothing
+    Column("updated_at", Instant, nullable=False),
+)
 
 layer_jobs = Table(
     "layer_jobs",
@@ -303,4 +368,94 @@ breakers = Table(
     Column("failures", Integer, nullable=False),
     Column("open_until", Instant),
     Column("last_error", Text),
+    # true: it stays open until a person closes it
+    Column("needs_person", Boolean, nullable=False, server_default=false()),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    # at most one process at a time does what the name says, until its lease ends
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("payment_id", Text, primary_key=True),
+    Column("environment", Text, nullable=False),
+    Column("transaction_id", Text, nullable=False),
+    Column("case_id", Text, ForeignKey("cases.case_id"), nullable=False),
+    Column("account_id", Text, ForeignKey("accounts.account_id"), nullable=False),
+    Column("purchase_id", Text, ForeignKey("purchases.purchase_id"), nullable=False),
+    # the charge that stays valid: were it gone too, the customer would lose both
+    Column("kept_transaction_id", Text),
+    # what was approved: the whole charge, in minor units
+    Column("amount", Big, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    # send: the next turn may arm a call; read: it may only look
+    Column("next_step", Text, nullable=False),
+    # counted: turns taken (the fencing token), calls armed, looks in vain since the last call, refusals for lack of balance
+    Column("turn", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("probes", Integer, nullable=False),
+    Column("refusals", Integer, nullable=False),
+    Column("armed_at", Instant),
+    # after this instant nothing of the armed call may leave
+    Column("deadline_at", Instant),
+    # when the next turn is due; null once it is closed
+    Column("due_at", Instant),
+    Column("refunded", Big, nullable=False),
+    Column("detail", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("closed_at", Instant),
+    # at most one claim on a charge, for ever: two cases that want the same money back meet here
+    UniqueConstraint("environment", "transaction_id"),
+    CheckConstraint("environment in ('test','live')", name="environment"),
+    CheckConstraint(
+        "state in ('claimed','sending','confirming','in_progress','unknown','refused','rejected','not_needed','mismatch','refunded')",
+        name="state",
+    ),
+    CheckConstraint("next_step in ('send','read')", name="next_step"),
+    CheckConstraint("next_step = 'read' or state in ('claimed','refused','not_needed','mismatch','rejected')", name="only_reads"),
+    CheckConstraint("amount > 0 and refunded >= 0", name="amount"),
+    CheckConstraint("(closed_at is null) = (due_at is not null)", name="due_while_open"),
+)
+Index("ix_payments_due", payments.c.due_at, postgresql_where=text("due_at is not null"), sqlite_where=text("due_at is not null"))
+Index("ix_payments_case", payments.c.case_id)
+Index("ix_payments_armed", payments.c.armed_at)
+
+payment_attempts = Table(
+    "payment_attempts",
+    metadata,
+    # one row for each call armed, written before the call and completed with its answer, verbatim
+    Column("payment_id", Text, ForeignKey("payments.payment_id"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("armed_at", Instant, nullable=False),
+    Column("deadline_at", Instant, nullable=False),
+    # accepted, refused, throttled, not_sent, unknown; null while nothing came back
+    Column("outcome", Text),
+    Column("http_status", Integer),
+    Column("status", Text),
+    Column("trace_id", Text),
+    Column("refund_id", Text),
+    Column("detail", Text),
+    Column("raw", Text),
+    Column("answered_at", Instant),
+)
+Index("ix_payment_attempts_armed", payment_attempts.c.armed_at)
+
+actions = Table(
+    "actions",
+    metadata,
+    # what people did that no single case records, with who and why
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("reason", Text, nullable=False),
 )

@@ -1,0 +1,114 @@
+"""What is common to cases of every kind: how one is opened, how it moves, and the intents that go with a move."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from policy import Editions, Terms
+from policy.calendar import Calendar
+from policy.lifecycle import CaseKind, CaseState
+from worker.cases.book import Case
+from worker.clock import new_id
+from worker.store.bulk import Record
+from worker.store.effects import EffectKind
+
+REMIND = timedelta(days=1)
+"""How often a case that waits for a person is looked at again."""
+ANNOUNCED = {
+    (CaseKind.JOB, CaseState.REFUNDED): "refund.credits_reversed",
+    (CaseKind.JOB, CaseState.DELIVERED): "refund.rerun_delivered",
+    (CaseKind.JOB, CaseState.DECLINED): "refund.declined",
+    (CaseKind.JOB, CaseState.REVIEW): "refund.in_review",
+    (CaseKind.DUPLICATE_CHARGE, CaseState.REFUNDED): "refund.payment_refunded",
+    (CaseKind.DUPLICATE_CHARGE, CaseState.DECLINED): "refund.declined",
+    (CaseKind.DUPLICATE_CHARGE, CaseState.REVIEW): "refund.in_review",
+}
+"""What the product is told of, by kind and state (contract.md, "Commands out"). A dispute is between the buyer and the bank."""
+
+
+def open_case(
+    kind: CaseKind,
+    subject: str,
+    account_id: str,
+    *,
+    since: datetime,
+    now: datetime,
+    terms: Terms,
+    calendar: Calendar,
+    job_id: str | None = None,
+    order_id: str | None = None,
+) -> Case:
+    """A case that is not yet in any state. Its promise runs from `since` (policy.md, "The 3 business days")."""
+    due_at = calendar.business_deadline(since, terms.promise_business_days)
+    return Case(
+        case_id=new_id("case", now),
+        kind=kind,
+        subject=subject,
+        account_id=account_id,
+        state=None,
+        was=None,
+        failed_at=since,
+        opened_at=now,
+        due_at=due_at,
+        warn_at=calendar.instant_at_fraction(since, due_at, terms.promise_warn_percent[0]),
+        warned_percent=0,
+        next_action_at=None,
+        job_id=job_id,
+        order_id=order_id,
+    )
+
+
+def terms_and_calendar(editions: Editions, calendars: dict[str, Calendar], at: datetime) -> tuple[Terms, Calendar]:
+    """The edition in force at `at`, with the calendar of its promise."""
+    terms = editions.at(at)
+    return terms, calendars[terms.edition]
+
+
+def go(case: Case, target: CaseState, *, next_action_at: datetime | None, now: datetime | None = None) -> None:
+    """The case stands in `target` from here on; `now` is when it closes, needed where the target is final."""
+    if case.state is not None and case.state is not target:
+        case.note("case.moved", **{"from": case.state.value, "to": target.value})
+    case.state = target
+    case.next_action_at = next_action_at
+    if target.final:
+        case.closed_at, case.warn_at = now, None
+    elif case.closed_at is not None:
+        # a no that later facts overturn: the promise runs again, its warnings with it
+        case.closed_at, case.warn_at = None, case.due_at
+    case.changed = True
+
+
+def intent(case: Case, kind: EffectKind, key: str, now: datetime, **payload: Any) -> Record:
+    """An effect to be written in the transaction that decided it."""
+    return {
+        "effect_id": new_id("eff", now),
+        "key": key,
+        "kind": kind.value,
+        "case_id": case.case_id,
+        "job_id": case.job_id,
+        "payload": payload,
+        "state": "due",
+        "attempts": 0,
+        "due_at": now,
+        "created_at": now,
+    }
+
+
+def announcement(case: Case, now: datetime, **more: Any) -> Record | None:
+    """The intent to tell the product where the case stands; None where the product is not told."""
+    assert case.state is not None, "a case without a state has nothing to tell"
+    type_ = ANNOUNCED.get((case.kind, case.state))
+    if type_ is None:
+        return None
+    told: dict[str, Any] = {
+        "type": type_,
+        "case_kind": case.kind.value,
+        "account_id": case.account_id,
+        "credits": case.credits_reversed,
+        "outcome": case.outcome,
+        "clause": case.clause,
+        "terms": case.terms,
+        "reason": case.reason,
+    }
+    if case.order_id is not None:
+        told["order_id"] = case.order_id
+    return intent(case, EffectKind.ANNOUNCE, f"announce:{case.case_id}:{type_}", now, **told, **more)
