@@ -14,13 +14,15 @@ accept_content = ["json"]
 enable_utc = True
 timezone = "UTC"
 
-# Queues: one slow outside world never delays another, and credits wait for nobody. `money` is there for payments to come:
-# a worker of this release already drains it while the next one is rolled out.
+# Queues: one slow outside world never delays another, and credits wait for nobody. `money` alone needs the
+# key to Creem: give it workers of its own (-Q money) and the others start without it.
 task_queues = [Queue(name) for name in ("assess", "remedies", "money", "sweep")]  # type: ignore[no-untyped-call]
 task_routes = {
     "refunds.assess": {"queue": "assess"},
     "refunds.rerun": {"queue": "remedies"},
     "refunds.announce": {"queue": "remedies"},
+    "refunds.pay": {"queue": "money"},
+    "refunds.reconcile": {"queue": "money"},
     "refunds.sweep": {"queue": "sweep"},
 }
 task_default_queue = "assess"

@@ -6,8 +6,9 @@ Standard library only; no clock, no database, no network. The one thing read fro
 from policy.changes import counterfactual
 from policy.clauses import CLAUSE_TEXT
 from policy.decision import Clause, Counterfactual, Decision, Outcome, Verdict
-from policy.facts import AccountStatus, JobFacts, Output, PaidWith, Report, ReportKind, Rerun, RerunState
-from policy.judgement import decide
+from policy.duplicates import find_duplicates
+from policy.facts import AccountStatus, ChargeDispute, ChargeFacts, JobFacts, Output, PaidWith, Report, ReportKind, Rerun, RerunState
+from policy.judgement import decide, decide_charge, decide_dispute
 from policy.rules import JOB_RULES, missing_facts
 from policy.terms import Editions, FaultClass, Terms, TermsError, UnknownEdition
 from policy.terms_file import load_editions, load_terms
@@ -34,7 +35,12 @@ __all__ = [
     "UnknownEdition",
     "Verdict",
     "counterfactual",
+    "ChargeDispute",
+    "ChargeFacts",
     "decide",
+    "decide_charge",
+    "decide_dispute",
+    "find_duplicates",
     "load_editions",
     "load_terms",
     "missing_facts",

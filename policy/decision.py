@@ -52,6 +52,9 @@ class Verdict:
     credits: int = 0
     because: Because = field(default_factory=dict)
     settled: bool = False
+    amount: int = 0
+    """Money owed, in minor units of `currency`: a whole charge."""
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,9 @@ class Decision:
     because: Because
     settled: bool
     _ask_counterfactual: Callable[[], Counterfactual | None] = field(repr=False, compare=False)
+    amount: int = 0
+    """Money owed, in minor units of `currency`."""
+    currency: str = ""
 
     @property
     def counterfactual(self) -> Counterfactual | None:

@@ -115,11 +115,17 @@ class JobFacts:
     """Credits already given back today, over all accounts, for failure codes nobody knows."""
     service_failure_percent: int = 0
     """Share of failed jobs in the whole service of late: an outage is not abuse."""
+    compensated: int = 0
+    """Credits of the debit that were drawn from purchases whose money has gone back whole: paid back once already."""
+    partly_refunded: bool = False
+    """Some lot the debit drew on had part of its money returned."""
+    disputed: bool = False
+    """Some lot the debit drew on is under dispute."""
 
     @property
     def standing_debit(self) -> int:
-        """Credits of this job that were taken and have not come back."""
-        return self.debit - self.reversed_credits
+        """Credits of this job that were taken and have come back neither as credits nor as money."""
+        return self.debit - self.reversed_credits - self.compensated
 
 
 # What the money side will be judged on. The types stand here so that claims, requests and disputes share one vocabulary;
@@ -167,9 +173,14 @@ class PurchaseFacts:
     refunded_amount: int = 0
 
     @property
+    def spent(self) -> int:
+        """Credits of the lot that jobs took and that have not come back."""
+        return self.granted - self.remaining - self.frozen - self.void
+
+    @property
     def untouched(self) -> bool:
-        """True when every credit of the lot is still there to spend."""
-        return self.remaining == self.granted
+        """True when no credit of the lot was spent; what our own claim froze or voided is not spent."""
+        return self.spent == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +204,31 @@ class DisputeFacts:
     opened_at: datetime
     amount: int
     currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeFacts:
+    """One charge that may be a duplicate of an earlier one."""
+
+    now: datetime
+    charge: PurchaseFacts
+    first: PurchaseFacts | None
+    """The charge that stays valid (`find_duplicates`); None where there is no such charge, or no longer."""
+    group: int = 2
+    """How many charges of the same thing there are."""
+    refund_started: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeDispute:
+    """A dispute, the charge it is about, and what the charge's credits were spent on."""
+
+    now: datetime
+    dispute: DisputeFacts
+    charge: PurchaseFacts
+    refund_started: bool = False
+    refunded_by_us: int = 0
+    jobs: int = 0
+    delivered: int = 0
+    downloads: int = 0
+    failed: int = 0

@@ -1,12 +1,27 @@
 """The decision: the first verdict of the table, signed with its rule and the edition of the terms."""
 
 from functools import partial
+from typing import Any
 
 from policy.changes import counterfactual
 from policy.decision import Decision
-from policy.facts import JobFacts
+from policy.facts import ChargeDispute, ChargeFacts, JobFacts
 from policy.rules import first_verdict
+from policy.rules.charges import CHARGE_RULES, DISPUTE_RULES
 from policy.terms import Terms
+
+
+def _sign(rules: tuple[Any, ...], facts: Any, terms: Terms) -> Decision:
+    rule, v = next((r.__name__, v) for r in rules if (v := r(facts, terms)) is not None)
+    return Decision(v.outcome, rule, v.clause, terms.edition, v.reason, v.credits, v.because, v.settled, lambda: None, v.amount, v.currency)
+
+
+def decide_charge(facts: ChargeFacts, terms: Terms) -> Decision:
+    return _sign(CHARGE_RULES, facts, terms)
+
+
+def decide_dispute(facts: ChargeDispute, terms: Terms) -> Decision:
+    return _sign(DISPUTE_RULES, facts, terms)
 
 
 def decide(facts: JobFacts, terms: Terms) -> Decision:

@@ -84,7 +84,7 @@ MOVES: dict[CaseState, frozenset[CaseState]] = {
     _RR: frozenset({_RV, _OK, _DL, _NO, _NIL}),
     # money is in flight: proved, not proved, refused, or somebody else was faster
     _RF: frozenset({_U, _RV, _OK, _EX}),
-    _U: frozenset({_RV, _OK, _EX}),
+    _U: frozenset({_RF, _RV, _OK, _EX}),
     # a person, or facts that arrive later, settle it
     _RV: frozenset({_W, _RR, _RF, _OK, _DL, _NO, _NIL, _EX}),
     # a no, a nothing or a delivery can still turn in the customer's favour when later facts prove a fault
@@ -94,6 +94,21 @@ MOVES: dict[CaseState, frozenset[CaseState]] = {
     # made whole is the end: a second remedy can never follow
     _OK: frozenset(),
     _EX: frozenset(),
+}
+
+
+_P = PaymentState
+PAYMENT_MOVES: dict[PaymentState, frozenset[PaymentState]] = {
+    _P.CLAIMED: frozenset({_P.SENDING, _P.NOT_NEEDED, _P.MISMATCH, _P.REFUSED}),
+    _P.SENDING: frozenset({_P.CONFIRMING, _P.IN_PROGRESS, _P.UNKNOWN, _P.REFUSED, _P.REJECTED, _P.CLAIMED}),
+    _P.UNKNOWN: frozenset({_P.CONFIRMING, _P.IN_PROGRESS, _P.REFUSED, _P.REJECTED, _P.REFUNDED, _P.MISMATCH}),
+    _P.IN_PROGRESS: frozenset({_P.CONFIRMING, _P.REJECTED, _P.REFUNDED, _P.MISMATCH, _P.UNKNOWN}),
+    _P.CONFIRMING: frozenset({_P.REFUNDED, _P.IN_PROGRESS, _P.MISMATCH}),
+    _P.REFUSED: frozenset({_P.SENDING, _P.CLAIMED, _P.NOT_NEEDED, _P.MISMATCH}),
+    _P.REJECTED: frozenset({_P.REFUNDED, _P.CLAIMED}),
+    _P.MISMATCH: frozenset({_P.CLAIMED}),
+    _P.NOT_NEEDED: frozenset({_P.CLAIMED}),
+    _P.REFUNDED: frozenset(),
 }
 
 

@@ -69,6 +69,13 @@ class Terms:
     evidence_hours_after_decision: int
     evidence_days_max: int
     approval_second_person_above_minor_units: int
+    money_per_hour_minor_units: int
+    """More sent back than this within an hour, all currencies added, stops money until a person releases it."""
+    money_per_day_minor_units: int
+    unproved_payment_hours: int
+    """How long the outcome of a payment may stay unproved before a person is asked."""
+    refused_payment_days: int
+    """How long a refund that Creem refuses for lack of balance is tried again, once a day."""
     rerunnable_codes: tuple[str, ...]
     faults: Mapping[FaultClass, tuple[str, ...]] = field(hash=False)
     digest: str

@@ -7,16 +7,21 @@ from worker.observe import configure_logging
 from worker.runtime import Runtime
 from worker.settings import load_settings
 
-SWEEP = "refunds.sweep"
+SWEEP, PAY, RECONCILE = "refunds.sweep", "refunds.pay", "refunds.reconcile"
 
 
 def _make() -> Celery:
     settings = load_settings()
-    # wrong terms are said once, now, and not by every task
-    _ = Runtime.start(settings).bench
+    # wrong terms, or a key at the wrong host, are said once, now, and not by every task
+    first = Runtime.start(settings)
+    _ = first.bench, first.creem_address
     made = Celery("refunds", broker=settings.redis_url, include=["worker.tasks"])
     made.config_from_object("celeryconfig")
-    made.conf.beat_schedule = {"sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": 30}}}
+    made.conf.beat_schedule = {
+        "sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": 30}},
+        "pay": {"task": PAY, "schedule": settings.sweep_seconds, "options": {"expires": 30}},
+        "reconcile": {"task": RECONCILE, "schedule": settings.reconcile_seconds, "options": {"expires": 600}},
+    }
     made.conf.worker_concurrency = settings.concurrency
     return made
 

@@ -15,9 +15,14 @@ from policy.calendar import Calendar
 from worker.cases.assess import OWN_HINT, Assessor
 from worker.cases.effects import Performer
 from worker.cases.judge import Bench
+from worker.cases.money.pay import Payer
+from worker.cases.money.reconcile import Reconciler
+from worker.cases.money.settle import Settler
 from worker.cases.sweep import Sweeper
-from worker.clock import Clock, SystemClock
+from worker.clock import Clock, SystemClock, new_id
 from worker.credits.ledger import Ledger
+from worker.creem.client import Creem, CreemHttp
+from worker.creem.environment import Address, address_of
 from worker.errors import Misconfigured
 from worker.intake.accept import Desk
 from worker.intake.consumer import open_stream_client
@@ -74,7 +79,51 @@ class Runtime:
         """The assess step."""
         s = self.settings
         lease = timedelta(seconds=s.claim_seconds)
-        return Assessor(self.store, Ledger(), self.bench, self.clock, s.batch, lease, s.max_attempts)
+        return Assessor(self.store, Ledger(), self.bench, self.settler, self.clock, s.batch, lease, s.max_attempts)
+
+    @cached_property
+    def creem_address(self) -> Address | None:
+        """Where Creem is asked; None without a key. Raises `Misconfigured` where key and host disagree."""
+        key = self.settings.creem_api_key
+        return None if key is None else address_of(key.get_secret_value(), self.settings.creem_base_url)
+
+    @cached_property
+    def settler(self) -> Settler:
+        """What follows from what is known of charges."""
+        address = self.creem_address
+        return Settler(Ledger(), self.bench, address.environment if address else None)
+
+    @cached_property
+    def creem(self) -> Creem | None:
+        """Creem; None without a key: the worker then runs credits-only."""
+        key, address, seconds = self.settings.creem_api_key, self.creem_address, self.settings.creem_timeout_seconds
+        if key is None or address is None:
+            return None
+        return CreemHttp(address, key, read_seconds=seconds / 2, refund_seconds=seconds)
+
+    @cached_property
+    def payer(self) -> Payer | None:
+        """The one way money goes back; None without a key."""
+        if self.creem is None:
+            return None
+        seconds = self.settings.creem_timeout_seconds
+        return Payer(
+            store=self.store,
+            creem=self.creem,
+            settler=self.settler,
+            bench=self.bench,
+            clock=self.clock,
+            holder=new_id("proc", self.clock.now()),
+            refund_seconds=seconds,
+            # two reads, the call, and the commits around them
+            turn_seconds=2 * seconds + 10,
+        )
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        """The comparison with the other sides."""
+        days = timedelta(days=self.settings.reconcile_days)
+        return Reconciler(self.store, self.creem, self.settler, self.assessor, self.clock, days)
 
     @cached_property
     def reruns(self) -> Reruns:

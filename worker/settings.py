@@ -66,7 +66,9 @@ class Settings(BaseSettings):
     outcomes_stream: str = Field("refunds:events", min_length=1)
 
     creem_api_key: Annotated[SecretStr | None, Optional] = None
-    creem_base_url: Annotated[str | None, Optional] = None
+    creem_base_url: Annotated[
+        str | None, _url("http", "https", example="https://test-api.creem.io"), Optional, Field(repr=False)
+    ] = None
     creem_webhook_secret: Annotated[SecretStr | None, Optional] = None
 
     pipeline_url: Annotated[
@@ -84,6 +86,9 @@ class Settings(BaseSettings):
     hints: bool = True
     """Off: nothing is sent to Celery after a commit and the sweeps alone do the work (slower, and just as right)."""
     sweep_seconds: float = Field(2.0, gt=0, le=300)
+    reconcile_seconds: float = Field(3600.0, gt=0, le=86400)
+    reconcile_days: int = Field(60, ge=1, le=3650)
+    """How far back reconcile compares purchases: Creem may refund by itself within 60 days (creem-api.md, 17)."""
     claim_seconds: float = Field(30.0, ge=1, le=600)
     """How long the work of a process that died stays claimed before another takes it."""
     max_attempts: int = Field(5, ge=1, le=100)
@@ -91,6 +96,8 @@ class Settings(BaseSettings):
     concurrency: int = Field(2, ge=1, le=256)
     """Child processes of the worker that `refunds worker` starts."""
     pipeline_timeout_seconds: float = Field(10.0, gt=0, le=60)
+    creem_timeout_seconds: float = Field(20.0, gt=0, le=30)
+    """From the read before a refund to the last byte of its answer; a single read gets half of it."""
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     actor: Annotated[str | None, Optional] = None

@@ -69,12 +69,29 @@ def announce() -> str:
     return f"announced {runtime().performer.announce()}"
 
 
+@app.task(name="refunds.pay", bind=True)
+@step
+def pay(case: str = "", payments: Sequence[str] = ()) -> str:
+    """Takes the turns at Creem that are due: the claims named first, then any."""
+    payer = runtime().payer
+    return (", ".join(payer.pay(list(payments))) or "nothing due") if payer is not None else "no Creem key"
+
+
+@app.task(name="refunds.reconcile", bind=True)
+@step
+def reconcile() -> str:
+    """Compares our books with Creem and with the jobs; mends what is safe."""
+    return str(runtime().reconciler.reconcile())
+
+
 @app.task(name="refunds.sweep", bind=True)
 @step
 def sweep() -> str:
     """Finds whatever is due and not done."""
     swept = runtime().sweeper.sweep()
     _log_moves(swept.assessed)
+    if swept.assessed.claims:
+        _send(pay, {"payments": swept.assessed.claims})
     return "idle" if swept.idle else str(swept)
 
 
@@ -97,6 +114,8 @@ def hint_sweep() -> None:
 
 def _tell(done: Assessed) -> None:
     _log_moves(done)
+    if done.claims:
+        _send(pay, {"payments": done.claims})
     wanted = [effect for effect in done.effects if effect["kind"] == EffectKind.RERUN.value]
     for effect in wanted:
         _send(rerun, {"job": effect["job_id"], "case": effect["case_id"], "effects": [effect["effect_id"]]})

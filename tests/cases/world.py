@@ -18,9 +18,11 @@ from worker.cases.document import account_document, document, find
 from worker.cases.effects import Performer
 from worker.cases.imports import Imported, Importer
 from worker.cases.judge import Bench
+from worker.cases.money.settle import Settler
 from worker.cases.requeue import Requeuer
 from worker.cases.sweep import Sweeper, Swept
 from worker.credits.ledger import Ledger
+from worker.creem.environment import Environment
 from worker.errors import Refused
 from worker.intake.accept import Accepted, Desk
 from worker.intake.consumer import Entry
@@ -73,14 +75,18 @@ class World:
         ledger: Ledger | None = None,
         clock: HandClock | None = None,
         terms_dir: Path = DEFAULT_TERMS,
+        creem: bool = False,
     ) -> None:
         self.store, self.clock, self.pipeline = store, clock or HandClock(), Pipeline()
         editions = load_editions(terms_dir)
         self.bench = Bench(editions, {terms.edition: calendar_of(terms) for terms in editions}, mode)
-        self.assessor = Assessor(store, ledger or Ledger(), self.bench, self.clock, batch, timedelta(seconds=30), 5)
+        ledger = ledger or Ledger()
+        self.settler = Settler(ledger, self.bench, Environment.TEST if creem else None)
+        lease = timedelta(seconds=30)
+        self.assessor = Assessor(store, ledger, self.bench, self.settler, self.clock, batch, lease, 5)
         self.redis = fakeredis.FakeRedis()
         self.performer = Performer(
-            store, self.pipeline, OutcomeStream(self.redis, "refunds:events"), self.clock, batch, timedelta(seconds=30)
+            store, self.pipeline, OutcomeStream(self.redis, "refunds:events"), self.clock, batch, lease
         )
         self.sweeper = Sweeper(store, self.assessor, self.performer, self.bench, self.clock, batch)
         self.desk = Desk(store, self.clock)
@@ -191,7 +197,11 @@ def an_account(name: str = "acc_1", status: str = "active") -> dict[str, Any]:
 
 
 def a_purchase(
-    name: str = "ord_1", account: str = "acc_1", credits: int = 100, paid_at: str = "2026-03-01T09:00:00Z"
+    name: str = "ord_1",
+    account: str = "acc_1",
+    credits: int = 100,
+    paid_at: str = "2026-03-01T09:00:00Z",
+    **more: Any,
 ) -> dict[str, Any]:
     return {
         "record": "purchase",
@@ -203,6 +213,7 @@ def a_purchase(
         "currency": "USD",
         "credits": credits,
         "paid_at": paid_at,
+        **more,
     }
 
 

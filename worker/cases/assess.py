@@ -7,7 +7,7 @@ poisonous event costs only itself.
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,11 +17,22 @@ from policy.lifecycle import CaseState
 from worker.cases.book import Book
 from worker.cases.fold import Fate, fold
 from worker.cases.judge import Bench, judge
-from worker.cases.load import jobs_of_newly_vouched, load_jobs, load_purchases, load_surroundings, lock_accounts
+from worker.cases.load import (
+    jobs_of_newly_vouched,
+    load_jobs,
+    load_lots_money,
+    load_purchases,
+    load_surroundings,
+    lock_accounts,
+)
+from worker.cases.money.hear import hear
+from worker.cases.money.settle import Settled, Settler, woken_purchases
+from worker.cases.money.told import place
 from worker.cases.news import News, read
 from worker.cases.write import write
 from worker.clock import Clock
 from worker.credits.ledger import Ledger
+from worker.creem.webhooks import Webhook
 from worker.errors import CannotProcess, TryLater, one_line
 from worker.observe import log
 from worker.store import inbox
@@ -45,6 +56,8 @@ class Assessed:
     failed: int = 0
     moves: list[tuple[str, str, str | None, str, int]] = field(default_factory=list)
     effects: list[dict[str, Any]] = field(default_factory=list)
+    claims: list[str] = field(default_factory=list)
+    """Payments claimed, by id."""
 
     def __iadd__(self, other: "Assessed") -> "Assessed":
         self.handled += other.handled
@@ -53,6 +66,7 @@ class Assessed:
         self.failed += other.failed
         self.moves += other.moves
         self.effects += other.effects
+        self.claims += other.claims
         return self
 
     @property
@@ -68,6 +82,7 @@ class Assessor:
     store: Store
     ledger: Ledger
     bench: Bench
+    settler: Settler
     clock: Clock
     batch: int
     lease: timedelta
@@ -96,6 +111,10 @@ class Assessor:
     def wake(self, case_ids: Sequence[str]) -> Assessed:
         """Judges cases again whose time has come, by the same path and without news."""
         return self.store.write(lambda tx: self.judge_in(tx, case_ids))
+
+    def judge_jobs(self, jobs: Sequence[tuple[str, str]]) -> Assessed:
+        """Judges jobs, as (job id, account id), whether or not they have a case: what a lost step left undone is done."""
+        return self.store.write(lambda tx: self._work(tx, [], (), jobs))
 
     def judge_in(self, tx: Tx, case_ids: Sequence[str]) -> Assessed:
         """The same, inside the caller's transaction: a rehearsal undoes it."""
@@ -145,14 +164,18 @@ class Assessor:
 
         return Assessed(dead=self.store.write(bury))
 
-    def _work(self, tx: Tx, claims: Sequence[Claim], case_ids: Sequence[str]) -> Assessed:
+    def _work(self, tx: Tx, claims: Sequence[Claim], case_ids: Sequence[str], named: Sequence[tuple[str, str]] = ()) -> Assessed:
         now = self.clock.now()
         book = Book(now)
         rows = list(inbox.lock(tx, claims))
         news, dead = _read_all(rows)
-        woken = tx.all(select(cases.c.account_id, cases.c.job_id).where(tx.among(cases.c.case_id, case_ids))) if case_ids else []
+        news, unplaced = _placed(tx, news)
+        dead += unplaced
+        woken = _woken(tx, case_ids)
 
-        lock_accounts(tx, book, [n.account_id for n in news if n.account_id] + [row.account_id for row in woken])
+        lock_accounts(
+            tx, book, [n.account_id for n in news if n.account_id] + [row.account_id for row in woken] + [a for _, a in named]
+        )
         released, unreadable = _read_all(_no_longer_waiting(tx, news))
         rows += [item.row for item in released]
         dead += unreadable
@@ -160,9 +183,10 @@ class Assessor:
         lock_accounts(tx, book, [n.account_id for n in released if n.account_id])
 
         jobs = {n.job_id for n in news if n.job_id} | {row.job_id for row in woken if row.job_id}
+        jobs |= {job_id for job_id, _ in named}
         load_jobs(tx, book, jobs | jobs_of_newly_vouched(tx, book, news), self.ledger)
         load_purchases(tx, book, news, self.ledger)
-        book.touched |= {row.job_id for row in woken if row.job_id}
+        book.touched |= {row.job_id for row in woken if row.job_id} | {job_id for job_id, _ in named}
         _hear_what_waits(tx, book)
 
         fates: list[dict[str, Any]] = []
@@ -174,14 +198,18 @@ class Assessor:
                 continue
             fates.append({"id": item.row.id, "state": fate.value, "handled_at": now})
         _touch_vouched(book, news)
+        hear(tx, book, self.settler.can_read)
+        load_lots_money(tx, book)
         load_surroundings(tx, book, self.bench)
         for job_id in sorted(book.touched):
             judge(book, job_id, self.bench)
 
         write(tx, book, self.ledger, WORKER)
+        book.charges_touched |= woken_purchases(tx, [(row.kind, row.subject) for row in woken])
+        settled = self.settler.settle(tx, book.charges_touched, now)
         inbox.settle(tx, fates)
         _bury(tx, dead, now)
-        return _account_for(book, fates, len(dead))
+        return _account_for(book, settled, fates, len(dead))
 
 
 def _read_all(rows: Sequence[Row[Any]]) -> tuple[list[News], list[tuple[Row[Any], CannotProcess]]]:
@@ -192,6 +220,31 @@ def _read_all(rows: Sequence[Row[Any]]) -> tuple[list[News], list[tuple[Row[Any]
         except CannotProcess as refusal:
             dead.append((row, refusal))
     return news, dead
+
+
+def _placed(tx: Tx, news: Sequence[News]) -> tuple[list[News], list[tuple[Row[Any], CannotProcess]]]:
+    """The news with everything that Creem said put where it belongs; what cannot be placed apart, with the reason."""
+    hooks = {item.row.id: item.said for item in news if isinstance(item.said, Webhook)}
+    if not hooks:
+        return list(news), []
+    placed = place(tx, hooks)
+    kept, faults = [], []
+    for item in news:
+        found = placed.get(item.row.id)
+        if found is None:
+            kept.append(item)
+        elif found.fault is not None:
+            faults.append((item.row, found.fault))
+        else:
+            kept.append(replace(item, said=found.purchase or item.said, account_id=found.account_id))
+    return kept, faults
+
+
+def _woken(tx: Tx, case_ids: Sequence[str]) -> Sequence[Row[Any]]:
+    if not case_ids:
+        return []
+    c = cases.c
+    return tx.all(select(c.account_id, c.job_id, c.kind, c.subject).where(tx.among(c.case_id, case_ids)))
 
 
 def _no_longer_waiting(tx: Tx, news: Sequence[News]) -> Sequence[Row[Any]]:
@@ -230,12 +283,13 @@ def _bury(tx: Tx, dead: Sequence[tuple[Row[Any], CannotProcess]], now: datetime)
     return buried
 
 
-def _account_for(book: Book, fates: Sequence[dict[str, Any]], dead: int) -> Assessed:
-    done = Assessed(dead=dead, effects=book.effects)
+def _account_for(book: Book, settled: Settled, fates: Sequence[dict[str, Any]], dead: int) -> Assessed:
+    done = Assessed(dead=dead, effects=[*book.effects, *map(dict, settled.effects)], claims=settled.claims)
     done.handled = sum(fate["state"] == Fate.HANDLED.value for fate in fates)
     done.waiting = len(fates) - done.handled
     for case in book.cases.values():
         if case.state is not None and case.state is not case.was:
             was = case.was.value if case.was else None
             done.moves.append((case.case_id, case.subject, was, case.state.value, case.credits_reversed))
+    done.moves += settled.moves
     return done

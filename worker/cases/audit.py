@@ -11,9 +11,23 @@ from typing import Any
 from sqlalchemy import func, select
 
 from worker.cases.audit_checks import CHECKS
+from worker.cases.audit_money import MONEY_CHECKS
 from worker.intake.wire import read_event
 from worker.store.bulk import Tx
-from worker.store.tables import case_history, cases, dead_letters, effects, inbox, layer_jobs, postings, purchases
+from worker.store.tables import (
+    case_history,
+    cases,
+    charges,
+    dead_letters,
+    disputes,
+    effects,
+    inbox,
+    layer_jobs,
+    payment_attempts,
+    payments,
+    postings,
+    purchases,
+)
 from worker.strict import Malformed
 
 NAMED = 100
@@ -49,12 +63,13 @@ class Audit:
 def audit_books(tx: Tx, now: datetime) -> Audit:
     """Every check that the database alone can answer."""
     audit = Audit()
-    for table in (postings, purchases, layer_jobs, cases, case_history, effects, inbox, dead_letters):
+    counted = (postings, purchases, layer_jobs, cases, case_history, effects, inbox, dead_letters, payments, payment_attempts)
+    for table in (*counted, charges, disputes):
         audit.checked[table.name] = int(tx.connection.execute(select(func.count()).select_from(table)).scalar_one())
-    for name, query in CHECKS:
+    for name, query in (*CHECKS, *MONEY_CHECKS):
         for row in tx.all(query(now).limit(NAMED)):
             audit.breach(name, str(row.row), str(row.problem))
-    audit.checked["checks"] = len(CHECKS)
+    audit.checked["checks"] = len(CHECKS) + len(MONEY_CHECKS)
     return audit
 
 

@@ -1,28 +1,18 @@
 """The checks of the audit: each is one query for the rows that do not fit, as (row, problem)."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, String, and_, case, cast, false, func, literal, not_, or_, select
+from sqlalchemy import Select, String, and_, case, false, func, literal, not_, or_, select
 
 from policy.ledger import PostingKind
 from policy.lifecycle import CaseKind, CaseState
+from worker.cases.audit_words import Query, said
 from worker.store.tables import case_history, cases, dead_letters, effects, inbox, layer_jobs, postings, purchases, reruns
 
 GRACE = timedelta(minutes=5)
 """How long a due action may wait for its sweep before it counts as forgotten."""
 FINAL = [state.value for state in CaseState if state.final]
-
-Query = Callable[[datetime], Select[Any]]
-
-
-def _said(*parts: Any) -> Any:
-    """A sentence put together in SQL."""
-    said: Any = literal("", String)
-    for part in parts:
-        said = said + (literal(part, String) if isinstance(part, str) else func.coalesce(cast(part, String), "nothing"))
-    return said.label("problem")
 
 
 def _sum(kind: PostingKind) -> Any:
@@ -46,7 +36,7 @@ def _postings_balance(_: datetime) -> Select[Any]:
     ]
     fits = func.coalesce(or_(*right), false())
     return select(
-        postings.c.key.label("row"), _said(postings.c.kind, " from ", postings.c.source, " to ", postings.c.destination)
+        postings.c.key.label("row"), said(postings.c.kind, " from ", postings.c.source, " to ", postings.c.destination)
     ).where(or_(not_(fits), postings.c.credits <= 0))
 
 
@@ -54,7 +44,7 @@ def _lots_add_up(_: datetime) -> Select[Any]:
     p = purchases.c
     return select(
         p.purchase_id.label("row"),
-        _said(
+        said(
             "remaining ",
             p.remaining,
             " + spent ",
@@ -90,7 +80,7 @@ def _lots_follow_postings(_: datetime) -> Select[Any]:
     b = booked.group_by(p.purchase_id, p.granted, p.remaining, p.spent, p.frozen, p.void).subquery("b").c
     return select(
         b.purchase_id.label("row"),
-        _said("holds ", b.remaining, " remaining, ", b.spent, " spent; its postings say ", b.b_remaining, " and ", b.b_spent),
+        said("holds ", b.remaining, " remaining, ", b.spent, " spent; its postings say ", b.b_remaining, " and ", b.b_spent),
     ).where(
         or_(
             b.granted != b.b_granted,
@@ -110,7 +100,7 @@ def _per_job() -> Any:
 
 def _no_job_got_back_more(_: datetime) -> Select[Any]:
     j = _per_job().c
-    return select(j.job_id.label("row"), _said("got back ", j.back, " of a debit of ", j.debit)).where(j.back > j.debit)
+    return select(j.job_id.label("row"), said("got back ", j.back, " of a debit of ", j.debit)).where(j.back > j.debit)
 
 
 def _no_job_reversed_twice(_: datetime) -> Select[Any]:
@@ -121,7 +111,7 @@ def _no_job_reversed_twice(_: datetime) -> Select[Any]:
         .having(func.count() > 1)
         .subquery("t")
     ).c
-    return select(twice.job_id.label("row"), _said("reversed ", twice.times, " times into ", twice.purchase_id))
+    return select(twice.job_id.label("row"), said("reversed ", twice.times, " times into ", twice.purchase_id))
 
 
 def _debits_equal_prices(_: datetime) -> Select[Any]:
@@ -131,7 +121,7 @@ def _debits_equal_prices(_: datetime) -> Select[Any]:
     price = case((layer_jobs.c.paid_with == "credits", layer_jobs.c.price), else_=0)
     right = case((layer_jobs.c.undebited, debit == 0), else_=debit == price)
     return (
-        select(layer_jobs.c.job_id.label("row"), _said("cost ", layer_jobs.c.price, ", the ledger debited ", debit))
+        select(layer_jobs.c.job_id.label("row"), said("cost ", layer_jobs.c.price, ", the ledger debited ", debit))
         .select_from(jobs)
         .where(not_(right))
     )
@@ -141,7 +131,7 @@ def _postings_name_jobs(_: datetime) -> Select[Any]:
     jobs = postings.outerjoin(layer_jobs, layer_jobs.c.job_id == postings.c.job_id)
     moves = postings.c.kind.in_([PostingKind.DEBIT.value, PostingKind.REVERSAL.value])
     return (
-        select(postings.c.key.label("row"), _said("names job ", postings.c.job_id, ", which is not in the books"))
+        select(postings.c.key.label("row"), said("names job ", postings.c.job_id, ", which is not in the books"))
         .select_from(jobs)
         .where(moves, layer_jobs.c.job_id.is_(None))
     )
@@ -154,20 +144,25 @@ def _own_lots_only(_: datetime) -> Select[Any]:
     return (
         select(
             postings.c.key.label("row"),
-            _said("a lot of ", purchases.c.account_id, " and a job of ", layer_jobs.c.account_id),
+            said("a lot of ", purchases.c.account_id, " and a job of ", layer_jobs.c.account_id),
         )
         .select_from(joined)
         .where(purchases.c.account_id != layer_jobs.c.account_id)
     )
 
 
-def _failed_jobs_have_cases(_: datetime) -> Select[Any]:
+def failed_jobs_without_case(_: datetime) -> Select[Any]:
+    """Failed or incomplete jobs with a standing debit that no case is about, as (row, problem, account_id)."""
     j = _per_job()
     joined = layer_jobs.join(j, j.c.job_id == layer_jobs.c.job_id).outerjoin(
         cases, and_(cases.c.subject == layer_jobs.c.job_id, cases.c.kind == CaseKind.JOB.value)
     )
     return (
-        select(layer_jobs.c.job_id.label("row"), _said(layer_jobs.c.status, " with a standing debit and no case"))
+        select(
+            layer_jobs.c.job_id.label("row"),
+            said(layer_jobs.c.status, " with a standing debit and no case"),
+            layer_jobs.c.account_id,
+        )
         .select_from(joined)
         .where(layer_jobs.c.status.in_(["failed", "incomplete"]), j.c.debit > j.c.back, cases.c.case_id.is_(None))
     )
@@ -177,7 +172,7 @@ def _open_cases_have_owner_and_time(now: datetime) -> Select[Any]:
     forgotten = or_(cases.c.owner.is_(None), cases.c.next_action_at.is_(None), cases.c.next_action_at < now - GRACE)
     return select(
         cases.c.case_id.label("row"),
-        _said(
+        said(
             "is ", cases.c.state, ", owned by ", cases.c.owner, ", next action ", cases.c.next_action_at, "; is a worker running?"
         ),
     ).where(cases.c.state.not_in(FINAL), forgotten)
@@ -188,7 +183,7 @@ def _cases_say_what_the_ledger_says(_: datetime) -> Select[Any]:
     joined = cases.outerjoin(j, j.c.job_id == cases.c.job_id)
     back = func.coalesce(j.c.back, 0)
     return (
-        select(cases.c.case_id.label("row"), _said("says ", cases.c.credits_reversed, " came back, the ledger says ", back))
+        select(cases.c.case_id.label("row"), said("says ", cases.c.credits_reversed, " came back, the ledger says ", back))
         .select_from(joined)
         .where(cases.c.kind == CaseKind.JOB.value, cases.c.credits_reversed != back)
     )
@@ -197,45 +192,45 @@ def _cases_say_what_the_ledger_says(_: datetime) -> Select[Any]:
 def _refunded_cases_paid_what_they_owed(_: datetime) -> Select[Any]:
     short = or_(cases.c.credits_reversed != cases.c.credits_owed, cases.c.credits_reversed == 0)
     return select(
-        cases.c.case_id.label("row"), _said("is refunded with ", cases.c.credits_reversed, " of ", cases.c.credits_owed, " owed")
+        cases.c.case_id.label("row"), said("is refunded with ", cases.c.credits_reversed, " of ", cases.c.credits_owed, " owed")
     ).where(cases.c.state == CaseState.REFUNDED.value, cases.c.kind == CaseKind.JOB.value, short)
 
 
 def _final_cases_are_explained(_: datetime) -> Select[Any]:
     mute = or_(cases.c.clause.is_(None), cases.c.reason.is_(None), cases.c.facts.is_(None), cases.c.terms.is_(None))
-    return select(cases.c.case_id.label("row"), _said("is ", cases.c.state, " without clause, reason or facts")).where(
+    return select(cases.c.case_id.label("row"), said("is ", cases.c.state, " without clause, reason or facts")).where(
         cases.c.state.in_(FINAL), mute
     )
 
 
 def _cases_have_history(_: datetime) -> Select[Any]:
     opened = select(case_history.c.case_id).where(case_history.c.event == "case.opened")
-    return select(cases.c.case_id.label("row"), _said("has no opening in its history")).where(cases.c.case_id.not_in(opened))
+    return select(cases.c.case_id.label("row"), said("has no opening in its history")).where(cases.c.case_id.not_in(opened))
 
 
 def _effects_are_not_forgotten(now: datetime) -> Select[Any]:
     waits = and_(effects.c.state.in_(["due", "claimed"]), effects.c.due_at < now - GRACE)
-    return select(effects.c.key.label("row"), _said("is ", effects.c.state, " since ", effects.c.due_at)).where(waits)
+    return select(effects.c.key.label("row"), said("is ", effects.c.state, " since ", effects.c.due_at)).where(waits)
 
 
 def _intents_of_reruns_stand(_: datetime) -> Select[Any]:
     joined = reruns.outerjoin(effects, effects.c.key == "rerun:" + reruns.c.job_id)
     return (
-        select(reruns.c.job_id.label("row"), _said("has a re-run and no intent to ask for it"))
+        select(reruns.c.job_id.label("row"), said("has a re-run and no intent to ask for it"))
         .select_from(joined)
         .where(effects.c.effect_id.is_(None))
     )
 
 
 def _unhandled_rows_are_young(now: datetime) -> Select[Any]:
-    return select(inbox.c.event_id.label("row"), _said("waits to be handled since ", inbox.c.received_at)).where(
+    return select(inbox.c.event_id.label("row"), said("waits to be handled since ", inbox.c.received_at)).where(
         inbox.c.state == "new", inbox.c.due_at < now - GRACE
     )
 
 
 def _dead_rows_have_letters(_: datetime) -> Select[Any]:
     letters = select(dead_letters.c.inbox_id).where(dead_letters.c.inbox_id.is_not(None))
-    return select(inbox.c.event_id.label("row"), _said("is dead and has no dead letter")).where(
+    return select(inbox.c.event_id.label("row"), said("is dead and has no dead letter")).where(
         inbox.c.state == "dead", inbox.c.id.not_in(letters)
     )
 
@@ -249,7 +244,7 @@ CHECKS: tuple[tuple[str, Query], ...] = (
     ("debits_equal_prices", _debits_equal_prices),
     ("postings_name_jobs", _postings_name_jobs),
     ("own_lots_only", _own_lots_only),
-    ("failed_jobs_have_cases", _failed_jobs_have_cases),
+    ("failed_jobs_have_cases", failed_jobs_without_case),
     ("open_cases_have_owner_and_time", _open_cases_have_owner_and_time),
     ("cases_say_what_the_ledger_says", _cases_say_what_the_ledger_says),
     ("refunded_cases_paid_what_they_owed", _refunded_cases_paid_what_they_owed),

@@ -11,6 +11,7 @@ from policy.facts import Report, Rerun
 from policy.ledger import Lot
 from policy.lifecycle import CaseKind, CaseState
 from worker.credits.ledger import JobCredits, Posting
+from worker.creem.webhooks import Webhook
 
 Detail = dict[str, Any]
 
@@ -103,6 +104,15 @@ class Case:
         self.history.append((event, detail))
 
 
+@dataclass(frozen=True, slots=True)
+class LotMoney:
+    """The money of one lot of which some went back or is disputed."""
+
+    gone: bool
+    """All of it went back: what the lot paid for is paid back already."""
+    disputed: bool
+
+
 @dataclass(slots=True)
 class Book:
     """Everything one transaction holds."""
@@ -121,6 +131,12 @@ class Book:
     purchases_known: dict[str, Any] = field(default_factory=dict)
     purchases_new: list[dict[str, Any]] = field(default_factory=list)
     purchases_changed: list[dict[str, Any]] = field(default_factory=list)
+    heard: list[Webhook] = field(default_factory=list)
+    """What Creem said about charges."""
+    charges_touched: set[str] = field(default_factory=set)
+    """Purchases whose money is to be looked at again."""
+    lots_gone: dict[str, LotMoney] = field(default_factory=dict)
+    """What is known of the money of lots that jobs drew on, by purchase, where some of it went back or is disputed."""
     postings: list[Posting] = field(default_factory=list)
     effects: list[dict[str, Any]] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)

@@ -2,8 +2,6 @@
 
 from datetime import UTC, date, datetime, timedelta
 
-from pydantic import TypeAdapter
-
 from policy import Terms
 from policy.decision import Decision, Outcome
 from policy.facts import JobFacts, Rerun, RerunState
@@ -12,12 +10,11 @@ from policy.lifecycle import CaseState, Standing, standing
 from policy.rules.remedy import unknown_code_in_doubt
 from worker.cases.book import Book, Case, Job
 from worker.cases.casework import REMIND, announcement, go, intent
+from worker.cases.decided import record
 from worker.credits.ledger import JobCredits, Posting
 from worker.errors import InvariantBroken
 from worker.settings import Mode
 from worker.store.effects import EffectKind
-
-FACTS: TypeAdapter[JobFacts] = TypeAdapter(JobFacts)
 
 
 def utc_day(now: datetime) -> date:
@@ -39,7 +36,7 @@ def carry_out(book: Book, case: Case, job: Job | None, decision: Decision, facts
         return
     if case.state is not None and case.state is not target and standing(case.state, target) is Standing.ILLEGAL:
         raise InvariantBroken(f"{case.case_id}: {case.state.value} cannot become {target.value}")
-    _record(case, decision, facts)
+    record(case, decision, facts)
     if held:
         case.note("effect.held", mode=mode.value, outcome=decision.outcome.value)
     elif decision.outcome is Outcome.REVERSE_CREDITS:
@@ -84,24 +81,10 @@ def _remind(book: Book, case: Case) -> None:
         case.next_action_at, case.changed = book.now + REMIND, True
 
 
-def _record(case: Case, decision: Decision, facts: JobFacts) -> None:
-    case.outcome, case.rule, case.clause = decision.outcome.value, decision.rule, decision.clause.value
-    case.terms, case.reason = decision.terms, decision.reason
-    case.credits_owed = decision.credits
-    case.facts = FACTS.dump_python(facts, mode="json")
-    case.note(
-        "case.decided",
-        outcome=case.outcome,
-        rule=case.rule,
-        clause=case.clause,
-        terms=case.terms,
-        reason=case.reason,
-        because=dict(decision.because),
-    )
-
-
 def _reverse(book: Book, case: Case, job: Job, decision: Decision) -> None:
-    shares = reverse(job.credits.debits, job.credits.reversals)
+    # not to lots whose money went back: what they paid for is paid back already
+    kept = {purchase_id for purchase_id, money in book.lots_gone.items() if money.gone}
+    shares = tuple(s for s in reverse(job.credits.debits, job.credits.reversals) if s.purchase_id not in kept)
     credits = sum(share.credits for share in shares)
     if credits != decision.credits:
         raise InvariantBroken(f"{case.case_id}: {decision.credits} credits are owed, {credits} stand in the ledger")

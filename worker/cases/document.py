@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Row, or_, select
 
 from worker.errors import Refused
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, case_history, cases, effects, layer_jobs, purchases
+from worker.store.tables import accounts, case_history, cases, effects, layer_jobs, payment_attempts, payments, purchases
 
 
 def moment(at: datetime | None) -> str | None:
@@ -34,6 +34,7 @@ def document(tx: Tx, row: Row[Any]) -> dict[str, Any]:
     history = tx.all(select(case_history).where(case_history.c.case_id == row.case_id).order_by(case_history.c.id))
     return {
         **summary(row),
+        "payments": payments_of(tx, row.case_id),
         "history": [{"at": moment(h.at), "event": h.event, "by": h.by, "detail": h.detail} for h in history],
     }
 
@@ -65,6 +66,38 @@ def summary(row: Row[Any]) -> dict[str, Any]:
         "next_action_at": moment(row.next_action_at),
         "closed_at": moment(row.closed_at),
     }
+
+
+def payments_of(tx: Tx, case_id: str) -> list[dict[str, Any]]:
+    """The claims of a case, with every call that was armed and its answer (contract.md, "Case document")."""
+    claimed = tx.all(select(payments).where(payments.c.case_id == case_id).order_by(payments.c.created_at))
+    if not claimed:
+        return []
+    ids = [row.payment_id for row in claimed]
+    order = (payment_attempts.c.payment_id, payment_attempts.c.attempt)
+    calls = tx.all(select(payment_attempts).where(tx.among(payment_attempts.c.payment_id, ids)).order_by(*order))
+    return [
+        {
+            "payment_id": row.payment_id,
+            "transaction_id": row.transaction_id,
+            "kept_transaction_id": row.kept_transaction_id,
+            "amount": row.refunded or row.amount,
+            "currency": row.currency,
+            "state": row.state,
+            "detail": row.detail,
+            "next_step": None if row.closed_at else row.next_step,
+            "due_at": moment(row.due_at),
+            "closed_at": moment(row.closed_at),
+            "calls": [_call(call) for call in calls if call.payment_id == row.payment_id],
+        }
+        for row in claimed
+    ]
+
+
+def _call(row: Row[Any]) -> dict[str, Any]:
+    names = ("attempt", "outcome", "http_status", "status", "trace_id", "refund_id", "detail")
+    moments = {"armed_at": moment(row.armed_at), "answered_at": moment(row.answered_at)}
+    return {name: getattr(row, name) for name in names} | moments
 
 
 def pending_effects(tx: Tx, case_id: str) -> Sequence[Row[Any]]:

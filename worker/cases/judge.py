@@ -11,8 +11,9 @@ from policy import Editions, Terms, decide, missing_facts
 from policy.calendar import Calendar
 from policy.decision import Outcome
 from policy.facts import AccountStatus, JobFacts, PaidWith, Report, ReportKind, Rerun, RerunState
+from policy.ledger import reverse
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.book import Book, Case, Job
+from worker.cases.book import Book, Case, Job, LotMoney
 from worker.cases.carry_out import carry_out, utc_day
 from worker.cases.casework import go, open_case, terms_and_calendar
 from worker.settings import Mode
@@ -142,7 +143,25 @@ def _facts(book: Book, case: Case, job: Job | None, reports: frozenset[Report]) 
         submitted_at=job.submitted_at,
         input_expires_at=job.input_expires_at,
         rerun=job.rerun,
+        compensated=_compensated(book, job),
+        partly_refunded=any(not lot.gone and not lot.disputed for lot in _moved(book, job)),
+        disputed=any(lot.disputed for lot in _moved(book, job)),
     )
+
+
+def _moved(book: Book, job: Job) -> list[LotMoney]:
+    drawn = {share.purchase_id for share in job.credits.debits}
+    return [money for purchase_id, money in book.lots_gone.items() if purchase_id in drawn]
+
+
+def _compensated(book: Book, job: Job) -> int:
+    """Credits of the standing debit whose purchase was given back whole: they are paid back already, in money."""
+    standing = reverse(job.credits.debits, job.credits.reversals)
+    return sum(share.credits for share in standing if _is_gone(book, share.purchase_id))
+
+
+def _is_gone(book: Book, purchase_id: str) -> bool:
+    return purchase_id in book.lots_gone and book.lots_gone[purchase_id].gone
 
 
 def _wait(case: Case, lacking: tuple[str, ...], until: datetime) -> None:

@@ -11,19 +11,19 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, and_, func, select
+from sqlalchemy import Row, and_, func, or_, select
 
 from policy.facts import Report, ReportKind, Rerun, RerunState
 from policy.lifecycle import CaseKind, CaseState
 from policy.terms import FaultClass
-from worker.cases.book import Account, Book, Case, Job
+from worker.cases.book import Account, Book, Case, Job, LotMoney
 from worker.cases.judge import Bench
 from worker.cases.news import News
 from worker.credits.ledger import JobCredits, Ledger
 from worker.intake.records import AccountRecord, PurchaseRecord
 from worker.intake.wire import AccountOpened, Event
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, breakers, cases, doubt_days, layer_jobs, purchases, reruns
+from worker.store.tables import accounts, breakers, cases, charges, doubt_days, layer_jobs, purchases, reruns
 
 REPORTS: TypeAdapter[list[Report]] = TypeAdapter(list[Report])
 SERVICE_WINDOW = timedelta(hours=1)
@@ -159,9 +159,12 @@ def case_of(row: Row[Any]) -> Case:
 
 def load_purchases(tx: Tx, book: Book, news: Sequence[News], ledger: Ledger) -> None:
     """What purchases and lots the batch needs: the purchases it names, and the open lots of every account it may debit."""
-    named = [item.said.id for item in news if isinstance(item.said, PurchaseRecord)]
+    bought = [item.said for item in news if isinstance(item.said, PurchaseRecord)]
+    named = [said.id for said in bought]
     if named:
-        rows = tx.all(select(purchases).where(tx.among(purchases.c.purchase_id, named)))
+        charged = [said.transaction_id for said in bought if said.transaction_id]
+        same = tx.among(purchases.c.purchase_id, named)
+        rows = tx.all(select(purchases).where(or_(same, tx.among(purchases.c.transaction_id, charged)) if charged else same))
         book.purchases_known |= {row.purchase_id: dict(row._mapping) for row in rows}
     spending = {item.account_id for item in news if item.introduces_job or isinstance(item.said, PurchaseRecord)}
     spending |= {job.account_id for job in book.jobs.values() if job.undebited}
@@ -174,6 +177,21 @@ def load_purchases(tx: Tx, book: Book, news: Sequence[News], ledger: Ledger) -> 
     if named and unknown:
         rows = tx.all(select(purchases).where(tx.among(purchases.c.purchase_id, unknown)))
         book.purchases_known |= {row.purchase_id: dict(row._mapping) for row in rows}
+
+
+def load_lots_money(tx: Tx, book: Book) -> None:
+    """What is known of the money of the lots that the jobs to be judged drew on: a lot whose money went back, or is disputed,
+    is not also made good in credits.
+    """
+    drawn = {share.purchase_id for job_id in book.touched if job_id in book.jobs for share in book.jobs[job_id].credits.debits}
+    if not drawn:
+        return
+    known = select(purchases.c.purchase_id, purchases.c.amount, charges.c.amount_paid, charges.c.refunded, charges.c.disputed_at)
+    moved = or_(charges.c.refunded > 0, charges.c.disputed_at.is_not(None))
+    joined = known.join(charges, charges.c.transaction_id == purchases.c.transaction_id)
+    for row in tx.all(joined.where(tx.among(purchases.c.purchase_id, drawn), moved)):
+        gone = row.refunded >= (row.amount_paid or row.amount) > 0
+        book.lots_gone[row.purchase_id] = LotMoney(gone, row.disputed_at is not None)
 
 
 def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:

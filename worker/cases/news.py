@@ -1,10 +1,14 @@
 """Inbox rows read again: what each one says, and in which order a batch of them is taken."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
 
+from worker.creem.receive import SOURCE as CREEM_SOURCE
+from worker.creem.webhooks import Webhook, read_webhook
 from worker.errors import CannotProcess
 from worker.intake.records import AccountRecord, JobRecord, PurchaseRecord, read_record
 from worker.intake.wire import AccountOpened, Event, Submitted, read_event
@@ -12,7 +16,7 @@ from worker.strict import Malformed
 
 IMPORT_SOURCE = "/import"
 
-Said = Event | AccountRecord | PurchaseRecord | JobRecord
+Said = Event | AccountRecord | PurchaseRecord | JobRecord | Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +25,8 @@ class News:
 
     row: Row[Any]
     said: Said
-
-    @property
-    def account_id(self) -> str | None:
-        """The account it names, if it names one."""
-        return self.row.account_id  # type: ignore[no-any-return]
+    account_id: str | None
+    """The account it names or, for what Creem says, the one it was found to be about."""
 
     @property
     def job_id(self) -> str | None:
@@ -51,12 +52,18 @@ class News:
         return order, self.row.id
 
 
+_READERS: dict[str, Callable[[bytes, datetime], Said]] = {
+    IMPORT_SOURCE: lambda raw, _: read_record(raw),
+    CREEM_SOURCE: lambda raw, _: read_webhook(raw),
+}
+
+
 def read(row: Row[Any]) -> News:
     """What the row says. Raises `CannotProcess` where its text can no longer be read."""
     raw = row.raw.encode()
     # judged against the time of its receipt: what was acceptable then stays acceptable
     try:
-        said: Said = read_record(raw) if row.source == IMPORT_SOURCE else read_event(raw, row.received_at)
+        said = _READERS.get(row.source, read_event)(raw, row.received_at)
     except Malformed as error:
         raise CannotProcess(error.reason, error.detail) from error
-    return News(row, said)
+    return News(row, said, row.account_id)

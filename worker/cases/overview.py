@@ -5,11 +5,36 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from policy.lifecycle import CaseState
+from policy.lifecycle import CaseState, PaymentState
 from worker.cases.document import moment
 from worker.store import inbox as inbox_rows
 from worker.store.bulk import Tx
-from worker.store.tables import breakers, cases, dead_letters, effects, inbox
+from worker.store.tables import breakers, cases, charges, dead_letters, effects, inbox, payments
+
+UNPROVED = [PaymentState.SENDING.value, PaymentState.UNKNOWN.value]
+
+
+def _claims(tx: Tx) -> dict[str, Any]:
+    """Claims by state; the money proved to have gone back and the money that still waits, in minor units, currencies added."""
+    p = payments.c
+    grouped = select(p.state, func.count(), func.sum(p.amount), func.sum(p.refunded)).group_by(p.state, p.closed_at.is_(None))
+    rows = tx.connection.execute(grouped.add_columns(p.closed_at.is_(None))).all()
+    unproved = select(func.count(), func.min(p.armed_at)).where(p.state.in_(UNPROVED), p.closed_at.is_(None))
+    count, oldest = tx.connection.execute(unproved).one()
+    by_state: dict[str, int] = {}
+    for state, number, *_ in rows:
+        by_state[state] = by_state.get(state, 0) + int(number)
+    return {
+        "by_state": by_state,
+        "refunded_minor_units": sum(int(refunded) for *_, refunded, _ in rows),
+        "waiting_minor_units": sum(int(amount) for _, _, amount, _, still_open in rows if still_open),
+        "unproved": int(count),
+        "oldest_unproved_at": moment(oldest),
+    }
+
+
+def _count(tx: Tx, which: Any) -> int:
+    return int(tx.connection.execute(select(func.count()).where(which)).scalar_one())
 
 
 def overview(tx: Tx, now: datetime) -> dict[str, Any]:
@@ -34,6 +59,7 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         cases.c.state.in_([CaseState.REFUNDED.value, CaseState.DELIVERED.value, CaseState.EXTERNAL.value])
     )
     whole, credits = tx.connection.execute(made_whole).one()
+    claims = _claims(tx)
     return {
         "at": moment(now),
         "backlog": backlog,
@@ -46,7 +72,9 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         "overdue_promises": int(overdue),
         "oldest_overdue_at": moment(oldest_due),
         "overdue_actions": int(tx.connection.execute(idle).scalar_one()),
-        "unknown_outcomes": int(by_state.get(CaseState.UNKNOWN.value, 0)),
+        "unknown_outcomes": claims["unproved"],
+        "payments": claims,
+        "disputed_charges": _count(tx, charges.c.disputed_at.is_not(None)),
         "effects_due": {
             kind: {"count": int(count), "oldest_at": moment(since)}
             for kind, count, since in tx.connection.execute(undone.group_by(effects.c.kind))
@@ -54,7 +82,7 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         "dead_letters": {reason: int(count) for reason, count in tx.connection.execute(open_letters)},
         "delivered_late": int(tx.connection.execute(select(func.count()).where(cases.c.delivered_late)).scalar_one()),
         "breakers": {
-            row.name: {"open_until": moment(row.open_until), "last_error": row.last_error}
+            row.name: {"open_until": moment(row.open_until), "last_error": row.last_error, "needs_person": row.needs_person}
             for row in tx.all(select(breakers).where(breakers.c.open_until > now))
         },
     }

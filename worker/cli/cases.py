@@ -1,15 +1,14 @@
 """Cases and accounts: find one, read it, understand it, put it back."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 from rich.panel import Panel
 from rich.text import Text
 
-from policy import CLAUSE_TEXT, Clause, decide
+from policy import CLAUSE_TEXT, Clause
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.carry_out import FACTS
+from worker.cases.decided import ask_again
 from worker.cases.document import account_document, document, find, summary
 from worker.cases.document import listing as list_cases
 from worker.cases.requeue import Plan, Requeuer
@@ -35,11 +34,11 @@ def listing(
         return output.page(items, following)
     if not items:
         return output.say("No cases{what}.", what=" like that" if any(wanted.values()) else " yet")
-    table = output.table("Cases", "case", "job", "account", "state", "credits", "why", "opened")
+    table = output.table("Cases", "case", "job or order", "account", "state", "credits", "why", "opened")
     for item in items:
         table.add_row(
             cell(item["case_id"]),
-            cell(item["job_id"]),
+            cell(item["job_id"] or item["order_id"]),
             cell(item["account_id"]),
             output.state(item["state"]),
             cell(item["credits_reversed"] or None),
@@ -59,11 +58,14 @@ def show(name: Name, as_json: AsJson = False) -> None:
         return output.document(found)
     _head(found)
     output.line("account", found["account_id"])
-    output.line("credits", f"{found['credits_reversed']} of {found['credits_owed']} owed came back")
-    output.line("re-runs", found["reruns"])
-    output.line("failed", found["failed_at"])
+    if found["job_id"]:
+        output.line("credits", f"{found['credits_reversed']} of {found['credits_owed']} owed came back")
+        output.line("re-runs", found["reruns"])
+    output.line("failed" if found["job_id"] else "since", found["failed_at"])
     output.line("promised by", found["due_at"])
     output.line("closed" if found["closed_at"] else "next look", found["closed_at"] or found["next_action_at"])
+    for payment in found["payments"]:
+        _payment(payment)
     if found["delivered_late"]:
         output.line("goodwill", "the job succeeded after the credits came back; the customer keeps both")
     table = output.table("\nHistory", "when", "what", "by", "detail")
@@ -71,6 +73,15 @@ def show(name: Name, as_json: AsJson = False) -> None:
         said = _said(row["detail"])
         table.add_row(cell(row["at"][:23]), cell(row["event"]), cell(row["by"]), cell(said, "dim"))
     out.print(table)
+
+
+def _payment(payment: dict[str, Any]) -> None:
+    money = f"{payment['amount'] / 100:.2f} {payment['currency']}"
+    more = f": {payment['detail']}" if payment["detail"] else ""
+    output.line("payment", f"{payment['transaction_id']}  {money}  {payment['state']}{more}")
+    for call in payment["calls"]:
+        answer = " ".join(str(call[name]) for name in ("outcome", "http_status", "status", "trace_id") if call[name] is not None)
+        output.line("", f"call {call['attempt']} at {call['armed_at']}: {answer or 'no answer yet'}", "dim")
 
 
 def _said(detail: dict[str, Any]) -> str:
@@ -91,7 +102,7 @@ def _head(found: dict[str, Any]) -> None:
         body.append(
             f"\n{decision['outcome']} by rule {decision['rule']}, clause {decision['clause']}, terms {decision['terms']}", "dim"
         )
-    out.print(Panel(body, title=title, title_align="left", subtitle=found["job_id"], subtitle_align="left", expand=False))
+    out.print(Panel(body, title=title, title_align="left", subtitle=found["job_id"] or found["order_id"], subtitle_align="left", expand=False))
 
 
 def why(name: Name, as_json: AsJson = False) -> None:
@@ -130,7 +141,7 @@ def _explain(editions: Any, row: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"case_id": row.case_id, "state": row.state, "decision": summary(row)["decision"]}
     if row.facts is None or row.terms is None:
         return found | {"decision": None, "missing": row.reason, "because": {}, "counterfactual": None}
-    decision = decide(FACTS.validate_json(json.dumps(row.facts)), editions.by_name(row.terms))
+    decision = ask_again(CaseKind(row.kind), row.facts, editions.by_name(row.terms))
     other = decision.counterfactual
     return found | {
         "clause_text": CLAUSE_TEXT[Clause(row.clause)],

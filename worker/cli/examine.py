@@ -8,7 +8,8 @@ import httpx
 import redis
 from sqlalchemy import text
 
-from worker.errors import RefundsError, one_line
+from worker.creem.client import CreemRefused
+from worker.errors import RefundsError, TryLater, one_line
 from worker.intake.consumer import open_stream_client
 from worker.runtime import Runtime
 from worker.settings import Mode, Settings, redacted
@@ -114,5 +115,19 @@ def _pipeline(runtime: Runtime) -> Iterator[Finding]:
 def _creem(runtime: Runtime) -> Iterator[Finding]:
     if runtime.settings.mode is Mode.OBSERVE:
         yield _finding("mode", False, "observe: cases are decided and nothing is done about them", "warning")
-    if runtime.settings.creem_api_key is None:
+    if runtime.settings.creem_webhook_secret is None:
+        yield _finding("webhooks", False, "no REFUNDS_CREEM_WEBHOOK_SECRET: every webhook is turned away with 401", "warning")
+    creem, address = runtime.creem, runtime.creem_address
+    if creem is None or address is None:
         yield _finding("creem", True, "no REFUNDS_CREEM_API_KEY: credits only, no money is refunded")
+        return
+    where = f"{address.base_url} ({address.environment.value})"
+    try:
+        creem.transaction("tran_doctor")
+    except TryLater as error:
+        yield _finding("creem", False, f"{where}: {error}; money waits, credits do not", "warning")
+    except CreemRefused as refusal:
+        wrong = "the key is refused" if refusal.key_trouble else "the question is refused"
+        yield _finding("creem", False, f"{where}: {wrong}: {refusal}; correct REFUNDS_CREEM_API_KEY")
+    else:
+        yield _finding("creem", True, f"{where} answers, the key is good for reading")

@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import cases, dead, feed, policy, processes, watch
+from worker.cli import cases, dead, feed, money, policy, processes, watch
 
 app = typer.Typer(
     name="refunds",
@@ -34,8 +34,13 @@ app.command("show", rich_help_panel="Look")(cases.show)
 app.command("why", rich_help_panel="Look")(cases.why)
 app.command("account", rich_help_panel="Look")(cases.account)
 app.command("audit", rich_help_panel="Look")(watch.audit)
+app.command("reconcile", rich_help_panel="Look")(money.reconcile)
 
 app.command("requeue", rich_help_panel="Act")(cases.requeue)
+purse = typer.Typer(help="Money sent back through Creem: stop it, let it go on.", no_args_is_help=True)
+purse.command("stop")(money.stop)
+purse.command("release")(money.release)
+app.add_typer(purse, name="money", rich_help_panel="Act")
 letters = typer.Typer(help="What could not be read or handled.", no_args_is_help=True)
 letters.command("list")(dead.listing)
 letters.command("show")(dead.show)

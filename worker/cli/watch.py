@@ -38,12 +38,24 @@ def status(as_json: AsJson = False) -> None:
     letters = ", ".join(f"{count} {reason}" for reason, count in found["dead_letters"].items())
     output.line("dead letters", letters or "none", "yellow" if letters else "")
     for name, breaker in found["breakers"].items():
-        output.line(f"{name} breaker", f"open until {breaker['open_until']}: {breaker['last_error']}", "red")
+        until = "until `refunds money release`" if breaker["needs_person"] else f"until {breaker['open_until']}"
+        output.line(f"{name} breaker", f"open {until}: {breaker['last_error']}", "red")
+    _money(found)
     table = output.table("\nCases", "state", "cases")
     for state, count in found["cases"].items():
         if count:
             table.add_row(output.state(state), cell(count))
     out.print(table if table.row_count else cell("No cases yet.", "dim"))
+
+
+def _money(found: dict[str, Any]) -> None:
+    claims = found["payments"]
+    if claims["by_state"] or found["disputed_charges"]:
+        states = ", ".join(f"{count} {state}" for state, count in sorted(claims["by_state"].items()))
+        sums = f"{claims['refunded_minor_units']} minor units back, {claims['waiting_minor_units']} under way"
+        output.line("money", f"{states or 'no claims'}; {sums}; {found['disputed_charges']} charges disputed")
+    if claims["unproved"]:
+        output.line("not proved", f"{claims['unproved']} since {claims['oldest_unproved_at']}; only read until proved", "red")
 
 
 def _headline(found: dict[str, Any]) -> None:

@@ -79,6 +79,9 @@ class PurchaseRecord:
     period_end: datetime | None
     raw: str
     sha256: str
+    order_id: str | None = None
+    """The order as the customer knows it, where it is not the purchase's own id."""
+    subscription_id: str | None = None
 
     @property
     def key(self) -> str:

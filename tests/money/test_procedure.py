@@ -1,0 +1,167 @@
+"""One charge goes back at most once, whatever Creem answers (creem-api.md 14.3, failure-modes.md 2.4)."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.money.world import MoneyWorld
+from worker.cases.money import limits
+from worker.errors import Refused
+from worker.sandbox.creem import Lost, RefundAnswer, SecondRefund, Switches
+from worker.sandbox.creem.words import Announced, Ending, Fault, Meanwhile
+from worker.settings import Mode
+from worker.store.engine import Store
+
+NASTY = Switches(second_refund=SecondRefund.PAYS_AGAIN, second_while_pending=SecondRefund.PAYS_AGAIN)
+"""A provider that pays whatever it is asked to pay: only we stand between it and a second refund."""
+
+
+@pytest.fixture
+def world(store: Store) -> Iterator[MoneyWorld]:
+    made = MoneyWorld(store, switches=NASTY)
+    yield made
+    made.close()
+
+
+def play(world: MoneyWorld, *, days: float = 3, **switches: object) -> str | None:
+    """Two charges five minutes apart; what becomes of the later one's case."""
+    world.double.switches = replace(NASTY, **switches)  # type: ignore[arg-type]
+    world.twice_charged()
+    world.settle_down(days=days)
+    return world.state("ord_1")
+
+
+def holds(world: MoneyWorld) -> None:
+    """The statement that has to hold whatever happened."""
+    for name in ("tran_0", "tran_1"):
+        assert world.double.gone(name) <= world.double.paid(name), "more left than was paid"
+        assert world.double.posts(name) <= 1 or all(s.status in {400, 429, None} for s in calls(world, name)[:-1])
+    assert world.double.posts("tran_0") == 0, "the first charge stays"
+    assert world.audit().breaches == []
+
+
+def calls(world: MoneyWorld, name: str) -> list:  # type: ignore[type-arg]
+    return [seen for seen in world.double.requests if seen.method == "POST" and name in str(seen.body)]
+
+
+def test_duplicate_charge_goes_back_once_and_voids_its_lot(world: MoneyWorld) -> None:
+    assert play(world) == "refunded"
+    assert world.double.gone("tran_1") == 900
+    assert world.double.posts("tran_1") == 1
+    assert world.credits() == 100, "the lot of the charge that stays"
+    lot = {lot["purchase_id"]: lot for lot in world.account("acc_1")["lots"]}["ord_1"]
+    assert (lot["remaining"], lot["frozen"], lot["void"]) == (0, 0, 100)
+    found = world.case("ord_1")
+    assert found is not None
+    assert found["payments"][0]["state"] == "refunded"
+    assert found["payments"][0]["amount"] == 900
+    assert [told["type"] for told in world.announced()] == ["refund.payment_refunded"]
+    holds(world)
+
+
+def test_charges_are_given_back_but_one(world: MoneyWorld) -> None:
+    world.twice_charged(charges=4, apart=timedelta(minutes=2))
+    world.settle_down()
+    assert [world.double.gone(f"tran_{n}") for n in range(4)] == [0, 900, 900, 900]
+    assert world.case("ord_0") is None
+    holds(world)
+
+
+def test_tax_goes_back_with_the_price(world: MoneyWorld) -> None:
+    world.twice_charged(tax=171)
+    world.settle_down()
+    assert world.state("ord_1") == "refunded"
+    assert world.double.gone("tran_1") == 1071
+    holds(world)
+
+
+@pytest.mark.parametrize(
+    ("switches", "state", "gone"),
+    [
+        ({"answer": RefundAnswer.SUCCEEDED}, "refunded", 900),
+        ({"settle_after": 3600.0, "turns_early": False}, "refunded", 900),
+        ({"answer": RefundAnswer.REQUIRES_ACTION, "settle_after": 7200.0, "turns_early": False}, "refunded", 900),
+        ({"answer": RefundAnswer.REQUIRES_ACTION, "ends": Ending.NEVER, "turns_early": False}, "review", 0),
+        ({"answer": RefundAnswer.UNHEARD_OF}, "refunded", 900),
+        ({"answer": RefundAnswer.FAILED}, "review", 0),
+        ({"answer": RefundAnswer.CANCELED}, "review", 0),
+        ({"ends": Ending.NEVER, "turns_early": False}, "review", None),
+        ({"ends": Ending.FAILED, "turns_early": False, "settle_after": 600.0, "announced": Announced.BOTH}, "review", 0),
+        ({"post": Fault.TIMEOUT, "post_side": Lost.AFTER_COMMIT, "post_times": 1}, "refunded", 900),
+        ({"post": Fault.TIMEOUT, "post_side": Lost.BEFORE_COMMIT, "post_times": 1}, "review", 0),
+        ({"before_read": Meanwhile.FULL_REFUND}, "external", 900),
+        ({"meanwhile": Meanwhile.FULL_REFUND, "second_refund": SecondRefund.REFUSED}, "external", 900),
+        ({"before_read": Meanwhile.PART_REFUND}, "review", 450),
+        ({"before_read": Meanwhile.DISPUTE}, "review", 900),
+    ],
+)
+def test_each_answer_has_its_way(world: MoneyWorld, switches: dict[str, object], state: str, gone: int | None) -> None:
+    assert play(world, **switches) == state, world.case("ord_1")
+    if gone is not None:
+        assert world.double.gone("tran_1") == gone
+    holds(world)
+
+
+def test_low_balance_is_tried_again_by_days_and_seen(world: MoneyWorld) -> None:
+    world.double.switches = replace(NASTY, low_balance=3)
+    world.twice_charged()
+    world.settle_down(days=0.2)
+    assert world.state("ord_1") == "refunding"
+    blocked = world.store.read(lambda tx: limits.closed_to(tx, (limits.BALANCE,), world.clock.now()))
+    assert blocked is not None and "900 minor units wait" in blocked[0]
+    world.settle_down(days=5)
+    assert world.state("ord_1") == "refunded"
+    posts = [seen.at for seen in calls(world, "tran_1")]
+    assert len(posts) == 4
+    assert all(later - earlier >= timedelta(days=1) for earlier, later in zip(posts, posts[1:], strict=False))
+    holds(world)
+
+
+def test_low_balance_that_lasts_goes_to_a_person_with_the_lot_released(world: MoneyWorld) -> None:
+    assert play(world, days=20, low_balance=99) == "review"
+    assert world.credits() == 200
+    assert world.double.gone("tran_1") == 0
+    holds(world)
+
+
+@pytest.mark.parametrize("mode", [Mode.CREDITS_ONLY, Mode.OBSERVE])
+def test_no_money_leaves_in_other_modes(store: Store, mode: Mode) -> None:
+    world = MoneyWorld(store, switches=NASTY, mode=mode)
+    world.twice_charged()
+    world.settle_down(days=1)
+    assert world.state("ord_1") == "review"
+    assert world.double.posts("tran_1") == 0
+    world.close()
+
+
+def test_more_money_than_the_terms_allow_stops_until_a_person_releases_it(store: Store) -> None:
+    world = MoneyWorld(store, switches=NASTY)
+    now = world.clock.now()
+    limit = world.bench.terms_at(now).money_per_hour_minor_units
+    for number in range(3):
+        for which in range(2):
+            world.double.pay(
+                f"tran_{number}_{which}", customer_id=f"cust_{number}", amount=limit // 2, order_id=f"ord_{number}_{which}", paid_at=now
+            )
+        more = {"customer_id": f"cust_{number}", "product_id": "prod_pack", "amount": limit // 2}
+        from tests.cases.world import a_purchase, an_account
+
+        world.load(
+            an_account(f"acc_{number}"),
+            *(
+                a_purchase(f"ord_{number}_{w}", f"acc_{number}", 10, now.isoformat(), transaction_id=f"tran_{number}_{w}", **more)
+                for w in range(2)
+            ),
+        )
+    world.settle_down(days=0.1)
+    sent = [world.double.gone(f"tran_{number}_1") for number in range(3)]
+    assert sorted(sent) == [0, limit // 2, limit // 2]
+    assert world.store.read(lambda tx: limits.closed_to(tx, (limits.MONEY,), world.clock.now())) is not None
+    world.store.write(lambda tx: limits.release(tx, by="ada", reason="looked at them", now=world.clock.now()))
+    world.settle_down(days=0.1)
+    assert [world.double.gone(f"tran_{number}_1") for number in range(3)] == [limit // 2] * 3
+    with pytest.raises(Refused, match="not stopped"):
+        world.store.write(lambda tx: limits.release(tx, by="ada", reason="again", now=world.clock.now()))
+    world.close()

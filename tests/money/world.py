@@ -1,0 +1,227 @@
+"""The money steps on a real database against the Creem double: clock, crashes and the order of everything in the test's hands."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import httpx
+from sqlalchemy import select
+
+from tests.cases.world import HandClock, World, a_purchase, an_account
+from worker.cases.money.pay import Payer
+from worker.cases.money.reconcile import Reconciler
+from worker.creem.answers import Answer
+from worker.creem.client import Armed, Creem, CreemHttp
+from worker.creem.environment import Address, Environment
+from worker.creem.receive import Received, Receiver
+from worker.creem.transactions import Transaction
+from worker.sandbox.creem import CreemDouble, Switches
+from worker.settings import Mode
+from worker.store.bulk import Tx
+from worker.store.engine import Store
+from worker.store.tables import payments
+
+T = TypeVar("T")
+ADDRESS = Address("https://test-api.creem.io", Environment.TEST)
+KEY = "creem_test_double"
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+@dataclass
+class Doors:
+    """Every commit and every call of the procedure, counted; dies at the passages it is told to.
+
+    Each passage has two points, before it and after it: passage n is points 2n and 2n + 1.
+    """
+
+    dies_at: frozenset[int] = frozenset()
+    passed: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def through(self, name: str, work: Callable[[], T]) -> T:
+        """Does `work`, dying before or after it where that was asked for."""
+        point, self.passed = 2 * self.passed, self.passed + 1
+        self.names.append(name)
+        if point in self.dies_at:
+            raise Crash(f"before {name}")
+        result = work()
+        if point + 1 in self.dies_at:
+            raise Crash(f"after {name}")
+        return result
+
+
+class DoorStore(Store):
+    """A database whose commits are doors."""
+
+    def __init__(self, inner: Store, doors: Doors) -> None:
+        self.url, self.engine, self.doors, self.guarded = inner.url, inner.engine, doors, False
+
+    def write(self, work: Callable[[Tx], T]) -> T:
+        if not self.guarded:
+            return super().write(work)
+        return self.doors.through("commit", lambda: super(DoorStore, self).write(work))
+
+
+@dataclass
+class DoorCreem:
+    """Creem whose calls are doors."""
+
+    inner: Creem
+    doors: Doors
+
+    @property
+    def environment(self) -> Environment:
+        return self.inner.environment
+
+    def transaction(self, transaction_id: str) -> Transaction | None:
+        return self.doors.through("read", lambda: self.inner.transaction(transaction_id))
+
+    def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
+        return self.inner.transactions_of_customer(customer_id)
+
+    def transactions_of_order(self, order_id: str) -> list[Transaction]:
+        return self.inner.transactions_of_order(order_id)
+
+    def refund(self, armed: Armed) -> Answer:
+        return self.doors.through("call", lambda: self.inner.refund(armed))
+
+
+class MoneyWorld(World):
+    """A World with Creem beside it."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        switches: Switches | None = None,
+        dies_at: frozenset[int] = frozenset(),
+        mode: Mode = Mode.FULL,
+        clock: HandClock | None = None,
+        hears: bool = True,
+        seed: int = 0,
+        **more: Any,
+    ) -> None:
+        self.doors = Doors(dies_at)
+        self.guarded = DoorStore(store, self.doors)
+        super().__init__(self.guarded, mode=mode, clock=clock, creem=True, **more)
+        self.hears = hears
+        self.receiver = Receiver(store, self.clock, Environment.TEST.accepts)
+        self.double = CreemDouble(
+            self.clock, api_key=KEY, switches=switches or Switches(), deliver=self._deliver, seed=seed
+        )
+        self.http = httpx.Client(transport=self.double.transport(), base_url=ADDRESS.base_url)
+        self.creem = self.a_client()
+        self.received: list[Received] = []
+        self.generation = 0
+
+    def a_client(self) -> CreemHttp:
+        """A client whose time is the hand clock's."""
+        return CreemHttp(
+            ADDRESS,
+            KEY,
+            read_seconds=10,
+            refund_seconds=20,
+            client=self.http,
+            sleep=lambda seconds: self.clock.pass_(seconds=seconds),
+            timer=self.seconds,
+        )
+
+    def seconds(self) -> float:
+        return self.clock.at.timestamp()
+
+    def _deliver(self, body: bytes, headers: dict[str, str]) -> int:
+        if not self.hears:
+            return 503
+        self.received.append(self.receiver.receive(body)[0])
+        return 200
+
+    def payer(self, holder: str | None = None) -> Payer:
+        """A fresh process that may pay."""
+        self.generation += 1
+        return Payer(
+            store=self.guarded,
+            creem=DoorCreem(self.creem, self.doors),
+            settler=self.settler,
+            bench=self.bench,
+            clock=self.clock,
+            holder=holder or f"process-{self.generation}",
+            refund_seconds=20,
+            turn_seconds=50,
+            timer=self.seconds,
+        )
+
+    def reconciler(self) -> Reconciler:
+        return Reconciler(self.store, self.creem, self.settler, self.assessor, self.clock, timedelta(days=60))
+
+    def pay(self) -> list[str]:
+        """One process pays what is due, and dies where it is told to; the next one starts from the rows alone."""
+        self.guarded.guarded = True
+        try:
+            return self.payer().pay()
+        except Crash as crash:
+            return [str(crash)]
+        finally:
+            self.guarded.guarded = False
+
+    def twice_charged(self, *, apart: timedelta = timedelta(minutes=5), charges: int = 2, tax: int = 0, **more: Any) -> list[str]:
+        """One customer charged for the same thing so many times; returns the transactions, first to last."""
+        first_paid = self.clock.now() - timedelta(hours=1)
+        records, names = [an_account()], []
+        for number in range(charges):
+            paid_at, name = first_paid + number * apart, f"tran_{number}"
+            names.append(name)
+            self.double.pay(
+                name,
+                customer_id="cust_1",
+                amount=900,
+                tax=tax,
+                order_id=f"ord_{number}",
+                paid_at=paid_at,
+                request_id=f"chk_{number}",
+                email="acc_1@example.org",
+            )
+            records.append(self.bought(f"ord_{number}", name, paid_at.isoformat(), request_id=f"chk_{number}", **more))
+        self.load(*records)
+        return names
+
+    def bought(self, name: str, transaction: str, paid_at: str, **more: Any) -> dict[str, Any]:
+        known = {"customer_id": "cust_1", "product_id": "prod_pack", "transaction_id": transaction}
+        return a_purchase(name, paid_at=paid_at.replace("+00:00", "Z"), **known, **more)
+
+    def settle_down(self, *, days: float = 3, done: Callable[[], bool] | None = None) -> None:
+        """Lets time pass, step by step, with everything that ordinary processes do in it."""
+        until = self.clock.now() + timedelta(days=days)
+        while self.clock.now() < until:
+            self.double.tick()
+            self.sweep()
+            self.pay()
+            if (done or self.at_rest)():
+                self.sweep()
+                return
+            self.clock.at = self._next_moment(until)
+
+    def _next_moment(self, until: Any) -> Any:
+        now = self.clock.now()
+        open_claims = self.store.read(lambda tx: tx.all(select(payments.c.due_at).where(payments.c.due_at.is_not(None))))
+        due = [row.due_at for row in open_claims] + [self.double.next_due()]
+        ahead = [at for at in due if at is not None and at > now]
+        return min([*ahead, now + timedelta(minutes=30), until]) + timedelta(milliseconds=1)
+
+    def at_rest(self) -> bool:
+        """True when no claim is open and Creem has nothing more to tell."""
+        open_claims = self.store.read(lambda tx: tx.all(select(payments.c.payment_id).where(payments.c.closed_at.is_(None))))
+        return not open_claims and self.double.next_due() is None
+
+    def claim(self, transaction_id: str) -> Any:
+        rows = self.store.read(lambda tx: tx.all(select(payments).where(payments.c.transaction_id == transaction_id)))
+        return rows[0] if rows else None
+
+    def claims(self) -> Iterator[Any]:
+        yield from self.store.read(lambda tx: tx.all(select(payments).order_by(payments.c.transaction_id)))
+
+    def close(self) -> None:
+        self.http.close()

@@ -1,0 +1,54 @@
+"""A decision kept with the very facts it rests on, so that it can be asked for again years later."""
+
+import json
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from policy import ChargeDispute, ChargeFacts, JobFacts, Terms, decide, decide_charge, decide_dispute
+from policy.decision import Decision
+from policy.lifecycle import CaseKind
+from worker.cases.book import Case
+
+_JOB: TypeAdapter[JobFacts] = TypeAdapter(JobFacts)
+_CHARGE: TypeAdapter[ChargeFacts] = TypeAdapter(ChargeFacts)
+_DISPUTE: TypeAdapter[ChargeDispute] = TypeAdapter(ChargeDispute)
+
+
+def record(case: Case, decision: Decision, facts: JobFacts | ChargeFacts | ChargeDispute) -> None:
+    """Puts decision and facts on the case, with one line of history."""
+    case.outcome, case.rule, case.clause = decision.outcome.value, decision.rule, decision.clause.value
+    case.terms, case.reason = decision.terms, decision.reason
+    case.credits_owed = decision.credits
+    case.facts = _dumped(facts)
+    case.note(
+        "case.decided",
+        outcome=case.outcome,
+        rule=case.rule,
+        clause=case.clause,
+        terms=case.terms,
+        reason=case.reason,
+        because=dict(decision.because),
+    )
+
+
+def ask_again(kind: CaseKind, facts: Any, terms: Terms) -> Decision:
+    """What the policy says of the kept facts of a case."""
+    raw = json.dumps(facts)
+    match kind:
+        case CaseKind.JOB:
+            return decide(_JOB.validate_json(raw), terms)
+        case CaseKind.DUPLICATE_CHARGE:
+            return decide_charge(_CHARGE.validate_json(raw), terms)
+        case CaseKind.DISPUTE:
+            return decide_dispute(_DISPUTE.validate_json(raw), terms)
+        case CaseKind.REQUEST:
+            raise NotImplementedError("requests by mail are judged by people")
+
+
+def _dumped(facts: JobFacts | ChargeFacts | ChargeDispute) -> Any:
+    if isinstance(facts, JobFacts):
+        return _JOB.dump_python(facts, mode="json")
+    if isinstance(facts, ChargeFacts):
+        return _CHARGE.dump_python(facts, mode="json")
+    return _DISPUTE.dump_python(facts, mode="json")

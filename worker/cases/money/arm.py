@@ -1,0 +1,177 @@
+"""Arming: the commit after which a call may leave, made only where everything still is as it was approved.
+
+What was read a moment ago at Creem and what our own books say now are compared inside the arming transaction, behind the
+account's lock. Only this commit makes the permission that the client takes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from policy.lifecycle import CaseState, PaymentState
+from worker.cases.book import Case
+from worker.cases.casework import REMIND, go
+from worker.cases.judge import Bench
+from worker.cases.money import charges, limits
+from worker.cases.money.close import Closing, close
+from worker.cases.money.turn import Turn, lock, move, still_ours
+from worker.cases.write import write_cases
+from worker.creem.client import Armed, Creem
+from worker.creem.transactions import Transaction
+from worker.store.bulk import Tx
+from worker.store.tables import payment_attempts, purchases
+
+WORKER = "worker"
+GRACE = timedelta(seconds=5)
+"""Longer than a process needs to record an answer that came at the last moment."""
+STOPPED = timedelta(minutes=5)
+PAID = "paid"
+
+
+@dataclass(frozen=True, slots=True)
+class Arming:
+    """What arming needs. `until`: the reading of the timer after which nothing of this call may leave."""
+
+    closing: Closing
+    bench: Bench
+    creem: Creem
+    until: float
+    timer: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmedTurn:
+    """The permission for one call, and the number it is recorded under."""
+
+    permission: Armed
+    attempt: int
+
+
+def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, with_: Arming) -> ArmedTurn | str:
+    """The permission to send, its intent written; or what happened instead, in words."""
+    payment, case = lock(tx, turn)
+    if not still_ours(payment, turn) or payment.state not in {PaymentState.CLAIMED.value, PaymentState.REFUSED.value}:
+        return "another process took it over"
+    now = with_.closing.now
+    known = charges.lock(tx, [turn.transaction_id, *([turn.kept_transaction_id] if turn.kept_transaction_id else [])])
+    ends = _not_as_approved(tx, payment, seen, kept, known, with_)
+    if ends is not None:
+        state, target, why = ends
+        return close(tx, payment, case, state, target, why, with_.closing)
+    stopped = limits.closed_to(tx, (limits.KEY, limits.BALANCE), now)
+    if stopped is not None:
+        return _put_off(tx, payment, f"money waits, {stopped[0]}", now + STOPPED if stopped[1] > now + STOPPED else stopped[1])
+    over = limits.admit(tx, turn.amount, with_.bench.terms_at(case.failed_at), now)
+    if over is not None:
+        return _put_off(tx, payment, f"money is stopped: {over}", now + STOPPED)
+    left = with_.until - with_.timer()
+    if left <= 0:
+        return _put_off(tx, payment, "the charge was read too long ago", now)
+    return _armed(tx, turn, payment, case, left, with_)
+
+
+def _armed(tx: Tx, turn: Turn, payment: Row[Any], case: Case, left: float, with_: Arming) -> ArmedTurn:
+    now = with_.closing.now
+    attempt = payment.attempts + 1
+    deadline_at = now + timedelta(seconds=left)
+    tx.insert(
+        payment_attempts,
+        [{"payment_id": turn.payment_id, "attempt": attempt, "armed_at": now, "deadline_at": deadline_at}],
+    )
+    move(
+        tx,
+        payment,
+        PaymentState.SENDING,
+        next_step="read",
+        attempts=attempt,
+        probes=0,
+        armed_at=now,
+        deadline_at=deadline_at,
+        due_at=deadline_at + GRACE,
+        detail=None,
+    )
+    case.note("payment.armed", transaction_id=turn.transaction_id, attempt=attempt, amount=turn.amount, currency=turn.currency)
+    if case.state is not CaseState.REFUNDING:
+        go(case, CaseState.REFUNDING, next_action_at=now + REMIND)
+    write_cases(tx, [case], now, WORKER)
+    return ArmedTurn(Armed(turn.transaction_id, with_.until), attempt)
+
+
+End = tuple[PaymentState, CaseState, str]
+
+
+def _not_as_approved(
+    tx: Tx,
+    payment: Row[Any],
+    seen: Transaction | None,
+    kept: Transaction | None,
+    known: dict[str, charges.Known],
+    with_: Arming,
+) -> End | None:
+    """Why nothing may be sent, with where claim and case go; None where all is as it was approved."""
+    ours = known[payment.transaction_id]
+    if ours.disputed_at is not None:
+        return PaymentState.NOT_NEEDED, CaseState.REVIEW, "the charge is under dispute: nothing is sent beside it"
+    wrong = _wrong(tx, payment, seen, with_)
+    if wrong is not None:
+        return PaymentState.MISMATCH, CaseState.REVIEW, wrong
+    assert seen is not None, "a charge that is not there is wrong"
+    if seen.chargeback:
+        return PaymentState.NOT_NEEDED, CaseState.REVIEW, "Creem shows the charge as charged back: nothing is sent beside it"
+    if seen.refunded_whole or ours.gone:
+        return (
+            PaymentState.NOT_NEEDED,
+            CaseState.EXTERNAL,
+            "the charge was refunded in full by another hand before we sent anything",
+        )
+    if seen.refunded_amount or ours.refunded:
+        part = max(seen.refunded_amount, ours.refunded)
+        why = f"{part} of {seen.amount_paid} minor units went back by another hand: what is left is not what was approved"
+        return PaymentState.MISMATCH, CaseState.REVIEW, why
+    if seen.status != PAID:
+        return PaymentState.MISMATCH, CaseState.REVIEW, f"Creem shows the charge as {seen.status_verbatim}, not as paid"
+    return _kept_is_gone(payment, kept, known)
+
+
+def _wrong(tx: Tx, payment: Row[Any], seen: Transaction | None, with_: Arming) -> str | None:
+    if seen is None:
+        return "Creem does not know the transaction"
+    if seen.id != payment.transaction_id:
+        return f"Creem answered with another transaction, {seen.id}"
+    if not with_.creem.environment.accepts(seen.mode):
+        return f"the transaction is of mode {seen.mode}, the key of {with_.creem.environment.value}"
+    booked = tx.all(select(purchases.c.customer_id).where(purchases.c.purchase_id == payment.purchase_id))[0]
+    if seen.customer is not None and booked.customer_id is not None and seen.customer != booked.customer_id:
+        return f"the transaction is of customer {seen.customer}, the purchase of {booked.customer_id}"
+    if seen.currency != payment.currency:
+        return f"the transaction is in {seen.currency}, the purchase in {payment.currency}"
+    if not seen.amount_paid:
+        return "Creem does not say what was paid"
+    if payment.amount not in {seen.amount_paid, seen.amount}:
+        return f"the transaction is of {seen.amount_paid} minor units, {payment.amount} were approved"
+    return None
+
+
+def _kept_is_gone(
+    payment: Row[Any],
+    kept: Transaction | None,
+    known: dict[str, charges.Known],
+) -> End | None:
+    """The charge that stays valid must stand: were both gone, the customer would have paid for nothing and we twice."""
+    if payment.kept_transaction_id is None:
+        return None
+    stands = known[payment.kept_transaction_id]
+    if stands.disputed_at is not None or (kept is not None and kept.chargeback):
+        return PaymentState.NOT_NEEDED, CaseState.REVIEW, "the earlier charge, which was to stay, is under dispute"
+    if stands.refunded or kept is None or kept.refunded_amount or kept.refunded_whole or kept.status != PAID:
+        said = "is not known to Creem" if kept is None else f"stands as {kept.status_verbatim}"
+        return PaymentState.NOT_NEEDED, CaseState.REVIEW, f"the earlier charge, which was to stay, {said}"
+    return None
+
+
+def _put_off(tx: Tx, payment: Row[Any], why: str, due_at: datetime) -> str:
+    move(tx, payment, PaymentState(payment.state), due_at=due_at, detail=why)
+    return f"later: {why}"

@@ -1,0 +1,188 @@
+"""What is known of charges: heard by webhook, read at Creem. Knowledge only ever grows.
+
+A refund that was heard of is a reason to read the charge at Creem; what was read decides. A dispute counts from the moment it is
+heard of: stopping costs nothing. Each charge has one row that everybody who tells of it locks, after the accounts.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, func, select, update
+
+from worker.creem.transactions import Transaction
+from worker.creem.webhooks import DisputeCreated, RefundCreated
+from worker.observe import log
+from worker.store.bulk import Tx
+from worker.store.tables import accounts, charges, creem_refunds, disputes, payments, purchases
+
+LOOKS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600))
+"""When to look again while Creem does not yet show what it told us; after the last one reconcile goes on asking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One charge as far as it is known. `refunded` is what went back, by anybody's hand."""
+
+    transaction_id: str
+    amount_paid: int | None
+    refunded: int
+    disputed_at: datetime | None
+    status: str | None
+    due_at: datetime | None
+    looks: int
+
+    @property
+    def gone(self) -> bool:
+        """True when all of its money went back."""
+        return self.amount_paid is not None and 0 < self.amount_paid <= self.refunded
+
+
+def lock(tx: Tx, transaction_ids: Iterable[str]) -> dict[str, Known]:
+    """The charges by transaction id, locked in order of id; rows are made for those never heard of."""
+    wanted = sorted(set(transaction_ids))
+    if not wanted:
+        return {}
+    new = [{"transaction_id": one, "refunded": 0, "looks": 0} for one in wanted]
+    tx.insert_new(charges, new, charges.c.transaction_id)
+    chosen = select(charges).where(tx.among(charges.c.transaction_id, wanted)).order_by(charges.c.transaction_id)
+    return {row.transaction_id: _known(row) for row in tx.all(chosen.with_for_update())}
+
+
+def look_up(tx: Tx, transaction_ids: Iterable[str]) -> dict[str, Known]:
+    """The charges by transaction id, as they stand; one nobody told of is absent."""
+    wanted = sorted(set(transaction_ids))
+    if not wanted:
+        return {}
+    return {row.transaction_id: _known(row) for row in tx.all(select(charges).where(tx.among(charges.c.transaction_id, wanted)))}
+
+
+def _known(row: Row[Any]) -> Known:
+    return Known(row.transaction_id, row.amount_paid, row.refunded, row.disputed_at, row.status, row.due_at, row.looks)
+
+
+def hear_refunds(tx: Tx, told: Sequence[RefundCreated], now: datetime, *, can_read: bool) -> None:
+    """Keeps refunds that Creem told of, each once by its own id, and makes their charges and claims due to be read.
+
+    Where nothing can be read, because there is no key, the sum of what was heard has to do. The charges are locked.
+    """
+    records = [
+        {
+            "refund_id": one.refund_id,
+            "transaction_id": one.transaction_id,
+            "amount": one.amount,
+            "currency": one.currency,
+            "status": one.status,
+            "reason": one.reason,
+            "created_at": one.created_at,
+            "heard_at": now,
+        }
+        for one in {one.refund_id: one for one in told}.values()
+    ]
+    tx.insert_new(creem_refunds, records, creem_refunds.c.refund_id)
+    # the same refund may be told of again with what became of it; a settled word is kept
+    open_words = creem_refunds.c.status.in_(["pending", "requiresAction"])
+    for one in told:
+        tx.connection.execute(
+            update(creem_refunds).where(creem_refunds.c.refund_id == one.refund_id, open_words).values(status=one.status)
+        )
+    transactions = sorted({one.transaction_id for one in told})
+    if can_read:
+        due = {"due_at": now, "looks": 0}
+        tx.connection.execute(update(charges).where(tx.among(charges.c.transaction_id, transactions)).values(due))
+        reading = (tx.among(payments.c.transaction_id, transactions), payments.c.next_step == "read", payments.c.due_at > now)
+        # a call that is on the way has its own time
+        tx.connection.execute(update(payments).where(*reading, payments.c.state != "sending").values(due_at=now))
+        return
+    paid = {one.transaction_id: one.transaction.amount_paid for one in told if one.transaction is not None}
+    for transaction_id, refunded in _heard(tx, transactions).items():
+        most = paid.get(transaction_id)
+        grown = charges.c.refunded < refunded
+        values: dict[str, Any] = {"refunded": refunded if most is None else min(refunded, most)}
+        if most is not None:
+            values["amount_paid"] = most
+        tx.connection.execute(update(charges).where(charges.c.transaction_id == transaction_id, grown).values(values))
+
+
+def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None:
+    """Keeps disputes, each once, and marks their charges. The charges are locked."""
+    records = [
+        {
+            "dispute_id": one.dispute_id,
+            "transaction_id": one.transaction_id,
+            "amount": one.amount,
+            "currency": one.currency,
+            "opened_at": one.created_at,
+            "heard_at": now,
+        }
+        for one in {one.dispute_id: one for one in told}.values()
+    ]
+    tx.insert_new(disputes, records, disputes.c.dispute_id)
+    for one in told:
+        untold = (charges.c.transaction_id == one.transaction_id, charges.c.disputed_at.is_(None))
+        tx.connection.execute(update(charges).where(*untold).values(disputed_at=one.created_at))
+
+
+def observe(tx: Tx, seen: Transaction, now: datetime) -> bool:
+    """Keeps what was read at Creem; True when something is known now that was not. Locks the charge.
+
+    While Creem does not yet show all that it told us by webhook, the charge stays due, at growing intervals.
+    """
+    known = lock(tx, [seen.id])[seen.id]
+    paid = seen.amount_paid or known.amount_paid
+    refunded = max(known.refunded, seen.refunded_amount if not seen.refunded_whole else (paid or seen.refunded_amount))
+    if paid is not None:
+        refunded = min(refunded, paid)
+    disputed_at = known.disputed_at or (now if seen.chargeback else None)
+    heard = _heard(tx, [seen.id]).get(seen.id, 0)
+    behind = heard > refunded and not seen.refunded_whole
+    due_at = None
+    if behind:
+        log.warning("charge.behind", transaction_id=seen.id, heard=heard, read=refunded, looks=known.looks)
+        due_at = now + LOOKS[min(known.looks, len(LOOKS) - 1)]
+    tx.connection.execute(
+        update(charges)
+        .where(charges.c.transaction_id == seen.id)
+        .values(
+            status=seen.status_verbatim,
+            amount_paid=paid,
+            refunded=refunded,
+            disputed_at=disputed_at,
+            read_at=now,
+            due_at=due_at,
+            looks=known.looks + 1 if behind else 0,
+        )
+    )
+    return (refunded, disputed_at) != (known.refunded, known.disputed_at)
+
+
+def put_off(tx: Tx, transaction_id: str, until: datetime) -> None:
+    """The charge is looked at later."""
+    due = (charges.c.transaction_id == transaction_id, charges.c.due_at.is_not(None))
+    tx.connection.execute(update(charges).where(*due).values(due_at=until))
+
+
+def due(tx: Tx, now: datetime, limit: int) -> list[str]:
+    """Charges to be read at Creem now, longest due first."""
+    chosen = select(charges.c.transaction_id).where(charges.c.due_at <= now).order_by(charges.c.due_at).limit(limit)
+    return [row.transaction_id for row in tx.all(chosen)]
+
+
+def lock_account(tx: Tx, account_id: str) -> None:
+    """Locks the account that a charge belongs to, as everybody does before the charge itself."""
+    tx.all(select(accounts.c.account_id).where(accounts.c.account_id == account_id).with_for_update())
+
+
+def purchase_of(tx: Tx, transaction_id: str) -> Row[Any] | None:
+    """Purchase and account of a charge: (purchase_id, account_id); None where we have no such purchase."""
+    chosen = select(purchases.c.purchase_id, purchases.c.account_id).where(purchases.c.transaction_id == transaction_id)
+    rows = tx.all(chosen)
+    return rows[0] if rows else None
+
+
+def _heard(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, int]:
+    """What Creem told us went back, by transaction."""
+    settled = (tx.among(creem_refunds.c.transaction_id, transaction_ids), creem_refunds.c.status == "succeeded")
+    summed = select(creem_refunds.c.transaction_id, func.sum(creem_refunds.c.amount)).where(*settled)
+    return {name: int(total) for name, total in tx.connection.execute(summed.group_by(creem_refunds.c.transaction_id))}

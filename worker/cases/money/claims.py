@@ -1,0 +1,71 @@
+"""Claims: at most one for each charge, for ever, committed with the decision and before anything is sent (creem-api.md, 14.3)."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from policy.decision import Decision
+from policy.facts import PurchaseFacts
+from policy.lifecycle import PaymentState
+from worker.cases.book import Case
+from worker.cases.money import holds
+from worker.cases.money.facts import Charge
+from worker.clock import new_id
+from worker.credits.ledger import Ledger
+from worker.creem.environment import Environment
+from worker.errors import Collision
+from worker.store.bulk import Record, Tx
+from worker.store.tables import payments
+
+SEND, READ = "send", "read"
+
+
+def make(environment: Environment, case: Case, charge: Charge, kept: PurchaseFacts, decision: Decision, now: datetime) -> Record:
+    """The claim on a charge, due at once; nothing may be sent that it does not name."""
+    return {
+        "payment_id": new_id("pay", now),
+        "environment": environment.value,
+        "transaction_id": charge.transaction_id,
+        "case_id": case.case_id,
+        "account_id": charge.facts.account_id,
+        "purchase_id": charge.facts.purchase_id,
+        "kept_transaction_id": kept.transaction_id,
+        "amount": decision.amount,
+        "currency": decision.currency,
+        "state": PaymentState.CLAIMED.value,
+        "next_step": SEND,
+        "turn": 0,
+        "attempts": 0,
+        "probes": 0,
+        "refusals": 0,
+        "due_at": now,
+        "refunded": 0,
+        "created_at": now,
+    }
+
+
+def insert(tx: Tx, ledger: Ledger, wanted: Sequence[Record], now: datetime) -> None:
+    """Makes the claims stand and freezes their lots. Raises `Collision` where a charge is claimed already."""
+    added = tx.insert_new(payments, wanted, payments.c.payment_id)
+    if len(added) != len(wanted):
+        raise Collision(f"{len(wanted) - len(added)} charges were claimed meanwhile")
+    for claim in wanted:
+        holds.freeze(
+            tx, ledger, claim["purchase_id"], occasion=occasion(claim["payment_id"], 0), case_id=claim["case_id"], now=now
+        )
+
+
+def occasion(payment_id: str, turn: int) -> str:
+    """What the postings of one turn of a claim are for."""
+    return f"{payment_id}.{turn}"
+
+
+def of_charges(tx: Tx, found: Iterable[Charge]) -> dict[str, Row[Any]]:
+    """The claims on these charges, by transaction id."""
+    named = {charge.transaction_id for charge in found if charge.transaction_id}
+    if not named:
+        return {}
+    rows = tx.all(select(payments).where(tx.among(payments.c.transaction_id, named)))
+    return {row.transaction_id: row for row in rows}

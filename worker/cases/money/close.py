@@ -1,0 +1,118 @@
+"""The end of a claim: proved, needless, refused or handed to a person. Claim, lot, case and announcement end in one commit."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from policy.lifecycle import CaseState, PaymentState
+from worker.cases.book import Case
+from worker.cases.casework import REMIND, announcement, go
+from worker.cases.decided import ask_again
+from worker.cases.judge import Bench
+from worker.cases.money import charges, holds
+from worker.cases.money.claims import READ, occasion
+from worker.cases.money.turn import move
+from worker.cases.write import write_cases
+from worker.credits.ledger import Ledger
+from worker.observe import log
+from worker.store import effects
+from worker.store.bulk import Tx
+from worker.store.tables import purchases
+
+WORKER = "worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What the end of a claim needs besides its rows."""
+
+    ledger: Ledger
+    bench: Bench
+    now: datetime
+
+
+def close(
+    tx: Tx, payment: Row[Any], case: Case, to: PaymentState, target: CaseState, why: str, with_: Closing, **values: Any
+) -> str:
+    """Ends a claim that gave nothing back, releases its lot, and moves its case; returns it in words.
+
+    The lot stays frozen under a dispute, and is voided where the money went back by another hand.
+    """
+    now = with_.now
+    move(tx, payment, to, next_step=READ, due_at=None, closed_at=now, detail=why, **values)
+    known = charges.lock(tx, [payment.transaction_id])[payment.transaction_id]
+    words = _settle_lot(tx, payment, known, with_)
+    case.note("payment.closed", transaction_id=payment.transaction_id, state=to.value, why=why, **words)
+    # an external end keeps the decision's reason: it was owed, and somebody else gave it
+    case.reason = _decided(case, with_) if target is CaseState.EXTERNAL else why
+    go(case, target, next_action_at=None if target.final else now + REMIND, now=now)
+    told = announcement(case, now, amount=payment.amount, currency=payment.currency)
+    write_cases(tx, [case], now, WORKER)
+    if told is not None:
+        effects.add(tx, [told])
+    log.warning("payment.closed", case_id=case.case_id, transaction_id=payment.transaction_id, state=to.value, why=why)
+    return f"{to.value}: {why}"
+
+
+def proved(tx: Tx, payment: Row[Any], case: Case, refunded: int, with_: Closing) -> str:
+    """The money has gone back, as Creem shows: voids the lot, and the case is done. Returns it in words."""
+    now = with_.now
+    move(tx, payment, PaymentState.REFUNDED, next_step=READ, due_at=None, closed_at=now, refunded=refunded, detail=None)
+    voided = holds.void(
+        tx,
+        with_.ledger,
+        payment.purchase_id,
+        occasion=occasion(payment.payment_id, payment.turn),
+        case_id=case.case_id,
+        now=now,
+    )
+    case.note(
+        "payment.refunded",
+        transaction_id=payment.transaction_id,
+        amount=refunded,
+        currency=payment.currency,
+        credits_voided=voided,
+    )
+    case.reason = _decided(case, with_)
+    go(case, CaseState.REFUNDED, next_action_at=None, now=now)
+    told = announcement(case, now, amount=refunded, currency=payment.currency, transaction_id=payment.transaction_id)
+    write_cases(tx, [case], now, WORKER)
+    if told is not None:
+        effects.add(tx, [told])
+    log.info("payment.refunded", case_id=case.case_id, transaction_id=payment.transaction_id, amount=refunded)
+    return "refunded"
+
+
+def hand_over(tx: Tx, case: Case, why: str, now: datetime) -> None:
+    """A person looks at a case whose claim is still open and goes on being read."""
+    if case.state is CaseState.REVIEW and case.reason == why:
+        return
+    case.reason = why
+    case.note("case.handed_over", why=why)
+    go(case, CaseState.REVIEW, next_action_at=now + REMIND)
+    told = announcement(case, now)
+    if told is not None:
+        effects.add(tx, [told])
+    log.error("payment.needs_person", case_id=case.case_id, why=why)
+
+
+def _decided(case: Case, with_: Closing) -> str:
+    """Why it was owed, as it was decided; a hand-over in between had its own words."""
+    assert case.terms is not None, "money is claimed only by a decision"
+    return ask_again(case.kind, case.facts, with_.bench.editions.by_name(case.terms)).reason
+
+
+def _settle_lot(tx: Tx, payment: Row[Any], known: charges.Known, with_: Closing) -> dict[str, int]:
+    lot = {
+        "occasion": occasion(payment.payment_id, payment.turn),
+        "case_id": payment.case_id,
+        "now": with_.now,
+    }
+    if known.gone:
+        return {"credits_voided": holds.void(tx, with_.ledger, payment.purchase_id, **lot)}
+    if known.disputed_at is not None:
+        row = tx.all(select(purchases.c.frozen).where(purchases.c.purchase_id == payment.purchase_id))[0]
+        return {"credits_kept_frozen": int(row.frozen)}
+    return {"credits_released": holds.release(tx, with_.ledger, payment.purchase_id, **lot)}

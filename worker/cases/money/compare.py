@@ -1,0 +1,88 @@
+"""One customer's transactions at Creem against our purchases and claims: where the two sides do not agree, by how much, and what
+a person does about it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from policy.lifecycle import PaymentState
+from worker.creem.transactions import Transaction
+from worker.store.bulk import Tx
+from worker.store.tables import charges, payments, purchases
+
+HELD = {"paid", "partialRefund", "refunded", "chargedBack"}
+"""Words for a charge that was collected; others never held money."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing the two sides do not agree on. `cents`: by how much, in minor units."""
+
+    check: str
+    row: str
+    problem: str
+    do: str
+    cents: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"check": self.check, "row": self.row, "problem": self.problem, "do": self.do, "cents": self.cents}
+
+
+def compare(tx: Tx, customer_id: str, seen: Sequence[Transaction], since: datetime) -> list[Finding]:
+    """Every disagreement about this customer's charges."""
+    bought = {row.transaction_id: row for row in _bought(tx, customer_id)}
+    found: list[Finding] = []
+    for transaction in seen:
+        row = bought.get(transaction.id)
+        if row is not None:
+            found += _differs(row, transaction)
+        elif transaction.status in HELD and (transaction.amount_paid or 0) > transaction.refunded_amount:
+            left = (transaction.amount_paid or 0) - transaction.refunded_amount
+            problem = f"Creem charged {customer_id} {left} {transaction.currency}; we have no purchase for it"
+            do = "import the purchase, or have Creem send its webhook again from the dashboard"
+            found.append(Finding("charge_without_purchase", transaction.id, problem, do, left))
+    there = {transaction.id for transaction in seen}
+    for transaction_id, row in bought.items():
+        if transaction_id is not None and transaction_id not in there and row.paid_at >= since:
+            problem = f"purchase {row.purchase_id} names it; Creem does not list it for {customer_id}"
+            do = "check customer and environment of the purchase; nothing is refunded on it"
+            found.append(Finding("purchase_unknown_to_creem", transaction_id, problem, do, row.amount))
+    return found
+
+
+def _bought(tx: Tx, customer_id: str) -> Sequence[Row[Any]]:
+    p = purchases.c
+    columns = (
+        *(p.purchase_id, p.transaction_id, p.amount, p.currency, p.paid_at),
+        charges.c.refunded.label("known_refunded"),
+        payments.c.state.label("payment_state"),
+        payments.c.refunded.label("we_refunded"),
+    )
+    joined = select(*columns).outerjoin(charges, charges.c.transaction_id == p.transaction_id)
+    joined = joined.outerjoin(payments, payments.c.transaction_id == p.transaction_id)
+    return tx.all(joined.where(p.customer_id == customer_id).order_by(p.paid_at))
+
+
+def _differs(row: Row[Any], seen: Transaction) -> list[Finding]:
+    found = []
+    if row.currency != seen.currency:
+        problem = f"booked in {row.currency}, charged in {seen.currency}"
+        found.append(Finding("currency", seen.id, problem, "correct the purchase in the product's books", row.amount))
+    elif row.amount not in {seen.amount, seen.amount_paid} and seen.amount_paid is not None:
+        problem = f"booked as {row.amount}, charged {seen.amount_paid} {seen.currency}"
+        do = "correct the purchase in the product's books; it is not refunded by itself"
+        found.append(Finding("amount", seen.id, problem, do, abs(row.amount - seen.amount_paid)))
+    if row.payment_state == PaymentState.REFUNDED.value and seen.refunded_amount < row.we_refunded and not seen.refunded_whole:
+        short = row.we_refunded - seen.refunded_amount
+        problem = f"we have proof of {row.we_refunded} given back; Creem now shows {seen.refunded_amount}"
+        found.append(Finding("refund_not_shown", seen.id, problem, "ask Creem, naming the trace id of the call", short))
+    if (row.known_refunded or 0) > seen.refunded_amount and not seen.refunded_whole and row.payment_state is None:
+        behind = row.known_refunded - seen.refunded_amount
+        problem = f"{row.known_refunded} were told of as given back; Creem shows {seen.refunded_amount}"
+        found.append(Finding("refund_not_shown", seen.id, problem, "compare with Creem's dashboard", behind))
+    return found

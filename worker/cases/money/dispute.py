@@ -1,0 +1,130 @@
+"""A dispute stops every money path of its charge and freezes its lot; a person answers it with the evidence that is here."""
+
+from collections.abc import MutableMapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from policy import ChargeDispute, decide_dispute
+from policy.facts import DisputeFacts, PaidWith, PurchaseKind
+from policy.ledger import PostingKind
+from policy.lifecycle import CaseKind, CaseState, PaymentState
+from worker.cases.book import Case
+from worker.cases.casework import REMIND, go, open_case, terms_and_calendar
+from worker.cases.decided import record
+from worker.cases.judge import Bench
+from worker.cases.money import holds
+from worker.cases.money.facts import Charge
+from worker.credits.ledger import Ledger
+from worker.observe import log
+from worker.store.bulk import Tx
+from worker.store.tables import disputes, layer_jobs, postings
+
+PACKED = 200
+"""Most jobs listed in one evidence pack; the figures count all of them."""
+PASS_LASTS = timedelta(hours=24)
+_NOT_STARTED = {PaymentState.CLAIMED.value, PaymentState.NOT_NEEDED.value, PaymentState.MISMATCH.value}
+
+
+def open_dispute(
+    tx: Tx,
+    ledger: Ledger,
+    bench: Bench,
+    known: MutableMapping[tuple[CaseKind, str], Case],
+    charge: Charge,
+    payment: Row[Any] | None,
+    now: datetime,
+) -> None:
+    """Opens the one case of a disputed charge, with its evidence, and freezes its lot; for one that has a case, only its
+    reminder is set anew.
+    """
+    if not charge.facts.disputed or charge.transaction_id is None:
+        return
+    case = known.get((CaseKind.DISPUTE, charge.transaction_id))
+    if case is not None:
+        if case.next_action_at is not None and case.next_action_at <= now:
+            case.next_action_at, case.changed = now + REMIND, True
+        return
+    told = _told(tx, charge, now)
+    since = min(told.opened_at, now)
+    terms, calendar = terms_and_calendar(bench.editions, bench.calendars, since)
+    case = open_case(
+        CaseKind.DISPUTE,
+        charge.transaction_id,
+        charge.facts.account_id,
+        since=since,
+        now=now,
+        terms=terms,
+        calendar=calendar,
+        order_id=charge.order_id,
+    )
+    case.note("case.opened", dispute_id=told.dispute_id, transaction_id=charge.transaction_id, amount=told.amount)
+    jobs = _jobs(tx, charge)
+    facts = ChargeDispute(
+        now=now,
+        dispute=told,
+        charge=charge.facts,
+        refund_started=payment is not None and payment.state not in _NOT_STARTED,
+        refunded_by_us=payment.refunded if payment is not None else 0,
+        jobs=len(jobs),
+        delivered=sum(job.status == "succeeded" for job in jobs),
+        downloads=sum(job.downloads for job in jobs),
+        failed=sum(job.status in {"failed", "incomplete"} for job in jobs),
+    )
+    record(case, decide_dispute(facts, terms), facts)
+    case.note("dispute.evidence", purchase=_purchase(charge), jobs=[_job(job) for job in jobs[:PACKED]], jobs_in_all=len(jobs))
+    occasion = f"dispute.{told.dispute_id}"
+    frozen = holds.freeze(tx, ledger, charge.facts.purchase_id, occasion=occasion, case_id=case.case_id, now=now)
+    case.note("lot.frozen", purchase_id=charge.facts.purchase_id, credits=frozen)
+    go(case, CaseState.REVIEW, next_action_at=now + REMIND)
+    log.error("dispute.opened", case_id=case.case_id, transaction_id=charge.transaction_id, amount=told.amount)
+    known[case.kind, case.subject] = case
+
+
+def _told(tx: Tx, charge: Charge, now: datetime) -> DisputeFacts:
+    rows = tx.all(
+        select(disputes).where(disputes.c.transaction_id == charge.transaction_id).order_by(disputes.c.opened_at).limit(1)
+    )
+    transaction_id = charge.transaction_id or ""
+    if not rows:
+        # read at Creem as charged back before any webhook told of it
+        return DisputeFacts(f"read:{transaction_id}", transaction_id, now, charge.paid, charge.facts.currency)
+    row = rows[0]
+    return DisputeFacts(row.dispute_id, transaction_id, row.opened_at, row.amount, row.currency)
+
+
+def _jobs(tx: Tx, charge: Charge) -> list[Row[Any]]:
+    """The jobs that this purchase paid for: those whose debit drew on its lot, or those run under its pass."""
+    job = layer_jobs.c
+    columns = (job.job_id, job.status, job.submitted_at, job.downloads, job.downloaded_at, job.edited_at, job.price)
+    if charge.facts.kind is PurchaseKind.PASS_24H:
+        until = charge.facts.paid_at + PASS_LASTS
+        under = (job.account_id == charge.facts.account_id, job.paid_with == PaidWith.PASS.value)
+        chosen = select(*columns).where(*under, job.submitted_at >= charge.facts.paid_at, job.submitted_at < until)
+    else:
+        drew = select(postings.c.job_id).where(
+            postings.c.purchase_id == charge.facts.purchase_id, postings.c.kind == PostingKind.DEBIT.value
+        )
+        chosen = select(*columns).where(job.job_id.in_(drew))
+    return list(tx.all(chosen.order_by(job.submitted_at, job.job_id)))
+
+
+def _job(row: Row[Any]) -> dict[str, Any]:
+    moments = {name: getattr(row, name) for name in ("submitted_at", "downloaded_at", "edited_at")}
+    told = {name: None if at is None else at.isoformat() for name, at in moments.items()}
+    return {"job_id": row.job_id, "status": row.status, "credits": row.price, "downloads": row.downloads, **told}
+
+
+def _purchase(charge: Charge) -> dict[str, Any]:
+    f = charge.facts
+    return {
+        "purchase_id": f.purchase_id,
+        "kind": f.kind.value,
+        "paid_at": f.paid_at.isoformat(),
+        "amount": f.amount,
+        "currency": f.currency,
+        "granted": f.granted,
+        "remaining": f.remaining,
+        "spent": f.granted - f.remaining - f.frozen - f.void,
+    }

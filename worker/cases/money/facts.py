@@ -1,0 +1,81 @@
+"""Charges as the policy looks at them: the purchase, its lot, and what is known of its money."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, and_, select
+
+from policy.facts import Billing, PurchaseFacts, PurchaseKind
+from worker.store.bulk import Tx
+from worker.store.tables import charges, purchases
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One charge: its facts for the policy, and what only the worker needs."""
+
+    facts: PurchaseFacts
+    order_id: str
+    paid: int
+    """What the customer paid, as Creem says where it was read, else as the purchase says."""
+
+    @property
+    def transaction_id(self) -> str | None:
+        """Creem's transaction, where it is known."""
+        return self.facts.transaction_id
+
+
+def charges_of(tx: Tx, purchase_ids: Iterable[str]) -> list[Charge]:
+    """These charges and all others of their customers on the same accounts, by time of payment."""
+    named = tx.all(
+        select(purchases.c.purchase_id, purchases.c.account_id, purchases.c.customer_id).where(
+            tx.among(purchases.c.purchase_id, purchase_ids)
+        )
+    )
+    if not named:
+        return []
+    customers = {row.customer_id for row in named if row.customer_id is not None}
+    alone = {row.purchase_id for row in named if row.customer_id is None}
+    accounts = {row.account_id for row in named}
+    same = and_(tx.among(purchases.c.customer_id, customers), tx.among(purchases.c.account_id, accounts))
+    rows = list(_read(tx, same))
+    if alone:
+        rows += _read(tx, tx.among(purchases.c.purchase_id, alone))
+    return [_charge(row) for row in rows]
+
+
+def _read(tx: Tx, which: Any) -> Any:
+    known = charges.c
+    chosen = select(purchases, known.refunded, known.disputed_at, known.amount_paid)
+    joined = chosen.outerjoin(charges, known.transaction_id == purchases.c.transaction_id).where(which)
+    return tx.all(joined.order_by(purchases.c.paid_at, purchases.c.purchase_id))
+
+
+def _charge(row: Row[Any]) -> Charge:
+    paid = row.amount_paid or row.amount
+    refunded = int(row.refunded or 0)
+    facts = PurchaseFacts(
+        purchase_id=row.purchase_id,
+        account_id=row.account_id,
+        kind=PurchaseKind(row.kind),
+        billing=Billing(row.billing),
+        paid_at=row.paid_at,
+        amount=row.amount,
+        currency=row.currency,
+        granted=row.granted,
+        remaining=row.remaining,
+        frozen=row.frozen,
+        void=row.void,
+        customer_id=row.customer_id,
+        product_id=row.product_id,
+        transaction_id=row.transaction_id,
+        request_id=row.request_id,
+        cancelled_at=row.cancelled_at,
+        period_start=row.period_start,
+        period_end=row.period_end,
+        disputed=row.disputed_at is not None,
+        # with tax in it more goes back than the price: all of it back is the whole amount back
+        refunded_amount=row.amount if refunded >= paid > 0 else min(refunded, max(row.amount - 1, 0)),
+    )
+    return Charge(facts, row.order_id or row.purchase_id, paid)

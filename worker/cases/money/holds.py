@@ -1,0 +1,69 @@
+"""The credits of a charge, held while its money may go back: frozen before the call, voided when the money has gone, released
+when it has not (policy.md, "Money refund of a credit purchase").
+
+Every call joins the caller's transaction, and the caller holds the account's lock. `occasion` makes each posting unique: what
+is repeated for the same occasion is refused by the books.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from policy.ledger import PostingKind
+from worker.credits.ledger import Ledger, Posting
+from worker.store.bulk import Tx
+from worker.store.tables import purchases
+
+
+def freeze(tx: Tx, ledger: Ledger, purchase_id: str, *, occasion: str, case_id: str | None, now: datetime) -> int:
+    """Freezes whatever of the lot is left to spend; returns how many credits that was."""
+    credits = int(_lot(tx, purchase_id).remaining)
+    _book(tx, ledger, PostingKind.FREEZE, purchase_id, credits, occasion, case_id, now)
+    return credits
+
+
+def release(tx: Tx, ledger: Ledger, purchase_id: str, *, occasion: str, case_id: str | None, now: datetime) -> int:
+    """Gives every frozen credit of the lot back to be spent; returns how many."""
+    credits = int(_lot(tx, purchase_id).frozen)
+    _book(tx, ledger, PostingKind.RELEASE, purchase_id, credits, occasion, case_id, now)
+    return credits
+
+
+def void(tx: Tx, ledger: Ledger, purchase_id: str, *, occasion: str, case_id: str | None, now: datetime) -> int:
+    """Voids every unspent credit of the lot, frozen or not: its money is gone. Returns how many."""
+    freeze(tx, ledger, purchase_id, occasion=occasion, case_id=case_id, now=now)
+    credits = int(_lot(tx, purchase_id).frozen)
+    _book(tx, ledger, PostingKind.VOID, purchase_id, credits, occasion, case_id, now)
+    return credits
+
+
+def void_share(tx: Tx, ledger: Ledger, purchase_id: str, share: int, *, occasion: str, case_id: str | None, now: datetime) -> int:
+    """Voids so much of the lot that `share` of its credits are void in all, as far as they are unspent and not frozen;
+    returns how many were voided now.
+    """
+    lot = _lot(tx, purchase_id)
+    credits = max(0, min(share - int(lot.void), int(lot.remaining)))
+    _book(tx, ledger, PostingKind.FREEZE, purchase_id, credits, occasion, case_id, now)
+    _book(tx, ledger, PostingKind.VOID, purchase_id, credits, occasion, case_id, now)
+    return credits
+
+
+def _lot(tx: Tx, purchase_id: str) -> Row[Any]:
+    lot = purchases.c
+    chosen = select(lot.remaining, lot.frozen, lot.void).where(lot.purchase_id == purchase_id)
+    return tx.all(chosen.with_for_update())[0]
+
+
+def _book(
+    tx: Tx,
+    ledger: Ledger,
+    kind: PostingKind,
+    purchase_id: str,
+    credits: int,
+    occasion: str,
+    case_id: str | None,
+    now: datetime,
+) -> None:
+    if credits:
+        ledger.book(tx, [Posting(kind, purchase_id, credits, case_id=case_id, occasion=occasion)], now)

@@ -1,0 +1,117 @@
+"""What stops money: the provider's breaker, trouble with the key, an empty balance, and more money than the terms allow.
+
+All of them are rows, shared by every worker. None of them touches credits. The volume breaker counts in the very transaction
+that arms a call, and only a person closes it.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import and_, delete, func, or_, select, update
+
+from policy import Terms
+from worker.errors import Refused
+from worker.observe import log
+from worker.store.bulk import Tx
+from worker.store.tables import actions, breakers, payment_attempts, payments
+
+AWAY, KEY, BALANCE, MONEY = "creem", "creem_key", "creem_balance", "money"
+BREAK_AFTER = 5
+BREAK_FOR = timedelta(seconds=60)
+FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def away(tx: Tx, why: str, now: datetime) -> None:
+    """One more call that came to nothing; after some in a row nobody calls for a while."""
+    _there(tx, AWAY)
+    failures = tx.connection.execute(
+        update(breakers)
+        .where(breakers.c.name == AWAY)
+        .values(failures=breakers.c.failures + 1, last_error=why)
+        .returning(breakers.c.failures)
+    ).scalar_one()
+    if failures >= BREAK_AFTER:
+        tx.connection.execute(update(breakers).where(breakers.c.name == AWAY).values(open_until=now + BREAK_FOR))
+        log.warning("creem.breaker_open", failures=failures, seconds=BREAK_FOR.total_seconds(), error=why)
+
+
+def answered(tx: Tx) -> None:
+    """Creem is there."""
+    tx.connection.execute(delete(breakers).where(breakers.c.name == AWAY))
+
+
+def open_until(tx: Tx, name: str, until: datetime, why: str, *, needs_person: bool = False) -> None:
+    """Opens a breaker, or keeps it open longer. One that needs a person stays open whatever else happens."""
+    _there(tx, name)
+    later = or_(breakers.c.open_until.is_(None), breakers.c.open_until < until)
+    values = {"open_until": until, "last_error": why, "failures": breakers.c.failures + 1, "needs_person": needs_person}
+    tx.connection.execute(update(breakers).where(breakers.c.name == name, later).values(values))
+    log.error("money.stopped", breaker=name, until=until.isoformat(), why=why)
+
+
+def closed_to(tx: Tx, names: tuple[str, ...], now: datetime) -> tuple[str, datetime] | None:
+    """The breaker among these that is open the longest, as (why, until); None where all are closed."""
+    chosen = select(breakers.c.name, breakers.c.last_error, breakers.c.open_until)
+    rows = tx.all(
+        chosen.where(tx.among(breakers.c.name, names), breakers.c.open_until > now).order_by(breakers.c.open_until.desc())
+    )
+    return (f"{rows[0].name}: {rows[0].last_error}", rows[0].open_until) if rows else None
+
+
+def admit(tx: Tx, amount: int, terms: Terms, now: datetime) -> str | None:
+    """None where `amount` may be armed now; else why not, and the breaker stands open until a person closes it.
+
+    Locks the breaker's row, so two that arm at once are counted one after the other. What was armed counts, unless it is known
+    that nothing of it moved money.
+    """
+    _there(tx, MONEY)
+    stands = tx.all(select(breakers).where(breakers.c.name == MONEY).with_for_update())[0]
+    if stands.open_until is not None and stands.open_until > now:
+        return str(stands.last_error)
+    for name, span, limit in (
+        ("hour", HOUR, terms.money_per_hour_minor_units),
+        ("day", DAY, terms.money_per_day_minor_units),
+    ):
+        # what went before a person released it does not count again
+        sent = _armed(tx, max(now - span, stands.open_until or now - span))
+        # a release by a person lets the next one through, however large it is
+        if sent + amount > limit and (sent or stands.open_until is None):
+            why = f"{sent + amount} minor units within one {name} are more than the terms' {limit}"
+            open_until(tx, MONEY, FOR_EVER, why, needs_person=True)
+            return why
+    return None
+
+
+def stop(tx: Tx, *, by: str, reason: str, now: datetime) -> None:
+    """A person stops all money until a person releases it."""
+    open_until(tx, MONEY, FOR_EVER, f"stopped by {by}: {reason}", needs_person=True)
+    _acted(tx, "money.stop", by, reason, now)
+
+
+def release(tx: Tx, *, by: str, reason: str, now: datetime) -> None:
+    """A person lets money go on; what was sent before counts no more towards the limits. Raises `Refused` where nothing stops
+    it.
+    """
+    stopped = (breakers.c.name == MONEY, breakers.c.open_until > now)
+    values = {"open_until": now, "needs_person": False, "failures": 0, "last_error": f"released by {by}: {reason}"}
+    if tx.connection.execute(update(breakers).where(*stopped).values(values)).rowcount != 1:
+        raise Refused("money is not stopped; there is nothing to release")
+    _acted(tx, "money.release", by, reason, now)
+    # what waits for it need not wait longer
+    waits = and_(payments.c.next_step == "send", payments.c.due_at > now, payments.c.refusals == 0)
+    tx.connection.execute(update(payments).where(waits).values(due_at=now))
+
+
+def _acted(tx: Tx, action: str, by: str, reason: str, now: datetime) -> None:
+    tx.insert(actions, [{"at": now, "by": by, "action": action, "subject": MONEY, "reason": reason}])
+
+
+def _armed(tx: Tx, since: datetime) -> int:
+    a, p = payment_attempts.c, payments.c
+    summed = select(func.coalesce(func.sum(p.amount), 0)).join(payments, p.payment_id == a.payment_id)
+    counted = summed.where(a.armed_at > since, or_(a.outcome.is_(None), a.outcome.not_in(["not_sent", "refused"])))
+    return int(tx.connection.execute(counted).scalar_one())
+
+
+def _there(tx: Tx, name: str) -> None:
+    tx.insert_new(breakers, [{"name": name, "failures": 0, "open_until": None, "last_error": None}], breakers.c.name)

@@ -1,0 +1,228 @@
+"""One charge goes back at most once: claim → read → arm → one call → record → prove by reading (creem-api.md, 14.3).
+
+Three kinds of turn. `send` reads the charge, compares it with what was approved, commits the intent, and makes the one call.
+`lost` finds a call whose sender never came back: from here on its outcome is unknown. `prove` reads, and nothing else. A claim
+whose outcome is unknown is closed by a proof or by a person, never by another call.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from policy.lifecycle import PaymentState
+from worker.cases.judge import Bench
+from worker.cases.money import arm, charges, close, limits, prove, record
+from worker.cases.money.settle import Settler
+from worker.cases.money.turn import Turn, leave_the_floor, lock, move, still_ours, take, take_the_floor
+from worker.clock import Clock
+from worker.creem.client import Creem, CreemRefused
+from worker.creem.transactions import Transaction
+from worker.errors import TryLater
+from worker.observe import log
+from worker.settings import Mode
+from worker.store.bulk import Tx
+from worker.store.engine import Store
+
+ROUND_SECONDS = 25.0
+"""No new turn begins after this: a task has a time limit."""
+HELD = timedelta(minutes=5)
+KEY_TROUBLE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """The step with its collaborators. `holder` names this process among all that may call Creem."""
+
+    store: Store
+    creem: Creem
+    settler: Settler
+    bench: Bench
+    clock: Clock
+    holder: str
+    refund_seconds: float
+    turn_seconds: float
+    """How long one turn may take at most: two reads and the call."""
+    timer: Callable[[], float] = time.monotonic
+
+    def pay(self, payment_ids: Sequence[str] = ()) -> list[str]:
+        """Takes the turns that are due, those named or any, one after the other; returns what came of each.
+
+        Returns at once where another process is at it, and where Creem is known to be away.
+        """
+        began, told = self.timer(), list[str]()
+        named = list(payment_ids)
+        while self.timer() - began < ROUND_SECONDS and self._may_call():
+            was_named = bool(named)
+            turn = self._take(named.pop(0) if named else None)
+            if turn is not None:
+                told.append(f"{self._turn(turn)} {turn.transaction_id}")
+            elif not was_named:
+                break
+        told += self._look_at_charges(began)
+        now = self.clock.now()
+        self.store.write(lambda tx: leave_the_floor(tx, self.holder, now))
+        return told
+
+    def _may_call(self) -> bool:
+        now = self.clock.now()
+        lease = timedelta(seconds=self.turn_seconds)
+
+        def look(tx: Tx) -> bool:
+            return limits.closed_to(tx, (limits.AWAY,), now) is None and take_the_floor(tx, self.holder, now, lease)
+
+        return self.store.write(look)
+
+    def _take(self, payment_id: str | None) -> Turn | None:
+        now = self.clock.now()
+        lease = timedelta(seconds=self.turn_seconds)
+        return self.store.write(lambda tx: take(tx, now=now, lease=lease, payment_id=payment_id))
+
+    def _turn(self, turn: Turn) -> str:
+        try:
+            if turn.state is PaymentState.SENDING:
+                turn = self._lost(turn)
+            said = self._send(turn) if turn.next_step == "send" else self._prove(turn)
+        except TryLater as error:
+            if error.service != "Creem":
+                raise
+            said = self._away(turn, error)
+        log.info("payment.turn", case_id=turn.case_id, transaction_id=turn.transaction_id, turn=turn.turn, said=said)
+        return said
+
+    # send
+
+    def _send(self, turn: Turn) -> str:
+        if self.bench.mode is not Mode.FULL:
+            return self._wait(turn, HELD, f"no money leaves in mode {self.bench.mode.value}")
+        read_at = self.timer()
+        try:
+            seen = self.creem.transaction(turn.transaction_id)
+            kept = self.creem.transaction(turn.kept_transaction_id) if turn.kept_transaction_id else None
+        except CreemRefused as refusal:
+            return self._no_answer(turn, refusal)
+        self._observe(turn, seen, kept)
+        armed = self.store.write(lambda tx: arm.arm(tx, turn, seen, kept, self._arming(read_at)))
+        if isinstance(armed, str):
+            return armed
+        answer = self.creem.refund(armed.permission)
+        # from here on only the answer is missing: nobody calls again whatever happens to this process
+        return self.store.write(lambda tx: record.record(tx, turn, armed.attempt, answer, self._closing()))
+
+    def _arming(self, read_at: float) -> arm.Arming:
+        return arm.Arming(
+            closing=self._closing(), bench=self.bench, creem=self.creem, until=read_at + self.refund_seconds, timer=self.timer
+        )
+
+    def _closing(self) -> close.Closing:
+        return close.Closing(self.settler.ledger, self.bench, self.clock.now())
+
+    # read
+
+    def _lost(self, turn: Turn) -> Turn:
+        """Whoever armed this call never recorded its answer, and its deadline is past: the outcome is unknown."""
+        now = self.clock.now()
+
+        def give_up(tx: Tx) -> bool:
+            payment, case = lock(tx, turn)
+            if not still_ours(payment, turn) or payment.state != PaymentState.SENDING.value:
+                return False
+            record.unknown(tx, payment, case, "the process that sent it did not live to see the answer", self._closing())
+            return True
+
+        gone = self.store.write(give_up)
+        log.warning("payment.lost", transaction_id=turn.transaction_id, ours=gone, now=now.isoformat())
+        return replace(turn, state=PaymentState.UNKNOWN, next_step="read")
+
+    def _prove(self, turn: Turn) -> str:
+        try:
+            seen = self.creem.transaction(turn.transaction_id)
+        except CreemRefused as refusal:
+            return self._no_answer(turn, refusal)
+        self._observe(turn, seen, None)
+        return self.store.write(lambda tx: prove.prove(tx, turn, seen, self._closing(), self.creem.environment))
+
+    def _observe(self, turn: Turn, seen: Transaction | None, kept: Transaction | None) -> None:
+        """What was read is kept, and what follows from it happens: a dispute that was never told of is a dispute."""
+        read = [one for one, wanted in ((seen, turn.transaction_id), (kept, turn.kept_transaction_id)) if _is(one, wanted)]
+
+        def keep(tx: Tx) -> None:
+            limits.answered(tx)
+            for one in read:
+                if one is not None:
+                    self._keep(tx, one)
+
+        self.store.write(keep)
+
+    def _keep(self, tx: Tx, seen: Transaction) -> None:
+        now = self.clock.now()
+        purchase = charges.purchase_of(tx, seen.id)
+        if purchase is not None:
+            charges.lock_account(tx, purchase.account_id)
+        if self.creem.environment.accepts(seen.mode) and charges.observe(tx, seen, now) and purchase is not None:
+            self.settler.settle(tx, [purchase.purchase_id], now)
+
+    def _look_at_charges(self, began: float) -> list[str]:
+        """Charges that something was heard of are read, so that what was heard becomes what is known."""
+        told: list[str] = []
+        while self.timer() - began < ROUND_SECONDS and self._may_call():
+            now = self.clock.now()
+            due = self.store.read(lambda tx, now=now: charges.due(tx, now, 1))  # type: ignore[misc]
+            if not due:
+                break
+            told.append(self._look_at(due[0]))
+        return told
+
+    def _look_at(self, transaction_id: str) -> str:
+        try:
+            seen = self.creem.transaction(transaction_id)
+        except (TryLater, CreemRefused) as error:
+            if isinstance(error, TryLater) and error.service != "Creem":
+                raise
+            return self._look_later(transaction_id, str(error))
+        if seen is None or not _is(seen, transaction_id):
+            later = self.clock.now() + timedelta(hours=1)
+            self.store.write(lambda tx: charges.put_off(tx, transaction_id, later))
+            return f"not there {transaction_id}"
+        self.store.write(lambda tx: self._keep(tx, seen))
+        return f"read {transaction_id}"
+
+    def _look_later(self, transaction_id: str, why: str) -> str:
+        now = self.clock.now()
+
+        def later(tx: Tx) -> None:
+            limits.away(tx, why, now)
+            charges.put_off(tx, transaction_id, now + HELD)
+
+        self.store.write(later)
+        return f"later {transaction_id}"
+
+    # what holds a turn up
+
+    def _away(self, turn: Turn, error: TryLater) -> str:
+        pause = timedelta(seconds=min(900, 2 ** min(turn.turn, 9)))
+        now = self.clock.now()
+        self.store.write(lambda tx: limits.away(tx, str(error), now))
+        return self._wait(turn, pause, str(error))
+
+    def _no_answer(self, turn: Turn, refusal: CreemRefused) -> str:
+        """Creem refused a read: with the key, nobody's read will do better until somebody mends it."""
+        if refusal.key_trouble:
+            until = self.clock.now() + KEY_TROUBLE
+            self.store.write(lambda tx: limits.open_until(tx, limits.KEY, until, str(refusal)))
+        return self._wait(turn, KEY_TROUBLE, str(refusal))
+
+    def _wait(self, turn: Turn, pause: timedelta, why: str) -> str:
+        due_at = self.clock.now() + pause
+
+        def put_off(tx: Tx) -> str:
+            payment, _ = lock(tx, turn)
+            if still_ours(payment, turn):
+                move(tx, payment, PaymentState(payment.state), due_at=due_at, detail=why)
+            return f"later: {why}"
+
+        return self.store.write(put_off)
+
+
+def _is(seen: Transaction | None, wanted: str | None) -> bool:
+    return seen is not None and seen.id == wanted

@@ -1,0 +1,92 @@
+"""Proof by reading: what the charge shows at Creem closes a claim, or the claim is looked at again later.
+
+Only "refunded" proves. "Paid" proves nothing about a call that may still be on its way (failure-modes.md, finding 5): it closes
+a claim only where Creem itself said no to the call.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from policy.lifecycle import CaseState, PaymentState
+from worker.cases.book import Case
+from worker.cases.money.claims import READ
+from worker.cases.money.close import Closing, close, hand_over, proved
+from worker.cases.money.turn import Turn, lock, move, still_ours
+from worker.cases.write import write_cases
+from worker.creem.environment import Environment
+from worker.creem.transactions import Transaction
+from worker.store.bulk import Tx
+from worker.store.tables import creem_refunds
+
+WORKER = "worker"
+LOOKS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600))
+HOURLY, DAILY = timedelta(hours=1), timedelta(days=1)
+OPEN = {PaymentState.UNKNOWN, PaymentState.CONFIRMING, PaymentState.IN_PROGRESS}
+SAID_NO = {PaymentState.REFUSED, PaymentState.REJECTED}
+
+
+def prove(tx: Tx, turn: Turn, seen: Transaction | None, with_: Closing, environment: Environment) -> str:
+    """Closes the claim where the charge proves how it ended, else says when to look again; returns it in words."""
+    payment, case = lock(tx, turn)
+    state = PaymentState(payment.state)
+    if not still_ours(payment, turn) or state not in OPEN | SAID_NO:
+        return "nothing to prove"
+    odd = _odd(payment, seen, environment)
+    if odd is not None or seen is None:
+        return _look_again(tx, payment, case, odd or "Creem does not know the transaction", with_)
+    if seen.refunded_whole:
+        if state is PaymentState.REFUSED:
+            # our only call was refused: it was somebody else's
+            return close(
+                tx, payment, case, PaymentState.NOT_NEEDED, CaseState.EXTERNAL, "the charge was refunded by another hand", with_
+            )
+        return proved(tx, payment, case, seen.amount_paid or payment.amount, with_)
+    if seen.chargeback:
+        why = "the charge was charged back while our refund was not proved: compare with the dashboard"
+        hand_over(tx, case, why, with_.now)
+        return _look_again(tx, payment, case, why, with_)
+    if state in SAID_NO or _failed_later(tx, payment, state):
+        to = PaymentState.REFUSED if state is PaymentState.REFUSED else PaymentState.REJECTED
+        said = payment.detail or "Creem said that the refund failed"
+        return close(tx, payment, case, to, CaseState.REVIEW, f"no money moved: {said}", with_)
+    return _look_again(tx, payment, case, f"Creem still shows the charge as {seen.status_verbatim}", with_)
+
+
+def _odd(payment: Row[Any], seen: Transaction | None, environment: Environment) -> str | None:
+    if seen is None:
+        return "Creem does not know the transaction"
+    if seen.id != payment.transaction_id:
+        return f"Creem answered with another transaction, {seen.id}"
+    if not environment.accepts(seen.mode):
+        return f"the transaction is of mode {seen.mode}"
+    return None if seen.currency == payment.currency else f"the transaction is in {seen.currency} now"
+
+
+def _failed_later(tx: Tx, payment: Row[Any], state: PaymentState) -> bool:
+    """True where Creem accepted our call and told by webhook of a refund of this charge, made since, that came to nothing."""
+    if state is not PaymentState.IN_PROGRESS:
+        return False
+    told = tx.all(
+        select(creem_refunds.c.status).where(
+            creem_refunds.c.transaction_id == payment.transaction_id, creem_refunds.c.created_at >= payment.armed_at
+        )
+    )
+    return bool(told) and all(row.status in {"failed", "canceled"} for row in told)
+
+
+def _look_again(tx: Tx, payment: Row[Any], case: Case, why: str, with_: Closing) -> str:
+    now, probes = with_.now, payment.probes + 1
+    since: datetime = payment.armed_at or payment.created_at
+    patience = timedelta(hours=with_.bench.terms_at(case.failed_at).unproved_payment_hours)
+    tired = now - since >= patience
+    pause = LOOKS[min(probes, len(LOOKS) - 1)] if probes < len(LOOKS) else HOURLY
+    if tired:
+        pause = DAILY
+        hand_over(tx, case, f"not proved within {patience.total_seconds() / 3600:.0f} hours: {why}", now)
+    elif now + pause > since + patience:
+        pause = max(since + patience - now, timedelta(seconds=5))
+    move(tx, payment, PaymentState(payment.state), next_step=READ, probes=probes, due_at=now + pause, detail=why)
+    write_cases(tx, [case], now, WORKER)
+    return f"not proved yet: {why}"

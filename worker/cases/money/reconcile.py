@@ -1,0 +1,260 @@
+"""Reconcile: our books against Creem's transactions, our jobs against their cases, the stream against the inbox.
+
+What is safe is mended by the ordinary steps, each of which may run twice; everything else is listed with what to do. The
+figure that counts is the money on which the two sides do not agree.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, and_, func, or_, select, update
+
+from policy.lifecycle import CaseState, PaymentState
+from worker.cases.assess import Assessor
+from worker.cases.audit_checks import failed_jobs_without_case
+from worker.cases.money import charges, limits
+from worker.cases.money.compare import Finding, compare
+from worker.cases.money.settle import Settler
+from worker.clock import Clock
+from worker.creem.client import Creem, CreemRefused
+from worker.creem.transactions import Transaction
+from worker.errors import TryLater
+from worker.observe import log
+from worker.store.bulk import Tx
+from worker.store.engine import Store
+from worker.store.tables import accounts, breakers, cases, layer_jobs, payments, purchases
+from worker.store.tables import charges as charge_rows
+
+CHUNK = 200
+BUDGET_SECONDS = 25.0
+"""How long the periodic run asks Creem; the next one goes on with those not read for longest."""
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """What one run compared, mended, and could not mend."""
+
+    checked: dict[str, int] = field(default_factory=dict)
+    repaired: list[dict[str, str]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    unmatched: int = 0
+    """Minor units on which Creem and our books do not agree, all currencies added."""
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing is left to do."""
+        return not self.findings
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "ok": self.ok,
+            "checked": self.checked,
+            "repaired": self.repaired,
+            "findings": [finding.document() for finding in self.findings],
+            "unmatched_cents": self.unmatched,
+        }
+
+    def __str__(self) -> str:
+        counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self.checked.items())
+        return f"{counted}; {len(self.repaired)} mended, {len(self.findings)} left, {self.unmatched} unmatched"
+
+    def count(self, what: str, number: int = 1) -> None:
+        """So many more were looked at."""
+        self.checked[what] = self.checked.get(what, 0) + number
+
+    def mended(self, check: str, row: str, what: str) -> None:
+        """Something was put right."""
+        self.repaired.append({"check": check, "row": row, "done": what})
+
+    def found(self, finding: Finding) -> None:
+        """Something is left for a person."""
+        self.findings.append(finding)
+        self.unmatched += finding.cents
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """The step with its collaborators. Without `creem` only our own sides are compared."""
+
+    store: Store
+    creem: Creem | None
+    settler: Settler
+    assessor: Assessor
+    clock: Clock
+    days: timedelta
+
+    def reconcile(
+        self,
+        *,
+        missing_events: Callable[[], Iterable[str]] | None = None,
+        seconds: float | None = BUDGET_SECONDS,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> Reconciliation:
+        """Compares everything; Creem for at most so many `seconds` (None: to the end), hearing `progress` of (done, of).
+
+        `missing_events` takes entries of the stream that never reached the inbox in again and gives their ids.
+        """
+        done = Reconciliation()
+        self._jobs(done)
+        self._charges(done)
+        for entry in missing_events() if missing_events is not None else ():
+            done.mended("stream", entry, "the event was read from the stream again")
+        if self.creem is None:
+            done.checked["creem"] = 0
+        else:
+            self._creem(self.creem, done, seconds, progress, timer)
+        self.store.read(lambda tx: self._payments(tx, done))
+        log.info("reconciled", checked=done.checked, mended=len(done.repaired), left=len(done.findings), unmatched=done.unmatched)
+        return done
+
+    # our own sides
+
+    def _jobs(self, done: Reconciliation) -> None:
+        now = self.clock.now()
+        done.count(
+            "jobs",
+            self.store.read(lambda tx: int(tx.connection.execute(select(func.count()).select_from(layer_jobs)).scalar_one())),
+        )
+        rows = self.store.read(lambda tx: tx.all(failed_jobs_without_case(now).limit(CHUNK)))
+        for row in rows:
+            moved = self.assessor.judge_jobs([(row.row, row.account_id)]).moves
+            if moved:
+                done.mended("failed_job", row.row, f"its case was opened and is {moved[0][3]}")
+            else:
+                done.found(Finding("failed_job", row.row, str(row.problem), "look at `refunds show` and the job's events"))
+
+    def _charges(self, done: Reconciliation) -> None:
+        """Charges of the same thing, and charges of which money went back or is disputed, are looked at once more."""
+        since = self.clock.now() - self.days
+        named = self.store.read(lambda tx: _worth_a_look(tx, since))
+        done.count("charges", len(named))
+        for start in range(0, len(named), CHUNK):
+            part = named[start : start + CHUNK]
+            for case_id, subject, was, state, _ in self.store.write(lambda tx, part=part: self._settle(tx, part)):  # type: ignore[misc]
+                done.mended("charge", subject, f"case {case_id} went from {was or 'nothing'} to {state}")
+
+    def _settle(self, tx: Tx, part: Sequence[Row[Any]]) -> list[tuple[str, str, str | None, str, int]]:
+        owners = sorted({row.account_id for row in part})
+        locked = select(accounts.c.account_id).where(tx.among(accounts.c.account_id, owners)).order_by(accounts.c.account_id)
+        tx.all(locked.with_for_update())
+        return self.settler.settle(tx, [row.purchase_id for row in part], self.clock.now()).moves
+
+    def _payments(self, tx: Tx, done: Reconciliation) -> None:
+        """Claims whose outcome nobody can prove, and those that wait for a person."""
+        rows = tx.all(
+            select(payments, cases.c.state.label("case_state"))
+            .join(cases, cases.c.case_id == payments.c.case_id)
+            .where(payments.c.closed_at.is_(None))
+            .order_by(payments.c.created_at)
+        )
+        done.count("open_payments", len(rows))
+        for row in rows:
+            if row.case_state != CaseState.REVIEW.value and row.state != PaymentState.UNKNOWN.value:
+                continue
+            problem = f"{row.amount} {row.currency} are {row.state}: {row.detail}"
+            do = "compare with Creem's dashboard; do not refund there while the claim is open; it is read again by itself"
+            done.found(Finding("payment", row.transaction_id, problem, do, row.amount))
+
+    # Creem's side
+
+    def _creem(
+        self,
+        creem: Creem,
+        done: Reconciliation,
+        seconds: float | None,
+        progress: Callable[[int, int], None],
+        timer: Callable[[], float],
+    ) -> None:
+        now = self.clock.now()
+        away = self.store.read(
+            lambda tx: tx.all(select(breakers.c.name).where(breakers.c.name == limits.AWAY, breakers.c.open_until > now))
+        )
+        customers = self.store.read(lambda tx: _customers(tx, now - self.days))
+        began = timer()
+        for number, customer_id in enumerate(customers):
+            out_of_time = seconds is not None and timer() - began >= seconds
+            if away or out_of_time:
+                break
+            try:
+                seen = creem.transactions_of_customer(customer_id)
+            except (TryLater, CreemRefused) as error:
+                if isinstance(error, TryLater) and error.service != "Creem":
+                    raise
+                do = "look at `refunds doctor`; the next run goes on from here"
+                done.found(Finding("creem", customer_id, f"could not be compared: {error}", do))
+                break
+            self._customer(creem, customer_id, seen, done)
+            done.count("customers")
+            progress(number + 1, len(customers))
+
+    def _customer(self, creem: Creem, customer_id: str, seen: Sequence[Transaction], done: Reconciliation) -> None:
+        for transaction in seen:
+            done.count("transactions")
+            if not creem.environment.accepts(transaction.mode):
+                continue
+            mended = self.store.write(lambda tx, t=transaction: self._observe(tx, t))  # type: ignore[misc]
+            if mended:
+                done.mended("transaction", transaction.id, mended)
+        for finding in self.store.read(lambda tx: compare(tx, customer_id, seen, self.clock.now() - self.days)):
+            done.found(finding)
+
+    def _observe(self, tx: Tx, seen: Transaction) -> str | None:
+        now = self.clock.now()
+        purchase = charges.purchase_of(tx, seen.id)
+        named = None
+        if purchase is None and seen.order is not None:
+            named = _nameless_purchase(tx, seen)
+        owner = purchase or named
+        if owner is None:
+            charges.observe(tx, seen, now)
+            return None
+        charges.lock_account(tx, owner.account_id)
+        if named is not None:
+            mine = and_(purchases.c.purchase_id == named.purchase_id, purchases.c.transaction_id.is_(None))
+            tx.connection.execute(update(purchases).where(mine).values(transaction_id=seen.id))
+        changed = charges.observe(tx, seen, now)
+        if named is None and not changed:
+            return None
+        self.settler.settle(tx, [owner.purchase_id], now)
+        if named is not None:
+            return f"order {seen.order} was found to be this transaction"
+        return f"Creem shows it as {seen.status_verbatim}, {seen.refunded_amount} given back: booked"
+
+
+def _nameless_purchase(tx: Tx, seen: Transaction) -> Row[Any] | None:
+    """The purchase of the transaction's order that does not yet know its transaction."""
+    p = purchases.c
+    chosen = select(p.purchase_id, p.account_id).where(p.order_id == seen.order, p.transaction_id.is_(None))
+    rows = tx.all(chosen.limit(2))
+    return rows[0] if len(rows) == 1 else None
+
+
+def _worth_a_look(tx: Tx, since: datetime) -> Sequence[Row[Any]]:
+    p, c = purchases.c, charge_rows.c
+    # two charges a day apart may lie on either side of the bound
+    recent = p.paid_at >= since - timedelta(days=2)
+    same = (p.account_id, p.customer_id, p.product_id, p.amount, p.currency)
+    twice = select(*same).where(recent, p.customer_id.is_not(None)).group_by(*same).having(func.count() > 1).subquery("twice")
+    doubled = (
+        select(p.purchase_id, p.account_id).join(twice, and_(*(twice.c[column.name] == column for column in same))).where(recent)
+    )
+    moved = (
+        select(p.purchase_id, p.account_id)
+        .join(charge_rows, c.transaction_id == p.transaction_id)
+        .where(recent, or_(c.refunded > 0, c.disputed_at.is_not(None)))
+    )
+    return tx.all(doubled.union(moved))  # type: ignore[arg-type]
+
+
+def _customers(tx: Tx, since: datetime) -> list[str]:
+    """Customers with purchases since then, those not read for longest first."""
+    p, c = purchases.c, charge_rows.c
+    joined = select(p.customer_id).outerjoin(charge_rows, c.transaction_id == p.transaction_id)
+    chosen = joined.where(p.customer_id.is_not(None), p.paid_at >= since).group_by(p.customer_id)
+    never = func.min(func.coalesce(c.read_at, since - timedelta(days=1)))
+    return [row.customer_id for row in tx.all(chosen.order_by(never, p.customer_id))]

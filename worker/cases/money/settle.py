@@ -1,0 +1,266 @@
+"""What follows from what is known of charges: duplicate charges become claims, disputes stop everything, money that went back by
+another hand takes its credits along.
+
+One step for every way the news can come: import, webhook, a read at Creem, reconcile, a case whose time has come. It joins the
+caller's transaction, and the caller holds the locks of the accounts: they are the remedy budget.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, or_, select
+
+from policy import ChargeFacts, decide_charge, find_duplicates
+from policy.decision import Decision, Outcome
+from policy.facts import PurchaseFacts
+from policy.lifecycle import CaseKind, CaseState, PaymentState
+from worker.cases.book import Case
+from worker.cases.casework import REMIND, announcement, go, open_case, terms_and_calendar
+from worker.cases.decided import record
+from worker.cases.judge import Bench
+from worker.cases.load import case_of
+from worker.cases.money import claims, holds
+from worker.cases.money.dispute import open_dispute
+from worker.cases.money.facts import Charge, charges_of
+from worker.cases.write import write_cases
+from worker.credits.ledger import Ledger
+from worker.creem.environment import Environment
+from worker.observe import log
+from worker.settings import Mode
+from worker.store import effects
+from worker.store.bulk import Record, Tx
+from worker.store.tables import cases, payments, purchases
+
+WORKER = "worker"
+
+
+@dataclass(slots=True)
+class Settled:
+    """What one call did: cases moved as (case id, subject, from, to, credits), claims made, intents written."""
+
+    moves: list[tuple[str, str, str | None, str, int]] = field(default_factory=list)
+    claims: list[str] = field(default_factory=list)
+    effects: list[Record] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One call's working set."""
+
+    tx: Tx
+    now: datetime
+    cases: dict[tuple[CaseKind, str], Case]
+    payments: dict[str, Row[Any]]
+    """By transaction id."""
+    claims: list[Record] = field(default_factory=list)
+    effects: list[Record] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Settler:
+    """The step with its collaborators. Without an `environment` there is no key, and nothing is claimed."""
+
+    ledger: Ledger
+    bench: Bench
+    environment: Environment | None
+
+    @property
+    def can_read(self) -> bool:
+        """True where charges can be read at Creem."""
+        return self.environment is not None
+
+    def settle(self, tx: Tx, purchase_ids: Iterable[str], now: datetime) -> Settled:
+        """Opens and advances the cases of these purchases and of every charge of the same thing, as far as the facts allow."""
+        touched = set(purchase_ids)
+        if not touched:
+            return Settled()
+        found = charges_of(tx, touched)
+        kin = {charge.facts.purchase_id: charge for charge in found}
+        work = _Work(tx, now, _cases(tx, kin.values()), claims.of_charges(tx, kin.values()))
+        for group in _groups(found, touched):
+            self._duplicates(work, group)
+        for purchase_id in sorted(touched & kin.keys()):
+            charge = kin[purchase_id]
+            open_dispute(tx, self.ledger, self.bench, work.cases, charge, work.payments.get(charge.transaction_id or ""), now)
+            self._gone_elsewhere(work, charge)
+        return self._write(work)
+
+    def _write(self, work: _Work) -> Settled:
+        written = list(work.cases.values())
+        write_cases(work.tx, written, work.now, WORKER)
+        claims.insert(work.tx, self.ledger, work.claims, work.now)
+        effects.add(work.tx, work.effects)
+        moves = [
+            (case.case_id, case.subject, case.was.value if case.was else None, case.state.value, case.credits_reversed)
+            for case in written
+            if case.state is not None and case.state is not case.was
+        ]
+        return Settled(moves, [claim["payment_id"] for claim in work.claims], work.effects)
+
+    # duplicate charges
+
+    def _duplicates(self, work: _Work, group: Sequence[Charge]) -> None:
+        terms = self.bench.terms_at(max(charge.facts.paid_at for charge in group))
+        first_of = find_duplicates([charge.facts for charge in group], terms)
+        for charge in group:
+            case = work.cases.get((CaseKind.DUPLICATE_CHARGE, charge.facts.purchase_id))
+            first = first_of.get(charge.facts.purchase_id)
+            if case is None and first is None:
+                continue
+            self._duplicate(work, charge, first, len(group), case)
+
+    def _duplicate(self, work: _Work, charge: Charge, first: PurchaseFacts | None, size: int, case: Case | None) -> None:
+        now, payment = work.now, work.payments.get(charge.transaction_id or "")
+        if case is None:
+            case = self._open(charge, now)
+            work.cases[case.kind, case.subject] = case
+        elif case.state in {CaseState.REFUNDED, CaseState.EXTERNAL}:
+            return
+        elif payment is not None and payment.case_id == case.case_id and payment.closed_at is None:
+            # money is on its way: the claim looks at these facts itself, before it sends and after
+            _wait_for(case, payment, now)
+            return
+        terms = self.bench.terms_at(charge.facts.paid_at)
+        facts = ChargeFacts(now=now, charge=charge.facts, first=first, group=size)
+        decision = decide_charge(facts, terms)
+        if payment is not None and decision.outcome is Outcome.REFUND_PAYMENT:
+            # one claim on a charge, for ever: what became of it is a person's to judge
+            _stay_with_a_person(case, payment, now, decision, facts)
+            return
+        self._carry_out(work, case, charge, decision, facts)
+
+    def _open(self, charge: Charge, now: datetime) -> Case:
+        since = min(charge.facts.paid_at, now)
+        terms, calendar = terms_and_calendar(self.bench.editions, self.bench.calendars, since)
+        case = open_case(
+            CaseKind.DUPLICATE_CHARGE,
+            charge.facts.purchase_id,
+            charge.facts.account_id,
+            since=since,
+            now=now,
+            terms=terms,
+            calendar=calendar,
+            order_id=charge.order_id,
+        )
+        case.note("case.opened", purchase_id=charge.facts.purchase_id, transaction_id=charge.transaction_id)
+        return case
+
+    def _carry_out(self, work: _Work, case: Case, charge: Charge, decision: Decision, facts: ChargeFacts) -> None:
+        target, held = self._target(decision, charge)
+        if case.state is target and case.rule == decision.rule:
+            if case.next_action_at is not None and case.next_action_at <= work.now:
+                case.next_action_at, case.changed = (work.now + REMIND) if target is CaseState.REVIEW else None, True
+            return
+        record(case, decision, facts)
+        if held:
+            case.note("effect.held", why=held, outcome=decision.outcome.value)
+        if target is CaseState.REFUNDING:
+            assert self.environment is not None, "money is held back where there is no key"
+            assert facts.first is not None, "a duplicate is one of an earlier charge"
+            claim = claims.make(self.environment, case, charge, facts.first, decision, work.now)
+            work.claims.append(claim)
+            case.note("payment.claimed", transaction_id=charge.transaction_id, amount=decision.amount, currency=decision.currency)
+        next_at = None if target.final else work.now + REMIND
+        go(case, target, next_action_at=next_at, now=work.now)
+        told = announcement(case, work.now, amount=decision.amount or charge.facts.amount, currency=charge.facts.currency)
+        if told is not None:
+            work.effects.append(told)
+
+    def _target(self, decision: Decision, charge: Charge) -> tuple[CaseState, str | None]:
+        """Where the decision puts the case, and why it is held back where it is."""
+        match decision.outcome:
+            case Outcome.REFUND_PAYMENT:
+                held = self._held()
+                return (CaseState.REVIEW if held else CaseState.REFUNDING), held
+            case Outcome.NOTHING_OWED:
+                return (CaseState.EXTERNAL if charge.facts.refunded_amount else CaseState.NOTHING_OWED), None
+            case Outcome.DECLINE:
+                return CaseState.DECLINED, None
+            case _:
+                return CaseState.REVIEW, None
+
+    def _held(self) -> str | None:
+        if self.bench.mode is not Mode.FULL:
+            return f"no money leaves in mode {self.bench.mode.value}"
+        return "no Creem key is configured" if self.environment is None else None
+
+    # money that went back by another hand
+
+    def _gone_elsewhere(self, work: _Work, charge: Charge) -> None:
+        payment = work.payments.get(charge.transaction_id or "")
+        refunded, paid = charge.facts.refunded_amount, charge.paid
+        if not refunded or not paid or (payment is not None and payment.state != PaymentState.NOT_NEEDED.value):
+            return
+        granted = charge.facts.granted
+        share = granted if refunded >= paid else granted * refunded // paid
+        voided = holds.void_share(
+            work.tx,
+            self.ledger,
+            charge.facts.purchase_id,
+            share,
+            occasion=f"outside.{refunded}",
+            case_id=None,
+            now=work.now,
+        )
+        if voided:
+            log.error(
+                "refund.without_claim",
+                transaction_id=charge.transaction_id,
+                purchase_id=charge.facts.purchase_id,
+                refunded=refunded,
+                voided=voided,
+            )
+
+
+def _cases(tx: Tx, found: Iterable[Charge]) -> dict[tuple[CaseKind, str], Case]:
+    subjects = {charge.facts.purchase_id for charge in found} | {c.transaction_id for c in found if c.transaction_id}
+    kinds = [CaseKind.DUPLICATE_CHARGE.value, CaseKind.DISPUTE.value]
+    rows = tx.all(select(cases).where(cases.c.kind.in_(kinds), tx.among(cases.c.subject, subjects)))
+    return {(case.kind, case.subject): case for case in map(case_of, rows)}
+
+
+def _groups(found: Sequence[Charge], touched: set[str]) -> list[list[Charge]]:
+    """Charges of the same thing by the same customer on the same account, where one of them is touched."""
+    groups: dict[Any, list[Charge]] = defaultdict(list)
+    for charge in found:
+        f = charge.facts
+        same = (f.account_id, f.customer_id, f.product_id, f.amount, f.currency)
+        # without a customer there is nobody to compare with: such a charge stands alone
+        groups[same if f.customer_id else (f.purchase_id,)].append(charge)
+    return [group for group in groups.values() if any(charge.facts.purchase_id in touched for charge in group)]
+
+
+def _wait_for(case: Case, payment: Row[Any], now: datetime) -> None:
+    if case.next_action_at is not None and case.next_action_at <= now:
+        case.next_action_at, case.changed = now + REMIND, True
+
+
+def _stay_with_a_person(case: Case, payment: Row[Any], now: datetime, decision: Decision, facts: ChargeFacts) -> None:
+    due = case.next_action_at is not None and case.next_action_at <= now
+    if case.state is CaseState.REVIEW:
+        if due:
+            case.next_action_at, case.changed = now + REMIND, True
+        return
+    record(case, decision, facts)
+    case.reason = f"the charge was claimed before, by {payment.case_id}, and that claim ended as {payment.state}"
+    go(case, CaseState.REVIEW, next_action_at=now + REMIND)
+
+
+def woken_purchases(tx: Tx, subjects: Iterable[tuple[str, str]]) -> set[str]:
+    """The purchases that cases of charges, as (kind, subject), are about."""
+    listed = list(subjects)
+    orders = [subject for kind, subject in listed if kind == CaseKind.DUPLICATE_CHARGE.value]
+    transactions = [subject for kind, subject in listed if kind == CaseKind.DISPUTE.value]
+    if not orders and not transactions:
+        return set()
+    named = or_(tx.among(purchases.c.purchase_id, orders), tx.among(purchases.c.transaction_id, transactions))
+    return {row.purchase_id for row in tx.all(select(purchases.c.purchase_id).where(named))}
+
+
+def open_payment_of(tx: Tx, case_id: str) -> Row[Any] | None:
+    """The claim of a case that is not closed, if it has one."""
+    rows = tx.all(select(payments).where(payments.c.case_id == case_id, payments.c.closed_at.is_(None)))
+    return rows[0] if rows else None

@@ -1,0 +1,183 @@
+"""What Creem's webhooks mean in our books: whose account, which purchase, how many credits.
+
+A webhook names a product and a customer, never an account of ours or its credits. Both are looked up in what we already know; a
+charge that cannot be placed goes to the dead letters with what to do, and comes back from there by `refunds dead requeue`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, func, select
+
+from policy.facts import Billing, PurchaseKind
+from worker.creem.webhooks import Charge, CheckoutCompleted, DisputeCreated, RefundCreated, SubscriptionPaid, Webhook
+from worker.errors import CannotProcess
+from worker.intake.records import PurchaseRecord
+from worker.store.bulk import Tx
+from worker.store.tables import accounts, purchases
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where one webhook belongs: its account and purchase if it is a charge, the account of the charge it is about if we have
+    that charge. `fault` says why it cannot be placed.
+    """
+
+    account_id: str | None = None
+    purchase: PurchaseRecord | None = None
+    fault: CannotProcess | None = None
+
+
+def place(tx: Tx, webhooks: Mapping[int, Webhook]) -> dict[int, Placed]:
+    """Each webhook, by inbox row, with where it belongs. Reads only; nothing is locked yet."""
+    paid = {
+        row_id: hook.said.charge
+        for row_id, hook in webhooks.items()
+        if isinstance(hook.said, CheckoutCompleted | SubscriptionPaid)
+    }
+    about = {
+        row_id: hook.said.transaction_id
+        for row_id, hook in webhooks.items()
+        if isinstance(hook.said, RefundCreated | DisputeCreated)
+    }
+    known = _purchases(tx, {c.transaction_id for c in paid.values() if c.transaction_id} | set(about.values()))
+    placed = {row_id: Placed() for row_id in webhooks}
+    for row_id, transaction_id in about.items():
+        row = known.get(transaction_id)
+        placed[row_id] = Placed(account_id=row.account_id if row is not None else None)
+    if paid:
+        books = _Books.read(tx, list(paid.values()))
+        for row_id, charge in paid.items():
+            placed[row_id] = _place(charge, webhooks[row_id], books, known)
+    return placed
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """What is known that can place a charge."""
+
+    by_customer: dict[str, str]
+    by_email: dict[str, list[str]]
+    known_accounts: set[str]
+    products: dict[str, tuple[str, int]]
+    orders: dict[str, Row[Any]]
+
+    @classmethod
+    def read(cls, tx: Tx, paid: Sequence[Charge]) -> "_Books":
+        """Reads it for these charges."""
+        p, a = purchases.c, accounts.c
+        customers = tx.all(
+            select(p.customer_id, p.account_id)
+            .where(tx.among(p.customer_id, {c.customer_id for c in paid if c.customer_id}))
+            .distinct()
+            .order_by(p.customer_id, p.account_id)
+        )
+        emails = {c.email.lower() for c in paid if c.email}
+        hints = {c.account_hint for c in paid if c.account_hint}
+        # the newest purchase of a product says what it grants today
+        sold = tx.all(
+            select(p.product_id, p.kind, p.granted)
+            .where(tx.among(p.product_id, {c.product_id for c in paid if c.product_id}))
+            .order_by(p.paid_at)
+        )
+        mailed: dict[str, list[str]] = {}
+        for row in tx.all(select(a.email, a.account_id).where(tx.among(func.lower(a.email), emails))):
+            mailed.setdefault(row.email.lower(), []).append(row.account_id)
+        orders = tx.all(select(purchases).where(tx.among(p.order_id, {c.order_id for c in paid if c.order_id})))
+        return cls(
+            by_customer={row.customer_id: row.account_id for row in customers},
+            by_email=mailed,
+            known_accounts={row.account_id for row in tx.all(select(a.account_id).where(tx.among(a.account_id, hints)))},
+            products={row.product_id: (row.kind, row.granted) for row in sold},
+            orders={row.order_id: row for row in orders},
+        )
+
+
+def _place(charge: Charge, hook: Webhook, books: _Books, known: Mapping[str, Row[Any]]) -> Placed:
+    stands = known.get(charge.transaction_id or "")
+    if stands is None and charge.order_id is not None and not charge.subscription_id:
+        stands = books.orders.get(charge.order_id)
+    if stands is not None:
+        return Placed(stands.account_id, _as_booked(charge, hook, stands))
+    if charge.subscription_id and charge.transaction_id is None:
+        # the checkout of a subscription names no charge; its `subscription.paid` does, and brings the purchase
+        return Placed()
+    account_id = _account(charge, books)
+    if account_id is None:
+        who = f"customer {charge.customer_id}"
+        return Placed(fault=CannotProcess("unknown_customer", f"{who} belongs to no account we know; import it, then requeue"))
+    product = books.products.get(charge.product_id or "")
+    if product is None:
+        detail = f"nobody bought product {charge.product_id} before, so what it grants is not known; import this purchase"
+        return Placed(fault=CannotProcess("unknown_product", detail))
+    return Placed(account_id, _record(charge, hook, account_id, *product))
+
+
+def _account(charge: Charge, books: _Books) -> str | None:
+    if charge.account_hint in books.known_accounts:
+        return charge.account_hint
+    if charge.customer_id in books.by_customer:
+        return books.by_customer[charge.customer_id]
+    owners = books.by_email.get((charge.email or "").lower(), [])
+    return owners[0] if len(owners) == 1 else None
+
+
+def _record(charge: Charge, hook: Webhook, account_id: str, kind: str, credits: int) -> PurchaseRecord:
+    # a renewal makes no order: its charge names it
+    name = charge.order_id if charge.order_id and not charge.subscription_id else charge.transaction_id
+    if name is None:
+        raise CannotProcess("missing_field", "the charge names neither order nor transaction")
+    return PurchaseRecord(
+        id=name,
+        account_id=account_id,
+        kind=PurchaseKind.SUBSCRIPTION if charge.subscription_id else PurchaseKind(kind),
+        billing=Billing.RENEWAL if charge.first is False else Billing.FIRST,
+        amount=charge.amount,
+        currency=charge.currency,
+        credits=credits,
+        paid_at=charge.paid_at,
+        customer_id=charge.customer_id,
+        product_id=charge.product_id,
+        transaction_id=charge.transaction_id,
+        request_id=charge.request_id,
+        cancelled_at=None,
+        period_start=charge.period_start,
+        period_end=charge.period_end,
+        raw=hook.raw,
+        sha256=hook.sha256,
+        order_id=charge.order_id,
+        subscription_id=charge.subscription_id,
+    )
+
+
+def _as_booked(charge: Charge, hook: Webhook, stands: Row[Any]) -> PurchaseRecord:
+    """The charge as it is booked already, with what the webhook adds: what is booked never changes."""
+    return PurchaseRecord(
+        id=stands.purchase_id,
+        account_id=stands.account_id,
+        kind=PurchaseKind(stands.kind),
+        billing=Billing(stands.billing),
+        amount=stands.amount,
+        currency=stands.currency,
+        credits=stands.granted,
+        paid_at=stands.paid_at,
+        customer_id=stands.customer_id,
+        product_id=stands.product_id,
+        transaction_id=stands.transaction_id or charge.transaction_id,
+        request_id=stands.request_id or charge.request_id,
+        cancelled_at=None,
+        period_start=stands.period_start or charge.period_start,
+        period_end=stands.period_end or charge.period_end,
+        raw=hook.raw,
+        sha256=hook.sha256,
+        order_id=charge.order_id,
+        subscription_id=charge.subscription_id,
+    )
+
+
+def _purchases(tx: Tx, transaction_ids: Iterable[str]) -> dict[str, Row[Any]]:
+    named = sorted(set(transaction_ids))
+    if not named:
+        return {}
+    return {row.transaction_id: row for row in tx.all(select(purchases).where(tx.among(purchases.c.transaction_id, named)))}

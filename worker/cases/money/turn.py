@@ -1,0 +1,112 @@
+"""Turns at the claims: one process at a time works on one claim, and the number of its turn is its fencing token."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, or_, select, update
+
+from policy.lifecycle import PAYMENT_MOVES, PaymentState
+from worker.cases.book import Case
+from worker.cases.load import case_of
+from worker.errors import Collision, InvariantBroken
+from worker.store.bulk import Tx
+from worker.store.tables import accounts, cases, leases, payments
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One claim as it stood when its turn was taken."""
+
+    payment_id: str
+    turn: int
+    transaction_id: str
+    kept_transaction_id: str | None
+    case_id: str
+    account_id: str
+    purchase_id: str
+    amount: int
+    currency: str
+    state: PaymentState
+    next_step: str
+    attempts: int
+    probes: int
+    refusals: int
+    armed_at: datetime | None
+    deadline_at: datetime | None
+    created_at: datetime
+
+
+def take_the_floor(tx: Tx, holder: str, now: datetime, lease: timedelta) -> bool:
+    """True when this process alone may call Creem until the lease ends: one slow provider holds up one process, not all."""
+    tx.insert_new(leases, [{"name": "creem", "holder": holder, "until": now}], leases.c.name)
+    free = or_(leases.c.until <= now, leases.c.holder == holder)
+    taken = update(leases).where(leases.c.name == "creem", free).values(holder=holder, until=now + lease)
+    return tx.connection.execute(taken).rowcount == 1
+
+
+def leave_the_floor(tx: Tx, holder: str, now: datetime) -> None:
+    """Another process may call from now on."""
+    tx.connection.execute(update(leases).where(leases.c.name == "creem", leases.c.holder == holder).values(until=now))
+
+
+def take(tx: Tx, *, now: datetime, lease: timedelta, payment_id: str | None = None) -> Turn | None:
+    """The claim that is longest due, or the one named if it is due; nobody else takes it until the lease ends. None where
+    nothing is due.
+    """
+    due = select(payments.c.payment_id).where(payments.c.due_at <= now)
+    if payment_id is not None:
+        due = due.where(payments.c.payment_id == payment_id)
+    due = due.order_by(payments.c.due_at, payments.c.payment_id).limit(1).with_for_update(skip_locked=True)
+    taken = update(payments).where(payments.c.payment_id.in_(due.scalar_subquery()))
+    rows = tx.connection.execute(taken.values(turn=payments.c.turn + 1, due_at=now + lease).returning(*payments.c)).all()
+    return _turn(rows[0]) if rows else None
+
+
+def _turn(row: Row[Any]) -> Turn:
+    return Turn(
+        payment_id=row.payment_id,
+        turn=row.turn,
+        transaction_id=row.transaction_id,
+        kept_transaction_id=row.kept_transaction_id,
+        case_id=row.case_id,
+        account_id=row.account_id,
+        purchase_id=row.purchase_id,
+        amount=row.amount,
+        currency=row.currency,
+        state=PaymentState(row.state),
+        next_step=row.next_step,
+        attempts=row.attempts,
+        probes=row.probes,
+        refusals=row.refusals,
+        armed_at=row.armed_at,
+        deadline_at=row.deadline_at,
+        created_at=row.created_at,
+    )
+
+
+def lock(tx: Tx, turn: Turn) -> tuple[Row[Any], Case]:
+    """Claim and case, locked behind their account, in the order that everybody locks in."""
+    tx.all(select(accounts.c.account_id).where(accounts.c.account_id == turn.account_id).with_for_update())
+    case = tx.all(select(cases).where(cases.c.case_id == turn.case_id).with_for_update())[0]
+    payment = tx.all(select(payments).where(payments.c.payment_id == turn.payment_id).with_for_update())[0]
+    return payment, case_of(case)
+
+
+def still_ours(payment: Row[Any], turn: Turn) -> bool:
+    """False where the turn ran out and another took the claim."""
+    return int(payment.turn) == turn.turn
+
+
+def move(tx: Tx, payment: Row[Any], to: PaymentState, **values: Any) -> None:
+    """One guarded move of a claim. Raises `InvariantBroken` for one the lifecycle does not know, `Collision` where it moved
+    meanwhile.
+    """
+    was = PaymentState(payment.state)
+    if to is not was and to not in PAYMENT_MOVES[was]:
+        raise InvariantBroken(f"{payment.payment_id}: {was.value} cannot become {to.value}")
+    guarded = update(payments).where(
+        payments.c.payment_id == payment.payment_id, payments.c.state == was.value, payments.c.turn == payment.turn
+    )
+    if tx.connection.execute(guarded.values(state=to.value, **values)).rowcount != 1:
+        raise Collision(f"{payment.payment_id} moved meanwhile")

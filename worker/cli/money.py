@@ -1,0 +1,112 @@
+"""Money: compare with Creem, stop it, let it go on."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import redis
+import typer
+
+from worker.cases.money import limits
+from worker.cases.money.reconcile import Reconciliation
+from worker.cli import output
+from worker.cli.output import AsJson, cell, one_clear_line, out
+from worker.errors import one_line
+from worker.intake.consumer import Entry, entries_read_so_far
+from worker.intake.process import GROUP
+from worker.runtime import Runtime
+from worker.screen import progress
+
+
+def reconcile(
+    as_json: AsJson = False,
+    books_only: Annotated[bool, typer.Option("--books-only", help="Leave out the stream; database and Creem alone.")] = False,
+) -> None:
+    """Compares with Creem and with the jobs; repairs what is safe, lists the rest."""
+    with one_clear_line():
+        runtime = output.runtime()
+        with progress() as bar:
+            task = bar.add_task("customers compared with Creem", total=None)
+            done = runtime.reconciler.reconcile(
+                missing_events=None if books_only else lambda: _read_again(runtime),
+                seconds=None,
+                progress=lambda number, total: bar.update(task, completed=number, total=total),
+            )
+    if as_json:
+        output.document(done.document())
+    else:
+        _show(runtime, done)
+    if not done.ok:
+        raise typer.Exit(1)
+
+
+def _read_again(runtime: Runtime) -> Iterator[str]:
+    """Takes in what was acknowledged on the stream and is nowhere in our books; yields each entry taken in."""
+    from worker.cases.audit import Audit, audit_stream
+
+    now = runtime.clock.now()
+    try:
+        for chunk in entries_read_so_far(runtime.redis, runtime.settings.stream, GROUP):
+            lost = Audit()
+            runtime.store.read(lambda tx, c=chunk, a=lost: audit_stream(tx, a, [c], now))  # type: ignore[misc]
+            missing = {breach["row"] for breach in lost.breaches}
+            again = [Entry(name, raw, {b"event": raw or b""}) for name, raw in chunk if name in missing]
+            if again:
+                runtime.desk.accept(again)
+                yield from sorted(missing)
+    except (redis.RedisError, OSError) as error:
+        why = f"the stream could not be compared: {one_line(error)}; --books-only leaves it out"
+        output.err.print(cell(f"refunds: {why}"), soft_wrap=True)
+
+
+def _show(runtime: Runtime, done: Reconciliation) -> None:
+    if runtime.creem is None:
+        output.say("[yellow]No Creem key is configured:[/] only our own sides were compared.")
+    counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in done.checked.items() if count)
+    if done.repaired:
+        table = output.table("Mended", "check", "row", "what was done")
+        for item in done.repaired:
+            table.add_row(cell(item["check"]), cell(item["row"]), cell(item["done"]))
+        out.print(table)
+    if done.findings:
+        table = output.table("\nLeft for a person", "check", "row", "minor units", "what does not agree", "what to do")
+        for finding in done.findings:
+            table.add_row(
+                cell(finding.check, "red"),
+                cell(finding.row),
+                cell(finding.cents or None),
+                cell(finding.problem),
+                cell(finding.do),
+            )
+        out.print(table)
+    verdict = "[green bold]Both sides agree.[/]" if done.ok else "[red bold]{unmatched} minor units do not match.[/]"
+    output.say(f"\n{verdict} Compared: {{counted}}.", unmatched=done.unmatched, counted=counted or "nothing")
+
+
+def stop(reason: output.Reason, as_json: AsJson = False) -> None:
+    """Stops all money until it is released; credits go on."""
+    with one_clear_line():
+        runtime = output.runtime()
+        by, now = output.actor(runtime.settings), runtime.clock.now()
+        runtime.store.write(lambda tx: limits.stop(tx, by=by, reason=reason, now=now))
+    _said({"money": "stopped", "by": by}, "No money leaves until `refunds money release`. Credits go on.", as_json)
+
+
+def release(reason: output.Reason, yes: output.Yes = False, as_json: AsJson = False) -> None:
+    """Lets money go on after a stop, by hand or by the terms' limit."""
+    with one_clear_line():
+        runtime = output.runtime()
+        now = runtime.clock.now()
+        stopped = runtime.store.read(lambda tx: limits.closed_to(tx, (limits.MONEY,), now))
+        if stopped is not None and not as_json:
+            output.say("Money is stopped: {why}", why=stopped[0])
+            output.ask("Let it go on?", yes=yes)
+        by = output.actor(runtime.settings)
+        runtime.store.write(lambda tx: limits.release(tx, by=by, reason=reason, now=runtime.clock.now()))
+    _said({"money": "released", "by": by}, "Money goes on; claims that waited are due now.", as_json)
+
+
+def _said(document: dict[str, Any], sentence: str, as_json: bool) -> None:
+    if as_json:
+        output.document(document)
+    else:
+        output.say("{sentence}", sentence=sentence)
