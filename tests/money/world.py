@@ -1,14 +1,16 @@
 """The money steps on a real database against the Creem double: clock, crashes and the order of everything in the test's hands."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import httpx
-from sqlalchemy import select
+from sqlalchemy import select, union_all
 
 from tests.cases.world import HandClock, World, a_purchase, an_account
+from worker.cases.imports import Importer
 from worker.cases.money.pay import Payer
 from worker.cases.money.reconcile import Reconciler
 from worker.creem.answers import Answer
@@ -16,11 +18,12 @@ from worker.creem.client import Armed, Creem, CreemHttp
 from worker.creem.environment import Address, Environment
 from worker.creem.receive import Received, Receiver
 from worker.creem.transactions import Transaction
+from worker.intake.records import read_record
 from worker.sandbox.creem import CreemDouble, Switches
 from worker.settings import Mode
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import payments
+from worker.store.tables import breakers, cases, charges, payments
 
 T = TypeVar("T")
 ADDRESS = Address("https://test-api.creem.io", Environment.TEST)
@@ -116,6 +119,7 @@ class MoneyWorld(World):
         self.http = httpx.Client(transport=self.double.transport(), base_url=ADDRESS.base_url)
         self.creem = self.a_client()
         self.received: list[Received] = []
+        self.started = self.clock.now()
         self.generation = 0
 
     def a_client(self) -> CreemHttp:
@@ -188,9 +192,35 @@ class MoneyWorld(World):
         self.load(*records)
         return names
 
+    def charged_again(self, number: int, *, settle: bool = True) -> str:
+        """Another customer charged twice, five minutes apart; returns the later transaction. Without `settle` the purchases are
+        only in the inbox.
+        """
+        name, paid = f"r{number}", self.clock.now() - timedelta(hours=1)
+        records = [an_account(f"acc_{name}")]
+        for which in range(2):
+            at, charge = paid + which * timedelta(minutes=5), f"{name}_{which}"
+            known = {"customer_id": f"cust_{name}", "product_id": "prod_pack"}
+            self.double.pay(f"tran_{charge}", amount=900, order_id=f"ord_{charge}", paid_at=at, **known)
+            records.append(
+                a_purchase(
+                    f"ord_{charge}", f"acc_{name}", 10, at.isoformat().replace("+00:00", "Z"), transaction_id=f"tran_{charge}", **known
+                )
+            )
+        if settle:
+            self.load(*records)
+        else:
+            self.put_in(*records)
+        return f"tran_{name}_1"
+
+    def put_in(self, *records: dict[str, Any]) -> None:
+        """Records come into the inbox and nobody handles them yet."""
+        known = [read_record(json.dumps(record).encode()) for record in records]
+        Importer(self.store, self.assessor, self.clock)._store(known)
+
     def bought(self, name: str, transaction: str, paid_at: str, **more: Any) -> dict[str, Any]:
-        known = {"customer_id": "cust_1", "product_id": "prod_pack", "transaction_id": transaction}
-        return a_purchase(name, paid_at=paid_at.replace("+00:00", "Z"), **known, **more)
+        known: dict[str, Any] = {"customer_id": "cust_1", "product_id": "prod_pack", "transaction_id": transaction}
+        return a_purchase(name, paid_at=paid_at.replace("+00:00", "Z"), **known | more)
 
     def settle_down(self, *, days: float = 3, done: Callable[[], bool] | None = None) -> None:
         """Lets time pass, step by step, with everything that ordinary processes do in it."""
@@ -206,10 +236,19 @@ class MoneyWorld(World):
 
     def _next_moment(self, until: Any) -> Any:
         now = self.clock.now()
-        open_claims = self.store.read(lambda tx: tx.all(select(payments.c.due_at).where(payments.c.due_at.is_not(None))))
-        due = [row.due_at for row in open_claims] + [self.double.next_due()]
+        rows = self.store.read(
+            lambda tx: tx.all(
+                union_all(
+                    select(payments.c.due_at),
+                    select(charges.c.due_at),
+                    select(cases.c.next_action_at),
+                    select(breakers.c.open_until).where(breakers.c.needs_person.is_(False)),
+                )  # type: ignore[arg-type]
+            )
+        )
+        due = [row.due_at for row in rows] + [self.double.next_due()]
         ahead = [at for at in due if at is not None and at > now]
-        return min([*ahead, now + timedelta(minutes=30), until]) + timedelta(milliseconds=1)
+        return min([*ahead, now + timedelta(hours=6), until]) + timedelta(milliseconds=1)
 
     def at_rest(self) -> bool:
         """True when no claim is open and Creem has nothing more to tell."""

@@ -1,32 +1,50 @@
-"""Every answer to the one call, sorted by what it lets us know (failure-modes.md, 2.4)."""
+"""Every answer to the one call, sorted by what it lets us know (failure-modes.md, 2.4: A1 to A21).
 
-import json
+Only "could not connect" is *not sent*, and only Creem's own word is *refused*: everything in between may have moved money.
+"""
+
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import httpx
 
+from worker.creem.envelope import Said, retry_after, understand, word
+from worker.creem.environment import Environment
 from worker.errors import one_line
 
 BODY_LIMIT = 64 * 1024
-_BALANCE = re.compile(r"balance|insufficient|funds", re.IGNORECASE)
+Hide = Callable[[str], str]
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_BALANCE = re.compile(r"\b(balance|funds)\b", re.IGNORECASE)
 
 
 class Outcome(StrEnum):
     """What became of the call."""
 
     ACCEPTED = "accepted"
+    """Creem took it; `status` is its word. Proved only by reading the transaction."""
     REFUSED = "refused"
+    """Creem itself said no: no money moved by this call."""
     THROTTLED = "throttled"
+    """Creem itself said "too many". Very likely nothing moved; no document promises it."""
     NOT_SENT = "not_sent"
+    """No connection came about: not a byte left."""
     UNKNOWN = "unknown"
+    """Anything else. Money may have moved."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer, verbatim in `raw`."""
+    """One answer.
+
+    `detail` is one line for people and `raw` the body, at most 64 KiB; neither holds the key. `status` is the refund's word as it
+    stands, `retry_after` in seconds. `mismatch`: accepted, but for another transaction or in another environment.
+    """
 
     outcome: Outcome
     detail: str
@@ -37,50 +55,85 @@ class Answer:
     raw: str = ""
     retry_after: float | None = None
     key_trouble: bool = False
+    """Refused with 401 or 403: the key is wrong, or may not refund."""
     low_balance: bool = False
+    """The message of a 400 speaks of balance or funds: a hint about when it is worth looking again, and proof of nothing."""
     mismatch: bool = False
 
 
-def classify(response: httpx.Response, body: bytes, transaction_id: str, accepts: Any) -> Answer:
-    """The class of an answer that came."""
-    status, raw = response.status_code, body[:BODY_LIMIT].decode(errors="replace")
-    document = _object(body)
-    envelope = document is not None and ("trace_id" in document or ("status" in document and ("error" in document or "message" in document)))
-    trace = str(document["trace_id"]) if document is not None and document.get("trace_id") else None
-    said = _said(document, raw)
-    common = {"http_status": status, "trace_id": trace, "raw": raw, "detail": f"Creem answered {status}: {said}"}
-    if 200 <= status < 300:
-        word = document.get("status") if document is not None else None
-        if len(body) > BODY_LIMIT or not isinstance(word, str) or document is None:
-            return Answer(Outcome.UNKNOWN, **{**common, "detail": f"Creem answered {status} with a body that says nothing"})
-        other = document.get("transaction_id") or document.get("transaction")
-        other = other.get("id") if isinstance(other, dict) else other
-        wrong = (isinstance(other, str) and other != transaction_id) or ("mode" in document and not accepts(str(document["mode"])))
-        refund_id = document.get("id")
-        return Answer(Outcome.ACCEPTED, status=word, refund_id=refund_id if isinstance(refund_id, str) else None, mismatch=wrong, **common)
-    if status == 429:
-        return Answer(Outcome.THROTTLED if envelope else Outcome.UNKNOWN, **common)
-    if 400 <= status < 500 and status not in {408, 425} and envelope:
-        return Answer(Outcome.REFUSED, key_trouble=status in {401, 403}, low_balance=status == 400 and bool(_BALANCE.search(said)), **common)
-    return Answer(Outcome.UNKNOWN, **common)
+def classify(
+    response: httpx.Response,
+    body: bytes,
+    *,
+    asked: str,
+    environment: Environment,
+    now: datetime = _BEGINNING,
+    hide: Hide = str,
+) -> Answer:
+    """The class of an answer that came whole, to the wish that `asked` be refunded.
+
+    `now` is what a date in `Retry-After` is held against where the answer has no date of its own; `hide` takes the key out.
+    """
+    said = understand(response, body, BODY_LIMIT)
+    answer = Answer(
+        Outcome.UNKNOWN,
+        one_line(Exception(hide(said.line))),
+        http_status=said.http_status,
+        trace_id=_hidden(said.trace_id, hide),
+        raw=hide(body.decode(errors="replace"))[:BODY_LIMIT],
+        retry_after=retry_after(response, now),
+    )
+    if 200 <= said.http_status < 300:
+        return _taken(answer, said, asked, environment, hide)
+    if said.creems and said.http_status == 429:
+        return replace(answer, outcome=Outcome.THROTTLED)
+    if said.creems and said.no:
+        key_trouble = said.http_status in {401, 403}
+        return replace(answer, outcome=Outcome.REFUSED, key_trouble=key_trouble, low_balance=_speaks_of_balance(said))
+    return answer
 
 
-def classify_error(error: Exception) -> Answer:
-    """The class of a call that came to no answer."""
-    sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-    return Answer(Outcome.UNKNOWN if sent else Outcome.NOT_SENT, f"no answer ({type(error).__name__}): {one_line(error)}")
+def classify_error(error: Exception, http_status: int | None = None, *, hide: Hide = str) -> Answer:
+    """The class of a call that came to no answer, or, with an `http_status`, of one whose answer broke off."""
+    said = f"({type(error).__name__}): {one_line(Exception(hide(str(error))))}"
+    if http_status is not None:
+        return Answer(Outcome.UNKNOWN, f"Creem answered {http_status} and broke off {said}", http_status=http_status)
+    if isinstance(error, _NOT_SENT):
+        return Answer(Outcome.NOT_SENT, f"no connection {said}")
+    return Answer(Outcome.UNKNOWN, f"no answer {said}")
 
 
-def _object(body: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+def _taken(answer: Answer, said: Said, asked: str, environment: Environment, hide: Hide) -> Answer:
+    status = word(said.document.get("status")) if said.document is not None else None
+    if said.document is None or status is None:
+        return replace(answer, detail=f"{answer.detail}, without a status that can be read")
+    wrong = _mismatch(said.document, asked, environment)
+    return replace(
+        answer,
+        outcome=Outcome.ACCEPTED,
+        detail=answer.detail if wrong is None else f"{answer.detail}, {hide(wrong)}",
+        status=hide(status),
+        refund_id=_hidden(word(said.document.get("id")), hide),
+        mismatch=wrong is not None,
+    )
 
 
-def _said(document: dict[str, Any] | None, raw: str) -> str:
-    if document is None:
-        return one_line(Exception(raw[:200] or "nothing"))
-    message = document.get("message") or document.get("error") or document.get("status")
-    return one_line(Exception("; ".join(map(str, message)) if isinstance(message, list) else str(message)))
+def _hidden(text: str | None, hide: Hide) -> str | None:
+    return None if text is None else hide(text)
+
+
+def _speaks_of_balance(said: Said) -> bool:
+    return said.http_status == 400 and _BALANCE.search(said.message) is not None
+
+
+def _mismatch(document: dict[str, Any], asked: str, environment: Environment) -> str | None:
+    """What the answer is about if not about what was asked; the documented answer names neither and is believed."""
+    whole = document.get("transaction")
+    inner = whole if isinstance(whole, dict) else {"id": whole}
+    for named in (document.get("transaction_id"), inner.get("id")):
+        if named is not None and named != asked:
+            return f"but for the transaction {word(named)}"
+    for mode in (document.get("mode"), inner.get("mode")):
+        if mode is not None and not (isinstance(mode, str) and environment.accepts(mode)):
+            return f"but in the mode {word(mode)}"
+    return None

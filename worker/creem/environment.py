@@ -1,5 +1,10 @@
-"""Which Creem this installation talks to: key, host and the `mode` of every object have to agree (creem-api.md, 1)."""
+"""Which Creem this installation talks to: key, host and the `mode` of every object have to agree (creem-api.md, 1).
 
+A test key at the live host, or a live key anywhere else, is how fake refunds come to be shown as real ones, and real ones happen
+in tests (failure-modes.md, TM18). Nothing starts on such a pair.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
@@ -9,16 +14,18 @@ import httpx
 from worker.errors import Misconfigured
 
 TEST_URL, LIVE_URL = "https://test-api.creem.io", "https://api.creem.io"
+TEST_PREFIX, PREFIX = "creem_test_", "creem_"
+_KEY, _URL = "REFUNDS_CREEM_API_KEY", "REFUNDS_CREEM_BASE_URL"
 
 
 class Environment(StrEnum):
-    """Test and live data are fully separate."""
+    """Test and live data are fully separate: keys, ids, customers."""
 
     TEST = "test"
     LIVE = "live"
 
     def accepts(self, mode: str) -> bool:
-        """True for an object of this environment."""
+        """True for the `mode` of an object of this environment; a word that is not known belongs to neither."""
         return mode in _MODES[self]
 
 
@@ -27,43 +34,69 @@ _MODES = {Environment.TEST: {"test", "sandbox", "local"}, Environment.LIVE: {"pr
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where Creem is asked."""
+    """Where Creem is asked: scheme and host, without a slash at the end."""
 
     base_url: str
     environment: Environment
 
 
 def address_of(api_key: str, base_url: str | None) -> Address:
-    """The address that belongs to the key. Raises `Misconfigured`, never naming the key, where key and host disagree."""
-    test = api_key.startswith("creem_test_")
-    live = api_key.startswith("creem_") and not test
+    """The address that belongs to the key. Raises `Misconfigured` where key and host disagree; it never names the key."""
+    environment = _environment(api_key)
     if base_url is None:
-        if not (test or live):
-            raise Misconfigured("REFUNDS_CREEM_API_KEY: expected a key that begins with creem_test_ or creem_")
-        base_url = TEST_URL if test else LIVE_URL
+        base_url = LIVE_URL if environment is Environment.LIVE else TEST_URL
+    url = _address(base_url)
+    faults = [*_key_faults(api_key)]
+    if url is None:
+        faults.append(f"{_URL}: expected an address like {TEST_URL}, without path, query or user name")
+    else:
+        faults += _pair_faults(environment, url)
+    if url is None or faults:
+        raise Misconfigured(*faults)
+    return Address(str(url).rstrip("/"), environment or Environment.TEST)
+
+
+def _environment(api_key: str) -> Environment | None:
+    # keys of the test environment begin with both prefixes: the longer one first
+    if api_key.startswith(TEST_PREFIX):
+        return Environment.TEST
+    return Environment.LIVE if api_key.startswith(PREFIX) else None
+
+
+def _address(base_url: str) -> httpx.URL | None:
     try:
         url = httpx.URL(base_url)
+        # what the resolver and the socket would choke on later, with errors that are no network errors
         url.host.encode("idna")
     except (httpx.InvalidURL, UnicodeError):
-        raise Misconfigured("REFUNDS_CREEM_BASE_URL: not an address") from None
-    if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query or url.fragment or url.path not in {"", "/"}:
-        raise Misconfigured("REFUNDS_CREEM_BASE_URL: expected an address like https://test-api.creem.io, without path or query")
-    host, loopback = url.host, _loopback(url.host)
+        return None
+    port_stands = url.port is None or 0 < url.port < 65_536
+    bare = not url.userinfo and url.path in {"", "/"} and "?" not in base_url and "#" not in base_url
+    # the dot at the end is the same host under another name
+    named = bool(url.host) and not url.host.endswith(".")
+    return url if url.scheme in {"http", "https"} and named and port_stands and bare else None
+
+
+def _key_faults(api_key: str) -> Iterator[str]:
+    if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+        yield f"{_KEY}: expected one word of plain characters, without space or line break"
+
+
+def _pair_faults(environment: Environment | None, url: httpx.URL) -> Iterator[str]:
+    at_live, loopback = url.host == httpx.URL(LIVE_URL).host, _loopback(url.host)
     if url.scheme == "http" and not loopback:
-        raise Misconfigured("REFUNDS_CREEM_BASE_URL: the key travels only over https, except to this machine itself")
-    if live and host != "api.creem.io":
-        raise Misconfigured("REFUNDS_CREEM_BASE_URL: a live key belongs to https://api.creem.io and nowhere else")
-    if not live and host == "api.creem.io":
-        raise Misconfigured("REFUNDS_CREEM_BASE_URL: a test key belongs to https://test-api.creem.io, not to the live host")
-    if not (test or live) and not loopback:
-        raise Misconfigured("REFUNDS_CREEM_API_KEY: expected a key that begins with creem_test_ or creem_")
-    return Address(str(url).rstrip("/"), Environment.LIVE if live else Environment.TEST)
+        yield f"{_URL}: the key travels over https only, except on this machine itself"
+    if environment is Environment.LIVE:
+        if str(url).rstrip("/") != LIVE_URL:
+            yield f"{_URL}: a live key belongs to {LIVE_URL} and nowhere else"
+    elif at_live:
+        yield f"{_URL}: {LIVE_URL} is the live host; this is no live key"
+    elif environment is None and not loopback:
+        yield f"{_KEY}: expected a key that begins with {TEST_PREFIX} or {PREFIX}"
 
 
 def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
     try:
-        return ip_address(host).is_loopback
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False

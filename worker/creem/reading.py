@@ -1,7 +1,24 @@
-"""How Creem writes things (creem-api.md, section 2): money, moments, references."""
+"""How Creem writes things (creem-api.md, section 2): money, moments, references, words.
 
-from datetime import UTC, datetime
-from typing import Any
+Each reader takes whatever a JSON document may hold at that place and raises `Unreadable`, and nothing but `Unreadable`, for what
+cannot be meant. Words stay open: Creem's documentation and schema disagree on spellings, and lists of words grow unannounced.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from worker.strict import shown
+
+T = TypeVar("T")
+MOST = 10**12
+"""Minor units. Far above every charge, far below where a float stops counting in ones."""
+LONGEST = 256
+"""Characters of an id or a word."""
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECONDS = range(10**12, 10**13)
+"""2001 to 2286. A number of seconds lies a thousand times lower, so neither can be taken for the other."""
+_YEARS = range(2001, 2287)
 
 
 class Unreadable(ValueError):
@@ -9,35 +26,59 @@ class Unreadable(ValueError):
 
 
 def money(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or not 0 <= value <= 10**12:
-        raise Unreadable(f"{value!r} is no amount")
-    return int(value)
+    """An amount in minor units, never negative. The schema says "number": 4900.0 is 4900, and a fraction is refused."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MOST:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
+        raise Unreadable(f"{_short(value)} is no amount; a whole number of minor units is expected")
+    return value
 
 
 def moment(value: object) -> datetime:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 10**12 <= value < 10**13:
-        return datetime.fromtimestamp(value / 1000, UTC)
+    """A moment in UTC, from either of Creem's two ways to write one: epoch milliseconds, or ISO 8601 with its zone."""
     if isinstance(value, str):
-        try:
-            found = datetime.fromisoformat(value)
-        except ValueError:
-            raise Unreadable(f"{value!r} is no time") from None
-        if found.tzinfo is not None:
-            return found.astimezone(UTC)
-    raise Unreadable(f"{value!r} is no time")
+        return _iso(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _MILLISECONDS[0] <= value <= _MILLISECONDS[-1]:
+        raise Unreadable(f"{_short(value)} is no time; epoch milliseconds or ISO 8601 are expected")
+    return _BEGINNING + timedelta(milliseconds=value)
 
 
 def ref(value: object) -> str | None:
+    """The id of what a field points at: the field holds the id, or the whole object, or nothing."""
     if isinstance(value, dict):
-        value = value.get("id")
-    return None if value is None else text(value)
+        return text(value.get("id"))
+    return optional(text, value)
 
 
 def text(value: object) -> str:
-    if isinstance(value, str) and 0 < len(value) <= 256:
+    """An id or a word, as it stands: 1 to 256 printable characters."""
+    if isinstance(value, str) and 0 < len(value) <= LONGEST and value.isprintable():
         return value
-    raise Unreadable(f"{value!r} is no text")
+    raise Unreadable(f"{_short(value)} is no id and no word; 1 to {LONGEST} printable characters are expected")
 
 
-def optional(of: Any, value: object) -> Any:
-    return None if value is None else of(value)
+def optional(read: Callable[[object], T], value: object) -> T | None:
+    """What `read` makes of the value; None where there is none."""
+    return None if value is None else read(value)
+
+
+def _iso(value: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        raise Unreadable(f"{_short(value)} is no time; ISO 8601 like 2026-11-03T09:15:30.000Z is expected") from None
+    if found.tzinfo is None or found.year not in _YEARS:
+        raise Unreadable(f"{_short(value)} is no time; a zone and a year from 2001 to 2286 are expected")
+    return found.astimezone(UTC)
+
+
+def _short(value: object) -> str:
+    """The value, fit for one line; of what is large, its kind alone."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list | tuple):
+        return "a list"
+    # writing out a number of thousands of digits is an error of its own
+    if isinstance(value, int) and abs(value) > MOST * MOST:
+        return "a huge number"
+    return shown(value[:LONGEST] if isinstance(value, str) else value)

@@ -1,17 +1,24 @@
 """A transaction as Creem shows it (creem-api.md, 4.3)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TypeVar
 
 from worker.creem.reading import Unreadable, moment, money, optional, ref, text
 
+T = TypeVar("T")
 _SPELT = {"chargeback": "chargedBack", "partially_refunded": "partialRefund"}
+"""What the documentation writes where the schema writes otherwise."""
+UNKNOWN_TYPE = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One charge. Money in minor units, tax included in `amount_paid`; `status` in the schema's spelling."""
+    """One charge. Money in minor units; `amount` is the price before tax, `amount_paid` what the customer paid with tax.
+
+    `status` is in the schema's spelling, and any word may stand there: nothing is sent back for one that is not known.
+    """
 
     id: str
     mode: str
@@ -33,45 +40,66 @@ class Transaction:
 
     @property
     def remaining(self) -> int | None:
-        """What can still go back; None where Creem does not say what was paid."""
-        return None if not self.amount_paid else self.amount_paid - self.refunded_amount
+        """What can still go back, never below zero; None where Creem does not say what was paid, or says 0."""
+        return max(0, self.amount_paid - self.refunded_amount) if self.amount_paid else None
 
     @property
     def refunded_whole(self) -> bool:
-        """True when Creem shows that everything went back."""
-        return self.status == "refunded" or bool(self.amount_paid) and self.refunded_amount >= (self.amount_paid or 0) and not self.chargeback
+        """True when Creem shows that everything went back to the customer by refund."""
+        return self.status == "refunded" or (self.remaining == 0 and not self.chargeback)
 
     @property
     def chargeback(self) -> bool:
-        """True when it was lost to a dispute."""
+        """True when it was lost to a dispute: a refund beside it would pay twice."""
         return self.status == "chargedBack"
 
 
 def read_transaction(document: object) -> Transaction:
-    """The transaction that a document is. Raises `Unreadable`."""
+    """The transaction that a JSON value is; fields that are not known here are passed over. Raises `Unreadable` alone."""
     if not isinstance(document, dict):
-        raise Unreadable("a transaction is an object")
-    d: dict[str, Any] = document
+        raise Unreadable("a transaction is expected to be an object")
+
+    def of(name: str, read: Callable[[object], T]) -> T:
+        try:
+            return read(document.get(name))
+        except Unreadable as fault:
+            raise Unreadable(f"transaction {_named(document)}, {name}: {fault}") from None
+
+    def may(read: Callable[[object], T]) -> Callable[[object], T | None]:
+        return lambda value: optional(read, value)
+
+    status = of("status", text)
+    return Transaction(
+        id=of("id", text),
+        mode=of("mode", text),
+        amount=of("amount", money),
+        amount_paid=of("amount_paid", may(money)),
+        currency=of("currency", _currency),
+        # nothing is decided by it: its absence must not stop money
+        type=of("type", may(text)) or UNKNOWN_TYPE,
+        status=_SPELT.get(status, status),
+        status_verbatim=status,
+        refunded_amount=of("refunded_amount", may(money)) or 0,
+        tax_amount=of("tax_amount", may(money)),
+        discount_amount=of("discount_amount", may(money)),
+        order=of("order", ref),
+        subscription=of("subscription", ref),
+        customer=of("customer", ref),
+        created_at=of("created_at", may(moment)),
+        period_start=of("period_start", may(moment)),
+        period_end=of("period_end", may(moment)),
+    )
+
+
+def _currency(value: object) -> str:
+    word = text(value)
+    if len(word) != 3 or not (word.isascii() and word.isalpha()):
+        raise Unreadable(f"{word[:20]} is no currency; three letters of ISO 4217 are expected")
+    return word.upper()
+
+
+def _named(document: dict[object, object]) -> str:
     try:
-        said = text(d["status"])
-        return Transaction(
-            id=text(d["id"]),
-            mode=text(d["mode"]),
-            amount=money(d["amount"]),
-            amount_paid=optional(money, d.get("amount_paid")),
-            currency=text(d["currency"]),
-            type=text(d.get("type") or "unknown"),
-            status=_SPELT.get(said, said),
-            status_verbatim=said,
-            refunded_amount=optional(money, d.get("refunded_amount")) or 0,
-            tax_amount=optional(money, d.get("tax_amount")),
-            discount_amount=optional(money, d.get("discount_amount")),
-            order=ref(d.get("order")),
-            subscription=ref(d.get("subscription")),
-            customer=ref(d.get("customer")),
-            created_at=optional(moment, d.get("created_at")),
-            period_start=optional(moment, d.get("period_start")),
-            period_end=optional(moment, d.get("period_end")),
-        )
-    except KeyError as missing:
-        raise Unreadable(f"the transaction has no {missing}") from None
+        return text(document.get("id"))
+    except Unreadable:
+        return "without an id"

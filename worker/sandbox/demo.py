@@ -22,14 +22,19 @@ from rich.live import Live
 from worker.cases.audit import Audit, audit_books, audit_stream
 from worker.cases.imports import Importer
 from worker.cases.overview import overview
+from worker.clock import SystemClock
 from worker.intake.process import GROUP
 from worker.intake.records import read_record
 from worker.intake.stream import backlog, entries_read_so_far, open_stream_client
 from worker.observe import configure_logging
 from worker.runtime import Runtime
-from worker.sandbox import summary
+from worker.sandbox import summary, summary_money
+from worker.sandbox.creem import CreemDouble
+from worker.sandbox.creem.deliveries import post_to
+from worker.sandbox.creem.server import CreemServer
+from worker.sandbox.money_stories import MoneyWorld, make_money_world
 from worker.sandbox.pipeline import PipelineDouble
-from worker.sandbox.servers import start_redis
+from worker.sandbox.servers import free_port, start_redis
 from worker.sandbox.traffic import World, make_world
 from worker.screen import out, progress, say
 from worker.settings import DEFAULT_TERMS, Settings, load_settings
@@ -66,12 +71,25 @@ def _perform(folder: Path, *, jobs: int, seed: int) -> bool:
         configure_logging(runtime.settings)
         schema.upgrade(runtime.store)
         world = make_world(seed, jobs=jobs, now=runtime.clock.now())
+        port = free_port()
+        creem = CreemDouble(SystemClock(), seed=seed, deliver=post_to(f"http://127.0.0.1:{port}/webhooks/creem"))
+        money = make_money_world(seed, creem, now=runtime.clock.now())
         summary.opening(world, redis=server.kind, deadline=DEADLINE_SECONDS)
-        _import(runtime, world)
         double = PipelineDouble(runtime.redis, runtime.settings.stream, world.plan, runtime.clock)
-        with double, _worker(folder, ours | {"REFUNDS_PIPELINE_URL": double.url}):
-            settled = _watch(runtime, world, double)
+        with double, CreemServer(creem) as provider:
+            theirs = ours | {
+                "REFUNDS_PIPELINE_URL": double.url,
+                "REFUNDS_CREEM_API_KEY": creem.api_key,
+                "REFUNDS_CREEM_BASE_URL": provider.url,
+                "REFUNDS_CREEM_WEBHOOK_SECRET": creem.webhook_secret,
+                "REFUNDS_WEB_PORT": str(port),
+            }
+            runtime = Runtime.start(load_settings(theirs))
+            _import(runtime, [*world.import_lines, *money.import_lines])
+            with _process(folder, "web", theirs), _process(folder, "worker", theirs, "--concurrency", "2"):
+                settled = _watch(runtime, world, money, double)
         whole = summary.told(runtime.store, world, seconds=time.monotonic() - began)
+        whole &= summary_money.told(runtime.store, money, creem)
         audit = _audit(runtime)
     runtime.store.close()
     if not settled:
@@ -99,8 +117,8 @@ def _settings(folder: Path, redis_url: str) -> dict[str, str]:
     }
 
 
-def _import(runtime: Runtime, world: World) -> None:
-    records = [read_record(line.encode()) for line in world.import_lines]
+def _import(runtime: Runtime, lines: list[str]) -> None:
+    records = [read_record(line.encode()) for line in lines]
     with progress() as bar:
         task = bar.add_task("importing the product's history", total=len(records))
         step = Importer(runtime.store, runtime.assessor, runtime.clock)
@@ -108,13 +126,13 @@ def _import(runtime: Runtime, world: World) -> None:
 
 
 @contextmanager
-def _worker(folder: Path, ours: dict[str, str]) -> Iterator[None]:
-    """`refunds worker` as an operator would start it, its log in the folder; ended in order."""
+def _process(folder: Path, name: str, ours: dict[str, str], *words: str) -> Iterator[None]:
+    """`refunds worker` or `refunds web` as an operator would start it, its log in the folder; ended in order."""
     theirs = {name: value for name, value in os.environ.items() if not name.startswith("REFUNDS_")}
     path = os.pathsep.join(filter(None, [str(ROOT), theirs.get("PYTHONPATH", "")]))
     environ = theirs | ours | {"REFUNDS_LOG_LEVEL": "info", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "worker.cli", "worker", "--concurrency", "2"]
-    with (folder / "worker.log").open("wb") as log:
+    command = [sys.executable, "-m", "worker.cli", name, *words]
+    with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(command, env=environ, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
         yield
@@ -127,15 +145,18 @@ def _worker(folder: Path, ours: dict[str, str]) -> Iterator[None]:
             process.wait()
 
 
-def _watch(runtime: Runtime, world: World, double: PipelineDouble) -> bool:
+def _watch(runtime: Runtime, world: World, money: MoneyWorld, double: PipelineDouble) -> bool:
     """Sends the events at an even pace, shows what becomes of them, then sends the late ones; True when all has settled."""
     sender = Sender(runtime.settings, world)
+    for act in money.later:
+        act()
     deadline = time.monotonic() + SENDING_SECONDS + PATIENCE_SECONDS
     with Live(console=out, refresh_per_second=8, transient=True) as live:
         while time.monotonic() < deadline:
             found = _figures(runtime)
             live.update(summary.live(found, sent=sender.sent, total=sender.total, reruns=len(double.requests)))
-            if sender.done and double.pending == 0 and _settled(found) and not sender.late():
+            paid = summary_money.as_told(summary_money.endings(runtime.store), money)
+            if sender.done and double.pending == 0 and _settled(found) and paid and not sender.late():
                 return True
             sender.rest.wait(0.25)
     return False
@@ -148,7 +169,7 @@ def _figures(runtime: Runtime) -> dict[str, Any]:
 
 
 def _settled(found: dict[str, Any]) -> bool:
-    busy = found["cases"]["waiting"] + found["cases"]["rerunning"]
+    busy = found["cases"]["waiting"] + found["cases"]["rerunning"] + found["cases"]["refunding"]
     return not (found["stream"] or found["backlog"] or found["effects_due"] or busy)
 
 

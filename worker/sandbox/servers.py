@@ -145,7 +145,7 @@ def start_redis(folder: Path, *, appendonly: bool = True, kind: RedisKind | None
     """A server with its data in `folder`; `kind` insists on one, else the first that this machine has is taken."""
     folder.mkdir(parents=True, exist_ok=True)
     taken, binary = _redis_binary(kind)
-    port = _free_port()
+    port = free_port()
     command = [binary, "--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", ""]
     command += ["--appendonly", "yes" if appendonly else "no", "--maxmemory-policy", "noeviction", "--daemonize", "no"]
     if taken == "fakeredis":
@@ -208,7 +208,7 @@ def _start_postgres(folder: Path, durable: bool) -> RunningPostgres:
     data = folder / "data"
     if not (data / "PG_VERSION").exists():
         _initdb(binaries, data, environment, identity)
-    port = _free_port()
+    port = free_port()
     options: dict[str, object] = {"listen_addresses": HOST, "port": port, "unix_socket_directories": ""}
     options |= {"shared_buffers": "32MB", "max_connections": 100}
     if not durable:
@@ -291,7 +291,7 @@ def _package(name: str, pattern: str) -> list[Path]:
     return [path for place in places or [] for path in Path(place).glob(pattern)]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

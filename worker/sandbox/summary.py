@@ -27,7 +27,10 @@ IN_WORDS = {
     "delivered": "got their layers from a re-run",
     "nothing_owed": "had lost no credits",
     "declined": "were declined: not a server-side error",
+    "refunding": "have money on its way",
+    "unknown": "have a payment to be proved",
     "review": "wait for a person",
+    "external": "were refunded by another hand",
     "waiting": "wait for facts",
     "rerunning": "wait for their re-run",
 }
@@ -38,7 +41,7 @@ def opening(world: World, *, redis: str, deadline: int) -> None:
     say("[bold]Layer Refunds[/]: a failed layer job makes its customer whole, by itself, exactly once.\n")
     say(
         "{jobs} layer jobs of {stories} kinds, {events} events through a real stream ({redis}), two Celery processes, "
-        "a pipeline over HTTP.",
+        "a pipeline and Creem over HTTP.",
         jobs=len(world.expected),
         stories=len(STORIES),
         events=len(world.events) + len(world.late),

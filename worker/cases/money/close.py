@@ -1,7 +1,7 @@
 """The end of a claim: proved, needless, refused or handed to a person. Claim, lot, case and announcement end in one commit."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -96,6 +96,21 @@ def hand_over(tx: Tx, case: Case, why: str, now: datetime) -> None:
     if told is not None:
         effects.add(tx, [told])
     log.error("payment.needs_person", case_id=case.case_id, why=why)
+
+
+def wait(tx: Tx, payment: Row[Any], case: Case, due_at: datetime, why: str, with_: Closing) -> str:
+    """The claim waits for its next turn; one that waits for too long is also a person's. Returns it in words."""
+    move(tx, payment, PaymentState(payment.state), due_at=due_at, detail=why)
+    overdue(tx, payment, case, why, with_)
+    write_cases(tx, [case], with_.now, WORKER)
+    return f"later: {why}"
+
+
+def overdue(tx: Tx, payment: Row[Any], case: Case, why: str, with_: Closing) -> None:
+    """Hands the case over where its claim could not be carried out for as long as the terms allow; the claim goes on trying."""
+    hours = with_.bench.terms_at(case.failed_at).unproved_payment_hours
+    if with_.now - payment.created_at >= timedelta(hours=hours):
+        hand_over(tx, case, f"nothing could be sent for {hours} hours: {why}", with_.now)
 
 
 def _decided(case: Case, with_: Closing) -> str:

@@ -16,7 +16,7 @@ from worker.store.tables import actions, breakers, payment_attempts, payments
 
 AWAY, KEY, BALANCE, MONEY = "creem", "creem_key", "creem_balance", "money"
 BREAK_AFTER = 5
-BREAK_FOR = timedelta(seconds=60)
+BREAK_FOR, LONGEST_BREAK = timedelta(seconds=60), timedelta(minutes=10)
 FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -31,8 +31,9 @@ def away(tx: Tx, why: str, now: datetime) -> None:
         .returning(breakers.c.failures)
     ).scalar_one()
     if failures >= BREAK_AFTER:
-        tx.connection.execute(update(breakers).where(breakers.c.name == AWAY).values(open_until=now + BREAK_FOR))
-        log.warning("creem.breaker_open", failures=failures, seconds=BREAK_FOR.total_seconds(), error=why)
+        pause = min(LONGEST_BREAK, BREAK_FOR * 2 ** min(failures - BREAK_AFTER, 10))
+        tx.connection.execute(update(breakers).where(breakers.c.name == AWAY).values(open_until=now + pause))
+        log.warning("creem.breaker_open", failures=failures, seconds=pause.total_seconds(), error=why)
 
 
 def answered(tx: Tx) -> None:

@@ -16,7 +16,8 @@ from worker.cases.money import arm, charges, close, limits, prove, record
 from worker.cases.money.settle import Settler
 from worker.cases.money.turn import Turn, leave_the_floor, lock, move, still_ours, take, take_the_floor
 from worker.clock import Clock
-from worker.creem.client import Creem, CreemRefused
+from worker.creem.answers import Answer, Outcome
+from worker.creem.client import Creem, CreemRefused, DeadlinePassed
 from worker.creem.transactions import Transaction
 from worker.errors import TryLater
 from worker.observe import log
@@ -105,7 +106,11 @@ class Payer:
         armed = self.store.write(lambda tx: arm.arm(tx, turn, seen, kept, self._arming(read_at)))
         if isinstance(armed, str):
             return armed
-        answer = self.creem.refund(armed.permission)
+        try:
+            answer = self.creem.refund(armed.permission)
+        except DeadlinePassed as late:
+            # this process was held up after arming: the call was never begun
+            answer = Answer(outcome=Outcome.NOT_SENT, detail=str(late))
         # from here on only the answer is missing: nobody calls again whatever happens to this process
         return self.store.write(lambda tx: record.record(tx, turn, armed.attempt, answer, self._closing()))
 
@@ -200,7 +205,7 @@ class Payer:
     # what holds a turn up
 
     def _away(self, turn: Turn, error: TryLater) -> str:
-        pause = timedelta(seconds=min(900, 2 ** min(turn.turn, 9)))
+        pause = timedelta(seconds=min(3600, 2 ** min(turn.turn, 12)))
         now = self.clock.now()
         self.store.write(lambda tx: limits.away(tx, str(error), now))
         return self._wait(turn, pause, str(error))
@@ -216,9 +221,9 @@ class Payer:
         due_at = self.clock.now() + pause
 
         def put_off(tx: Tx) -> str:
-            payment, _ = lock(tx, turn)
+            payment, case = lock(tx, turn)
             if still_ours(payment, turn):
-                move(tx, payment, PaymentState(payment.state), due_at=due_at, detail=why)
+                close.wait(tx, payment, case, due_at, why, self._closing())
             return f"later: {why}"
 
         return self.store.write(put_off)

@@ -13,7 +13,7 @@ from worker.cases.book import Case
 from worker.cases.casework import REMIND, go
 from worker.cases.money import limits
 from worker.cases.money.claims import READ, SEND
-from worker.cases.money.close import Closing, hand_over
+from worker.cases.money.close import Closing, hand_over, overdue
 from worker.cases.money.turn import Turn, lock, move
 from worker.cases.write import write_cases
 from worker.creem.answers import Answer, Outcome
@@ -155,6 +155,7 @@ def _not_sent(tx: Tx, payment: Row[Any], case: Case, answer: Answer, with_: Clos
     pause = timedelta(seconds=min(NOT_SENT_PAUSE, 2 ** min(payment.attempts, 12)))
     move(tx, payment, PaymentState.CLAIMED, next_step=SEND, due_at=with_.now + pause, detail=answer.detail)
     limits.away(tx, answer.detail, with_.now)
+    overdue(tx, payment, case, answer.detail, with_)
     write_cases(tx, [case], with_.now, WORKER)
 
 

@@ -1,0 +1,99 @@
+"""Two payers, webhooks and a reconcile at the same time on the same charges; and leases that are worth nothing."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.money.plans import NASTY
+from tests.money.world import MoneyWorld
+from worker.sandbox.creem import Switches
+from worker.store.engine import Store
+
+ROUNDS = 12
+
+
+@pytest.fixture
+def world(store: Store) -> Iterator[MoneyWorld]:
+    made = MoneyWorld(store, switches=replace(NASTY, both_accepted=True))
+    yield made
+    made.close()
+
+
+def at_once(*works: Callable[[], object]) -> None:
+    """Runs all of them, started together; what one raises is raised."""
+    gate = threading.Barrier(len(works))
+
+    def run(work: Callable[[], object]) -> object:
+        gate.wait(10)
+        return work()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        for done in [pool.submit(run, work) for work in works]:
+            done.result(60)
+
+
+@pytest.mark.parametrize("turn_seconds", [50.0, 0.0], ids=["leases_hold", "leases_are_over_at_once"])
+@pytest.mark.parametrize("announced", ["payers_alone", "told_by_webhook"])
+def test_two_payers_a_webhook_and_a_reconcile_send_one_refund(world: MoneyWorld, turn_seconds: float, announced: str) -> None:
+    for turn in range(ROUNDS):
+        later = world.charged_again(turn)
+        if announced == "told_by_webhook":
+            world.double.refund_in_dashboard(later, 100) if turn % 3 == 2 else None
+        payers = [replace(world.payer(), turn_seconds=turn_seconds) for _ in range(2)]
+        works: list[Callable[[], object]] = [payer.pay for payer in payers]
+        works += [world.reconciler().reconcile, world.double.tick, world.assessor.assess]
+        at_once(*works)
+        world.clock.pass_(seconds=3)
+        at_once(*works)
+    world.settle_down(days=2)
+    for turn in range(ROUNDS):
+        later = f"tran_r{turn}_1"
+        assert world.double.posts(later) <= 1, later
+        assert world.double.gone(later) <= world.double.paid(later), later
+        assert world.double.gone(f"tran_r{turn}_0") == 0
+        state = world.state(f"ord_r{turn}_1")
+        assert state in {"refunded", "review"}, (later, world.case(f"ord_r{turn}_1"))
+    assert world.double.overpaid() == {}
+    assert world.audit().breaches == []
+
+
+def test_claiming_is_done_once_by_whoever_comes_first(store: Store) -> None:
+    world = MoneyWorld(store, switches=Switches())
+    for turn in range(ROUNDS):
+        world.charged_again(turn, settle=False)
+        at_once(*(world.assessor.assess for _ in range(3)), world.reconciler().reconcile)
+    assert len(list(world.claims())) == ROUNDS
+    world.settle_down(days=1)
+    assert world.audit().breaches == []
+    assert world.double.overpaid() == {}
+    world.close()
+
+
+def test_lease_that_ran_out_in_the_middle_of_a_call_sends_nothing_twice(world: MoneyWorld) -> None:
+    """A sender frozen between arming and the call wakes up when its time is over: not a byte leaves."""
+    world.twice_charged()
+    frozen = world.payer()
+    inner = frozen.creem
+
+    class Freezes:
+        environment = inner.environment
+        transaction = staticmethod(inner.transaction)
+        transactions_of_customer = staticmethod(inner.transactions_of_customer)
+        transactions_of_order = staticmethod(inner.transactions_of_order)
+
+        @staticmethod
+        def refund(armed: object) -> object:
+            world.clock.pass_(minutes=5)
+            world.pay()
+            return inner.refund(armed)  # type: ignore[arg-type]
+
+    replace(frozen, creem=Freezes()).pay()  # type: ignore[arg-type]
+    world.settle_down(days=2)
+    assert world.double.posts("tran_1") == 0
+    assert world.state("ord_1") == "review"
+    assert world.clock.now() - world.started > timedelta(hours=24)
+    assert world.audit().breaches == []

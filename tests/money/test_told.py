@@ -1,0 +1,239 @@
+"""What Creem tells us becomes purchases, disputes and money that is known to be gone: in any order, any number of times."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from itertools import permutations
+
+import pytest
+
+from tests.cases.world import a_job, a_purchase, an_account, moves
+from tests.money.world import MoneyWorld
+from worker.sandbox.creem import Switches
+from worker.sandbox.creem.words import Nested
+from worker.store.engine import Store
+
+
+@pytest.fixture
+def world(store: Store) -> Iterator[MoneyWorld]:
+    made = MoneyWorld(store)
+    yield made
+    made.close()
+
+
+def known_product(world: MoneyWorld) -> None:
+    """Somebody bought the pack before, so what it grants is known."""
+    sold = a_purchase("ord_old", "acc_0", 25, "2026-01-01T09:00:00Z", product_id="prod_pack", customer_id="cust_0")
+    month = a_purchase("ord_month", "acc_0", 40, "2026-01-01T09:00:00Z", product_id="prod_month", customer_id="cust_0")
+    world.load(an_account("acc_0"), sold, month | {"kind": "subscription", "amount": 1500})
+
+
+def heard(world: MoneyWorld) -> None:
+    world.double.tick()
+    world.sweep()
+
+
+def test_checkout_grants_its_credits_to_the_account_of_its_address(world: MoneyWorld) -> None:
+    known_product(world)
+    world.load(an_account("acc_1"))
+    world.double.pay("tran_1", customer_id="cust_1", amount=900, order_id="ord_1", email="ACC_1@example.org", announce=True)
+    heard(world)
+    assert world.credits("acc_1") == 25
+    assert world.audit().breaches == []
+
+
+def test_charge_nobody_can_place_is_kept_with_what_to_do_and_comes_back(world: MoneyWorld) -> None:
+    world.double.pay("tran_1", customer_id="cust_1", amount=900, order_id="ord_1", email="acc_1@example.org", announce=True)
+    heard(world)
+    assert world.dead() == [("unknown_customer", "open")]
+    world.load(an_account("acc_1"))
+    known_product(world)
+    letter = world.letters.listing(state="open", limit=5, after=None)[0][0]
+    assert "import it, then requeue" in letter["detail"]
+    world.letters.requeue(letter["dead_id"], by="ada", reason="imported")
+    heard(world)
+    assert world.credits("acc_1") == 25
+
+
+def test_import_and_webhook_of_one_charge_grant_once_in_either_order(world: MoneyWorld) -> None:
+    known_product(world)
+    world.load(an_account("acc_1"), an_account("acc_2"))
+    for account, first in (("acc_1", "import"), ("acc_2", "webhook")):
+        customer, order, charge = f"cust_{account}", f"ord_{account}", f"tran_{account}"
+        record = a_purchase(order, account, 25, "2026-03-02T09:00:00Z", product_id="prod_pack", customer_id=customer, transaction_id=charge)
+        pay = {"customer_id": customer, "amount": 900, "order_id": order, "email": f"{account}@example.org"}
+        if first == "import":
+            world.load(record)
+        world.double.pay(charge, paid_at=world.clock.now() - timedelta(hours=1), announce=True, **pay)  # type: ignore[arg-type]
+        heard(world)
+        world.load(record)
+        assert world.credits(account) == 25, first
+    assert world.dead() == []
+
+
+@pytest.mark.parametrize("nested", Nested)
+def test_subscription_and_its_renewal_each_bring_a_lot(world: MoneyWorld, nested: Nested) -> None:
+    known_product(world)
+    world.load(an_account("acc_1"))
+    world.double.switches = Switches(nested=nested)
+    start = world.clock.now() - timedelta(days=40)
+    for number in range(2):
+        begins = start + number * timedelta(days=30)
+        world.double.pay(
+            f"tran_m{number}",
+            customer_id="cust_1",
+            amount=1500,
+            product_id="prod_month",
+            subscription_id="sub_1",
+            paid_at=begins,
+            period_start=begins,
+            period_end=begins + timedelta(days=30),
+            email="acc_1@example.org",
+            metadata={"account_id": "acc_1"},
+            announce=True,
+        )
+    world.double.cancel_subscription("sub_1")
+    heard(world)
+    lots = world.account("acc_1")["lots"]
+    # without its neighbours a charge does not say what was bought for how much: it is kept, and a person imports it
+    assert [lot["granted"] for lot in lots] == [40, 40] or (nested is not Nested.AS_DOCUMENTED and len(world.dead()) == 2)
+    assert world.audit().breaches == []
+
+
+def test_dispute_freezes_the_lot_and_opens_a_case_with_its_evidence(world: MoneyWorld) -> None:
+    world.twice_charged(charges=1, credits=20)
+    world.load(a_job("job_1", credits=5, status="succeeded", downloads=2, layers_delivered=6))
+    world.double.dispute("tran_0")
+    heard(world)
+    assert world.credits() == 0
+    assert world.account("acc_1")["frozen"] == 15
+    found = world.case("ord_0")
+    assert found is not None
+    assert (found["kind"], found["state"], found["decision"]["clause"]) == ("dispute", "review", "dispute-hold")
+    evidence = next(row["detail"] for row in found["history"] if row["event"] == "dispute.evidence")
+    assert [job["job_id"] for job in evidence["jobs"]] == ["job_1"]
+    assert evidence["jobs"][0]["downloads"] == 2
+    world.settle_down(days=2)
+    assert world.audit().breaches == []
+
+
+def test_dispute_that_is_told_of_before_the_purchase_is_kept(world: MoneyWorld) -> None:
+    world.double.pay("tran_0", customer_id="cust_1", amount=900, order_id="ord_0")
+    world.double.dispute("tran_0")
+    heard(world)
+    world.load(an_account(), world.bought("ord_0", "tran_0", "2026-03-01T09:00:00Z"))
+    found = world.case("ord_0")
+    assert found is not None and found["kind"] == "dispute"
+    assert world.credits() == 0
+
+
+def test_job_paid_from_a_disputed_charge_is_held_for_a_person(world: MoneyWorld) -> None:
+    world.twice_charged(charges=1, credits=20)
+    world.happen(world.submitted("job_1"))
+    world.double.dispute("tran_0")
+    heard(world)
+    world.happen(world.failed("job_1"))
+    found = world.case("job_1")
+    assert found is not None
+    assert (found["state"], found["decision"]["clause"]) == ("review", "dispute-hold")
+    assert world.credits() == 0
+
+
+def test_refund_by_another_hand_takes_its_credits_along(world: MoneyWorld) -> None:
+    world.twice_charged(charges=1, credits=20)
+    world.happen(world.submitted("job_1", credits=5))
+    world.double.refund_in_dashboard("tran_0")
+    heard(world)
+    world.settle_down(days=1)
+    lot = world.account("acc_1")["lots"][0]
+    assert (lot["remaining"], lot["frozen"], lot["void"], lot["spent"]) == (0, 0, 15, 5)
+    assert world.audit().breaches == []
+
+
+def test_refunds_in_parts_are_added_up_by_their_own_ids(world: MoneyWorld) -> None:
+    world.twice_charged(charges=1, credits=90)
+    world.double.switches = Switches(webhook_copies=3, webhook_new_id=True)
+    for part in (300, 300):
+        world.double.refund_in_dashboard("tran_0", part)
+        heard(world)
+        world.settle_down(days=0.1)
+    lot = world.account("acc_1")["lots"][0]
+    assert (lot["remaining"], lot["void"]) == (30, 60)
+    world.double.refund_in_dashboard("tran_0")
+    world.settle_down(days=0.1)
+    assert world.account("acc_1")["lots"][0]["void"] == 90
+    assert world.audit().breaches == []
+
+
+ORDERS = list(permutations(["fail", "refund", "dispute"]))
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=["-".join(order) for order in ORDERS])
+@pytest.mark.parametrize("part", [None, 450], ids=["whole", "part"])
+def test_no_order_of_remedies_gives_more_back_than_was_paid(world: MoneyWorld, order: tuple[str, ...], part: int | None) -> None:
+    """One purchase of 20 credits for 900: what the customer can spend is never worth more than what we still hold."""
+    world.twice_charged(charges=1, credits=20)
+    world.happen(world.submitted("job_1", credits=8))
+    for what in order:
+        if what == "fail":
+            world.happen(world.failed("job_1"))
+        elif what == "refund":
+            world.double.refund_in_dashboard("tran_0", part)
+        else:
+            world.double.dispute("tran_0")
+        heard(world)
+        world.settle_down(days=0.2)
+        left = max(0, 900 - world.double.gone("tran_0"))
+        assert world.credits() * 900 // 20 <= left, (what, world.account("acc_1"))
+    assert world.credits() == 0, "a disputed charge leaves nothing to spend"
+    assert world.audit().breaches == []
+
+
+def test_webhooks_that_repeat_themselves_change_nothing(world: MoneyWorld) -> None:
+    world.double.switches = replace(Switches(), webhook_copies=4, webhook_new_id=True, webhook_swapped=True)
+    world.twice_charged()
+    world.settle_down(days=1)
+    assert world.state("ord_1") == "refunded"
+    found = world.case("ord_1")
+    assert list(moves(found)).count("payment.refunded") == 1
+    assert world.audit().breaches == []
+
+
+def test_reconcile_finds_what_no_webhook_told(world: MoneyWorld) -> None:
+    world.hears = False
+    world.twice_charged(charges=1, credits=20)
+    world.double.refund_in_dashboard("tran_0")
+    done = world.reconciler().reconcile()
+    assert [item["check"] for item in done.repaired] == ["transaction"]
+    assert world.credits() == 0
+    assert done.unmatched == 0
+    again = world.reconciler().reconcile()
+    assert (again.repaired, again.findings) == ([], [])
+
+
+def test_reconcile_names_charges_and_purchases_without_a_counterpart(world: MoneyWorld) -> None:
+    world.twice_charged(charges=1)
+    world.double.pay("tran_extra", customer_id="cust_1", amount=500, paid_at=world.clock.now() - timedelta(days=3))
+    world.load(world.bought("ord_ghost", "tran_ghost", "2026-02-20T09:00:00Z", product_id="prod_other"))
+    done = world.reconciler().reconcile()
+    assert {(f.check, f.row, f.cents) for f in done.findings} == {
+        ("charge_without_purchase", "tran_extra", 500),
+        ("purchase_unknown_to_creem", "tran_ghost", 900),
+    }
+    assert done.unmatched == 1400
+    assert not done.ok
+
+
+def test_reconcile_finds_the_transaction_of_an_order_and_with_it_the_duplicate(world: MoneyWorld) -> None:
+    world.twice_charged(charges=1)
+    paid_at = world.clock.now() - timedelta(minutes=57)
+    world.double.pay("tran_late", customer_id="cust_1", amount=900, order_id="ord_late", paid_at=paid_at)
+    nameless = world.bought("ord_late", "x", paid_at.isoformat())
+    del nameless["transaction_id"]
+    world.load(nameless)
+    assert world.state("ord_late") == "review"
+    world.reconciler().reconcile()
+    world.settle_down(days=1)
+    assert world.state("ord_late") == "refunded"
+    assert world.double.gone("tran_late") == 900
+    assert world.audit().breaches == []
