@@ -7,16 +7,31 @@ from policy.changes import counterfactual
 from policy.clauses import CLAUSE_TEXT
 from policy.decision import Clause, Counterfactual, Decision, Outcome, Verdict
 from policy.duplicates import find_duplicates
-from policy.facts import AccountStatus, ChargeDispute, ChargeFacts, JobFacts, Output, PaidWith, Report, ReportKind, Rerun, RerunState
+from policy.facts import (
+    AccountStatus,
+    ChargeDispute,
+    ChargeFacts,
+    JobFacts,
+    Output,
+    PaidWith,
+    Report,
+    ReportKind,
+    Rerun,
+    RerunState,
+)
 from policy.judgement import decide, decide_charge, decide_dispute
-from policy.rules import JOB_RULES, missing_facts
+from policy.rules import CHARGE_RULES, DISPUTE_RULES, JOB_RULES, missing_facts
 from policy.terms import Editions, FaultClass, Terms, TermsError, UnknownEdition
 from policy.terms_file import load_editions, load_terms
 
 __all__ = [
+    "CHARGE_RULES",
     "CLAUSE_TEXT",
+    "DISPUTE_RULES",
     "JOB_RULES",
     "AccountStatus",
+    "ChargeDispute",
+    "ChargeFacts",
     "Clause",
     "Counterfactual",
     "Decision",
@@ -35,8 +50,6 @@ __all__ = [
     "UnknownEdition",
     "Verdict",
     "counterfactual",
-    "ChargeDispute",
-    "ChargeFacts",
     "decide",
     "decide_charge",
     "decide_dispute",

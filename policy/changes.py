@@ -53,6 +53,24 @@ def _not_yet_made_whole(facts: JobFacts, terms: Terms) -> Change | None:
     return Change("no credits of the job come back before", replace(facts, reversed_credits=0))
 
 
+def _money_kept(facts: JobFacts, terms: Terms) -> Change | None:
+    if not facts.compensated:
+        return None
+    return Change("the purchase not been given back", replace(facts, compensated=0))
+
+
+def _purchase_undisputed(facts: JobFacts, terms: Terms) -> Change | None:
+    if not facts.disputed:
+        return None
+    return Change("the purchase not been disputed", replace(facts, disputed=False))
+
+
+def _purchase_whole(facts: JobFacts, terms: Terms) -> Change | None:
+    if not facts.partly_refunded:
+        return None
+    return Change("no part of the purchase been given back", replace(facts, partly_refunded=False))
+
+
 def _no_success_reported(facts: JobFacts, terms: Terms) -> Change | None:
     left = tuple(report for report in facts.reports if report.kind is not ReportKind.SUCCEEDED)
     if len(left) == len(facts.reports):
@@ -201,6 +219,9 @@ _NEAREST_FIRST: tuple[Callable[[JobFacts, Terms], Change | None], ...] = (
     # what stood in the way of judging at all
     _nothing_missing,
     _not_yet_made_whole,
+    _money_kept,
+    _purchase_undisputed,
+    _purchase_whole,
     _no_figures,
     # limits, with the figure that would have been enough
     _fewer_reversals,

@@ -173,6 +173,11 @@ class PurchaseFacts:
     refunded_amount: int = 0
 
     @property
+    def given_back(self) -> bool:
+        """True when the whole charge went back, by whoever did it."""
+        return 0 < self.amount <= self.refunded_amount
+
+    @property
     def spent(self) -> int:
         """Credits of the lot that jobs took and that have not come back."""
         return self.granted - self.remaining - self.frozen - self.void
@@ -216,7 +221,6 @@ class ChargeFacts:
     """The charge that stays valid (`find_duplicates`); None where there is no such charge, or no longer."""
     group: int = 2
     """How many charges of the same thing there are."""
-    refund_started: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +231,9 @@ class ChargeDispute:
     dispute: DisputeFacts
     charge: PurchaseFacts
     refund_started: bool = False
+    """A refund of ours may be on its way."""
     refunded_by_us: int = 0
+    """Minor units that we are proved to have given back."""
     jobs: int = 0
     delivered: int = 0
     downloads: int = 0

@@ -1,27 +1,14 @@
-"""The decision: the first verdict of the table, signed with its rule and the edition of the terms."""
+"""The decision: the first verdict of a table, signed with its rule and the edition of the terms."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from policy.changes import counterfactual
-from policy.decision import Decision
+from policy.charge_changes import charge_counterfactual, dispute_counterfactual
+from policy.decision import Counterfactual, Decision, Outcome, Verdict
 from policy.facts import ChargeDispute, ChargeFacts, JobFacts
-from policy.rules import first_verdict
-from policy.rules.charges import CHARGE_RULES, DISPUTE_RULES
+from policy.rules import CHARGE_RULES, DISPUTE_RULES, first_of, first_verdict
 from policy.terms import Terms
-
-
-def _sign(rules: tuple[Any, ...], facts: Any, terms: Terms) -> Decision:
-    rule, v = next((r.__name__, v) for r in rules if (v := r(facts, terms)) is not None)
-    return Decision(v.outcome, rule, v.clause, terms.edition, v.reason, v.credits, v.because, v.settled, lambda: None, v.amount, v.currency)
-
-
-def decide_charge(facts: ChargeFacts, terms: Terms) -> Decision:
-    return _sign(CHARGE_RULES, facts, terms)
-
-
-def decide_dispute(facts: ChargeDispute, terms: Terms) -> Decision:
-    return _sign(DISPUTE_RULES, facts, terms)
 
 
 def decide(facts: JobFacts, terms: Terms) -> Decision:
@@ -30,7 +17,20 @@ def decide(facts: JobFacts, terms: Terms) -> Decision:
     Total: every job gets a decision, `review` where no rule covers it. Credits are owed by `reverse_credits` alone, and
     never more than the standing debit.
     """
-    rule, verdict = first_verdict(facts, terms)
+    return _signed(*first_verdict(facts, terms), terms, partial(counterfactual, facts, terms))
+
+
+def decide_charge(facts: ChargeFacts, terms: Terms) -> Decision:
+    """What is owed for a charge that may have been made twice. Money is owed by `refund_payment` alone, and then all of it."""
+    return _signed(*first_of(CHARGE_RULES, facts, terms), terms, partial(charge_counterfactual, facts, terms))
+
+
+def decide_dispute(facts: ChargeDispute, terms: Terms) -> Decision:
+    """What is done about a disputed charge: always `review`, with what a person needs to answer it."""
+    return _signed(*first_of(DISPUTE_RULES, facts, terms), terms, partial(dispute_counterfactual, facts, terms))
+
+
+def _signed(rule: str, verdict: Verdict, terms: Terms, ask: Callable[[Outcome], Counterfactual | None]) -> Decision:
     return Decision(
         outcome=verdict.outcome,
         rule=rule,
@@ -40,5 +40,7 @@ def decide(facts: JobFacts, terms: Terms) -> Decision:
         credits=verdict.credits,
         because=verdict.because,
         settled=verdict.settled,
-        _ask_counterfactual=partial(counterfactual, facts, terms, verdict.outcome),
+        amount=verdict.amount,
+        currency=verdict.currency,
+        _ask_counterfactual=partial(ask, verdict.outcome),
     )

@@ -98,18 +98,26 @@ MOVES: dict[CaseState, frozenset[CaseState]] = {
 
 
 _P = PaymentState
+
 PAYMENT_MOVES: dict[PaymentState, frozenset[PaymentState]] = {
-    _P.CLAIMED: frozenset({_P.SENDING, _P.NOT_NEEDED, _P.MISMATCH, _P.REFUSED}),
+    # nothing has left
+    _P.CLAIMED: frozenset({_P.SENDING, _P.NOT_NEEDED, _P.MISMATCH}),
+    # one call may be on its way; back to claimed only where it is certain that nothing of it left
     _P.SENDING: frozenset({_P.CONFIRMING, _P.IN_PROGRESS, _P.UNKNOWN, _P.REFUSED, _P.REJECTED, _P.CLAIMED}),
-    _P.UNKNOWN: frozenset({_P.CONFIRMING, _P.IN_PROGRESS, _P.REFUSED, _P.REJECTED, _P.REFUNDED, _P.MISMATCH}),
-    _P.IN_PROGRESS: frozenset({_P.CONFIRMING, _P.REJECTED, _P.REFUNDED, _P.MISMATCH, _P.UNKNOWN}),
-    _P.CONFIRMING: frozenset({_P.REFUNDED, _P.IN_PROGRESS, _P.MISMATCH}),
-    _P.REFUSED: frozenset({_P.SENDING, _P.CLAIMED, _P.NOT_NEEDED, _P.MISMATCH}),
-    _P.REJECTED: frozenset({_P.REFUNDED, _P.CLAIMED}),
-    _P.MISMATCH: frozenset({_P.CLAIMED}),
-    _P.NOT_NEEDED: frozenset({_P.CLAIMED}),
+    # money may have moved: an answer that comes late, or a proof
+    _P.UNKNOWN: frozenset({_P.CONFIRMING, _P.IN_PROGRESS, _P.REFUSED, _P.REJECTED, _P.REFUNDED}),
+    _P.IN_PROGRESS: frozenset({_P.REJECTED, _P.REFUNDED}),
+    _P.CONFIRMING: frozenset({_P.REFUNDED}),
+    # Creem said no to the call: a later one goes through the whole procedure
+    _P.REFUSED: frozenset({_P.SENDING, _P.NOT_NEEDED, _P.MISMATCH}),
+    # Creem said that the refund came to nothing, which a read may still disprove
+    _P.REJECTED: frozenset({_P.REFUNDED}),
+    # closed; only a person may open a claim again
+    _P.NOT_NEEDED: frozenset(),
+    _P.MISMATCH: frozenset(),
     _P.REFUNDED: frozenset(),
 }
+"""Which state of a claim may follow which. Nothing leads from a call that may have moved money back to another call."""
 
 
 def standing(now: CaseState, wanted: CaseState) -> Standing:

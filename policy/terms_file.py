@@ -53,6 +53,7 @@ class _Reading:
         self._check_keys(values)
         self._check_edition(values.get("edition"))
         self._check_zone(values.get("zone"))
+        self._check_money(values.get("money_per_hour_minor_units"), values.get("money_per_day_minor_units"))
         self._check_faults(values.get("faults"), values.get("rerunnable_codes"))
         return None if self.faults else _terms(values, sha256(content).hexdigest())
 
@@ -85,6 +86,10 @@ class _Reading:
         for name in names:
             if name not in known:
                 self._fault(prefix + name, "no such key", _nearest(name, known) or f"one of {', '.join(known)}")
+
+    def _check_money(self, hour: object, day: object) -> None:
+        if isinstance(hour, int) and isinstance(day, int) and day < hour:
+            self._fault("money_per_day_minor_units", f"{day} is less than the {hour} of one hour", f"at least {hour}")
 
     def _check_edition(self, edition: object) -> None:
         if is_date(edition) and edition != self.path.stem:

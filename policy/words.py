@@ -1,5 +1,7 @@
 """The sentences of a verdict: whole, in plain English, with the real values."""
 
+from datetime import timedelta
+
 from policy.decision import Because
 from policy.facts import JobFacts, Output, ReportKind
 from policy.faults import Fault
@@ -10,6 +12,22 @@ from policy.terms import Terms
 def count(number: int, noun: str) -> str:
     """A number with its noun: `1 credit`, `5 credits`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def money(amount: int, currency: str) -> str:
+    """Minor units as people write them: `9.00 USD`. Creem's currencies have two decimals."""
+    return f"{amount // 100}.{amount % 100:02} {currency}"
+
+
+def lasting(span: timedelta) -> str:
+    """A span of time in its two largest units: `3 hours 20 minutes`, `0 seconds`."""
+    left = int(span.total_seconds())
+    parts = []
+    for size, noun in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
+        number, left = divmod(left, size)
+        if number:
+            parts.append(count(number, noun))
+    return " ".join(parts[:2]) or count(0, "second")
 
 
 def what_failed(fault: Fault, facts: JobFacts) -> str:

@@ -1,87 +1,122 @@
-"""Rules about money: charges made twice, and charges the buyer disputes."""
+"""Rules about a charge that may have been made twice. Money goes back as a whole charge or not at all."""
 
 from datetime import timedelta
 
-from policy.decision import Clause, Outcome, Verdict
-from policy.facts import Billing, ChargeDispute, ChargeFacts
+from policy.decision import Because, Clause, Outcome, Verdict
+from policy.facts import Billing, ChargeFacts
 from policy.terms import Terms
-
-
-def _v(outcome: Outcome, clause: Clause, reason: str, facts: ChargeFacts, amount: int = 0) -> Verdict:
-    because = {"amount": facts.charge.amount, "first": facts.first.purchase_id if facts.first else None}
-    return Verdict(outcome, clause, reason, because=because, amount=amount, currency=facts.charge.currency if amount else "")
+from policy.words import count, lasting, money
 
 
 def charge_under_dispute(facts: ChargeFacts, terms: Terms) -> Verdict | None:
-    if facts.charge.disputed:
-        return _v(Outcome.REVIEW, Clause.DISPUTE_HOLD, "the charge is under dispute", facts)
-    return None
+    """A charge that the buyer disputes at the bank is not also refunded by us."""
+    if not facts.charge.disputed:
+        return None
+    reason = f"the charge of {_price(facts)} is under dispute at the bank, so nothing is sent beside it"
+    return _verdict(Outcome.REVIEW, Clause.DISPUTE_HOLD, reason, facts)
 
 
 def charge_already_refunded(facts: ChargeFacts, terms: Terms) -> Verdict | None:
-    if facts.charge.refunded_amount >= facts.charge.amount > 0:
-        return _v(Outcome.NOTHING_OWED, Clause.DUPLICATE_CHARGE, "the charge was given back already", facts)
-    return None
+    """Nothing is owed for a charge that was given back in full, by whoever did it."""
+    if not facts.charge.given_back:
+        return None
+    return _verdict(Outcome.NOTHING_OWED, Clause.DUPLICATE_CHARGE, f"the {_price(facts)} have already gone back", facts)
 
 
 def charge_partly_refunded(facts: ChargeFacts, terms: Terms) -> Verdict | None:
-    if facts.charge.refunded_amount:
-        return _v(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, "part of the charge was given back already", facts)
-    return None
+    """A person looks at a charge of which a part went back: only what is left could be sent, which is not what is owed."""
+    back = facts.charge.refunded_amount
+    if not back:
+        return None
+    reason = f"{money(back, facts.charge.currency)} of the charge of {_price(facts)} have already gone back"
+    return _verdict(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, reason, facts, refunded_amount=back)
+
+
+def earlier_charge_disputed(facts: ChargeFacts, terms: Terms) -> Verdict | None:
+    """A person looks where the charge that was to stay is disputed: were both gone, the customer would have paid for nothing."""
+    if facts.first is None or not facts.first.disputed:
+        return None
+    reason = f"the earlier charge, {facts.first.purchase_id}, which was to stay, is under dispute at the bank"
+    return _verdict(Outcome.REVIEW, Clause.DISPUTE_HOLD, reason, facts)
 
 
 def no_earlier_charge_stands(facts: ChargeFacts, terms: Terms) -> Verdict | None:
-    if facts.first is None or facts.first.refunded_amount:
-        return _v(Outcome.NOTHING_OWED, Clause.DUPLICATE_CHARGE, "the earlier charge does not stand, so this is the one that does", facts)
-    if facts.first.disputed:
-        return _v(Outcome.REVIEW, Clause.DISPUTE_HOLD, "the earlier charge is under dispute", facts)
-    return None
+    """Nothing is owed where no earlier charge for the same thing stands: then this one is the one that does."""
+    if facts.first is not None and not facts.first.refunded_amount:
+        return None
+    reason = "no earlier charge for the same thing stands, so this one is the one that stays valid"
+    return _verdict(Outcome.NOTHING_OWED, Clause.DUPLICATE_CHARGE, reason, facts)
 
 
 def duplicate_lot_used(facts: ChargeFacts, terms: Terms) -> Verdict | None:
-    if not facts.charge.untouched:
-        return _v(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, f"{facts.charge.spent} credits of the later charge were spent", facts)
-    return None
+    """A person looks where credits of the later charge were spent: a whole charge would give back what was used."""
+    if facts.charge.untouched:
+        return None
+    spent = count(facts.charge.spent, "credit")
+    reason = f"{spent} of the later charge's {facts.charge.granted} were already used, and only a whole charge can go back"
+    return _verdict(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, reason, facts, credits_spent=facts.charge.spent)
 
 
 def charge_without_transaction(facts: ChargeFacts, terms: Terms) -> Verdict | None:
-    if facts.charge.transaction_id is None:
-        return _v(Outcome.REVIEW, Clause.ORIGINAL_METHOD, "the charge names no transaction at Creem", facts)
-    return None
+    """A person looks at a charge that is not known to Creem: there is no other way for money to go back."""
+    if facts.charge.transaction_id is not None:
+        return None
+    reason = "the charge names no transaction at Creem, and money goes back by no other way"
+    return _verdict(Outcome.REVIEW, Clause.ORIGINAL_METHOD, reason, facts)
 
 
 def duplicate_in_doubt(facts: ChargeFacts, terms: Terms) -> Verdict | None:
-    assert facts.first is not None
-    apart = facts.charge.paid_at - facts.first.paid_at
-    same = facts.charge.request_id is not None and facts.charge.request_id == facts.first.request_id
-    if apart <= timedelta(minutes=terms.duplicate_auto_minutes) or (same and facts.charge.billing is Billing.FIRST):
+    """A person looks where the charges are further apart than chance allows and no checkout ties them together."""
+    if _apart(facts) <= timedelta(minutes=terms.duplicate_auto_minutes) or _one_checkout(facts):
         return None
-    return _v(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, f"the charges are {apart} apart", facts)
+    reason = (
+        f"the same was charged again after {lasting(_apart(facts))}, "
+        f"more than {count(terms.duplicate_auto_minutes, 'minute')}: it may have been meant"
+    )
+    return _verdict(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, reason, facts, automatic_minutes=terms.duplicate_auto_minutes)
 
 
 def duplicate_charge(facts: ChargeFacts, terms: Terms) -> Verdict:
-    assert facts.first is not None
-    reason = f"the same was charged {facts.charge.paid_at - facts.first.paid_at} after {facts.first.purchase_id}"
-    return _v(Outcome.REFUND_PAYMENT, Clause.DUPLICATE_CHARGE, reason, facts, facts.charge.amount)
+    """The later of two charges for the same thing goes back."""
+    assert facts.first is not None, "without an earlier charge `no_earlier_charge_stands` has answered"
+    how = "by the same checkout " if _one_checkout(facts) else ""
+    reason = (
+        f"the same {_price(facts)} were charged {how}{lasting(_apart(facts))} after {facts.first.purchase_id}, which stays valid"
+    )
+    charge = facts.charge
+    because = _because(facts)
+    return Verdict(
+        Outcome.REFUND_PAYMENT, Clause.DUPLICATE_CHARGE, reason, because=because, amount=charge.amount, currency=charge.currency
+    )
 
 
-def disputed_after_refund(facts: ChargeDispute, terms: Terms) -> Verdict | None:
-    if facts.refunded_by_us:
-        return Verdict(Outcome.REVIEW, Clause.DISPUTE_HOLD, "the charge was refunded before it was disputed")
-    return None
+def _verdict(outcome: Outcome, clause: Clause, reason: str, facts: ChargeFacts, **more: int) -> Verdict:
+    return Verdict(outcome, clause, reason, because={**_because(facts), **more})
 
 
-def disputed_while_refunding(facts: ChargeDispute, terms: Terms) -> Verdict | None:
-    if facts.refund_started:
-        return Verdict(Outcome.REVIEW, Clause.DISPUTE_HOLD, "the charge was disputed while our refund was on its way")
-    return None
+def _because(facts: ChargeFacts) -> Because:
+    first = facts.first
+    return {
+        "charge": facts.charge.purchase_id,
+        "amount": facts.charge.amount,
+        "currency": facts.charge.currency,
+        "paid_at": facts.charge.paid_at.isoformat(),
+        "first_charge": None if first is None else first.purchase_id,
+        "first_paid_at": None if first is None else first.paid_at.isoformat(),
+        "charges_of_the_same": facts.group,
+    }
 
 
-def charge_disputed(facts: ChargeDispute, terms: Terms) -> Verdict:
-    because = {"jobs": facts.jobs, "delivered": facts.delivered, "downloads": facts.downloads, "failed": facts.failed}
-    return Verdict(Outcome.REVIEW, Clause.DISPUTE_HOLD, "the buyer disputes the charge at the bank", because=because)
+def _price(facts: ChargeFacts) -> str:
+    return money(facts.charge.amount, facts.charge.currency)
 
 
-CHARGE_RULES = (charge_under_dispute, charge_already_refunded, charge_partly_refunded, no_earlier_charge_stands, duplicate_lot_used,
-                charge_without_transaction, duplicate_in_doubt, duplicate_charge)
-DISPUTE_RULES = (disputed_after_refund, disputed_while_refunding, charge_disputed)
+def _apart(facts: ChargeFacts) -> timedelta:
+    return timedelta(0) if facts.first is None else facts.charge.paid_at - facts.first.paid_at
+
+
+def _one_checkout(facts: ChargeFacts) -> bool:
+    # a renewal may carry the request id of the checkout that began the subscription, so there it says nothing
+    first, charge = facts.first, facts.charge
+    tied = first is not None and charge.request_id is not None and charge.request_id == first.request_id
+    return tied and charge.billing is Billing.FIRST

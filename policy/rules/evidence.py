@@ -31,6 +31,10 @@ def already_made_whole(facts: JobFacts, terms: Terms) -> Verdict | None:
         return None
     reason = f"the {count(facts.debit, 'credit')} that the job took have already come back"
     because = {"debit": facts.debit, "reversed_credits": facts.reversed_credits}
+    if facts.compensated:
+        paid = count(facts.compensated, "credit")
+        reason = f"the purchase that paid for the job was itself given back, and with it the {paid} that the job took of it"
+        because["compensated"] = facts.compensated
     return Verdict(Outcome.NOTHING_OWED, standing_clause(facts, terms), reason, because=because)
 
 

@@ -21,6 +21,9 @@ from policy import (
 from tests.policy.build import NOW, TERMS, a_failed_job, a_job, a_rerun, failed, incomplete, succeeded, terms
 
 CHANGES: list[tuple[JobFacts, str, str, str]] = [
+    (a_failed_job(compensated=5), "the purchase not been given back", "reverse_credits", "server_fault"),
+    (a_failed_job(disputed=True), "the purchase not been disputed", "reverse_credits", "server_fault"),
+    (a_failed_job(partly_refunded=True), "no part of the purchase been given back", "reverse_credits", "server_fault"),
     (
         a_failed_job(job_known=False, price=0, debit=0),
         "a debit of 1 credit stood for a known job of a known account",

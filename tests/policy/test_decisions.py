@@ -109,6 +109,13 @@ reports                          | facts                                        
 1 internal_error                 | reversals_today=20                             | review          | velocity              | 0
 1 internal_error                 | reversals_today=20; service_failure_percent=24 | review          | velocity              | 0
 1 internal_error                 | reversals_today=20; service_failure_percent=25 | reverse_credits | server_fault          | 5
+1 internal_error                 | disputed=yes                                   | review          | disputed_purchase     | 0
+1 job_timeout                    | disputed=yes                                   | review          | disputed_purchase     | 0
+1 invalid_image                  | disputed=yes                                   | decline         | input_fault           | 0
+1 internal_error                 | partly_refunded=yes                            | review          | purchase_partly_refunded | 0
+1 internal_error                 | compensated=5                                  | nothing_owed    | already_made_whole    | 0
+1 internal_error                 | compensated=2                                  | reverse_credits | server_fault          | 3
+1 internal_error                 | compensated=2; reversed_credits=3              | nothing_owed    | already_made_whole    | 0
 1 nobody_knows; 2 internal_error |                                                | reverse_credits | server_fault          | 5
 1 invalid_image; 2 nobody_knows  |                                                | reverse_credits | unknown_code_in_doubt | 5
 1 invalid_image; 1 model_error   |                                                | reverse_credits | server_fault          | 5

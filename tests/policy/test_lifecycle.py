@@ -2,7 +2,7 @@
 
 import pytest
 
-from policy.lifecycle import MOVES, CaseState, Standing, standing
+from policy.lifecycle import MOVES, PAYMENT_MOVES, CaseState, PaymentState, Standing, standing
 
 # columns: waiting rerunning refunding unknown review refunded delivered declined nothing_owed external
 # m a move, . stale news, x illegal
@@ -10,7 +10,7 @@ MOVES_AS_TEXT = """
 waiting       . m m x m m m m m m
 rerunning     x . x x m m m m m x
 refunding     x x . m m m x x x m
-unknown       x x x . m m x x x m
+unknown       x x m . m m x x x m
 review        m m m x . m m m m m
 refunded      . . . . . . . . . .
 delivered     x m x x m m . m m x
@@ -30,6 +30,38 @@ def test_moves_are_what_the_table_says(line: str) -> None:
 
 def test_moves_are_named_for_every_state() -> None:
     assert set(MOVES) == set(CaseState)
+
+
+# columns: claimed sending confirming in_progress unknown refused rejected not_needed mismatch refunded
+PAYMENTS_AS_TEXT = """
+claimed      . m . . . . . m m .
+sending      m . m m m m m . . .
+confirming   . . . . . . . . . m
+in_progress  . . . . . . m . . m
+unknown      . . m m . m m . . m
+refused      . m . . . . . m m .
+rejected     . . . . . . . . . m
+not_needed   . . . . . . . . . .
+mismatch     . . . . . . . . . .
+refunded     . . . . . . . . . .
+"""
+
+
+@pytest.mark.parametrize("line", PAYMENTS_AS_TEXT.strip().splitlines())
+def test_claims_move_as_the_table_says(line: str) -> None:
+    state, *marks = line.split()
+    allowed = {to for to, mark in zip(PaymentState, marks, strict=True) if mark == "m"}
+    assert PAYMENT_MOVES[PaymentState(state)] == allowed
+
+
+def test_claim_that_may_have_moved_money_never_sends_again() -> None:
+    seen, ahead = set[PaymentState](), {PaymentState.UNKNOWN, PaymentState.IN_PROGRESS, PaymentState.CONFIRMING}
+    while ahead:
+        state = ahead.pop()
+        seen.add(state)
+        # a refusal is a definite answer to the one call: what follows it begins the whole procedure anew
+        ahead |= PAYMENT_MOVES[state] - seen - {PaymentState.REFUSED}
+    assert not seen & {PaymentState.CLAIMED, PaymentState.SENDING}
 
 
 def test_final_states_need_nobody() -> None:

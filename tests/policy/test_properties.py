@@ -57,6 +57,9 @@ JOBS = st.builds(
     reversals_today=st.integers(0, 40),
     doubt_credits_today=CREDITS,
     service_failure_percent=st.integers(0, 100),
+    compensated=st.sampled_from([0, 0, 1, 300]),
+    partly_refunded=st.booleans(),
+    disputed=st.booleans(),
 )
 ANY_TERMS = st.sampled_from(
     [

@@ -8,6 +8,18 @@ from policy import CLAUSE_TEXT, Clause, JobFacts, Output, PaidWith, RerunState, 
 from tests.policy.build import TERMS, a_failed_job, a_job, a_rerun, failed, incomplete, succeeded, terms
 
 SENTENCES: list[tuple[JobFacts, str]] = [
+    (
+        a_failed_job(compensated=5),
+        "the purchase that paid for the job was itself given back, and with it the 5 credits that the job took of it",
+    ),
+    (
+        a_failed_job(disputed=True),
+        "the purchase that paid for the job is under dispute at the bank, so no credits are given back beside it",
+    ),
+    (
+        a_failed_job(partly_refunded=True),
+        "part of the purchase that paid for the job was given back in money, perhaps for the 5 credits of this job",
+    ),
     (a_failed_job(reversed_credits=5), "the 5 credits that the job took have already come back"),
     (a_failed_job(credits=1, reversed_credits=1), "the 1 credit that the job took have already come back"),
     (

@@ -243,3 +243,10 @@ def test_load_editions_reports_the_faults_of_every_file(tmp_path: Path) -> None:
 def test_load_editions_wants_at_least_one(tmp_path: Path) -> None:
     with pytest.raises(TermsError, match=r"no terms here; at least one file like 2025-12-03\.toml would be right"):
         load_editions(tmp_path)
+
+
+def test_day_of_money_is_not_less_than_its_hour(tmp_path: Path) -> None:
+    text = TEXT.replace("money_per_day_minor_units = 1000000", "money_per_day_minor_units = 5")
+    assert faults_of(written(tmp_path, text)) == [
+        "money_per_day_minor_units: 5 is less than the 200000 of one hour; at least 200000 would be right"
+    ]

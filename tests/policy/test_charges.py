@@ -1,0 +1,277 @@
+"""Charges made twice, and charges disputed: which goes back, which stays, and when a person looks."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policy import (
+    CHARGE_RULES,
+    DISPUTE_RULES,
+    ChargeDispute,
+    ChargeFacts,
+    Outcome,
+    decide_charge,
+    decide_dispute,
+    find_duplicates,
+)
+from policy.facts import Billing, DisputeFacts, PurchaseFacts, PurchaseKind
+from policy.words import lasting, money
+from tests.policy.build import NOW, TERMS, terms
+
+PAID = NOW - timedelta(hours=30)
+TICK = timedelta.resolution
+
+
+def a_charge(name: str = "ord_2", *, after: timedelta = timedelta(minutes=5), **changes: Any) -> PurchaseFacts:
+    """A credit pack of 50 credits for 9.00 USD, none of it used."""
+    plain = PurchaseFacts(
+        purchase_id=name,
+        account_id="acc_7",
+        kind=PurchaseKind.CREDIT_PACK,
+        billing=Billing.FIRST,
+        paid_at=PAID + after,
+        amount=900,
+        currency="USD",
+        granted=50,
+        remaining=50,
+        customer_id="cust_1",
+        product_id="prod_pack",
+        transaction_id=f"tran_{name}",
+        request_id=f"chk_{name}",
+    )
+    return replace(plain, **changes)
+
+
+FIRST = a_charge("ord_1", after=timedelta(0))
+
+
+def twice(*, apart: timedelta = timedelta(minutes=5), first: PurchaseFacts | None = FIRST, **changes: Any) -> ChargeFacts:
+    """The same charged again, `apart` later."""
+    return ChargeFacts(now=NOW, charge=a_charge(after=apart, **changes), first=first)
+
+
+TEN, DAY = timedelta(minutes=10), timedelta(hours=24)
+SAME: dict[str, Any] = {"request_id": "chk_ord_1"}
+DECISIONS: list[tuple[ChargeFacts, str, str]] = [
+    (twice(), "refund_payment", "duplicate_charge"),
+    (twice(apart=timedelta(0)), "refund_payment", "duplicate_charge"),
+    (twice(apart=TEN), "refund_payment", "duplicate_charge"),
+    (twice(apart=TEN + TICK), "review", "duplicate_in_doubt"),
+    (twice(apart=DAY, **SAME), "refund_payment", "duplicate_charge"),
+    (twice(apart=DAY, **SAME, billing=Billing.RENEWAL), "review", "duplicate_in_doubt"),
+    (twice(apart=DAY, request_id=None), "review", "duplicate_in_doubt"),
+    (twice(disputed=True), "review", "charge_under_dispute"),
+    (twice(disputed=True, refunded_amount=900), "review", "charge_under_dispute"),
+    (twice(refunded_amount=900), "nothing_owed", "charge_already_refunded"),
+    (twice(refunded_amount=1), "review", "charge_partly_refunded"),
+    (twice(first=replace(FIRST, disputed=True)), "review", "earlier_charge_disputed"),
+    (twice(first=replace(FIRST, refunded_amount=1)), "nothing_owed", "no_earlier_charge_stands"),
+    (twice(first=None), "nothing_owed", "no_earlier_charge_stands"),
+    (twice(remaining=49), "review", "duplicate_lot_used"),
+    (twice(remaining=0, frozen=50), "refund_payment", "duplicate_charge"),
+    (twice(remaining=0, frozen=49), "review", "duplicate_lot_used"),
+    (twice(transaction_id=None), "review", "charge_without_transaction"),
+    (twice(granted=0, remaining=0, kind=PurchaseKind.PASS_24H), "refund_payment", "duplicate_charge"),
+]
+
+
+@pytest.mark.parametrize(("facts", "outcome", "rule"), DECISIONS)
+def test_charge_is_decided_as_the_table_says(facts: ChargeFacts, outcome: str, rule: str) -> None:
+    decision = decide_charge(facts, TERMS)
+    assert (decision.outcome, decision.rule) == (outcome, rule)
+    owed = (900, "USD") if outcome == "refund_payment" else (0, "")
+    assert (decision.amount, decision.currency) == owed
+    assert decision.credits == 0
+    assert "None" not in decision.reason
+
+
+def test_table_has_a_row_for_every_rule() -> None:
+    assert {rule for _, _, rule in DECISIONS} == {rule.__name__ for rule in CHARGE_RULES}
+
+
+REASONS = [
+    (twice(), "the same 9.00 USD were charged 5 minutes after ord_1, which stays valid"),
+    (twice(apart=DAY, **SAME), "the same 9.00 USD were charged by the same checkout 1 day after ord_1, which stays valid"),
+    (
+        twice(apart=timedelta(hours=3, minutes=20, seconds=9)),
+        "the same was charged again after 3 hours 20 minutes, more than 10 minutes: it may have been meant",
+    ),
+    (twice(remaining=42), "8 credits of the later charge's 50 were already used, and only a whole charge can go back"),
+    (twice(refunded_amount=450), "4.50 USD of the charge of 9.00 USD have already gone back"),
+    (twice(refunded_amount=900), "the 9.00 USD have already gone back"),
+    (twice(first=None), "no earlier charge for the same thing stands, so this one is the one that stays valid"),
+]
+
+
+@pytest.mark.parametrize(("facts", "reason"), REASONS)
+def test_reason_is_a_whole_sentence_with_the_real_values(facts: ChargeFacts, reason: str) -> None:
+    assert decide_charge(facts, TERMS).reason == reason
+
+
+CHANGES = [
+    (twice(disputed=True), "the charge not been disputed", "duplicate_charge"),
+    (twice(first=replace(FIRST, disputed=True)), "the earlier charge not been disputed", "duplicate_charge"),
+    (twice(refunded_amount=900), "none of the charge gone back before", "duplicate_charge"),
+    (twice(remaining=42), "none of the later charge's credits been used", "duplicate_charge"),
+    (twice(transaction_id=None), "the charge's transaction at Creem been known", "duplicate_charge"),
+    (twice(apart=DAY), "the charges been at most 10 minutes apart", "duplicate_charge"),
+    (twice(first=None), "an earlier charge for the same thing stood at the same moment", "duplicate_charge"),
+    (twice(), "no earlier charge for the same thing stood", "no_earlier_charge_stands"),
+    (twice(apart=TEN), "no earlier charge for the same thing stood", "no_earlier_charge_stands"),
+]
+
+
+@pytest.mark.parametrize(("facts", "change", "rule"), CHANGES)
+def test_counterfactual_names_the_nearest_change(facts: ChargeFacts, change: str, rule: str) -> None:
+    other = decide_charge(facts, TERMS).counterfactual
+    assert other is not None
+    assert (other.change, other.rule) == (change, rule)
+
+
+def test_counterfactual_is_none_where_no_single_change_decides_otherwise() -> None:
+    spent_and_disputed = twice(disputed=True, refunded_amount=900, remaining=3, first=replace(FIRST, disputed=True))
+    other = decide_charge(replace(spent_and_disputed, charge=replace(spent_and_disputed.charge, refunded_amount=1)), TERMS)
+    assert other.counterfactual is None
+
+
+def a_dispute(**changes: Any) -> ChargeDispute:
+    told = DisputeFacts("disp_1", "tran_ord_1", NOW, 900, "USD")
+    return replace(ChargeDispute(now=NOW, dispute=told, charge=replace(FIRST, disputed=True)), **changes)
+
+
+@pytest.mark.parametrize(
+    ("facts", "rule", "reason"),
+    [
+        (
+            a_dispute(jobs=3, delivered=2, downloads=1),
+            "charge_disputed",
+            "the buyer disputes the charge of 9.00 USD at the bank; it paid for 3 jobs, 2 of them delivered and 1 download",
+        ),
+        (
+            a_dispute(refund_started=True),
+            "disputed_while_refunding",
+            "the buyer disputed the charge while our own refund of it was under way",
+        ),
+        (
+            a_dispute(refund_started=True, refunded_by_us=900),
+            "disputed_after_refund",
+            "we had already given 9.00 USD back when the buyer disputed the charge",
+        ),
+    ],
+)
+def test_dispute_is_always_a_persons(facts: ChargeDispute, rule: str, reason: str) -> None:
+    decision = decide_dispute(facts, TERMS)
+    assert (decision.outcome, decision.clause, decision.rule) == ("review", "dispute-hold", rule)
+    assert decision.reason == reason
+    assert decision.counterfactual is None
+
+
+def test_every_dispute_rule_has_a_row() -> None:
+    assert len(DISPUTE_RULES) == 3
+
+
+# finding them
+
+
+def at(*hours: float, **changes: Any) -> list[PurchaseFacts]:
+    return [a_charge(f"ord_{n}", after=timedelta(hours=h), **changes) for n, h in enumerate(hours)]
+
+
+@pytest.mark.parametrize(
+    ("charges", "duplicates"),
+    [
+        (at(0), {}),
+        (at(0, 24), {"ord_1": "ord_0"}),
+        (at(0, 1, 2, 3), {"ord_1": "ord_0", "ord_2": "ord_0", "ord_3": "ord_0"}),
+        # a chain: the third is within a day of the second, which does not stay, and not of the first, which does
+        (at(0, 20, 40), {"ord_1": "ord_0"}),
+        (at(0, 20, 40, 50), {"ord_1": "ord_0", "ord_3": "ord_2"}),
+        (at(0, 1, customer_id=None), {}),
+        (at(0, 1, product_id=None), {}),
+        ([*at(0), a_charge("ord_9", after=timedelta(hours=1), amount=901)], {}),
+        ([*at(0), a_charge("ord_9", after=timedelta(hours=1), currency="EUR")], {}),
+        ([*at(0), a_charge("ord_9", after=timedelta(hours=1), customer_id="cust_2")], {}),
+        # a daily renewal is another day's
+        ([*at(0, period_start=PAID), a_charge("ord_9", after=DAY, period_start=PAID + DAY)], {}),
+        ([*at(0, refunded_amount=900), a_charge("ord_9", after=timedelta(hours=1))], {}),
+        ([*at(0, disputed=True), a_charge("ord_9", after=timedelta(hours=1))], {}),
+        ([*at(0), a_charge("ord_9", after=timedelta(hours=1), refunded_amount=899)], {"ord_9": "ord_0"}),
+    ],
+)
+def test_duplicates_are_found(charges: list[PurchaseFacts], duplicates: dict[str, str]) -> None:
+    found = find_duplicates(charges, TERMS)
+    assert {later: first.purchase_id for later, first in found.items()} == duplicates
+
+
+def test_window_is_closed_at_its_end() -> None:
+    for apart, found in ((DAY, 1), (DAY + TICK, 0)):
+        assert len(find_duplicates([FIRST, a_charge(after=apart)], TERMS)) == found
+    assert len(find_duplicates([FIRST, a_charge(after=DAY)], terms(duplicate_window_hours=23))) == 0
+
+
+CHARGES = st.lists(
+    st.builds(
+        lambda hours, disputed, back: a_charge(
+            "x", after=timedelta(hours=hours), disputed=disputed, refunded_amount=900 if back else 0
+        ),
+        st.integers(0, 80),
+        st.sampled_from([False, False, False, True]),
+        st.sampled_from([False, False, False, True]),
+    ),
+    max_size=8,
+).map(lambda charges: [replace(charge, purchase_id=f"ord_{n}") for n, charge in enumerate(charges)])
+
+
+@given(charges=CHARGES, data=st.data())
+def test_order_of_the_list_and_refunds_of_duplicates_change_nothing(charges: list[PurchaseFacts], data: st.DataObject) -> None:
+    found = find_duplicates(charges, TERMS)
+    assert find_duplicates(data.draw(st.permutations(charges)), TERMS) == found
+    for later in found:
+        given_back = [replace(c, refunded_amount=900) if c.purchase_id == later else c for c in charges]
+        assert find_duplicates(given_back, TERMS) == {name: first for name, first in found.items() if name != later}
+
+
+@given(charges=CHARGES)
+def test_what_stays_is_no_duplicate_and_stands(charges: list[PurchaseFacts]) -> None:
+    found = find_duplicates(charges, TERMS)
+    stays = {first.purchase_id for first in found.values()}
+    assert not stays & found.keys()
+    assert not any(first.disputed or first.given_back for first in found.values())
+    standing = [c for c in charges if not c.disputed and not c.given_back]
+    if standing and max(c.paid_at for c in standing) - min(c.paid_at for c in standing) <= DAY:
+        assert len(found) == len(standing) - 1, "n charges, n - 1 refunds"
+
+
+@given(
+    charge=st.builds(
+        lambda **changes: a_charge(**changes),
+        remaining=st.integers(0, 50),
+        disputed=st.booleans(),
+        refunded_amount=st.integers(0, 900),
+        transaction_id=st.none() | st.just("tran_1"),
+        request_id=st.none() | st.just("chk_ord_1"),
+        after=st.integers(0, 2000).map(lambda minutes: timedelta(minutes=minutes)),
+    ),
+    first=st.none() | st.just(FIRST) | st.just(replace(FIRST, disputed=True)) | st.just(replace(FIRST, refunded_amount=900)),
+)
+def test_every_charge_gets_a_decision_and_money_only_as_a_whole(charge: PurchaseFacts, first: PurchaseFacts | None) -> None:
+    facts = ChargeFacts(now=NOW, charge=charge, first=first)
+    decision = decide_charge(facts, TERMS)
+    assert (decision.amount == charge.amount) == (decision.outcome is Outcome.REFUND_PAYMENT)
+    assert decide_charge(facts, TERMS) == decision
+    other = decision.counterfactual
+    assert other is None or other.outcome is not decision.outcome
+    if decision.outcome is Outcome.REFUND_PAYMENT:
+        assert charge.untouched
+        assert not charge.disputed
+        assert not charge.refunded_amount
+
+
+def test_money_and_spans_are_said_as_people_say_them() -> None:
+    assert [money(n, "EUR") for n in (0, 5, 900, 123456)] == ["0.00 EUR", "0.05 EUR", "9.00 EUR", "1234.56 EUR"]
+    spans = (timedelta(0), timedelta(seconds=61), timedelta(days=1, hours=2, minutes=3), timedelta(hours=1))
+    assert [lasting(span) for span in spans] == ["0 seconds", "1 minute 1 second", "1 day 2 hours", "1 hour"]
