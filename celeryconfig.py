@@ -14,8 +14,8 @@ accept_content = ["json"]
 enable_utc = True
 timezone = "UTC"
 
-# Queues: one slow outside world never delays another, and credits wait for nobody. `money` alone needs the
-# key to Creem: give it workers of its own (-Q money) and the others start without it.
+# Queues: one slow outside world never delays another, and credits wait for nobody. On `money` one process at a time calls Creem
+# (`worker/cases/money/turn.py`), so a slow Creem holds up one child of one worker; workers of its own (-Q money) free even that.
 task_queues = [Queue(name) for name in ("assess", "remedies", "money", "sweep")]  # type: ignore[no-untyped-call]
 task_routes = {
     "refunds.assess": {"queue": "assess"},

@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     mail_dir: Annotated[Path | None, Optional] = None
     web_host: str = "127.0.0.1"
     web_port: int = Field(8080, ge=1, le=65535)
+    ready_backlog_seconds: float = Field(120, gt=0)
+    """How long an event may wait before `/readyz` says no."""
     console_password: Annotated[SecretStr | None, Optional] = None
 
     terms_dir: Path = DEFAULT_TERMS

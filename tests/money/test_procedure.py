@@ -143,7 +143,11 @@ def test_more_money_than_the_terms_allow_stops_until_a_person_releases_it(store:
     for number in range(3):
         for which in range(2):
             world.double.pay(
-                f"tran_{number}_{which}", customer_id=f"cust_{number}", amount=limit // 2, order_id=f"ord_{number}_{which}", paid_at=now
+                f"tran_{number}_{which}",
+                customer_id=f"cust_{number}",
+                amount=limit // 2,
+                order_id=f"ord_{number}_{which}",
+                paid_at=now,
             )
         more = {"customer_id": f"cust_{number}", "product_id": "prod_pack", "amount": limit // 2}
         from tests.cases.world import a_purchase, an_account

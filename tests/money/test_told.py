@@ -60,7 +60,9 @@ def test_import_and_webhook_of_one_charge_grant_once_in_either_order(world: Mone
     world.load(an_account("acc_1"), an_account("acc_2"))
     for account, first in (("acc_1", "import"), ("acc_2", "webhook")):
         customer, order, charge = f"cust_{account}", f"ord_{account}", f"tran_{account}"
-        record = a_purchase(order, account, 25, "2026-03-02T09:00:00Z", product_id="prod_pack", customer_id=customer, transaction_id=charge)
+        record = a_purchase(
+            order, account, 25, "2026-03-02T09:00:00Z", product_id="prod_pack", customer_id=customer, transaction_id=charge
+        )
         pay = {"customer_id": customer, "amount": 900, "order_id": order, "email": f"{account}@example.org"}
         if first == "import":
             world.load(record)

@@ -113,9 +113,7 @@ class MoneyWorld(World):
         super().__init__(self.guarded, mode=mode, clock=clock, creem=True, **more)
         self.hears = hears
         self.receiver = Receiver(store, self.clock, Environment.TEST.accepts)
-        self.double = CreemDouble(
-            self.clock, api_key=KEY, switches=switches or Switches(), deliver=self._deliver, seed=seed
-        )
+        self.double = CreemDouble(self.clock, api_key=KEY, switches=switches or Switches(), deliver=self._deliver, seed=seed)
         self.http = httpx.Client(transport=self.double.transport(), base_url=ADDRESS.base_url)
         self.creem = self.a_client()
         self.received: list[Received] = []
@@ -204,7 +202,12 @@ class MoneyWorld(World):
             self.double.pay(f"tran_{charge}", amount=900, order_id=f"ord_{charge}", paid_at=at, **known)
             records.append(
                 a_purchase(
-                    f"ord_{charge}", f"acc_{name}", 10, at.isoformat().replace("+00:00", "Z"), transaction_id=f"tran_{charge}", **known
+                    f"ord_{charge}",
+                    f"acc_{name}",
+                    10,
+                    at.isoformat().replace("+00:00", "Z"),
+                    transaction_id=f"tran_{charge}",
+                    **known,
                 )
             )
         if settle:

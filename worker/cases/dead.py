@@ -1,16 +1,19 @@
 """Dead letters put back for another reading, or put aside."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, or_, select, update
 
 from worker.clock import Clock
+from worker.creem.receive import row_of as creem_row_of
+from worker.creem.webhooks import read_webhook
 from worker.errors import Refused
 from worker.intake.accept import row_of
 from worker.intake.wire import read_event
 from worker.store import inbox as inbox_rows
-from worker.store.bulk import Tx
+from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
 from worker.store.tables import dead_letters, inbox
 from worker.strict import Malformed
@@ -48,22 +51,20 @@ class DeadLetters:
         """
         row = self._open(name)
         now = self.clock.now()
-        if row.inbox_id is None:
-            try:
-                event = read_event(bytes(row.raw), now)
-            except Malformed as fault:
-                raise Refused(f"{row.dead_id} still cannot be read: {fault.detail}") from fault
+        try:
+            fresh = _fresh_row(row, now) if row.inbox_id is None else None
+        except Malformed as fault:
+            raise Refused(f"{row.dead_id} still cannot be read: {fault.detail}") from fault
 
         def put_back(tx: Tx) -> str:
-            if row.inbox_id is not None:
+            if fresh is None:
                 back = (inbox.c.id == row.inbox_id, inbox.c.state == "dead")
                 tx.connection.execute(update(inbox).where(*back).values(state="new", attempts=0, due_at=now, handled_at=None))
                 told = f"inbox row {row.inbox_id} is to be handled again"
             else:
-                fresh = row_of(event, row.key.removeprefix("stream:"), now)
                 if not inbox_rows.insert(tx, [fresh]):
                     raise Refused(f"{row.dead_id}: an event with this identity is already known; the first stays")
-                told = f"event {event.id} is in the inbox"
+                told = f"event {fresh['event_id']} is in the inbox"
             self._resolve(tx, row, "requeued", by, reason)
             return told
 
@@ -87,6 +88,13 @@ class DeadLetters:
         still_open = (dead_letters.c.dead_id == row.dead_id, dead_letters.c.state == "open")
         if tx.connection.execute(update(dead_letters).where(*still_open).values(values)).rowcount != 1:
             raise Refused(f"{row.dead_id} was dealt with meanwhile")
+
+
+def _fresh_row(row: Row[Any], now: datetime) -> Record:
+    """The inbox row that the letter's bytes make now. Raises `Malformed` where they still cannot be read."""
+    if row.key.startswith("creem:"):
+        return creem_row_of(read_webhook(bytes(row.raw)), now)
+    return row_of(read_event(bytes(row.raw), now), row.key.removeprefix("stream:"), now)
 
 
 def letter(row: Row[Any]) -> dict[str, Any]:

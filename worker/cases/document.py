@@ -18,7 +18,10 @@ def moment(at: datetime | None) -> str | None:
 
 def find(tx: Tx, name: str) -> Row[Any]:
     """The case with this case, job or order id. Raises `Refused` where there is none, saying what is known of the name."""
-    rows = tx.all(select(cases).where(or_(cases.c.case_id == name, cases.c.job_id == name, cases.c.order_id == name)).limit(2))
+    named = or_(cases.c.case_id == name, cases.c.job_id == name, cases.c.order_id == name, cases.c.subject == name)
+    # an order may be a duplicate and disputed: what still needs somebody comes first
+    order = (cases.c.closed_at.is_not(None), cases.c.opened_at.desc())
+    rows = tx.all(select(cases).where(named).order_by(*order).limit(1))
     if rows:
         return rows[0]
     job = tx.all(select(layer_jobs.c.status, layer_jobs.c.account_id).where(layer_jobs.c.job_id == name))
@@ -26,6 +29,12 @@ def find(tx: Tx, name: str) -> Row[Any]:
         raise Refused(
             f"{name} is a job of {job[0].account_id}, {job[0].status}, and has no case: nothing failed in it that we were told of"
         )
+    p = purchases.c
+    bought = tx.all(
+        select(p.purchase_id, p.account_id).where(or_(p.purchase_id == name, p.order_id == name, p.transaction_id == name))
+    )
+    if bought:
+        raise Refused(f"{name} is a purchase of {bought[0].account_id} and has no case: nothing is known to be wrong with it")
     raise Refused(f"{name}: no case, job or order of that name")
 
 
@@ -98,6 +107,12 @@ def _call(row: Row[Any]) -> dict[str, Any]:
     names = ("attempt", "outcome", "http_status", "status", "trace_id", "refund_id", "detail")
     moments = {"armed_at": moment(row.armed_at), "answered_at": moment(row.answered_at)}
     return {name: getattr(row, name) for name in names} | moments
+
+
+def open_claims(tx: Tx, case_id: str) -> Sequence[Row[Any]]:
+    """Claims of a case that are not closed and not in the middle of a call."""
+    waiting = payments.c.case_id == case_id, payments.c.closed_at.is_(None), payments.c.state != "sending"
+    return tx.all(select(payments).where(*waiting))
 
 
 def pending_effects(tx: Tx, case_id: str) -> Sequence[Row[Any]]:

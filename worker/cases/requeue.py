@@ -8,12 +8,12 @@ from sqlalchemy import Row, update
 
 from policy.lifecycle import CaseState
 from worker.cases.assess import Assessor
-from worker.cases.document import find, pending_effects
+from worker.cases.document import find, open_claims, pending_effects
 from worker.clock import Clock
 from worker.errors import Refused
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import case_history, cases, effects
+from worker.store.tables import case_history, cases, effects, payments
 
 
 class _Undo(Exception):
@@ -63,13 +63,16 @@ class Requeuer:
 
     def plan(self, name: str) -> Plan:
         """What would happen, found by really doing it in a transaction that is then undone."""
-        row, pending = self.store.read(lambda tx: _with_effects(tx, name))
+        row, pending, claims = self.store.read(lambda tx: _with_effects(tx, name))
         would_be, credits = row.state, 0
         if not _settled(row):
             for case_id, _, _, state, reversed_credits in self._rehearse(row.case_id):
                 if case_id == row.case_id:
                     would_be, credits = state, reversed_credits - row.credits_reversed
-        return Plan(row.case_id, row.job_id, row.state, would_be, credits, tuple(f"{e.kind} ({e.key})" for e in pending))
+        outside = [f"{e.kind} ({e.key})" for e in pending]
+        # a claim that may only read is read now; one that may send goes through the whole procedure, and its limits, again
+        outside += [f"{'read' if c.next_step == 'read' else 'try'} {c.transaction_id} at Creem ({c.state})" for c in claims]
+        return Plan(row.case_id, row.job_id or row.order_id, row.state, would_be, credits, tuple(outside))
 
     def requeue(self, name: str, *, by: str, reason: str) -> Plan:
         """Puts the case back: due for judgement now, its unfinished effects due now, with actor and reason on record.
@@ -88,6 +91,8 @@ class Requeuer:
             # a claim in somebody's hands stays there: only what waits is brought forward
             waiting = (effects.c.case_id == plan.case_id, effects.c.state == "due")
             tx.connection.execute(update(effects).where(*waiting).values(due_at=now))
+            claimed = (payments.c.case_id == plan.case_id, payments.c.closed_at.is_(None), payments.c.state != "sending")
+            tx.connection.execute(update(payments).where(*claimed).values(due_at=now))
             tx.insert(
                 case_history,
                 [{"case_id": plan.case_id, "at": now, "event": "case.requeued", "by": by, "detail": {"reason": reason}}],
@@ -107,9 +112,9 @@ class Requeuer:
         raise AssertionError("unreachable: the rehearsal always ends in its undoing")
 
 
-def _with_effects(tx: Tx, name: str) -> tuple[Row[Any], Sequence[Row[Any]]]:
+def _with_effects(tx: Tx, name: str) -> tuple[Row[Any], Sequence[Row[Any]], Sequence[Row[Any]]]:
     row = find(tx, name)
-    return row, pending_effects(tx, row.case_id)
+    return row, pending_effects(tx, row.case_id), open_claims(tx, row.case_id)
 
 
 def _settled(row: Row[Any]) -> bool:

@@ -102,7 +102,16 @@ def _head(found: dict[str, Any]) -> None:
         body.append(
             f"\n{decision['outcome']} by rule {decision['rule']}, clause {decision['clause']}, terms {decision['terms']}", "dim"
         )
-    out.print(Panel(body, title=title, title_align="left", subtitle=found["job_id"] or found["order_id"], subtitle_align="left", expand=False))
+    out.print(
+        Panel(
+            body,
+            title=title,
+            title_align="left",
+            subtitle=found["job_id"] or found["order_id"],
+            subtitle_align="left",
+            expand=False,
+        )
+    )
 
 
 def why(name: Name, as_json: AsJson = False) -> None:

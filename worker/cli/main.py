@@ -20,9 +20,11 @@ app.command("doctor", rich_help_panel="Set up")(processes.doctor)
 
 app.command("worker", rich_help_panel="Run")(processes.worker)
 app.command("intake", rich_help_panel="Run")(processes.intake)
+app.command("web", rich_help_panel="Run")(processes.web)
 app.command("demo", rich_help_panel="Run")(processes.demo)
 sandbox = typer.Typer(help="Doubles to develop against.", no_args_is_help=True)
 sandbox.command("pipeline")(processes.sandbox_pipeline)
+sandbox.command("creem")(processes.sandbox_creem)
 app.add_typer(sandbox, name="sandbox", rich_help_panel="Run")
 
 app.command("import", rich_help_panel="Feed")(feed.import_history)

@@ -1,5 +1,7 @@
 """Processes: schema, intake, the all-in-one worker, the doubles, and the doctor that looks at them all."""
 
+import functools
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -55,6 +57,35 @@ def worker(
             raise typer.Exit(supervise(concurrency or settings.concurrency, stop))
 
 
+def web() -> None:
+    """Webhooks of the payment provider, and health, on REFUNDS_WEB_HOST and REFUNDS_WEB_PORT."""
+    with one_clear_line():
+        settings = output.settings()
+        from worker import tasks
+        from worker.creem.receive import Receiver
+        from worker.intake.accept import Accepted
+        from worker.intake.process import stop_on_signals, until_ready
+        from worker.web.app import Web, make_app
+        from worker.web.serve import check_host, secrets_of, serve
+
+        check_host(settings)
+        secrets = secrets_of(settings)
+        if not secrets:
+            output.err.print(
+                cell("refunds: no REFUNDS_CREEM_WEBHOOK_SECRET: every webhook is turned away with 401"), soft_wrap=True
+            )
+        runtime = Runtime.start(settings)
+
+        def hint(row_ids: list[int]) -> None:
+            tasks.hint_accepted([Accepted(row_id, "webhook", None) for row_id in row_ids])
+
+        if until_ready(runtime.ready, stop_on_signals()):
+            modes = runtime.creem_address.environment.accepts if runtime.creem_address else None
+            receiver = Receiver(runtime.store, runtime.clock, modes)
+            limit = timedelta(seconds=settings.ready_backlog_seconds)
+            serve(make_app(Web(runtime.store, runtime.redis, receiver, secrets, runtime.clock, hint, limit)), settings)
+
+
 def demo(
     jobs: Annotated[int, typer.Option(min=20, max=5000, help="How many layer jobs.")] = 300,
     seed: Annotated[int, typer.Option(help="Another seed, another history.")] = 7,
@@ -77,6 +108,37 @@ def sandbox_pipeline(
     with one_clear_line():
         settings = output.settings()
         serve(settings.redis_url, settings.stream, port, seed)
+
+
+def sandbox_creem(
+    port: Annotated[int, typer.Option(help="Where to listen on loopback.")] = 8070,
+    webhooks: Annotated[str | None, typer.Option(help="Where webhooks go, such as http://127.0.0.1:8080/webhooks/creem.")] = None,
+    api_key: Annotated[str, typer.Option(help="The key it takes.")] = "creem_test_double",
+    webhook_secret: Annotated[str, typer.Option(help="What it signs webhooks with.")] = "double-secret",  # noqa: S107 - opens nothing
+    trouble: Annotated[
+        str, typer.Option(help="What goes wrong, such as post_timeout_after_commit, or several with +.")
+    ] = "nothing",
+    seed: Annotated[int, typer.Option(help="Chooses ids and order.")] = 7,
+) -> None:
+    """A Creem double over HTTP, stricter and nastier than the real one, with a ledger of its own at /_double/ledger."""
+    from worker.sandbox.creem.catalogue import named
+    from worker.sandbox.creem.server import serve
+
+    with one_clear_line():
+        try:
+            switches = named(trouble)
+        except (KeyError, ValueError) as error:
+            raise Misconfigured(f"--trouble: {error}") from None
+        said = functools.partial(output.say, "{line}")
+        serve(
+            port,
+            webhook_url=webhooks,
+            api_key=api_key,
+            webhook_secret=webhook_secret,
+            switches=switches,
+            seed=seed,
+            say=lambda line: said(line=line),
+        )
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -95,7 +95,8 @@ def classify(
 
 def classify_error(error: Exception, http_status: int | None = None, *, hide: Hide = str) -> Answer:
     """The class of a call that came to no answer, or, with an `http_status`, of one whose answer broke off."""
-    said = f"({type(error).__name__}): {one_line(Exception(hide(str(error))))}"
+    text = str(error)
+    said = f"({type(error).__name__})" + (f": {one_line(Exception(hide(text)))}" if text else "")
     if http_status is not None:
         return Answer(Outcome.UNKNOWN, f"Creem answered {http_status} and broke off {said}", http_status=http_status)
     if isinstance(error, _NOT_SENT):

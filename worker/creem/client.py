@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Protocol
 
 import httpx
@@ -73,7 +74,7 @@ class CreemHttp:
         if address_of(key.get_secret_value(), address.base_url) != address:
             raise Misconfigured(f"the Creem key belongs to another environment than {address.environment.value}")
         self._address = address
-        client = client or httpx.Client(transport=DeadlineTransport(timer), trust_env=False)
+        client = client or httpx.Client(transport=DeadlineTransport(timer), trust_env=False, cookies=_no_cookies())
         wire, pace = Wire(address.base_url, key, client, timer), Pace(per_second, sleep, timer)
         clock = clock or SystemClock()
         self._reads = Reads(wire, pace, seconds=read_seconds, sleep=sleep, timer=timer, clock=clock, wait=wait, chance=chance)
@@ -108,6 +109,10 @@ class CreemHttp:
     def refund(self, armed: Armed) -> Answer:
         """Sends `POST /v1/refunds` once, using the permission up. See `worker.creem.post`."""
         return self._refunds.send(armed)
+
+
+def _no_cookies() -> CookieJar:
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 def _transaction(document: dict[str, Any]) -> Transaction:

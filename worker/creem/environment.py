@@ -4,6 +4,7 @@ A test key at the live host, or a live key anywhere else, is how fake refunds co
 in tests (failure-modes.md, TM18). Nothing starts on such a pair.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,7 @@ from worker.errors import Misconfigured
 
 TEST_URL, LIVE_URL = "https://test-api.creem.io", "https://api.creem.io"
 TEST_PREFIX, PREFIX = "creem_test_", "creem_"
+_HOST = re.compile(rb"[a-z0-9.-]+")
 _KEY, _URL = "REFUNDS_CREEM_API_KEY", "REFUNDS_CREEM_BASE_URL"
 
 
@@ -68,12 +70,13 @@ def _address(base_url: str) -> httpx.URL | None:
         url = httpx.URL(base_url)
         # what the resolver and the socket would choke on later, with errors that are no network errors
         url.host.encode("idna")
-    except (httpx.InvalidURL, UnicodeError):
+        plain = _HOST.fullmatch(url.raw_host) is not None or bool(ip_address(url.host))
+    except (httpx.InvalidURL, ValueError):
         return None
     port_stands = url.port is None or 0 < url.port < 65_536
     bare = not url.userinfo and url.path in {"", "/"} and "?" not in base_url and "#" not in base_url
     # the dot at the end is the same host under another name
-    named = bool(url.host) and not url.host.endswith(".")
+    named = plain and not url.host.endswith(".")
     return url if url.scheme in {"http", "https"} and named and port_stands and bare else None
 
 

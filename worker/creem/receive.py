@@ -1,39 +1,81 @@
-"""Webhooks become inbox rows."""
+"""Webhooks become inbox rows, durably, before anybody answers them."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from worker.clock import Clock
-from worker.creem.webhooks import read_webhook
+from worker.creem.webhooks import Webhook, read_webhook
 from worker.store import inbox
+from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
-from worker.strict import Malformed, digest
+from worker.strict import Malformed, Reason, digest
 
 SOURCE = "/creem"
 
 
 class Received(StrEnum):
+    """What became of one delivery."""
+
     STORED = "stored"
     DUPLICATE = "duplicate"
-    DEAD = "dead"
+    DEAD = "kept_as_dead_letter"
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
+    """Where signed deliveries are taken in. `accepts_mode` says whether an object is of this installation's environment; None
+    where no key says which one that is.
+    """
+
     store: Store
     clock: Clock
     accepts_mode: Callable[[str], bool] | None
 
     def receive(self, raw: bytes) -> tuple[Received, int | None]:
+        """Makes one signed delivery durable; returns what became of it and the new row's id. Raises `TryLater` where the
+        database is away.
+        """
         now = self.clock.now()
         try:
             hook = read_webhook(raw)
+            if hook.mode is not None and self.accepts_mode is not None and not self.accepts_mode(hook.mode):
+                raise Malformed("bad_value", f"object.mode is {hook.mode}, which is another environment than the key's")
         except Malformed as fault:
-            letter = inbox.new_letter(key=f"creem:{digest(raw)}", reason=fault.reason, detail=fault.detail, raw=raw, received_at=now, now=now)
+            letter = _letter(raw, fault.reason, fault.detail, now)
             self.store.write(lambda tx: inbox.bury(tx, [letter]))
             return Received.DEAD, None
-        row = inbox.new_row(source=SOURCE, event_id=hook.id, type=f"creem.{hook.type}", account_id=None, job_id=None, raw=hook.raw,
-                            sha256=hook.sha256, received_at=now, occurred_at=hook.created_at)
-        ids = self.store.write(lambda tx: inbox.insert(tx, [row]))
-        return (Received.STORED, next(iter(ids.values()))) if ids else (Received.DUPLICATE, None)
+        return self.store.write(lambda tx: _commit(tx, hook, raw, now))
+
+
+def row_of(hook: Webhook, now: datetime) -> Record:
+    """The inbox row of a webhook. Whom it is about is found out when it is handled."""
+    return inbox.new_row(
+        source=SOURCE,
+        event_id=hook.id,
+        type=f"creem.{hook.type}",
+        account_id=None,
+        job_id=None,
+        raw=hook.raw,
+        sha256=hook.sha256,
+        received_at=now,
+        occurred_at=hook.created_at,
+    )
+
+
+def _commit(tx: Tx, hook: Webhook, raw: bytes, now: datetime) -> tuple[Received, int | None]:
+    added = inbox.insert(tx, [row_of(hook, now)])
+    if added:
+        return Received.STORED, added[SOURCE, hook.id]
+    first = inbox.same_identity(tx, [(SOURCE, hook.id)])[SOURCE, hook.id]
+    if first.sha256 == hook.sha256 or json.loads(first.raw) == json.loads(hook.raw):
+        return Received.DUPLICATE, None
+    detail = f"event {hook.id} is known with other content (first {first.sha256[:12]}, this {hook.sha256[:12]}); the first stays"
+    inbox.bury(tx, [_letter(raw, "conflicting_content", detail, now)])
+    return Received.DEAD, None
+
+
+def _letter(raw: bytes, reason: Reason, detail: str, now: datetime) -> Record:
+    return inbox.new_letter(key=f"creem:{digest(raw)}", reason=reason, detail=detail, raw=raw, received_at=now, now=now)

@@ -1,25 +1,41 @@
-"""What Creem's webhooks say (creem-api.md, 11)."""
+"""What Creem's webhooks say (creem-api.md, 11): bytes in, one frozen thing said out, and nothing believed about its order.
+
+The reading depends on the bytes alone. Unknown events and fields are passed over; a known event that cannot be read is
+`Malformed` with the place in it.
+"""
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from worker.creem.reading import Unreadable, moment, money, optional, ref, text
 from worker.creem.transactions import Transaction, read_transaction
 from worker.strict import Malformed, digest, loads
 
+T = TypeVar("T")
 MAX_BYTES = 256 * 1024
+FIRST_PERIOD = timedelta(days=1)
+"""A period that begins so close to the subscription's own beginning is its first one."""
+ENDED = {"scheduled_cancel", "canceled"}
 
 
 def signature_holds(secret: str, body: bytes, header: str | None) -> bool:
+    """True when `header` is the HMAC-SHA256 of the raw body under the secret, in lower-case hex. In constant time."""
     made = hmac.new(secret.encode(), body, sha256).hexdigest()
     return header is not None and header.isascii() and hmac.compare_digest(made, header)
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
+    """A charge as a webhook tells of it. `amount`: what was paid where the event says so, else the price.
+
+    `paid_at`: the transaction's own time where it is there, else the nearest one the event has. `first`: the first payment of its
+    subscription; None where that cannot be told. `account_hint`: the product's own account id, if its checkout named one.
+    """
+
     transaction_id: str | None
     order_id: str | None
     subscription_id: str | None
@@ -39,16 +55,22 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class CheckoutCompleted:
+    """A customer paid at a checkout."""
+
     charge: Charge
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionPaid:
+    """A period of a subscription was paid."""
+
     charge: Charge
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionChanged:
+    """Where a subscription stands, as of `updated_at`. `cancelled_at`: when it was cancelled, now or for the period's end."""
+
     subscription_id: str
     status: str
     customer_id: str | None
@@ -58,6 +80,8 @@ class SubscriptionChanged:
 
 @dataclass(frozen=True, slots=True)
 class RefundCreated:
+    """Money goes back, by whoever asked for it. `transaction` may be a snapshot from before this refund."""
+
     refund_id: str
     transaction_id: str
     amount: int
@@ -71,6 +95,8 @@ class RefundCreated:
 
 @dataclass(frozen=True, slots=True)
 class DisputeCreated:
+    """The buyer went to the bank; the money is normally gone already."""
+
     dispute_id: str
     transaction_id: str
     amount: int
@@ -81,6 +107,8 @@ class DisputeCreated:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
+    """An event that changes nothing here; it is kept."""
+
     event_type: str
 
 
@@ -89,6 +117,8 @@ Said = CheckoutCompleted | SubscriptionPaid | SubscriptionChanged | RefundCreate
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
+    """One delivery. `id` is Creem's event id: the same event may be delivered any number of times."""
+
     id: str
     type: str
     created_at: datetime
@@ -99,61 +129,147 @@ class Webhook:
 
 
 def read_webhook(raw: bytes) -> Webhook:
-    d = loads(raw, most=MAX_BYTES)
-    try:
-        kind, at = text(d["eventType"]), moment(d["created_at"])
-        o: dict[str, Any] = d["object"]
-        said: Said = _SAID[kind](o, at) if kind in _SAID else (_changed(o, at) if kind.startswith("subscription.") else Nothing(kind))
-        return Webhook(text(d["id"]), kind, at, o.get("mode"), said, raw.decode(), digest(raw))
-    except KeyError as missing:
-        raise Malformed("missing_field", f"{missing} is missing") from None
-    except (Unreadable, TypeError, AttributeError) as error:
-        raise Malformed("bad_value", str(error)) from None
+    """What the bytes say. Raises `Malformed` naming the place and what would be right, and nothing else."""
+    event = _Part(loads(raw, most=MAX_BYTES), "")
+    type_, at = event.of("eventType", text), event.of("created_at", moment)
+    said = event.part("object")
+    reader = _READERS.get(type_) or (_changed if type_.startswith("subscription.") else None)
+    return Webhook(
+        id=event.of("id", text),
+        type=type_,
+        created_at=at,
+        mode=said.may("mode", text),
+        said=reader(said, at) if reader is not None else Nothing(type_),
+        raw=raw.decode(),
+        sha256=digest(raw),
+    )
 
 
-def _checkout(o: dict[str, Any], at: datetime) -> CheckoutCompleted:
-    order, product, customer = o["order"], o.get("product"), o.get("customer")
-    t = order.get("transaction")
-    paid_at = moment(t["created_at"]) if isinstance(t, dict) else optional(moment, order.get("updated_at")) or at
-    return CheckoutCompleted(Charge(
-        ref(t), ref(order), ref(o.get("subscription")), ref(customer) or ref(order.get("customer")),
-        customer.get("email") if isinstance(customer, dict) else None, ref(product),
-        product.get("billing_type") if isinstance(product, dict) else None, o.get("request_id"),
-        money(order.get("amount_paid") or order["amount"]), text(order["currency"]), paid_at, None, None, None,
-        (o.get("metadata") or {}).get("account_id")))
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One object of the document, and where it stands."""
+
+    document: dict[str, Any]
+    at: str
+
+    def of(self, name: str, read: Callable[[object], T]) -> T:
+        if self.document.get(name) is None:
+            raise Malformed("missing_field", f"{self.at}{name} is missing")
+        return self._read(name, read)
+
+    def may(self, name: str, read: Callable[[object], T]) -> T | None:
+        return None if self.document.get(name) is None else self._read(name, read)
+
+    def part(self, name: str) -> "_Part":
+        found = self.document.get(name)
+        if not isinstance(found, dict):
+            raise Malformed("missing_field" if found is None else "bad_value", f"{self.at}{name}: an object is expected")
+        return _Part(found, f"{self.at}{name}.")
+
+    def maybe(self, name: str) -> "_Part":
+        """The object there; an empty one where only an id stands, or nothing."""
+        found = self.document.get(name)
+        return _Part(found if isinstance(found, dict) else {}, f"{self.at}{name}.")
+
+    def _read(self, name: str, read: Callable[[object], T]) -> T:
+        try:
+            return read(self.document.get(name))
+        except Unreadable as fault:
+            raise Malformed("bad_value", f"{self.at}{name}: {fault}") from None
 
 
-def _paid(o: dict[str, Any], at: datetime) -> SubscriptionPaid:
-    t, product, customer = o.get("last_transaction"), o.get("product"), o.get("customer")
-    start, end = optional(moment, o.get("current_period_start_date")), optional(moment, o.get("current_period_end_date"))
-    created = optional(moment, o.get("created_at"))
-    paid_at = moment(t["created_at"]) if isinstance(t, dict) else optional(moment, o.get("last_transaction_date")) or at
-    amount = money(t["amount_paid"]) if isinstance(t, dict) and t.get("amount_paid") else money(product["price"])
-    currency = text(t["currency"]) if isinstance(t, dict) else text(product["currency"])
-    first = None if start is None or created is None else abs(start - created) < timedelta(days=1)
-    return SubscriptionPaid(Charge(
-        ref(o.get("last_transaction_id")) or ref(t), None, text(o["id"]), ref(customer),
-        customer.get("email") if isinstance(customer, dict) else None, ref(product), "recurring", None,
-        amount, currency, paid_at, start, end, first, (o.get("metadata") or {}).get("account_id")))
+def _checkout(said: _Part, at: datetime) -> CheckoutCompleted:
+    order, product, customer = said.part("order"), said.maybe("product"), said.maybe("customer")
+    transaction = order.maybe("transaction")
+    paid_at = transaction.may("created_at", moment) or order.may("updated_at", moment) or order.may("created_at", moment)
+    charge = Charge(
+        transaction_id=order.may("transaction", ref),
+        order_id=order.of("id", text),
+        subscription_id=said.may("subscription", ref),
+        customer_id=said.may("customer", ref) or order.may("customer", ref),
+        email=customer.may("email", text),
+        product_id=said.may("product", ref) or order.may("product", ref),
+        product_kind=product.may("billing_type", text),
+        request_id=said.may("request_id", text),
+        amount=transaction.may("amount_paid", money) or order.may("amount_paid", money) or order.of("amount", money),
+        currency=order.of("currency", text),
+        paid_at=paid_at or at,
+        period_start=None,
+        period_end=None,
+        first=None,
+        account_hint=said.maybe("metadata").may("account_id", text),
+    )
+    return CheckoutCompleted(charge)
 
 
-def _changed(o: dict[str, Any], at: datetime) -> SubscriptionChanged:
-    status = text(o["status"])
-    updated = optional(moment, o.get("updated_at")) or at
-    cancelled = optional(moment, o.get("canceled_at")) or (updated if status in {"scheduled_cancel", "canceled"} else None)
-    return SubscriptionChanged(text(o["id"]), status, ref(o.get("customer")), cancelled if status in {"scheduled_cancel", "canceled"} else None, updated)
+def _paid(said: _Part, at: datetime) -> SubscriptionPaid:
+    transaction, product, customer = said.maybe("last_transaction"), said.maybe("product"), said.maybe("customer")
+    begins, created = said.may("current_period_start_date", moment), said.may("created_at", moment)
+    paid_at = transaction.may("created_at", moment) or said.may("last_transaction_date", moment)
+    amount = transaction.may("amount_paid", money)
+    charge = Charge(
+        transaction_id=said.may("last_transaction_id", ref) or said.may("last_transaction", ref),
+        order_id=transaction.may("order", ref),
+        subscription_id=said.of("id", text),
+        customer_id=said.may("customer", ref),
+        email=customer.may("email", text),
+        product_id=said.may("product", ref),
+        product_kind="recurring",
+        request_id=None,
+        amount=product.of("price", money) if amount is None else amount,
+        currency=transaction.may("currency", text) or product.of("currency", text),
+        paid_at=paid_at or at,
+        period_start=begins,
+        period_end=said.may("current_period_end_date", moment),
+        first=None if begins is None or created is None else abs(begins - created) < FIRST_PERIOD,
+        account_hint=said.maybe("metadata").may("account_id", text),
+    )
+    return SubscriptionPaid(charge)
 
 
-def _refund(o: dict[str, Any], at: datetime) -> RefundCreated:
-    t = o["transaction"]
-    checkout = o.get("checkout")
-    return RefundCreated(text(o["id"]), ref(t) or "", money(o["refund_amount"]), text(o["refund_currency"]), text(o["status"]),
-                         text(o.get("reason") or "other"), moment(o["created_at"]), read_transaction(t) if isinstance(t, dict) else None,
-                         checkout.get("request_id") if isinstance(checkout, dict) else None)
+def _changed(said: _Part, at: datetime) -> SubscriptionChanged:
+    status, updated_at = said.of("status", text), said.may("updated_at", moment) or at
+    # `canceled_at` may be set while the subscription goes on (creem-api.md, 8): the status decides
+    cancelled_at = (said.may("canceled_at", moment) or updated_at) if status in ENDED else None
+    return SubscriptionChanged(said.of("id", text), status, said.may("customer", ref), cancelled_at, updated_at)
 
 
-def _dispute(o: dict[str, Any], at: datetime) -> DisputeCreated:
-    return DisputeCreated(text(o["id"]), ref(o["transaction"]) or "", money(o["amount"]), text(o["currency"]), moment(o["created_at"]), ref(o.get("customer")))
+def _refund(said: _Part, at: datetime) -> RefundCreated:
+    whole = isinstance(said.document.get("transaction"), dict)
+    return RefundCreated(
+        refund_id=said.of("id", text),
+        transaction_id=_transaction_id(said),
+        amount=said.of("refund_amount", money),
+        currency=said.of("refund_currency", text),
+        status=said.of("status", text),
+        reason=said.may("reason", text) or "other",
+        created_at=said.may("created_at", moment) or at,
+        transaction=said.may("transaction", read_transaction) if whole else None,
+        request_id=said.maybe("checkout").may("request_id", text),
+    )
 
 
-_SAID: Any = {"checkout.completed": _checkout, "subscription.paid": _paid, "refund.created": _refund, "dispute.created": _dispute}
+def _dispute(said: _Part, at: datetime) -> DisputeCreated:
+    return DisputeCreated(
+        dispute_id=said.of("id", text),
+        transaction_id=_transaction_id(said),
+        amount=said.of("amount", money),
+        currency=said.of("currency", text),
+        created_at=said.may("created_at", moment) or at,
+        customer_id=said.may("customer", ref),
+    )
+
+
+def _transaction_id(said: _Part) -> str:
+    named = said.of("transaction", lambda value: optional(ref, value))
+    if named is None:
+        raise Malformed("missing_field", "object.transaction names no transaction")
+    return named
+
+
+_READERS: dict[str, Callable[[_Part, datetime], Said]] = {
+    "checkout.completed": _checkout,
+    "subscription.paid": _paid,
+    "refund.created": _refund,
+    "dispute.created": _dispute,
+}

@@ -46,7 +46,11 @@ class Till:
         order, transaction = f"ord_{self.name}_{number}", f"tran_{self.name}_{number}"
         if switches is not None:
             self.double.set(transaction, switches)
-        bought = {"customer_id": f"cust_{self.name}", "product_id": f"prod_pack_{PACK}", "request_id": request or f"chk_{order}"}
+        bought: dict[str, Any] = {
+            "customer_id": f"cust_{self.name}",
+            "product_id": f"prod_pack_{PACK}",
+            "request_id": request or f"chk_{order}",
+        }
         self.double.pay(
             transaction, amount=CENTS, order_id=order, paid_at=paid_at, email=f"acc_{self.name}@example.org", **bought
         )

@@ -1,4 +1,4 @@
-"""What the demo shows about money: each story of a charge, how its case ended, and what left the merchant by the double's own ledger."""
+"""What the demo shows about money: how each charge's case ended, and what left the merchant by the double's own ledger."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -416,7 +416,8 @@ payments = Table(
     UniqueConstraint("environment", "transaction_id"),
     CheckConstraint("environment in ('test','live')", name="environment"),
     CheckConstraint(
-        "state in ('claimed','sending','confirming','in_progress','unknown','refused','rejected','not_needed','mismatch','refunded')",
+        "state in ('claimed','sending','confirming','in_progress','unknown','refused','rejected',"
+        "'not_needed','mismatch','refunded')",
         name="state",
     ),
     CheckConstraint("next_step in ('send','read')", name="next_step"),

@@ -164,7 +164,11 @@ def _kept_is_gone(
 ) -> End | None:
     """The charge that stays valid must stand: were both gone, the customer would have paid for nothing and we twice."""
     if payment.kept_transaction_id is None:
-        return None
+        return (
+            PaymentState.MISMATCH,
+            CaseState.REVIEW,
+            "the earlier charge names no transaction: whether it stands cannot be read",
+        )
     stands = known[payment.kept_transaction_id]
     if stands.disputed_at is not None or (kept is not None and kept.chargeback):
         return PaymentState.NOT_NEEDED, CaseState.REVIEW, "the earlier charge, which was to stay, is under dispute"
@@ -172,4 +176,3 @@ def _kept_is_gone(
         said = "is not known to Creem" if kept is None else f"stands as {kept.status_verbatim}"
         return PaymentState.NOT_NEEDED, CaseState.REVIEW, f"the earlier charge, which was to stay, {said}"
     return None
-

@@ -62,10 +62,11 @@ def occasion(payment_id: str, turn: int) -> str:
     return f"{payment_id}.{turn}"
 
 
-def of_charges(tx: Tx, found: Iterable[Charge]) -> dict[str, Row[Any]]:
-    """The claims on these charges, by transaction id."""
+def of_charges(tx: Tx, found: Iterable[Charge], environment: Environment | None) -> dict[str, Row[Any]]:
+    """The claims on these charges, by transaction id: those of this environment, or of any where there is no key."""
     named = {charge.transaction_id for charge in found if charge.transaction_id}
     if not named:
         return {}
     rows = tx.all(select(payments).where(tx.among(payments.c.transaction_id, named)))
+    rows = [row for row in rows if environment is None or row.environment == environment.value]
     return {row.transaction_id: row for row in rows}

@@ -14,12 +14,12 @@ from policy.lifecycle import PaymentState
 from worker.cases.judge import Bench
 from worker.cases.money import arm, charges, close, limits, prove, record
 from worker.cases.money.settle import Settler
-from worker.cases.money.turn import Turn, leave_the_floor, lock, move, still_ours, take, take_the_floor
+from worker.cases.money.turn import Turn, leave_the_floor, lock, still_ours, take, take_the_floor
 from worker.clock import Clock
 from worker.creem.answers import Answer, Outcome
 from worker.creem.client import Creem, CreemRefused, DeadlinePassed
 from worker.creem.transactions import Transaction
-from worker.errors import TryLater
+from worker.errors import TryLater, one_line
 from worker.observe import log
 from worker.settings import Mode
 from worker.store.bulk import Tx
@@ -29,6 +29,7 @@ ROUND_SECONDS = 25.0
 """No new turn begins after this: a task has a time limit."""
 HELD = timedelta(minutes=5)
 KEY_TROUBLE = timedelta(minutes=10)
+STUCK = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ class Payer:
     def _take(self, payment_id: str | None) -> Turn | None:
         now = self.clock.now()
         lease = timedelta(seconds=self.turn_seconds)
-        return self.store.write(lambda tx: take(tx, now=now, lease=lease, payment_id=payment_id))
+        environment = self.creem.environment.value
+        return self.store.write(lambda tx: take(tx, environment, now=now, lease=lease, payment_id=payment_id))
 
     def _turn(self, turn: Turn) -> str:
         try:
@@ -88,6 +90,10 @@ class Payer:
             if error.service != "Creem":
                 raise
             said = self._away(turn, error)
+        except Exception as error:
+            # one claim that cannot be worked on stops alone, and a person is called; what it may have sent stays unknown
+            log.exception("payment.stuck", transaction_id=turn.transaction_id)
+            said = self._stuck(turn, f"{type(error).__name__}: {one_line(error)}")
         log.info("payment.turn", case_id=turn.case_id, transaction_id=turn.transaction_id, turn=turn.turn, said=said)
         return said
 
@@ -216,6 +222,16 @@ class Payer:
             until = self.clock.now() + KEY_TROUBLE
             self.store.write(lambda tx: limits.open_until(tx, limits.KEY, until, str(refusal)))
         return self._wait(turn, KEY_TROUBLE, str(refusal))
+
+    def _stuck(self, turn: Turn, why: str) -> str:
+        def set_aside(tx: Tx) -> str:
+            payment, case = lock(tx, turn)
+            if still_ours(payment, turn) and payment.closed_at is None:
+                close.hand_over(tx, case, f"the worker could not go on with the payment: {why}", self.clock.now())
+                close.wait(tx, payment, case, self.clock.now() + STUCK, why, self._closing())
+            return f"stuck: {why}"
+
+        return self.store.write(set_aside)
 
     def _wait(self, turn: Turn, pause: timedelta, why: str) -> str:
         due_at = self.clock.now() + pause

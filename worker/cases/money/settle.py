@@ -79,7 +79,7 @@ class Settler:
             return Settled()
         found = charges_of(tx, touched)
         kin = {charge.facts.purchase_id: charge for charge in found}
-        work = _Work(tx, now, _cases(tx, kin.values()), claims.of_charges(tx, kin.values()))
+        work = _Work(tx, now, _cases(tx, kin.values()), claims.of_charges(tx, kin.values(), self.environment))
         for group in _groups(found, touched):
             self._duplicates(work, group)
         for purchase_id in sorted(touched & kin.keys()):

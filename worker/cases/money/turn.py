@@ -50,11 +50,11 @@ def leave_the_floor(tx: Tx, holder: str, now: datetime) -> None:
     tx.connection.execute(update(leases).where(leases.c.name == "creem", leases.c.holder == holder).values(until=now))
 
 
-def take(tx: Tx, *, now: datetime, lease: timedelta, payment_id: str | None = None) -> Turn | None:
-    """The claim that is longest due, or the one named if it is due; nobody else takes it until the lease ends. None where
-    nothing is due.
+def take(tx: Tx, environment: str, *, now: datetime, lease: timedelta, payment_id: str | None = None) -> Turn | None:
+    """The claim of this environment that is longest due, or the one named if it is due; nobody else takes it until the lease
+    ends. None where nothing is due.
     """
-    due = select(payments.c.payment_id).where(payments.c.due_at <= now)
+    due = select(payments.c.payment_id).where(payments.c.due_at <= now, payments.c.environment == environment)
     if payment_id is not None:
         due = due.where(payments.c.payment_id == payment_id)
     due = due.order_by(payments.c.due_at, payments.c.payment_id).limit(1).with_for_update(skip_locked=True)

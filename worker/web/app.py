@@ -1,0 +1,184 @@
+"""The routes: webhooks of the payment provider, and whether this installation is alive and ready.
+
+Everything before the signature holds is answered alike, so that nobody learns anything from the answers. A signed delivery is
+stored before it is answered; what it means is found out later.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import redis
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker.clock import Clock
+from worker.creem.receive import Received, Receiver
+from worker.creem.webhooks import MAX_BYTES, signature_holds
+from worker.errors import Misconfigured, TryLater, one_line
+from worker.observe import log
+from worker.store import inbox
+from worker.store.engine import Store
+from worker.store.schema import require_current
+
+BODY_SECONDS = 10.0
+HEADERS = {
+    b"cache-control": b"no-store",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff",
+}
+Hint = Callable[[list[int]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """What the routes work with. `hint` says that inbox rows are there, and may fail without harm."""
+
+    store: Store
+    redis: redis.Redis
+    receiver: Receiver
+    secrets: Sequence[str]
+    clock: Clock
+    hint: Hint
+    backlog_limit: timedelta
+    body_seconds: float = BODY_SECONDS
+
+    async def webhook(self, request: Request) -> Response:
+        """One delivery: 200 once it is stored, and every repeat of it."""
+        if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+            return _said(415, "send the body as it is: no content encoding is taken")
+        try:
+            async with asyncio.timeout(self.body_seconds):
+                body = await _body(request)
+        except TimeoutError:
+            return _said(408, "the body did not arrive in time")
+        except ClientDisconnect:
+            return _said(400, "the body did not arrive")
+        if body is None:
+            return _said(413, f"at most {MAX_BYTES} bytes are taken")
+        signatures = request.headers.getlist("creem-signature")
+        if len(signatures) != 1 or not self._signed(body, signatures[0]):
+            log.warning("webhook.unsigned", bytes=len(body), signatures=len(signatures))
+            return _said(401, "no valid signature")
+        try:
+            received, row_id = await run_in_threadpool(self.receiver.receive, body)
+        except (TryLater, Misconfigured) as error:
+            log.error("webhook.not_stored", error=one_line(error))
+            return _said(503, "not stored; send it again later", {"retry-after": "30"})
+        log.info("webhook.received", outcome=received.value, inbox_id=row_id)
+        if received is Received.STORED and row_id is not None:
+            await run_in_threadpool(self._hint, [row_id])
+        return JSONResponse({"status": received.value})
+
+    def _signed(self, body: bytes, header: str) -> bool:
+        # every secret is tried, so that the time taken does not say which one it was
+        held = [signature_holds(secret, body, header) for secret in self.secrets]
+        return any(held)
+
+    def _hint(self, row_ids: list[int]) -> None:
+        try:
+            self.hint(row_ids)
+        except Exception as error:
+            # the sweep finds the row; the delivery is stored and that is what was promised
+            log.warning("hint.dropped", error=one_line(error))
+
+    async def alive(self, request: Request) -> Response:
+        """200 while the process answers at all."""
+        return JSONResponse({"status": "alive"})
+
+    async def ready(self, request: Request) -> Response:
+        """200 when database and Redis answer and nothing has waited too long; 503 with what is wrong otherwise."""
+        checks: dict[str, dict[str, Any]] = {}
+        for name, check in (("database", self._database), ("redis", self._redis), ("backlog_age", self._backlog)):
+            fault = await run_in_threadpool(check)
+            checks[name] = {"ok": fault is None, "fault": fault}
+        good = all(check["ok"] for check in checks.values())
+        return JSONResponse({"ready": good, "checks": checks}, status_code=200 if good else 503)
+
+    def _database(self) -> str | None:
+        try:
+            require_current(self.store)
+        except (TryLater, Misconfigured) as error:
+            return one_line(error)
+        return None
+
+    def _redis(self) -> str | None:
+        try:
+            self.redis.ping()
+        except (redis.RedisError, OSError) as error:
+            return f"Redis is not reachable: {type(error).__name__}"
+        return None
+
+    def _backlog(self) -> str | None:
+        now = self.clock.now()
+        try:
+            waiting, oldest = self.store.read(lambda tx: inbox.backlog(tx, now))
+        except (TryLater, Misconfigured) as error:
+            return one_line(error)
+        if oldest is None or now - oldest <= self.backlog_limit:
+            return None
+        return f"{waiting} events wait, the oldest for {(now - oldest).total_seconds():.0f} s; is a worker running?"
+
+
+def make_app(web: Web) -> Starlette:
+    """The application."""
+    routes = [
+        Route("/webhooks/creem", web.webhook, methods=["POST"]),
+        Route("/healthz", web.alive, methods=["GET"]),
+        Route("/readyz", web.ready, methods=["GET"]),
+    ]
+    faults: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {HTTPException: _http_fault, Exception: _defect}
+    return Starlette(routes=routes, middleware=[Middleware(SafeHeaders)], exception_handlers=faults)
+
+
+class SafeHeaders:
+    """Puts the headers on every answer that keep browsers from making more of it than it is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on and completes the answer."""
+
+        async def complete(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                named = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *((n, v) for n, v in HEADERS.items() if n not in named)]
+            await send(message)
+
+        await self._app(scope, receive, complete)
+
+
+async def _body(request: Request) -> bytes | None:
+    """The raw body; None where it is larger than what is taken, found out before reading on."""
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > MAX_BYTES:
+        return None
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BYTES:
+            return None
+    return body
+
+
+def _said(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": detail}, status_code=status, headers=headers)
+
+
+async def _http_fault(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), "registered for nothing else"
+    return _said(error.status_code, error.detail, dict(error.headers or {}))
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    return _said(500, "this should not have happened; it is in the log")

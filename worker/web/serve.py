@@ -1,0 +1,61 @@
+"""The web process: uvicorn on one socket, with limits on everything a client can send."""
+
+from ipaddress import ip_address
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from worker.errors import Misconfigured
+from worker.settings import Settings
+
+MOST_AT_ONCE = 64
+"""Requests in hand; more are told to come again."""
+GRACE_SECONDS = 15
+
+
+def secrets_of(settings: Settings) -> tuple[str, ...]:
+    """The webhook secrets that are taken: one, or two with a comma while one replaces the other. Raises `Misconfigured`."""
+    if settings.creem_webhook_secret is None:
+        return ()
+    named = tuple(part.strip() for part in settings.creem_webhook_secret.get_secret_value().split(","))
+    if not all(named) or len(named) > 2:
+        raise Misconfigured("REFUNDS_CREEM_WEBHOOK_SECRET: expected one secret, or two with a comma while one replaces the other")
+    return named
+
+
+def check_host(settings: Settings) -> None:
+    """Raises `Misconfigured` for an address that others can reach while no console password is set (contract.md, "HTTP")."""
+    if settings.console_password is None and not _on_loopback(settings.web_host):
+        right = "set REFUNDS_CONSOLE_PASSWORD or listen on 127.0.0.1"
+        raise Misconfigured(f"REFUNDS_WEB_HOST: {settings.web_host} can be reached from outside; {right}")
+
+
+def serve(app: ASGIApp, settings: Settings) -> None:
+    """Answers until SIGTERM or SIGINT, then finishes what is in hand."""
+    config = uvicorn.Config(
+        app,
+        host=settings.web_host,
+        port=settings.web_port,
+        # one implementation, the strict one; its own limit on the head of a request
+        http="h11",
+        h11_max_incomplete_event_size=16 * 1024,
+        ws="none",
+        lifespan="off",
+        limit_concurrency=MOST_AT_ONCE,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        # our own lines say what happened; these would carry query strings
+        access_log=False,
+        log_config=None,
+    )
+    uvicorn.Server(config).run()
+
+
+def _on_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
