@@ -1,5 +1,6 @@
-"""Plans: one trouble before the call, one at it, one with the webhooks, and the points at which the process dies. Each is played on
-a fresh database to its end, and judged by the double's own ledger.
+"""Plans: one trouble before the call, one at it, one with the webhooks, and the points at which the process dies.
+
+Each is played on a fresh database to its end, and judged by the double's own ledger.
 """
 
 import sqlite3

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from tests.cases.world import a_purchase, an_account
 from tests.money.world import MoneyWorld
 from worker.cases.money import limits
 from worker.errors import Refused
-from worker.sandbox.creem import Lost, RefundAnswer, SecondRefund, Switches
+from worker.sandbox.creem import Lost, RefundAnswer, SecondRefund, Seen, Switches
 from worker.sandbox.creem.words import Announced, Ending, Fault, Meanwhile
 from worker.settings import Mode
 from worker.store.engine import Store
@@ -25,9 +28,9 @@ def world(store: Store) -> Iterator[MoneyWorld]:
     made.close()
 
 
-def play(world: MoneyWorld, *, days: float = 3, **switches: object) -> str | None:
+def play(world: MoneyWorld, *, days: float = 3, **switches: Any) -> str | None:
     """Two charges five minutes apart; what becomes of the later one's case."""
-    world.double.switches = replace(NASTY, **switches)  # type: ignore[arg-type]
+    world.double.switches = replace(NASTY, **switches)
     world.twice_charged()
     world.settle_down(days=days)
     return world.state("ord_1")
@@ -42,7 +45,7 @@ def holds(world: MoneyWorld) -> None:
     assert world.audit().breaches == []
 
 
-def calls(world: MoneyWorld, name: str) -> list:  # type: ignore[type-arg]
+def calls(world: MoneyWorld, name: str) -> list[Seen]:
     return [seen for seen in world.double.requests if seen.method == "POST" and name in str(seen.body)]
 
 
@@ -97,7 +100,7 @@ def test_tax_goes_back_with_the_price(world: MoneyWorld) -> None:
         ({"before_read": Meanwhile.DISPUTE}, "review", 900),
     ],
 )
-def test_each_answer_has_its_way(world: MoneyWorld, switches: dict[str, object], state: str, gone: int | None) -> None:
+def test_each_answer_has_its_way(world: MoneyWorld, switches: dict[str, Any], state: str, gone: int | None) -> None:
     assert play(world, **switches) == state, world.case("ord_1")
     if gone is not None:
         assert world.double.gone("tran_1") == gone
@@ -110,12 +113,13 @@ def test_low_balance_is_tried_again_by_days_and_seen(world: MoneyWorld) -> None:
     world.settle_down(days=0.2)
     assert world.state("ord_1") == "refunding"
     blocked = world.store.read(lambda tx: limits.closed_to(tx, (limits.BALANCE,), world.clock.now()))
-    assert blocked is not None and "900 minor units wait" in blocked[0]
+    assert blocked is not None
+    assert "900 minor units wait" in blocked[0]
     world.settle_down(days=5)
     assert world.state("ord_1") == "refunded"
     posts = [seen.at for seen in calls(world, "tran_1")]
     assert len(posts) == 4
-    assert all(later - earlier >= timedelta(days=1) for earlier, later in zip(posts, posts[1:], strict=False))
+    assert all(later - earlier >= timedelta(days=1) for earlier, later in pairwise(posts))
     holds(world)
 
 
@@ -150,8 +154,6 @@ def test_more_money_than_the_terms_allow_stops_until_a_person_releases_it(store:
                 paid_at=now,
             )
         more = {"customer_id": f"cust_{number}", "product_id": "prod_pack", "amount": limit // 2}
-        from tests.cases.world import a_purchase, an_account
-
         world.load(
             an_account(f"acc_{number}"),
             *(

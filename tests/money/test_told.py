@@ -125,7 +125,8 @@ def test_dispute_that_is_told_of_before_the_purchase_is_kept(world: MoneyWorld) 
     heard(world)
     world.load(an_account(), world.bought("ord_0", "tran_0", "2026-03-01T09:00:00Z"))
     found = world.case("ord_0")
-    assert found is not None and found["kind"] == "dispute"
+    assert found is not None
+    assert found["kind"] == "dispute"
     assert world.credits() == 0
 
 

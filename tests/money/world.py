@@ -198,7 +198,7 @@ class MoneyWorld(World):
         records = [an_account(f"acc_{name}")]
         for which in range(2):
             at, charge = paid + which * timedelta(minutes=5), f"{name}_{which}"
-            known = {"customer_id": f"cust_{name}", "product_id": "prod_pack"}
+            known: dict[str, Any] = {"customer_id": f"cust_{name}", "product_id": "prod_pack"}
             self.double.pay(f"tran_{charge}", amount=900, order_id=f"ord_{charge}", paid_at=at, **known)
             records.append(
                 a_purchase(

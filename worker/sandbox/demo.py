@@ -82,6 +82,8 @@ def _perform(folder: Path, *, jobs: int, seed: int) -> bool:
                 "REFUNDS_CREEM_API_KEY": creem.api_key,
                 "REFUNDS_CREEM_BASE_URL": provider.url,
                 "REFUNDS_CREEM_WEBHOOK_SECRET": creem.webhook_secret,
+                # two stories wait for an answer that never comes
+                "REFUNDS_CREEM_TIMEOUT_SECONDS": "3",
                 "REFUNDS_WEB_PORT": str(port),
             }
             runtime = Runtime.start(load_settings(theirs))
