@@ -1,7 +1,7 @@
 # Every target is a thin line over a command in .venv/bin. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test check bench fmt lock up clean
+.PHONY: help env demo test check prove bench fmt lock up clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
@@ -32,6 +32,9 @@ check: $(STAMP) ## format, lint, types, import rules, terms, every branch of the
 	@$(BIN)/refunds policy check
 	@$(COVERAGE) run --rcfile=/dev/null --branch --source=policy -m pytest -qq -p no:cacheprovider tests/policy
 	@$(COVERAGE) report --rcfile=/dev/null --fail-under=100 --skip-covered --show-missing
+
+prove: $(STAMP) ## every trouble, crash and pair of them through the money procedure (ARGS="--every 10" for a tenth)
+	@$(BIN)/python -m tests.money.prove $(ARGS)
 
 bench: $(STAMP) ## first figures on this machine (ARGS="--events 3000")
 	@$(BIN)/python -m bench.first_figures $(ARGS)

@@ -2,11 +2,12 @@
 
 import inspect
 import json
+import ssl
 from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.creem.world import a_transaction, an_error, here, saying, spent
@@ -168,6 +169,12 @@ def test_only_a_connection_that_never_was_is_not_sent(kind: type[Exception]) -> 
         assert len(world.sent) == 1
 
 
+@pytest.mark.parametrize("error", [ConnectionResetError("reset"), ssl.SSLError("tls"), TimeoutError("slow"), BrokenPipeError()])
+def test_error_that_no_library_translated_is_unknown(error: OSError) -> None:
+    world = here(error)
+    assert world.creem.refund(world.armed()).outcome is Outcome.UNKNOWN
+
+
 class Stopped(BaseException):
     """A signal, or the end of the process."""
 
@@ -199,6 +206,7 @@ JSON = st.recursive(
 NAMES = st.sampled_from(["status", "error", "message", "trace_id", "id", "transaction", "transaction_id", "mode"])
 
 
+@settings(deadline=None)
 @given(
     status=st.integers(100, 599),
     body=st.dictionaries(NAMES, JSON, max_size=6).map(json.dumps).map(str.encode) | st.binary(max_size=80),

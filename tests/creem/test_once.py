@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from tenacity import wait_none
@@ -116,6 +116,7 @@ TROUBLE = [
 ]
 
 
+@settings(deadline=None)
 @given(replies=st.lists(st.sampled_from(TROUBLE), min_size=1, max_size=4))
 def test_refund_is_sent_once_whatever_comes(replies: list[Any]) -> None:
     world = here(*replies)
@@ -135,6 +136,7 @@ PATHS = st.sampled_from(["/v1/refunds", "/v1/transactions", "/v1/transactions/se
 WORDS = st.text(st.characters(codec="ascii", categories=["L", "N"]), max_size=12).map(lambda word: f"/v1/{word}")
 
 
+@settings(deadline=None)
 @given(
     method=st.sampled_from(["POST", "PUT", "PATCH", "DELETE", "GET", "HEAD", "get", "post"]),
     path=PATHS | WORDS,

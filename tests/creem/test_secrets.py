@@ -16,8 +16,9 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from tests.creem.sockets import Server, Wire, http, server
-from tests.creem.world import KEY, TRACE, a_transaction, an_error, at, here, saying
-from worker.creem.client import Armed, CreemRefused
+from tests.creem.world import KEY, TEST, TRACE, a_transaction, an_error, at, here, saying
+from worker.creem.answers import BODY_LIMIT
+from worker.creem.client import Armed, CreemHttp, CreemRefused
 from worker.creem.wire import HIDDEN
 from worker.errors import TryLater
 
@@ -128,6 +129,24 @@ def test_key_that_is_cut_by_a_limit_is_hidden_whole() -> None:
         answer = world.creem.refund(world.armed())
         assert set(answer.raw) <= {"x", "*"}
         assert len(answer.raw) <= 65_536
+
+
+def test_key_that_comes_in_two_pieces_at_the_limit_is_hidden_whole() -> None:
+    class Pieces(httpx.BaseTransport):
+        def handle_request(self, _: httpx.Request) -> httpx.Response:
+            text = b"x" * (BODY_LIMIT - 10) + KEY.encode()
+            return httpx.Response(502, stream=Stream(text[: BODY_LIMIT + 1], text[BODY_LIMIT + 1 :]))
+
+    class Stream(httpx.SyncByteStream):
+        def __init__(self, *pieces: bytes) -> None:
+            self._pieces = pieces
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield from self._pieces
+
+    creem = CreemHttp(TEST, KEY, client=httpx.Client(transport=Pieces()))
+    answer = creem.refund(Armed("tran_1", time.monotonic() + 5))
+    assert set(answer.raw) == {"x", "*"}
 
 
 def test_what_creem_says_stays_readable_around_the_key() -> None:

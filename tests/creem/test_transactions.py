@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.creem.world import a_transaction
@@ -166,6 +166,7 @@ def test_seconds_and_other_times_without_zone_or_sense_are_refused(value: object
         moment(value)
 
 
+@settings(deadline=None)
 @given(milliseconds=st.integers(10**12, 10**13 - 1))
 def test_both_ways_mean_the_same_moment(milliseconds: int) -> None:
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
@@ -195,6 +196,7 @@ ANYTHING = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     document=ANYTHING | st.dictionaries(st.sampled_from(sorted(a_transaction())), ANYTHING).map(lambda odd: a_transaction() | odd)
 )

@@ -4,7 +4,7 @@ Each is played on a fresh database to its end, and judged by the double's own le
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from policy.lifecycle import CaseState
 from tests.money.world import MoneyWorld
+from worker.creem.client import Creem
 from worker.sandbox.creem import SecondRefund, Switches
 from worker.sandbox.creem.catalogue import AT_POST, BEFORE_POST, WEBHOOKS, merge
 from worker.store.engine import Store
@@ -99,9 +100,10 @@ class Arena:
             return play(plan, store)
 
 
-def play(plan: Plan, store: Store) -> Played:
-    """The same on any database that is empty."""
+def play(plan: Plan, store: Store, client: Callable[[Creem], Creem] = lambda creem: creem) -> Played:
+    """The same on any database that is empty, and with another client in front of the double."""
     world = MoneyWorld(store, switches=plan.switches, dies_at=plan.dies_at)
+    world.creem = client(world.creem)
     try:
         world.twice_charged()
         world.settle_down(days=DAYS, done=lambda: _over(world))

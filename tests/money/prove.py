@@ -130,7 +130,10 @@ def main() -> int:
     chosen = options.parse_args()
     quiet()
     began = time.monotonic()
-    done = [play_all(name, plans, chosen.processes) for name, plans in _sets(chosen.every)]
+    done: list[Figures] = []
+    for name, plans in _sets(chosen.every):
+        done.append(play_all(name, plans, chosen.processes))
+        say("[dim]{name}: {plans} plans, {wrong} wrong[/]", name=name, plans=done[-1].plans, wrong=len(done[-1].wrong))
     columns = ("plans", "requests", "refund calls", "overpaid cents", "beside us", "unproved claims", "with a person", "wrong")
     shown = table("Money: at most once, proved or with a person", "set", *columns)
     for f in done:

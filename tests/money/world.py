@@ -115,7 +115,7 @@ class MoneyWorld(World):
         self.receiver = Receiver(store, self.clock, Environment.TEST.accepts)
         self.double = CreemDouble(self.clock, api_key=KEY, switches=switches or Switches(), deliver=self._deliver, seed=seed)
         self.http = httpx.Client(transport=self.double.transport(), base_url=ADDRESS.base_url)
-        self.creem = self.a_client()
+        self.creem: Creem = self.a_client()
         self.received: list[Received] = []
         self.started = self.clock.now()
         self.generation = 0

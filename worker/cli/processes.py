@@ -10,7 +10,7 @@ from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured
 from worker.runtime import Runtime
-from worker.settings import load_settings
+from worker.settings import Settings, load_settings
 
 
 def db_upgrade(as_json: AsJson = False) -> None:
@@ -28,14 +28,21 @@ def db_upgrade(as_json: AsJson = False) -> None:
     output.say("Nothing to do; the schema is at {head}.", head=head)
 
 
+def _configured(settings: Settings) -> Runtime:
+    """A runtime whose terms can be read and whose key belongs to its host: neither is a reason to wait."""
+    runtime = Runtime.start(settings)
+    _ = runtime.bench, runtime.creem_address
+    return runtime
+
+
 def intake() -> None:
     """Stream to inbox: one process of the consumer group."""
     with one_clear_line():
         settings = output.settings()
+        runtime = _configured(settings)
         from worker import tasks
         from worker.intake.process import run_intake, stop_on_signals, until_ready
 
-        runtime = Runtime.start(settings)
         stop = stop_on_signals()
         if until_ready(runtime.ready, stop):
             run_intake(settings, runtime.redis, runtime.desk, tasks.hint_accepted, stop)
@@ -50,8 +57,7 @@ def worker(
         from worker.cli.supervise import supervise
         from worker.intake.process import stop_on_signals, until_ready
 
-        runtime = Runtime.start(settings)
-        _ = runtime.bench  # wrong terms are no reason to wait
+        runtime = _configured(settings)
         stop = stop_on_signals()
         if until_ready(runtime.ready, stop):
             raise typer.Exit(supervise(concurrency or settings.concurrency, stop))
@@ -61,6 +67,7 @@ def web() -> None:
     """Webhooks of the payment provider, and health, on REFUNDS_WEB_HOST and REFUNDS_WEB_PORT."""
     with one_clear_line():
         settings = output.settings()
+        runtime = _configured(settings)
         from worker import tasks
         from worker.creem.receive import Receiver
         from worker.intake.accept import Accepted
@@ -74,7 +81,6 @@ def web() -> None:
             output.err.print(
                 cell("refunds: no REFUNDS_CREEM_WEBHOOK_SECRET: every webhook is turned away with 401"), soft_wrap=True
             )
-        runtime = Runtime.start(settings)
 
         def hint(row_ids: list[int]) -> None:
             tasks.hint_accepted([Accepted(row_id, "webhook", None) for row_id in row_ids])

@@ -82,7 +82,7 @@ class _Books:
             .order_by(p.paid_at)
         )
         mailed: dict[str, list[str]] = {}
-        for row in tx.all(select(a.email, a.account_id).where(tx.among(func.lower(a.email), emails))):
+        for row in tx.all(select(a.email, a.account_id).where(tx.among(func.lower(a.email, type_=a.email.type), emails))):
             mailed.setdefault(row.email.lower(), []).append(row.account_id)
         orders = tx.all(select(purchases).where(tx.among(p.order_id, {c.order_id for c in paid if c.order_id})))
         return cls(

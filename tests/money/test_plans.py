@@ -1,0 +1,106 @@
+"""Every single trouble, every crash of the plain run and a share of all pairs; `make prove` plays all of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.money.plans import Arena, Plan, Played, deaths, play
+from tests.money.prove import pairs, pairs_of_crashes, pairs_with_webhooks, troubles
+from worker.creem.answers import Answer, Outcome
+from worker.creem.client import Armed, Creem
+from worker.creem.environment import Environment
+from worker.creem.transactions import Transaction
+from worker.store.engine import Store
+
+SHARE = 97
+"""A prime: every so manyth plan of the large sets, so that no single trouble is left out."""
+
+
+@pytest.fixture
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    memory = Path("/dev/shm")  # noqa: S108 - commits here need not survive a power cut
+    folder = tmp_path_factory.mktemp("arena") if not memory.is_dir() else Path(tmp_path_factory.getbasetemp())
+    made = Arena(folder)
+    yield made
+    made.close()
+
+
+def faults(plans: list[Plan], arena: Arena) -> dict[str, list[str]]:
+    """What was wrong, by plan; empty where every plan held."""
+    played = (arena.play(plan) for plan in plans)
+    return {str(one.plan): one.wrong for one in played if one.wrong}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(6))
+def test_every_trouble_alone_ends_proved_or_with_a_person(arena: Arena, part: int) -> None:
+    assert faults(troubles()[part::6], arena) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+def test_dying_at_any_point_sends_nothing_twice(arena: Arena, part: int) -> None:
+    plain = arena.play(Plan())
+    assert plain.state == "refunded"
+    assert faults(deaths(plain)[part::4], arena) == {}
+
+
+@pytest.mark.slow
+def test_share_of_all_pairs_holds(arena: Arena) -> None:
+    crashes = pairs_of_crashes(arena)
+    assert len(crashes) > 1000
+    assert faults(crashes[::SHARE], arena) == {}
+    assert faults([*pairs(), *pairs_with_webhooks()][::SHARE], arena) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(),
+        Plan(at="post_timeout_after_commit"),
+        Plan(at="post_timeout_before_commit"),
+        Plan(at="low_balance_twice"),
+        Plan(before="disputed_before_read"),
+        Plan(dies_at=frozenset({13})),
+        Plan(dies_at=frozenset({12, 20})),
+    ],
+    ids=str,
+)
+def test_plans_hold_on_each_engine(store: Store, plan: Plan) -> None:
+    played: Played = play(plan, store)
+    assert played.wrong == []
+
+
+@dataclass
+class AsksAgain:
+    """The client nobody may have: it takes a lost answer for a reason to ask once more."""
+
+    inner: Creem
+
+    @property
+    def environment(self) -> Environment:
+        return self.inner.environment
+
+    def transaction(self, transaction_id: str) -> Transaction | None:
+        return self.inner.transaction(transaction_id)
+
+    def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
+        return self.inner.transactions_of_customer(customer_id)
+
+    def transactions_of_order(self, order_id: str) -> list[Transaction]:
+        return self.inner.transactions_of_order(order_id)
+
+    def refund(self, armed: Armed) -> Answer:
+        first = self.inner.refund(armed)
+        return self.inner.refund(Armed("tran_1", armed.until)) if first.outcome is Outcome.UNKNOWN else first
+
+
+def test_judge_catches_a_client_that_asks_again(arena: Arena) -> None:
+    plan = Plan(at="post_timeout_after_commit")
+    with arena.empty() as store:
+        played = play(plan, store, client=AsksAgain)
+    assert played.overpaid == 900
+    assert any("more than one refund" in one for one in played.wrong)

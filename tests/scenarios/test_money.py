@@ -1,0 +1,178 @@
+"""Money through real processes: worker, web, Redis and database, and Creem over HTTP, driven only through the contract."""
+
+import os
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from tests.scenarios.system import System, a_purchase, a_system, an_account, descendants
+from tests.servers import eventually
+from worker.clock import SystemClock
+from worker.sandbox.creem import CreemDouble, Lost, SecondRefund, Switches
+from worker.sandbox.creem.deliveries import post_to
+from worker.sandbox.creem.server import CreemServer
+from worker.sandbox.creem.words import Fault
+from worker.sandbox.servers import RunningRedis, free_port
+
+pytestmark = pytest.mark.slow
+NASTY = Switches(second_refund=SecondRefund.PAYS_AGAIN, second_while_pending=SecondRefund.PAYS_AGAIN)
+
+
+class Shop:
+    """An installation, its Creem, and customers who are charged twice."""
+
+    def __init__(self, system: System, double: CreemDouble) -> None:
+        self.system, self.double = system, double
+        self.now = datetime.now(UTC) - timedelta(minutes=30)
+
+    def charged_twice(self, customers: int, switches: dict[int, Switches] | None = None) -> list[str]:
+        """Each customer is charged twice, five minutes apart; returns the later orders."""
+        records = []
+        for n in range(customers):
+            records.append(an_account(f"acc_{n}"))
+            for which in range(2):
+                order, paid_at = f"ord_{n}_{which}", self.now + which * timedelta(minutes=5)
+                record = a_purchase(order, f"acc_{n}", 10, paid_at.isoformat().replace("+00:00", "Z"))
+                if which and switches and n in switches:
+                    self.double.set(record["transaction_id"], switches[n])
+                self.double.pay(
+                    record["transaction_id"],
+                    customer_id=record["customer_id"],
+                    product_id=record["product_id"],
+                    amount=900,
+                    order_id=order,
+                    paid_at=paid_at,
+                )
+                records.append(record)
+        self.system.load(records)
+        return [f"ord_{n}_1" for n in range(customers)]
+
+    def ends(self) -> dict[str, str]:
+        """State of each case by order."""
+        return {item["order_id"]: item["state"] for item in self.system.json("cases", "--limit", "200")["items"]}
+
+    def holds(self) -> None:
+        """Never more than paid, never twice, and the books say so too."""
+        assert self.double.overpaid() == {}
+        assert all(self.double.posts(one.transaction_id) == 1 for one in self.double.movements if one.kind == "refund")
+        self.system.audit()
+
+
+@pytest.fixture
+def shop(database_url: str, own_redis: RunningRedis) -> Iterator[Shop]:
+    port = free_port()
+    double = CreemDouble(SystemClock(), switches=NASTY, deliver=post_to(f"http://127.0.0.1:{port}/webhooks/creem"))
+    with CreemServer(double) as server:
+        settings = {
+            "REFUNDS_CREEM_API_KEY": double.api_key,
+            "REFUNDS_CREEM_BASE_URL": server.url,
+            "REFUNDS_CREEM_WEBHOOK_SECRET": double.webhook_secret,
+            "REFUNDS_CREEM_TIMEOUT_SECONDS": "2",
+            "REFUNDS_WEB_PORT": str(port),
+        }
+        with a_system(database_url, own_redis.url, **settings) as system:
+            yield Shop(system, double)
+
+
+def test_duplicates_go_back_disputes_stop_and_every_command_says_so(shop: Shop) -> None:
+    system, lost = shop.system, Switches(post=Fault.TIMEOUT, post_side=Lost.AFTER_COMMIT, post_times=1)
+    orders = shop.charged_twice(4, {1: lost})
+    system.load([an_account("acc_d"), a_purchase("ord_d", "acc_d", 10, "2026-11-01T09:00:00Z")])
+    shop.double.pay("tran_ord_d", customer_id="cust_acc_d", product_id="prod_pack", amount=900, order_id="ord_d")
+    system.start("worker.cli", "web")
+    system.worker()
+    web = f"http://127.0.0.1:{system.environ['REFUNDS_WEB_PORT']}"
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{web}/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    assert eventually(ready, within=30), system.logs()
+    shop.double.dispute("tran_ord_d")
+    wanted = dict.fromkeys(orders, "refunded") | {"ord_d": "review"}
+    assert eventually(lambda: shop.ends() == wanted, within=90), f"{shop.ends()}\n{system.logs()}"
+    found = system.case(orders[0])
+    assert found is not None
+    assert found["kind"] == "duplicate_charge"
+    assert (
+        found["payments"][0] | {"transaction_id": "tran_ord_0_1", "amount": 900, "currency": "USD", "state": "refunded"}
+        == (found["payments"][0])
+    )
+    why = system.json("why", orders[0])
+    assert (why["decision"]["clause"], why["same_again"]) == ("duplicate-charge", True)
+    assert why["counterfactual"]["change"] == "no earlier charge for the same thing stood"
+    assert system.credits("acc_0") == 10
+    assert system.json("account", "acc_d")["frozen"] == 10
+    for order in orders:
+        assert "clause" in system.refunds("why", order).stdout
+        assert "payment.refunded" in system.refunds("show", order).stdout
+    assert system.json("status")["payments"]["refunded_minor_units"] == 4 * 900
+    agreed = system.json("reconcile")
+    assert (agreed["ok"], agreed["unmatched_cents"]) == (True, 0), agreed
+    assert system.json("requeue", orders[0], "--reason", "again?")["items"][0]["nothing"] is True
+    shop.holds()
+
+
+def test_workers_killed_again_and_again_send_each_refund_once(shop: Shop) -> None:
+    system = shop.system
+    slow = Switches(settle_after=1.0, turns_early=False)
+    orders = shop.charged_twice(12, dict.fromkeys(range(0, 12, 2), slow))
+    for _ in range(6):
+        worker = system.worker()
+        before = len(shop.double.requests)
+        assert eventually(lambda seen=before: len(shop.double.requests) > seen + 2, within=30), system.logs()  # type: ignore[misc]
+        for pid in [*descendants(worker.pid), worker.pid]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        worker.wait(10)
+    system.worker()
+
+    def settled() -> bool:
+        claims = system.json("status")["payments"]["by_state"]
+        return not {"claimed", "sending", "confirming", "in_progress", "refused", "rejected"} & claims.keys()
+
+    assert eventually(settled, within=120), f"{system.json('status')}\n{system.logs()}"
+    # a call that died between its arming and its answer, and never left, stays unknown: that is the price, and it is seen
+    assert set(shop.ends().values()) <= {"refunded", "unknown"}
+    assert set(shop.ends()) == set(orders)
+    refunded = [order for order, state in shop.ends().items() if state == "refunded"]
+    assert all(shop.double.gone(f"tran_{order}") == 900 for order in refunded)
+    shop.holds()
+
+
+def test_creem_that_is_away_costs_nobody_credits(shop: Shop) -> None:
+    from tests.scenarios.system import failed, submitted
+
+    system = shop.system
+    shop.double.switches = Switches(get=Fault.TIMEOUT)
+    shop.charged_twice(3)
+    system.worker()
+    assert eventually(lambda: len(shop.double.requests) > 1, within=30), system.logs()
+    began = datetime.now(UTC)
+    system.load([an_account("acc_j"), a_purchase("ord_j", "acc_j", 50)])
+    system.emit([submitted("job_1", "acc_j"), failed("job_1", "acc_j")])
+    assert eventually(lambda: (system.case("job_1") or {}).get("state") == "refunded", within=20), system.logs()
+    assert datetime.now(UTC) - began < timedelta(seconds=15)
+    assert shop.double.movements == []
+    shop.double.switches = NASTY
+    shop.holds()
+
+
+def test_key_at_the_wrong_host_stops_every_process_with_one_line(shop: Shop) -> None:
+    shop.system.extra = {
+        **shop.system.extra,
+        "REFUNDS_CREEM_API_KEY": "creem_live_key",
+        "REFUNDS_CREEM_BASE_URL": "https://test-api.creem.io",
+    }
+    for words in (["worker"], ["web"], ["reconcile"]):
+        done = shop.system.refunds(*words, expect=2)
+        assert "REFUNDS_CREEM_BASE_URL" in done.stderr
+        assert "creem_live_key" not in done.stderr
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,254 @@
+"""Webhooks over HTTP: nothing unsigned gets in, nothing signed gets lost, and no client can hold the process up."""
+
+import asyncio
+import hmac
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+import fakeredis
+import httpx
+import pytest
+import uvicorn
+from sqlalchemy import select
+
+from tests.cases.world import HandClock
+from tests.servers import eventually
+from worker.creem.environment import Environment
+from worker.creem.receive import Receiver
+from worker.creem.webhooks import MAX_BYTES
+from worker.errors import TryLater
+from worker.store.engine import Store
+from worker.store.tables import dead_letters, inbox
+from worker.web.app import Web, make_app
+
+SECRET = "example-endpoint-secret"
+NOW = datetime(2026, 11, 10, 14, 0, tzinfo=UTC)
+
+
+def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
+    return {"creem-signature": hmac.new(secret.encode(), body, sha256).hexdigest(), "content-type": "application/json"}
+
+
+def a_refund(name: str = "evt_1", **changes: Any) -> bytes:
+    said = {
+        "id": "ref_1",
+        "mode": "test",
+        "object": "refund",
+        "status": "succeeded",
+        "refund_amount": 900,
+        "refund_currency": "USD",
+        "reason": "other",
+        "transaction": "tran_1",
+        "created_at": 1794319327551,
+    }
+    return json.dumps({"id": name, "eventType": "refund.created", "created_at": 1794319327904, "object": said | changes}).encode()
+
+
+class Site:
+    """The application, asked in the same process."""
+
+    def __init__(self, store: Store, *, secrets: tuple[str, ...] = (SECRET,), body_seconds: float = 10.0) -> None:
+        self.store, self.clock, self.hints = store, HandClock(NOW), list[int]()
+        receiver = Receiver(store, self.clock, Environment.TEST.accepts)
+        limit = timedelta(seconds=120)
+        web = Web(store, fakeredis.FakeRedis(), receiver, secrets, self.clock, self.hints.extend, limit, body_seconds)
+        self.app = make_app(web)
+
+    def ask(self, method: str, path: str, content: Any = None, headers: Any = None) -> httpx.Response:
+        async def once() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://site") as client:
+                return await client.request(method, path, content=content, headers=headers)
+
+        return asyncio.run(once())
+
+    def deliver(self, body: bytes, headers: Any = None) -> httpx.Response:
+        return self.ask("POST", "/webhooks/creem", body, signed(body) if headers is None else headers)
+
+    def rows(self) -> list[str]:
+        return [row.event_id for row in self.store.read(lambda tx: tx.all(select(inbox.c.event_id).order_by(inbox.c.id)))]
+
+    def letters(self) -> list[str]:
+        return [row.reason for row in self.store.read(lambda tx: tx.all(select(dead_letters.c.reason)))]
+
+
+@pytest.fixture
+def site(store: Store) -> Site:
+    return Site(store)
+
+
+def test_signed_delivery_is_stored_and_answered_once_and_for_ever(site: Site) -> None:
+    body = a_refund()
+    assert [site.deliver(body).json()["status"] for _ in range(3)] == ["stored", "duplicate", "duplicate"]
+    assert site.rows() == ["evt_1"]
+    assert len(site.hints) == 1
+
+
+BODY = a_refund()
+FORGED = [
+    {},
+    {"creem-signature": ""},
+    {"creem-signature": "0" * 64},
+    {"creem-signature": signed(BODY)["creem-signature"].upper()},
+    {"creem-signature": signed(BODY)["creem-signature"][:-1]},
+    {"creem-signature": "sha256=" + signed(BODY)["creem-signature"]},
+    {"creem-signature": signed(BODY + b" ")["creem-signature"]},
+    {"creem-signature": signed(BODY, "another secret")["creem-signature"]},
+    {"creem-signature": "ünsinn".encode()},
+    {"x-creem-signature": signed(BODY)["creem-signature"]},
+    [("creem-signature", signed(BODY)["creem-signature"])] * 2,
+]
+
+
+@pytest.mark.parametrize("headers", FORGED)
+def test_delivery_without_one_valid_signature_is_turned_away_alike(site: Site, headers: Any) -> None:
+    answer = site.deliver(BODY, headers)
+    assert (answer.status_code, answer.json()) == (401, {"error": "no valid signature"})
+    assert site.deliver(b"not even json", headers).content == answer.content
+    assert site.rows() == []
+    assert site.letters() == []
+
+
+def test_without_a_secret_nothing_gets_in(store: Store) -> None:
+    site = Site(store, secrets=())
+    assert site.deliver(BODY, signed(BODY, "")).status_code == 401
+    assert site.rows() == []
+
+
+def test_two_secrets_are_taken_while_one_replaces_the_other(store: Store) -> None:
+    site = Site(store, secrets=("old", "new"))
+    assert site.deliver(BODY, signed(BODY, "old")).status_code == 200
+    assert site.deliver(BODY, signed(BODY, "new")).json() == {"status": "duplicate"}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"{", "not_json"),
+        (b"[]", "not_an_object"),
+        (b'{"id":"a","id":"b"}', "duplicate_key"),
+        (b'{"id":"evt_1","eventType":"refund.created","created_at":1794319327904}', "missing_field"),
+        (a_refund(refund_amount=9.5), "bad_value"),
+        (a_refund(created_at=1794319327), "bad_value"),
+        (a_refund(transaction={"id": None}), "bad_value"),
+        (a_refund(mode="prod"), "bad_value"),
+        (b'{"id":"evt_1","eventType":"refund.created","created_at":1,"object":{}}', "bad_value"),
+    ],
+)
+def test_signed_delivery_that_cannot_be_read_is_kept(site: Site, body: bytes, reason: str) -> None:
+    for _ in range(2):
+        answer = site.deliver(body)
+        assert (answer.status_code, answer.json()["status"]) == (200, "kept_as_dead_letter")
+    assert site.letters() == [reason]
+
+
+def test_other_content_under_a_known_id_is_kept_apart(site: Site) -> None:
+    assert site.deliver(a_refund()).json()["status"] == "stored"
+    assert site.deliver(a_refund(refund_amount=1)).json()["status"] == "kept_as_dead_letter"
+    assert site.letters() == ["conflicting_content"]
+
+
+@pytest.mark.parametrize("event", ["credits.granted", "something.new"])
+def test_event_that_means_nothing_here_is_kept(site: Site, event: str) -> None:
+    body = json.dumps({"id": "evt_9", "eventType": event, "created_at": 1794319327904, "object": {"id": "x"}}).encode()
+    assert site.deliver(body).json() == {"status": "stored"}
+
+
+def test_content_type_turns_no_signed_delivery_away(site: Site) -> None:
+    assert site.deliver(BODY, signed(BODY) | {"content-type": "text/plain"}).status_code == 200
+
+
+def test_encoded_body_is_refused_by_name(site: Site) -> None:
+    assert site.deliver(BODY, signed(BODY) | {"content-encoding": "gzip"}).status_code == 415
+
+
+def test_large_body_is_refused_before_it_is_read(site: Site) -> None:
+    huge = b"x" * (MAX_BYTES + 1)
+    assert site.deliver(huge).status_code == 413
+
+    async def without_length() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b"x" * (MAX_BYTES // 8)
+
+    assert site.ask("POST", "/webhooks/creem", without_length(), signed(BODY)).status_code == 413
+
+
+def test_database_that_is_away_asks_for_another_delivery(store: Store) -> None:
+    class Away(Store):
+        def write(self, work: Any) -> Any:
+            raise TryLater("the database", "away")
+
+    away = Away(store.url)
+    answer = Site(away).deliver(BODY)
+    away.close()
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+
+
+def test_hint_that_fails_changes_nothing(store: Store) -> None:
+    site = Site(store)
+
+    class Broken(list[int]):
+        def extend(self, _: Any) -> None:
+            raise OSError("no broker")
+
+    receiver = Receiver(store, site.clock, None)
+    web = Web(store, fakeredis.FakeRedis(), receiver, (SECRET,), site.clock, Broken().extend, timedelta(1))
+    site.app = make_app(web)
+    assert site.deliver(BODY).json() == {"status": "stored"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/webhooks/creem", 405), ("PUT", "/webhooks/creem", 405), ("GET", "/nothing", 404), ("GET", "/healthz", 200)],
+)
+def test_every_answer_is_json_with_safe_headers(site: Site, method: str, path: str, status: int) -> None:
+    answer = site.ask(method, path)
+    assert answer.status_code == status
+    assert isinstance(answer.json(), dict)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert "server" not in answer.headers
+
+
+def test_readiness_says_what_is_wrong(site: Site) -> None:
+    assert site.ask("GET", "/readyz").json()["ready"] is True
+    site.deliver(BODY)
+    site.clock.pass_(minutes=5)
+    answer = site.ask("GET", "/readyz")
+    assert answer.status_code == 503
+    assert "1 events wait" in answer.json()["checks"]["backlog_age"]["fault"]
+
+
+@contextmanager
+def listening(site: Site) -> Iterator[int]:
+    """The application on a real socket."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    server = uvicorn.Server(uvicorn.Config(site.app, host="127.0.0.1", port=port, http="h11", lifespan="off", log_config=None))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert eventually(lambda: server.started)
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def test_slow_client_gets_an_end_and_loses_nothing(store: Store) -> None:
+    site = Site(store, body_seconds=0.3)
+    head = f"POST /webhooks/creem HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n"
+    head += f"creem-signature: {signed(BODY)['creem-signature']}\r\n\r\n"
+    with listening(site) as port:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as slow:
+            slow.sendall(head.encode() + BODY[:20])
+            assert b" 408 " in slow.recv(4096).split(b"\r\n")[0]
+        assert httpx.post(f"http://127.0.0.1:{port}/webhooks/creem", content=BODY, headers=signed(BODY)).status_code == 200
+    assert site.rows() == ["evt_1"]
