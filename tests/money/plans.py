@@ -3,10 +3,15 @@
 Each is played on a fresh database to its end, and judged by the double's own ledger.
 """
 
+import atexit
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy import select
@@ -16,6 +21,7 @@ from tests.money.world import MoneyWorld
 from worker.creem.client import Creem
 from worker.sandbox.creem import SecondRefund, Switches
 from worker.sandbox.creem.catalogue import AT_POST, BEFORE_POST, WEBHOOKS, merge
+from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store
 from worker.store.schema import upgrade
 from worker.store.tables import cases, payments
@@ -27,7 +33,8 @@ BEYOND_US = {"refunded_meanwhile", "refunded_in_part_meanwhile", "disputed_meanw
 """Somebody else moves the same money between our read and our call, or after it: what they move adds up with what we move."""
 SHOWN_AND_TAKEN_BACK = {"pending_fails_after_refunded_was_shown", "pending_fails_and_refunded_stays_shown"}
 """Creem shows the charge as refunded and no money leaves: nobody can tell from outside."""
-DAYS = 21
+DAYS, PATIENCE_HOURS, BALANCE_DAYS = 8, 2, 3
+"""The published terms wait longer for a proof and for a balance; the steps they take meanwhile are the same."""
 FINAL = [state.value for state in CaseState if state.final]
 
 
@@ -69,6 +76,17 @@ class Played:
     wrong: list[str] = field(default_factory=list)
 
 
+@cache
+def impatient_terms() -> Path:
+    """The published terms with less patience, in a folder of their own."""
+    folder = Path(tempfile.mkdtemp(prefix="refunds-terms-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for file in DEFAULT_TERMS.glob("*.toml"):
+        text = file.read_text().replace("unproved_payment_hours = 24", f"unproved_payment_hours = {PATIENCE_HOURS}")
+        (folder / file.name).write_text(text.replace("refused_payment_days = 14", f"refused_payment_days = {BALANCE_DAYS}"))
+    return folder
+
+
 class Arena:
     """One database for many plans: made empty again from a copy, which keeps compiled statements."""
 
@@ -102,7 +120,7 @@ class Arena:
 
 def play(plan: Plan, store: Store, client: Callable[[Creem], Creem] = lambda creem: creem) -> Played:
     """The same on any database that is empty, and with another client in front of the double."""
-    world = MoneyWorld(store, switches=plan.switches, dies_at=plan.dies_at)
+    world = MoneyWorld(store, switches=plan.switches, dies_at=plan.dies_at, terms_dir=impatient_terms())
     world.creem = client(world.creem)
     try:
         world.twice_charged()
@@ -118,7 +136,11 @@ def _over(world: MoneyWorld) -> bool:
     if world.at_rest():
         return True
     waited = world.clock.now() - world.started
-    return waited.days >= 2 and all(state == "review" for state, _ in _open_claims(world)) and world.double.next_due() is None
+    return (
+        waited > timedelta(hours=2 * PATIENCE_HOURS)
+        and all(state == "review" for state, _ in _open_claims(world))
+        and world.double.next_due() is None
+    )
 
 
 def _open_claims(world: MoneyWorld) -> list[tuple[str, str]]:

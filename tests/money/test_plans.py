@@ -50,7 +50,7 @@ def test_dying_at_any_point_sends_nothing_twice(arena: Arena, part: int) -> None
 @pytest.mark.slow
 def test_share_of_all_pairs_holds(arena: Arena) -> None:
     crashes = pairs_of_crashes(arena)
-    assert len(crashes) > 1000
+    assert len(crashes) > 800
     assert faults(crashes[::SHARE], arena) == {}
     assert faults([*pairs(), *pairs_with_webhooks()][::SHARE], arena) == {}
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.scenarios.system import System, a_purchase, a_system, an_account, descendants
+from tests.scenarios.system import System, a_purchase, a_system, an_account, descendants, failed, submitted
 from tests.servers import eventually
 from worker.clock import SystemClock
 from worker.sandbox.creem import CreemDouble, Lost, SecondRefund, Switches
@@ -118,6 +118,23 @@ def test_duplicates_go_back_disputes_stop_and_every_command_says_so(shop: Shop) 
     shop.holds()
 
 
+def test_money_stopped_by_a_person_waits_until_it_is_released(shop: Shop) -> None:
+    system = shop.system
+    system.refunds("money", "stop", "--reason", "looking at something")
+    (order,) = shop.charged_twice(1)
+    system.worker()
+    assert eventually(lambda: len(shop.double.requests) >= 2, within=30), system.logs()
+    stopped = system.json("status")["breakers"]["money"]
+    assert stopped["needs_person"] is True
+    assert "looking at something" in stopped["last_error"]
+    assert "refunds money release" in system.refunds("status").stdout
+    assert shop.double.movements == []
+    system.refunds("money", "release", "--reason", "nothing was wrong", "--yes")
+    assert eventually(lambda: shop.ends() == {order: "refunded"}, within=60), system.logs()
+    assert system.refunds("money", "release", "--reason", "again", "--yes", expect=1).stderr.startswith("refunds: money is not")
+    shop.holds()
+
+
 def test_workers_killed_again_and_again_send_each_refund_once(shop: Shop) -> None:
     system = shop.system
     slow = Switches(settle_after=1.0, turns_early=False)
@@ -148,8 +165,6 @@ def test_workers_killed_again_and_again_send_each_refund_once(shop: Shop) -> Non
 
 
 def test_creem_that_is_away_costs_nobody_credits(shop: Shop) -> None:
-    from tests.scenarios.system import failed, submitted
-
     system = shop.system
     shop.double.switches = Switches(get=Fault.TIMEOUT)
     shop.charged_twice(3)
