@@ -8,16 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.creem.webhooks import (
-    CheckoutCompleted,
-    DisputeCreated,
-    Nothing,
-    RefundCreated,
-    SubscriptionChanged,
-    SubscriptionPaid,
-    read_webhook,
-    signature_holds,
-)
+from worker.creem.said import CheckoutCompleted, DisputeCreated, Nothing, RefundCreated, SubscriptionChanged, SubscriptionPaid
+from worker.creem.webhooks import read_webhook, signature_holds
 from worker.strict import Malformed
 
 VECTOR = b'{"id":"evt_demo0001","eventType":"refund.created","created_at":1794319327904,"object":{"id":"ref_demo0001"}}'

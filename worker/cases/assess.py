@@ -7,15 +7,16 @@ poisonous event costs only itself.
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
 from policy.lifecycle import CaseState
 from worker.cases.book import Book
 from worker.cases.fold import Fate, fold
+from worker.cases.gather import placed, read_all, woken_cases
 from worker.cases.judge import Bench, judge
 from worker.cases.load import (
     jobs_of_newly_vouched,
@@ -27,19 +28,16 @@ from worker.cases.load import (
 )
 from worker.cases.money.hear import hear
 from worker.cases.money.settle import Settled, Settler, woken_purchases
-from worker.cases.money.told import place
 from worker.cases.news import News, read
 from worker.cases.write import write
 from worker.clock import Clock
 from worker.credits.ledger import Ledger
-from worker.creem.webhooks import Webhook
 from worker.errors import CannotProcess, TryLater, one_line
 from worker.observe import log
 from worker.store import inbox
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.inbox import Claim
-from worker.store.tables import cases
 
 WORKER = "worker"
 OWN_HINT = timedelta(seconds=1)
@@ -168,15 +166,15 @@ class Assessor:
         now = self.clock.now()
         book = Book(now)
         rows = list(inbox.lock(tx, claims))
-        news, dead = _read_all(rows)
-        news, unplaced = _placed(tx, news)
+        news, dead = read_all(rows)
+        news, unplaced = placed(tx, news)
         dead += unplaced
-        woken = _woken(tx, case_ids)
+        woken = woken_cases(tx, case_ids)
 
         lock_accounts(
             tx, book, [n.account_id for n in news if n.account_id] + [row.account_id for row in woken] + [a for _, a in named]
         )
-        released, unreadable = _read_all(_no_longer_waiting(tx, news))
+        released, unreadable = read_all(_no_longer_waiting(tx, news))
         rows += [item.row for item in released]
         dead += unreadable
         news = sorted([*news, *released], key=lambda item: item.rank)
@@ -210,41 +208,6 @@ class Assessor:
         inbox.settle(tx, fates)
         _bury(tx, dead, now)
         return _account_for(book, settled, fates, len(dead))
-
-
-def _read_all(rows: Sequence[Row[Any]]) -> tuple[list[News], list[tuple[Row[Any], CannotProcess]]]:
-    news, dead = [], []
-    for row in rows:
-        try:
-            news.append(read(row))
-        except CannotProcess as refusal:
-            dead.append((row, refusal))
-    return news, dead
-
-
-def _placed(tx: Tx, news: Sequence[News]) -> tuple[list[News], list[tuple[Row[Any], CannotProcess]]]:
-    """The news with everything that Creem said put where it belongs; what cannot be placed apart, with the reason."""
-    hooks = {item.row.id: item.said for item in news if isinstance(item.said, Webhook)}
-    if not hooks:
-        return list(news), []
-    placed = place(tx, hooks)
-    kept, faults = [], []
-    for item in news:
-        found = placed.get(item.row.id)
-        if found is None:
-            kept.append(item)
-        elif found.fault is not None:
-            faults.append((item.row, found.fault))
-        else:
-            kept.append(replace(item, said=found.purchase or item.said, account_id=found.account_id))
-    return kept, faults
-
-
-def _woken(tx: Tx, case_ids: Sequence[str]) -> Sequence[Row[Any]]:
-    if not case_ids:
-        return []
-    c = cases.c
-    return tx.all(select(c.account_id, c.job_id, c.kind, c.subject).where(tx.among(c.case_id, case_ids)))
 
 
 def _no_longer_waiting(tx: Tx, news: Sequence[News]) -> Sequence[Row[Any]]:

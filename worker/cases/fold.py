@@ -6,11 +6,10 @@ from enum import StrEnum
 from typing import Any
 
 from policy.facts import Output, PaidWith, Report, ReportKind
-from policy.ledger import PostingKind
-from worker.cases.book import Account, Book, Job
-from worker.cases.lots import add_lot, debit, debit_what_waits
+from worker.cases.book import Book, Job
+from worker.cases.bought import take_purchase
+from worker.cases.lots import debit
 from worker.cases.news import News
-from worker.credits.ledger import Posting
 from worker.creem.webhooks import Webhook
 from worker.errors import CannotProcess
 from worker.intake.records import AccountRecord, JobRecord, JobStatus, PurchaseRecord
@@ -34,7 +33,8 @@ def fold(book: Book, news: News) -> Fate:
     if isinstance(said, AccountRecord):
         return _account(book, said.id, said.email, said.status.value)
     if isinstance(said, PurchaseRecord):
-        return _purchase(book, said)
+        take_purchase(book, said)
+        return Fate.HANDLED
     if isinstance(said, Webhook):
         book.heard.append(said)
         return Fate.HANDLED
@@ -58,81 +58,6 @@ def _account(book: Book, account_id: str, email: str | None, status: str | None)
         account.email, account.status, account.known = wanted
         account.changed = True
     return Fate.HANDLED
-
-
-_NEVER_CHANGES = ("account_id", "kind", "billing", "transaction_id", "amount", "currency", "granted", "paid_at")
-
-
-def _purchase(book: Book, said: PurchaseRecord) -> Fate:
-    row: dict[str, Any] = {
-        "purchase_id": said.id,
-        "account_id": said.account_id,
-        "kind": said.kind.value,
-        "billing": said.billing.value,
-        "customer_id": said.customer_id,
-        "product_id": said.product_id,
-        "transaction_id": said.transaction_id,
-        "request_id": said.request_id,
-        "order_id": said.order_id or said.id,
-        "subscription_id": said.subscription_id,
-        "amount": said.amount,
-        "currency": said.currency,
-        "paid_at": said.paid_at,
-        "cancelled_at": said.cancelled_at,
-        "period_start": said.period_start,
-        "period_end": said.period_end,
-        "granted": said.credits,
-    }
-    _vouch(book.accounts[said.account_id])
-    stands = book.purchases_known.get(said.id) or _same_charge(book, said)
-    if stands is not None:
-        return _told_again(book, said, stands, row)
-    book.purchases_known[said.id] = row
-    book.charges_touched.add(said.id)
-    book.purchases_new.append({**row, "remaining": said.credits, "spent": 0, "frozen": 0, "void": 0})
-    if said.credits:
-        book.postings.append(Posting(PostingKind.GRANT, said.id, said.credits))
-        add_lot(book, said)
-        debit_what_waits(book, said.account_id)
-    return Fate.HANDLED
-
-
-_LEARNT_LATER = ("transaction_id", "request_id", "subscription_id", "cancelled_at", "period_start", "period_end")
-
-
-def _same_charge(book: Book, said: PurchaseRecord) -> dict[str, Any] | None:
-    """The purchase that is this very charge under another name: told of by import and by webhook, it grants once."""
-    if said.transaction_id is None:
-        return None
-    return next((row for row in book.purchases_known.values() if row["transaction_id"] == said.transaction_id), None)
-
-
-def _told_again(book: Book, said: PurchaseRecord, stands: dict[str, Any], row: dict[str, Any]) -> Fate:
-    same_name = stands["purchase_id"] == said.id
-    # under another name only what makes it another charge counts
-    fixed = _NEVER_CHANGES if same_name else ("account_id", "currency")
-    unsaid = {name for name in ("transaction_id",) if stands[name] is None or row[name] is None}
-    differs = [name for name in fixed if name not in unsaid and stands[name] != row[name]]
-    if differs:
-        raise CannotProcess(
-            "conflicting_purchase",
-            f"purchase {said.id} is already booked as {stands['purchase_id']} with another {', '.join(differs)}; "
-            "a purchase never changes",
-        )
-    later = {name: row[name] for name in _LEARNT_LATER if row[name] is not None}
-    if stands["order_id"] in {None, stands["purchase_id"]} and row["order_id"] != stands["order_id"]:
-        later["order_id"] = row["order_id"]
-    if any(stands[name] != value for name, value in later.items()):
-        stands.update(later)
-        kept = ("purchase_id", "order_id", *_LEARNT_LATER)
-        book.purchases_changed.append({name: stands[name] for name in kept})
-        book.charges_touched.add(stands["purchase_id"])
-    return Fate.HANDLED
-
-
-def _vouch(account: Account) -> None:
-    if not account.known:
-        account.known = account.changed = True
 
 
 def _submit(

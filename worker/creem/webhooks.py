@@ -12,7 +12,17 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from worker.creem.reading import Unreadable, moment, money, optional, ref, text
-from worker.creem.transactions import Transaction, read_transaction
+from worker.creem.said import (
+    Charge,
+    CheckoutCompleted,
+    DisputeCreated,
+    Nothing,
+    RefundCreated,
+    Said,
+    SubscriptionChanged,
+    SubscriptionPaid,
+)
+from worker.creem.transactions import read_transaction
 from worker.strict import Malformed, digest, loads
 
 T = TypeVar("T")
@@ -26,93 +36,6 @@ def signature_holds(secret: str, body: bytes, header: str | None) -> bool:
     """True when `header` is the HMAC-SHA256 of the raw body under the secret, in lower-case hex. In constant time."""
     made = hmac.new(secret.encode(), body, sha256).hexdigest()
     return header is not None and header.isascii() and hmac.compare_digest(made, header)
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """A charge as a webhook tells of it. `amount`: what was paid where the event says so, else the price.
-
-    `paid_at`: the transaction's own time where it is there, else the nearest one the event has. `first`: the first payment of its
-    subscription; None where that cannot be told. `account_hint`: the product's own account id, if its checkout named one.
-    """
-
-    transaction_id: str | None
-    order_id: str | None
-    subscription_id: str | None
-    customer_id: str | None
-    email: str | None
-    product_id: str | None
-    product_kind: str | None
-    request_id: str | None
-    amount: int
-    currency: str
-    paid_at: datetime
-    period_start: datetime | None
-    period_end: datetime | None
-    first: bool | None
-    account_hint: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class CheckoutCompleted:
-    """A customer paid at a checkout."""
-
-    charge: Charge
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionPaid:
-    """A period of a subscription was paid."""
-
-    charge: Charge
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionChanged:
-    """Where a subscription stands, as of `updated_at`. `cancelled_at`: when it was cancelled, now or for the period's end."""
-
-    subscription_id: str
-    status: str
-    customer_id: str | None
-    cancelled_at: datetime | None
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RefundCreated:
-    """Money goes back, by whoever asked for it. `transaction` may be a snapshot from before this refund."""
-
-    refund_id: str
-    transaction_id: str
-    amount: int
-    currency: str
-    status: str
-    reason: str
-    created_at: datetime
-    transaction: Transaction | None
-    request_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class DisputeCreated:
-    """The buyer went to the bank; the money is normally gone already."""
-
-    dispute_id: str
-    transaction_id: str
-    amount: int
-    currency: str
-    created_at: datetime
-    customer_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """An event that changes nothing here; it is kept."""
-
-    event_type: str
-
-
-Said = CheckoutCompleted | SubscriptionPaid | SubscriptionChanged | RefundCreated | DisputeCreated | Nothing
 
 
 @dataclass(frozen=True, slots=True)

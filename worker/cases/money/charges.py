@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Row, func, select, update
 
+from worker.creem.said import DisputeCreated, RefundCreated
 from worker.creem.transactions import Transaction
-from worker.creem.webhooks import DisputeCreated, RefundCreated
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, charges, creem_refunds, disputes, payments, purchases
@@ -48,14 +48,6 @@ def lock(tx: Tx, transaction_ids: Iterable[str]) -> dict[str, Known]:
     tx.insert_new(charges, new, charges.c.transaction_id)
     chosen = select(charges).where(tx.among(charges.c.transaction_id, wanted)).order_by(charges.c.transaction_id)
     return {row.transaction_id: _known(row) for row in tx.all(chosen.with_for_update())}
-
-
-def look_up(tx: Tx, transaction_ids: Iterable[str]) -> dict[str, Known]:
-    """The charges by transaction id, as they stand; one nobody told of is absent."""
-    wanted = sorted(set(transaction_ids))
-    if not wanted:
-        return {}
-    return {row.transaction_id: _known(row) for row in tx.all(select(charges).where(tx.among(charges.c.transaction_id, wanted)))}
 
 
 def _known(row: Row[Any]) -> Known:

@@ -4,7 +4,7 @@ from sqlalchemy import or_, select, update
 
 from worker.cases.book import Book
 from worker.cases.money import charges
-from worker.creem.webhooks import DisputeCreated, RefundCreated, SubscriptionChanged
+from worker.creem.said import DisputeCreated, RefundCreated, SubscriptionChanged
 from worker.errors import Collision
 from worker.store.bulk import Tx
 from worker.store.tables import purchases, subscriptions

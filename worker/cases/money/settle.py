@@ -32,7 +32,7 @@ from worker.observe import log
 from worker.settings import Mode
 from worker.store import effects
 from worker.store.bulk import Record, Tx
-from worker.store.tables import cases, payments, purchases
+from worker.store.tables import cases, purchases
 
 WORKER = "worker"
 
@@ -121,7 +121,7 @@ class Settler:
             return
         elif payment is not None and payment.case_id == case.case_id and payment.closed_at is None:
             # money is on its way: the claim looks at these facts itself, before it sends and after
-            _wait_for(case, payment, now)
+            _remind(case, now)
             return
         terms = self.bench.terms_at(charge.facts.paid_at)
         facts = ChargeFacts(now=now, charge=charge.facts, first=first, group=size)
@@ -233,16 +233,14 @@ def _groups(found: Sequence[Charge], touched: set[str]) -> list[list[Charge]]:
     return [group for group in groups.values() if any(charge.facts.purchase_id in touched for charge in group)]
 
 
-def _wait_for(case: Case, payment: Row[Any], now: datetime) -> None:
+def _remind(case: Case, now: datetime) -> None:
     if case.next_action_at is not None and case.next_action_at <= now:
         case.next_action_at, case.changed = now + REMIND, True
 
 
 def _stay_with_a_person(case: Case, payment: Row[Any], now: datetime, decision: Decision, facts: ChargeFacts) -> None:
-    due = case.next_action_at is not None and case.next_action_at <= now
     if case.state is CaseState.REVIEW:
-        if due:
-            case.next_action_at, case.changed = now + REMIND, True
+        _remind(case, now)
         return
     record(case, decision, facts)
     case.reason = f"the charge was claimed before, by {payment.case_id}, and that claim ended as {payment.state}"
@@ -258,9 +256,3 @@ def woken_purchases(tx: Tx, subjects: Iterable[tuple[str, str]]) -> set[str]:
         return set()
     named = or_(tx.among(purchases.c.purchase_id, orders), tx.among(purchases.c.transaction_id, transactions))
     return {row.purchase_id for row in tx.all(select(purchases.c.purchase_id).where(named))}
-
-
-def open_payment_of(tx: Tx, case_id: str) -> Row[Any] | None:
-    """The claim of a case that is not closed, if it has one."""
-    rows = tx.all(select(payments).where(payments.c.case_id == case_id, payments.c.closed_at.is_(None)))
-    return rows[0] if rows else None

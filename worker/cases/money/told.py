@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Row, func, select
 
 from policy.facts import Billing, PurchaseKind
-from worker.creem.webhooks import Charge, CheckoutCompleted, DisputeCreated, RefundCreated, SubscriptionPaid, Webhook
+from worker.creem.said import Charge, CheckoutCompleted, DisputeCreated, RefundCreated, SubscriptionPaid
+from worker.creem.webhooks import Webhook
 from worker.errors import CannotProcess
 from worker.intake.records import PurchaseRecord
 from worker.store.bulk import Tx

@@ -1,0 +1,88 @@
+"""Purchases taken into the working set: one for each charge, however often and under whatever name it is told of."""
+
+from typing import Any
+
+from policy.ledger import PostingKind
+from worker.cases.book import Account, Book
+from worker.cases.lots import add_lot, debit_what_waits
+from worker.credits.ledger import Posting
+from worker.errors import CannotProcess
+from worker.intake.records import PurchaseRecord
+
+_NEVER_CHANGES = ("account_id", "kind", "billing", "transaction_id", "amount", "currency", "granted", "paid_at")
+
+
+def take_purchase(book: Book, said: PurchaseRecord) -> None:
+    """Takes one purchase into the book, with its lot. Told of again it adds what was not known before, and grants nothing.
+
+    Raises `CannotProcess` where it contradicts what is booked.
+    """
+    row: dict[str, Any] = {
+        "purchase_id": said.id,
+        "account_id": said.account_id,
+        "kind": said.kind.value,
+        "billing": said.billing.value,
+        "customer_id": said.customer_id,
+        "product_id": said.product_id,
+        "transaction_id": said.transaction_id,
+        "request_id": said.request_id,
+        "order_id": said.order_id or said.id,
+        "subscription_id": said.subscription_id,
+        "amount": said.amount,
+        "currency": said.currency,
+        "paid_at": said.paid_at,
+        "cancelled_at": said.cancelled_at,
+        "period_start": said.period_start,
+        "period_end": said.period_end,
+        "granted": said.credits,
+    }
+    vouch(book.accounts[said.account_id])
+    stands = book.purchases_known.get(said.id) or _same_charge(book, said)
+    if stands is not None:
+        _told_again(book, said, stands, row)
+        return
+    book.purchases_known[said.id] = row
+    book.charges_touched.add(said.id)
+    book.purchases_new.append({**row, "remaining": said.credits, "spent": 0, "frozen": 0, "void": 0})
+    if said.credits:
+        book.postings.append(Posting(PostingKind.GRANT, said.id, said.credits))
+        add_lot(book, said)
+        debit_what_waits(book, said.account_id)
+
+
+_LEARNT_LATER = ("transaction_id", "request_id", "subscription_id", "cancelled_at", "period_start", "period_end")
+
+
+def _same_charge(book: Book, said: PurchaseRecord) -> dict[str, Any] | None:
+    """The purchase that is this very charge under another name: told of by import and by webhook, it grants once."""
+    if said.transaction_id is None:
+        return None
+    return next((row for row in book.purchases_known.values() if row["transaction_id"] == said.transaction_id), None)
+
+
+def _told_again(book: Book, said: PurchaseRecord, stands: dict[str, Any], row: dict[str, Any]) -> None:
+    same_name = stands["purchase_id"] == said.id
+    # under another name only what makes it another charge counts
+    fixed = _NEVER_CHANGES if same_name else ("account_id", "currency")
+    unsaid = {name for name in ("transaction_id",) if stands[name] is None or row[name] is None}
+    differs = [name for name in fixed if name not in unsaid and stands[name] != row[name]]
+    if differs:
+        raise CannotProcess(
+            "conflicting_purchase",
+            f"purchase {said.id} is already booked as {stands['purchase_id']} with another {', '.join(differs)}; "
+            "a purchase never changes",
+        )
+    later = {name: row[name] for name in _LEARNT_LATER if row[name] is not None}
+    if stands["order_id"] in {None, stands["purchase_id"]} and row["order_id"] != stands["order_id"]:
+        later["order_id"] = row["order_id"]
+    if any(stands[name] != value for name, value in later.items()):
+        stands.update(later)
+        kept = ("purchase_id", "order_id", *_LEARNT_LATER)
+        book.purchases_changed.append({name: stands[name] for name in kept})
+        book.charges_touched.add(stands["purchase_id"])
+
+
+def vouch(account: Account) -> None:
+    """Somebody who knows the product's books names the account."""
+    if not account.known:
+        account.known = account.changed = True

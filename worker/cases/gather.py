@@ -1,0 +1,53 @@
+"""What one assess transaction is about: rows read, webhooks put where they belong, cases whose time has come."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from worker.cases.money.told import place
+from worker.cases.news import News, read
+from worker.creem.webhooks import Webhook
+from worker.errors import CannotProcess
+from worker.store.bulk import Tx
+from worker.store.tables import cases
+
+Unread = tuple[Row[Any], CannotProcess]
+
+
+def read_all(rows: Sequence[Row[Any]]) -> tuple[list[News], list[Unread]]:
+    """What the rows say, and those that can no longer be read, with the reason."""
+    news, dead = [], []
+    for row in rows:
+        try:
+            news.append(read(row))
+        except CannotProcess as refusal:
+            dead.append((row, refusal))
+    return news, dead
+
+
+def placed(tx: Tx, news: Sequence[News]) -> tuple[list[News], list[Unread]]:
+    """The news with everything that Creem said put where it belongs; what cannot be placed apart, with the reason."""
+    hooks = {item.row.id: item.said for item in news if isinstance(item.said, Webhook)}
+    if not hooks:
+        return list(news), []
+    places = place(tx, hooks)
+    kept, faults = [], []
+    for item in news:
+        found = places.get(item.row.id)
+        if found is None:
+            kept.append(item)
+        elif found.fault is not None:
+            faults.append((item.row, found.fault))
+        else:
+            kept.append(replace(item, said=found.purchase or item.said, account_id=found.account_id))
+    return kept, faults
+
+
+def woken_cases(tx: Tx, case_ids: Sequence[str]) -> Sequence[Row[Any]]:
+    """Account, job, kind and subject of cases that are to be judged again."""
+    if not case_ids:
+        return []
+    c = cases.c
+    return tx.all(select(c.account_id, c.job_id, c.kind, c.subject).where(tx.among(c.case_id, case_ids)))

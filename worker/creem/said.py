@@ -1,0 +1,94 @@
+"""What Creem can say to us by webhook, as one frozen thing each (creem-api.md, 11.2). Money in minor units, times in UTC."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from worker.creem.transactions import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A charge as a webhook tells of it. `amount`: what was paid where the event says so, else the price.
+
+    `paid_at`: the transaction's own time where it is there, else the nearest one the event has. `first`: the first payment of its
+    subscription; None where that cannot be told. `account_hint`: the product's own account id, if its checkout named one.
+    """
+
+    transaction_id: str | None
+    order_id: str | None
+    subscription_id: str | None
+    customer_id: str | None
+    email: str | None
+    product_id: str | None
+    product_kind: str | None
+    request_id: str | None
+    amount: int
+    currency: str
+    paid_at: datetime
+    period_start: datetime | None
+    period_end: datetime | None
+    first: bool | None
+    account_hint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutCompleted:
+    """A customer paid at a checkout."""
+
+    charge: Charge
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionPaid:
+    """A period of a subscription was paid."""
+
+    charge: Charge
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionChanged:
+    """Where a subscription stands, as of `updated_at`. `cancelled_at`: when it was cancelled, now or for the period's end."""
+
+    subscription_id: str
+    status: str
+    customer_id: str | None
+    cancelled_at: datetime | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefundCreated:
+    """Money goes back, by whoever asked for it. `transaction` may be a snapshot from before this refund."""
+
+    refund_id: str
+    transaction_id: str
+    amount: int
+    currency: str
+    status: str
+    reason: str
+    created_at: datetime
+    transaction: Transaction | None
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeCreated:
+    """The buyer went to the bank; the money is normally gone already."""
+
+    dispute_id: str
+    transaction_id: str
+    amount: int
+    currency: str
+    created_at: datetime
+    customer_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """An event that changes nothing here; it is kept."""
+
+    event_type: str
+
+
+Said = CheckoutCompleted | SubscriptionPaid | SubscriptionChanged | RefundCreated | DisputeCreated | Nothing
+"""Whatever a webhook says."""
