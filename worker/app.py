@@ -19,9 +19,10 @@ def _make() -> Celery:
     made.config_from_object("celeryconfig")
     made.conf.beat_schedule = {
         "sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": 30}},
-        "pay": {"task": PAY, "schedule": settings.sweep_seconds, "options": {"expires": 30}},
         "reconcile": {"task": RECONCILE, "schedule": settings.reconcile_seconds, "options": {"expires": 600}},
     }
+    if settings.creem_api_key is not None:
+        made.conf.beat_schedule["pay"] = {"task": PAY, "schedule": settings.sweep_seconds, "options": {"expires": 30}}
     made.conf.worker_concurrency = settings.concurrency
     return made
 
