@@ -183,6 +183,11 @@ def any_due(tx: Tx, by: datetime) -> bool:
     return bool(tx.all(select(inbox.c.id).where(inbox.c.state == "new", inbox.c.due_at <= by).limit(1)))
 
 
+def unhandled_from(tx: Tx, source: str) -> bool:
+    """True when a row of this source waits to be handled."""
+    return bool(tx.all(select(inbox.c.id).where(inbox.c.state == "new", inbox.c.source == source).limit(1)))
+
+
 def backlog(tx: Tx, now: datetime) -> tuple[int, datetime | None]:
     """How many rows are unhandled, and since when the oldest was received."""
     count, oldest = tx.connection.execute(select(func.count(), func.min(inbox.c.received_at)).where(inbox.c.state == "new")).one()

@@ -20,7 +20,9 @@ from worker.cases.money.close import Closing, close, wait
 from worker.cases.money.turn import Turn, lock, move, still_ours
 from worker.cases.write import write_cases
 from worker.creem.client import Armed, Creem
+from worker.creem.receive import SOURCE
 from worker.creem.transactions import Transaction
+from worker.store import inbox
 from worker.store.bulk import Tx
 from worker.store.tables import payment_attempts, purchases
 
@@ -28,6 +30,7 @@ WORKER = "worker"
 GRACE = timedelta(seconds=5)
 """Longer than a process needs to record an answer that came at the last moment."""
 STOPPED = timedelta(minutes=5)
+UNHEARD, BEHIND = timedelta(seconds=1), timedelta(seconds=5)
 PAID = "paid"
 
 
@@ -61,6 +64,13 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
     if ends is not None:
         state, target, why = ends
         return close(tx, payment, case, state, target, why, with_.closing)
+    if inbox.unhandled_from(tx, SOURCE):
+        # Creem told us something that nobody has looked at yet: it may be about this very charge
+        return wait(tx, payment, case, now + UNHEARD, "a webhook is not handled yet", with_.closing)
+    if any(charge.due_at is not None for charge in known.values()):
+        return wait(
+            tx, payment, case, now + BEHIND, "Creem told of a refund of the charge and does not show it yet", with_.closing
+        )
     stopped = limits.closed_to(tx, (limits.KEY, limits.BALANCE), now)
     if stopped is not None:
         # an empty balance and a refused key are seen in `refunds status`; each claim asks again by itself
