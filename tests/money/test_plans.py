@@ -64,6 +64,9 @@ def test_share_of_all_pairs_holds(arena: Arena) -> None:
         Plan(at="post_timeout_before_commit"),
         Plan(at="low_balance_twice"),
         Plan(before="disputed_before_read"),
+        # wrong once: told of by webhook, not yet shown by the read
+        Plan(before="refunded_before_read", at="lost_and_get_lags"),
+        Plan(before="disputed_before_read", at="lost_and_get_lags"),
         Plan(dies_at=frozenset({13})),
         Plan(dies_at=frozenset({12, 20})),
     ],
