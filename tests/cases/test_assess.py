@@ -1,11 +1,15 @@
 """One event after another through the real steps: what the customer ends up with."""
 
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from tests.cases.world import World, a_job, a_purchase, an_account, moves
+from worker.credits.ledger import Ledger, Posting
 from worker.settings import DEFAULT_TERMS, Mode
+from worker.store.bulk import Tx
 from worker.store.engine import Store
 
 
@@ -110,6 +114,36 @@ def test_foreign_failure_that_came_first_owes_nothing_once_the_job_is_known(worl
     world.happen(world.failed("job_1", id="the-true-one"))
     assert world.state("job_1") == "refunded"
     assert world.credits() == 100
+
+
+class _Meanwhile(Ledger):
+    """Runs something in another transaction just before the first booking of this one commits."""
+
+    def __init__(self) -> None:
+        self.then: Callable[[], object] | None = None
+
+    def book(self, tx: Tx, wanted: Sequence[Posting], at: datetime) -> None:
+        then, self.then = self.then, None
+        if then is not None:
+            then()
+        super().book(tx, wanted, at)
+
+
+def test_foreign_failure_and_its_job_handled_at_the_same_time_do_not_miss_each_other(store: Store) -> None:
+    if store.dialect == "sqlite":
+        pytest.skip("SQLite has one writer at a time: nothing is handled meanwhile")
+    ledger = _Meanwhile()
+    world = World(store, ledger=ledger, batch=1)
+    world.load(an_account(), an_account("acc_2"), a_purchase())
+    world.arrive(world.submitted("job_1"), world.failed("job_1", "acc_2"))
+    ledger.then = world.assessor.assess
+    world.assessor.assess()
+    assert world.dead() == []
+    world.sweep()
+    assert world.dead() == [("foreign_job", "open")]
+    world.happen(world.failed("job_1", id="the-true-one"))
+    assert (world.state("job_1"), world.credits()) == ("refunded", 100)
+    assert world.audit().breaches == []
 
 
 def test_rerun_that_delivers_closes_the_case_without_credits(world: World) -> None:

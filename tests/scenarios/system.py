@@ -119,10 +119,7 @@ class System:
             done = found["backlog"] == 0 and not found["stream"]["undelivered"] and not found["stream"]["pending"]
             return done and found["open_cases"] == 0 and sum(found["cases"].values()) == cases and not found["effects_due"]
 
-        try:
-            eventually(settled, within=within)
-        except AssertionError:
-            raise AssertionError(f"{self.json('status')}\n{self.logs()}") from None
+        assert eventually(settled, within=within), f"{self.json('status')}\n{self.logs()}"
 
     def audit(self) -> dict[str, Any]:
         """The audit, which has to hold."""

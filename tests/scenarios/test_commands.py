@@ -231,7 +231,7 @@ def test_actor_and_reason_of_a_requeue_are_on_record(system: System) -> None:
 def test_worker_started_before_its_schema_says_so_waits_and_goes_on(system: System, tmp_path: Path) -> None:
     system.database_url = f"sqlite:///{tmp_path / 'later.db'}"
     worker = system.worker(concurrency=1)
-    eventually(lambda: "run `refunds db upgrade`" in system.logs(), within=90)
+    assert eventually(lambda: "run `refunds db upgrade`" in system.logs(), within=90)
     assert worker.poll() is None
     system.refunds("db", "upgrade")
     system.load([an_account(), a_purchase(credits=50)])

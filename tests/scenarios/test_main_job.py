@@ -108,7 +108,7 @@ def test_rerun_is_asked_for_on_the_stream_where_no_pipeline_address_is_known(sys
     system.worker()
     system.emit([submitted("job_1"), failed("job_1", code="worker_crashed")])
     client = redis_py.Redis.from_url(own_redis.url)
-    eventually(lambda: client.xlen("layer-jobs:commands") == 1, within=90)
+    assert eventually(lambda: client.xlen("layer-jobs:commands") == 1, within=90)
     entries: Any = client.xrange("layer-jobs:commands")
     command = json.loads(entries[0][1][b"command"])
     assert (command["type"], command["data"]["job_id"], command["data"]["attempt"]) == ("layer_job.rerun_requested", "job_1", 2)
@@ -142,7 +142,7 @@ def test_worker_killed_in_the_middle_loses_and_doubles_nothing(system: System) -
     documents = many(system, jobs)
     first = system.worker()
     system.emit(documents)
-    eventually(lambda: sum(system.states().values()) > 5, within=100)
+    assert eventually(lambda: sum(system.states().values()) > 5, within=100)
     kill_group(first)
     assert not descendants(first.pid)
     system.worker()
@@ -155,7 +155,7 @@ def test_only_the_task_processes_killed_are_started_again_by_the_supervisor(syst
     documents = many(system, jobs)
     supervisor = system.worker()
     system.emit(documents[:60])
-    eventually(lambda: sum(system.states().values()) > 3, within=100)
+    assert eventually(lambda: sum(system.states().values()) > 3, within=100)
     for child in descendants(supervisor.pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
@@ -169,7 +169,7 @@ def test_redis_restarted_in_the_middle_needs_no_restart_of_ours(system: System, 
     documents = many(system, jobs)
     worker = system.worker()
     system.emit(documents[:100])
-    eventually(lambda: sum(system.states().values()) > 5, within=100)
+    assert eventually(lambda: sum(system.states().values()) > 5, within=100)
     own_redis.kill()
     own_redis.start()
     system.emit(documents[100:])
@@ -183,8 +183,8 @@ def test_redis_emptied_in_the_middle_loses_nothing_that_was_read(system: System,
     documents = many(system, jobs)
     system.worker()
     system.emit(documents)
-    eventually(lambda: not system.json("status")["stream"]["undelivered"], within=100)
-    eventually(lambda: not system.json("status")["stream"]["pending"], within=100)
+    assert eventually(lambda: not system.json("status")["stream"]["undelivered"], within=100)
+    assert eventually(lambda: not system.json("status")["stream"]["pending"], within=100)
     client = redis_py.Redis.from_url(own_redis.url)
     client.flushall()
     client.close()
@@ -230,12 +230,12 @@ def test_dead_letter_is_put_back_and_requeue_shows_its_effect_first(system: Syst
     system.load([an_account(), an_account("acc_2"), a_purchase()])
     system.worker()
     system.emit([submitted("job_1"), failed("job_1", "acc_2")])
-    eventually(lambda: system.json("dead", "list")["items"], within=90)
+    assert eventually(lambda: system.json("dead", "list")["items"], within=90)
     [letter] = system.json("dead", "list")["items"]
     assert letter["reason"] == "foreign_job"
     assert json.loads(letter["raw"])["data"]["account_id"] == "acc_2"
     system.refunds("dead", "requeue", letter["dead_id"], "--reason", "looked into")
-    eventually(lambda: system.json("dead", "list")["items"], within=90)
+    assert eventually(lambda: system.json("dead", "list")["items"], within=90)
     system.refunds("dead", "discard", letter["dead_id"], "--reason", "a producer's mistake")
     assert system.json("dead", "list")["items"] == []
     system.emit([failed("job_1", name="right")])

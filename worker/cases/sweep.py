@@ -68,10 +68,17 @@ class Sweeper:
 
         Bounded; the next sweep goes on.
         """
+        self._wake_overtaken()
         assessed = self._assess_backlog()
         woken = self._wake_due(assessed)
         announced, asked = self._perform_due()
         return Swept(assessed, woken, announced, asked, self._watch_promises())
+
+    def _wake_overtaken(self) -> None:
+        rows = self.store.read(lambda tx: inbox.overtaken(tx, self.batch))
+        if rows:
+            now = self.clock.now() - self.patience
+            self.store.write(lambda tx: inbox.wake(tx, rows, now))
 
     def _assess_backlog(self) -> Assessed:
         done = Assessed()
