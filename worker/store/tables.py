@@ -460,3 +460,167 @@ actions = Table(
     Column("subject", Text, nullable=False),
     Column("reason", Text, nullable=False),
 )
+
+requests = Table(
+    "requests",
+    metadata,
+    # one row for each mail, by message id and content: what arrives twice is one request
+    Column("request_id", Text, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    # the case it opened, or that it was put to
+    Column("case_id", Text, ForeignKey("cases.case_id"), nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("message_id", Text),
+    Column("sender", Text),
+    Column("verdict", Text, nullable=False),
+    Column("verdict_detail", Text, nullable=False),
+    Column("automatic", Boolean, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    # what it names, as it names it, and what could not be read of it
+    Column("named", Document, nullable=False),
+    Column("problems", Document, nullable=False),
+    Column("size", Integer, nullable=False),
+    # what it was found to be about in our books
+    Column("account_id", Text, ForeignKey("accounts.account_id")),
+    Column("job_id", Text),
+    Column("purchase_id", Text),
+    # what an answer to our question has to carry; only the account's own mailbox knows it
+    Column("reference", Text, unique=True),
+    Column("confirmed_at", Instant),
+)
+Index("ix_requests_case", requests.c.case_id, requests.c.received_at)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    # the receipt of a file that a customer sent: it stays when the file is deleted
+    Column("evidence_id", Text, primary_key=True),
+    Column("request_id", Text, ForeignKey("requests.request_id"), nullable=False),
+    Column("case_id", Text, ForeignKey("cases.case_id"), nullable=False),
+    Column("name", Text, nullable=False),
+    # the name on disk, by chance; nothing of the sender's
+    Column("stored", Text, nullable=False, unique=True),
+    Column("declared_type", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("size", Big, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    # when it has to be gone: the longest we keep anything, or sooner once the case is decided
+    Column("delete_by", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    CheckConstraint("state in ('kept','deleting','deleted','lost')", name="state"),
+    CheckConstraint("(deleted_at is null) = (state in ('kept','deleting'))", name="deleted_when_gone"),
+)
+Index("ix_evidence_case", evidence.c.case_id)
+Index(
+    "ix_evidence_delete",
+    evidence.c.delete_by,
+    postgresql_where=text("state in ('kept','deleting')"),
+    sqlite_where=text("state in ('kept','deleting')"),
+)
+
+evidence_looks = Table(
+    "evidence_looks",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("evidence_id", Text, ForeignKey("evidence.evidence_id"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+Index("ix_evidence_looks_evidence", evidence_looks.c.evidence_id)
+
+proposals = Table(
+    "proposals",
+    metadata,
+    # what one person wants done and a second, different one has to agree to
+    Column("proposal_id", Text, primary_key=True),
+    Column("case_id", Text, ForeignKey("cases.case_id"), nullable=False),
+    Column("choice", Text, nullable=False),
+    # what it would do, as the proposer saw it
+    Column("does", Text, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    Column("proposed_at", Instant, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("ended_by", Text),
+    Column("ended_at", Instant),
+    Column("ended_reason", Text),
+    CheckConstraint("state in ('open','agreed','withdrawn')", name="state"),
+    CheckConstraint("(ended_by is null) = (state = 'open')", name="ended_when_closed"),
+    CheckConstraint("state <> 'agreed' or ended_by <> proposed_by", name="two_people"),
+)
+Index(
+    "uq_proposals_open",
+    proposals.c.case_id,
+    unique=True,
+    postgresql_where=text("state = 'open'"),
+    sqlite_where=text("state = 'open'"),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    # what a customer is to be told, once: notice:<case>:<kind>
+    Column("notice_id", Text, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("case_id", Text, ForeignKey("cases.case_id"), nullable=False),
+    Column("account_id", Text, ForeignKey("accounts.account_id"), nullable=False),
+    Column("payload", Document, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # due: when to send it; sending: when the sender that took it is given up
+    Column("due_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    # the mail it went out in, with others of the same kind to the same account
+    Column("message_id", Text),
+    Column("sent_to", Text),
+    Column("ended_at", Instant),
+    Column("detail", Text),
+    CheckConstraint("state in ('due','sending','sent','refused','unknown','dropped')", name="state"),
+    CheckConstraint("(ended_at is null) = (state in ('due','sending'))", name="ended_when_closed"),
+)
+Index(
+    "ix_notices_due",
+    notices.c.due_at,
+    postgresql_where=text("state in ('due','sending')"),
+    sqlite_where=text("state in ('due','sending')"),
+)
+Index("ix_notices_case", notices.c.case_id)
+Index("ix_notices_account", notices.c.account_id, notices.c.kind, notices.c.created_at)
+
+operators = Table(
+    "operators",
+    metadata,
+    # people who may sign in to the console, each under a name and a password of their own
+    Column("name", Text, primary_key=True),
+    Column("password_hash", Text, nullable=False),
+    Column("added_at", Instant, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("disabled_at", Instant),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    # by the hash of the cookie: who reads this table can sign in as nobody
+    Column("session_hash", Text, primary_key=True),
+    Column("operator", Text, nullable=False),
+    Column("csrf", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+)
+
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    # wrong passwords in a row, by name and by address: the next try has to wait
+    Column("name", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("wait_until", Instant),
+)
