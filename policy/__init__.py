@@ -16,11 +16,14 @@ from policy.facts import (
     PaidWith,
     Report,
     ReportKind,
+    RequestedJob,
+    RequestFacts,
     Rerun,
     RerunState,
+    Use,
 )
-from policy.judgement import decide, decide_charge, decide_dispute
-from policy.rules import CHARGE_RULES, DISPUTE_RULES, JOB_RULES, missing_facts
+from policy.judgement import decide, decide_charge, decide_dispute, decide_request
+from policy.rules import CHARGE_RULES, DISPUTE_RULES, JOB_RULES, REQUEST_RULES, missing_facts, missing_in_request
 from policy.terms import Editions, FaultClass, Terms, TermsError, UnknownEdition
 from policy.terms_file import load_editions, load_terms
 
@@ -29,6 +32,7 @@ __all__ = [
     "CLAUSE_TEXT",
     "DISPUTE_RULES",
     "JOB_RULES",
+    "REQUEST_RULES",
     "AccountStatus",
     "ChargeDispute",
     "ChargeFacts",
@@ -43,18 +47,23 @@ __all__ = [
     "PaidWith",
     "Report",
     "ReportKind",
+    "RequestFacts",
+    "RequestedJob",
     "Rerun",
     "RerunState",
     "Terms",
     "TermsError",
     "UnknownEdition",
+    "Use",
     "Verdict",
     "counterfactual",
     "decide",
     "decide_charge",
     "decide_dispute",
+    "decide_request",
     "find_duplicates",
     "load_editions",
     "load_terms",
     "missing_facts",
+    "missing_in_request",
 ]

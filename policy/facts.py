@@ -128,10 +128,6 @@ class JobFacts:
         return self.debit - self.reversed_credits - self.compensated
 
 
-# What the money side will be judged on. The types stand here so that claims, requests and disputes share one vocabulary;
-# the rules over them are separate tables in `policy.rules`.
-
-
 class PurchaseKind(StrEnum):
     """What was bought."""
 
@@ -189,15 +185,51 @@ class PurchaseFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestFacts:
-    """A customer's mail: what it names, and when our intake received it. Never an amount, never a recipient."""
+class Use:
+    """What was made of a purchase, as the pipeline and the product reported it; jobs under a pass count for the pass."""
 
+    jobs: int = 0
+    completed: int = 0
+    """Jobs with a whole, successful output."""
+    downloads: int = 0
+    edited: int = 0
+    """Completed jobs whose output was downloaded and then edited by hand or used downstream."""
+    failed: int = 0
+    failed_credits: int = 0
+    """Credits of the jobs that failed and have not come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedJob:
+    """The job that a request is about. One that failed has a case of its own, and the mail goes there."""
+
+    job_id: str
+    ended: bool
+    delivered: bool
+    downloads: int
+    edited: bool
+    debit: int
+    standing_debit: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """A customer's mail, and what our own books say of what it names. Never an amount or a recipient out of the mail."""
+
+    now: datetime
     request_id: str
     received_at: datetime
-    account_id: str | None
-    order_id: str | None = None
-    job_id: str | None = None
-    sender_verified: bool = False
+    """When our intake received it (policy.md, "Instant of a purchase / of a request")."""
+    account_id: str | None = None
+    sender_confirmed: bool = False
+    """Our mail host vouches for the account's own address, or the account's own mailbox answered our question."""
+    readable: bool = True
+    job: RequestedJob | None = None
+    purchase: PurchaseFacts | None = None
+    """What it asks the money of; for a job, the newest purchase that paid for it."""
+    use: Use = Use()
+    claimed: bool = False
+    """The charge is being given back, or was, as a duplicate."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from functools import partial
 from policy.changes import counterfactual
 from policy.charge_changes import charge_counterfactual, dispute_counterfactual
 from policy.decision import Counterfactual, Decision, Outcome, Verdict
-from policy.facts import ChargeDispute, ChargeFacts, JobFacts
-from policy.rules import CHARGE_RULES, DISPUTE_RULES, first_of, first_verdict
+from policy.facts import ChargeDispute, ChargeFacts, JobFacts, RequestFacts
+from policy.request_changes import request_counterfactual
+from policy.rules import CHARGE_RULES, DISPUTE_RULES, REQUEST_RULES, first_of, first_verdict
 from policy.terms import Terms
 
 
@@ -28,6 +29,13 @@ def decide_charge(facts: ChargeFacts, terms: Terms) -> Decision:
 def decide_dispute(facts: ChargeDispute, terms: Terms) -> Decision:
     """What is done about a disputed charge: always `review`, with what a person needs to answer it."""
     return _signed(*first_of(DISPUTE_RULES, facts, terms), terms, partial(dispute_counterfactual, facts, terms))
+
+
+def decide_request(facts: RequestFacts, terms: Terms) -> Decision:
+    """What is owed for a request by mail. Money is owed by `refund_payment` alone, a whole charge, and leaves only when a
+    person agrees; what no rule can answer is `review`, with the reason why it cannot be automatic.
+    """
+    return _signed(*first_of(REQUEST_RULES, facts, terms), terms, partial(request_counterfactual, facts, terms))
 
 
 def _signed(rule: str, verdict: Verdict, terms: Terms, ask: Callable[[Outcome], Counterfactual | None]) -> Decision:

@@ -1,4 +1,4 @@
-"""The rules, one table for jobs, one for charges, one for disputes, each in order of precedence.
+"""The rules, one table each for jobs, charges, disputes and requests, each in order of precedence.
 
 The first rule that has something to say is the verdict. A rule looks at the facts and gives a verdict, or None. It is named after
 what it finds, and that name is on every decision. A new rule is one function, its place in a table and one row of the test table.
@@ -8,12 +8,23 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from policy.decision import Verdict
-from policy.facts import ChargeDispute, ChargeFacts, JobFacts
-from policy.rules import charges, disputes, evidence, money_back, refusal, remedy
+from policy.facts import ChargeDispute, ChargeFacts, JobFacts, RequestFacts
+from policy.rules import charges, disputes, evidence, money_back, refusal, remedy, requests
 from policy.rules.evidence import missing_facts
+from policy.rules.requests import missing_in_request
 from policy.terms import Terms
 
-__all__ = ["CHARGE_RULES", "DISPUTE_RULES", "JOB_RULES", "Rule", "first_of", "first_verdict", "missing_facts"]
+__all__ = [
+    "CHARGE_RULES",
+    "DISPUTE_RULES",
+    "JOB_RULES",
+    "REQUEST_RULES",
+    "Rule",
+    "first_of",
+    "first_verdict",
+    "missing_facts",
+    "missing_in_request",
+]
 
 F = TypeVar("F")
 
@@ -77,6 +88,34 @@ DISPUTE_RULES: tuple[Callable[[ChargeDispute, Terms], Verdict | None], ...] = (
     disputes.charge_disputed,
 )
 """Every rule for a disputed charge, the one that always answers last."""
+
+REQUEST_RULES: tuple[Callable[[RequestFacts, Terms], Verdict | None], ...] = (
+    # can it be judged at all?
+    requests.request_unreadable,
+    requests.request_unanswered,
+    # may anything be sent, and is it still there to be sent?
+    requests.requested_under_dispute,
+    requests.requested_is_duplicate,
+    # a fault of ours comes before every exclusion
+    requests.requested_failed_jobs,
+    requests.requested_already_refunded,
+    requests.requested_partly_refunded,
+    requests.requested_job_made_whole,
+    requests.requested_cost_nothing,
+    # what the policy excludes
+    requests.window_passed,
+    requests.pass_used,
+    requests.renewal_not_cancelled,
+    requests.output_used,
+    # what only a person can judge
+    requests.job_not_ended,
+    requests.job_delivered,
+    requests.purchase_partly_used,
+    requests.request_without_transaction,
+    # and what is owed as a whole charge
+    requests.unused_purchase,
+)
+"""Every rule for a request by mail, the one that always answers last."""
 
 
 def first_verdict(facts: JobFacts, terms: Terms) -> tuple[str, Verdict]:

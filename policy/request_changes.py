@@ -1,0 +1,127 @@
+"""What would have changed a decision about a request: single changes, the nearest first, each put to the same rules."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+from policy.calendar import window_closes, within_window
+from policy.decision import Counterfactual, Outcome
+from policy.facts import RequestFacts, Use
+from policy.rules import REQUEST_RULES, first_of
+from policy.terms import Terms
+from policy.words import count
+
+Change = tuple[str, RequestFacts]
+
+
+def request_counterfactual(facts: RequestFacts, terms: Terms, outcome: Outcome) -> Counterfactual | None:
+    """The nearest single change of the facts whose outcome is another; None where there is none."""
+    for words, changed in _changes(facts, terms):
+        rule, verdict = first_of(REQUEST_RULES, changed, terms)
+        if verdict.outcome is not outcome:
+            return Counterfactual(words, verdict.outcome, rule)
+    return None
+
+
+def _changes(facts: RequestFacts, terms: Terms) -> Iterator[Change]:
+    tried = (possible(facts, terms) for possible in _NEAREST_FIRST)
+    return (change for change in tried if change is not None)
+
+
+def _confirmed(facts: RequestFacts, terms: Terms) -> Change | None:
+    if facts.sender_confirmed:
+        return None
+    return "the account's own mailbox confirmed the request", replace(facts, sender_confirmed=True)
+
+
+def _no_dispute(facts: RequestFacts, terms: Terms) -> Change | None:
+    if facts.purchase is None or not facts.purchase.disputed:
+        return None
+    return "the charge not been disputed", replace(facts, purchase=replace(facts.purchase, disputed=False))
+
+
+def _not_claimed(facts: RequestFacts, terms: Terms) -> Change | None:
+    return ("the charge not been a duplicate", replace(facts, claimed=False)) if facts.claimed else None
+
+
+def _nothing_back(facts: RequestFacts, terms: Terms) -> Change | None:
+    if facts.purchase is None or not facts.purchase.refunded_amount:
+        return None
+    return "none of the charge gone back before", replace(facts, purchase=replace(facts.purchase, refunded_amount=0))
+
+
+def _credits_back(facts: RequestFacts, terms: Terms) -> Change | None:
+    if not facts.use.failed_credits:
+        return None
+    return "the credits of the failed jobs come back before", replace(facts, use=replace(facts.use, failed_credits=0))
+
+
+def _credits_standing(facts: RequestFacts, terms: Terms) -> Change | None:
+    job = facts.job
+    if job is None or not job.debit or job.standing_debit:
+        return None
+    return "the job's credits not come back before", replace(facts, job=replace(job, standing_debit=job.debit))
+
+
+def _in_time(facts: RequestFacts, terms: Terms) -> Change | None:
+    purchase, days = facts.purchase, terms.request_window_days
+    if purchase is None or within_window(purchase.paid_at, facts.received_at, days, terms.zone):
+        return None
+    closes = window_closes(purchase.paid_at, days, terms.zone)
+    return f"the request arrived before {closes:%Y-%m-%d %H:%M} UTC", replace(facts, received_at=closes - timedelta.resolution)
+
+
+def _too_late(facts: RequestFacts, terms: Terms) -> Change | None:
+    purchase, days = facts.purchase, terms.request_window_days
+    if purchase is None:
+        return None
+    closes = window_closes(purchase.paid_at, days, terms.zone)
+    words = f"the request arrived later than {count(days, 'calendar day')} after the purchase"
+    return words, replace(facts, received_at=max(closes, facts.received_at))
+
+
+def _cancelled(facts: RequestFacts, terms: Terms) -> Change | None:
+    if facts.purchase is None:
+        return None
+    renewed_at = facts.purchase.period_start or facts.purchase.paid_at
+    before = replace(facts.purchase, cancelled_at=renewed_at - timedelta.resolution)
+    return "the subscription been cancelled before it renewed", replace(facts, purchase=before)
+
+
+def _unused(facts: RequestFacts, terms: Terms) -> Change | None:
+    purchase = facts.purchase
+    if purchase is None or (facts.use == Use() and purchase.untouched):
+        return None
+    whole = replace(purchase, remaining=purchase.granted, frozen=0, void=0)
+    return "nothing of the purchase been used", replace(facts, use=Use(), purchase=whole)
+
+
+def _output_kept(facts: RequestFacts, terms: Terms) -> Change | None:
+    if facts.job is None or not facts.job.edited:
+        return None
+    return "the output not been edited or used downstream", replace(facts, job=replace(facts.job, edited=False))
+
+
+def _transaction_known(facts: RequestFacts, terms: Terms) -> Change | None:
+    if facts.purchase is None or facts.purchase.transaction_id is not None:
+        return None
+    named = replace(facts.purchase, transaction_id="known")
+    return "the charge's transaction at Creem been known", replace(facts, purchase=named)
+
+
+_NEAREST_FIRST: tuple[Callable[[RequestFacts, Terms], Change | None], ...] = (
+    # what stands in the way
+    _confirmed,
+    _no_dispute,
+    _not_claimed,
+    _nothing_back,
+    _credits_back,
+    _credits_standing,
+    _in_time,
+    _cancelled,
+    _output_kept,
+    _unused,
+    _transaction_known,
+    # the other way round: what would have cost the customer the refund
+    _too_late,
+)

@@ -1,0 +1,218 @@
+"""Rules about a request by mail: what a customer asks for, held against our own books.
+
+Money only as a whole charge and only by a person's hand: a mail is a request, never an instruction. What can be answered from
+the books alone is answered at once; for everything else a person gets the reason why it cannot be.
+"""
+
+from policy.calendar import within_window
+from policy.decision import Because, Clause, Outcome, Verdict
+from policy.facts import Billing, PurchaseFacts, PurchaseKind, RequestFacts
+from policy.terms import Terms
+from policy.words import count, money
+
+
+def missing_in_request(facts: RequestFacts) -> tuple[str, ...]:
+    """What has to be asked of the account's own address before the request can be judged; nothing where it cannot be read."""
+    if not facts.readable:
+        return ()
+    lacking = []
+    if not facts.sender_confirmed:
+        lacking.append("a word from the account's own mailbox")
+    if facts.job is None and facts.purchase is None:
+        lacking.append("an order or a job of the account")
+    return tuple(lacking)
+
+
+def request_unreadable(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """What cannot be read is in the queue for a person."""
+    if facts.readable:
+        return None
+    return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, "the mail could not be read by the worker", facts)
+
+
+def request_unanswered(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """A request that lacks something keeps its place in the queue while the account's own address is asked."""
+    lacking = missing_in_request(facts)
+    if not lacking:
+        return None
+    return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, f"the request lacks {' and '.join(lacking)}", facts)
+
+
+def requested_under_dispute(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """What is under dispute at the bank is not also refunded by us."""
+    if facts.purchase is None or not facts.purchase.disputed:
+        return None
+    reason = f"the charge of {_price(facts.purchase)} is under dispute at the bank, so nothing is sent beside it"
+    return _verdict(Outcome.REVIEW, Clause.DISPUTE_HOLD, reason, facts)
+
+
+def requested_is_duplicate(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """The duplicate charge is given back already; the request adds nothing."""
+    if not facts.claimed:
+        return None
+    return _verdict(Outcome.NOTHING_OWED, Clause.DUPLICATE_CHARGE, "the charge is already being given back as a duplicate", facts)
+
+
+def requested_failed_jobs(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """Jobs of the purchase that failed are made good in credits, whatever becomes of the rest (policy.md, "Precedence")."""
+    if facts.job is not None or not facts.use.failed_credits:
+        return None
+    failed = count(facts.use.failed, "failed job")
+    reason = f"{failed} of this purchase still hold {count(facts.use.failed_credits, 'credit')}"
+    return _verdict(
+        Outcome.REVERSE_CREDITS, Clause.FAILED_JOB, reason, facts, credits=facts.use.failed_credits, failed=facts.use.failed
+    )
+
+
+def requested_already_refunded(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """Nothing is owed for money that went back in full, by whoever sent it."""
+    if facts.purchase is None or not facts.purchase.given_back:
+        return None
+    return _verdict(Outcome.NOTHING_OWED, Clause.ORIGINAL_METHOD, f"the {_price(facts.purchase)} have already gone back", facts)
+
+
+def requested_partly_refunded(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """A person looks at a charge of which a part went back."""
+    if facts.purchase is None or not facts.purchase.refunded_amount:
+        return None
+    back = money(facts.purchase.refunded_amount, facts.purchase.currency)
+    reason = f"{back} of the charge of {_price(facts.purchase)} have already gone back"
+    return _verdict(Outcome.REVIEW, Clause.ORIGINAL_METHOD, reason, facts)
+
+
+def requested_job_made_whole(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """Nothing is owed for a job that took credits which came back."""
+    if facts.job is None or not facts.job.debit or facts.job.standing_debit:
+        return None
+    return _verdict(Outcome.NOTHING_OWED, Clause.FAILED_JOB, "the credits of the job have already come back", facts)
+
+
+def requested_cost_nothing(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """Nothing is owed for a purchase that cost nothing."""
+    if facts.purchase is None or facts.job is not None or facts.purchase.amount:
+        return None
+    return _verdict(Outcome.NOTHING_OWED, Clause.REQUEST_WINDOW, "the purchase cost nothing", facts)
+
+
+def window_passed(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """Nothing on requests that arrive after the window (policy.md, "7 calendar days")."""
+    purchase = facts.purchase
+    if purchase is None or within_window(purchase.paid_at, facts.received_at, terms.request_window_days, terms.zone):
+        return None
+    reason = f"the request arrived more than {count(terms.request_window_days, 'calendar day')} after the purchase"
+    return _verdict(Outcome.DECLINE, Clause.WINDOW_PASSED, reason, facts, window_days=terms.request_window_days)
+
+
+def pass_used(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """The 24-Hour Pass is not refunded after substantial use (policy.md, "substantial use")."""
+    if not _is_pass(facts) or facts.use.completed < terms.pass_jobs_min or facts.use.downloads < terms.pass_downloads_min:
+        return None
+    used = f"{count(facts.use.completed, 'completed job')} and {count(facts.use.downloads, 'download')}"
+    return _verdict(Outcome.DECLINE, Clause.PASS_USED, f"the pass was used for {used}", facts)
+
+
+def renewal_not_cancelled(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """A renewal is not refunded unless it was cancelled before the renewal instant."""
+    if facts.purchase is None or facts.job is not None or not _stands_as_renewal(facts.purchase):
+        return None
+    return _verdict(Outcome.DECLINE, Clause.RENEWAL_NOT_CANCELLED, "the subscription was not cancelled before it renewed", facts)
+
+
+def output_used(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """Nothing once a successful output was downloaded and then edited by hand or used downstream."""
+    job = facts.job
+    if job is not None:
+        used = job.delivered and job.downloads > 0 and job.edited
+        reason = "the job's successful output was downloaded and then edited by hand or used downstream"
+    else:
+        used = facts.use.edited > 0
+        reason = (
+            f"the output of {count(facts.use.edited, 'job')} of this purchase was downloaded and then edited or used downstream"
+        )
+    return _verdict(Outcome.DECLINE, Clause.OUTPUT_USED, reason, facts) if used else None
+
+
+def job_not_ended(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """A person asks the pipeline about a job that has reported no end."""
+    if facts.job is None or facts.job.ended:
+        return None
+    return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, "the pipeline has not said how the job ended", facts)
+
+
+def job_delivered(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """The books show no fault of ours in the job: a person looks at what the customer shows."""
+    if facts.job is None:
+        return None
+    reason = "the pipeline reported no fault in the job, and only a person can weigh what the customer says against it"
+    return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts)
+
+
+def purchase_partly_used(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """A person looks at a purchase that was used in part: only a whole charge can go back."""
+    purchase = _bought(facts)
+    used = []
+    if purchase.spent:
+        used.append(f"{purchase.spent} of its {count(purchase.granted, 'credit')}")
+    if facts.use.completed or facts.use.downloads:
+        used.append(f"{count(facts.use.completed, 'completed job')} and {count(facts.use.downloads, 'download')}")
+    if not used:
+        return None
+    reason = f"the purchase was used for {', '.join(used)}, and only a whole charge can go back"
+    return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts)
+
+
+def request_without_transaction(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """A person looks at a charge that is not known to Creem: there is no other way for money to go back."""
+    if _bought(facts).transaction_id is not None:
+        return None
+    reason = "the charge names no transaction at Creem, and money goes back by no other way"
+    return _verdict(Outcome.REVIEW, Clause.ORIGINAL_METHOD, reason, facts)
+
+
+def unused_purchase(facts: RequestFacts, terms: Terms) -> Verdict:
+    """A purchase of which nothing was used goes back whole when it is asked for within the window."""
+    purchase = _bought(facts)
+    days = count(terms.request_window_days, "calendar day")
+    reason = f"nothing of the purchase of {_price(purchase)} was used, and the request arrived within {days}"
+    because = {**_because(facts), "window_days": terms.request_window_days}
+    money_owed = {"amount": purchase.amount, "currency": purchase.currency}
+    return Verdict(Outcome.REFUND_PAYMENT, Clause.REQUEST_WINDOW, reason, because=because, **money_owed)  # type: ignore[arg-type]
+
+
+def _verdict(outcome: Outcome, clause: Clause, reason: str, facts: RequestFacts, *, credits: int = 0, **more: int) -> Verdict:
+    return Verdict(outcome, clause, reason, credits=credits, because={**_because(facts), **more})
+
+
+def _because(facts: RequestFacts) -> Because:
+    purchase, job = facts.purchase, facts.job
+    found: dict[str, str | int | bool | None] = {
+        "received_at": facts.received_at.isoformat(),
+        "sender_confirmed": facts.sender_confirmed,
+    }
+    if job is not None:
+        found |= {"job": job.job_id, "delivered": job.delivered, "downloads": job.downloads, "standing_debit": job.standing_debit}
+    if purchase is not None:
+        found |= {"purchase": purchase.purchase_id, "paid_at": purchase.paid_at.isoformat(), "credits_spent": purchase.spent}
+        found |= {"amount": purchase.amount, "currency": purchase.currency}
+    if purchase is not None and job is None:
+        found |= {"completed": facts.use.completed, "downloads": facts.use.downloads}
+    return found
+
+
+def _is_pass(facts: RequestFacts) -> bool:
+    return facts.purchase is not None and facts.purchase.kind is PurchaseKind.PASS_24H
+
+
+def _stands_as_renewal(purchase: PurchaseFacts) -> bool:
+    renewed_at = purchase.period_start or purchase.paid_at
+    cancelled = purchase.cancelled_at is not None and purchase.cancelled_at < renewed_at
+    return purchase.billing is Billing.RENEWAL and not cancelled
+
+
+def _bought(facts: RequestFacts) -> PurchaseFacts:
+    assert facts.purchase is not None, "without a purchase `request_unanswered` or `job_delivered` has answered"
+    return facts.purchase
+
+
+def _price(purchase: PurchaseFacts) -> str:
+    return money(purchase.amount, purchase.currency)

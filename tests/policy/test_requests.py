@@ -1,0 +1,272 @@
+"""Requests by mail: which clause answers, where the seven days end in any zone, and what would have changed the answer."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policy import REQUEST_RULES, Clause, Outcome, RequestedJob, RequestFacts, Use, decide_request, missing_in_request
+from policy.facts import Billing, PurchaseFacts, PurchaseKind
+from tests.policy.build import NOW, TERMS, terms
+
+PAID = NOW - timedelta(days=2)
+TICK = timedelta.resolution
+BOUGHT = PurchaseFacts(
+    purchase_id="ord_1",
+    account_id="acc_7",
+    kind=PurchaseKind.CREDIT_PACK,
+    billing=Billing.FIRST,
+    paid_at=PAID,
+    amount=900,
+    currency="USD",
+    granted=50,
+    remaining=50,
+    transaction_id="tran_1",
+)
+DONE = RequestedJob("job_42", ended=True, delivered=True, downloads=0, edited=False, debit=5, standing_debit=5)
+UNUSED, USED = Use(), Use(jobs=3, completed=2, downloads=1)
+
+
+def asked(*, of: PurchaseFacts | None = BOUGHT, use: Use = UNUSED, **changes: Any) -> RequestFacts:
+    """A confirmed mail that asks for the money of a purchase, two days after it."""
+    plain = RequestFacts(NOW, "req_1", NOW, "acc_7", sender_confirmed=True, purchase=of, use=use)
+    return replace(plain, **changes)
+
+
+def bought(**changes: Any) -> PurchaseFacts:
+    return replace(BOUGHT, **changes)
+
+
+def the_pass(**changes: Any) -> PurchaseFacts:
+    return bought(kind=PurchaseKind.PASS_24H, granted=0, remaining=0, **changes)
+
+
+def a_renewal(**changes: Any) -> PurchaseFacts:
+    plain = bought(kind=PurchaseKind.SUBSCRIPTION, billing=Billing.RENEWAL, period_start=PAID)
+    return replace(plain, **changes)
+
+
+def about(job: RequestedJob, **changes: Any) -> RequestFacts:
+    return asked(job=job, **changes)
+
+
+LATE = PAID - timedelta(days=20)
+EDITED = replace(DONE, downloads=1, edited=True)
+DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
+    # facts, outcome, rule, clause
+    (asked(readable=False), "review", "request_unreadable", "request-by-mail"),
+    (asked(sender_confirmed=False), "review", "request_unanswered", "request-by-mail"),
+    (asked(of=None), "review", "request_unanswered", "request-by-mail"),
+    (asked(sender_confirmed=False, of=bought(paid_at=LATE)), "review", "request_unanswered", "request-by-mail"),
+    (asked(of=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
+    (asked(of=bought(disputed=True), claimed=True), "review", "requested_under_dispute", "dispute-hold"),
+    (about(DONE, purchase=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
+    (asked(claimed=True), "nothing_owed", "requested_is_duplicate", "duplicate-charge"),
+    (asked(claimed=True, of=bought(paid_at=LATE)), "nothing_owed", "requested_is_duplicate", "duplicate-charge"),
+    (asked(use=Use(jobs=2, failed=2, failed_credits=9)), "reverse_credits", "requested_failed_jobs", "failed-job"),
+    (
+        asked(of=bought(paid_at=LATE), use=Use(1, failed=1, failed_credits=9)),
+        "reverse_credits",
+        "requested_failed_jobs",
+        "failed-job",
+    ),
+    (asked(of=bought(refunded_amount=900)), "nothing_owed", "requested_already_refunded", "original-method"),
+    (asked(of=bought(refunded_amount=900, paid_at=LATE)), "nothing_owed", "requested_already_refunded", "original-method"),
+    (asked(of=bought(refunded_amount=1)), "review", "requested_partly_refunded", "original-method"),
+    (about(replace(DONE, standing_debit=0)), "nothing_owed", "requested_job_made_whole", "failed-job"),
+    (asked(of=bought(amount=0)), "nothing_owed", "requested_cost_nothing", "request-window"),
+    (asked(of=bought(paid_at=LATE)), "decline", "window_passed", "window-passed"),
+    (asked(of=bought(paid_at=LATE), use=USED), "decline", "window_passed", "window-passed"),
+    (about(DONE, purchase=bought(paid_at=LATE)), "decline", "window_passed", "window-passed"),
+    (asked(of=the_pass(), use=USED), "decline", "pass_used", "pass-used"),
+    (asked(of=the_pass(), use=replace(USED, completed=1)), "review", "purchase_partly_used", "request-by-mail"),
+    (asked(of=the_pass(), use=replace(USED, downloads=0)), "review", "purchase_partly_used", "request-by-mail"),
+    (asked(of=the_pass()), "refund_payment", "unused_purchase", "request-window"),
+    (asked(of=a_renewal()), "decline", "renewal_not_cancelled", "renewal-not-cancelled"),
+    (asked(of=a_renewal(cancelled_at=PAID)), "decline", "renewal_not_cancelled", "renewal-not-cancelled"),
+    (asked(of=a_renewal(cancelled_at=PAID + TICK)), "decline", "renewal_not_cancelled", "renewal-not-cancelled"),
+    (asked(of=a_renewal(cancelled_at=PAID - TICK)), "refund_payment", "unused_purchase", "request-window"),
+    (asked(of=a_renewal(period_start=None, cancelled_at=PAID - TICK)), "refund_payment", "unused_purchase", "request-window"),
+    (asked(of=bought(kind=PurchaseKind.SUBSCRIPTION)), "refund_payment", "unused_purchase", "request-window"),
+    (asked(of=bought(remaining=45), use=Use(1, 1, 1, edited=1)), "decline", "output_used", "output-used"),
+    (about(EDITED), "decline", "output_used", "output-used"),
+    (about(EDITED, purchase=None), "decline", "output_used", "output-used"),
+    (about(replace(EDITED, delivered=False)), "review", "job_delivered", "request-by-mail"),
+    (about(replace(DONE, ended=False)), "review", "job_not_ended", "request-by-mail"),
+    (about(DONE), "review", "job_delivered", "request-by-mail"),
+    (about(DONE, purchase=a_renewal()), "review", "job_delivered", "request-by-mail"),
+    (about(replace(DONE, debit=0, standing_debit=0), purchase=None), "review", "job_delivered", "request-by-mail"),
+    (asked(of=bought(remaining=45), use=Use(1, 1)), "review", "purchase_partly_used", "request-by-mail"),
+    (asked(of=bought(remaining=49)), "review", "purchase_partly_used", "request-by-mail"),
+    (asked(of=bought(transaction_id=None)), "review", "request_without_transaction", "original-method"),
+    (asked(), "refund_payment", "unused_purchase", "request-window"),
+    (asked(of=bought(remaining=0, frozen=50)), "refund_payment", "unused_purchase", "request-window"),
+    (asked(use=Use(jobs=4, failed=4)), "refund_payment", "unused_purchase", "request-window"),
+]
+
+
+@pytest.mark.parametrize(("facts", "outcome", "rule", "clause"), DECISIONS)
+def test_request_decision_is_the_one_in_the_table(facts: RequestFacts, outcome: str, rule: str, clause: str) -> None:
+    decision = decide_request(facts, TERMS)
+    assert (decision.outcome.value, decision.rule, decision.clause.value) == (outcome, rule, clause)
+    assert decision.reason
+    assert decision.terms == "2025-12-03"
+
+
+def test_request_table_names_every_rule() -> None:
+    assert {rule for _, _, rule, _ in DECISIONS} == {rule.__name__ for rule in REQUEST_RULES}
+
+
+def test_money_of_a_request_is_a_whole_charge_or_nothing() -> None:
+    for facts, outcome, *_ in DECISIONS:
+        decision = decide_request(facts, TERMS)
+        owed = (900, "USD") if outcome == "refund_payment" else (0, "")
+        assert (decision.amount, decision.currency) == owed
+        assert bool(decision.credits) is (outcome == "reverse_credits")
+
+
+def test_request_says_what_it_lacks() -> None:
+    assert missing_in_request(asked()) == ()
+    assert missing_in_request(asked(sender_confirmed=False)) == ("a word from the account's own mailbox",)
+    assert missing_in_request(asked(of=None)) == ("an order or a job of the account",)
+    assert len(missing_in_request(asked(of=None, sender_confirmed=False))) == 2
+    assert missing_in_request(asked(of=None, readable=False)) == ()
+
+
+# zone, bought there, the last moment a request is in time there
+BOUNDARIES = [
+    ("Etc/GMT+12", "2026-03-02T00:00:00", "2026-03-09T23:59:59.999999"),
+    ("Etc/GMT+12", "2026-03-02T23:59:59.999999", "2026-03-09T23:59:59.999999"),
+    ("UTC", "2026-02-25T13:00:00", "2026-03-04T23:59:59.999999"),
+    ("UTC", "2024-02-22T13:00:00", "2024-02-29T23:59:59.999999"),
+    ("UTC", "2026-12-28T13:00:00", "2027-01-04T23:59:59.999999"),
+    # clocks go forward inside the window, and on its last day
+    ("America/New_York", "2026-03-02T12:00:00", "2026-03-09T23:59:59.999999"),
+    ("America/New_York", "2026-03-01T12:00:00", "2026-03-08T23:59:59.999999"),
+    # clocks go back inside the window, on its first day and on its last
+    ("America/New_York", "2026-10-30T12:00:00", "2026-11-06T23:59:59.999999"),
+    ("America/New_York", "2026-11-01T00:30:00", "2026-11-08T23:59:59.999999"),
+    ("Europe/Berlin", "2026-10-18T23:30:00", "2026-10-25T23:59:59.999999"),
+    ("Europe/Berlin", "2026-03-22T00:10:00", "2026-03-29T23:59:59.999999"),
+    ("Asia/Kolkata", "2026-03-02T00:00:00", "2026-03-09T23:59:59.999999"),
+    ("Pacific/Kiritimati", "2026-03-02T00:00:00", "2026-03-09T23:59:59.999999"),
+    # midnight itself is skipped on the day after the window
+    ("America/Asuncion", "2023-09-23T12:00:00", "2023-09-30T23:59:59.999999"),
+    # a change of half an hour
+    ("Australia/Lord_Howe", "2026-03-29T12:00:00", "2026-04-05T23:59:59.999999"),
+    # a zone that skipped a whole day: Samoa had no 30 December 2011
+    ("Pacific/Apia", "2011-12-23T12:00:00", "2011-12-29T23:59:59.999999"),
+    ("Pacific/Apia", "2011-12-25T12:00:00", "2012-01-01T23:59:59.999999"),
+]
+
+
+@pytest.mark.parametrize(("zone", "paid", "last"), BOUNDARIES)
+def test_seven_days_end_with_the_seventh_day_where_the_terms_count(zone: str, paid: str, last: str) -> None:
+    there = ZoneInfo(zone)
+    paid_at = datetime.fromisoformat(paid).replace(tzinfo=there).astimezone(UTC)
+    # of a time that the clocks show twice the later one: the day ends only after both
+    last_at = datetime.fromisoformat(last).replace(tzinfo=there, fold=1).astimezone(UTC)
+    counted = terms(zone=there)
+
+    def rule(received_at: datetime) -> str:
+        return decide_request(asked(of=bought(paid_at=paid_at), received_at=received_at, now=received_at), counted).rule
+
+    assert rule(paid_at) == "unused_purchase"
+    assert rule(last_at) == "unused_purchase"
+    assert rule(last_at + TICK) == "window_passed"
+
+
+@pytest.mark.parametrize("days", [0, 1, 7, 30])
+def test_window_has_the_days_of_the_terms(days: int) -> None:
+    edge = datetime(2026, 3, 3 + days if days < 28 else 2, tzinfo=UTC)
+    if days == 30:
+        edge = datetime(2026, 4, 2, tzinfo=UTC)
+    of = bought(paid_at=datetime(2026, 3, 2, 8, tzinfo=UTC))
+    counted = terms(request_window_days=days, zone=ZoneInfo("UTC"))
+    assert decide_request(asked(of=of, received_at=edge - TICK), counted).outcome is Outcome.REFUND_PAYMENT
+    assert decide_request(asked(of=of, received_at=edge), counted).clause is Clause.WINDOW_PASSED
+
+
+COUNTERFACTUALS = [
+    (asked(sender_confirmed=False), "the account's own mailbox confirmed the request", "unused_purchase"),
+    (asked(of=bought(disputed=True)), "the charge not been disputed", "unused_purchase"),
+    (asked(claimed=True), "the charge not been a duplicate", "unused_purchase"),
+    (asked(of=bought(refunded_amount=900)), "none of the charge gone back before", "unused_purchase"),
+    (asked(use=Use(1, failed=1, failed_credits=5)), "the credits of the failed jobs come back before", "unused_purchase"),
+    (about(replace(DONE, standing_debit=0)), "the job's credits not come back before", "job_delivered"),
+    (
+        asked(of=bought(paid_at=datetime(2026, 2, 1, tzinfo=UTC))),
+        "the request arrived before 2026-02-08 12:00 UTC",
+        "unused_purchase",
+    ),
+    (asked(of=a_renewal()), "the subscription been cancelled before it renewed", "unused_purchase"),
+    (about(EDITED), "the output not been edited or used downstream", "job_delivered"),
+    (asked(of=the_pass(), use=USED), "nothing of the purchase been used", "unused_purchase"),
+    (asked(of=bought(remaining=49)), "nothing of the purchase been used", "unused_purchase"),
+    (asked(of=bought(transaction_id=None)), "the charge's transaction at Creem been known", "unused_purchase"),
+    (asked(), "the request arrived later than 7 calendar days after the purchase", "window_passed"),
+]
+
+
+@pytest.mark.parametrize(("facts", "change", "rule"), COUNTERFACTUALS)
+def test_request_says_what_would_have_changed_it(facts: RequestFacts, change: str, rule: str) -> None:
+    found = decide_request(facts, TERMS).counterfactual
+    assert found is not None
+    assert (found.change, found.rule) == (change, rule)
+
+
+def test_request_that_lacks_two_things_would_not_be_changed_by_one() -> None:
+    assert decide_request(asked(of=None, sender_confirmed=False), TERMS).counterfactual is None
+
+
+PURCHASES = st.builds(
+    bought,
+    paid_at=st.integers(0, 60 * 24).map(lambda hours: NOW - timedelta(hours=hours)),
+    kind=st.sampled_from(PurchaseKind),
+    billing=st.sampled_from(Billing),
+    amount=st.sampled_from([0, 900]),
+    remaining=st.integers(0, 50),
+    disputed=st.booleans(),
+    refunded_amount=st.sampled_from([0, 1, 900]),
+    transaction_id=st.sampled_from([None, "tran_1"]),
+)
+USES = st.builds(Use, *([st.integers(0, 3)] * 6))
+ANY = st.builds(
+    asked,
+    of=st.none() | PURCHASES,
+    use=USES,
+    job=st.none() | st.builds(replace, st.just(DONE), ended=st.booleans(), edited=st.booleans(), downloads=st.integers(0, 2)),
+    sender_confirmed=st.booleans(),
+    readable=st.booleans(),
+    claimed=st.booleans(),
+)
+
+
+@given(ANY)
+def test_money_is_owed_only_for_a_confirmed_unused_undisputed_charge_in_time(facts: RequestFacts) -> None:
+    decision = decide_request(facts, TERMS)
+    if decision.outcome is not Outcome.REFUND_PAYMENT:
+        return
+    of = facts.purchase
+    assert of is not None
+    assert facts.sender_confirmed
+    assert not of.disputed
+    assert not of.refunded_amount
+    assert not facts.claimed
+    assert of.untouched
+    assert (facts.use.completed, facts.use.downloads) == (0, 0)
+    assert facts.received_at - of.paid_at < timedelta(days=9)
+    assert (decision.amount, decision.currency) == (of.amount, of.currency)
+
+
+@given(ANY)
+def test_same_request_gets_the_same_answer_and_a_no_has_its_own_clause(facts: RequestFacts) -> None:
+    decision = decide_request(facts, TERMS)
+    again = decide_request(facts, TERMS)
+    assert (decision, decision.counterfactual) == (again, again.counterfactual)
+    exclusions = {Clause.WINDOW_PASSED, Clause.PASS_USED, Clause.RENEWAL_NOT_CANCELLED, Clause.OUTPUT_USED}
+    assert (decision.outcome is Outcome.DECLINE) is (decision.clause in exclusions)
