@@ -1,0 +1,62 @@
+"""Many cases in one letter: added up, listed as far as anybody reads, each reason kept."""
+
+import re
+from typing import Any
+
+import pytest
+
+from policy import CLAUSE_TEXT, Clause
+from tests.notices.build import AT, REFERENCE, about, mail, side
+from worker.notices.mail.letters import NoticeKind
+
+SIDES = ["plain", "html"]
+
+
+@pytest.mark.parametrize("subtype", SIDES)
+@pytest.mark.parametrize(("failed", "listed", "more"), [(2, 2, None), (40, 40, None), (50, 50, None), (62, 50, "and 12 more")])
+def test_an_incident_is_one_letter(failed: int, listed: int, more: str | None, subtype: str) -> None:
+    message = mail(NoticeKind.CREDITS_RETURNED, *[about(job_id=f"job_{n}", order_id=None) for n in range(failed)])
+    said = side(message, subtype)
+    assert message["Subject"] == f"[{REFERENCE}] {failed * 5} credits are back on your account"
+    assert f"We put {failed * 5} credits back on your account, for {failed} jobs." in said
+    assert len(re.findall(r"job job_\d+", said)) == listed
+    assert (f"and {failed - 50} more" in said) == (more is not None)
+    assert more is None or more in said
+    # one reason for all is said once
+    assert said.count("worker_crashed") == said.count(CLAUSE_TEXT[Clause.FAILED_JOB]) == 1
+
+
+@pytest.mark.parametrize("subtype", SIDES)
+def test_each_case_keeps_its_own_reason(subtype: str) -> None:
+    said = side(mail(NoticeKind.DECLINED, about(reason="too late"), about(reason="already used", clause="output-used")), subtype)
+    assert (said.count("too late"), said.count("already used"), "Why:" in said) == (1, 1, False)
+    assert CLAUSE_TEXT[Clause.FAILED_JOB] in said
+    assert CLAUSE_TEXT[Clause.OUTPUT_USED] in said
+
+
+@pytest.mark.parametrize(
+    ("abouts", "words"),
+    [
+        ([about(job_id=None), about(job_id=None, amount=100)], "We sent 10.00 USD back"),
+        ([about(), about(amount=5, currency="EUR")], "We sent 0.05 EUR and 9.00 USD back"),
+        ([about(job_id=None)] * 2, "for 2 orders"),
+        ([about(job_id=None, order_id=None)] * 2, "case case_1: 9.00 USD"),
+        ([about(), about(amount=0, currency="")], "We sent 9.00 USD back"),
+    ],
+)
+def test_money_is_added_up_by_currency(abouts: list[Any], words: str) -> None:
+    assert words in side(mail(NoticeKind.MONEY_SENT, *abouts), "plain")
+
+
+def test_one_credit_is_singular() -> None:
+    assert mail(NoticeKind.CREDITS_RETURNED, about(credits=1))["Subject"] == f"[{REFERENCE}] 1 credit is back on your account"
+    assert "remaining 1 credit of your account was forfeited" in side(mail(NoticeKind.FORFEITURE, about(credits=1)), "plain")
+
+
+def test_a_review_without_a_date_names_none() -> None:
+    assert "as soon as it is" in side(mail(NoticeKind.IN_REVIEW, about(due_at=None)), "plain")
+
+
+def test_a_review_of_several_is_due_with_the_last() -> None:
+    said = side(mail(NoticeKind.IN_REVIEW, about(due_at=AT), about()), "plain")
+    assert "by Friday, 12 December 2025, 17:00 UTC." in said

@@ -1,0 +1,1 @@
+"""Letters to customers, and the postboxes that take them away."""

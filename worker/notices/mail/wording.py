@@ -1,0 +1,180 @@
+"""What the templates are given: every value already in words, cleaned, and no more than the letter may tell."""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from policy import CLAUSE_TEXT, Clause
+from policy.words import count, money
+from worker.notices.mail.notice import About, Letter, NoticeKind
+
+LISTED = 50
+"""How many cases one letter lists. The rest is counted."""
+REASON_LIMIT, ID_LIMIT = 600, 100
+
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+"""Not from `strftime`, which follows the locale of the host."""
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_ACCOUNT = {NoticeKind.SUSPENSION, NoticeKind.FORFEITURE, NoticeKind.REINSTATED}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One case in a letter. `why` is empty where the whole letter has one reason."""
+
+    what: str
+    value: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A letter's values in words; a text that does not apply is empty."""
+
+    reference: str = ""
+    size: str = ""
+    many: bool = False
+    credits: str = ""
+    are: str = "are"
+    money: str = ""
+    rows: tuple[Row, ...] = ()
+    more: int = 0
+    why: str = ""
+    clauses: tuple[str, ...] = ()
+    due: str = ""
+
+
+def view_of(letter: Letter) -> View:
+    """What the letter says. Raises `ValueError` for a letter that would say nothing, or something that cannot be true."""
+    reference = letter.reference or ""
+    if letter.kind is NoticeKind.QUESTION:
+        if not reference:
+            raise ValueError("a question needs a reference: an answer could not be told to its request")
+        # the address may not be the account's owner: nothing of the case goes into the letter
+        return View(reference)
+    if not letter.about:
+        raise ValueError(f"a letter of kind {letter.kind} has to be about something")
+    for about in letter.about:
+        _check(letter.kind, about)
+    if letter.kind is NoticeKind.CREDITS_RETURNED and not any(about.credits for about in letter.about):
+        raise ValueError("a letter about returned credits needs credits")
+    if letter.kind is NoticeKind.MONEY_SENT and not any(about.amount for about in letter.about):
+        raise ValueError("a letter about sent money needs an amount")
+    reasons = [_clean(about.reason or "", REASON_LIMIT) for about in letter.about]
+    why = reasons[0] if len(set(reasons)) == 1 else ""
+    value = _VALUE.get(letter.kind, _no_value)
+    listed = zip(letter.about[:LISTED], reasons, strict=False)
+    credits = sum(about.credits for about in letter.about)
+    due = [about.due_at for about in letter.about if about.due_at]
+    return View(
+        reference=reference,
+        size=_size(letter.about),
+        many=len(letter.about) > 1,
+        credits=count(credits, "credit") if credits else "",
+        are="is" if credits == 1 else "are",
+        money=_total(letter.about),
+        rows=tuple(Row(_what(about), value(about), "" if why else reason) for about, reason in listed),
+        more=max(0, len(letter.about) - LISTED),
+        why=why,
+        clauses=_clauses(letter),
+        due=in_words(max(due)) if due else "",
+    )
+
+
+def subject_of(kind: NoticeKind, view: View) -> str:
+    """The subject line, with the reference in brackets before it where the letter has one."""
+    subject = _SUBJECT[kind](view)
+    return f"[{view.reference}] {subject}" if view.reference else subject
+
+
+def in_words(moment: datetime) -> str:
+    """A moment as people write it: `Friday, 12 December 2025, 17:00 UTC`. Raises `ValueError` for one without a zone."""
+    if moment.tzinfo is None:
+        raise ValueError("a time in a letter needs its zone")
+    utc = moment.astimezone(UTC)
+    return f"{_DAYS[utc.weekday()]}, {utc.day} {_MONTHS[utc.month - 1]} {utc.year}, {utc:%H:%M} UTC"
+
+
+_SUBJECT: dict[NoticeKind, Callable[[View], str]] = {
+    NoticeKind.CREDITS_RETURNED: lambda view: f"{view.credits} {view.are} back on your account",
+    NoticeKind.RERUN_DELIVERED: lambda view: f"We ran your {'jobs' if view.many else 'job'} again, free of charge",
+    NoticeKind.DECLINED: lambda view: f"Your refund {'requests were' if view.many else 'request was'} declined",
+    NoticeKind.IN_REVIEW: lambda view: f"A person is looking at your {'cases' if view.many else 'case'}",
+    NoticeKind.MONEY_SENT: lambda view: f"We sent you a refund of {view.money}",
+    NoticeKind.QUESTION: lambda view: "Was this mail from you?",
+    NoticeKind.SUSPENSION: lambda view: "Your account was suspended",
+    NoticeKind.FORFEITURE: lambda view: "The remaining credits of your account were forfeited",
+    NoticeKind.REINSTATED: lambda view: "Your account is open again",
+    NoticeKind.SETTLED: lambda view: f"Your refund {'requests' if view.many else 'request'}: nothing is owed any more",
+}
+_VALUE: dict[NoticeKind, Callable[[About], str]] = {
+    NoticeKind.CREDITS_RETURNED: lambda about: count(about.credits, "credit") if about.credits else "",
+    NoticeKind.MONEY_SENT: lambda about: money(about.amount, about.currency) if about.amount else "",
+}
+
+
+def _no_value(about: About) -> str:
+    return ""
+
+
+def _check(kind: NoticeKind, about: About) -> None:
+    if about.credits < 0 or about.amount < 0:
+        raise ValueError("credits and money in a letter are never negative")
+    if about.amount and not _CURRENCY.fullmatch(about.currency):
+        raise ValueError("a currency is three capital letters, like USD")
+    if kind is NoticeKind.DECLINED and not (about.clause and _clean(about.reason or "", REASON_LIMIT)):
+        raise ValueError("a letter that declines needs the reason and the clause of every case")
+
+
+def _clauses(letter: Letter) -> tuple[str, ...]:
+    named = [about.clause for about in letter.about if about.clause]
+    if not named and letter.kind in _ACCOUNT:
+        # the only clause under which an account is touched
+        named = [Clause.DISPUTE_ABUSE]
+    try:
+        # a dict keeps the order and drops the repeated
+        return tuple(dict.fromkeys(CLAUSE_TEXT[Clause(name)] for name in named))
+    except ValueError:
+        raise ValueError("the policy has no such clause") from None
+
+
+def _what(about: About) -> str:
+    job, order = _clean(about.job_id or "", ID_LIMIT), _clean(about.order_id or "", ID_LIMIT)
+    if job:
+        return f"job {job} (order {order})" if order else f"job {job}"
+    return f"order {order}" if order else f"case {_clean(about.case_id, ID_LIMIT)}"
+
+
+def _size(about: tuple[About, ...]) -> str:
+    if all(each.job_id for each in about):
+        return count(len(about), "job")
+    return count(len(about), "order" if all(each.order_id for each in about) else "case")
+
+
+def _total(about: tuple[About, ...]) -> str:
+    sums: Counter[str] = Counter()
+    for each in about:
+        sums[each.currency] += each.amount
+    return " and ".join(money(amount, currency) for currency, amount in sorted(sums.items()) if amount)
+
+
+def _clean(text: str, limit: int) -> str:
+    """One printable line: a value cannot break out of its line, turn the writing direction or flood the letter."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= limit else f"{line[:limit]}..."
