@@ -24,6 +24,8 @@ task_routes = {
     "refunds.pay": {"queue": "money"},
     "refunds.reconcile": {"queue": "money"},
     "refunds.sweep": {"queue": "sweep"},
+    "refunds.requests": {"queue": "remedies"},
+    "refunds.notify": {"queue": "remedies"},
 }
 task_default_queue = "assess"
 # a misspelt queue is an error, not a new queue that nobody reads

@@ -3,6 +3,7 @@
 Standard library only; no clock, no database, no network. The one thing read from outside is a terms file.
 """
 
+from policy.abuse import grounds_for_measures
 from policy.changes import counterfactual
 from policy.clauses import CLAUSE_TEXT
 from policy.decision import Clause, Counterfactual, Decision, Outcome, Verdict
@@ -62,6 +63,7 @@ __all__ = [
     "decide_dispute",
     "decide_request",
     "find_duplicates",
+    "grounds_for_measures",
     "load_editions",
     "load_terms",
     "missing_facts",

@@ -8,17 +8,22 @@ from worker.runtime import Runtime
 from worker.settings import load_settings
 
 SWEEP, PAY, RECONCILE = "refunds.sweep", "refunds.pay", "refunds.reconcile"
+REQUESTS, NOTIFY = "refunds.requests", "refunds.notify"
 
 
 def _make() -> Celery:
     settings = load_settings()
     # wrong terms, or a key at the wrong host, are said once, now, and not by every task
     first = Runtime.start(settings)
-    _ = first.bench, first.creem_address
+    _ = first.bench, first.creem_address, first.notifier
+    if first.maildir is not None:
+        first.maildir.check()
     made = Celery("refunds", broker=settings.redis_url, include=["worker.tasks"])
     made.config_from_object("celeryconfig")
     made.conf.beat_schedule = {
         "sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": 30}},
+        "requests": {"task": REQUESTS, "schedule": settings.sweep_seconds, "options": {"expires": 30}},
+        "notify": {"task": NOTIFY, "schedule": settings.sweep_seconds, "options": {"expires": 30}},
         "reconcile": {"task": RECONCILE, "schedule": settings.reconcile_seconds, "options": {"expires": 600}},
     }
     if settings.creem_api_key is not None:

@@ -29,3 +29,8 @@ def new_id(prefix: str, now: datetime) -> str:
     """
     milliseconds = int(now.timestamp() * 1000)
     return f"{prefix}_{ULID(milliseconds.to_bytes(6, 'big') + secrets.token_bytes(10))}"
+
+
+def moment(at: datetime | None) -> str | None:
+    """The time as documents write it."""
+    return None if at is None else at.isoformat().replace("+00:00", "Z")

@@ -18,6 +18,12 @@ from worker.cases.judge import Bench
 from worker.cases.money.pay import Payer
 from worker.cases.money.reconcile import Reconciler
 from worker.cases.money.settle import Settler
+from worker.cases.notifier import Mailer, Notifier
+from worker.cases.requests.evidence import Evidence
+from worker.cases.requests.files import Files
+from worker.cases.requests.maildir import Maildir
+from worker.cases.requests.mailroom import Mailroom
+from worker.cases.review.reviewer import Reviewer
 from worker.cases.sweep import Sweeper
 from worker.clock import Clock, SystemClock, new_id
 from worker.credits.ledger import Ledger
@@ -26,6 +32,7 @@ from worker.creem.environment import Address, address_of
 from worker.errors import Misconfigured
 from worker.intake.accept import Desk
 from worker.intake.consumer import open_stream_client
+from worker.notices.mail.postbox import postbox_of
 from worker.notices.outcomes import OutcomeStream
 from worker.reruns import PipelineHttp, PipelineStream, Reruns
 from worker.settings import Settings
@@ -126,6 +133,49 @@ class Runtime:
         return Reconciler(self.store, self.creem, self.settler, self.assessor, self.clock, days)
 
     @cached_property
+    def files(self) -> Files:
+        """The files that customers sent."""
+        return Files(self.settings.evidence_dir)
+
+    @cached_property
+    def mailroom(self) -> Mailroom:
+        """Where mails become requests."""
+        return Mailroom(self.store, Ledger(), self.bench, self.files, names_in(self.settings.mail_hosts), self.clock)
+
+    @cached_property
+    def maildir(self) -> Maildir | None:
+        """The Maildir that is watched, if any."""
+        folder = self.settings.mail_dir
+        return None if folder is None else Maildir(folder, self.mailroom)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The files of customers with their receipts."""
+        return Evidence(self.store, self.files, self.bench, self.clock)
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        """How customers are told."""
+        return Notifier(self.store, self._mailer, self.clock)
+
+    @cached_property
+    def _mailer(self) -> Mailer | None:
+        s = self.settings
+        if s.notices_url is None:
+            return None
+        try:
+            postbox = postbox_of(s.notices_url, timeout=s.notices_timeout_seconds)
+        except ValueError as error:
+            raise Misconfigured(f"REFUNDS_NOTICES_URL: {error}") from error
+        return Mailer(postbox, s.notices_from, s.notices_reply_to, repeatable=s.notices_url.startswith("file:"))
+
+    @cached_property
+    def reviewer(self) -> Reviewer:
+        """The human queue."""
+        address = self.creem_address
+        return Reviewer(self.store, Ledger(), self.bench, address.environment if address else None, self.clock)
+
+    @cached_property
     def reruns(self) -> Reruns:
         """How the pipeline is asked: over HTTP where its address is known, else on the commands stream."""
         if self.settings.pipeline_url:
@@ -150,6 +200,11 @@ class Runtime:
     def desk(self) -> Desk:
         """Where stream entries become rows."""
         return Desk(self.store, self.clock)
+
+
+def names_in(listed: str) -> frozenset[str]:
+    """The names in a list with commas, in lower case."""
+    return frozenset(name.strip().lower() for name in listed.split(",") if name.strip())
 
 
 def calendar_of(terms: Terms) -> Calendar:

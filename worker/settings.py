@@ -18,6 +18,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from worker.errors import Misconfigured
 
 PREFIX = "REFUNDS_"
+ADDRESS = r"^[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
+"""A plain mail address, without a display name."""
 TEST_PREFIX = "REFUNDS_TEST_"
 DEFAULT_TERMS = Path(__file__).resolve().parent.parent / "policy" / "terms"
 
@@ -76,11 +78,26 @@ class Settings(BaseSettings):
     ] = None
     mode: Mode = Mode.FULL
     mail_dir: Annotated[Path | None, Optional] = None
+    mail_hosts: str = ""
+    """The names our own mail host gives itself in `Authentication-Results`, with commas; without one no sender is vouched for."""
+    evidence_dir: Path = Path("evidence")
+    """Where the files of customers lie until they are deleted: outside the database, readable by us alone."""
+    notices_url: Annotated[
+        str | None, _url("smtp", "smtps", "file", example="smtp://user:password@mail.internal:587?starttls=required"), Optional
+    ] = Field(None, repr=False)
+    """How customers are written to: a mail server, or `file:///folder` for development; none: nobody is written to."""
+    notices_from: str = Field("support@localhost", pattern=ADDRESS)
+    notices_reply_to: Annotated[str | None, Optional, Field(pattern=ADDRESS)] = None
+    notices_timeout_seconds: float = Field(20.0, gt=0, le=60)
     web_host: str = "127.0.0.1"
     web_port: int = Field(8080, ge=1, le=65535)
     ready_backlog_seconds: float = Field(120, gt=0)
     """How long an event may wait before `/readyz` says no."""
     console_password: Annotated[SecretStr | None, Optional] = None
+    console_hosts: str = ""
+    """Names under which the console may be asked for besides its own address, with commas."""
+    flower_url: Annotated[str | None, _url("http", "https", example="http://localhost:5555"), Optional] = None
+    """Where people reach Flower; cases then link to their tasks."""
 
     terms_dir: Path = DEFAULT_TERMS
     batch: int = Field(500, ge=1, le=5000)

@@ -84,6 +84,26 @@ def reconcile() -> str:
     return str(runtime().reconciler.reconcile())
 
 
+@app.task(name="refunds.requests", bind=True)
+@step
+def requests() -> str:
+    """Takes in the mails that have arrived, and deletes the files whose time is over."""
+    maildir = runtime().maildir
+    taken = maildir.take() if maildir is not None else []
+    swept = runtime().evidence.sweep()
+    runtime().reviewer.end_stale()
+    for mail in taken:
+        log.info("request.received", case_id=mail.case_id, state=mail.state, outcome=mail.outcome.value)
+    return f"mails {len(taken)} deleted {swept.deleted}" if taken or swept.deleted or swept.orphans else "idle"
+
+
+@app.task(name="refunds.notify", bind=True)
+@step
+def notify() -> str:
+    """Writes to the customers whose notices are due."""
+    return f"sent {runtime().notifier.send()}"
+
+
 @app.task(name="refunds.sweep", bind=True)
 @step
 def sweep() -> str:

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy import REQUEST_RULES, Clause, Outcome, RequestedJob, RequestFacts, Use, decide_request, missing_in_request
+from policy import (
+    REQUEST_RULES,
+    Clause,
+    Outcome,
+    RequestedJob,
+    RequestFacts,
+    Use,
+    decide_request,
+    grounds_for_measures,
+    missing_in_request,
+)
 from policy.facts import Billing, PurchaseFacts, PurchaseKind
 from tests.policy.build import NOW, TERMS, terms
 
@@ -270,3 +280,18 @@ def test_same_request_gets_the_same_answer_and_a_no_has_its_own_clause(facts: Re
     assert (decision, decision.counterfactual) == (again, again.counterfactual)
     exclusions = {Clause.WINDOW_PASSED, Clause.PASS_USED, Clause.RENEWAL_NOT_CANCELLED, Clause.OUTPUT_USED}
     assert (decision.outcome is Outcome.DECLINE) is (decision.clause in exclusions)
+
+
+@pytest.mark.parametrize(
+    ("use", "grounds"),
+    [
+        (Use(jobs=3, completed=2, downloads=3), "2 completed jobs with 3 downloads were delivered for it"),
+        (Use(jobs=9, completed=1, downloads=1, failed=8), "1 completed job with 1 download were delivered for it"),
+        (Use(jobs=8, failed=8, failed_credits=40), None),
+        (Use(jobs=2, completed=2), None),
+        (Use(jobs=2, downloads=2), None),
+        (UNUSED, None),
+    ],
+)
+def test_measures_rest_on_delivered_outputs_and_never_on_faults_of_ours(use: Use, grounds: str | None) -> None:
+    assert grounds_for_measures(use) == grounds

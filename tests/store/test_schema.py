@@ -71,6 +71,7 @@ def pretend(store: Store, revision: str) -> None:
         connection.execute(update(versions).values(version_num=revision))
 
 
+@pytest.mark.filterwarnings("ignore:.*expression-based index")
 def test_migrations_make_the_tables_the_code_knows(empty: Store) -> None:
     schema.upgrade(empty)
     migrated = definitions(empty)
@@ -80,6 +81,7 @@ def test_migrations_make_the_tables_the_code_knows(empty: Store) -> None:
     assert migrated == definitions(empty)
 
 
+@pytest.mark.filterwarnings("ignore:.*expression-based index")
 def test_alembic_finds_no_difference(store: Store) -> None:
     with store.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})

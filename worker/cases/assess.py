@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from policy.lifecycle import CaseState
-from worker.cases.book import Book
+from policy.lifecycle import CaseKind, CaseState
+from worker.cases.book import Book, Case
 from worker.cases.fold import Fate, fold
 from worker.cases.gather import placed, read_all, woken_cases
 from worker.cases.judge import Bench, judge
@@ -29,6 +29,7 @@ from worker.cases.load import (
 from worker.cases.money.hear import hear
 from worker.cases.money.settle import Settled, Settler, woken_purchases
 from worker.cases.news import News, read
+from worker.cases.requests.judge import judge_requests
 from worker.cases.write import write
 from worker.clock import Clock
 from worker.credits.ledger import Ledger
@@ -205,9 +206,11 @@ class Assessor:
         write(tx, book, self.ledger, WORKER)
         book.charges_touched |= woken_purchases(tx, [(row.kind, row.subject) for row in woken])
         settled = self.settler.settle(tx, book.charges_touched, now)
+        asked = [row.case_id for row in woken if row.kind == CaseKind.REQUEST.value]
+        moved = judge_requests(tx, self.ledger, self.bench, asked, now) if asked else []
         inbox.settle(tx, fates)
         _bury(tx, dead, now)
-        return _account_for(book, settled, fates, len(dead))
+        return _account_for([*book.cases.values(), *moved], book.effects, settled, fates, len(dead))
 
 
 def _no_longer_waiting(tx: Tx, news: Sequence[News]) -> Sequence[Row[Any]]:
@@ -246,11 +249,17 @@ def _bury(tx: Tx, dead: Sequence[tuple[Row[Any], CannotProcess]], now: datetime)
     return buried
 
 
-def _account_for(book: Book, settled: Settled, fates: Sequence[dict[str, Any]], dead: int) -> Assessed:
-    done = Assessed(dead=dead, effects=[*book.effects, *map(dict, settled.effects)], claims=settled.claims)
+def _account_for(
+    moved: Sequence[Case],
+    effects: Sequence[dict[str, Any]],
+    settled: Settled,
+    fates: Sequence[dict[str, Any]],
+    dead: int,
+) -> Assessed:
+    done = Assessed(dead=dead, effects=[*effects, *map(dict, settled.effects)], claims=settled.claims)
     done.handled = sum(fate["state"] == Fate.HANDLED.value for fate in fates)
     done.waiting = len(fates) - done.handled
-    for case in book.cases.values():
+    for case in moved:
         if case.state is not None and case.state is not case.was:
             was = case.was.value if case.was else None
             done.moves.append((case.case_id, case.subject, was, case.state.value, case.credits_reversed))

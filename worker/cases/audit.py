@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from worker.cases.audit_checks import CHECKS
 from worker.cases.audit_money import MONEY_CHECKS
+from worker.cases.audit_people import PEOPLE_CHECKS
 from worker.intake.wire import read_event
 from worker.store.bulk import Tx
 from worker.store.tables import (
@@ -21,12 +22,16 @@ from worker.store.tables import (
     dead_letters,
     disputes,
     effects,
+    evidence,
     inbox,
     layer_jobs,
+    notices,
     payment_attempts,
     payments,
     postings,
+    proposals,
     purchases,
+    requests,
 )
 from worker.strict import Malformed
 
@@ -64,12 +69,13 @@ def audit_books(tx: Tx, now: datetime) -> Audit:
     """Every check that the database alone can answer."""
     audit = Audit()
     counted = (postings, purchases, layer_jobs, cases, case_history, effects, inbox, dead_letters, payments, payment_attempts)
-    for table in (*counted, charges, disputes):
+    for table in (*counted, charges, disputes, requests, evidence, proposals, notices):
         audit.checked[table.name] = int(tx.connection.execute(select(func.count()).select_from(table)).scalar_one())
-    for name, query in (*CHECKS, *MONEY_CHECKS):
+    checks = (*CHECKS, *MONEY_CHECKS, *PEOPLE_CHECKS)
+    for name, query in checks:
         for row in tx.all(query(now).limit(NAMED)):
             audit.breach(name, str(row.row), str(row.problem))
-    audit.checked["checks"] = len(CHECKS) + len(MONEY_CHECKS)
+    audit.checked["checks"] = len(checks)
     return audit
 
 

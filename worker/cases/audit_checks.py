@@ -179,13 +179,17 @@ def _open_cases_have_owner_and_time(now: datetime) -> Select[Any]:
 
 
 def _cases_say_what_the_ledger_says(_: datetime) -> Select[Any]:
-    j = _per_job()
-    joined = cases.outerjoin(j, j.c.job_id == cases.c.job_id)
-    back = func.coalesce(j.c.back, 0)
+    booked = (
+        select(postings.c.case_id, func.sum(postings.c.credits).label("back"))
+        .where(postings.c.kind == PostingKind.REVERSAL.value)
+        .group_by(postings.c.case_id)
+        .subquery("booked")
+    )
+    back = func.coalesce(booked.c.back, 0)
     return (
         select(cases.c.case_id.label("row"), said("says ", cases.c.credits_reversed, " came back, the ledger says ", back))
-        .select_from(joined)
-        .where(cases.c.kind == CaseKind.JOB.value, cases.c.credits_reversed != back)
+        .select_from(cases.outerjoin(booked, booked.c.case_id == cases.c.case_id))
+        .where(cases.c.credits_reversed != back)
     )
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Select, and_, exists, func, not_, or_, select
 
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.audit_words import Query, said
-from worker.store.tables import breakers, cases, charges, disputes, payment_attempts, payments, purchases
+from worker.store.tables import breakers, cases, charges, disputes, payment_attempts, payments, proposals, purchases
 
 OVERDUE = timedelta(hours=1)
 """How long a due claim may wait for its turn before it counts as forgotten."""
@@ -113,9 +113,12 @@ def _frozen_for_a_reason(_: datetime) -> Select[Any]:
     p = purchases.c
     claimed = exists().where(payments.c.purchase_id == p.purchase_id, payments.c.closed_at.is_(None))
     disputed = exists().where(charges.c.transaction_id == p.transaction_id, charges.c.disputed_at.is_not(None))
-    return select(p.purchase_id.label("row"), said("has ", p.frozen, " credits frozen for no claim and no dispute")).where(
-        p.frozen > 0, not_(claimed), not_(disputed)
+    proposed = exists().where(
+        proposals.c.case_id == cases.c.case_id, cases.c.account_id == p.account_id, proposals.c.state == "open"
     )
+    return select(
+        p.purchase_id.label("row"), said("has ", p.frozen, " credits frozen for no claim, no dispute and no proposal")
+    ).where(p.frozen > 0, not_(claimed), not_(disputed), not_(proposed))
 
 
 def _disputes_have_cases(_: datetime) -> Select[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 from policy import Editions, Terms
 from policy.calendar import Calendar
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.book import Case
+from worker.cases.book import BY_PERSON, NOBODY, Case
 from worker.clock import new_id
 from worker.store.bulk import Record
 from worker.store.effects import EffectKind
@@ -21,6 +21,9 @@ ANNOUNCED = {
     (CaseKind.DUPLICATE_CHARGE, CaseState.REFUNDED): "refund.payment_refunded",
     (CaseKind.DUPLICATE_CHARGE, CaseState.DECLINED): "refund.declined",
     (CaseKind.DUPLICATE_CHARGE, CaseState.REVIEW): "refund.in_review",
+    (CaseKind.REQUEST, CaseState.REFUNDED): "refund.payment_refunded",
+    (CaseKind.REQUEST, CaseState.DECLINED): "refund.declined",
+    (CaseKind.REQUEST, CaseState.REVIEW): "refund.in_review",
 }
 """What the product is told of, by kind and state (contract.md, "Commands out"). A dispute is between the buyer and the bank."""
 
@@ -97,7 +100,9 @@ def announcement(case: Case, now: datetime, **more: Any) -> Record | None:
     """The intent to tell the product where the case stands; None where the product is not told."""
     assert case.state is not None, "a case without a state has nothing to tell"
     type_ = ANNOUNCED.get((case.kind, case.state))
-    if type_ is None:
+    if case.state is CaseState.REFUNDED and case.credits_reversed:
+        type_ = "refund.credits_reversed"
+    if type_ is None or case.account_id == NOBODY:
         return None
     told: dict[str, Any] = {
         "type": type_,
@@ -108,6 +113,7 @@ def announcement(case: Case, now: datetime, **more: Any) -> Record | None:
         "clause": case.clause,
         "terms": case.terms,
         "reason": case.reason,
+        "decided_by": "person" if case.rule == BY_PERSON else "policy",
     }
     if case.order_id is not None:
         told["order_id"] = case.order_id

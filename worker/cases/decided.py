@@ -5,17 +5,30 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from policy import ChargeDispute, ChargeFacts, JobFacts, Terms, decide, decide_charge, decide_dispute
+from policy import (
+    ChargeDispute,
+    ChargeFacts,
+    JobFacts,
+    RequestFacts,
+    Terms,
+    decide,
+    decide_charge,
+    decide_dispute,
+    decide_request,
+)
 from policy.decision import Decision
 from policy.lifecycle import CaseKind
+from worker.cases.book import BY_PERSON as BY_PERSON
 from worker.cases.book import Case
 
 _JOB: TypeAdapter[JobFacts] = TypeAdapter(JobFacts)
 _CHARGE: TypeAdapter[ChargeFacts] = TypeAdapter(ChargeFacts)
 _DISPUTE: TypeAdapter[ChargeDispute] = TypeAdapter(ChargeDispute)
+_REQUEST: TypeAdapter[RequestFacts] = TypeAdapter(RequestFacts)
+Facts = JobFacts | ChargeFacts | ChargeDispute | RequestFacts
 
 
-def record(case: Case, decision: Decision, facts: JobFacts | ChargeFacts | ChargeDispute) -> None:
+def record(case: Case, decision: Decision, facts: Facts) -> None:
     """Puts decision and facts on the case, with one line of history."""
     case.outcome, case.rule, case.clause = decision.outcome.value, decision.rule, decision.clause.value
     case.terms, case.reason = decision.terms, decision.reason
@@ -43,12 +56,16 @@ def ask_again(kind: CaseKind, facts: Any, terms: Terms) -> Decision:
         case CaseKind.DISPUTE:
             return decide_dispute(_DISPUTE.validate_json(raw), terms)
         case CaseKind.REQUEST:
-            raise NotImplementedError("requests by mail are judged by people")
+            return decide_request(_REQUEST.validate_json(raw), terms)
 
 
-def _dumped(facts: JobFacts | ChargeFacts | ChargeDispute) -> Any:
-    if isinstance(facts, JobFacts):
-        return _JOB.dump_python(facts, mode="json")
-    if isinstance(facts, ChargeFacts):
-        return _CHARGE.dump_python(facts, mode="json")
-    return _DISPUTE.dump_python(facts, mode="json")
+def _dumped(facts: Facts) -> Any:
+    match facts:
+        case JobFacts():
+            return _JOB.dump_python(facts, mode="json")
+        case ChargeFacts():
+            return _CHARGE.dump_python(facts, mode="json")
+        case ChargeDispute():
+            return _DISPUTE.dump_python(facts, mode="json")
+        case RequestFacts():
+            return _REQUEST.dump_python(facts, mode="json")

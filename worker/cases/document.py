@@ -1,19 +1,16 @@
 """Cases as documents: what `refunds show --json` and the console print (contract.md, "Case document")."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, or_, select
 
+from worker.cases.book import NOBODY
+from worker.cases.correspondence import mails_of, notices_of, receipts_of
+from worker.clock import moment as moment
 from worker.errors import Refused
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, case_history, cases, effects, layer_jobs, payment_attempts, payments, purchases
-
-
-def moment(at: datetime | None) -> str | None:
-    """The time as the documents write it."""
-    return None if at is None else at.isoformat().replace("+00:00", "Z")
 
 
 def find(tx: Tx, name: str) -> Row[Any]:
@@ -44,6 +41,9 @@ def document(tx: Tx, row: Row[Any]) -> dict[str, Any]:
     return {
         **summary(row),
         "payments": payments_of(tx, row.case_id),
+        "requests": mails_of(tx, row.case_id),
+        "evidence": receipts_of(tx, row.case_id),
+        "notices": notices_of(tx, row.case_id),
         "history": [{"at": moment(h.at), "event": h.event, "by": h.by, "detail": h.detail} for h in history],
     }
 
@@ -58,7 +58,7 @@ def summary(row: Row[Any]) -> dict[str, Any]:
         "case_id": row.case_id,
         "kind": row.kind,
         "job_id": row.job_id,
-        "account_id": row.account_id,
+        "account_id": None if row.account_id == NOBODY else row.account_id,
         "order_id": row.order_id,
         "state": row.state,
         "owner": row.owner,

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, case, select
 
+from policy.lifecycle import CaseKind
 from worker.cases.money.told import place
 from worker.cases.news import News, read
 from worker.creem.webhooks import Webhook
@@ -46,8 +47,11 @@ def placed(tx: Tx, news: Sequence[News]) -> tuple[list[News], list[Unread]]:
 
 
 def woken_cases(tx: Tx, case_ids: Sequence[str]) -> Sequence[Row[Any]]:
-    """Account, job, kind and subject of cases that are to be judged again."""
+    """Id, account, job, kind and subject of cases that are to be judged again. A request has no job here: its job's case is
+    another one.
+    """
     if not case_ids:
         return []
     c = cases.c
-    return tx.all(select(c.account_id, c.job_id, c.kind, c.subject).where(tx.among(c.case_id, case_ids)))
+    job_id = case((c.kind != CaseKind.REQUEST.value, c.job_id)).label("job_id")
+    return tx.all(select(c.case_id, c.account_id, job_id, c.kind, c.subject).where(tx.among(c.case_id, case_ids)))

@@ -16,6 +16,7 @@ from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import Book, Case, Job, LotMoney
 from worker.cases.carry_out import carry_out, utc_day
 from worker.cases.casework import go, open_case, terms_and_calendar
+from worker.cases.decided import BY_PERSON
 from worker.settings import Mode
 
 IN_FAVOUR = {Outcome.REVERSE_CREDITS, Outcome.RERUN, Outcome.REVIEW}
@@ -97,6 +98,9 @@ def _advance(book: Book, case: Case, job: Job | None, reports: frozenset[Report]
         return
     decision = decide(facts, terms)
     if case.state in {CaseState.DECLINED, CaseState.NOTHING_OWED, CaseState.DELIVERED} and decision.outcome not in IN_FAVOUR:
+        return
+    if case.rule == BY_PERSON and decision.outcome is Outcome.REVIEW:
+        # a person has answered that already; only a fault that is proved by itself overturns it
         return
     carry_out(book, case, job, decision, facts, terms, bench.mode)
 

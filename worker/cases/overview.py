@@ -6,10 +6,12 @@ from typing import Any
 from sqlalchemy import func, select
 
 from policy.lifecycle import CaseState, PaymentState
-from worker.cases.document import moment
+from worker.cases.notifier import notices_overview
+from worker.cases.review.reviewer import in_queue
+from worker.clock import moment
 from worker.store import inbox as inbox_rows
 from worker.store.bulk import Tx
-from worker.store.tables import breakers, cases, charges, dead_letters, effects, inbox, payments
+from worker.store.tables import breakers, cases, charges, dead_letters, effects, inbox, payments, proposals
 
 UNPROVED = [PaymentState.SENDING.value, PaymentState.UNKNOWN.value]
 
@@ -31,6 +33,12 @@ def _claims(tx: Tx) -> dict[str, Any]:
         "unproved": int(count),
         "oldest_unproved_at": moment(oldest),
     }
+
+
+def _review(tx: Tx) -> dict[str, Any]:
+    waiting, oldest = tx.connection.execute(select(func.count(), func.min(cases.c.opened_at)).where(in_queue())).one()
+    proposed = _count(tx, proposals.c.state == "open")
+    return {"waiting": int(waiting), "oldest_at": moment(oldest), "proposals": proposed}
 
 
 def _count(tx: Tx, which: Any) -> int:
@@ -74,6 +82,8 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         "overdue_actions": int(tx.connection.execute(idle).scalar_one()),
         "unknown_outcomes": claims["unproved"],
         "payments": claims,
+        "review": _review(tx),
+        "notices": notices_overview(tx),
         "disputed_charges": _count(tx, charges.c.disputed_at.is_not(None)),
         "effects_due": {
             kind: {"count": int(count), "oldest_at": moment(since)}

@@ -10,9 +10,9 @@ from typing import Any
 from policy.facts import RerunState
 from worker.cases.book import Book, Case, Job
 from worker.cases.load import REPORTS
+from worker.cases.notify import intend
 from worker.credits.ledger import Ledger
 from worker.errors import Collision
-from worker.store import effects
 from worker.store.bulk import Record, Tx
 from worker.store.tables import accounts, case_history, cases, doubt_days, layer_jobs, purchases, reruns
 
@@ -26,7 +26,7 @@ def write(tx: Tx, book: Book, ledger: Ledger, by: str) -> None:
     ledger.book(tx, book.postings, book.now)
     _write_accounts(tx, book)
     _write_reruns(tx, book)
-    effects.add(tx, book.effects)
+    intend(tx, book.effects, now=book.now)
     if book.doubt_spent:
         tx.add(doubt_days, [{"day": book.now.date(), "credits": book.doubt_spent}], by="day")
 

@@ -8,11 +8,12 @@ from rich.text import Text
 
 from policy import CLAUSE_TEXT, Clause
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.decided import ask_again
+from worker.cases.decided import BY_PERSON, ask_again
 from worker.cases.document import account_document, document, find, summary
 from worker.cases.document import listing as list_cases
 from worker.cases.requeue import Plan, Requeuer
 from worker.cli import output
+from worker.cli.correspondence import files, mails
 from worker.cli.output import AsJson, cell, one_clear_line, out
 
 Name = Annotated[str, typer.Argument(metavar="CASE", help="A case, job or order id.")]
@@ -68,6 +69,11 @@ def show(name: Name, as_json: AsJson = False) -> None:
         _payment(payment)
     if found["delivered_late"]:
         output.line("goodwill", "the job succeeded after the credits came back; the customer keeps both")
+    mails(found["requests"])
+    files(found["evidence"])
+    for notice in found["notices"]:
+        told = f"{notice['kind'].replace('_', ' ')}: {notice['state']}"
+        output.line("notice", f"{(notice['ended_at'] or notice['due_at'])[:16]}  {told}", "dim")
     table = output.table("\nHistory", "when", "what", "by", "detail")
     for row in found["history"]:
         said = _said(row["detail"])
@@ -140,6 +146,9 @@ def why(name: Name, as_json: AsJson = False) -> None:
         )
     else:
         output.say("\nNo single change of these facts would have changed the outcome.")
+    if row.rule == BY_PERSON:
+        output.say("\nA person decided that: {reason}. The policy had said:", reason=row.reason)
+        output.say("[dim]{outcome} ({rule}): {reason}[/]", **explained["policy_said"])
     if not explained["same_again"]:
         output.say(
             "[red]Asked again with the same facts, the policy now answers otherwise: was the terms file changed in place?[/]"
@@ -157,7 +166,9 @@ def _explain(editions: Any, row: Any) -> dict[str, Any]:
         "because": dict(decision.because),
         "facts": row.facts,
         "counterfactual": None if other is None else {"change": other.change, "outcome": other.outcome.value, "rule": other.rule},
-        "same_again": (decision.outcome.value, decision.rule) == (row.outcome, row.rule),
+        "policy_said": {"outcome": decision.outcome.value, "rule": decision.rule, "reason": decision.reason},
+        # what a person decided rests on the same facts and is no answer of the policy's
+        "same_again": row.rule == BY_PERSON or (decision.outcome.value, decision.rule) == (row.outcome, row.rule),
     }
 
 

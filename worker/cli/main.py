@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import cases, dead, feed, money, policy, processes, watch
+from worker.cli import cases, dead, feed, money, policy, processes, requests, review, watch
 
 app = typer.Typer(
     name="refunds",
@@ -43,6 +43,18 @@ purse = typer.Typer(help="Money sent back through Creem: stop it, let it go on."
 purse.command("stop")(money.stop)
 purse.command("release")(money.release)
 app.add_typer(purse, name="money", rich_help_panel="Act")
+queue = typer.Typer(help="The human queue, in the order received.", no_args_is_help=True)
+queue.command("list")(review.listing)
+queue.command("show")(review.show)
+queue.command("take")(review.take)
+queue.command("approve")(review.approve)
+queue.command("decline")(review.decline)
+queue.command("withdraw")(review.withdraw)
+app.add_typer(queue, name="review", rich_help_panel="Act")
+mails = typer.Typer(help="Requests by mail, and the files that came with them.", no_args_is_help=True)
+mails.command("add")(requests.add)
+mails.command("file")(requests.evidence)
+app.add_typer(mails, name="request", rich_help_panel="Feed")
 letters = typer.Typer(help="What could not be read or handled.", no_args_is_help=True)
 letters.command("list")(dead.listing)
 letters.command("show")(dead.show)

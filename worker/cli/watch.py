@@ -20,6 +20,7 @@ def status(as_json: AsJson = False) -> None:
     with one_clear_line():
         runtime = output.runtime()
         found = runtime.store.read(lambda tx: overview(tx, runtime.clock.now()))
+        found["deadlines"] = runtime.reviewer.deadlines(limit=10)
     found["stream"] = _stream(runtime)
     if as_json:
         return output.document(found)
@@ -41,6 +42,7 @@ def status(as_json: AsJson = False) -> None:
         until = "until `refunds money release`" if breaker["needs_person"] else f"until {breaker['open_until']}"
         output.line(f"{name} breaker", f"open {until}: {breaker['last_error']}", "red")
     _money(found)
+    _people(found)
     table = output.table("\nCases", "state", "cases")
     for state, count in found["cases"].items():
         if count:
@@ -56,6 +58,22 @@ def _money(found: dict[str, Any]) -> None:
         output.line("money", f"{states or 'no claims'}; {sums}; {found['disputed_charges']} charges disputed")
     if claims["unproved"]:
         output.line("not proved", f"{claims['unproved']} since {claims['oldest_unproved_at']}; only read until proved", "red")
+
+
+def _people(found: dict[str, Any]) -> None:
+    review, told = found["review"], found["notices"]
+    if review["waiting"]:
+        oldest = f", the oldest since {review['oldest_at']}"
+        output.line("for a person", f"{review['waiting']} wait{oldest}; {review['proposals']} for a second person")
+    if told["unknown"] or told["refused"]:
+        output.line("notices", f"{told['unknown']} may not have arrived, {told['refused']} were refused", "yellow")
+    if found["deadlines"]:
+        table = output.table("\nDeadlines, earliest first", "when", "case", "state", "what", "gone by")
+        for item in found["deadlines"]:
+            style = "red" if item["percent"] >= 100 else ("yellow" if item["percent"] >= 50 else "")
+            row = (item["at"][:16], item["case_id"], item["state"], item["what"], f"{item['percent']} %")
+            table.add_row(*(cell(value, style) for value in row))
+        out.print(table)
 
 
 def _headline(found: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    func,
     text,
 )
 
@@ -95,6 +96,7 @@ accounts = Table(
     Column("reversals_today", Integer, nullable=False, server_default="0"),
     CheckConstraint("status in ('active','suspended','deleted')", name="status"),
 )
+Index("ix_accounts_email", func.lower(accounts.c.email))
 
 purchases = Table(
     "purchases",

@@ -14,6 +14,7 @@ from sqlalchemy import Row, select
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.book import Case
 from worker.cases.casework import REMIND, go
+from worker.cases.decided import BY_PERSON
 from worker.cases.judge import Bench
 from worker.cases.money import charges, limits
 from worker.cases.money.close import Closing, close, wait
@@ -60,7 +61,7 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
         return "another process took it over"
     now = with_.closing.now
     known = charges.lock(tx, [turn.transaction_id, *([turn.kept_transaction_id] if turn.kept_transaction_id else [])])
-    ends = _not_as_approved(tx, payment, seen, kept, known, with_)
+    ends = _not_as_approved(tx, payment, case, seen, kept, known, with_)
     if ends is not None:
         state, target, why = ends
         return close(tx, payment, case, state, target, why, with_.closing)
@@ -118,6 +119,7 @@ End = tuple[PaymentState, CaseState, str]
 def _not_as_approved(
     tx: Tx,
     payment: Row[Any],
+    case: Case,
     seen: Transaction | None,
     kept: Transaction | None,
     known: dict[str, charges.Known],
@@ -145,6 +147,9 @@ def _not_as_approved(
         return PaymentState.MISMATCH, CaseState.REVIEW, why
     if seen.status != PAID:
         return PaymentState.MISMATCH, CaseState.REVIEW, f"Creem shows the charge as {seen.status_verbatim}, not as paid"
+    if payment.kept_transaction_id is None and case.rule == BY_PERSON:
+        # a person approved this one charge by itself: nothing has to stay in its place
+        return None
     return _kept_is_gone(payment, kept, known)
 
 

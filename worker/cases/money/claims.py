@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from policy.decision import Decision
 from policy.facts import PurchaseFacts
 from policy.lifecycle import PaymentState
 from worker.cases.book import Case
@@ -22,8 +21,8 @@ from worker.store.tables import payments
 SEND, READ = "send", "read"
 
 
-def make(environment: Environment, case: Case, charge: Charge, kept: PurchaseFacts, decision: Decision, now: datetime) -> Record:
-    """The claim on a charge, due at once; nothing may be sent that it does not name."""
+def make(environment: Environment, case: Case, charge: Charge, kept: PurchaseFacts | None, now: datetime) -> Record:
+    """The claim on a whole charge, due at once; nothing may be sent that it does not name."""
     return {
         "payment_id": new_id("pay", now),
         "environment": environment.value,
@@ -31,9 +30,9 @@ def make(environment: Environment, case: Case, charge: Charge, kept: PurchaseFac
         "case_id": case.case_id,
         "account_id": charge.facts.account_id,
         "purchase_id": charge.facts.purchase_id,
-        "kept_transaction_id": kept.transaction_id,
-        "amount": decision.amount,
-        "currency": decision.currency,
+        "kept_transaction_id": kept.transaction_id if kept else None,
+        "amount": charge.facts.amount,
+        "currency": charge.facts.currency,
         "state": PaymentState.CLAIMED.value,
         "next_step": SEND,
         "turn": 0,

@@ -9,15 +9,15 @@ from sqlalchemy import Row, select
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.book import Case
 from worker.cases.casework import REMIND, announcement, go
-from worker.cases.decided import ask_again
+from worker.cases.decided import BY_PERSON, ask_again
 from worker.cases.judge import Bench
 from worker.cases.money import charges, holds
 from worker.cases.money.claims import READ, occasion
 from worker.cases.money.turn import move
+from worker.cases.notify import intend
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.observe import log
-from worker.store import effects
 from worker.store.bulk import Tx
 from worker.store.tables import purchases
 
@@ -51,7 +51,7 @@ def close(
     told = announcement(case, now, amount=payment.amount, currency=payment.currency)
     write_cases(tx, [case], now, WORKER)
     if told is not None:
-        effects.add(tx, [told])
+        intend(tx, [told], now=now)
     log.warning("payment.closed", case_id=case.case_id, transaction_id=payment.transaction_id, state=to.value, why=why)
     return f"{to.value}: {why}"
 
@@ -80,7 +80,7 @@ def proved(tx: Tx, payment: Row[Any], case: Case, refunded: int, with_: Closing)
     told = announcement(case, now, amount=refunded, currency=payment.currency, transaction_id=payment.transaction_id)
     write_cases(tx, [case], now, WORKER)
     if told is not None:
-        effects.add(tx, [told])
+        intend(tx, [told], now=now)
     log.info("payment.refunded", case_id=case.case_id, transaction_id=payment.transaction_id, amount=refunded)
     return "refunded"
 
@@ -94,7 +94,7 @@ def hand_over(tx: Tx, case: Case, why: str, now: datetime) -> None:
     go(case, CaseState.REVIEW, next_action_at=now + REMIND)
     told = announcement(case, now)
     if told is not None:
-        effects.add(tx, [told])
+        intend(tx, [told], now=now)
     log.error("payment.needs_person", case_id=case.case_id, why=why)
 
 
@@ -116,6 +116,8 @@ def overdue(tx: Tx, payment: Row[Any], case: Case, why: str, with_: Closing) -> 
 def _decided(case: Case, with_: Closing) -> str:
     """Why it was owed, as it was decided; a hand-over in between had its own words."""
     assert case.terms is not None, "money is claimed only by a decision"
+    if case.rule == BY_PERSON:
+        return case.reason or ""
     return ask_again(case.kind, case.facts, with_.bench.editions.by_name(case.terms)).reason
 
 

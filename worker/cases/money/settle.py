@@ -19,18 +19,18 @@ from policy.facts import PurchaseFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.book import Case
 from worker.cases.casework import REMIND, announcement, go, open_case, terms_and_calendar
-from worker.cases.decided import record
+from worker.cases.decided import BY_PERSON, record
 from worker.cases.judge import Bench
 from worker.cases.load import case_of
 from worker.cases.money import claims, holds
 from worker.cases.money.dispute import open_dispute
 from worker.cases.money.facts import Charge, charges_of
+from worker.cases.notify import intend
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.creem.environment import Environment
 from worker.observe import log
 from worker.settings import Mode
-from worker.store import effects
 from worker.store.bulk import Record, Tx
 from worker.store.tables import cases, purchases
 
@@ -92,7 +92,7 @@ class Settler:
         written = list(work.cases.values())
         write_cases(work.tx, written, work.now, WORKER)
         claims.insert(work.tx, self.ledger, work.claims, work.now)
-        effects.add(work.tx, work.effects)
+        intend(work.tx, work.effects, now=work.now)
         moves = [
             (case.case_id, case.subject, case.was.value if case.was else None, case.state.value, case.credits_reversed)
             for case in written
@@ -126,6 +126,13 @@ class Settler:
         terms = self.bench.terms_at(charge.facts.paid_at)
         facts = ChargeFacts(now=now, charge=charge.facts, first=first, group=size)
         decision = decide_charge(facts, terms)
+        if (
+            case.rule == BY_PERSON
+            and case.state is not None
+            and case.state.final
+            and decision.outcome is not Outcome.REFUND_PAYMENT
+        ):
+            return
         if payment is not None and decision.outcome is Outcome.REFUND_PAYMENT:
             # one claim on a charge, for ever: what became of it is a person's to judge
             _stay_with_a_person(case, payment, now, decision, facts)
@@ -160,7 +167,7 @@ class Settler:
         if target is CaseState.REFUNDING:
             assert self.environment is not None, "money is held back where there is no key"
             assert facts.first is not None, "a duplicate is one of an earlier charge"
-            claim = claims.make(self.environment, case, charge, facts.first, decision, work.now)
+            claim = claims.make(self.environment, case, charge, facts.first, work.now)
             work.claims.append(claim)
             case.note("payment.claimed", transaction_id=charge.transaction_id, amount=decision.amount, currency=decision.currency)
         next_at = None if target.final else work.now + REMIND

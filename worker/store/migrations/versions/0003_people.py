@@ -20,6 +20,7 @@ INSTANT = sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")
 
 def upgrade() -> None:
     """Adds the tables, those that others point to first."""
+    op.create_index("ix_accounts_email", "accounts", [sa.text("lower(email)")])
     _requests()
     _evidence()
     _proposals_and_notices()

@@ -1,0 +1,132 @@
+"""Files of customers: kept apart, looked at on record, deleted in time, a receipt left, whatever dies in between."""
+
+import os
+import stat
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from tests.requests.world import PNG, PeopleWorld
+from worker.errors import Refused
+from worker.store.engine import Store
+from worker.store.tables import evidence
+
+
+@pytest.fixture
+def world(store: Store, tmp_path: Path) -> Iterator[PeopleWorld]:
+    made = PeopleWorld(store, tmp_path)
+    made.bought_once()
+    yield made
+    made.close()
+
+
+def with_file(world: PeopleWorld) -> tuple[str, str]:
+    """A request with a picture; returns case id and evidence id."""
+    taken = world.mail(files={"../../layers.png": PNG})
+    found = world.case(taken.case_id)
+    assert found is not None
+    return taken.case_id, next(file["evidence_id"] for file in found["evidence"] if file["name"] != "mail.eml")
+
+
+def states(world: PeopleWorld) -> set[str]:
+    return {row.state for row in world.rows(select(evidence))}
+
+
+def on_disk(world: PeopleWorld) -> int:
+    return len(list(world.files.folder.iterdir()))
+
+
+def test_file_lies_under_a_name_of_ours_and_is_readable_by_us_alone(world: PeopleWorld) -> None:
+    with_file(world)
+    for path in world.files.folder.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert "." not in path.name
+        assert "layers" not in path.name
+    assert stat.S_IMODE(world.files.folder.stat().st_mode) == 0o700
+
+
+def test_receipt_says_what_it_is_by_its_bytes(world: PeopleWorld) -> None:
+    case_id, evidence_id = with_file(world)
+    receipt = next(f for f in world.case(case_id)["evidence"] if f["evidence_id"] == evidence_id)  # type: ignore[index]
+    assert (receipt["kind"], receipt["size"], receipt["sha256"]) == ("png", len(PNG), sha256(PNG).hexdigest())
+    assert "/" not in receipt["name"]
+
+
+def test_every_look_is_on_record_before_anything_is_shown(world: PeopleWorld) -> None:
+    case_id, evidence_id = with_file(world)
+    _, content = world.evidence.look(evidence_id, by="ann", reason="is it blank")
+    assert content == PNG
+    receipt = next(f for f in world.case(case_id)["evidence"] if f["evidence_id"] == evidence_id)  # type: ignore[index]
+    assert [(look["by"], look["reason"]) for look in receipt["looks"]] == [("ann", "is it blank")]
+
+
+def test_file_is_deleted_within_the_hours_after_the_decision_and_its_receipt_stays(world: PeopleWorld) -> None:
+    case_id, evidence_id = with_file(world)
+    world.decide(case_id, "decline")
+    world.clock.pass_(hours=11)
+    assert world.evidence.sweep().deleted == 0
+    world.clock.pass_(hours=2)
+    assert world.evidence.sweep().deleted == 2
+    assert (states(world), on_disk(world)) == ({"deleted"}, 0)
+    with pytest.raises(Refused, match="its receipt is all that is left"):
+        world.evidence.look(evidence_id, by="ann", reason="once more")
+    receipt = world.case(case_id)["evidence"][1]  # type: ignore[index]
+    assert receipt["deleted_at"] is not None
+    assert receipt["sha256"] == sha256(PNG).hexdigest()
+    world.sweep()
+    assert world.audit().breaches == []
+
+
+def test_undecided_case_keeps_no_file_past_the_longest_time(world: PeopleWorld) -> None:
+    with_file(world)
+    world.clock.pass_(days=28)
+    assert world.evidence.sweep().deleted == 0
+    world.clock.pass_(days=1, minutes=1)
+    assert world.evidence.sweep().deleted == 2
+    assert on_disk(world) == 0
+
+
+def test_audit_names_a_file_that_was_kept_too_long(world: PeopleWorld) -> None:
+    with_file(world)
+    world.clock.pass_(days=31)
+    world.sweep()
+    found = [breach["check"] for breach in world.audit().breaches]
+    assert "no_evidence_kept_too_long" in found
+    world.evidence.sweep()
+    assert "no_evidence_kept_too_long" not in [breach["check"] for breach in world.audit().breaches]
+
+
+@pytest.mark.parametrize("died", ["before_unlink", "after_unlink"])
+def test_deletion_that_dies_in_the_middle_is_ended_by_the_next_sweep(world: PeopleWorld, died: str) -> None:
+    case_id, _ = with_file(world)
+    world.decide(case_id, "decline")
+    world.store.write(lambda tx: tx.connection.execute(update(evidence).values(state="deleting")).rowcount)
+    if died == "after_unlink":
+        for path in list(world.files.folder.iterdir()):
+            path.unlink()
+    assert world.evidence.sweep().deleted == 2
+    assert (states(world), on_disk(world)) == ({"deleted"}, 0)
+
+
+def test_file_that_is_gone_is_said_and_not_hidden(world: PeopleWorld) -> None:
+    _, evidence_id = with_file(world)
+    for path in list(world.files.folder.iterdir()):
+        path.unlink()
+    with pytest.raises(Refused, match="not there any more"):
+        world.evidence.look(evidence_id, by="ann", reason="is it blank")
+    assert world.evidence.missing() == 2
+    assert states(world) == {"lost"}
+    assert "evidence_is_there" in [breach["check"] for breach in world.audit().breaches]
+
+
+def test_half_written_file_is_left_by_nobody(world: PeopleWorld) -> None:
+    world.files.folder.mkdir(parents=True, exist_ok=True)
+    half = world.files.folder / "0123.part"
+    half.write_bytes(b"half")
+    old = world.clock.now().timestamp() - 7200
+    os.utime(half, (old, old))
+    assert world.evidence.sweep().orphans == 1
+    assert not half.exists()

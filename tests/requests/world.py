@@ -1,0 +1,108 @@
+"""Requests, review and notices on a real database with real files and a real outbox; the clock in the test's hands."""
+
+from datetime import datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from tests.cases.world import a_purchase, an_account
+from tests.money.world import MoneyWorld
+from worker.cases.notifier import Mailer, Notifier
+from worker.cases.requests.evidence import Evidence
+from worker.cases.requests.files import Files
+from worker.cases.requests.mailroom import Mailroom, TakenMail
+from worker.cases.review.reviewer import Reviewer
+from worker.credits.ledger import Ledger
+from worker.creem.environment import Environment
+from worker.notices.mail.postbox import Outbox
+from worker.store.bulk import Tx
+from worker.store.engine import Store
+
+OUR_HOST = "mx.layers.example"
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 64
+
+
+def a_mail(
+    text: str = "Please refund my order ord_1.",
+    *,
+    sender: str = "acc_1@example.org",
+    subject: str = "Refund",
+    verified: bool = True,
+    message_id: str = "<mail-1@example.org>",
+    files: dict[str, bytes] | None = None,
+    **headers: str,
+) -> bytes:
+    """One mail as our mail host hands it over."""
+    mail = EmailMessage()
+    if verified:
+        mail["Authentication-Results"] = f"{OUR_HOST}; dmarc=pass header.from={sender.rpartition('@')[2]}"
+    mail["From"], mail["To"], mail["Subject"] = sender, "support@layers.example", subject
+    mail["Date"], mail["Message-ID"] = "Mon, 02 Mar 2026 09:58:00 +0000", message_id
+    for name, value in headers.items():
+        mail[name.replace("_", "-")] = value
+    mail.set_content(text)
+    for name, content in (files or {}).items():
+        mail.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
+    return mail.as_bytes(policy=policy.SMTP)
+
+
+class PeopleWorld(MoneyWorld):
+    """A World with a mailroom, a human queue and customers who are written to."""
+
+    def __init__(self, store: Store, folder: Path, **more: Any) -> None:
+        super().__init__(store, **more)
+        ledger = Ledger()
+        self.folder, self.files, self.outbox = folder, Files(folder / "evidence"), folder / "outbox"
+        self.mailroom = Mailroom(store, ledger, self.bench, self.files, frozenset({OUR_HOST}), self.clock)
+        self.evidence = Evidence(store, self.files, self.bench, self.clock)
+        self.reviewer = Reviewer(store, ledger, self.bench, Environment.TEST, self.clock)
+        mailer = Mailer(Outbox(self.outbox), "support@layers.example", None, repeatable=True)
+        self.notifier = Notifier(store, mailer, self.clock)
+
+    def mail(self, text: str = "Please refund my order ord_1.", **more: Any) -> TakenMail:
+        """A mail arrives and is taken."""
+        return self.mailroom.take(a_mail(text, **more), origin="maildir")
+
+    def bought_once(
+        self, order: str = "ord_1", account: str = "acc_1", *, ago: timedelta = timedelta(days=1), amount: int = 900, **more: Any
+    ) -> str:
+        """An account with one paid purchase, which Creem knows as well; returns the transaction."""
+        paid_at: datetime = self.clock.now() - ago
+        transaction = f"tran_{order}"
+        known: dict[str, Any] = {"customer_id": f"cust_{account}", "product_id": f"prod_{order}"}
+        self.double.pay(transaction, amount=amount, order_id=order, paid_at=paid_at, email=f"{account}@example.org", **known)
+        when = paid_at.isoformat().replace("+00:00", "Z")
+        purchase = a_purchase(order, account, more.pop("credits", 50), when, transaction_id=transaction, **known)
+        self.load(an_account(account), {**purchase, "amount": amount, **more})
+        return transaction
+
+    def decide(self, name: str, choice: str | None = None, *, by: str = "ann", reason: str = "as asked") -> dict[str, Any]:
+        return self.reviewer.decide(name, choice, by=by, reason=reason)
+
+    def choices(self, name: str) -> dict[str, Any]:
+        """What each choice would do, by name."""
+        return {choice["choice"]: choice for choice in self.reviewer.look(name)["choices"]}
+
+    def queue(self) -> list[str]:
+        return [item["case_id"] for item in self.reviewer.queue(limit=100, after=None)[0]]
+
+    def written(self) -> list[EmailMessage]:
+        """Everything customers were written, oldest first, once the notices that are due have been sent."""
+        while self.notifier.send():
+            pass
+        read = [message_from_bytes(path.read_bytes(), policy=policy.default) for path in self.outbox.glob("*.eml")]
+        return sorted(read, key=lambda mail: str(mail["Message-ID"]))
+
+    def rows(self, statement: Any) -> list[Any]:
+        def read(tx: Tx) -> list[Any]:
+            return list(tx.all(statement))
+
+        return self.store.read(read)
+
+
+def text_of(mail: EmailMessage) -> str:
+    """What a plain-text reader shows."""
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())

@@ -1,0 +1,382 @@
+"""What a person decides: in order, alone or with a second person, once, and with every effect of the policy's own decisions."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from tests.cases.world import moves
+from tests.requests.world import PeopleWorld
+from worker.errors import Refused
+from worker.settings import Mode
+from worker.store.engine import Store
+from worker.store.tables import accounts, actions, leases, proposals
+
+
+@pytest.fixture
+def world(store: Store, tmp_path: Path) -> Iterator[PeopleWorld]:
+    made = PeopleWorld(store, tmp_path)
+    yield made
+    assert made.audit().breaches == []
+    made.close()
+
+
+def in_review(world: PeopleWorld, job: str = "job_1") -> str:
+    """A job whose reports contradict each other: only a person can say."""
+    if not world.case("job_0") and job == "job_1":
+        world.bought_once()
+    world.happen(world.submitted(job), world.failed(job), world.succeeded(job))
+    found = world.case(job)
+    assert found is not None
+    assert found["state"] == "review", found
+    return str(found["case_id"])
+
+
+def at_once(*works: Callable[[], Any]) -> list[Any]:
+    """Runs all of them, started together; returns what each gave or refused with."""
+    gate = threading.Barrier(len(works))
+
+    def run(work: Callable[[], Any]) -> Any:
+        gate.wait(10)
+        try:
+            return work()
+        except Refused as refused:
+            return refused
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return [done.result(60) for done in [pool.submit(run, work) for work in works]]
+
+
+def test_approved_job_gets_its_credits_and_says_who_decided(world: PeopleWorld) -> None:
+    case_id = in_review(world)
+    assert world.credits() == 45
+    assert world.choices(case_id)["credits"]["does"] == "5 credits come back to be spent (5 to ord_1)"
+    told = world.decide(case_id, reason="the log shows a crash")
+    assert (told["choice"], told["done"], told["overtook"]) == ("credits", True, 0)
+    assert world.credits() == 50
+    case = world.case(case_id)
+    assert case is not None
+    assert (case["state"], case["credits_reversed"], case["credits_owed"]) == ("refunded", 5, 5)
+    assert case["decision"]["outcome"] == "reverse_credits"
+    assert case["decision"]["rule"] == "decided_by_person"
+    assert case["decision"]["reason"] == "the log shows a crash"
+    decided = next(row for row in case["history"] if row["event"] == "review.decided")
+    assert (decided["by"], decided["detail"]["by"]) == ("ann", "ann")
+    assert decided["detail"]["policy"]["rule"] == "contradictory_reports"
+    world.sweep()
+    assert [said["type"] for said in world.announced()][-1] == "refund.credits_reversed"
+
+
+def test_declined_case_stays_declined_when_it_is_looked_at_again(world: PeopleWorld) -> None:
+    case_id = in_review(world)
+    world.decide(case_id, "decline", reason="the output was whole")
+    assert world.state("job_1") == "declined"
+    world.happen(world.event("downloaded", "job_1"))
+    world.clock.pass_(days=2)
+    world.sweep()
+    assert world.state("job_1") == "declined"
+    assert world.credits() == 45
+
+
+def test_decision_replayed_is_refused_and_does_nothing_twice(world: PeopleWorld) -> None:
+    case_id = in_review(world)
+    world.decide(case_id)
+    with pytest.raises(Refused, match="does not wait for a person: it is refunded"):
+        world.decide(case_id)
+    assert world.credits() == 50
+
+
+def test_case_in_somebodys_hands_is_refused_to_others_until_the_lease_ends(world: PeopleWorld) -> None:
+    case_id = in_review(world)
+    world.reviewer.take(case_id, by="ann")
+    for act in (lambda: world.reviewer.take(case_id, by="bob"), lambda: world.decide(case_id, by="bob")):
+        with pytest.raises(Refused, match="is with ann until"):
+            act()
+    [item] = world.reviewer.queue(limit=10, after=None)[0]
+    assert item["taken_by"] == "ann"
+    world.clock.pass_(minutes=16)
+    assert world.decide(case_id, by="bob")["done"]
+
+
+def test_case_given_back_is_free_and_only_by_its_holder(world: PeopleWorld) -> None:
+    case_id = in_review(world)
+    world.reviewer.take(case_id, by="ann")
+    world.reviewer.give_back(case_id, by="bob")
+    with pytest.raises(Refused):
+        world.reviewer.take(case_id, by="bob")
+    world.reviewer.give_back(case_id, by="ann")
+    world.reviewer.take(case_id, by="bob")
+
+
+def test_lease_race_has_one_winner(world: PeopleWorld) -> None:
+    case_id = in_review(world)
+    for turn in range(5):
+        found = at_once(*(lambda by=by: world.reviewer.take(case_id, by=by) for by in ("ann", "bob", "cat", "dan")))
+        assert sum(not isinstance(one, Refused) for one in found) == 1, turn
+        world.clock.pass_(minutes=16)
+
+
+def test_two_people_deciding_at_once_decide_once(world: PeopleWorld) -> None:
+    for turn in range(5):
+        case_id = in_review(world, f"job_{turn + 1}") if turn else in_review(world)
+        works = [lambda by=by, case_id=case_id: world.decide(case_id, "credits", by=by) for by in ("ann", "bob", "cat")]
+        found = at_once(*works)
+        assert sum(not isinstance(one, Refused) for one in found) == 1
+    assert world.credits() == 50
+    assert world.rows(select(leases).where(leases.c.name.like("review:%"))) == []
+
+
+def test_reason_is_required(world: PeopleWorld) -> None:
+    case_id = in_review(world)
+    with pytest.raises(Refused, match="a reason is required"):
+        world.decide(case_id, reason="  ")
+
+
+def test_choice_that_is_none_is_named_with_those_that_are(world: PeopleWorld) -> None:
+    case_id = in_review(world)
+    with pytest.raises(Refused, match="forfeit is no choice here; credits, decline are"):
+        world.decide(case_id, "forfeit")
+
+
+def test_overtaking_is_on_record_with_its_reason(world: PeopleWorld) -> None:
+    first = in_review(world)
+    world.clock.pass_(minutes=1)
+    second = in_review(world, "job_2")
+    assert world.queue() == [first, second]
+    assert world.reviewer.look(second)["waiting_before"] == [first]
+    assert world.decide(second, reason="it is urgent")["overtook"] == 1
+    noted = next(row for row in world.case(second)["history"] if row["event"] == "review.overtook")  # type: ignore[index]
+    assert noted["detail"] == {"cases": 1, "by": "ann", "reason": "it is urgent"}
+    assert world.decide(first)["overtook"] == 0
+
+
+def test_case_in_somebodys_hands_is_not_overtaken(world: PeopleWorld) -> None:
+    first = in_review(world)
+    world.clock.pass_(minutes=1)
+    second = in_review(world, "job_2")
+    world.reviewer.take(first, by="bob")
+    assert world.decide(second)["overtook"] == 0
+
+
+def test_nothing_is_carried_out_in_mode_observe(store: Store, tmp_path: Path) -> None:
+    world = PeopleWorld(store, tmp_path, mode=Mode.OBSERVE)
+    case_id = in_review(world)
+    with pytest.raises(Refused, match="in mode observe nothing is carried out"):
+        world.decide(case_id, "credits")
+    assert world.credits() == 45
+    world.close()
+
+
+def in_doubt(world: PeopleWorld, amount: int = 900) -> str:
+    """The same charged twice, an hour apart: it may have been meant."""
+    names = world.twice_charged(apart=timedelta(minutes=40))
+    world.sweep()
+    found = world.case("ord_1")
+    assert found is not None
+    assert (found["state"], found["decision"]["rule"]) == ("review", "duplicate_in_doubt")
+    assert world.double.posts(names[1]) == 0
+    return str(found["case_id"])
+
+
+def test_approved_charge_goes_back_once_through_the_procedure(world: PeopleWorld) -> None:
+    case_id = in_doubt(world)
+    choice = world.choices(case_id)["money"]
+    assert choice["moves_money"]
+    assert choice["does"].startswith("9.00 USD go back by the original payment method through Creem; 100 unspent credits")
+    told = world.decide(case_id, reason="she bought once")
+    assert told["done"]
+    assert world.state(case_id) == "refunding"
+    with pytest.raises(Refused):
+        world.decide(case_id)
+    world.settle_down(days=2)
+    assert world.state(case_id) == "refunded"
+    assert (world.double.posts("tran_1"), world.double.gone("tran_1")) == (1, 900)
+    case = world.case(case_id)
+    assert case is not None
+    assert case["decision"]["reason"] == "she bought once"
+
+
+def test_declined_charge_stays_and_is_not_asked_about_again(world: PeopleWorld) -> None:
+    case_id = in_doubt(world)
+    world.decide(case_id, "decline", reason="two packs were meant")
+    world.clock.pass_(days=2)
+    world.sweep()
+    world.reconciler().reconcile()
+    assert world.state(case_id) == "declined"
+    assert world.double.posts("tran_1") == 0
+
+
+def test_money_does_not_leave_without_the_mode_for_it(store: Store, tmp_path: Path) -> None:
+    world = PeopleWorld(store, tmp_path, mode=Mode.CREDITS_ONLY)
+    case_id = in_doubt(world)
+    with pytest.raises(Refused, match="no money leaves in mode credits_only"):
+        world.decide(case_id, "money")
+    world.close()
+
+
+def a_dispute(world: PeopleWorld, *, used: bool = True) -> str:
+    """A purchase that is used and then disputed at the bank."""
+    transaction = world.bought_once()
+    if used:
+        world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.event("downloaded", "job_1"))
+    world.double.dispute(transaction)
+    world.double.tick()
+    world.sweep()
+    found = world.case(transaction)
+    assert found is not None
+    assert (found["kind"], found["state"]) == ("dispute", "review")
+    return str(found["case_id"])
+
+
+def test_dispute_won_gives_the_frozen_credits_back_to_be_spent(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    assert (world.credits(), world.account("acc_1")["frozen"]) == (0, 45)
+    world.decide(case_id, "won", reason="the bank said so")
+    assert (world.credits(), world.account("acc_1")["frozen"]) == (45, 0)
+    assert world.state(case_id) == "declined"
+
+
+def test_dispute_lost_voids_what_was_not_used(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    world.decide(case_id, "lost", reason="the bank said so")
+    assert (world.credits(), world.account("acc_1")["frozen"]) == (0, 0)
+    assert world.account("acc_1")["lots"][0]["void"] == 45
+    assert world.state(case_id) == "external"
+
+
+def test_dispute_has_no_remedy_at_hand_and_says_what_there_is(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    with pytest.raises(Refused, match="there is no remedy at hand; choose one of won"):
+        world.decide(case_id)
+
+
+def test_suspension_needs_a_second_different_person(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    told = world.decide(case_id, "suspend", by="ann", reason="she used it and disputes it")
+    assert (told["done"], told["waits_for_second"]) == (False, True)
+    assert standing(world) == "active"
+    for same in ("ann", "Ann", " ANN "):
+        with pytest.raises(Refused, match="a second, different person has to agree"):
+            world.decide(case_id, "suspend", by=same)
+    with pytest.raises(Refused, match="suspend is proposed by ann"):
+        world.decide(case_id, "forfeit", by="bob")
+    assert world.decide(case_id, "suspend", by="bob", reason="I looked as well")["done"]
+    assert standing(world) == "suspended"
+    with pytest.raises(Refused, match="is no choice here"):
+        world.decide(case_id, "suspend", by="cat")
+    [row] = world.rows(select(proposals))
+    assert (row.state, row.proposed_by, row.ended_by) == ("agreed", "ann", "bob")
+    assert [(row.action, row.subject) for row in world.rows(select(actions))] == [("account.suspended", "acc_1")]
+
+
+def test_agreement_race_agrees_once(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    world.load({"record": "purchase", **second_purchase()})
+    world.decide(case_id, "forfeit", by="ann")
+    found = at_once(*(lambda by=by: world.decide(case_id, "forfeit", by=by) for by in ("bob", "cat", "ann")))
+    assert sum(not isinstance(one, Refused) for one in found) == 1
+
+
+def test_suspended_account_is_reinstated_by_one_person_and_still_made_whole(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    world.decide(case_id, "suspend", by="ann")
+    world.decide(case_id, "suspend", by="bob")
+    world.load({"record": "purchase", **second_purchase()})
+    world.happen(world.submitted("job_9"), world.failed("job_9"))
+    assert world.state("job_9") == "refunded"
+    assert world.decide(case_id, "reinstate", by="ann", reason="a mix-up")["done"]
+    assert standing(world) == "active"
+
+
+def second_purchase() -> dict[str, Any]:
+    known = {"id": "ord_2", "account_id": "acc_1", "kind": "credit_pack", "billing": "first", "amount": 900, "currency": "USD"}
+    return {**known, "credits": 20, "paid_at": "2026-03-02T09:30:00Z"}
+
+
+def test_forfeiture_freezes_at_once_and_voids_only_when_the_second_agrees(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    world.load({"record": "purchase", **second_purchase()})
+    assert world.choices(case_id)["forfeit"]["does"].startswith("20 credits of acc_1 are frozen")
+    world.decide(case_id, "forfeit", by="ann", reason="used, then disputed")
+    assert (world.credits(), world.account("acc_1")["frozen"]) == (0, 65)
+    assert world.audit().breaches == []
+    told = world.decide(case_id, "forfeit", by="bob", reason="agreed")
+    assert told["told"] == "20 credits are void"
+    lots = {lot["purchase_id"]: lot for lot in world.account("acc_1")["lots"]}
+    assert (lots["ord_2"]["void"], lots["ord_2"]["frozen"]) == (20, 0)
+    # what the dispute itself holds stays for the dispute to settle
+    assert (lots["ord_1"]["void"], lots["ord_1"]["frozen"]) == (0, 45)
+
+
+def test_forfeiture_withdrawn_gives_everything_back(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    world.load({"record": "purchase", **second_purchase()})
+    world.decide(case_id, "forfeit", by="ann")
+    told = world.reviewer.withdraw(case_id, by="bob", reason="not without a warning")
+    assert told["told"] == "forfeit is withdrawn; 20 credits can be spent again"
+    assert (world.credits(), world.account("acc_1")["frozen"]) == (20, 45)
+    with pytest.raises(Refused, match="nothing is proposed"):
+        world.reviewer.withdraw(case_id, by="bob", reason="again")
+    # and it can be proposed anew
+    world.decide(case_id, "forfeit", by="bob")
+    world.decide(case_id, "forfeit", by="ann")
+    assert world.account("acc_1")["frozen"] == 45
+
+
+def test_measures_are_refused_where_nothing_was_delivered(world: PeopleWorld) -> None:
+    case_id = a_dispute(world, used=False)
+    for choice in ("suspend", "forfeit"):
+        with pytest.raises(Refused, match="no successful output that was delivered and downloaded"):
+            world.decide(case_id, choice)
+    assert standing(world) == "active"
+
+
+def test_dispute_won_while_a_forfeit_is_open_releases_only_its_own(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    world.load({"record": "purchase", **second_purchase()})
+    world.decide(case_id, "forfeit", by="ann")
+    with pytest.raises(Refused, match="forfeit is proposed by ann"):
+        world.decide(case_id, "won", by="bob")
+    world.reviewer.withdraw(case_id, by="bob", reason="the bank decided")
+    world.decide(case_id, "won", by="bob")
+    assert (world.credits(), world.account("acc_1")["frozen"]) == (65, 0)
+
+
+def test_deadlines_come_earliest_first_with_what_has_gone_by(world: PeopleWorld) -> None:
+    in_review(world)
+    world.clock.pass_(days=1)
+    in_review(world, "job_2")
+    found = world.reviewer.deadlines(limit=10)
+    assert [item["what"] for item in found] == ["our promise of three business days"] * 2
+    assert found[0]["at"] < found[1]["at"]
+    assert found[0]["percent"] > 25
+    assert found[1]["percent"] == 0
+
+
+def test_queue_goes_on_page_by_page(world: PeopleWorld) -> None:
+    ids = [in_review(world)]
+    for number in range(2, 6):
+        world.clock.pass_(minutes=1)
+        ids.append(in_review(world, f"job_{number}"))
+    seen: list[str] = []
+    after = None
+    for _ in range(3):
+        items, after = world.reviewer.queue(limit=2, after=after)
+        seen += [item["case_id"] for item in items]
+    assert (seen, after) == (ids, None)
+
+
+def standing(world: PeopleWorld) -> str:
+    return str(world.rows(select(accounts.c.status).where(accounts.c.account_id == "acc_1"))[0].status)
+
+
+def test_history_of_an_approval_reads_from_opening_to_end(world: PeopleWorld) -> None:
+    case_id = in_review(world)
+    world.decide(case_id)
+    found = [event for event in moves(world.case(case_id)) if event.startswith(("review", "credits", "case.moved"))]
+    assert found == ["review.decided", "credits.reversed", "case.moved"]

@@ -1,0 +1,232 @@
+"""Notices sent: claim, post, record, in three steps around the one outside call.
+
+A mail is posted once. Where it is certain that nothing was taken it is tried again; where that is not certain it stays `unknown`
+and a person sees it: nobody is told the same twice. Notices of one kind to one account that are due together are one mail.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, and_, func, or_, select, update
+
+from worker.cases.book import NOBODY
+from worker.clock import Clock, new_id
+from worker.notices.mail.letters import About, Letter, NoticeKind, compose
+from worker.notices.mail.postbox import Postbox, Posted, Receipt
+from worker.observe import log
+from worker.store.bulk import Tx
+from worker.store.engine import Store
+from worker.store.tables import accounts, case_history, cases, notices
+
+ROUND = 20
+"""Most mails in one turn: a task has a time limit."""
+MOST_TOGETHER = 500
+DIGEST = timedelta(hours=1)
+"""At most one mail of a kind to an account in this time; what comes meanwhile goes out together."""
+TOO_OLD = timedelta(days=7)
+"""What could not be told for so long is not told any more."""
+LEASE = timedelta(minutes=2)
+LONGEST_WAIT = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Mailer:
+    """How mail leaves: the postbox, who it is from, where answers go. `repeatable`: posting the same mail again is harmless."""
+
+    postbox: Postbox
+    sender: str
+    reply_to: str | None
+    repeatable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    kind: NoticeKind
+    account_id: str
+    to: str
+    message_id: str
+    rows: Sequence[Row[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier:
+    """The step with its collaborators. Without a mailer nobody is written to, and what would have been told is dropped."""
+
+    store: Store
+    mailer: Mailer | None
+    clock: Clock
+
+    def send(self) -> int:
+        """Sends what is due, up to a round; returns how many mails left."""
+        if self.mailer is None:
+            self.store.write(lambda tx: _drop_all(tx, self.clock.now(), "no way to send mail is configured"))
+            return 0
+        sent = 0
+        for _ in range(ROUND):
+            now = self.clock.now()
+            batch = self.store.write(lambda tx, now=now: self._claim(tx, now))  # type: ignore[misc]
+            if batch is None:
+                break
+            if not batch.rows:
+                continue
+            receipt = self._post(batch, now)
+            self.store.write(lambda tx, batch=batch, receipt=receipt: _record(tx, batch, receipt, self.clock.now()))  # type: ignore[misc]
+            log.info("notice.posted", kind=batch.kind.value, notices=len(batch.rows), outcome=receipt.outcome.value)
+            sent += receipt.outcome is Posted.SENT
+        return sent
+
+    def _claim(self, tx: Tx, now: datetime) -> _Batch | None:
+        """The next mail's notices, taken; an empty batch where they were settled without one; None where nothing is due."""
+        assert self.mailer is not None, "checked by the caller"
+        self._give_up_on_the_dead(tx, now)
+        due = and_(notices.c.state == "due", notices.c.due_at <= now)
+        first = tx.all(select(notices).where(due).order_by(notices.c.due_at, notices.c.notice_id).limit(1))
+        if not first:
+            return None
+        kind, account_id = NoticeKind(first[0].kind), first[0].account_id
+        # one sender at a time for one account: two would each take half of an incident
+        known = tx.all(select(accounts).where(accounts.c.account_id == account_id).with_for_update())
+        alike = [due, notices.c.kind == kind.value, notices.c.account_id == account_id]
+        if kind is NoticeKind.QUESTION:
+            alike.append(notices.c.notice_id == first[0].notice_id)
+        rows = tx.all(select(notices).where(*alike).order_by(notices.c.notice_id).limit(MOST_TOGETHER).with_for_update())
+        nothing = _Batch(kind, account_id, "", "", [])
+        if not rows:
+            return nothing
+        why = _why_not(known[0] if known else None)
+        old = [row for row in rows if why or row.created_at <= now - TOO_OLD]
+        if old:
+            _settle(tx, old, "dropped", why or "too old to be told", now)
+            return nothing
+        wait = _digest(tx, account_id, kind, now)
+        if wait is not None:
+            _postpone(tx, rows, wait, "gathered into the next mail")
+            return nothing
+        domain = self.mailer.sender.rpartition("@")[2]
+        message_id = f"<{new_id('notice', now)}@{domain}>"
+        taken = update(notices).where(tx.among(notices.c.notice_id, [row.notice_id for row in rows]))
+        values = {"state": "sending", "due_at": now + LEASE, "message_id": message_id, "sent_to": known[0].email}
+        tx.connection.execute(taken.values(attempts=notices.c.attempts + 1, **values))
+        return _Batch(kind, account_id, known[0].email, message_id, _with_cases(tx, rows))
+
+    def _give_up_on_the_dead(self, tx: Tx, now: datetime) -> None:
+        """A sender that died in the middle may have sent: only a postbox that takes the same mail once is tried again."""
+        assert self.mailer is not None, "checked by the caller"
+        dead = and_(notices.c.state == "sending", notices.c.due_at <= now)
+        if self.mailer.repeatable:
+            tx.connection.execute(update(notices).where(dead).values(state="due"))
+            return
+        rows = tx.all(select(notices).where(dead).with_for_update(skip_locked=True))
+        _settle(tx, rows, "unknown", "the sender died in the middle; it may have been sent", now)
+
+    def _post(self, batch: _Batch, now: datetime) -> Receipt:
+        assert self.mailer is not None, "checked by the caller"
+        payload = batch.rows[0].payload
+        letter = Letter(
+            kind=batch.kind,
+            to=batch.to,
+            about=tuple(_about(row) for row in batch.rows),
+            message_id=batch.message_id,
+            at=now,
+            reference=payload.get("reference"),
+        )
+        try:
+            message = compose(letter, sender=self.mailer.sender, reply_to=self.mailer.reply_to)
+        except ValueError as error:
+            return Receipt(Posted.REFUSED, str(error))
+        return self.mailer.postbox.post(message)
+
+
+def notices_overview(tx: Tx) -> dict[str, int]:
+    """How many notices stand in each state that somebody may want to know of."""
+    states = ("due", "sending", "unknown", "refused")
+    counted = select(notices.c.state, func.count()).where(notices.c.state.in_(states)).group_by(notices.c.state)
+    found: dict[str, int] = dict(tx.connection.execute(counted).tuples().all())
+    return {state: int(found.get(state, 0)) for state in states}
+
+
+def _why_not(account: Row[Any] | None) -> str | None:
+    if account is None or account.account_id == NOBODY:
+        return "nobody is known to tell"
+    if account.status == "deleted":
+        return "the account is deleted"
+    return None if account.email else "no address of the account is known"
+
+
+def _digest(tx: Tx, account_id: str, kind: NoticeKind, now: datetime) -> datetime | None:
+    """When the next mail of this kind may go to the account; None where it may go now."""
+    if kind is NoticeKind.QUESTION:
+        return None
+    lately = select(func.max(notices.c.ended_at)).where(
+        notices.c.account_id == account_id,
+        notices.c.kind == kind.value,
+        or_(notices.c.state == "sent", notices.c.state == "unknown"),
+        notices.c.ended_at > now - DIGEST,
+    )
+    last: datetime | None = tx.connection.execute(lately).scalar_one()
+    return None if last is None else last + DIGEST
+
+
+def _with_cases(tx: Tx, rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+    known = (cases.c.job_id, cases.c.order_id, cases.c.due_at.label("promised_at"), cases.c.subject)
+    joined = select(notices, *known).join(cases, cases.c.case_id == notices.c.case_id)
+    chosen = tx.among(notices.c.notice_id, [row.notice_id for row in rows])
+    return tx.all(joined.where(chosen).order_by(notices.c.notice_id))
+
+
+def _about(row: Row[Any]) -> About:
+    said = row.payload
+    return About(
+        case_id=row.case_id,
+        job_id=row.job_id,
+        order_id=row.order_id,
+        credits=said.get("credits") or 0,
+        amount=said.get("amount") or 0,
+        currency=said.get("currency") or "",
+        clause=said.get("clause"),
+        reason=said.get("reason"),
+        due_at=row.promised_at,
+    )
+
+
+def _record(tx: Tx, batch: _Batch, receipt: Receipt, now: datetime) -> None:
+    mine = and_(notices.c.message_id == batch.message_id, notices.c.state == "sending")
+    rows = tx.all(select(notices).where(mine).with_for_update())
+    match receipt.outcome:
+        case Posted.LATER:
+            tries = max((row.attempts for row in rows), default=1)
+            _postpone(tx, rows, now + min(LONGEST_WAIT, timedelta(seconds=15 * 2 ** min(tries, 12))), receipt.detail)
+        case Posted.SENT | Posted.REFUSED | Posted.UNKNOWN:
+            _settle(tx, rows, receipt.outcome.value, receipt.detail, now)
+
+
+def _postpone(tx: Tx, rows: Sequence[Row[Any]], until: datetime, why: str) -> None:
+    records = [{"notice_id": r.notice_id, "was": r.state, "state": "due", "due_at": until, "detail": why} for r in rows]
+    tx.update(notices, records, by=["notice_id"], expect={"state": "was"})
+
+
+def _settle(tx: Tx, rows: Sequence[Row[Any]], state: str, why: str, now: datetime) -> None:
+    records = [{"notice_id": r.notice_id, "was": r.state, "state": state, "ended_at": now, "detail": why} for r in rows]
+    tx.update(notices, records, by=["notice_id"], expect={"state": "was"})
+    tx.insert(
+        case_history,
+        [
+            {
+                "case_id": r.case_id,
+                "at": now,
+                "event": f"notice.{state}",
+                "by": "worker",
+                "detail": {"kind": r.kind, "detail": why},
+            }
+            for r in rows
+            if state != "dropped"
+        ],
+    )
+
+
+def _drop_all(tx: Tx, now: datetime, why: str) -> None:
+    due = tx.all(select(notices).where(notices.c.state == "due").limit(5000).with_for_update(skip_locked=True))
+    if due:
+        _settle(tx, due, "dropped", why, now)

@@ -1,0 +1,1 @@
+"""Requests by mail: taken in once, put to the case they are about, judged like everything else, their files kept and deleted."""

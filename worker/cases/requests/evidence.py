@@ -1,0 +1,126 @@
+"""Files shared by customers: every look recorded, deleted in time, a receipt left (policy.md, "Evidence retention").
+
+A deletion is three steps, each safe to repeat: the row says that the file is to go, the file goes, the row says that it has gone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, and_, or_, select, update
+
+from worker.cases.judge import Bench
+from worker.cases.requests.files import Files
+from worker.clock import Clock
+from worker.errors import Refused
+from worker.observe import log
+from worker.store.bulk import Tx
+from worker.store.engine import Store
+from worker.store.tables import cases, evidence, evidence_looks
+
+ROUND = 200
+ORPHAN_AFTER = timedelta(hours=1)
+"""A file without a row that is older than this was left by a crash: rows come within seconds of their file."""
+BEFORE_THE_LAST_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep did: files deleted on time, files found missing, leftovers removed."""
+
+    deleted: int
+    lost: int
+    orphans: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The files with their receipts."""
+
+    store: Store
+    files: Files
+    bench: Bench
+    clock: Clock
+
+    def look(self, evidence_id: str, *, by: str, reason: str) -> tuple[Row[Any], bytes]:
+        """The receipt and the bytes, the look on record before anything is shown. Raises `Refused` where the file is gone."""
+        now = self.clock.now()
+
+        def note(tx: Tx) -> Row[Any]:
+            rows = tx.all(select(evidence).where(evidence.c.evidence_id == evidence_id))
+            if not rows:
+                raise Refused(f"{evidence_id}: no file of that name")
+            if rows[0].state != "kept":
+                raise Refused(f"{evidence_id} is {rows[0].state}; its receipt is all that is left")
+            tx.insert(evidence_looks, [{"evidence_id": evidence_id, "at": now, "by": by, "reason": reason}])
+            return rows[0]
+
+        row = self.store.write(note)
+        return row, self.files.read(row.stored)
+
+    def sweep(self) -> Swept:
+        """Whatever is due to be deleted is gone, what a crash left behind too, and what is missing is said. Bounded."""
+        now = self.clock.now()
+        due = self.store.write(lambda tx: self._tombstones(tx, now))
+        lost = 0
+        for row in due:
+            lost += not self.files.has(row.stored) and row.state == "kept"
+            self.files.delete(row.stored)
+        self.store.write(lambda tx: _end(tx, due, now))
+        return Swept(len(due), lost, self._orphans(now))
+
+    def missing(self) -> int:
+        """Marks what should be there and is not; returns how many files that is."""
+        kept = self.store.read(lambda tx: tx.all(select(evidence).where(evidence.c.state == "kept").limit(10 * ROUND)))
+        gone = [row for row in kept if not self.files.has(row.stored)]
+        now = self.clock.now()
+        self.store.write(lambda tx: _lose(tx, gone, now))
+        for row in gone:
+            log.error("evidence.lost", evidence_id=row.evidence_id, case_id=row.case_id)
+        return len(gone)
+
+    def _tombstones(self, tx: Tx, now: datetime) -> Sequence[Row[Any]]:
+        terms = self.bench.terms_at(now)
+        hours = timedelta(hours=terms.evidence_hours_after_decision)
+        longest = timedelta(days=terms.evidence_days_max) - BEFORE_THE_LAST_DAY
+        joined = select(evidence).join(cases, cases.c.case_id == evidence.c.case_id)
+        decided = select(evidence.c.evidence_id, evidence.c.delete_by, cases.c.closed_at)
+        decided = decided.join(cases, cases.c.case_id == evidence.c.case_id).where(evidence.c.state == "kept")
+        closed = tx.all(decided.where(cases.c.closed_at.is_not(None)).limit(ROUND))
+        sooner = [row for row in closed if row.delete_by > row.closed_at + hours]
+        tx.update(
+            evidence,
+            [{"evidence_id": row.evidence_id, "delete_by": row.closed_at + hours} for row in sooner],
+            by=["evidence_id"],
+        )
+        # half of the time is left for a second look, the other half for a sweep that is late
+        over = or_(cases.c.closed_at <= now - hours / 2, evidence.c.received_at <= now - longest)
+        due = or_(and_(evidence.c.state == "kept", over), evidence.c.state == "deleting")
+        rows = tx.all(joined.where(due).order_by(evidence.c.delete_by).limit(ROUND))
+        ids = [row.evidence_id for row in rows]
+        if ids:
+            going = update(evidence).where(tx.among(evidence.c.evidence_id, ids), evidence.c.state == "kept")
+            tx.connection.execute(going.values(state="deleting"))
+        return rows
+
+    def _orphans(self, now: datetime) -> int:
+        found = list(self.files.older_than(now - ORPHAN_AFTER))[: 10 * ROUND]
+        if not found:
+            return 0
+        rows = self.store.read(lambda tx: tx.all(select(evidence.c.stored).where(tx.among(evidence.c.stored, found))))
+        orphans = set(found) - {row.stored for row in rows}
+        for name in orphans:
+            self.files.delete(name)
+            log.warning("evidence.orphan_deleted", file=name)
+        return len(orphans)
+
+
+def _end(tx: Tx, gone: Sequence[Row[Any]], now: datetime) -> None:
+    records = [{"evidence_id": r.evidence_id, "was": "deleting", "state": "deleted", "deleted_at": now} for r in gone]
+    tx.update(evidence, records, by=["evidence_id"], expect={"state": "was"})
+
+
+def _lose(tx: Tx, gone: Sequence[Row[Any]], now: datetime) -> None:
+    records = [{"evidence_id": r.evidence_id, "was": "kept", "state": "lost", "deleted_at": now} for r in gone]
+    tx.update(evidence, records, by=["evidence_id"], expect={"state": "was"})

@@ -1,0 +1,123 @@
+"""The facts of a request: what our own books say of the job or the purchase that a mail is about."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, func, select
+
+from policy import RequestedJob, RequestFacts, Use
+from policy.facts import Output, PaidWith, PurchaseKind, ReportKind
+from policy.ledger import PostingKind
+from worker.cases.load import REPORTS
+from worker.cases.money.facts import Charge, charges_of
+from worker.credits.ledger import JobCredits, Ledger
+from worker.store.bulk import Tx
+from worker.store.tables import layer_jobs, payments, postings
+
+PASS_LASTS = timedelta(hours=24)
+FAILED = {"failed", "incomplete"}
+
+
+def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now: datetime) -> tuple[RequestFacts, Charge | None]:
+    """The facts, and the charge whose money they are about, if any. The caller holds the account's lock."""
+    job = requested_job(tx, ledger, request.job_id) if request.job_id else None
+    purchase_id = request.purchase_id or (_newest_lot(tx, request.job_id) if request.job_id else None)
+    charge = _charge(tx, purchase_id) if purchase_id else None
+    facts = RequestFacts(
+        now=now,
+        request_id=request.request_id,
+        received_at=request.received_at,
+        account_id=request.account_id,
+        sender_confirmed=confirmed,
+        readable=not request.named.get("unreadable", False),
+        job=job,
+        purchase=charge.facts if charge else None,
+        use=use_of(tx, ledger, charge) if charge else Use(),
+        claimed=bool(charge and _claimed(tx, charge, request.case_id)),
+    )
+    return facts, charge
+
+
+def jobs_of(tx: Tx, charge: Charge) -> list[Row[Any]]:
+    """The jobs that this purchase paid for: those whose debit drew on its lot, or those run under its pass."""
+    job = layer_jobs.c
+    if charge.facts.kind is PurchaseKind.PASS_24H:
+        until = charge.facts.paid_at + PASS_LASTS
+        under = (job.account_id == charge.facts.account_id, job.paid_with == PaidWith.PASS.value)
+        chosen = select(layer_jobs).where(*under, job.submitted_at >= charge.facts.paid_at, job.submitted_at < until)
+    else:
+        drew = select(postings.c.job_id).where(
+            postings.c.purchase_id == charge.facts.purchase_id, postings.c.kind == PostingKind.DEBIT.value
+        )
+        chosen = select(layer_jobs).where(job.job_id.in_(drew))
+    return list(tx.all(chosen.order_by(job.submitted_at, job.job_id)))
+
+
+def use_of(tx: Tx, ledger: Ledger, charge: Charge) -> Use:
+    """What was made of the purchase, counted over its jobs."""
+    jobs = jobs_of(tx, charge)
+    completed = [job for job in jobs if delivered(job)]
+    failed = [job for job in jobs if job.status in FAILED and not delivered(job)]
+    booked = ledger.of_jobs(tx, [job.job_id for job in failed]) if failed else {}
+    standing = {job.job_id: _standing(booked.get(job.job_id, JobCredits())) for job in failed}
+    return Use(
+        jobs=len(jobs),
+        completed=len(completed),
+        downloads=sum(job.downloads for job in completed),
+        edited=sum(job.downloads > 0 and job.edited_at is not None for job in completed),
+        failed=sum(1 for left in standing.values() if left) or len(failed),
+        failed_credits=sum(standing.values()),
+    )
+
+
+def requested_job(tx: Tx, ledger: Ledger, job_id: str) -> RequestedJob | None:
+    """What is known of the job."""
+    rows = tx.all(select(layer_jobs).where(layer_jobs.c.job_id == job_id))
+    if not rows:
+        return None
+    row = rows[0]
+    booked = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits())
+    return RequestedJob(
+        job_id=job_id,
+        ended=row.status != "running",
+        delivered=delivered(row),
+        downloads=row.downloads,
+        edited=row.edited_at is not None,
+        debit=booked.debit,
+        standing_debit=_standing(booked),
+    )
+
+
+def delivered(job: Row[Any]) -> bool:
+    """True where the pipeline reported a whole, successful output; an import says so by its status alone."""
+    whole = (
+        report.output is None or Output.complete_for(report.output, job.layers_expected)
+        for report in REPORTS.validate_python(job.reports)
+        if report.kind is ReportKind.SUCCEEDED
+    )
+    return any(whole) or (job.status == "succeeded" and not job.reports)
+
+
+def _standing(booked: JobCredits) -> int:
+    return booked.debit - booked.reversed
+
+
+def _newest_lot(tx: Tx, job_id: str) -> str | None:
+    drew = (postings.c.job_id == job_id, postings.c.kind == PostingKind.DEBIT.value)
+    rows = tx.all(select(postings.c.purchase_id).where(*drew))
+    found = [charge for row in rows if (charge := _charge(tx, row.purchase_id))]
+    return max(found, key=lambda charge: charge.facts.paid_at).facts.purchase_id if found else None
+
+
+def _charge(tx: Tx, purchase_id: str) -> Charge | None:
+    return next((c for c in charges_of(tx, [purchase_id]) if c.facts.purchase_id == purchase_id), None)
+
+
+def _claimed(tx: Tx, charge: Charge, case_id: str) -> bool:
+    """True where another case has a claim on the charge that is open or has paid."""
+    ended = select(func.count()).where(
+        payments.c.transaction_id == charge.transaction_id,
+        payments.c.case_id != case_id,
+        (payments.c.closed_at.is_(None)) | (payments.c.state == "refunded"),
+    )
+    return charge.transaction_id is not None and bool(tx.connection.execute(ended).scalar_one())

@@ -1,0 +1,134 @@
+"""What a mail is about in our own books: the account, its job, its purchase, the request it answers.
+
+The mail only names; what it names counts where our books have it. Whose the account is decides who is asked and answered: always
+the address of the account, never the sender's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, Text, func, or_, select
+
+from policy.lifecycle import CaseKind, CaseState
+from worker.intake.mail.reader import Mail
+from worker.intake.mail.sender import SenderVerdict
+from worker.store.bulk import Tx
+from worker.store.tables import accounts, cases, layer_jobs, purchases, requests
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a mail names, kept with it so that it can be looked up again when more is known."""
+
+    jobs: tuple[str, ...]
+    orders: tuple[str, ...]
+    words: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+    @classmethod
+    def by(cls, mail: Mail) -> "Named":
+        """What this mail names."""
+        return cls(mail.jobs, mail.orders, mail.words, mail.addresses)
+
+    @classmethod
+    def stored(cls, document: dict[str, Any]) -> "Named":
+        """What a stored mail named."""
+        return cls(*(tuple(document[name]) for name in ("jobs", "orders", "words", "addresses")))
+
+    def document(self) -> dict[str, list[str]]:
+        """As it is stored."""
+        lists = {"jobs": self.jobs, "orders": self.orders, "words": self.words, "addresses": self.addresses}
+        return {name: list(values) for name, values in lists.items()}
+
+    @property
+    def ids(self) -> list[str]:
+        """Everything that may be an id of ours, what the mail calls one first."""
+        return list(dict.fromkeys([*self.jobs, *self.orders, *self.words]))
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What was found. `own`: the sender's address is the account's own."""
+
+    account_id: str | None = None
+    own: bool = False
+    job_id: str | None = None
+    purchase_id: str | None = None
+
+
+def identify(tx: Tx, sender: str | None, named: Named) -> About:
+    """The account by the sender's address, else by an address or an id that the mail names; then its job and its purchase."""
+    jobs = _jobs(tx, named)
+    bought = _purchases(tx, named)
+    owners = _accounts(tx, [sender] if sender else [])
+    own = bool(owners)
+    if not owners:
+        owners = _accounts(tx, named.addresses) or [row.account_id for row in [*jobs, *bought]]
+    owner = _one(owners, [row.account_id for row in [*jobs, *bought]])
+    if owner is None:
+        return About()
+    theirs = [row for row in bought if row.account_id == owner]
+    job = next((row.job_id for row in jobs if row.account_id == owner), None)
+    return About(owner, own, job, theirs[0].purchase_id if theirs else None)
+
+
+def answered(tx: Tx, references: Sequence[str]) -> Row[Any] | None:
+    """The request whose reference the mail carries, the newest where it carries several."""
+    if not references:
+        return None
+    rows = tx.all(select(requests).where(tx.among(requests.c.reference, references)).order_by(requests.c.received_at.desc()))
+    return rows[0] if rows else None
+
+
+def open_case_of(tx: Tx, about: About) -> Row[Any] | None:
+    """The open case of the job, or of the purchase as a duplicate: where it exists, the mail belongs to it."""
+    wanted = []
+    if about.job_id is not None:
+        wanted.append((cases.c.kind == CaseKind.JOB.value) & (cases.c.subject == about.job_id))
+    elif about.purchase_id is not None:
+        wanted.append((cases.c.kind == CaseKind.DUPLICATE_CHARGE.value) & (cases.c.subject == about.purchase_id))
+    if not wanted:
+        return None
+    still_open = cases.c.state.not_in([state.value for state in CaseState if state.final])
+    rows = tx.all(select(cases).where(or_(*wanted), still_open))
+    return rows[0] if rows else None
+
+
+def confirmed(about: About, verdict: SenderVerdict) -> bool:
+    """True where our own mail host vouches that the account's own address wrote."""
+    return about.own and verdict is SenderVerdict.VERIFIED
+
+
+def _one(owners: Sequence[str], hinted: Sequence[str]) -> str | None:
+    """The one owner; of several with the same address, the one whose job or purchase the mail names."""
+    distinct = list(dict.fromkeys(owners))
+    if len(distinct) == 1:
+        return distinct[0]
+    fits = [owner for owner in distinct if owner in hinted]
+    return fits[0] if len(set(fits)) == 1 else None
+
+
+def _accounts(tx: Tx, addresses: Sequence[str]) -> list[str]:
+    if not addresses:
+        return []
+    rows = tx.all(
+        select(accounts.c.account_id).where(tx.among(func.lower(accounts.c.email, type_=Text), [a.lower() for a in addresses]))
+    )
+    return [row.account_id for row in rows]
+
+
+def _jobs(tx: Tx, named: Named) -> list[Row[Any]]:
+    rows = tx.all(select(layer_jobs.c.job_id, layer_jobs.c.account_id).where(tx.among(layer_jobs.c.job_id, named.ids)))
+    return sorted(rows, key=lambda row: named.ids.index(row.job_id))
+
+
+def _purchases(tx: Tx, named: Named) -> list[Row[Any]]:
+    p, ids = purchases.c, named.ids
+    columns = (p.purchase_id, p.order_id, p.transaction_id, p.account_id)
+    # three lookups by key instead of one scan for any of three
+    found: dict[str, Row[Any]] = {}
+    for column in (p.purchase_id, p.order_id, p.transaction_id):
+        for row in tx.all(select(*columns).where(tx.among(column, ids))):
+            found.setdefault(row.purchase_id, row)
+    return sorted(found.values(), key=lambda row: min(ids.index(x) for x in row[:3] if x in ids))

@@ -1,0 +1,76 @@
+"""The Maildir that requests arrive in: each mail is taken and then removed, for its bytes are with the case from there on.
+
+A crash in between leaves the mail where it was; it is taken again, found known, and removed.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.cases.requests.mailroom import Mailroom, Taken, TakenMail
+from worker.errors import Misconfigured, TryLater, one_line
+from worker.intake.mail.reader import LIMITS
+from worker.observe import log
+
+ROUND = 50
+"""Most mails taken in one turn: a task has a time limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maildir:
+    """A folder with `new` and `cur` as mail hosts deliver to."""
+
+    folder: Path
+    mailroom: Mailroom
+
+    def check(self) -> None:
+        """Raises `Misconfigured` where the folder is no Maildir that we may read and empty."""
+        if not (self.folder / "new").is_dir():
+            raise Misconfigured(f"REFUNDS_MAIL_DIR: {self.folder} has no folder `new`; a Maildir would be right")
+
+    def take(self) -> list[TakenMail]:
+        """Takes in what has arrived, oldest first, up to a round. One mail that cannot be taken stays and never stops others."""
+        done = []
+        for path in self._arrived():
+            try:
+                raw = read_mail_file(path)
+            except FileNotFoundError:
+                continue  # another process was faster
+            except OSError as error:
+                log.error("mail.unreadable_file", file=path.name, error=one_line(error))
+                continue
+            try:
+                taken = self.mailroom.take(raw, origin="maildir")
+            except TryLater:
+                raise
+            except Exception as error:
+                log.exception("mail.failed", file=path.name, error=one_line(error))
+                continue
+            path.unlink(missing_ok=True)
+            if taken.outcome is not Taken.KNOWN:
+                done.append(taken)
+        return done
+
+    def waiting(self) -> int:
+        """How many mails lie there."""
+        return sum(1 for _ in self._files())
+
+    def _arrived(self) -> list[Path]:
+        aged = []
+        for path in self._files():
+            with suppress(FileNotFoundError):
+                aged.append((path.stat().st_mtime_ns, path.name, path))
+        return [path for _, _, path in sorted(aged)[:ROUND]]
+
+    def _files(self) -> Iterator[Path]:
+        # what another reader has moved to `cur` is as much a request as what nobody has seen
+        for name in ("new", "cur"):
+            with suppress(FileNotFoundError):
+                yield from (path for path in (self.folder / name).iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def read_mail_file(path: Path) -> bytes:
+    """The bytes of a mail, no more than one over what is kept of any: the reader then says that it was cut."""
+    with path.open("rb") as file:
+        return file.read(LIMITS.raw_bytes + 1)

@@ -1,0 +1,242 @@
+"""A mail taken in: its files kept, its row written, the case it belongs to opened or moved, in one transaction.
+
+The identity of a mail is its message id and its content, so taking it twice changes nothing. Nothing it says is believed: it
+names a job or an order, and our own books say the rest.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Row, select, update
+
+from policy.lifecycle import CaseKind, CaseState
+from worker.cases.book import NOBODY, Book, Case
+from worker.cases.casework import open_case, terms_and_calendar
+from worker.cases.judge import Bench
+from worker.cases.load import case_of, lock_accounts
+from worker.cases.notify import intend
+from worker.cases.requests.files import RAW, Files
+from worker.cases.requests.identify import About, Named, answered, confirmed, identify, open_case_of
+from worker.cases.requests.judge import advance
+from worker.cases.write import write_cases
+from worker.clock import Clock, new_id
+from worker.credits.ledger import Ledger
+from worker.errors import Collision
+from worker.intake.mail.reader import Mail, read_mail
+from worker.observe import log
+from worker.store.bulk import Record, Tx
+from worker.store.engine import Store
+from worker.store.tables import accounts, case_history, cases, evidence, requests
+
+WORKER = "worker"
+
+
+class Taken(StrEnum):
+    """What became of a mail."""
+
+    OPENED = "opened"
+    ATTACHED = "attached"
+    KNOWN = "known"
+
+
+@dataclass(frozen=True, slots=True)
+class TakenMail:
+    """What became of a mail, and the case it is with."""
+
+    outcome: Taken
+    request_id: str
+    case_id: str
+    state: str
+    account_id: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mailroom:
+    """The step with its collaborators. `trusted` are the names under which our own mail host vouches for senders."""
+
+    store: Store
+    ledger: Ledger
+    bench: Bench
+    files: Files
+    trusted: frozenset[str]
+    clock: Clock
+
+    def take(self, raw: bytes, *, origin: str) -> TakenMail:
+        """The mail is in the books with its files, on the case it belongs to. Raises `TryLater` where it cannot be kept."""
+        mail = read_mail(raw, trusted=self.trusted)
+        known = self.store.read(lambda tx: _known(tx, mail.key))
+        if known is not None:
+            return known
+        now = self.clock.now()
+        kept = self._keep(mail, raw)
+        try:
+            taken = self.store.write(lambda tx: self._take(tx, mail, kept, origin, now))
+        except Exception:
+            # whatever was not committed has no row; the sweep would find the files too
+            self._drop(kept)
+            raise
+        if taken.outcome is Taken.KNOWN:
+            self._drop(kept)
+        log.info("request.taken", outcome=taken.outcome.value, case_id=taken.case_id, state=taken.state, files=len(kept))
+        return taken
+
+    def _keep(self, mail: Mail, raw: bytes) -> list[Record]:
+        parts = [(RAW, "message/rfc822", "mail", raw)]
+        parts += [(a.name, a.declared_type, a.kind, a.content) for a in mail.attachments]
+        return [
+            {
+                "name": name,
+                "declared_type": declared,
+                "kind": kind,
+                "size": len(content),
+                "sha256": sha256(content).hexdigest(),
+                "stored": self.files.keep(content),
+            }
+            for name, declared, kind, content in parts
+        ]
+
+    def _drop(self, kept: Sequence[Record]) -> None:
+        for record in kept:
+            self.files.delete(record["stored"])
+
+    def _take(self, tx: Tx, mail: Mail, kept: Sequence[Record], origin: str, now: datetime) -> TakenMail:
+        named = Named.by(mail)
+        question = answered(tx, mail.references)
+        about = identify(tx, mail.sender, named)
+        account_id = (question.account_id if question is not None else about.account_id) or NOBODY
+        lock_accounts(tx, Book(now), [account_id])
+        known = _known(tx, mail.key)
+        if known is not None:
+            return known
+        request = _record(mail, named, about if question is None else About(account_id), origin, now)
+        if question is not None:
+            return self._answer(tx, mail, kept, request, question, about, now)
+        if confirmed(about, mail.verdict):
+            request["confirmed_at"] = now
+        standing = open_case_of(tx, about)
+        if standing is not None and standing.account_id == about.account_id:
+            return self._attach(tx, kept, request, standing, now)
+        return self._open(tx, kept, request, now)
+
+    def _open(self, tx: Tx, kept: Sequence[Record], request: Record, now: datetime) -> TakenMail:
+        terms, calendar = terms_and_calendar(self.bench.editions, self.bench.calendars, now)
+        case = open_case(
+            CaseKind.REQUEST,
+            request["request_id"],
+            request["account_id"] or NOBODY,
+            since=now,
+            now=now,
+            terms=terms,
+            calendar=calendar,
+            job_id=request["job_id"],
+        )
+        case.note("case.opened", request_id=case.subject, verdict=request["verdict"], files=len(kept))
+        request = {**request, "case_id": case.case_id}
+        # the row of the request points to the case, and the facts of the case are read from the row: both stand before it moves
+        case.state, case.reason, case.next_action_at = CaseState.WAITING, "not yet judged", now
+        write_cases(tx, [case], now, WORKER)
+        self._file(tx, kept, request, now)
+        case = case_of(tx.all(select(cases).where(cases.c.case_id == case.case_id))[0])
+        return self._judge(tx, case, request["request_id"], Taken.OPENED, now)
+
+    def _attach(self, tx: Tx, kept: Sequence[Record], request: Record, standing: Row[Any], now: datetime) -> TakenMail:
+        request = {**request, "case_id": standing.case_id}
+        self._file(tx, kept, request, now)
+        _note(tx, standing.case_id, "request.attached", now, request_id=request["request_id"], verdict=request["verdict"])
+        return _told(Taken.ATTACHED, request["request_id"], case_of(standing))
+
+    def _answer(
+        self, tx: Tx, mail: Mail, kept: Sequence[Record], request: Record, question: Row[Any], about: About, now: datetime
+    ) -> TakenMail:
+        """An answer that carries the reference came out of the account's own mailbox: the first mail is confirmed by it."""
+        request = {**request, "case_id": question.case_id, "confirmed_at": now}
+        self._file(tx, kept, request, now)
+        values: dict[str, Any] = {"confirmed_at": question.confirmed_at or now}
+        named = identify(tx, _address(tx, question.account_id), Named.by(mail))
+        if named.account_id == question.account_id:
+            values |= {"job_id": question.job_id or named.job_id, "purchase_id": question.purchase_id or named.purchase_id}
+        tx.connection.execute(update(requests).where(requests.c.request_id == question.request_id).values(**values))
+        _note(tx, question.case_id, "request.answered", now, request_id=request["request_id"])
+        case = case_of(tx.all(select(cases).where(cases.c.case_id == question.case_id).with_for_update())[0])
+        if case.kind is not CaseKind.REQUEST:
+            return _told(Taken.ATTACHED, request["request_id"], case)
+        return self._judge(tx, case, request["request_id"], Taken.ATTACHED, now)
+
+    def _judge(self, tx: Tx, case: Case, request_id: str, outcome: Taken, now: datetime) -> TakenMail:
+        row = tx.all(select(requests).where(requests.c.request_id == case.subject))[0]
+        told = advance(tx, self.ledger, self.bench, case, row, now)
+        write_cases(tx, [case], now, WORKER)
+        intend(tx, *told, now=now)
+        return _told(outcome, request_id, case)
+
+    def _file(self, tx: Tx, kept: Sequence[Record], request: Record, now: datetime) -> None:
+        if not tx.insert_new(requests, [request], requests.c.request_id):
+            raise Collision("the mail was taken in meanwhile")
+        longest = timedelta(days=self.bench.terms_at(now).evidence_days_max)
+        rows = [
+            {
+                "evidence_id": new_id("ev", now),
+                "request_id": request["request_id"],
+                "case_id": request["case_id"],
+                "state": "kept",
+                "received_at": now,
+                "delete_by": now + longest,
+                **record,
+            }
+            for record in kept
+        ]
+        tx.insert(evidence, rows)
+
+
+def _record(mail: Mail, named: Named, about: About, origin: str, now: datetime) -> dict[str, Any]:
+    unreadable = mail.sender is None and not mail.text and not named.ids
+    return {
+        "request_id": new_id("req", now),
+        "key": mail.key,
+        "case_id": None,
+        "origin": origin,
+        "received_at": now,
+        "message_id": mail.message_id,
+        "sender": mail.sender,
+        "verdict": mail.verdict.value,
+        "verdict_detail": mail.verdict_detail,
+        "automatic": mail.automatic,
+        "subject": mail.subject,
+        "text": mail.text,
+        "named": {**named.document(), "unreadable": unreadable},
+        "problems": list(mail.problems),
+        "size": mail.size,
+        "account_id": about.account_id,
+        "job_id": about.job_id,
+        "purchase_id": about.purchase_id,
+        "reference": f"R-{''.join(secrets.choice('23456789ABCDEFGHJKMNPQRSTVWXYZ') for _ in range(16))}",
+        "confirmed_at": None,
+    }
+
+
+def _address(tx: Tx, account_id: str | None) -> str | None:
+    rows = tx.all(select(accounts.c.email).where(accounts.c.account_id == account_id))
+    return rows[0].email if rows else None
+
+
+def _known(tx: Tx, key: str) -> TakenMail | None:
+    rows = tx.all(
+        select(requests.c.request_id, cases).join(cases, cases.c.case_id == requests.c.case_id).where(requests.c.key == key)
+    )
+    return _told(Taken.KNOWN, rows[0].request_id, case_of(rows[0])) if rows else None
+
+
+def _told(outcome: Taken, request_id: str, case: Case) -> TakenMail:
+    assert case.state is not None, "a case that was read or written has a state"
+    account = None if case.account_id == NOBODY else case.account_id
+    return TakenMail(outcome, request_id, case.case_id, case.state.value, account, case.reason)
+
+
+def _note(tx: Tx, case_id: str, event: str, now: datetime, **detail: Any) -> None:
+    tx.insert(case_history, [{"case_id": case_id, "at": now, "event": event, "by": WORKER, "detail": detail}])

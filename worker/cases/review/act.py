@@ -1,0 +1,245 @@
+"""A choice carried out: the move of the case, its postings, its claim and what is told, in the caller's transaction."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+
+from policy.decision import Clause, Outcome
+from policy.ledger import PostingKind
+from policy.lifecycle import CaseState
+from worker.cases.book import NOBODY, Case
+from worker.cases.casework import REMIND, announcement, go
+from worker.cases.decided import BY_PERSON
+from worker.cases.money import claims, holds
+from worker.cases.notify import NoticeKind, intend, notice
+from worker.cases.review.choices import Act
+from worker.cases.review.scene import Scene
+from worker.cases.write import write_cases
+from worker.credits.ledger import Ledger, Posting
+from worker.creem.environment import Environment
+from worker.store.bulk import Record, Tx
+from worker.store.tables import accounts, actions, postings, purchases
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One choice on its way to be carried out: by whom, why, and under which proposal where there was one."""
+
+    act: Act
+    by: str
+    reason: str
+    proposal_id: str | None = None
+
+
+def carry_out(tx: Tx, ledger: Ledger, environment: Environment | None, scene: Scene, deed: Deed) -> str:
+    """Makes the choice true within this transaction; returns what was done, in words."""
+    return _CARRY[deed.act](_Work(tx, ledger, environment, scene, deed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    tx: Tx
+    ledger: Ledger
+    environment: Environment | None
+    scene: Scene
+    deed: Deed
+
+    @property
+    def case(self) -> Case:
+        return self.scene.case
+
+    @property
+    def now(self) -> datetime:
+        return self.scene.now
+
+    def decided(self, outcome: Outcome, clause: Clause | None = None) -> None:
+        """The decision on the case is the person's from here on; the facts stay those that the policy handed over."""
+        case = self.case
+        asked = {"outcome": case.outcome, "rule": case.rule, "reason": case.reason}
+        case.outcome, case.rule, case.reason = outcome.value, BY_PERSON, self.deed.reason
+        if clause is not None:
+            case.clause = clause.value
+        case.note("review.decided", choice=self.deed.act.value, by=self.deed.by, reason=self.deed.reason, policy=asked)
+
+    def move(self, target: CaseState, *more: Record, **told: Any) -> None:
+        """Writes the case in its new state, with its announcement and `more` notices."""
+        go(self.case, target, next_action_at=None if target.final else self.now + REMIND, now=self.now)
+        said = announcement(self.case, self.now, **told)
+        write_cases(self.tx, [self.case], self.now, self.deed.by)
+        intend(self.tx, [said] if said else [], more, now=self.now)
+
+    def note(self, event: str, **detail: Any) -> None:
+        """One line of history on a case that stays where it is."""
+        self.case.note(event, **detail)
+        write_cases(self.tx, [self.case], self.now, self.deed.by)
+
+
+def _credits(work: _Work) -> str:
+    case, shares = work.case, work.scene.shares
+    credits = sum(share.credits for share in shares)
+    job_id = case.job_id
+    assert job_id is not None, "credits stand only for a job"
+    work.ledger.book(
+        work.tx,
+        [Posting(PostingKind.REVERSAL, s.purchase_id, s.credits, job_id=job_id, case_id=case.case_id) for s in shares],
+        work.now,
+    )
+    work.decided(Outcome.REVERSE_CREDITS)
+    case.credits_owed = case.credits_reversed = credits
+    case.note("credits.reversed", credits=credits, lots={share.purchase_id: share.credits for share in shares})
+    work.move(CaseState.REFUNDED)
+    return f"{credits} credits came back"
+
+
+def _money(work: _Work) -> str:
+    case, charge = work.case, work.scene.charge
+    assert charge is not None, "refused without a charge"
+    assert work.environment is not None, "refused without a key"
+    work.decided(Outcome.REFUND_PAYMENT)
+    claim = claims.make(work.environment, case, charge, None, work.now)
+    told = {"amount": charge.facts.amount, "currency": charge.facts.currency}
+    case.note("payment.claimed", transaction_id=charge.transaction_id, **told)
+    work.move(CaseState.REFUNDING, **told)
+    claims.insert(work.tx, work.ledger, [claim], work.now)
+    return "the refund is claimed and goes through the procedure at Creem now"
+
+
+def _decline(work: _Work) -> str:
+    work.decided(Outcome.DECLINE)
+    work.move(CaseState.DECLINED)
+    return "the case is declined"
+
+
+def _won(work: _Work) -> str:
+    work.decided(Outcome.DECLINE, Clause.DISPUTE_HOLD)
+    released = 0
+    if work.scene.charge is not None:
+        lot = work.scene.charge.facts.purchase_id
+        released = _give_back(work, lot, _frozen_by(work.tx, lot, "dispute."), f"won.{work.case.case_id}")
+    work.case.note("lot.released", credits=released)
+    work.move(CaseState.DECLINED)
+    return f"{released} credits can be spent again"
+
+
+def _lost(work: _Work) -> str:
+    work.decided(Outcome.NOTHING_OWED, Clause.DISPUTE_HOLD)
+    voided = 0
+    if work.scene.charge is not None:
+        voided = holds.void(
+            work.tx,
+            work.ledger,
+            work.scene.charge.facts.purchase_id,
+            occasion=f"lost.{work.case.case_id}",
+            case_id=work.case.case_id,
+            now=work.now,
+        )
+    work.case.note("lot.voided", credits=voided)
+    work.move(CaseState.EXTERNAL)
+    return f"{voided} credits are void"
+
+
+def _suspend(work: _Work) -> str:
+    _standing(work, "suspended")
+    work.note("account.suspended", by=work.deed.by, reason=work.deed.reason)
+    _tell_owner(work, NoticeKind.SUSPENSION)
+    return f"{work.scene.account.account_id} is suspended"
+
+
+def _reinstate(work: _Work) -> str:
+    _standing(work, "active")
+    work.note("account.reinstated", by=work.deed.by, reason=work.deed.reason)
+    _tell_owner(work, NoticeKind.REINSTATED)
+    return f"{work.scene.account.account_id} is active"
+
+
+def _forfeit(work: _Work) -> str:
+    voided = 0
+    for lot, credits in frozen_for(work.tx, work.deed.proposal_id or "").items():
+        void = Posting(PostingKind.VOID, lot, credits, case_id=work.case.case_id, occasion=f"forfeit.{work.deed.proposal_id}")
+        work.ledger.book(work.tx, [void], work.now)
+        voided += credits
+    _record(work, "account.forfeited")
+    work.note("credits.forfeited", credits=voided, by=work.deed.by, reason=work.deed.reason)
+    _tell_owner(work, NoticeKind.FORFEITURE, credits=voided)
+    return f"{voided} credits are void"
+
+
+def freeze_for(tx: Tx, ledger: Ledger, scene: Scene, proposal_id: str) -> int:
+    """Freezes everything the account could spend, for a proposal to forfeit it; returns how many credits that is."""
+    lots = tx.all(select(purchases.c.purchase_id).where(purchases.c.account_id == scene.row.account_id))
+    return sum(
+        holds.freeze(tx, ledger, lot.purchase_id, occasion=f"forfeit.{proposal_id}", case_id=scene.case.case_id, now=scene.now)
+        for lot in lots
+    )
+
+
+def unfreeze_for(tx: Tx, ledger: Ledger, scene: Scene, proposal_id: str) -> int:
+    """Gives back what was frozen for a proposal that came to nothing; returns how many credits that is."""
+    frozen = frozen_for(tx, proposal_id)
+    occasion = f"forfeit.{proposal_id}"
+    back = [Posting(PostingKind.RELEASE, lot, n, case_id=scene.case.case_id, occasion=occasion) for lot, n in frozen.items()]
+    ledger.book(tx, back, scene.now)
+    return sum(frozen.values())
+
+
+def frozen_for(tx: Tx, proposal_id: str) -> dict[str, int]:
+    """Credits frozen for a proposal, by lot, as far as they still are."""
+    p = postings.c
+    chosen = select(p.purchase_id, p.credits).where(
+        p.kind == PostingKind.FREEZE.value, p.key.like(f"%:forfeit.{proposal_id}"), p.purchase_id == purchases.c.purchase_id
+    )
+    rows = tx.all(chosen.add_columns(purchases.c.frozen))
+    return {row.purchase_id: min(row.credits, row.frozen) for row in rows if row.frozen}
+
+
+def _frozen_by(tx: Tx, purchase_id: str, occasion: str) -> int:
+    p = postings.c
+    frozen = select(p.credits).where(
+        p.purchase_id == purchase_id, p.kind == PostingKind.FREEZE.value, p.key.like(f"%:{occasion}%")
+    )
+    return sum(int(row.credits) for row in tx.all(frozen))
+
+
+def _give_back(work: _Work, purchase_id: str, credits: int, occasion: str) -> int:
+    lot = select(purchases.c.frozen).where(purchases.c.purchase_id == purchase_id)
+    credits = min(credits, int(work.tx.all(lot.with_for_update())[0].frozen))
+    if credits:
+        release = Posting(PostingKind.RELEASE, purchase_id, credits, case_id=work.case.case_id, occasion=occasion)
+        work.ledger.book(work.tx, [release], work.now)
+    return credits
+
+
+def _standing(work: _Work, status: str) -> None:
+    account_id = work.scene.account.account_id
+    work.tx.connection.execute(update(accounts).where(accounts.c.account_id == account_id).values(status=status))
+    _record(work, f"account.{status}")
+
+
+def _record(work: _Work, action: str) -> None:
+    said = {"at": work.now, "by": work.deed.by, "action": action, "reason": work.deed.reason}
+    work.tx.insert(actions, [said | {"subject": work.scene.account.account_id}])
+
+
+def _tell_owner(work: _Work, kind: NoticeKind, **payload: Any) -> None:
+    if work.case.account_id == NOBODY:
+        return
+    occasion = work.deed.proposal_id or work.now.isoformat()
+    told = notice(
+        work.case, kind, work.now, occasion, **{"clause": Clause.DISPUTE_ABUSE.value, "reason": work.deed.reason, **payload}
+    )
+    intend(work.tx, [], [told], now=work.now)
+
+
+_CARRY: dict[Act, Callable[[_Work], str]] = {
+    Act.CREDITS: _credits,
+    Act.MONEY: _money,
+    Act.DECLINE: _decline,
+    Act.WON: _won,
+    Act.LOST: _lost,
+    Act.SUSPEND: _suspend,
+    Act.REINSTATE: _reinstate,
+    Act.FORFEIT: _forfeit,
+}

@@ -1,0 +1,184 @@
+"""What can be chosen for a case, what each choice would do in plain words, and why one cannot be chosen now."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from policy import grounds_for_measures
+from policy.lifecycle import CaseKind
+from policy.words import count, money
+from worker.cases.review.scene import Scene
+from worker.settings import Mode
+
+
+class Act(StrEnum):
+    """What a person may choose."""
+
+    CREDITS = "credits"
+    MONEY = "money"
+    DECLINE = "decline"
+    WON = "won"
+    LOST = "lost"
+    SUSPEND = "suspend"
+    REINSTATE = "reinstate"
+    FORFEIT = "forfeit"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One choice as it stands now. `refused` says why it cannot be taken; None: it can."""
+
+    act: Act
+    does: str
+    refused: str | None = None
+    needs_second: bool = False
+    moves_money: bool = False
+
+    def document(self) -> dict[str, Any]:
+        """For `--json` and the console."""
+        return {
+            "choice": self.act.value,
+            "does": self.does,
+            "refused": self.refused,
+            "needs_second": self.needs_second,
+            "moves_money": self.moves_money,
+        }
+
+
+_OFFERED: dict[CaseKind, tuple[Act, ...]] = {
+    CaseKind.JOB: (Act.CREDITS, Act.DECLINE),
+    CaseKind.DUPLICATE_CHARGE: (Act.MONEY, Act.DECLINE),
+    CaseKind.REQUEST: (Act.MONEY, Act.CREDITS, Act.DECLINE, Act.SUSPEND, Act.FORFEIT),
+    CaseKind.DISPUTE: (Act.WON, Act.LOST, Act.SUSPEND, Act.FORFEIT),
+}
+
+
+def choices(scene: Scene, *, mode: Mode, money_can_leave: str | None) -> list[Choice]:
+    """Every choice for the case. `money_can_leave` says why no money leaves this installation; None: it does."""
+    acts = list(_OFFERED[scene.case.kind])
+    if scene.account.status == "suspended":
+        acts = [Act.REINSTATE if act is Act.SUSPEND else act for act in acts]
+    held = "in mode observe nothing is carried out" if mode is Mode.OBSERVE else None
+    made = [_MAKE[act](scene) if act is not Act.MONEY else _money(scene, money_can_leave) for act in acts]
+    return [_held(choice, scene, held) for choice in made]
+
+
+def recommended(offered: Sequence[Choice]) -> Choice | None:
+    """What `approve` means where no choice is named: the first remedy that can be given."""
+    remedies = {Act.CREDITS, Act.MONEY}
+    return next((choice for choice in offered if choice.act in remedies and choice.refused is None), None)
+
+
+def _held(choice: Choice, scene: Scene, held: str | None) -> Choice:
+    unjudged = "the worker could not judge this case; requeue it first" if scene.case.facts is None else None
+    refused = choice.refused or held or unjudged
+    return Choice(choice.act, choice.does, refused, choice.needs_second, choice.moves_money)
+
+
+def _credits(scene: Scene) -> Choice:
+    credits = sum(share.credits for share in scene.shares)
+    lots = ", ".join(f"{share.credits} to {share.purchase_id}" for share in scene.shares)
+    does = f"{count(credits, 'credit')} come back to be spent ({lots})" if credits else "no credits come back"
+    return Choice(Act.CREDITS, does, _no_credits(scene, credits))
+
+
+def _no_credits(scene: Scene, credits: int) -> str | None:
+    if scene.other_cases:
+        return f"its failed jobs have cases of their own: {', '.join(scene.other_cases[:5])}"
+    if not credits:
+        return "no debit of a job stands"
+    if scene.disputed_job:
+        return "the purchase that paid for the job is under dispute; the dispute comes first"
+    return None
+
+
+def _money(scene: Scene, held: str | None) -> Choice:
+    if scene.charge is None:
+        return Choice(Act.MONEY, "no money goes back", "no charge is known that the case is about", moves_money=True)
+    facts = scene.charge.facts
+    unspent = facts.remaining + facts.frozen
+    does = f"{money(facts.amount, facts.currency)} go back by the original payment method through Creem"
+    does += f"; {count(unspent, 'unspent credit')} of {facts.purchase_id} become void" if facts.granted else ""
+    does += f", {facts.spent} stay spent" if facts.spent else ""
+    second = facts.amount > scene.terms.approval_second_person_above_minor_units
+    return Choice(Act.MONEY, does, _no_money(scene, held), second, moves_money=True)
+
+
+def _no_money(scene: Scene, held: str | None) -> str | None:
+    assert scene.charge is not None, "asked only about a charge"
+    facts, payment = scene.charge.facts, scene.payment
+    if payment is not None:
+        return f"the charge was claimed by {payment.case_id}, and that claim is {payment.state}: one claim on a charge, for ever"
+    if facts.disputed:
+        return "the charge is under dispute at the bank: nothing is sent beside it"
+    if facts.refunded_amount:
+        return "money of this charge has already gone back"
+    if facts.transaction_id is None:
+        return "the charge names no transaction at Creem, and money goes back by no other way"
+    if not facts.amount:
+        return "the purchase cost nothing"
+    return held
+
+
+def _decline(scene: Scene) -> Choice:
+    does = "nothing is given back, and the customer is told the reason"
+    return Choice(Act.DECLINE, does, _claim_is_open(scene))
+
+
+def _claim_is_open(scene: Scene) -> str | None:
+    payment = scene.payment
+    if payment is None or payment.closed_at is not None or payment.case_id != scene.case.case_id:
+        return None
+    return "a refund may be on its way: its claim goes on being read at Creem, and only that settles it"
+
+
+def _won(scene: Scene) -> Choice:
+    facts = scene.charge.facts if scene.charge is not None else None
+    frozen = facts.frozen if facts is not None else 0
+    does = f"the bank decided for us: {count(frozen, 'frozen credit')} can be spent again"
+    gone = "money of this charge has already gone back" if facts is not None and facts.refunded_amount else None
+    return Choice(Act.WON, does, gone or _claim_is_open(scene))
+
+
+def _lost(scene: Scene) -> Choice:
+    facts = scene.charge.facts if scene.charge is not None else None
+    unspent = facts.remaining + facts.frozen if facts is not None else 0
+    return Choice(Act.LOST, f"the bank gave the money back: {count(unspent, 'unspent credit')} of the purchase become void")
+
+
+def _suspend(scene: Scene) -> Choice:
+    does = f"{scene.account.account_id} is suspended: {_grounds(scene)}; what is owed for faults of ours is still booked"
+    gone = "the account is deleted" if scene.account.status == "deleted" else None
+    return Choice(Act.SUSPEND, does, gone or _no_grounds(scene), needs_second=True)
+
+
+def _reinstate(scene: Scene) -> Choice:
+    return Choice(Act.REINSTATE, f"{scene.account.account_id} is active again")
+
+
+def _forfeit(scene: Scene) -> Choice:
+    does = f"{count(scene.spendable, 'credit')} of {scene.account.account_id} are frozen, and void once a second person agrees"
+    nothing = None if scene.spendable else "the account has no credits to forfeit"
+    return Choice(Act.FORFEIT, f"{does}: {_grounds(scene)}", _no_grounds(scene) or nothing, needs_second=True)
+
+
+def _grounds(scene: Scene) -> str:
+    return grounds_for_measures(scene.use) or "there are no grounds"
+
+
+def _no_grounds(scene: Scene) -> str | None:
+    if grounds_for_measures(scene.use) is not None:
+        return None
+    return "the books show no successful output that was delivered and downloaded, and nothing else is grounds for it"
+
+
+_MAKE: dict[Act, Callable[[Scene], Choice]] = {
+    Act.CREDITS: _credits,
+    Act.DECLINE: _decline,
+    Act.WON: _won,
+    Act.LOST: _lost,
+    Act.SUSPEND: _suspend,
+    Act.REINSTATE: _reinstate,
+    Act.FORFEIT: _forfeit,
+}

@@ -1,0 +1,373 @@
+"""The human queue: what waits for a person, first come first served; taken by one at a time, decided once.
+
+Everything is checked behind the account's lock in the transaction that acts: who holds the case, what the choice would do now,
+whether a second person is needed and is another one.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, and_, delete, func, or_, select, update
+
+from policy.calendar import Calendar
+from policy.lifecycle import CaseKind, CaseState
+from worker.cases.book import NOBODY
+from worker.cases.document import document, find
+from worker.cases.judge import Bench
+from worker.cases.review.act import Deed, carry_out, freeze_for, unfreeze_for
+from worker.cases.review.choices import Act, Choice, choices, recommended
+from worker.cases.review.scene import Scene, lock_case, scene_of
+from worker.cases.write import write_cases
+from worker.clock import Clock, moment, new_id
+from worker.credits.ledger import Ledger
+from worker.creem.environment import Environment
+from worker.errors import Refused
+from worker.observe import log
+from worker.settings import Mode
+from worker.store.bulk import Tx
+from worker.store.engine import Store
+from worker.store.tables import cases, leases, proposals
+
+LEASE = timedelta(minutes=15)
+"""How long a case stays with the person who took it."""
+CREEM_WAITS_DAYS = 3
+"""Business days of silence after which Creem may refund by itself (creem-api.md, 17)."""
+
+
+def in_queue() -> Any:
+    """The cases that wait for a person: in review, and requests that wait for an answer and keep their place."""
+    parked = and_(cases.c.state == CaseState.WAITING.value, cases.c.kind == CaseKind.REQUEST.value)
+    return or_(cases.c.state == CaseState.REVIEW.value, parked)
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewer:
+    """The review step with its collaborators. Without an `environment` there is no key, and no money can leave."""
+
+    store: Store
+    ledger: Ledger
+    bench: Bench
+    environment: Environment | None
+    clock: Clock
+
+    def queue(self, *, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
+        """What waits, in the order received, and the id to continue after."""
+        return self.store.read(lambda tx: self._queue(tx, limit, after))
+
+    def deadlines(self, *, limit: int) -> list[dict[str, Any]]:
+        """The promises that run, ours and Creem's own patience, earliest first, with how much of each has gone by."""
+        chosen = select(cases).where(cases.c.closed_at.is_(None)).order_by(cases.c.due_at).limit(5 * limit)
+        rows = self.store.read(lambda tx: tx.all(chosen))
+        now = self.clock.now()
+        found = []
+        for row in rows:
+            found.append((row.due_at, row.failed_at, row, "our promise of three business days"))
+            theirs = self._creem_may_act(row) if row.state == CaseState.REVIEW.value else None
+            if theirs is not None and theirs < row.due_at:
+                found.append((theirs, row.opened_at, row, "Creem may refund by itself"))
+        found.sort(key=lambda item: (item[0], item[2].case_id))
+        return [
+            {
+                "at": moment(at),
+                "case_id": row.case_id,
+                "kind": row.kind,
+                "state": row.state,
+                "what": what,
+                "percent": int(100 * self._calendar(row).business_fraction(since, at, now)),
+            }
+            for at, since, row, what in found[:limit]
+        ]
+
+    def look(self, name: str) -> dict[str, Any]:
+        """One case whole, with what every choice would do, its mails and files, its place in the queue."""
+        return self.store.read(lambda tx: self._look(tx, name))
+
+    def take(self, name: str, *, by: str) -> None:
+        """The case is with this person until the lease ends. Raises `Refused` where somebody else has it."""
+        self.store.write(lambda tx: self._take(tx, _waiting(tx, name), by))
+
+    def give_back(self, name: str, *, by: str) -> None:
+        """The case is free again; without effect where somebody else has it."""
+        row = self.store.read(lambda tx: find(tx, name))
+        mine = (leases.c.name == _lease(row.case_id), leases.c.holder == _person(by))
+        self.store.write(lambda tx: tx.connection.execute(delete(leases).where(*mine)).rowcount)
+
+    def decide(self, name: str, choice: str | None, *, by: str, reason: str) -> dict[str, Any]:
+        """Carries the choice out, or puts it to a second person where one is needed; `choice` None means the remedy at hand.
+
+        Raises `Refused` for a case that somebody else has, a choice that cannot be taken now, a proposal of one's own, and a
+        case that was decided meanwhile.
+        """
+        if not reason.strip():
+            raise Refused("a reason is required")
+        return self.store.write(lambda tx: self._decide(tx, name, choice, _person(by), reason.strip()))
+
+    def withdraw(self, name: str, *, by: str, reason: str) -> dict[str, Any]:
+        """Ends the open proposal without effect; what was frozen for it is free again. Anybody may."""
+        if not reason.strip():
+            raise Refused("a reason is required")
+        return self.store.write(lambda tx: self._withdraw(tx, name, _person(by), reason.strip()))
+
+    def end_stale(self) -> int:
+        """Ends proposals whose case no longer waits for a person, as if withdrawn; returns how many."""
+        gone = select(proposals.c.case_id).join(cases, cases.c.case_id == proposals.c.case_id)
+        stale = self.store.read(lambda tx: tx.all(gone.where(proposals.c.state == "open", ~in_queue())))
+        for row in stale:
+            self.withdraw(row.case_id, by="worker", reason="the case no longer waits for a person")
+        return len(stale)
+
+    # looking
+
+    def _queue(self, tx: Tx, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
+        wanted = [in_queue()] + ([cases.c.case_id > after] if after is not None else [])
+        rows = tx.all(select(cases).where(*wanted).order_by(cases.c.case_id).limit(limit + 1))
+        shown = rows[:limit]
+        held, opened = _leases(tx, shown, self.clock.now()), _proposals(tx, shown)
+        items = [self._item(row, held.get(row.case_id), opened.get(row.case_id)) for row in shown]
+        return items, items[-1]["case_id"] if len(rows) > limit else None
+
+    def _item(self, row: Row[Any], lease: Row[Any] | None, proposal: Row[Any] | None) -> dict[str, Any]:
+        now = self.clock.now()
+        return {
+            "case_id": row.case_id,
+            "kind": row.kind,
+            "account_id": None if row.account_id == NOBODY else row.account_id,
+            "job_id": row.job_id,
+            "order_id": row.order_id,
+            "state": row.state,
+            "reason": row.reason,
+            "received_at": moment(row.opened_at),
+            "due_at": moment(row.due_at),
+            "creem_may_act_at": moment(self._creem_may_act(row)),
+            "overdue": row.due_at < now,
+            "taken_by": lease.holder if lease else None,
+            "taken_until": moment(lease.until) if lease else None,
+            "proposal": _proposal(proposal),
+        }
+
+    def _creem_may_act(self, row: Row[Any]) -> datetime | None:
+        """When Creem's own patience with a buyer ends; None where no charge is in question."""
+        if row.kind == CaseKind.JOB.value or row.order_id is None:
+            return None
+        return self._calendar(row).business_deadline(row.opened_at, CREEM_WAITS_DAYS)
+
+    def _calendar(self, row: Row[Any]) -> Calendar:
+        return self.bench.calendars[self.bench.terms_at(row.failed_at).edition]
+
+    def _look(self, tx: Tx, name: str) -> dict[str, Any]:
+        row = find(tx, name)
+        scene = self._scene(tx, row)
+        before = tx.all(select(cases.c.case_id).where(in_queue(), cases.c.case_id < row.case_id).order_by(cases.c.case_id))
+        waits = bool(tx.all(select(cases.c.case_id).where(in_queue(), cases.c.case_id == row.case_id)))
+        item = self._item(row, _leases(tx, [row], scene.now).get(row.case_id), _proposals(tx, [row]).get(row.case_id))
+        case = document(tx, row)
+        return {
+            "case": case,
+            "waiting": waits,
+            "place": len(before) + 1 if waits else None,
+            "waiting_before": [earlier.case_id for earlier in before],
+            **{name: item[name] for name in ("taken_by", "taken_until", "proposal", "due_at", "creem_may_act_at", "overdue")},
+            "requests": case["requests"],
+            "evidence": case["evidence"],
+            "choices": [choice.document() for choice in self._choices(scene)] if waits else [],
+        }
+
+    def _scene(self, tx: Tx, row: Row[Any]) -> Scene:
+        return scene_of(tx, self.ledger, self.bench, row, self.clock.now())
+
+    def _choices(self, scene: Scene) -> list[Choice]:
+        held = None
+        if self.bench.mode is not Mode.FULL:
+            held = f"no money leaves in mode {self.bench.mode.value}"
+        elif self.environment is None:
+            held = "no Creem key is configured, so no money can leave"
+        return choices(scene, mode=self.bench.mode, money_can_leave=held)
+
+    # deciding
+
+    def _take(self, tx: Tx, row: Row[Any], by: str) -> None:
+        now, person = self.clock.now(), _person(by)
+        tx.insert_new(leases, [{"name": _lease(row.case_id), "holder": person, "until": now}], leases.c.name)
+        free = or_(leases.c.until <= now, leases.c.holder == person)
+        taken = update(leases).where(leases.c.name == _lease(row.case_id), free).values(holder=person, until=now + LEASE)
+        if tx.connection.execute(taken).rowcount != 1:
+            held = tx.all(select(leases).where(leases.c.name == _lease(row.case_id)))[0]
+            raise Refused(f"{row.case_id} is with {held.holder} until {moment(held.until)}")
+
+    def _decide(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> dict[str, Any]:
+        row = lock_case(tx, _waiting(tx, name).case_id)
+        _still_waits(row)
+        proposal = _proposals(tx, [row]).get(row.case_id)
+        self._take(tx, row, by)
+        scene = self._scene(tx, row)
+        if proposal is not None:
+            told = self._agree(tx, scene, proposal, choice, by, reason)
+        else:
+            chosen = _chosen(self._choices(scene), choice, row)
+            if chosen.needs_second:
+                return self._propose(tx, scene, chosen, by, reason)
+            overtook = self._overtaken(tx, scene, by, reason)
+            done = carry_out(tx, self.ledger, self.environment, scene, Deed(chosen.act, by, reason))
+            told = _done(scene, chosen.act, done, overtook)
+        _leave(tx, row.case_id)
+        log.info("review.decided", case_id=row.case_id, choice=told["choice"], by=by)
+        return told
+
+    def _agree(self, tx: Tx, scene: Scene, proposal: Row[Any], choice: str | None, by: str, reason: str) -> dict[str, Any]:
+        case_id = scene.case.case_id
+        if choice not in {None, proposal.choice}:
+            raise Refused(f"{case_id}: {proposal.choice} is proposed by {proposal.proposed_by}; agree to it or withdraw it first")
+        if by == proposal.proposed_by:
+            raise Refused(f"{case_id}: {proposal.choice} was proposed by {by}; a second, different person has to agree")
+        act = Act(proposal.choice)
+        if act is not Act.FORFEIT:
+            # it has to be possible still; what a forfeit takes is frozen already
+            _chosen(self._choices(scene), act.value, scene.row)
+        ended = {"state": "agreed", "ended_by": by, "ended_at": scene.now, "ended_reason": reason}
+        _end(tx, proposal, ended)
+        scene.case.note("review.agreed", choice=act.value, by=by, reason=reason, proposed_by=proposal.proposed_by)
+        overtook = self._overtaken(tx, scene, by, reason)
+        deed = Deed(act, f"{proposal.proposed_by} and {by}", proposal.reason, proposal.proposal_id)
+        return _done(scene, act, carry_out(tx, self.ledger, self.environment, scene, deed), overtook)
+
+    def _propose(self, tx: Tx, scene: Scene, chosen: Choice, by: str, reason: str) -> dict[str, Any]:
+        proposal_id = new_id("prop", scene.now)
+        proposed = {
+            "proposal_id": proposal_id,
+            "case_id": scene.case.case_id,
+            "choice": chosen.act.value,
+            "does": chosen.does,
+            "proposed_by": by,
+            "proposed_at": scene.now,
+            "reason": reason,
+            "state": "open",
+        }
+        if not tx.insert_new(proposals, [proposed], proposals.c.proposal_id):
+            raise Refused(f"{scene.case.case_id}: something is proposed already")
+        frozen = freeze_for(tx, self.ledger, scene, proposal_id) if chosen.act is Act.FORFEIT else 0
+        more = {"credits_frozen": frozen} if frozen else {}
+        scene.case.note("review.proposed", choice=chosen.act.value, does=chosen.does, by=by, reason=reason, **more)
+        write_cases(tx, [scene.case], scene.now, by)
+        _leave(tx, scene.case.case_id)
+        log.info("review.proposed", case_id=scene.case.case_id, choice=chosen.act.value, by=by)
+        told = f"proposed; a second person has to agree: {chosen.does}"
+        return {
+            "case_id": scene.case.case_id,
+            "choice": chosen.act.value,
+            "done": False,
+            "waits_for_second": True,
+            "told": told,
+            "overtook": 0,
+        }
+
+    def _withdraw(self, tx: Tx, name: str, by: str, reason: str) -> dict[str, Any]:
+        row = lock_case(tx, find(tx, name).case_id)
+        proposal = _proposals(tx, [row]).get(row.case_id)
+        if proposal is None:
+            raise Refused(f"{row.case_id}: nothing is proposed")
+        scene = self._scene(tx, row)
+        _end(tx, proposal, {"state": "withdrawn", "ended_by": by, "ended_at": scene.now, "ended_reason": reason})
+        released = unfreeze_for(tx, self.ledger, scene, proposal.proposal_id)
+        scene.case.note("review.withdrawn", choice=proposal.choice, by=by, reason=reason, credits_released=released)
+        write_cases(tx, [scene.case], scene.now, by)
+        told = f"{proposal.choice} is withdrawn" + (f"; {released} credits can be spent again" if released else "")
+        return {
+            "case_id": row.case_id,
+            "choice": proposal.choice,
+            "done": False,
+            "waits_for_second": False,
+            "told": told,
+            "overtook": 0,
+        }
+
+    def _overtaken(self, tx: Tx, scene: Scene, by: str, reason: str) -> int:
+        """How many cases came earlier and are in nobody's hands; noted, with the reason, where there are any."""
+        busy = select(leases.c.name).where(leases.c.name.like("review:%"), leases.c.until > scene.now)
+        proposed = select(proposals.c.case_id).where(proposals.c.state == "open")
+        earlier = select(func.count()).where(
+            cases.c.state == CaseState.REVIEW.value,
+            cases.c.case_id < scene.case.case_id,
+            ("review:" + cases.c.case_id).not_in(busy),
+            cases.c.case_id.not_in(proposed),
+        )
+        count = int(tx.connection.execute(earlier).scalar_one())
+        if count:
+            scene.case.note("review.overtook", cases=count, by=by, reason=reason)
+        return count
+
+
+def _waiting(tx: Tx, name: str) -> Row[Any]:
+    row = find(tx, name)
+    _still_waits(row)
+    return row
+
+
+def _still_waits(row: Row[Any]) -> None:
+    parked = row.state == CaseState.WAITING.value and row.kind == CaseKind.REQUEST.value
+    if row.state != CaseState.REVIEW.value and not parked:
+        raise Refused(f"{row.case_id} does not wait for a person: it is {row.state}")
+
+
+def _chosen(offered: list[Choice], choice: str | None, row: Row[Any]) -> Choice:
+    if choice is None:
+        found = recommended(offered)
+        if found is None:
+            said = "; ".join(f"{c.act.value}: {c.refused or c.does}" for c in offered)
+            raise Refused(f"{row.case_id}: there is no remedy at hand; choose one of {said}")
+        return found
+    named = next((c for c in offered if c.act.value == choice), None)
+    if named is None:
+        raise Refused(f"{row.case_id}: {choice} is no choice here; {', '.join(c.act.value for c in offered)} are")
+    if named.refused is not None:
+        raise Refused(f"{row.case_id}: {choice} cannot be chosen: {named.refused}")
+    return named
+
+
+def _done(scene: Scene, act: Act, told: str, overtook: int) -> dict[str, Any]:
+    return {
+        "case_id": scene.case.case_id,
+        "choice": act.value,
+        "done": True,
+        "waits_for_second": False,
+        "told": told,
+        "overtook": overtook,
+    }
+
+
+def _end(tx: Tx, proposal: Row[Any], values: dict[str, Any]) -> None:
+    still = (proposals.c.proposal_id == proposal.proposal_id, proposals.c.state == "open")
+    if tx.connection.execute(update(proposals).where(*still).values(**values)).rowcount != 1:
+        raise Refused(f"{proposal.case_id}: the proposal was ended meanwhile")
+
+
+def _leave(tx: Tx, case_id: str) -> None:
+    tx.connection.execute(delete(leases).where(leases.c.name == _lease(case_id)))
+
+
+def _leases(tx: Tx, rows: Any, now: datetime) -> dict[str, Row[Any]]:
+    names = {_lease(row.case_id): row.case_id for row in rows}
+    held = tx.all(select(leases).where(tx.among(leases.c.name, names), leases.c.until > now)) if names else []
+    return {names[lease.name]: lease for lease in held}
+
+
+def _proposals(tx: Tx, rows: Any) -> dict[str, Row[Any]]:
+    ids = [row.case_id for row in rows]
+    found = tx.all(select(proposals).where(tx.among(proposals.c.case_id, ids), proposals.c.state == "open")) if ids else []
+    return {row.case_id: row for row in found}
+
+
+def _proposal(row: Row[Any] | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    names = ("proposal_id", "choice", "does", "proposed_by", "reason")
+    return {name: getattr(row, name) for name in names} | {"proposed_at": moment(row.proposed_at)}
+
+
+def _lease(case_id: str) -> str:
+    return f"review:{case_id}"
+
+
+def _person(by: str) -> str:
+    """A person by one spelling: `Ann` and `ann ` are nobody's second person."""
+    return " ".join(by.split()).casefold()

@@ -1,0 +1,130 @@
+"""What a person decides about: the case, with everything its choices depend on, read behind the account's lock."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from policy import Terms, Use
+from policy.ledger import Share, reverse
+from policy.lifecycle import CaseKind
+from worker.cases.book import Case
+from worker.cases.judge import Bench
+from worker.cases.load import case_of
+from worker.cases.money.facts import Charge, charges_of
+from worker.cases.requests.facts import jobs_of, use_of
+from worker.credits.ledger import JobCredits, Ledger
+from worker.store.bulk import Tx
+from worker.store.tables import accounts, cases, charges, payments, purchases, requests
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One case as it stands, with what its choices would touch."""
+
+    row: Row[Any]
+    case: Case
+    account: Row[Any]
+    terms: Terms
+    now: datetime
+    charge: Charge | None = None
+    payment: Row[Any] | None = None
+    """The claim on the charge, whichever case made it."""
+    shares: tuple[Share, ...] = ()
+    """What stands of the job's debit and can come back, by lot."""
+    disputed_job: bool = False
+    other_cases: tuple[str, ...] = ()
+    """Cases of the jobs in question that have to be decided by themselves."""
+    use: Use = field(default_factory=Use)
+    spendable: int = 0
+    """Credits the account could spend now, over all lots."""
+
+
+def lock_case(tx: Tx, case_id: str) -> Row[Any]:
+    """The case and its account, locked in the order that everybody locks in."""
+    account_id = tx.all(select(cases.c.account_id).where(cases.c.case_id == case_id))[0].account_id
+    tx.all(select(accounts.c.account_id).where(accounts.c.account_id == account_id).with_for_update())
+    return tx.all(select(cases).where(cases.c.case_id == case_id).with_for_update())[0]
+
+
+def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime) -> Scene:
+    """The scene of a case."""
+    case = case_of(row)
+    account = tx.all(select(accounts).where(accounts.c.account_id == row.account_id))[0]
+    request = _request(tx, case)
+    job_id = row.job_id or (request.job_id if request is not None else None)
+    booked = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits()) if job_id else JobCredits()
+    money = _money(tx, booked)
+    charge = _charge(tx, case, request, booked)
+    lots = tx.all(select(purchases.c.remaining).where(purchases.c.account_id == row.account_id))
+    return Scene(
+        row=row,
+        case=case,
+        account=account,
+        terms=bench.terms_at(min(charge.facts.paid_at, now) if charge is not None else case.failed_at),
+        now=now,
+        charge=charge,
+        payment=_payment(tx, charge),
+        shares=tuple(s for s in reverse(booked.debits, booked.reversals) if s.purchase_id not in money["gone"]),
+        disputed_job=bool(money["disputed"]),
+        other_cases=_cases_of_jobs(tx, case, job_id, charge),
+        use=use_of(tx, ledger, charge) if charge is not None else Use(),
+        spendable=sum(int(lot.remaining) for lot in lots),
+    )
+
+
+def _request(tx: Tx, case: Case) -> Row[Any] | None:
+    if case.kind is not CaseKind.REQUEST:
+        return None
+    return tx.all(select(requests).where(requests.c.request_id == case.subject))[0]
+
+
+def _charge(tx: Tx, case: Case, request: Row[Any] | None, booked: JobCredits) -> Charge | None:
+    """The charge in question: the later of two, the disputed one, the one a mail asks for, the newest that paid for its job."""
+    named: list[str] = []
+    match case.kind:
+        case CaseKind.DUPLICATE_CHARGE:
+            named = [case.subject]
+        case CaseKind.DISPUTE:
+            found = tx.all(select(purchases.c.purchase_id).where(purchases.c.transaction_id == case.subject))
+            named = [row.purchase_id for row in found]
+        case CaseKind.REQUEST if request is not None:
+            named = [request.purchase_id] if request.purchase_id else [share.purchase_id for share in booked.debits]
+        case _:
+            return None
+    known = [charge for charge in charges_of(tx, named) if charge.facts.purchase_id in named] if named else []
+    return max(known, key=lambda charge: charge.facts.paid_at) if known else None
+
+
+def _payment(tx: Tx, charge: Charge | None) -> Row[Any] | None:
+    if charge is None or charge.transaction_id is None:
+        return None
+    rows = tx.all(select(payments).where(payments.c.transaction_id == charge.transaction_id))
+    return rows[0] if rows else None
+
+
+def _money(tx: Tx, booked: JobCredits) -> dict[str, set[str]]:
+    """Which of the job's lots had their money returned, and which are disputed."""
+    drawn = {share.purchase_id for share in booked.debits}
+    found: dict[str, set[str]] = {"gone": set(), "disputed": set()}
+    if not drawn:
+        return found
+    c, p = charges.c, purchases.c
+    known = select(p.purchase_id, p.amount, c.amount_paid, c.refunded, c.disputed_at)
+    for row in tx.all(known.join(charges, c.transaction_id == p.transaction_id).where(tx.among(p.purchase_id, drawn))):
+        if row.refunded >= (row.amount_paid or row.amount) > 0:
+            found["gone"].add(row.purchase_id)
+        if row.disputed_at is not None:
+            found["disputed"].add(row.purchase_id)
+    return found
+
+
+def _cases_of_jobs(tx: Tx, case: Case, job_id: str | None, charge: Charge | None) -> tuple[str, ...]:
+    if case.kind is not CaseKind.REQUEST:
+        return ()
+    jobs = [job_id] if job_id else [job.job_id for job in (jobs_of(tx, charge) if charge is not None else [])]
+    if not jobs:
+        return ()
+    rows = tx.all(select(cases.c.case_id).where(cases.c.kind == CaseKind.JOB.value, tx.among(cases.c.subject, jobs)))
+    return tuple(sorted(row.case_id for row in rows))

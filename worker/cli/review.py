@@ -1,0 +1,120 @@
+"""The human queue: what waits, what each choice would do, and the decision."""
+
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli import output
+from worker.cli.cases import Name
+from worker.cli.correspondence import files, mails
+from worker.cli.output import AsJson, cell, one_clear_line, out
+
+Choice = Annotated[str | None, typer.Option("--choice", help="What to do; without it the remedy at hand.")]
+
+
+def listing(as_json: AsJson = False, limit: output.Limit = 50, after: output.After = None) -> None:
+    """What waits for a person, in the order received."""
+    with one_clear_line():
+        items, following = output.runtime().reviewer.queue(limit=limit, after=after)
+    if as_json:
+        return output.page(items, following)
+    if not items:
+        return output.say("Nobody waits for a person.")
+    table = output.table("Review, first come first served", "case", "about", "account", "why", "received", "due", "with")
+    for item in items:
+        proposal = item["proposal"]
+        why = f"{proposal['choice']} proposed by {proposal['proposed_by']}" if proposal else item["reason"]
+        table.add_row(
+            cell(item["case_id"]),
+            cell(item["job_id"] or item["order_id"] or item["kind"]),
+            cell(item["account_id"]),
+            cell(why),
+            cell(item["received_at"][:16]),
+            cell(item["due_at"][:16], "red" if item["overdue"] else ""),
+            cell(item["taken_by"]),
+        )
+    out.print(table)
+    if following:
+        output.say("[dim]more: --after {after}[/]", after=following)
+
+
+def show(name: Name, as_json: AsJson = False) -> None:
+    """One case with its mails, its files, and what each choice would do. Nothing is taken or changed."""
+    with one_clear_line():
+        found = output.runtime().reviewer.look(name)
+    if as_json:
+        return output.document(found)
+    case = found["case"]
+    place = f"number {found['place']} in the queue" if found["place"] else "not in the queue"
+    output.say("[bold]{id}[/]  {kind}, {state}, {place}", id=case["case_id"], kind=case["kind"], state=case["state"], place=place)
+    output.line("why", case["reason"])
+    output.line("promised by", found["due_at"], "red" if found["overdue"] else "")
+    if found["creem_may_act_at"]:
+        output.line("Creem may act", f"{found['creem_may_act_at']}: after three business days of silence it may refund by itself")
+    if found["taken_by"]:
+        output.line("with", f"{found['taken_by']} until {found['taken_until']}", "yellow")
+    if found["proposal"]:
+        p = found["proposal"]
+        output.line("proposed", f"{p['choice']} by {p['proposed_by']}: {p['does']} ({p['reason']})", "yellow")
+    mails(found["requests"])
+    files(found["evidence"])
+    table = output.table("\nWhat each choice would do", "choice", "does", "people", "")
+    for choice in found["choices"]:
+        people = "two" if choice["needs_second"] else "one"
+        style = "dim" if choice["refused"] else ""
+        table.add_row(cell(choice["choice"], style), cell(choice["does"], style), people, cell(choice["refused"], "yellow"))
+    out.print(table)
+
+
+def take(name: Name, as_json: AsJson = False) -> None:
+    """Takes a case for fifteen minutes, so that nobody else decides it meanwhile."""
+    with one_clear_line():
+        runtime = output.runtime()
+        by = output.actor(runtime.settings)
+        runtime.reviewer.take(name, by=by)
+    if as_json:
+        return output.document({"case": name, "taken_by": by})
+    output.say("{name} is yours for fifteen minutes.", name=name)
+
+
+def approve(name: Name, reason: output.Reason, choice: Choice = None, yes: output.Yes = False, as_json: AsJson = False) -> None:
+    """Gives the remedy, or agrees to what somebody proposed; shows first what it does."""
+    _decide(name, choice, reason, yes=yes, as_json=as_json)
+
+
+def decline(name: Name, reason: output.Reason, yes: output.Yes = False, as_json: AsJson = False) -> None:
+    """Gives nothing; the customer is told the reason."""
+    _decide(name, "decline", reason, yes=yes, as_json=as_json)
+
+
+def withdraw(name: Name, reason: output.Reason, as_json: AsJson = False) -> None:
+    """Ends what is proposed without effect."""
+    with one_clear_line():
+        runtime = output.runtime()
+        told = runtime.reviewer.withdraw(name, by=output.actor(runtime.settings), reason=reason)
+    if as_json:
+        return output.document(told)
+    output.say("{told}.", told=told["told"])
+
+
+def _decide(name: str, choice: str | None, reason: str, *, yes: bool, as_json: bool) -> None:
+    with one_clear_line():
+        runtime = output.runtime()
+        if not (yes or as_json):
+            _show_what(runtime.reviewer.look(name), choice)
+            output.ask("Do it?", yes=False)
+        told = runtime.reviewer.decide(name, choice, by=output.actor(runtime.settings), reason=reason)
+    if as_json:
+        return output.document(told)
+    output.say("{told}.", told=told["told"])
+    if told["overtook"]:
+        output.say("[dim]{n} that came earlier still wait; the reason is on record.[/]", n=told["overtook"])
+
+
+def _show_what(found: dict[str, Any], choice: str | None) -> None:
+    named = choice or (found["proposal"] or {}).get("choice")
+    remedies = [c for c in found["choices"] if c["choice"] in {"credits", "money"} and c["refused"] is None]
+    chosen = next((c for c in found["choices"] if c["choice"] == named), None) if named else next(iter(remedies), None)
+    if chosen is not None:
+        second = " A second person has to agree." if chosen["needs_second"] and not found["proposal"] else ""
+        output.say("[bold]{choice}[/]: {does}.{second}", choice=chosen["choice"], does=chosen["does"], second=second)

@@ -1,0 +1,131 @@
+"""What a mail names: jobs, orders, addresses, our own references. Candidates, which only our books can confirm."""
+
+# ruff: noqa: RUF001 -- the letters of other languages are meant
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from worker.intake.mail.sender import address
+
+_MOST = 10
+_MOST_WORDS = 60
+_SHORTEST, _LONGEST = 4, 128
+_MOST_ADDRESSES_READ = 2000
+
+_ID = r"[A-Za-z0-9_.:-]++(?!@)"
+_TOKEN = re.compile(r"[A-Za-z0-9_.:@-]+")
+_ENDS = ".:-"
+_SAYS_ID = r"(?:[\s_-]?(?:ids?|numbers?|nummern?|no\.?|nr\.?|num\.?|ref(?:erence)?|код|номер)(?![A-Za-z])|\s?(?:№|#|番号|号))"
+_BETWEEN = r"[\s'\"`*\[(<{«“:：=#-]{0,6}"
+_JOB = r"\bjobs?|ジョブ|\bзадани[ея]|\bзадач[аи]|\btrabajo|\btâche|任务|作业"
+_ORDER = (
+    r"\borders?|\bpurchases?|\btransactions?|\binvoices?|\breceipts?|\bbestell(?:ung|nummer)|\bbestellungs|\brechnung(?:snummer)?"
+    r"|\btransaktion|\bcommande|\bfacture|\bpedido|\bfactura|\bcompra|\bordine|\bfattura|\bзаказа?|注文|取引|請求書?|订单|發票|发票"
+)
+_AND = r"(?:,|;|&|\+|and\b|und\b|et\b|y\b|и\b|、|と)"
+_MORE = re.compile(rf"[\s'\"`*\])>}}»”]{{0,4}}{_AND}{_BETWEEN}(?:and\b)?{_BETWEEN}({_ID})")
+_REFERENCE = re.compile(r"(?<![A-Za-z0-9_-])R-[A-Z0-9]{10,40}(?![A-Za-z0-9])")
+_LOCAL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.!#$%&'*+/=?^_`{|}~-"
+_DOMAIN = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z][A-Za-z0-9-]{1,62}")
+_ACCOUNT = re.compile(
+    r"(?:account|login|log(?:ged)? in|registered|sign(?:ed)?[ -]?(?:in|up)|user|konto|compte|cuenta|cadastr|аккаунт|アカウント"
+    r"|登録|账号)[^\n@]{0,40}\Z",
+    re.IGNORECASE,
+)
+
+
+def _labelled(label: str) -> re.Pattern[str]:
+    # "Job-ID: 7", "job id is 7", "job #7", "job job_7"; what follows a bare label has to look like an id of its own. Case is
+    # ignored in labels only: otherwise letters that are no ASCII would pass for some that are
+    said = rf"(?i:{label})(?P<says>(?i:{_SAYS_ID}))?(?:\s?(?i:is|was|lautet|ist|est|es)\b)?"
+    return re.compile(rf"{said}(?P<between>{_BETWEEN})(?<![A-Za-z0-9_.-])(?P<id>{_ID})")
+
+
+_JOBS, _ORDERS = _labelled(_JOB), _labelled(_ORDER)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Every list without repetition, in the order of the mail; labelled addresses before others."""
+
+    addresses: tuple[str, ...]
+    jobs: tuple[str, ...]
+    orders: tuple[str, ...]
+    words: tuple[str, ...]
+    references: tuple[str, ...]
+
+
+def read_names(subject: str, written: str, whole: str) -> Names:
+    """What the subject and the text name. Labels count only where the sender wrote them; other ids also in what is quoted."""
+    own, everything = f"{subject}\n\n{written}", f"{subject}\n\n{whole}"
+    references = _first(_REFERENCE.findall(everything), _MOST)
+    jobs, orders = _first(_ids(_JOBS, own), _MOST), _first(_ids(_ORDERS, own), _MOST)
+    taken = {*references, *jobs, *orders}
+    words = _first((word for word in _words(everything) if word not in taken), _MOST_WORDS)
+    return Names(_addresses(written), jobs, orders, words, references)
+
+
+def _first(found: Iterable[str], most: int) -> tuple[str, ...]:
+    unique: dict[str, None] = {}
+    for one in found:
+        unique.setdefault(one)
+        if len(unique) == most:
+            break
+    return tuple(unique)
+
+
+def _words(text: str) -> Iterator[str]:
+    for token in _TOKEN.finditer(text):
+        word = token[0].strip(_ENDS)
+        if _SHORTEST <= len(word) <= _LONGEST and "@" not in word and _marked(word):
+            yield word
+
+
+def _marked(word: str) -> bool:
+    return "_" in word or any(c.isdigit() for c in word)
+
+
+def _ids(pattern: re.Pattern[str], text: str) -> Iterator[str]:
+    for found in pattern.finditer(text):
+        word = found["id"].strip(_ENDS)
+        explicit = found["says"] is not None or "#" in found["between"]
+        if not (_is_id(word) if explicit else _is_telling(word) and "\n" not in found["between"]):
+            continue
+        yield word
+        at, more = found.end(), 0
+        while more < _MOST and (following := _MORE.match(text, at)) is not None:
+            word = following[1].strip(_ENDS)
+            if not _is_telling(word):
+                break
+            yield word
+            at, more = following.end(), more + 1
+
+
+def _is_id(word: str) -> bool:
+    return 0 < len(word) <= _LONGEST and _marked(word)
+
+
+def _is_telling(word: str) -> bool:
+    """Whether it is an id without anybody saying so: letters and digits, an underscore, or a long number."""
+    if not (_SHORTEST <= len(word) <= _LONGEST and _marked(word)):
+        return False
+    return word.isdigit() or "_" in word or any(c.isalpha() for c in word)
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    labelled: list[str] = []
+    others: list[str] = []
+    at = -1
+    for _ in range(_MOST_ADDRESSES_READ):
+        at = text.find("@", at + 1)
+        if at < 0:
+            break
+        before = text[max(at - 65, 0) : at]
+        local = before[len(before.rstrip(_LOCAL)) :].lstrip("'*`=/.|{_")
+        domain = _DOMAIN.match(text, at + 1)
+        found = address(f"{local}@{domain[0].rstrip('-')}") if domain is not None else None
+        if found is not None:
+            start = at - len(local)
+            (labelled if _ACCOUNT.search(text[max(start - 60, 0) : start]) else others).append(found)
+    return _first([*labelled, *others], _MOST)

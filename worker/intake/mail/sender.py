@@ -1,0 +1,68 @@
+"""Who a mail says it is from, read strictly, and whether a machine sent it.
+
+Not `email.utils.parseaddr`: it finds an address where there is none or another than the one people see (CVE-2023-27043).
+"""
+
+import re
+from enum import StrEnum
+
+from worker.intake.mail.headers import Headers
+
+
+class SenderVerdict(StrEnum):
+    """What our own mail host says about the sender."""
+
+    VERIFIED = "verified"
+    FAILED = "failed"
+    ABSENT = "absent"
+
+
+_LONGEST = 254
+_LONGEST_FROM = 1000
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ADDRESS = re.compile(rf"(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*+@(?:{_LABEL}\.)+(?=[A-Za-z])(?:{_LABEL})")
+# a display name holds nothing that could be an address or end one: quoted text, comments without specials, ordinary words
+_WORDS = r'[^()<>@,;:\\"\[\]\x00-\x08\x0a-\x1f\x7f]'
+_QUOTED = r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~])*+"'
+_NAMED = re.compile(rf"(?:{_QUOTED}|\({_WORDS}*+\)|{_WORDS})*+<([^<>]*+)>")
+_MACHINES = ("mailer-daemon", "postmaster")
+_MACHINE = re.compile(r"(?:^|[<\s\"])(?:mailer-daemon|postmaster)(?=[@>\s\"]|$)", re.IGNORECASE)
+_BULK = frozenset({"bulk", "junk", "list", "auto_reply"})
+_ANSWERS_ITSELF = frozenset({"list-id", "x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply", "x-mail-autoreply"})
+_SUPPRESSED = frozenset({"all", "oof", "autoreply"})
+
+
+def address(text: str) -> str | None:
+    """`text` in lower case, if it is one plain ASCII address and nothing else."""
+    return text.lower() if len(text) <= _LONGEST and _ADDRESS.fullmatch(text) else None
+
+
+def sender_of(headers: Headers) -> str | None:
+    """The address of the one From; None where there is not exactly one From that names exactly one address, strictly."""
+    values = headers.all("from")
+    if len(values) != 1 or headers.cut or len(values[0]) > _LONGEST_FROM:
+        return None
+    value = values[0].strip(" \t")
+    named = _NAMED.fullmatch(value)
+    return address(value if named is None else named[1])
+
+
+def is_automatic(headers: Headers, sender: str | None) -> bool:
+    """Whether a machine sent it, or its sender wants no answer from one."""
+    submitted = headers.first("auto-submitted").partition(";")[0].strip().lower()
+    return (
+        submitted not in ("", "no")
+        or any(value.strip().lower() in _BULK for value in headers.all("precedence"))
+        or any(name in _ANSWERS_ITSELF for name, _ in headers.fields)
+        or any("".join(value.split()) == "<>" for value in headers.all("return-path"))
+        or any(_SUPPRESSED & set(re.split(r"[\s,]+", value.lower())) for value in headers.all("x-auto-response-suppress"))
+        or headers.first("content-type").lower().startswith("multipart/report")
+        or _is_machine(headers, sender)
+    )
+
+
+def _is_machine(headers: Headers, sender: str | None) -> bool:
+    if sender is not None:
+        return sender.partition("@")[0] in _MACHINES
+    return any(_MACHINE.search(value) is not None for value in headers.all("from"))
