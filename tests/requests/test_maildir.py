@@ -1,0 +1,99 @@
+"""The Maildir: what arrives is taken and removed, whoever dies or reads at the same time."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from tests.requests.world import PeopleWorld, a_mail
+from worker.cases.requests.maildir import Maildir
+from worker.errors import Misconfigured, TryLater
+from worker.store.engine import Store
+from worker.store.tables import evidence, requests
+
+
+@pytest.fixture
+def world(store: Store, tmp_path: Path) -> Iterator[PeopleWorld]:
+    made = PeopleWorld(store, tmp_path)
+    made.bought_once()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def maildir(world: PeopleWorld, tmp_path: Path) -> Maildir:
+    for name in ("new", "cur", "tmp"):
+        (tmp_path / "mail" / name).mkdir(parents=True)
+    return Maildir(tmp_path / "mail", world.mailroom)
+
+
+def deliver(maildir: Maildir, name: str, raw: bytes, where: str = "new") -> Path:
+    path = maildir.folder / where / name
+    path.write_bytes(raw)
+    return path
+
+
+def test_mail_is_taken_and_removed(world: PeopleWorld, maildir: Maildir) -> None:
+    deliver(maildir, "1", a_mail())
+    [taken] = maildir.take()
+    assert world.state(taken.case_id) == "review"
+    assert maildir.waiting() == 0
+    assert maildir.take() == []
+
+
+def test_mail_another_reader_has_seen_is_taken_too_and_unfinished_deliveries_are_not(maildir: Maildir) -> None:
+    deliver(maildir, "1:2,S", a_mail(), "cur")
+    unfinished = deliver(maildir, "2", a_mail(message_id="<2@example.org>"), "tmp")
+    assert len(maildir.take()) == 1
+    assert unfinished.exists()
+
+
+def test_mail_left_by_a_process_that_died_after_the_commit_is_known_and_removed(world: PeopleWorld, maildir: Maildir) -> None:
+    world.mailroom.take(a_mail(), origin="maildir")
+    deliver(maildir, "1", a_mail())
+    assert maildir.take() == []
+    assert maildir.waiting() == 0
+    assert len(list(world.files.folder.iterdir())) == 1
+
+
+def test_readers_at_once_take_each_mail_once(world: PeopleWorld, maildir: Maildir) -> None:
+    for number in range(12):
+        deliver(maildir, str(number), a_mail(message_id=f"<{number}@example.org>", sender=f"s{number}@else.example"))
+    with ThreadPoolExecutor(3) as pool:
+        taken = [mail for done in pool.map(lambda _: maildir.take(), range(3)) for mail in done]
+    assert len(taken) == 12
+    counted = world.rows(select(func.count()).select_from(requests).add_columns(func.count(func.distinct(requests.c.key))))
+    assert tuple(counted[0]) == (12, 12)
+    kept = {row.stored for row in world.rows(select(evidence.c.stored))}
+    assert {path.name for path in world.files.folder.iterdir()} == kept
+
+
+def test_mail_that_cannot_be_kept_stays_where_it_is(world: PeopleWorld, maildir: Maildir) -> None:
+    path = deliver(maildir, "1", a_mail())
+    world.files.folder.write_bytes(b"a file where the folder should be")
+    with pytest.raises(TryLater, match="the evidence folder"):
+        maildir.take()
+    assert path.exists()
+    assert world.rows(select(requests)) == []
+    world.files.folder.unlink()
+    assert len(maildir.take()) == 1
+
+
+def test_folder_that_is_no_maildir_is_said_at_start(tmp_path: Path, world: PeopleWorld) -> None:
+    with pytest.raises(Misconfigured, match="a Maildir would be right"):
+        Maildir(tmp_path / "nothing", world.mailroom).check()
+
+
+def test_hostile_corpus_goes_through_the_whole_step_and_nothing_is_lost(world: PeopleWorld, maildir: Maildir) -> None:
+    corpus = sorted((Path(__file__).parents[1] / "intake" / "mail" / "corpus").glob("*.eml"))
+    for number, path in enumerate(corpus):
+        deliver(maildir, f"{number:03}", path.read_bytes())
+    while maildir.take():
+        pass
+    assert maildir.waiting() == 0
+    keys = world.rows(select(func.count()).select_from(requests))[0][0]
+    assert len(corpus) - 5 <= keys <= len(corpus)
+    world.sweep()
+    assert world.audit().breaches == []

@@ -1,0 +1,222 @@
+"""What customers are told: once each, one mail an incident, and never again what may have been said already."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from tests.requests.world import PeopleWorld, text_of
+from worker.cases.notifier import Mailer, Notifier
+from worker.notices.mail.postbox import Posted, Receipt
+from worker.store.engine import Store
+from worker.store.tables import accounts, notices
+
+
+@pytest.fixture
+def world(store: Store, tmp_path: Path) -> Iterator[PeopleWorld]:
+    made = PeopleWorld(store, tmp_path)
+    made.bought_once()
+    yield made
+    made.sweep()
+    assert made.audit().breaches == []
+    made.close()
+
+
+@dataclass
+class Server:
+    """A mail server that answers as told, in turn, and then takes everything."""
+
+    answers: list[Posted] = field(default_factory=list)
+    got: list[EmailMessage] = field(default_factory=list)
+
+    def post(self, message: EmailMessage) -> Receipt:
+        self.got.append(message)
+        return Receipt(self.answers.pop(0) if self.answers else Posted.SENT, "as told")
+
+
+def through(world: PeopleWorld, server: Server) -> Notifier:
+    return Notifier(world.store, Mailer(server, "support@layers.example", None, repeatable=False), world.clock)
+
+
+def failed_jobs(world: PeopleWorld, count: int, first: int = 1) -> None:
+    for number in range(first, first + count):
+        world.happen(world.submitted(f"job_{number}", credits=1), world.failed(f"job_{number}"))
+
+
+def states(world: PeopleWorld) -> list[str]:
+    return [row.state for row in world.rows(select(notices).order_by(notices.c.notice_id))]
+
+
+def test_credits_that_came_back_are_told_of_once(world: PeopleWorld) -> None:
+    failed_jobs(world, 1)
+    assert world.written() == []
+    world.clock.pass_(minutes=2)
+    [letter] = world.written()
+    assert letter["To"] == "acc_1@example.org"
+    assert "1 credit is back on your account" in letter["Subject"]
+    assert "gets its credits back without being asked" in text_of(letter)
+    world.clock.pass_(days=3)
+    world.sweep()
+    assert len(world.written()) == 1
+    [told] = world.case("job_1")["notices"]  # type: ignore[index]
+    assert (told["kind"], told["state"]) == ("credits_returned", "sent")
+
+
+def test_jobs_that_failed_together_are_one_mail(world: PeopleWorld) -> None:
+    failed_jobs(world, 15)
+    world.clock.pass_(minutes=2)
+    [letter] = world.written()
+    assert "15 credits are back" in letter["Subject"]
+    assert set(states(world)) == {"sent"}
+
+
+def test_jobs_that_fail_on_and_on_are_one_mail_an_hour(world: PeopleWorld) -> None:
+    for turn in range(3):
+        failed_jobs(world, 3, first=1 + 3 * turn)
+        world.clock.pass_(minutes=10)
+        world.written()
+    assert len(world.written()) == 1
+    world.clock.pass_(hours=1)
+    letters = world.written()
+    assert len(letters) == 2
+    assert "6 credits are back" in letters[1]["Subject"]
+
+
+def test_job_that_the_policy_declined_by_itself_is_no_mail(world: PeopleWorld) -> None:
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="invalid_image"))
+    assert world.state("job_1") == "declined"
+    world.clock.pass_(minutes=2)
+    assert world.written() == []
+
+
+def test_server_that_takes_nothing_is_tried_again_and_told_once(world: PeopleWorld) -> None:
+    failed_jobs(world, 2)
+    server = Server([Posted.LATER, Posted.LATER])
+    notifier = through(world, server)
+    for _ in range(10):
+        world.clock.pass_(minutes=2)
+        notifier.send()
+    assert len(server.got) == 3
+    assert states(world) == ["sent", "sent"]
+    assert len({message["Message-ID"] for message in server.got}) == 3
+
+
+@pytest.mark.parametrize("outcome", [Posted.UNKNOWN, Posted.REFUSED])
+def test_mail_that_may_have_arrived_or_was_refused_is_not_sent_again(world: PeopleWorld, outcome: Posted) -> None:
+    failed_jobs(world, 1)
+    server = Server([outcome])
+    notifier = through(world, server)
+    for _ in range(5):
+        world.clock.pass_(hours=2)
+        notifier.send()
+    assert len(server.got) == 1
+    assert states(world) == [outcome.value]
+
+
+class Died(BaseException):
+    """The process dies here."""
+
+
+class Deadly(Server):
+    """Dies with the mail in its hands."""
+
+    def post(self, message: EmailMessage) -> Receipt:
+        super().post(message)
+        raise Died
+
+
+def test_sender_that_died_in_the_middle_leaves_it_unknown_and_nobody_sends_again(world: PeopleWorld) -> None:
+    failed_jobs(world, 1)
+    world.clock.pass_(minutes=2)
+    deadly = Deadly()
+    with pytest.raises(Died):
+        through(world, deadly).send()
+    server = Server()
+    world.clock.pass_(minutes=1)
+    through(world, server).send()
+    assert states(world) == ["sending"]
+    world.clock.pass_(hours=2)
+    through(world, server).send()
+    assert (len(deadly.got), server.got, states(world)) == (1, [], ["unknown"])
+
+
+def test_outbox_that_takes_the_same_mail_once_is_tried_again_after_a_death(world: PeopleWorld) -> None:
+    failed_jobs(world, 1)
+    world.clock.pass_(minutes=2)
+    with pytest.raises(Died):
+        through(world, Deadly()).send()
+    world.clock.pass_(hours=2)
+    assert len(world.written()) == 1
+    assert states(world) == ["sent"]
+
+
+def test_two_senders_at_once_tell_each_customer_once(world: PeopleWorld) -> None:
+    for number in range(6):
+        world.bought_once(f"ord_x{number}", f"acc_x{number}")
+        world.happen(world.submitted(f"job_x{number}", f"acc_x{number}"), world.failed(f"job_x{number}", f"acc_x{number}"))
+    world.clock.pass_(minutes=2)
+    server, gate = Server(), threading.Barrier(3)
+
+    def send(_: int) -> int:
+        gate.wait(10)
+        return through(world, server).send()
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(send, range(3)))
+    assert sorted(str(message["To"]) for message in server.got) == [f"acc_x{number}@example.org" for number in range(6)]
+
+
+def test_nobody_is_written_to_without_a_way_and_nothing_is_sent_late(world: PeopleWorld) -> None:
+    failed_jobs(world, 1)
+    Notifier(world.store, None, world.clock).send()
+    assert states(world) == ["dropped"]
+    world.clock.pass_(days=1)
+    assert world.written() == []
+
+
+def test_what_could_not_be_told_for_a_week_is_not_told_any_more(world: PeopleWorld) -> None:
+    failed_jobs(world, 1)
+    world.clock.pass_(days=8)
+    assert world.written() == []
+    assert states(world) == ["dropped"]
+
+
+@pytest.mark.parametrize(("column", "value"), [("status", "deleted"), ("email", None)])
+def test_account_without_address_or_deleted_is_not_written_to_and_still_made_whole(
+    world: PeopleWorld, column: str, value: str | None
+) -> None:
+    world.store.write(lambda tx: tx.connection.execute(update(accounts).values({column: value})).rowcount)
+    failed_jobs(world, 1)
+    world.clock.pass_(minutes=2)
+    assert world.written() == []
+    assert world.state("job_1") == "refunded"
+
+
+def test_suspension_is_told_with_its_clause_and_reinstatement_too(world: PeopleWorld) -> None:
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.event("downloaded", "job_1"))
+    case_id = world.mail().case_id
+    world.decide(case_id, "suspend", by="ann", reason="resold")
+    world.clock.pass_(minutes=2)
+    assert not [mail for mail in world.written() if "suspended" in mail["Subject"]]
+    world.decide(case_id, "suspend", by="bob")
+    world.clock.pass_(minutes=2)
+    [told] = [mail for mail in world.written() if "suspended" in mail["Subject"]]
+    assert "Two people decide that, never a machine" in text_of(told)
+    world.clock.pass_(hours=2)
+    world.decide(case_id, "reinstate", by="cat")
+    world.clock.pass_(minutes=2)
+    assert [mail for mail in world.written() if "open again" in mail["Subject"]]
+
+
+def test_notice_gathers_before_it_goes(world: PeopleWorld) -> None:
+    failed_jobs(world, 1)
+    world.clock.at += timedelta(seconds=59)
+    assert world.written() == []
+    world.clock.at += timedelta(seconds=2)
+    assert len(world.written()) == 1
