@@ -167,7 +167,8 @@ class Runtime:
             postbox = postbox_of(s.notices_url, timeout=s.notices_timeout_seconds)
         except ValueError as error:
             raise Misconfigured(f"REFUNDS_NOTICES_URL: {error}") from error
-        return Mailer(postbox, s.notices_from, s.notices_reply_to, repeatable=s.notices_url.startswith("file:"))
+        gather = timedelta(seconds=s.notices_gather_seconds)
+        return Mailer(postbox, s.notices_from, s.notices_reply_to, s.notices_url.startswith("file:"), gather)
 
     @cached_property
     def reviewer(self) -> Reviewer:

@@ -18,8 +18,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from worker.errors import Misconfigured
 
 PREFIX = "REFUNDS_"
-ADDRESS = r"^[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
-"""A plain mail address, without a display name."""
 TEST_PREFIX = "REFUNDS_TEST_"
 DEFAULT_TERMS = Path(__file__).resolve().parent.parent / "policy" / "terms"
 
@@ -47,7 +45,16 @@ def _none_if_empty(value: object) -> object:
     return None if value == "" else value
 
 
+def _plain_address(value: object) -> object:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", value):
+        raise ValueError("expected a plain mail address like support@example.org, without a name before it")
+    return value
+
+
 Optional = BeforeValidator(_none_if_empty)
+MailAddress = BeforeValidator(_plain_address)
 
 
 class Settings(BaseSettings):
@@ -86,8 +93,10 @@ class Settings(BaseSettings):
         str | None, _url("smtp", "smtps", "file", example="smtp://user:password@mail.internal:587?starttls=required"), Optional
     ] = Field(None, repr=False)
     """How customers are written to: a mail server, or `file:///folder` for development; none: nobody is written to."""
-    notices_from: str = Field("support@localhost", pattern=ADDRESS)
-    notices_reply_to: Annotated[str | None, Optional, Field(pattern=ADDRESS)] = None
+    notices_from: Annotated[str, MailAddress] = "support@localhost"
+    notices_reply_to: Annotated[str | None, MailAddress, Optional] = None
+    notices_gather_seconds: float = Field(60.0, ge=0, le=3600)
+    """How long a notice waits for others of its kind to the same account: an incident is one mail."""
     notices_timeout_seconds: float = Field(20.0, gt=0, le=60)
     web_host: str = "127.0.0.1"
     web_port: int = Field(8080, ge=1, le=65535)

@@ -33,12 +33,17 @@ LONGEST_WAIT = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Mailer:
-    """How mail leaves: the postbox, who it is from, where answers go. `repeatable`: posting the same mail again is harmless."""
+    """How mail leaves: the postbox, who it is from, where answers go.
+
+    `repeatable`: posting the same mail again is harmless. `gather`: how long a notice waits for others of the same kind, so that
+    an incident is one mail; a question waits for nothing.
+    """
 
     postbox: Postbox
     sender: str
     reply_to: str | None
     repeatable: bool
+    gather: timedelta = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ class Notifier:
         assert self.mailer is not None, "checked by the caller"
         self._give_up_on_the_dead(tx, now)
         due = and_(notices.c.state == "due", notices.c.due_at <= now)
-        first = tx.all(select(notices).where(due).order_by(notices.c.due_at, notices.c.notice_id).limit(1))
+        gathered = or_(notices.c.kind == NoticeKind.QUESTION.value, notices.c.created_at <= now - self.mailer.gather)
+        first = tx.all(select(notices).where(due, gathered).order_by(notices.c.due_at, notices.c.notice_id).limit(1))
         if not first:
             return None
         kind, account_id = NoticeKind(first[0].kind), first[0].account_id

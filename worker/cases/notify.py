@@ -5,7 +5,7 @@ account that failed together are one mail.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from policy.lifecycle import CaseKind
@@ -18,8 +18,6 @@ from worker.store.tables import notices
 
 __all__ = ["NoticeKind", "intend", "notice"]
 
-GATHER = timedelta(minutes=1)
-"""How long a notice waits for others of the same kind: an incident is one mail."""
 _TOLD_BY = {
     "refund.credits_reversed": NoticeKind.CREDITS_RETURNED,
     "refund.payment_refunded": NoticeKind.MONEY_SENT,
@@ -40,8 +38,7 @@ def notice(case: Case, kind: NoticeKind, now: datetime, occasion: str = "", **pa
     """What the owner of the account is to be told about the case, once; `occasion` where it may come to be told again."""
     key = ":".join(part for part in ("notice", case.case_id, kind.value, occasion) if part)
     told = {"clause": case.clause, "reason": case.reason, "credits": case.credits_reversed, **payload}
-    due_at = now if kind is NoticeKind.QUESTION else now + GATHER
-    return _record(key, kind, case.case_id, case.account_id, told, now, due_at)
+    return _record(key, kind, case.case_id, case.account_id, told, now)
 
 
 def _of_announcement(effect: Record, now: datetime) -> Record | None:
@@ -55,12 +52,10 @@ def _of_announcement(effect: Record, now: datetime) -> Record | None:
     names = ("clause", "reason", "credits", "amount", "currency")
     told = {name: payload[name] for name in names if payload.get(name) is not None}
     key = f"notice:{effect['case_id']}:{kind.value}"
-    return _record(key, kind, effect["case_id"], payload["account_id"], told, now, now + GATHER)
+    return _record(key, kind, effect["case_id"], payload["account_id"], told, now)
 
 
-def _record(
-    key: str, kind: NoticeKind, case_id: str, account_id: str, payload: dict[str, Any], now: datetime, due_at: datetime
-) -> Record:
+def _record(key: str, kind: NoticeKind, case_id: str, account_id: str, payload: dict[str, Any], now: datetime) -> Record:
     return {
         "notice_id": new_id("note", now),
         "key": key,
@@ -70,6 +65,6 @@ def _record(
         "payload": payload,
         "state": "due",
         "attempts": 0,
-        "due_at": due_at,
+        "due_at": now,
         "created_at": now,
     }

@@ -32,6 +32,7 @@ from worker.sandbox import summary, summary_money
 from worker.sandbox.creem import CreemDouble
 from worker.sandbox.creem.deliveries import post_to
 from worker.sandbox.creem.server import CreemServer
+from worker.sandbox.customers import Correspondence
 from worker.sandbox.money_stories import MoneyWorld, make_money_world
 from worker.sandbox.pipeline import PipelineDouble
 from worker.sandbox.servers import free_port, start_redis
@@ -87,11 +88,14 @@ def _perform(folder: Path, *, jobs: int, seed: int) -> bool:
                 "REFUNDS_WEB_PORT": str(port),
             }
             runtime = Runtime.start(load_settings(theirs))
+            mails = Correspondence(folder / "mail", folder / "outbox", money.letters)
+            mails.prepare()
             _import(runtime, [*world.import_lines, *money.import_lines])
             with _process(folder, "web", theirs), _process(folder, "worker", theirs, "--concurrency", "2"):
-                settled = _watch(runtime, world, money, double)
+                settled = _watch(runtime, world, money, double, mails)
         whole = summary.told(runtime.store, world, seconds=time.monotonic() - began)
         whole &= summary_money.told(runtime.store, money, creem)
+        mails.show()
         audit = _audit(runtime)
     runtime.store.close()
     if not settled:
@@ -116,6 +120,10 @@ def _settings(folder: Path, redis_url: str) -> dict[str, str]:
         "REFUNDS_SWEEP_SECONDS": "1",
         "REFUNDS_LOG_LEVEL": "warning",
         "REFUNDS_ACTOR": "demo",
+        "REFUNDS_MAIL_DIR": str(folder / "mail"),
+        "REFUNDS_EVIDENCE_DIR": str(folder / "evidence"),
+        "REFUNDS_NOTICES_URL": f"file://{folder / 'outbox'}",
+        "REFUNDS_NOTICES_GATHER_SECONDS": "1",
     }
 
 
@@ -147,15 +155,17 @@ def _process(folder: Path, name: str, ours: dict[str, str], *words: str) -> Iter
             process.wait()
 
 
-def _watch(runtime: Runtime, world: World, money: MoneyWorld, double: PipelineDouble) -> bool:
+def _watch(runtime: Runtime, world: World, money: MoneyWorld, double: PipelineDouble, mails: Correspondence) -> bool:
     """Sends the events at an even pace, shows what becomes of them, then sends the late ones; True when all has settled."""
     sender = Sender(runtime.settings, world)
     for act in money.later:
         act()
+    mails.write_all()
     deadline = time.monotonic() + SENDING_SECONDS + PATIENCE_SECONDS
     with Live(console=out, refresh_per_second=8, transient=True) as live:
         while time.monotonic() < deadline:
             found = _figures(runtime)
+            mails.turn(runtime.reviewer)
             live.update(summary.live(found, sent=sender.sent, total=sender.total, reruns=len(double.requests)))
             paid = summary_money.as_told(summary_money.endings(runtime.store), money)
             if sender.done and double.pending == 0 and _settled(found) and paid and not sender.late():

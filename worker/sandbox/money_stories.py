@@ -26,6 +26,15 @@ class ChargeEnd:
     gone: int
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail to support, and whether a person approves what it asks for."""
+
+    sender: str
+    text: str
+    approved: bool
+
+
 @dataclass(slots=True)
 class Till:
     """One customer as a story makes them. `later` is done at Creem once the worker runs."""
@@ -39,6 +48,7 @@ class Till:
     ends: dict[tuple[str, str], ChargeEnd] = field(default_factory=dict)
     """By (kind, order)."""
     later: list[Callable[[], None]] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
 
     def charged(self, number: int, *, minutes_ago: float, switches: Switches | None = None, request: str | None = None) -> str:
         """One charge for the same pack; returns its order."""
@@ -67,6 +77,10 @@ class Till:
         at = (self.now - timedelta(minutes=1)).isoformat().replace("+00:00", "Z")
         job = {"record": "layer_job", "id": f"job_{self.name}", "account_id": f"acc_{self.name}", "credits": credits}
         self.records.append(job | {"paid_with": "credits", "status": "succeeded", "layers_expected": 6, "submitted_at": at})
+
+    def writes(self, text: str, *, approved: bool = False) -> None:
+        """The customer mails support; `approved`: what a person says to it in review."""
+        self.letters.append(Letter(f"acc_{self.name}@example.org", text, approved))
 
     def ends_as(self, order: str, state: str, *, gone: int = 0, kind: str = "duplicate_charge") -> None:
         """How the case of this order must end."""
@@ -143,6 +157,28 @@ def disputed(till: Till) -> None:
     till.ends_as(order, "review", gone=CENTS, kind="dispute")
 
 
+def asked_for_an_unused_pack(till: Till) -> None:
+    """Asked by mail for an unused pack: confirmed by an answer, approved by a person, sent back"""
+    order = till.charged(1, minutes_ago=2000)
+    till.writes(f"Hello, I never used my order {order}. Please refund it.", approved=True)
+    till.ends_as(order, "refunded", gone=CENTS, kind="request")
+
+
+def asked_too_late(till: Till) -> None:
+    """Asked by mail nine days later: declined, with the clause"""
+    order = till.charged(1, minutes_ago=9 * 1440)
+    till.writes(f"I want my money back for {order}.")
+    till.ends_as(order, "declined", kind="request")
+
+
+def asked_for_a_used_pack(till: Till) -> None:
+    """Asked by mail for a pack that was used in part: a person decides"""
+    order = till.charged(1, minutes_ago=2000)
+    till.spent(3)
+    till.writes(f"Please refund {order}.")
+    till.ends_as(order, "review", kind="request")
+
+
 MONEY_STORIES: tuple[Callable[[Till], None], ...] = (
     charged_twice,
     charged_three_times,
@@ -154,6 +190,9 @@ MONEY_STORIES: tuple[Callable[[Till], None], ...] = (
     later_lot_used,
     refunded_in_the_dashboard,
     disputed,
+    asked_for_an_unused_pack,
+    asked_too_late,
+    asked_for_a_used_pack,
 )
 
 
@@ -164,6 +203,7 @@ class MoneyWorld:
     import_lines: list[str]
     later: list[Callable[[], None]]
     expected: dict[tuple[str, str], ChargeEnd]
+    letters: list[Letter]
 
 
 def make_money_world(seed: int, double: CreemDouble, *, now: datetime) -> MoneyWorld:
@@ -171,11 +211,13 @@ def make_money_world(seed: int, double: CreemDouble, *, now: datetime) -> MoneyW
     lines: list[str] = []
     later: list[Callable[[], None]] = []
     expected: dict[tuple[str, str], ChargeEnd] = {}
+    letters: list[Letter] = []
     for number, tell in enumerate(MONEY_STORIES, 1):
         till = Till(f"{seed}_m{number:02}", now, double, tell.__name__, (tell.__doc__ or "").splitlines()[0])
         tell(till)
         account = {"record": "account", "id": f"acc_{till.name}", "email": f"acc_{till.name}@example.org", "status": "active"}
         lines += [json.dumps(record, separators=(",", ":")) for record in (account, *till.records)]
         later += till.later
+        letters += till.letters
         expected |= till.ends
-    return MoneyWorld(lines, later, expected)
+    return MoneyWorld(lines, later, expected, letters)

@@ -1,0 +1,137 @@
+"""A request from file to answer through real processes, and the commands of the human queue, driven only through the contract."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+
+from tests.requests.world import OUR_HOST, PNG, a_mail
+from tests.scenarios.system import System, a_purchase, a_system, an_account
+from tests.servers import eventually
+from worker.sandbox.servers import RunningRedis
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def system(database_url: str, own_redis: RunningRedis, tmp_path: Path) -> Iterator[System]:
+    with a_system(database_url, own_redis.url) as made:
+        yield with_people(made, tmp_path)
+
+
+@pytest.fixture
+def small(tmp_path: Path, redis_server: str, redis: redis_py.Redis) -> Iterator[System]:
+    """Commands only: one engine will do."""
+    with a_system(f"sqlite:///{tmp_path / 'refunds.db'}", redis_server) as made:
+        yield with_people(made, tmp_path)
+
+
+def with_people(made: System, tmp_path: Path) -> System:
+    for name in ("new", "cur", "tmp"):
+        (tmp_path / "mail" / name).mkdir(parents=True)
+    made.extra = {
+        **made.extra,
+        "REFUNDS_MAIL_DIR": str(tmp_path / "mail"),
+        "REFUNDS_MAIL_HOSTS": OUR_HOST,
+        "REFUNDS_EVIDENCE_DIR": str(tmp_path / "evidence"),
+        "REFUNDS_NOTICES_URL": f"file://{tmp_path / 'outbox'}",
+        "REFUNDS_NOTICES_GATHER_SECONDS": "0",
+    }
+    now = datetime.now(UTC)
+    first = [an_account(), a_purchase(paid_at=stamp(now - timedelta(days=1)))]
+    made.load([*first, an_account("acc_2"), a_purchase("ord_2", "acc_2", paid_at=stamp(now - timedelta(days=10)))])
+    return made
+
+
+def stamp(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def deliver(tmp_path: Path, name: str, raw: bytes) -> None:
+    (tmp_path / "mail" / "new" / name).write_bytes(raw)
+
+
+def letters(tmp_path: Path) -> list[EmailMessage]:
+    return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in (tmp_path / "outbox").glob("*.eml")]
+
+
+def test_request_goes_from_file_to_answer(system: System, tmp_path: Path) -> None:
+    system.worker()
+    deliver(tmp_path, "1", a_mail("Please refund order ord_2.", sender="acc_2@example.org"))
+    deliver(tmp_path, "2", a_mail("Please refund order ord_1.", message_id="<2@example.org>", files={"a.png": PNG}))
+    deliver(tmp_path, "3", b"\xff\xfe no mail")
+    assert eventually(lambda: len(system.json("cases", "--kind", "request")["items"]) == 3, within=90), system.logs()
+    assert eventually(lambda: not list((tmp_path / "mail" / "new").iterdir()), within=30)
+    [declined] = system.json("cases", "--kind", "request", "--state", "declined")["items"]
+    assert (declined["account_id"], declined["decision"]["clause"]) == ("acc_2", "window-passed")
+    told = {"acc_2@example.org": "Your refund request was declined", "acc_1@example.org": "A person is looking at your case"}
+    assert eventually(lambda: {str(mail["To"]): str(mail["Subject"]) for mail in letters(tmp_path)} == told, within=60)
+    assert len(system.json("review", "list")["items"]) == 2
+    system.audit()
+
+
+def test_queue_is_worked_through_with_commands(small: System, tmp_path: Path) -> None:
+    path = tmp_path / "one.eml"
+    path.write_bytes(a_mail(files={"picture.png": PNG}))
+    added = small.json("request", "add", str(path))
+    assert (added["outcome"], added["state"], added["account_id"]) == ("opened", "review", "acc_1")
+    again = small.json("request", "add", str(path))
+    assert (again["outcome"], again["case_id"]) == ("known", added["case_id"])
+    case_id = added["case_id"]
+
+    [item] = small.json("review", "list")["items"]
+    assert (item["case_id"], item["order_id"], item["overdue"]) == (case_id, "ord_1", False)
+    seen = small.json("review", "show", case_id)
+    choices = {choice["choice"]: choice for choice in seen["choices"]}
+    assert choices["money"]["refused"] == "no Creem key is configured, so no money can leave"
+    shown = small.refunds("review", "show", case_id).stdout
+    assert "What each choice would do" in shown
+    assert "picture.png" in shown
+    refused = small.refunds("review", "approve", case_id, "--reason", "as asked", "--json", expect=1)
+    assert "no remedy at hand" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+    small.refunds("review", "take", case_id)
+    small.extra = {**small.extra, "REFUNDS_ACTOR": "somebody-else"}
+    held = small.refunds("review", "decline", case_id, "--reason", "no", expect=1)
+    assert "is with tester until" in held.stderr
+    small.extra = {**small.extra, "REFUNDS_ACTOR": "tester"}
+
+    receipt = next(file for file in seen["evidence"] if file["kind"] == "png")
+    fetched = tmp_path / "fetched"
+    small.refunds("request", "file", receipt["evidence_id"], "--reason", "is it blank", "--to", str(fetched))
+    assert fetched.read_bytes() == PNG
+    assert small.refunds("request", "file", "ev_none", "--reason", "x", "--to", str(tmp_path / "x"), expect=1).stderr.startswith(
+        "refunds: ev_none: no file of that name"
+    )
+
+    status = small.json("status")
+    assert (status["review"]["waiting"], status["deadlines"][0]["case_id"]) == (1, case_id)
+    told = small.json("review", "decline", case_id, "--reason", "the key is not there yet")
+    assert told["done"]
+    assert small.json("review", "list")["items"] == []
+    why = small.refunds("why", case_id).stdout
+    assert "A person decided that: the key is not there yet" in why
+    assert json.loads(small.refunds("why", case_id, "--json").stdout)["same_again"]
+    assert "picture.png" in small.refunds("show", case_id).stdout
+    assert "Deadlines" not in small.refunds("status").stdout
+    gone = small.refunds("review", "decline", case_id, "--reason", "again", expect=1)
+    assert "does not wait for a person: it is declined" in gone.stderr
+
+
+def test_request_of_a_file_that_is_not_there_is_one_clear_line(small: System) -> None:
+    said = small.refunds("request", "add", "nothing.eml", expect=1).stderr
+    assert said.strip() == "refunds: nothing.eml: No such file or directory"
+
+
+def test_wrong_mail_settings_are_said_at_start(small: System, tmp_path: Path) -> None:
+    small.extra = {**small.extra, "REFUNDS_MAIL_DIR": str(tmp_path / "nowhere"), "REFUNDS_NOTICES_FROM": "Us <us@example.org>"}
+    done = small.start("celery", "-A", "worker", "worker", "--pool", "solo")
+    assert done.wait(60) != 0
+    assert "REFUNDS_NOTICES_FROM: expected a plain mail address" in small.logs()
+    assert "Traceback" not in small.logs()
