@@ -149,8 +149,8 @@ def notices_overview(tx: Tx) -> dict[str, int]:
     """How many notices stand in each state that somebody may want to know of."""
     states = ("due", "sending", "unknown", "refused")
     counted = select(notices.c.state, func.count()).where(notices.c.state.in_(states)).group_by(notices.c.state)
-    found: dict[str, int] = dict(tx.connection.execute(counted).tuples().all())
-    return {state: int(found.get(state, 0)) for state in states}
+    found = {state: int(number) for state, number in tx.connection.execute(counted)}
+    return {state: found.get(state, 0) for state in states}
 
 
 def _why_not(account: Row[Any] | None) -> str | None:

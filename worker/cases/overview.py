@@ -47,9 +47,8 @@ def _count(tx: Tx, which: Any) -> int:
 
 def overview(tx: Tx, now: datetime) -> dict[str, Any]:
     """The figures of this moment, from the database alone."""
-    by_state: dict[str, int] = dict(
-        tx.connection.execute(select(cases.c.state, func.count()).group_by(cases.c.state)).tuples().all()
-    )
+    counted = select(cases.c.state, func.count()).group_by(cases.c.state)
+    by_state = {state: int(number) for state, number in tx.connection.execute(counted)}
     backlog, oldest = inbox_rows.backlog(tx, now)
     late = select(func.count(), func.min(cases.c.due_at)).where(cases.c.closed_at.is_(None), cases.c.due_at < now)
     overdue, oldest_due = tx.connection.execute(late).one()

@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import cases, dead, feed, money, policy, processes, requests, review, watch
+from worker.cli import cases, dead, feed, money, operators, policy, processes, requests, review, watch
 
 app = typer.Typer(
     name="refunds",
@@ -61,6 +61,12 @@ letters.command("show")(dead.show)
 letters.command("requeue")(dead.requeue)
 letters.command("discard")(dead.discard)
 app.add_typer(letters, name="dead", rich_help_panel="Act")
+
+people = typer.Typer(help="Who may sign in to the console.", no_args_is_help=True)
+people.command("add")(operators.add)
+people.command("list")(operators.listing)
+people.command("disable")(operators.disable)
+app.add_typer(people, name="operator", rich_help_panel="Set up")
 
 terms = typer.Typer(help="The terms the policy is carried out by.", no_args_is_help=True)
 terms.command("show")(policy.show)

@@ -9,7 +9,7 @@ import typer
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured
-from worker.runtime import Runtime
+from worker.runtime import Runtime, names_in
 from worker.settings import Settings, load_settings
 
 
@@ -64,15 +64,18 @@ def worker(
 
 
 def web() -> None:
-    """Webhooks of the payment provider, and health, on REFUNDS_WEB_HOST and REFUNDS_WEB_PORT."""
+    """Webhooks of the payment provider, health, and the console, on REFUNDS_WEB_HOST and REFUNDS_WEB_PORT."""
     with one_clear_line():
         settings = output.settings()
         runtime = _configured(settings)
         from worker import tasks
+        from worker.cases.dead import DeadLetters
+        from worker.cases.requeue import Requeuer
         from worker.creem.receive import Receiver
         from worker.intake.accept import Accepted
         from worker.intake.process import stop_on_signals, until_ready
         from worker.web.app import Web, make_app
+        from worker.web.console.console import Console
         from worker.web.serve import check_host, secrets_of, serve
 
         check_host(settings)
@@ -89,7 +92,21 @@ def web() -> None:
             modes = runtime.creem_address.environment.accepts if runtime.creem_address else None
             receiver = Receiver(runtime.store, runtime.clock, modes)
             limit = timedelta(seconds=settings.ready_backlog_seconds)
-            serve(make_app(Web(runtime.store, runtime.redis, receiver, secrets, runtime.clock, hint, limit)), settings)
+            site = Web(runtime.store, runtime.redis, receiver, secrets, runtime.clock, hint, limit)
+            password = settings.console_password
+            console = Console.of(
+                store=runtime.store,
+                clock=runtime.clock,
+                editions=runtime.editions,
+                requeuer=Requeuer(runtime.store, runtime.assessor, runtime.clock),
+                letters=DeadLetters(runtime.store, runtime.clock),
+                reviews=runtime.reviewer,
+                web_host=settings.web_host,
+                console_hosts=names_in(settings.console_hosts),
+                password=password.get_secret_value() if password else None,
+                flower_url=settings.flower_url,
+            )
+            serve(make_app(site, console), settings)
 
 
 def demo(

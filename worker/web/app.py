@@ -1,4 +1,4 @@
-"""The routes: webhooks of the payment provider, and whether this installation is alive and ready.
+"""The routes: webhooks of the payment provider, whether this installation is alive and ready, and the operators' console.
 
 Everything before the signature holds is answered alike, so that nobody learns anything from the answers. A signed delivery is
 stored before it is answered; what it means is found out later.
@@ -28,6 +28,7 @@ from worker.observe import log
 from worker.store import inbox
 from worker.store.engine import Store
 from worker.store.schema import require_current
+from worker.web.console.console import Console
 
 BODY_SECONDS = 10.0
 HEADERS = {
@@ -36,6 +37,8 @@ HEADERS = {
     b"referrer-policy": b"no-referrer",
     b"x-content-type-options": b"nosniff",
 }
+MACHINES = ("/webhooks/", "/healthz", "/readyz")
+"""Paths that programs ask for: they are answered in JSON whatever happens."""
 Hint = Callable[[list[int]], None]
 
 
@@ -129,14 +132,27 @@ class Web:
         return f"{waiting} events wait, the oldest for {(now - oldest).total_seconds():.0f} s; is a worker running?"
 
 
-def make_app(web: Web) -> Starlette:
-    """The application."""
+def make_app(web: Web, console: Console | None = None) -> Starlette:
+    """The application; with a console, what people ask for is answered in pages."""
     routes = [
         Route("/webhooks/creem", web.webhook, methods=["POST"]),
         Route("/healthz", web.alive, methods=["GET"]),
         Route("/readyz", web.ready, methods=["GET"]),
+        *(console.routes if console else []),
     ]
-    faults: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {HTTPException: _http_fault, Exception: _defect}
+
+    async def http_fault(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException), "registered for nothing else"
+        if console and not request.url.path.startswith(MACHINES):
+            return await console.fault(request, error.status_code)
+        return _said(error.status_code, error.detail, dict(error.headers or {}))
+
+    async def defect(request: Request, error: Exception) -> Response:
+        if console and not request.url.path.startswith(MACHINES):
+            return await console.fault(request, 500)
+        return _said(500, "this should not have happened; it is in the log")
+
+    faults: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {HTTPException: http_fault, Exception: defect}
     return Starlette(routes=routes, middleware=[Middleware(SafeHeaders)], exception_handlers=faults)
 
 
@@ -173,12 +189,3 @@ async def _body(request: Request) -> bytes | None:
 
 def _said(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     return JSONResponse({"error": detail}, status_code=status, headers=headers)
-
-
-async def _http_fault(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException), "registered for nothing else"
-    return _said(error.status_code, error.detail, dict(error.headers or {}))
-
-
-async def _defect(request: Request, error: Exception) -> Response:
-    return _said(500, "this should not have happened; it is in the log")

@@ -1,12 +1,11 @@
 """The web process: uvicorn on one socket, with limits on everything a client can send."""
 
-from ipaddress import ip_address
-
 import uvicorn
 from starlette.types import ASGIApp
 
 from worker.errors import Misconfigured
 from worker.settings import Settings
+from worker.web.console.hosts import on_loopback
 
 MOST_AT_ONCE = 64
 """Requests in hand; more are told to come again."""
@@ -25,7 +24,7 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
 
 def check_host(settings: Settings) -> None:
     """Raises `Misconfigured` for an address that others can reach while no console password is set (contract.md, "HTTP")."""
-    if settings.console_password is None and not _on_loopback(settings.web_host):
+    if settings.console_password is None and not on_loopback(settings.web_host):
         right = "set REFUNDS_CONSOLE_PASSWORD or listen on 127.0.0.1"
         raise Misconfigured(f"REFUNDS_WEB_HOST: {settings.web_host} can be reached from outside; {right}")
 
@@ -52,10 +51,3 @@ def serve(app: ASGIApp, settings: Settings) -> None:
         log_config=None,
     )
     uvicorn.Server(config).run()
-
-
-def _on_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

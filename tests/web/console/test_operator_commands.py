@@ -1,0 +1,57 @@
+"""`refunds operator`: who may sign in, from a script."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from worker.store.engine import Store
+
+pytestmark = pytest.mark.slow
+PASSWORD = "correct horse battery"
+Result = subprocess.CompletedProcess[str]
+
+
+class Refunds:
+    """The command on one database."""
+
+    def __init__(self, url: str) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("REFUNDS_")}
+        self.environ = kept | {"REFUNDS_DATABASE_URL": url, "REFUNDS_ACTOR": "root", "REFUNDS_LOG_LEVEL": "error"}
+
+    def __call__(self, *words: str, stdin: str = "") -> Result:
+        command = [sys.executable, "-m", "worker.cli", "operator", *words]
+        return subprocess.run(command, input=stdin, env=self.environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def refunds(store: Store) -> Refunds:
+    return Refunds(store.url)
+
+
+def test_operators_are_added_listed_and_disabled(refunds: Refunds) -> None:
+    assert "No operators" in refunds("list").stdout
+    added = refunds("add", "ana", "--json", stdin=f"{PASSWORD}\n")
+    assert (added.returncode, json.loads(added.stdout)) == (0, {"name": "ana", "added": True})
+    items = json.loads(refunds("list", "--json").stdout)["items"]
+    assert [(item["name"], item["added_by"], item["disabled_at"]) for item in items] == [("ana", "root", None)]
+    gone = refunds("disable", "ana", "--reason", "left", "--json")
+    assert json.loads(gone.stdout) == {"name": "ana", "disabled": True, "sessions_ended": 0}
+    shown = refunds("list").stdout
+    assert "disabled" in shown
+    assert "scrypt" not in shown
+
+
+@pytest.mark.parametrize("stdin", ["", "\n", "short\n"])
+def test_password_that_is_missing_or_short_is_one_clear_line(refunds: Refunds, stdin: str) -> None:
+    result = refunds("add", "ana", stdin=stdin)
+    assert result.returncode == 1
+    assert result.stderr.startswith("refunds: ")
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_disabling_needs_a_reason_and_an_operator(refunds: Refunds) -> None:
+    assert refunds("disable", "ana").returncode == 2
+    assert refunds("disable", "ana", "--reason", "x").returncode == 1

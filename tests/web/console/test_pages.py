@@ -1,0 +1,187 @@
+"""Every page for every kind of case: found, complete, small, and deaf to what outsiders wrote."""
+
+import json
+import re
+
+import pytest
+from sqlalchemy import update
+
+from tests.cases.world import a_purchase, an_account
+from tests.requests.world import PeopleWorld
+from tests.web.console.reading import case_id, page
+from tests.web.console.scene import a_request
+from tests.web.console.site import Browser, words_of
+from worker.store.tables import case_history, cases
+
+
+def test_overview_says_what_waits(local: Browser) -> None:
+    text = words_of(page(local, "/"))
+    for said in ("3 for review", "0 promises overdue", "3 open dead letters", "5 open cases", "money 9.00", "Due next"):
+        assert said in text
+
+
+def test_deadlines_come_earliest_first_with_the_overdue_marked(world: PeopleWorld, local: Browser) -> None:
+    world.clock.pass_(days=1)
+    world.happen(world.submitted("job_later", "acc_2"), world.succeeded("job_later", "acc_2"), world.failed("job_later", "acc_2"))
+    assert "None is overdue." in words_of(page(local, "/overdue"))
+    world.clock.pass_(days=3)
+    text = words_of(page(local, "/overdue"))
+    assert re.search(r"\d overdue", text)
+    assert text.index("ord_4") < text.index("job_odd") < text.index("job_later")
+    assert "overdue" in words_of(page(local, "/"))
+
+
+def test_cases_are_listed_and_filtered(local: Browser) -> None:
+    assert all(name in page(local, "/cases") for name in ("job_whole", "job_again", "ord_1", "ord_4", "ord_3"))
+    review = page(local, "/cases?state=review&kind=job&account=acc_2")
+    assert "job_odd" in review
+    assert "job_whole" not in review
+    assert "No cases like that." in page(local, "/cases?state=unknown")
+    page(local, "/cases?state=nonsense", 400)
+
+
+def test_pages_of_cases_follow_one_another(world: PeopleWorld, local: Browser) -> None:
+    world.load(an_account("acc_9"), a_purchase("ord_9", "acc_9", 500))
+    for number in range(40):
+        world.arrive(world.submitted(f"job_n{number}", "acc_9"), world.failed(f"job_n{number}", "acc_9"))
+    world.sweep()
+    first = page(local, "/cases?account=acc_9")
+    link = re.search(r'href="(/cases\?[^"]*after=[^"]*)"', first)
+    assert link is not None
+    second = page(local, link[1].replace("&amp;", "&"))
+    seen = re.findall(r">(job_n\d+)<", first) + re.findall(r">(job_n\d+)<", second)
+    assert len(seen) == len(set(seen)) == 40
+    assert "All its cases" in page(local, "/accounts/acc_9")
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("job_whole", "/cases/"),
+        ("ord_3", "/cases/"),
+        ("acc_2", "/accounts/acc_2"),
+        ("stream:11-0", "/dead/"),
+        ("tran_3", "/cases/"),
+    ],
+)
+def test_search_leads_straight_to_what_it_names(local: Browser, query: str, path: str) -> None:
+    answer = local.get(f"/cases?q=%20{query}%20")
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith(path)
+    page(local, answer.headers["location"])
+
+
+def test_search_for_nothing_says_what_is_known(world: PeopleWorld, local: Browser) -> None:
+    world.happen(world.submitted("job_fine", "acc_2"))
+    assert "job_none: no case, job or order of that name" in words_of(page(local, "/cases?q=job_none", 404))
+    assert "nothing failed in it" in words_of(page(local, "/cases?q=job_fine", 404))
+    page(local, "/cases?q=%3Cscript%3Ealert(1)%3C/script%3E%22", 404)
+
+
+def test_job_is_explained_in_plain_words(world: PeopleWorld, local: Browser) -> None:
+    text = words_of(page(local, f"/cases/{case_id(world, 'job_whole')}"))
+    for said in ("gets its credits back without being asked", "Had", "5 of 5 owed came back", "failure code model_error"):
+        assert said in text
+    raw = page(local, f"/cases/{case_id(world, 'job_whole')}")
+    assert '<time datetime="2026-03-' in raw
+    assert 'href="https://flower.example.org/tasks?search=job_whole"' in raw
+
+
+def test_charge_shows_its_payment_with_every_call(world: PeopleWorld, local: Browser) -> None:
+    text = words_of(page(local, f"/cases/{case_id(world, 'ord_1')}"))
+    for said in ("tran_1 9.00 USD refunded", "accepted", "the later charge is refunded", "Payment refunded"):
+        assert said in text
+
+
+def test_dispute_and_request_are_for_a_person(world: PeopleWorld, local: Browser) -> None:
+    dispute = page(local, f"/cases/{case_id(world, 'ord_3')}")
+    assert "A charge that is under dispute" in words_of(dispute)
+    assert ">Review</a>" in dispute
+    request = words_of(page(local, f"/cases/{case_id(world, 'ord_4')}"))
+    assert "asked for by mail: <script>alert(1)</script>" in request
+    assert "\\x202eevil" in request
+    assert "../../<b>x</b>\\x202egnp.exe" in request
+
+
+def test_case_is_found_under_every_name_and_has_one_address(world: PeopleWorld, local: Browser) -> None:
+    assert local.get("/cases/job_whole").headers["location"] == f"/cases/{case_id(world, 'job_whole')}"
+    for path in ("/cases/none", "/cases/none/requeue", "/dead/none", "/dead/none/raw", "/accounts/none", "/none", "/cases/a/b/c"):
+        assert "Nothing here" in page(local, path, 404)
+
+
+def test_long_history_comes_in_pieces(world: PeopleWorld, local: Browser) -> None:
+    found, now = case_id(world, "job_odd"), world.clock.now()
+    row = {"case_id": found, "at": now, "by": "worker", "detail": {"error": "<b>&\x1b" * 500, "more": ["x" * 5000] * 5}}
+    rows = [row | {"event": f"case.stuck_{number}"} for number in range(100)]
+    world.store.write(lambda tx: tx.insert(case_history, rows))
+    text = page(local, f"/cases/{found}")
+    assert "Case stuck 99" in text
+    link = re.search(r'href="([^"]*before=\d+)#history"', text)
+    assert link is not None
+    assert "Case stuck 70<" not in text
+    assert "Case stuck 70<" in page(local, link[1])
+    page(local, f"/cases/{found}?before=x")
+    page(local, f"/cases/{found}?before=99999999999999999999")
+
+
+def test_requeue_shows_what_would_happen_and_then_does_that(world: PeopleWorld, local: Browser) -> None:
+    path = f"/cases/{case_id(world, 'job_odd')}"
+    assert "There is nothing to put back" in words_of(page(local, f"{path}/requeue"))
+    with world.store.engine.begin() as connection:
+        connection.execute(update(cases).where(cases.c.job_id == "job_odd").values(state="waiting"))
+    shown = words_of(page(local, f"{path}/requeue"))
+    assert "now waiting then review" in shown
+    assert world.state("job_odd") == "waiting"
+    answer = local.send(f"{path}/requeue", f"{path}/requeue", reason="stuck")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{path}?note=requeued")
+    put_back = [row for row in world.case("job_odd")["history"] if row["event"] == "case.requeued"]  # type: ignore[index]
+    assert [(row["by"], row["detail"]) for row in put_back] == [("local", {"reason": "stuck"})]
+    world.sweep()
+    assert world.state("job_odd") == "review"
+
+
+def test_requeue_of_a_case_that_moved_meanwhile_is_shown_again(world: PeopleWorld, local: Browser) -> None:
+    path = f"/cases/{case_id(world, 'job_odd')}/requeue"
+    with world.store.engine.begin() as connection:
+        connection.execute(update(cases).where(cases.c.job_id == "job_odd").values(state="waiting"))
+    form = {**_form(local, path), "reason": "stuck & <b>"}
+    world.sweep()
+    with world.store.engine.begin() as connection:
+        connection.execute(update(cases).where(cases.c.job_id == "job_odd").values(state="rerunning"))
+    answer = local.post(path, form)
+    assert answer.status_code == 409
+    assert "The case moved" in answer.text
+    assert "stuck &amp; &lt;b&gt;" in answer.text
+    assert not any(row["event"] == "case.requeued" for row in world.case("job_odd")["history"])  # type: ignore[index]
+    assert local.post("/cases/none/requeue", form).status_code == 404
+
+
+def _form(browser: Browser, path: str) -> dict[str, str]:
+    found = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', page(browser, path).split('class="act"')[1])
+    return dict(found)
+
+
+def test_account_shows_standing_lots_and_cases(world: PeopleWorld, local: Browser) -> None:
+    text = words_of(page(local, "/accounts/acc_2"))
+    for said in ("active", "credits to spend 190", "<img/src=x/onerror=alert(1)>\\x202e@example.org", "ord_2 200 190 10 0 0"):
+        assert said in text
+    for number in range(60):
+        world.load(a_purchase(f"ord_n{number}", "acc_2", 10))
+    assert "The latest 40 of 61." in words_of(page(local, "/accounts/acc_2"))
+
+
+def test_notes_are_ours_alone(local: Browser) -> None:
+    assert "hello" not in page(local, "/?note=hello")
+    assert "You are signed out." in page(local, "/?note=signed-out")
+
+
+def test_full_pages_stay_small(world: PeopleWorld, local: Browser) -> None:
+    long = "x" * 100
+    for number in range(5, 40):
+        a_request(world, number)
+        world.arrive(json.dumps({"<&>" * 30: number}))
+    world.sweep()
+    full = {"order_id": cases.c.case_id + long, "reason": "<&>'" * 500}
+    world.store.write(lambda tx: tx.connection.execute(update(cases).values(full)))
+    for path in ("/", "/overdue", "/cases", "/review", "/dead", "/accounts/acc_2", f"/cases/{case_id(world, 'job_odd')}"):
+        page(local, path)

@@ -1,0 +1,158 @@
+"""The review queue in pages: nothing is done that was not shown, nobody agrees with themselves, money asks for the password."""
+
+import pytest
+from sqlalchemy import select, update
+
+from tests.requests.world import PeopleWorld
+from tests.web.console.reading import case_id, page
+from tests.web.console.site import PASSWORD, Browser, Site, hidden_fields, words_of
+from worker.store.tables import leases, proposals, purchases
+
+
+@pytest.fixture
+def site(world: PeopleWorld) -> Site:
+    return Site(world)
+
+
+@pytest.fixture
+def ana(site: Site) -> Browser:
+    return site.an_operator("ana")
+
+
+@pytest.fixture
+def ben(site: Site) -> Browser:
+    return site.an_operator("ben")
+
+
+def taken(browser: Browser, name: str) -> str:
+    """The path of a case that the browser's operator has just taken."""
+    path = f"/review/{case_id(browser.site.world, name)}"  # type: ignore[arg-type]
+    assert browser.send(path, f"{path}/take").status_code == 303
+    return path
+
+
+def test_queue_is_in_the_order_received_and_says_who_has_what(world: PeopleWorld, ana: Browser, ben: Browser) -> None:
+    ids = [item["case_id"] for item in world.reviewer.queue(limit=10, after=None)[0]]
+    text = page(ana, "/review")
+    assert len(ids) == 3
+    assert sorted(ids, key=text.index) == ids
+    taken(ana, "job_odd")
+    assert "taken ana" in words_of(page(ben, "/review"))
+    assert "Creem may refund" in words_of(text)
+
+
+def test_looking_takes_nothing_and_shows_what_each_choice_would_do(world: PeopleWorld, ana: Browser) -> None:
+    text = words_of(page(ana, f"/review/{case_id(world, 'job_odd')}"))
+    assert "5 credits come back to be spent" in text
+    assert "nothing is given back, and the customer is told the reason" in text
+    request = words_of(page(ana, f"/review/{case_id(world, 'ord_4')}"))
+    for said in ("Not now:", "moves money", "<script>alert(1)</script>", "../../<b>x</b>\\x202egnp.exe", "and so on"):
+        assert said in request
+    assert world.store.read(lambda tx: tx.all(select(leases.c.name).where(leases.c.name.like("review:%")))) == []
+    page(ana, f"/review/{case_id(world, 'job_whole')}")
+    page(ana, "/review/none", 404)
+
+
+def test_case_taken_by_one_is_not_taken_by_another(world: PeopleWorld, ana: Browser, ben: Browser) -> None:
+    path = taken(ana, "job_odd")
+    assert "by you until" in words_of(page(ana, path))
+    seen = page(ben, path)
+    assert "ana has it in hand" in words_of(seen)
+    csrf = hidden_fields(seen, "/sign-out")
+    refused = ben.post(f"{path}/take", csrf)
+    assert refused.status_code == 409
+    assert "is with ana until" in refused.text
+    assert ana.send(path, f"{path}/give-back").headers["location"] == "/review?note=given-back"
+    assert ben.post(f"{path}/take", csrf).status_code == 303
+
+
+def test_credits_are_given_back_by_whoever_has_the_case(world: PeopleWorld, ana: Browser) -> None:
+    path, before = taken(ana, "job_odd"), world.credits("acc_2")
+    answer = ana.send(path, f"{path}/decide", choice="credits", reason="our fault")
+    assert answer.headers["location"] == f"/cases/{case_id(world, 'job_odd')}?note=decided"
+    assert world.credits("acc_2") == before + 5
+    assert "by ana" in words_of(page(ana, path)) or world.state("job_odd") == "refunded"
+    again = ana.post(f"{path}/decide", hidden_fields(ana.get("/").text, "/sign-out") | {"choice": "credits", "reason": "again"})
+    assert again.status_code == 400
+    assert world.credits("acc_2") == before + 5
+
+
+@pytest.mark.parametrize("fields", [{}, {"choice": "nonsense"}, {"choice": "money"}])
+def test_choice_that_is_not_offered_is_refused(world: PeopleWorld, ana: Browser, fields: dict[str, str]) -> None:
+    path = taken(ana, "job_odd")
+    assert ana.send(path, f"{path}/decide", reason="our fault", **fields).status_code == 400
+    assert world.state("job_odd") == "review"
+
+
+def test_decision_without_a_reason_is_refused(world: PeopleWorld, ana: Browser) -> None:
+    path = taken(ana, "job_odd")
+    assert ana.send(path, f"{path}/decide", choice="credits", reason=" ").status_code == 400
+    assert world.state("job_odd") == "review"
+
+
+def test_choice_that_does_something_else_by_now_is_shown_again(world: PeopleWorld, ana: Browser) -> None:
+    path = taken(ana, "ord_3")
+    form = hidden_fields(page(ana, path), f"{path}/decide") | {"choice": "won", "reason": "the bank says so"}
+    spent = {"frozen": purchases.c.frozen - 1, "void": purchases.c.void + 1}
+    with world.store.engine.begin() as connection:
+        connection.execute(update(purchases).where(purchases.c.purchase_id == "ord_3").values(spent))
+    answer = ana.post(f"{path}/decide", form)
+    assert answer.status_code == 409
+    assert "Look again" in answer.text
+    assert world.state("ord_3") == "review"
+
+
+def test_second_person_agrees_with_a_password_of_their_own(world: PeopleWorld, ana: Browser, ben: Browser) -> None:
+    path = taken(ana, "ord_3")
+    for wrong in ({}, {"password": "wrong password"}):
+        answer = ana.send(path, f"{path}/decide", choice="suspend", reason="abuse", **wrong)
+        assert (answer.status_code, "not your password" in answer.text) == (403, True)
+        waiting = ana.send(path, f"{path}/decide", choice="suspend", reason="abuse", password=PASSWORD)
+        assert (waiting.status_code, "retry-after" in waiting.headers) == (429, True)
+        world.clock.pass_(seconds=5)
+    assert world.store.read(lambda tx: tx.all(select(proposals.c.state))) == []
+    proposed = ana.send(path, f"{path}/decide", choice="suspend", reason="abuse", password=PASSWORD)
+    assert proposed.headers["location"] == f"{path}?note=proposed"
+    own = page(ana, path)
+    assert f'action="{path}/decide"' not in own
+    assert "second person ana: suspend" in words_of(page(ana, "/review"))
+    # ana cannot agree, whatever her browser sends
+    form = hidden_fields(page(ben, path), f"{path}/decide") | hidden_fields(own, "/sign-out")
+    forged = ana.post(f"{path}/decide", form | {"reason": "yes", "password": PASSWORD})
+    assert forged.status_code == 409
+    assert "a second, different person has to agree" in forged.text
+    refused = ben.send(path, f"{path}/decide", reason="yes", password="wrong password")
+    assert refused.status_code == 403
+    world.clock.pass_(seconds=5)
+    agreed = ben.send(path, f"{path}/decide", reason="yes", password=PASSWORD)
+    assert agreed.headers["location"].endswith("?note=decided")
+    rows = world.store.read(lambda tx: tx.all(select(proposals.c.state, proposals.c.proposed_by, proposals.c.ended_by)))
+    assert [tuple(row) for row in rows] == [("agreed", "ana", "ben")]
+
+
+def test_proposal_is_withdrawn_with_a_reason(world: PeopleWorld, ana: Browser, ben: Browser) -> None:
+    path = taken(ana, "ord_3")
+    ana.send(path, f"{path}/decide", choice="suspend", reason="abuse", password=PASSWORD)
+    assert ben.send(path, f"{path}/withdraw", reason="").status_code == 400
+    assert ben.send(path, f"{path}/withdraw", reason="too harsh").headers["location"] == f"{path}?note=withdrawn"
+    assert "Proposed, and waiting" not in page(ana, path)
+    assert [row.state for row in world.store.read(lambda tx: tx.all(select(proposals.c.state)))] == ["withdrawn"]
+
+
+def test_shared_password_is_one_person(world: PeopleWorld) -> None:
+    site = Site(world, password="the shared password")
+    first, second = site.browser(), site.browser(address="10.0.0.1")
+    for browser in (first, second):
+        assert browser.sign_in("console", "the shared password").status_code == 303
+    path = taken(first, "ord_3")
+    first.send(path, f"{path}/decide", choice="suspend", reason="abuse", password="the shared password")
+    assert f'action="{path}/decide"' not in page(second, path)
+    assert "Somebody else has to agree" in second.get(path).text
+
+
+def test_machine_without_a_password_asks_for_none_and_is_one_person(world: PeopleWorld, site: Site) -> None:
+    browser = site.browser()
+    path = taken(browser, "ord_3")
+    assert 'type="password"' not in page(browser, path)
+    assert browser.send(path, f"{path}/decide", choice="suspend", reason="abuse").status_code == 303
+    assert f'action="{path}/decide"' not in page(browser, path)

@@ -1,0 +1,68 @@
+"""Operators of the console: who may sign in."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from worker.cli import output
+from worker.cli.output import AsJson, cell, one_clear_line, out
+from worker.errors import Refused
+from worker.web.console.operators import Operators
+from worker.web.console.passwords import LONGEST
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name somebody signs in with, such as ana or ana@example.org.")]
+
+
+def _operators() -> Operators:
+    runtime = output.runtime()
+    return Operators(runtime.store, runtime.clock)
+
+
+def add(
+    name: Name,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "added",
+    as_json: AsJson = False,
+) -> None:
+    """Lets somebody sign in. The password is asked for, or read from stdin where that is no terminal; a disabled name comes
+    back with the new one.
+    """
+    with one_clear_line():
+        operators = _operators()
+        operators.add(name, _password(), by=output.actor(output.settings()), reason=reason)
+    if as_json:
+        return output.document({"name": name, "added": True})
+    output.say("{name} may sign in.", name=name)
+
+
+def listing(as_json: AsJson = False) -> None:
+    """Who may sign in, and who may no more."""
+    with one_clear_line():
+        items = _operators().listing()
+    if as_json:
+        return output.page(items, None)
+    if not items:
+        return output.say("No operators. Add the first with `refunds operator add NAME`.")
+    table = output.table("Operators", "name", "state", "added", "by")
+    for item in items:
+        state = cell(f"disabled {item['disabled_at'][:19]}", "yellow") if item["disabled_at"] else cell("active", "green")
+        table.add_row(cell(item["name"]), state, cell(item["added_at"][:19]), cell(item["added_by"]))
+    out.print(table)
+
+
+def disable(name: Name, reason: output.Reason, as_json: AsJson = False) -> None:
+    """Ends every session of a name and lets it sign in no more."""
+    with one_clear_line():
+        ended = _operators().disable(name, by=output.actor(output.settings()), reason=reason)
+    if as_json:
+        return output.document({"name": name, "disabled": True, "sessions_ended": ended})
+    output.say("{name} may sign in no more; {n} sessions ended.", name=name, n=ended)
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    given = sys.stdin.readline(LONGEST + 2)
+    if not given:
+        raise Refused("no password on stdin")
+    return given.rstrip("\r\n")

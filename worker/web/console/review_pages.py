@@ -1,0 +1,132 @@
+"""The review queue: take a case, see what every choice would do, decide, or agree to what somebody else proposed."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from worker.errors import Refused
+from worker.web.console.credentials import Credentials, TooSoon
+from worker.web.console.forms import reason_of
+from worker.web.console.guard import Guard, Visit
+from worker.web.console.operators import LOCAL
+from worker.web.console.reviews import Reviews
+from worker.web.console.sign_in_pages import too_soon
+
+MOST, MOST_LETTERS, MOST_FILES, MOST_BEFORE = 30, 5, 10, 5
+MOVED = "The case moved after this page was shown: the choices now do something else. Look again before you decide."
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewPages:
+    """The queue. A choice that moves money or needs two people asks for the password again."""
+
+    reviews: Reviews
+    credentials: Credentials
+
+    def routes(self, guard: Guard) -> list[Route]:
+        """The routes."""
+        return [
+            guard.page("/review", self.queue),
+            guard.page("/review/{case_id}", self.look),
+            guard.act("/review/{case_id}/take", self.take),
+            guard.act("/review/{case_id}/give-back", self.give_back),
+            guard.act("/review/{case_id}/decide", self.decide),
+            guard.act("/review/{case_id}/withdraw", self.withdraw),
+        ]
+
+    def queue(self, visit: Visit) -> Response:
+        """Who waits, in the order received."""
+        items, following = self.reviews.queue(limit=MOST, after=visit.asked("after"))
+        return visit.page("review.html", items=items, following=following)
+
+    def look(self, visit: Visit) -> Response:
+        """One case with what every choice would do; nothing is taken."""
+        return self._page(visit, self._seen(visit))
+
+    def take(self, visit: Visit) -> Response:
+        """The case is the operator's for a while."""
+        case_id = self._seen(visit)["case"]["case_id"]
+        self.reviews.take(case_id, by=visit.operator)
+        return visit.go(f"/review/{case_id}", "taken")
+
+    def give_back(self, visit: Visit) -> Response:
+        """The case is free again."""
+        case_id = self._seen(visit)["case"]["case_id"]
+        self.reviews.give_back(case_id, by=visit.operator)
+        return visit.go("/review", "given-back")
+
+    def decide(self, visit: Visit) -> Response:
+        """Does, proposes or agrees, provided that the choice still does what was shown."""
+        seen = self._seen(visit)
+        case_id, reason = seen["case"]["case_id"], reason_of(visit.form)
+        choice = next((each for each in _open_to(seen) if each["choice"] == visit.form.get("choice")), None)
+        if choice is None:
+            return self._page(visit, seen, 400, "Choose one of the ways to decide it.")
+        if visit.form.get(f"shown-{choice['choice']}") != fingerprint(choice):
+            return self._page(visit, seen, 409, MOVED)
+        if asks_again(choice) and visit.operator != LOCAL:
+            try:
+                held = self.credentials.hold(visit.operator, visit.form.get("password", ""), visit.address)
+            except TooSoon as wait:
+                answer = self._page(visit, seen, 429, too_soon(wait))
+                answer.headers["retry-after"] = str(wait.seconds)
+                return answer
+            if not held:
+                return self._page(visit, seen, 403, "That is not your password. Nothing was changed.")
+        done = self.reviews.decide(case_id, choice["choice"], by=visit.operator, reason=reason)
+        if done["waits_for_second"]:
+            return visit.go(f"/review/{case_id}", "proposed")
+        return visit.go(f"/cases/{case_id}", "decided")
+
+    def withdraw(self, visit: Visit) -> Response:
+        """The open proposal is off the table."""
+        case_id, reason = self._seen(visit)["case"]["case_id"], reason_of(visit.form)
+        self.reviews.withdraw(case_id, by=visit.operator, reason=reason)
+        return visit.go(f"/review/{case_id}", "withdrawn")
+
+    def _seen(self, visit: Visit) -> dict[str, Any]:
+        try:
+            return self.reviews.look(visit.name("case_id"))
+        except Refused as error:
+            raise HTTPException(404, str(error)) from error
+
+    def _page(self, visit: Visit, seen: dict[str, Any], status: int = 200, said: str | None = None) -> Response:
+        proposal, offered = seen["proposal"], _open_to(seen)
+        return visit.page(
+            "review_case.html",
+            status,
+            **seen,
+            said=said,
+            me=visit.operator,
+            mine=seen["taken_by"] == visit.operator,
+            own_proposal=proposal is not None and proposal["proposed_by"] == visit.operator,
+            shown={choice["choice"]: fingerprint(choice) for choice in offered},
+            asks_again=visit.operator != LOCAL and any(asks_again(choice) for choice in offered if not choice["refused"]),
+            letters=seen["requests"][:MOST_LETTERS],
+            before=seen["waiting_before"][:MOST_BEFORE],
+            files=seen["evidence"][:MOST_FILES],
+            form=visit.form,
+        )
+
+
+def _open_to(seen: dict[str, Any]) -> list[dict[str, Any]]:
+    """What can be chosen: any of the choices, or, while something is proposed, to agree to just that."""
+    proposal = seen["proposal"]
+    if proposal is None:
+        return list(seen["choices"])
+    does = f"{proposal['proposal_id']}: {proposal['does']}"
+    return [{"choice": proposal["choice"], "does": does, "refused": None, "needs_second": True, "moves_money": False}]
+
+
+def asks_again(choice: dict[str, Any]) -> bool:
+    """True for a choice that is confirmed with the password."""
+    return bool(choice["moves_money"] or choice["needs_second"])
+
+
+def fingerprint(choice: dict[str, Any]) -> str:
+    """What tells what a choice would do now from what it would do later."""
+    return sha256(f"{choice['does']}\0{choice['needs_second']}".encode()).hexdigest()[:32]
