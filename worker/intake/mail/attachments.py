@@ -46,7 +46,8 @@ _MARKUP = re.compile(
     rb"<(?:!doctype\s{1,20}html|html|head|body|script|iframe|meta|title|table|div|p|a|img|form)[\s>/]", re.IGNORECASE
 )
 _MAIL = re.compile(
-    rb"(?:received|from|return-path|delivered-to|message-id|mime-version|date|subject|to|dkim-signature):", re.IGNORECASE
+    rb"(?:received|from|return-path|delivered-to|message-id|mime-version|content-type|date|subject|to|dkim-signature):",
+    re.IGNORECASE,
 )
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 

@@ -13,7 +13,7 @@ _MOST_WORDS = 60
 _SHORTEST, _LONGEST = 4, 128
 _MOST_ADDRESSES_READ = 2000
 
-_ID = r"[A-Za-z0-9_.:-]++(?!@)"
+_ID = r"[A-Za-z0-9_.:-]{1,140}+(?![A-Za-z0-9_.:@-])"
 _TOKEN = re.compile(r"[A-Za-z0-9_.:@-]+")
 _ENDS = ".:-"
 _SAYS_ID = r"(?:[\s_-]?(?:ids?|numbers?|nummern?|no\.?|nr\.?|num\.?|ref(?:erence)?|код|номер)(?![A-Za-z])|\s?(?:№|#|番号|号))"
@@ -38,7 +38,7 @@ _ACCOUNT = re.compile(
 def _labelled(label: str) -> re.Pattern[str]:
     # "Job-ID: 7", "job id is 7", "job #7", "job job_7"; what follows a bare label has to look like an id of its own. Case is
     # ignored in labels only: otherwise letters that are no ASCII would pass for some that are
-    said = rf"(?i:{label})(?P<says>(?i:{_SAYS_ID}))?(?:\s?(?i:is|was|lautet|ist|est|es)\b)?"
+    said = rf"(?P<label>(?i:{label}))(?P<says>(?i:{_SAYS_ID}))?(?:\s?(?i:is|was|lautet|ist|est|es)\b)?"
     return re.compile(rf"{said}(?P<between>{_BETWEEN})(?<![A-Za-z0-9_.-])(?P<id>{_ID})")
 
 
@@ -87,19 +87,25 @@ def _marked(word: str) -> bool:
 
 
 def _ids(pattern: re.Pattern[str], text: str) -> Iterator[str]:
-    for found in pattern.finditer(text):
+    at = 0
+    while (found := pattern.search(text, at)) is not None:
         word = found["id"].strip(_ENDS)
         explicit = found["says"] is not None or "#" in found["between"]
         if not (_is_id(word) if explicit else _is_telling(word) and "\n" not in found["between"]):
+            # what was no id may be the next label
+            at = found.end("label")
             continue
         yield word
-        at, more = found.end(), 0
-        while more < _MOST and (following := _MORE.match(text, at)) is not None:
+        at = found.end()
+        for _ in range(_MOST):
+            following = _MORE.match(text, at)
+            if following is None:
+                break
             word = following[1].strip(_ENDS)
             if not _is_telling(word):
                 break
             yield word
-            at, more = following.end(), more + 1
+            at = following.end()
 
 
 def _is_id(word: str) -> bool:

@@ -72,7 +72,7 @@ def _read(raw: bytes, trusted: frozenset[str], limits: Limits, problems: Problem
     headers = read_headers(block, limits.header_bytes)
     if not headers.fields:
         problems.add("the mail has no headers")
-        body, block = (raw, b"") if block else (body, block)
+        headers, body, block = Headers(), raw if block else body, b""
     key = _key(headers, body)
     if len(raw) > limits.raw_bytes:
         problems.add(f"the mail has {len(raw):,} bytes; what is beyond {limits.raw_bytes:,} was left out")

@@ -1,6 +1,7 @@
 """What our own mail host says about the sender: the topmost Authentication-Results (RFC 8601), and nothing else.
 
-Everything below the topmost one, and everything another host says, may have been written by the sender.
+Everything below the topmost one, and everything another host says, may have been written by the sender. That the topmost one
+was not is for the host to see to: it has to take away, before it writes its own, what came in under its name.
 """
 
 import re
