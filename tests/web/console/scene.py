@@ -6,10 +6,7 @@ from typing import Any
 
 from tests.cases.world import a_job, a_purchase, an_account
 from tests.requests.world import PeopleWorld
-from worker.clock import new_id
-from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import case_history, cases, evidence, requests
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\x1b[31m\u202eevil\u2066 {{ 7*7 }} javascript:alert(1)"
 HOSTILE_ADDRESS = "<img/src=x/onerror=alert(1)>\u202e@example.org"
@@ -49,63 +46,7 @@ def a_request(world: PeopleWorld, number: int = 4) -> str:
     """A mail that asks for a purchase's money back, in hostile words and with a hostile file; returns its case."""
     order, account = f"ord_{number}", f"acc_{number}"
     world.bought_once(order, account)
-    now = world.clock.now()
-    case_id, request_id = new_id("case", now), new_id("req", now)
-    case = {
-        "case_id": case_id,
-        "kind": "request",
-        "subject": request_id,
-        "account_id": account,
-        "order_id": order,
-        "state": "review",
-        "owner": "support",
-        "reason": f"asked for by mail: {HOSTILE}",
-        "credits_owed": 0,
-        "credits_reversed": 0,
-        "reruns": 0,
-        "delivered_late": False,
-        "stuck": 0,
-        "failed_at": now,
-        "opened_at": now,
-        "due_at": now + timedelta(days=2),
-        "warned_percent": 0,
-        "next_action_at": now + timedelta(days=30),
-    }
-    mail = {
-        "request_id": request_id,
-        "key": f"mail:{number}",
-        "case_id": case_id,
-        "origin": "maildir",
-        "received_at": now,
-        "sender": HOSTILE_ADDRESS,
-        "verdict": "verified",
-        "verdict_detail": HOSTILE,
-        "automatic": False,
-        "subject": HOSTILE,
-        "text": f"Please refund {order}.\n\n{HOSTILE}\n" + "and so on\n" * 500,
-        "named": {},
-        "problems": [],
-        "size": 900,
-    }
-    file = {
-        "evidence_id": new_id("ev", now),
-        "request_id": request_id,
-        "case_id": case_id,
-        "name": "../../<b>x</b>\u202egnp.exe",
-        "stored": f"chance-{number}",
-        "declared_type": "image/png",
-        "kind": "image/png",
-        "size": 900,
-        "sha256": "0" * 64,
-        "state": "kept",
-        "received_at": now,
-        "delete_by": now + timedelta(days=30),
-    }
-    told = {"case_id": case_id, "at": now, "event": "request.received", "by": "worker", "detail": {"subject": HOSTILE}}
-
-    def write(tx: Tx) -> None:
-        for table, row in ((cases, case), (requests, mail), (evidence, file), (case_history, told)):
-            tx.insert(table, [row])
-
-    world.store.write(write)
-    return case_id
+    text = f"Please refund {order}.\n\n{HOSTILE}\n" + "and so on\n" * 500
+    files = {"../../<b>x</b>\u202egnp.exe": b"MZ" + HOSTILE.encode()}
+    known = {"sender": f"{account}@example.org", "message_id": f"<{number}@example.org>"}
+    return world.mail(text, subject=HOSTILE, files=files, **known).case_id

@@ -46,7 +46,7 @@ def test_looking_takes_nothing_and_shows_what_each_choice_would_do(world: People
     assert "5 credits come back to be spent" in text
     assert "nothing is given back, and the customer is told the reason" in text
     request = words_of(page(ana, f"/review/{case_id(world, 'ord_4')}"))
-    for said in ("Not now:", "moves money", "<script>alert(1)</script>", "../../<b>x</b>\\x202egnp.exe", "and so on"):
+    for said in ("Not now:", "moves money", "<script>alert(1)</script>", "b_gnp.exe", "and so on"):
         assert said in request
     assert world.store.read(lambda tx: tx.all(select(leases.c.name).where(leases.c.name.like("review:%")))) == []
     page(ana, f"/review/{case_id(world, 'job_whole')}")

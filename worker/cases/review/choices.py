@@ -148,7 +148,7 @@ def _lost(scene: Scene) -> Choice:
 
 
 def _suspend(scene: Scene) -> Choice:
-    does = f"{scene.account.account_id} is suspended: {_grounds(scene)}; what is owed for faults of ours is still booked"
+    does = f"{scene.account.account_id} is suspended{_grounds(scene)}; what is owed for faults of ours is still booked"
     gone = "the account is deleted" if scene.account.status == "deleted" else None
     return Choice(Act.SUSPEND, does, gone or _no_grounds(scene), needs_second=True)
 
@@ -160,11 +160,12 @@ def _reinstate(scene: Scene) -> Choice:
 def _forfeit(scene: Scene) -> Choice:
     does = f"{count(scene.spendable, 'credit')} of {scene.account.account_id} are frozen, and void once a second person agrees"
     nothing = None if scene.spendable else "the account has no credits to forfeit"
-    return Choice(Act.FORFEIT, f"{does}: {_grounds(scene)}", _no_grounds(scene) or nothing, needs_second=True)
+    return Choice(Act.FORFEIT, f"{does}{_grounds(scene)}", _no_grounds(scene) or nothing, needs_second=True)
 
 
 def _grounds(scene: Scene) -> str:
-    return grounds_for_measures(scene.use) or "there are no grounds"
+    grounds = grounds_for_measures(scene.use)
+    return f" ({grounds})" if grounds else ""
 
 
 def _no_grounds(scene: Scene) -> str | None:
