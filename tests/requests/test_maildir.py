@@ -1,13 +1,18 @@
 """The Maildir: what arrives is taken and removed, whoever dies or reads at the same time."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
-from tests.requests.world import PeopleWorld, a_mail
+from tests.money.world import Crash, Doors, DoorStore
+from tests.requests.world import PNG, PeopleWorld, a_mail
+from worker.cases.requests.files import Files
 from worker.cases.requests.maildir import Maildir
 from worker.errors import Misconfigured, TryLater
 from worker.store.engine import Store
@@ -79,6 +84,38 @@ def test_mail_that_cannot_be_kept_stays_where_it_is(world: PeopleWorld, maildir:
     assert world.rows(select(requests)) == []
     world.files.folder.unlink()
     assert len(maildir.take()) == 1
+
+
+def test_dying_at_every_commit_and_every_file_loses_and_doubles_nothing(world: PeopleWorld, maildir: Maildir) -> None:
+    """A mail with two files: three files kept, one commit, one removal, and a death before and after each of them."""
+    for point in range(10):
+        path = deliver(maildir, "1", a_mail(message_id=f"<{point}@example.org>", files={"a.png": PNG, "b.png": PNG + b"b"}))
+        doors = Doors(frozenset({point}))
+        dying = replace(world.mailroom, store=DoorStore(world.store, doors), files=DoorFiles(world.files.folder, doors))
+        dying.store.guarded = True  # type: ignore[attr-defined]
+        with suppress(Crash):
+            Maildir(maildir.folder, dying).take()
+        maildir.take()
+        assert not path.exists()
+        assert len(world.rows(select(requests).where(requests.c.message_id == f"<{point}@example.org>"))) == 1
+    old = world.clock.now().timestamp() - 7200
+    for path in world.files.folder.iterdir():
+        os.utime(path, (old, old))
+    world.evidence.sweep()
+    kept = {row.stored for row in world.rows(select(evidence.c.stored))}
+    assert {path.name for path in world.files.folder.iterdir()} == kept
+    assert len(kept) == 30
+    assert world.evidence.missing() == 0
+
+
+@dataclass(frozen=True, slots=True)
+class DoorFiles(Files):
+    """A folder whose writes are doors."""
+
+    doors: Doors
+
+    def keep(self, content: bytes) -> str:
+        return self.doors.through("file", lambda: Files.keep(self, content))
 
 
 def test_folder_that_is_no_maildir_is_said_at_start(tmp_path: Path, world: PeopleWorld) -> None:

@@ -33,6 +33,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("redis", _redis),
         ("pipeline", _pipeline),
         ("creem", _creem),
+        ("people", _people),
     )
     for name, check in checks:
         try:
@@ -110,6 +111,31 @@ def _pipeline(runtime: Runtime) -> Iterator[Finding]:
     except httpx.HTTPError as error:
         why = f"{redacted(url)} does not answer ({one_line(error)}): re-runs wait, and credits come back at their deadline"
         yield _finding("pipeline", False, why, "warning")
+
+
+def _people(runtime: Runtime) -> Iterator[Finding]:
+    settings, maildir = runtime.settings, runtime.maildir
+    if maildir is None:
+        yield _finding("mail", True, "no REFUNDS_MAIL_DIR: requests come in by `refunds request add` only")
+    else:
+        maildir.check()
+        yield _finding("mail", True, f"{maildir.folder}: {maildir.waiting()} mails lie there")
+        vouched = bool(runtime.mailroom.trusted)
+        said = (
+            f"senders are vouched for by {settings.mail_hosts}"
+            if vouched
+            else "no REFUNDS_MAIL_HOSTS: every sender is asked back"
+        )
+        yield _finding("senders", vouched, said, "warning")
+    told = runtime.notifier.mailer is not None
+    said = (
+        f"customers are written to from {settings.notices_from}" if told else "no REFUNDS_NOTICES_URL: customers are told nothing"
+    )
+    yield _finding("notices", told, said, "warning")
+    folder = settings.evidence_dir
+    private = not folder.exists() or folder.stat().st_mode & 0o077 == 0
+    fine = f"{folder} is read by us alone" if private else f"{folder} can be read by others; chmod 700 {folder}"
+    yield _finding("evidence", private, fine)
 
 
 def _creem(runtime: Runtime) -> Iterator[Finding]:
