@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
+import pytest
 from psycopg import sql
 from sqlalchemy import make_url
 
@@ -18,11 +19,19 @@ POSTGRES_OVERRIDE = "REFUNDS_TEST_POSTGRES_URL"
 def eventually(predicate: Callable[[], object], within: float = 10.0) -> bool:
     """True as soon as `predicate()` is, False when it is not `within` seconds. For `assert eventually(...)`."""
     deadline, pause = time.monotonic() + within, threading.Event()
-    while not predicate():
-        if time.monotonic() > deadline:
+    while True:
+        looked = time.monotonic()
+        if predicate():
+            return True
+        now = time.monotonic()
+        if now > deadline:
             return False
-        pause.wait(0.01)
-    return True
+        # a look that costs a process of its own leaves the machine to those that are looked at for twice as long
+        pause.wait(min(2.0, max(0.01, 2 * (now - looked))))
+
+
+ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+"""For what is about processes and Redis and not about the engine: the one of production."""
 
 
 def worker_number() -> int:

@@ -22,8 +22,8 @@ def _make() -> Celery:
     made.config_from_object("celeryconfig")
     made.conf.beat_schedule = {
         "sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": 30}},
-        "requests": {"task": REQUESTS, "schedule": settings.sweep_seconds, "options": {"expires": 30}},
-        "notify": {"task": NOTIFY, "schedule": settings.sweep_seconds, "options": {"expires": 30}},
+        "requests": {"task": REQUESTS, "schedule": settings.people_seconds, "options": {"expires": 30}},
+        "notify": {"task": NOTIFY, "schedule": settings.people_seconds, "options": {"expires": 30}},
         "reconcile": {"task": RECONCILE, "schedule": settings.reconcile_seconds, "options": {"expires": 600}},
     }
     if settings.creem_api_key is not None:

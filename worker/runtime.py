@@ -7,7 +7,6 @@ from datetime import date, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-import holidays
 import redis
 
 from policy import Editions, Terms, TermsError, load_editions
@@ -210,6 +209,9 @@ def names_in(listed: str) -> frozenset[str]:
 
 def calendar_of(terms: Terms) -> Calendar:
     """The business calendar of an edition: its zone, and the public holidays of the country it names."""
+    # a large package, for those who ask for a day of business
+    import holidays
+
     country, _, subdivision = terms.holiday_calendar.partition("-")
     try:
         days = holidays.country_holidays(country, subdiv=subdivision or None)

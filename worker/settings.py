@@ -85,6 +85,8 @@ class Settings(BaseSettings):
     ] = None
     mode: Mode = Mode.FULL
     mail_dir: Annotated[Path | None, Optional] = None
+    people_seconds: float = Field(10.0, gt=0, le=300)
+    """How often mails are taken in, files deleted and notices sent."""
     mail_hosts: str = ""
     """The names our own mail host gives itself in `Authentication-Results`, with commas; without one no sender is vouched for."""
     evidence_dir: Path = Path("evidence")

@@ -12,7 +12,7 @@ import pytest
 import redis as redis_py
 
 from tests.scenarios.system import System, a_purchase, an_account, descendants, event, failed, kill_group, submitted, succeeded
-from tests.servers import eventually
+from tests.servers import ON_POSTGRES, eventually
 from worker.clock import SystemClock
 from worker.intake.wire import event_document
 from worker.sandbox.pipeline import PipelineDouble, RerunPlan
@@ -103,6 +103,7 @@ def announced(client: redis_py.Redis) -> list[dict[str, str]]:
     return [json.loads(fields[b"event"]) for _, fields in entries]
 
 
+@ON_POSTGRES
 def test_rerun_is_asked_for_on_the_stream_where_no_pipeline_address_is_known(system: System, own_redis: RunningRedis) -> None:
     system.load([an_account(), a_purchase()])
     system.worker()
@@ -150,6 +151,7 @@ def test_worker_killed_in_the_middle_loses_and_doubles_nothing(system: System) -
     holds(system, jobs)
 
 
+@ON_POSTGRES
 def test_only_the_task_processes_killed_are_started_again_by_the_supervisor(system: System) -> None:
     jobs = 60
     documents = many(system, jobs)
@@ -164,6 +166,7 @@ def test_only_the_task_processes_killed_are_started_again_by_the_supervisor(syst
     holds(system, jobs)
 
 
+@ON_POSTGRES
 def test_redis_restarted_in_the_middle_needs_no_restart_of_ours(system: System, own_redis: RunningRedis) -> None:
     jobs = 100
     documents = many(system, jobs)
@@ -178,6 +181,7 @@ def test_redis_restarted_in_the_middle_needs_no_restart_of_ours(system: System, 
     holds(system, jobs)
 
 
+@ON_POSTGRES
 def test_redis_emptied_in_the_middle_loses_nothing_that_was_read(system: System, own_redis: RunningRedis) -> None:
     jobs = 60
     documents = many(system, jobs)
@@ -194,6 +198,7 @@ def test_redis_emptied_in_the_middle_loses_nothing_that_was_read(system: System,
     system.settles(cases=jobs + 1)
 
 
+@ON_POSTGRES
 def test_same_events_delivered_to_two_workers_at_once_pay_once(system: System) -> None:
     jobs = 60
     documents = many(system, jobs)
@@ -205,6 +210,7 @@ def test_same_events_delivered_to_two_workers_at_once_pay_once(system: System) -
     holds(system, jobs)
 
 
+@ON_POSTGRES
 def test_with_every_hint_dropped_the_sweep_alone_reaches_the_same_end(system: System) -> None:
     jobs = 40
     documents = many(system, jobs)
@@ -215,6 +221,7 @@ def test_with_every_hint_dropped_the_sweep_alone_reaches_the_same_end(system: Sy
     holds(system, jobs)
 
 
+@ON_POSTGRES
 def test_processes_of_their_own_do_the_same_as_the_worker(system: System, own_redis: RunningRedis) -> None:
     system.load([an_account(), a_purchase()])
     system.start("celery", "-A", "worker", "worker", "--concurrency", "1", "--pool", "solo")

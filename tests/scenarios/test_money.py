@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.scenarios.system import System, a_purchase, a_system, an_account, descendants, failed, submitted
-from tests.servers import eventually
+from tests.servers import ON_POSTGRES, eventually
 from worker.clock import SystemClock
 from worker.sandbox.creem import CreemDouble, Lost, SecondRefund, Switches
 from worker.sandbox.creem.deliveries import post_to
@@ -77,6 +77,7 @@ def shop(database_url: str, own_redis: RunningRedis) -> Iterator[Shop]:
             yield Shop(system, double)
 
 
+@ON_POSTGRES
 def test_duplicates_go_back_disputes_stop_and_every_command_says_so(shop: Shop) -> None:
     system, lost = shop.system, Switches(post=Fault.TIMEOUT, post_side=Lost.AFTER_COMMIT, post_times=1)
     orders = shop.charged_twice(4, {1: lost})
@@ -118,6 +119,7 @@ def test_duplicates_go_back_disputes_stop_and_every_command_says_so(shop: Shop) 
     shop.holds()
 
 
+@ON_POSTGRES
 def test_money_stopped_by_a_person_waits_until_it_is_released(shop: Shop) -> None:
     system = shop.system
     system.refunds("money", "stop", "--reason", "looking at something")
@@ -135,11 +137,12 @@ def test_money_stopped_by_a_person_waits_until_it_is_released(shop: Shop) -> Non
     shop.holds()
 
 
+@ON_POSTGRES
 def test_workers_killed_again_and_again_send_each_refund_once(shop: Shop) -> None:
     system = shop.system
     slow = Switches(settle_after=1.0, turns_early=False)
     orders = shop.charged_twice(12, dict.fromkeys(range(0, 12, 2), slow))
-    for _ in range(6):
+    for _ in range(3):
         worker = system.worker()
         before = len(shop.double.requests)
         assert eventually(lambda seen=before: len(shop.double.requests) > seen + 2, within=30), system.logs()  # type: ignore[misc]
@@ -164,6 +167,7 @@ def test_workers_killed_again_and_again_send_each_refund_once(shop: Shop) -> Non
     shop.holds()
 
 
+@ON_POSTGRES
 def test_creem_that_is_away_costs_nobody_credits(shop: Shop) -> None:
     system = shop.system
     shop.double.switches = Switches(get=Fault.TIMEOUT)
@@ -180,6 +184,7 @@ def test_creem_that_is_away_costs_nobody_credits(shop: Shop) -> None:
     shop.holds()
 
 
+@ON_POSTGRES
 def test_key_at_the_wrong_host_stops_every_process_with_one_line(shop: Shop) -> None:
     shop.system.extra = {
         **shop.system.extra,

@@ -36,6 +36,7 @@ def with_people(made: System, tmp_path: Path) -> System:
         (tmp_path / "mail" / name).mkdir(parents=True)
     made.extra = {
         **made.extra,
+        "REFUNDS_PEOPLE_SECONDS": "0.5",
         "REFUNDS_MAIL_DIR": str(tmp_path / "mail"),
         "REFUNDS_MAIL_HOSTS": OUR_HOST,
         "REFUNDS_EVIDENCE_DIR": str(tmp_path / "evidence"),

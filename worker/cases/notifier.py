@@ -129,6 +129,8 @@ class Notifier:
 
     def _post(self, batch: _Batch, now: datetime) -> Receipt:
         assert self.mailer is not None, "checked by the caller"
+        # the templates are for those who send: commands start without them
+
         payload = batch.rows[0].payload
         letter = Letter(
             kind=batch.kind,

@@ -11,7 +11,7 @@ from typing import Any
 from policy.lifecycle import CaseKind
 from worker.cases.book import NOBODY, Case
 from worker.clock import new_id
-from worker.notices.mail.letters import NoticeKind
+from worker.notices.mail.notice import NoticeKind
 from worker.store import effects
 from worker.store.bulk import Record, Tx
 from worker.store.tables import notices

@@ -120,6 +120,7 @@ def _settings(folder: Path, redis_url: str) -> dict[str, str]:
         "REFUNDS_SWEEP_SECONDS": "1",
         "REFUNDS_LOG_LEVEL": "warning",
         "REFUNDS_ACTOR": "demo",
+        "REFUNDS_PEOPLE_SECONDS": "1",
         "REFUNDS_MAIL_DIR": str(folder / "mail"),
         "REFUNDS_EVIDENCE_DIR": str(folder / "evidence"),
         "REFUNDS_NOTICES_URL": f"file://{folder / 'outbox'}",

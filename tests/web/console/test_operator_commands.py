@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
+from tests.web.console.one_engine import database_url, migrated
 from worker.store.engine import Store
+
+__all__ = ["database_url", "migrated"]
 
 pytestmark = pytest.mark.slow
 PASSWORD = "correct horse battery"
