@@ -34,7 +34,7 @@ from worker.intake.consumer import open_stream_client
 from worker.notices.mail.postbox import postbox_of
 from worker.notices.outcomes import OutcomeStream
 from worker.reruns import PipelineHttp, PipelineStream, Reruns
-from worker.settings import Settings
+from worker.settings import Mode, Settings
 from worker.store.engine import Store
 from worker.store.schema import require_current
 
@@ -160,7 +160,7 @@ class Runtime:
     @cached_property
     def _mailer(self) -> Mailer | None:
         s = self.settings
-        if s.notices_url is None:
+        if s.notices_url is None or s.mode is Mode.OBSERVE:
             return None
         try:
             postbox = postbox_of(s.notices_url, timeout=s.notices_timeout_seconds)

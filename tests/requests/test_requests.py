@@ -315,3 +315,47 @@ def test_history_says_how_the_mail_came(world: PeopleWorld) -> None:
     assert [row.event for row in rows] == ["case.opened", "case.decided", "effect.held", "case.moved"]
     assert rows[0].detail["verdict"] == "verified"
     assert {row.name for row in world.rows(select(evidence))} == {"mail.eml", "a.png"}
+
+
+def the_no(world: PeopleWorld) -> tuple[str, str]:
+    """A request that was declined, and the id of the letter that said so."""
+    world.bought_once(ago=timedelta(days=9))
+    case_id = world.mail().case_id
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    return case_id, str(letter["Message-ID"])
+
+
+def test_answer_to_a_no_is_looked_at_by_a_person_and_stays_with_one(world: PeopleWorld) -> None:
+    case_id, letter = the_no(world)
+    answer = world.mail("I was ill.", verified=False, message_id="<ill@example.org>", In_Reply_To=letter)
+    assert (answer.outcome, answer.case_id, answer.state) == (Taken.ATTACHED, case_id, "review")
+    world.clock.pass_(days=3)
+    world.sweep()
+    assert world.queue() == [case_id]
+    world.decide(case_id, "money", reason="a hospital's word for it")
+    world.settle_down(days=2)
+    assert (world.state(case_id), world.double.gone("tran_ord_1")) == ("refunded", 900)
+
+
+def test_answer_to_a_letter_about_a_finished_job_is_a_request_of_its_own(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1"))
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    told = {"verified": False, "message_id": "<more@example.org>", "In_Reply_To": str(letter["Message-ID"])}
+    answer = world.mail("And the lost time?", **told)
+    assert (answer.outcome, answer.account_id, answer.state) == (Taken.OPENED, "acc_1", "nothing_owed")
+    assert world.case(answer.case_id)["job_id"] == "job_1"  # type: ignore[index]
+
+
+def test_answer_after_the_money_was_sent_changes_nothing(world: PeopleWorld) -> None:
+    world.bought_once()
+    taken = world.mail()
+    world.decide(taken.case_id)
+    world.settle_down(days=2)
+    world.clock.pass_(hours=2)
+    letter = world.written()[-1]
+    thanks = world.mail("Thank you!", message_id="<thanks@example.org>", In_Reply_To=str(letter["Message-ID"]))
+    assert (thanks.case_id, thanks.state) == (taken.case_id, "refunded")
+    assert world.queue() == []

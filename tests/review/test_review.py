@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.cases.world import moves
+from tests.cases.world import an_account, moves
 from tests.requests.world import PeopleWorld
 from worker.errors import Refused
 from worker.settings import Mode
@@ -380,3 +380,16 @@ def test_history_of_an_approval_reads_from_opening_to_end(world: PeopleWorld) ->
     world.decide(case_id)
     found = [event for event in moves(world.case(case_id)) if event.startswith(("review", "credits", "case.moved"))]
     assert found == ["review.decided", "credits.reversed", "case.moved"]
+
+
+def test_product_that_still_calls_the_account_active_does_not_lift_a_suspension(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    world.decide(case_id, "suspend", by="ann")
+    world.decide(case_id, "suspend", by="bob")
+    world.load(an_account() | {"email": "new@example.org"})
+    assert standing(world) == "suspended"
+    world.sweep()
+    assert [said["type"] for said in world.announced()][-1] == "account.suspended"
+    world.decide(case_id, "reinstate", by="cat")
+    world.load(an_account() | {"email": "newer@example.org"})
+    assert standing(world) == "active"

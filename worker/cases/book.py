@@ -31,6 +31,8 @@ class Account:
     opened_at: datetime
     reversals_day: date | None
     reversals_today: int
+    suspended_here: bool = False
+    """Suspended by two people in review: what the product says of its standing does not lift it."""
     changed: bool = False
 
     def count_reversal(self, day: date) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from policy.facts import Output, PaidWith, Report, ReportKind
+from policy.facts import AccountStatus, Output, PaidWith, Report, ReportKind
 from worker.cases.book import Book, Job
 from worker.cases.bought import take_purchase
 from worker.cases.lots import debit
@@ -53,6 +53,8 @@ def _named(value: str | None) -> str:
 
 def _account(book: Book, account_id: str, email: str | None, status: str | None) -> Fate:
     account = book.accounts[account_id]
+    if account.suspended_here and status == AccountStatus.ACTIVE.value:
+        status = account.status
     wanted = (email or account.email, status or account.status, True)
     if (account.email, account.status, account.known) != wanted:
         account.email, account.status, account.known = wanted

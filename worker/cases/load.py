@@ -57,6 +57,7 @@ def _account(row: Row[Any]) -> Account:
         opened_at=row.opened_at,
         reversals_day=row.reversals_day,
         reversals_today=row.reversals_today,
+        suspended_here=row.suspended_here,
     )
 
 

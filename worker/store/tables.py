@@ -91,6 +91,8 @@ accounts = Table(
     # false: only named by events so far; nothing vouches for it
     Column("known", Boolean, nullable=False),
     Column("opened_at", Instant, nullable=False),
+    # suspended by two people here: the product's own records lift it no more than they made it
+    Column("suspended_here", Boolean, nullable=False, server_default=false()),
     # automatic reversals of one UTC day, for the velocity rule
     Column("reversals_day", Date),
     Column("reversals_today", Integer, nullable=False, server_default="0"),

@@ -1,14 +1,13 @@
 """A dispute stops every money path of its charge and freezes its lot; a person answers it with the evidence that is here."""
 
 from collections.abc import MutableMapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select
 
 from policy import ChargeDispute, decide_dispute
-from policy.facts import DisputeFacts, PaidWith, PurchaseKind
-from policy.ledger import PostingKind
+from policy.facts import DisputeFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.book import Case
 from worker.cases.casework import REMIND, go, open_case, terms_and_calendar
@@ -16,14 +15,14 @@ from worker.cases.decided import record
 from worker.cases.judge import Bench
 from worker.cases.money import holds
 from worker.cases.money.facts import Charge
+from worker.cases.money.used import jobs_of
 from worker.credits.ledger import Ledger
 from worker.observe import log
 from worker.store.bulk import Tx
-from worker.store.tables import disputes, layer_jobs, postings
+from worker.store.tables import disputes
 
 PACKED = 200
 """Most jobs listed in one evidence pack; the figures count all of them."""
-PASS_LASTS = timedelta(hours=24)
 _NOT_STARTED = {PaymentState.CLAIMED.value, PaymentState.NOT_NEEDED.value, PaymentState.MISMATCH.value}
 
 
@@ -60,7 +59,7 @@ def open_dispute(
         order_id=charge.order_id,
     )
     case.note("case.opened", dispute_id=told.dispute_id, transaction_id=charge.transaction_id, amount=told.amount)
-    jobs = _jobs(tx, charge)
+    jobs = jobs_of(tx, charge)
     facts = ChargeDispute(
         now=now,
         dispute=told,
@@ -92,22 +91,6 @@ def _told(tx: Tx, charge: Charge, now: datetime) -> DisputeFacts:
         return DisputeFacts(f"read:{transaction_id}", transaction_id, now, charge.paid, charge.facts.currency)
     row = rows[0]
     return DisputeFacts(row.dispute_id, transaction_id, row.opened_at, row.amount, row.currency)
-
-
-def _jobs(tx: Tx, charge: Charge) -> list[Row[Any]]:
-    """The jobs that this purchase paid for: those whose debit drew on its lot, or those run under its pass."""
-    job = layer_jobs.c
-    columns = (job.job_id, job.status, job.submitted_at, job.downloads, job.downloaded_at, job.edited_at, job.price)
-    if charge.facts.kind is PurchaseKind.PASS_24H:
-        until = charge.facts.paid_at + PASS_LASTS
-        under = (job.account_id == charge.facts.account_id, job.paid_with == PaidWith.PASS.value)
-        chosen = select(*columns).where(*under, job.submitted_at >= charge.facts.paid_at, job.submitted_at < until)
-    else:
-        drew = select(postings.c.job_id).where(
-            postings.c.purchase_id == charge.facts.purchase_id, postings.c.kind == PostingKind.DEBIT.value
-        )
-        chosen = select(*columns).where(job.job_id.in_(drew))
-    return list(tx.all(chosen.order_by(job.submitted_at, job.job_id)))
 
 
 def _job(row: Row[Any]) -> dict[str, Any]:

@@ -1,20 +1,20 @@
 """The facts of a request: what our own books say of the job or the purchase that a mail is about."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, func, select
 
 from policy import RequestedJob, RequestFacts, Use
-from policy.facts import Output, PaidWith, PurchaseKind, ReportKind
+from policy.facts import Output, ReportKind
 from policy.ledger import PostingKind
 from worker.cases.load import REPORTS
 from worker.cases.money.facts import Charge, charges_of
+from worker.cases.money.used import jobs_of
 from worker.credits.ledger import JobCredits, Ledger
 from worker.store.bulk import Tx
 from worker.store.tables import layer_jobs, payments, postings
 
-PASS_LASTS = timedelta(hours=24)
 FAILED = {"failed", "incomplete"}
 
 
@@ -36,21 +36,6 @@ def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now:
         claimed=bool(charge and _claimed(tx, charge, request.case_id)),
     )
     return facts, charge
-
-
-def jobs_of(tx: Tx, charge: Charge) -> list[Row[Any]]:
-    """The jobs that this purchase paid for: those whose debit drew on its lot, or those run under its pass."""
-    job = layer_jobs.c
-    if charge.facts.kind is PurchaseKind.PASS_24H:
-        until = charge.facts.paid_at + PASS_LASTS
-        under = (job.account_id == charge.facts.account_id, job.paid_with == PaidWith.PASS.value)
-        chosen = select(layer_jobs).where(*under, job.submitted_at >= charge.facts.paid_at, job.submitted_at < until)
-    else:
-        drew = select(postings.c.job_id).where(
-            postings.c.purchase_id == charge.facts.purchase_id, postings.c.kind == PostingKind.DEBIT.value
-        )
-        chosen = select(layer_jobs).where(job.job_id.in_(drew))
-    return list(tx.all(chosen.order_by(job.submitted_at, job.job_id)))
 
 
 def use_of(tx: Tx, ledger: Ledger, charge: Charge) -> Use:

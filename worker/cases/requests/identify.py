@@ -14,7 +14,7 @@ from policy.lifecycle import CaseKind, CaseState
 from worker.intake.mail.reader import Mail
 from worker.intake.mail.sender import SenderVerdict
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, cases, layer_jobs, purchases, requests
+from worker.store.tables import accounts, cases, layer_jobs, notices, purchases, requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,19 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     return About(owner, own, job, theirs[0].purchase_id if theirs else None)
 
 
-def answered(tx: Tx, references: Sequence[str]) -> Row[Any] | None:
-    """The request whose reference the mail carries, the newest where it carries several."""
-    if not references:
+def answered(tx: Tx, references: Sequence[str], answers: Sequence[str]) -> Row[Any] | None:
+    """The case that the mail answers: by the reference of our question, else by the id of a letter of ours. Only the account's
+    own mailbox was ever sent either.
+    """
+    if references:
+        asked = select(cases).join(requests, requests.c.case_id == cases.c.case_id)
+        rows = tx.all(asked.where(tx.among(requests.c.reference, references)).order_by(requests.c.received_at.desc()))
+        if rows:
+            return rows[0]
+    if not answers:
         return None
-    rows = tx.all(select(requests).where(tx.among(requests.c.reference, references)).order_by(requests.c.received_at.desc()))
+    told = select(cases).join(notices, notices.c.case_id == cases.c.case_id)
+    rows = tx.all(told.where(tx.among(notices.c.message_id, answers)).order_by(notices.c.created_at.desc()).limit(1))
     return rows[0] if rows else None
 
 

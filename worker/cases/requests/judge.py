@@ -53,8 +53,9 @@ def advance(
     if case.state is not None and case.state.final:
         case.next_action_at, case.changed = None, case.changed or case.next_action_at is not None
         return [], []
-    if case.rule == BY_PERSON or case.state in {CaseState.REFUNDING, CaseState.UNKNOWN}:
-        # a person has decided it, and its claim goes its own way
+    reopened = case.state is CaseState.REVIEW and case.outcome in {Outcome.DECLINE.value, Outcome.NOTHING_OWED.value}
+    if reopened or case.rule == BY_PERSON or case.state in {CaseState.REFUNDING, CaseState.UNKNOWN}:
+        # a person has decided it and its claim goes its own way, or the customer answered our no and a person looks again
         _remind(case, now)
         return [], []
     request = _looked_up_again(tx, request, case)

@@ -16,7 +16,7 @@ from sqlalchemy import Row, select, update
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import NOBODY, Book, Case
-from worker.cases.casework import open_case, terms_and_calendar
+from worker.cases.casework import REMIND, go, open_case, terms_and_calendar
 from worker.cases.judge import Bench
 from worker.cases.load import case_of, lock_accounts
 from worker.cases.notify import intend
@@ -107,16 +107,16 @@ class Mailroom:
 
     def _take(self, tx: Tx, mail: Mail, kept: Sequence[Record], origin: str, now: datetime) -> TakenMail:
         named = Named.by(mail)
-        question = answered(tx, mail.references)
+        letter = answered(tx, mail.references, mail.answers)
         about = identify(tx, mail.sender, named)
-        account_id = (question.account_id if question is not None else about.account_id) or NOBODY
+        account_id = (letter.account_id if letter is not None else about.account_id) or NOBODY
         lock_accounts(tx, Book(now), [account_id])
         known = _known(tx, mail.key)
         if known is not None:
             return known
-        request = _record(mail, named, about if question is None else About(account_id), origin, now)
-        if question is not None:
-            return self._answer(tx, mail, kept, request, question, about, now)
+        if letter is not None:
+            return self._answer(tx, mail, kept, letter, origin, now)
+        request = _record(mail, named, about, origin, now)
         if confirmed(about, mail.verdict):
             request["confirmed_at"] = now
         standing = open_case_of(tx, about)
@@ -151,20 +151,29 @@ class Mailroom:
         _note(tx, standing.case_id, "request.attached", now, request_id=request["request_id"], verdict=request["verdict"])
         return _told(Taken.ATTACHED, request["request_id"], case_of(standing))
 
-    def _answer(
-        self, tx: Tx, mail: Mail, kept: Sequence[Record], request: Record, question: Row[Any], about: About, now: datetime
-    ) -> TakenMail:
-        """An answer that carries the reference came out of the account's own mailbox: the first mail is confirmed by it."""
-        request = {**request, "case_id": question.case_id, "confirmed_at": now}
-        self._file(tx, kept, request, now)
-        values: dict[str, Any] = {"confirmed_at": question.confirmed_at or now}
-        named = identify(tx, _address(tx, question.account_id), Named.by(mail))
-        if named.account_id == question.account_id:
-            values |= {"job_id": question.job_id or named.job_id, "purchase_id": question.purchase_id or named.purchase_id}
-        tx.connection.execute(update(requests).where(requests.c.request_id == question.request_id).values(**values))
-        _note(tx, question.case_id, "request.answered", now, request_id=request["request_id"])
-        case = case_of(tx.all(select(cases).where(cases.c.case_id == question.case_id).with_for_update())[0])
+    def _answer(self, tx: Tx, mail: Mail, kept: Sequence[Record], letter: Row[Any], origin: str, now: datetime) -> TakenMail:
+        """An answer to a letter of ours came out of the account's own mailbox: it confirms what was asked, and a no that the
+        customer answers is looked at by a person.
+        """
+        named = Named.by(mail)
+        found = identify(tx, _address(tx, letter.account_id), named)
+        about = found if found.account_id == letter.account_id else About(letter.account_id)
+        request = {**_record(mail, named, about, origin, now), "confirmed_at": now}
+        case = case_of(tx.all(select(cases).where(cases.c.case_id == letter.case_id).with_for_update())[0])
+        if case.kind is not CaseKind.REQUEST and case.state is not None and case.state.final:
+            # what was told of is over: the answer is a request of its own about it
+            bought = case.subject if case.kind is CaseKind.DUPLICATE_CHARGE else None
+            known = {"job_id": about.job_id or case.job_id, "purchase_id": about.purchase_id or bought}
+            return self._open(tx, kept, {**request, **known}, now)
+        self._file(tx, kept, {**request, "case_id": case.case_id}, now)
+        _note(tx, case.case_id, "request.answered", now, request_id=request["request_id"])
         if case.kind is not CaseKind.REQUEST:
+            return _told(Taken.ATTACHED, request["request_id"], case)
+        _confirm(tx, case.subject, about, now)
+        if case.state in {CaseState.DECLINED, CaseState.NOTHING_OWED}:
+            case.reason = "the customer answered the letter about it"
+            go(case, CaseState.REVIEW, next_action_at=now + REMIND)
+            write_cases(tx, [case], now, WORKER)
             return _told(Taken.ATTACHED, request["request_id"], case)
         return self._judge(tx, case, request["request_id"], Taken.ATTACHED, now)
 
@@ -218,6 +227,15 @@ def _record(mail: Mail, named: Named, about: About, origin: str, now: datetime) 
         "reference": f"R-{''.join(secrets.choice('23456789ABCDEFGHJKMNPQRSTVWXYZ') for _ in range(16))}",
         "confirmed_at": None,
     }
+
+
+def _confirm(tx: Tx, request_id: str, about: About, now: datetime) -> None:
+    """The first mail is confirmed, and completed by what the answer names."""
+    one = requests.c.request_id == request_id
+    first = tx.all(select(requests).where(one))[0]
+    values: dict[str, Any] = {"confirmed_at": first.confirmed_at or now}
+    values |= {"job_id": first.job_id or about.job_id, "purchase_id": first.purchase_id or about.purchase_id}
+    tx.connection.execute(update(requests).where(one).values(**values))
 
 
 def _address(tx: Tx, account_id: str | None) -> str | None:

@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import select, update
 
 from policy.decision import Clause, Outcome
+from policy.facts import AccountStatus
 from policy.ledger import PostingKind
 from policy.lifecycle import CaseState
 from worker.cases.book import NOBODY, Case
-from worker.cases.casework import REMIND, announcement, go
+from worker.cases.casework import REMIND, announcement, go, intent
 from worker.cases.decided import BY_PERSON
 from worker.cases.money import claims, holds
 from worker.cases.notify import NoticeKind, intend, notice
@@ -21,6 +22,7 @@ from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger, Posting
 from worker.creem.environment import Environment
 from worker.store.bulk import Record, Tx
+from worker.store.effects import EffectKind
 from worker.store.tables import accounts, actions, postings, purchases
 
 
@@ -142,14 +144,14 @@ def _lost(work: _Work) -> str:
 
 
 def _suspend(work: _Work) -> str:
-    _standing(work, "suspended")
+    _standing(work, AccountStatus.SUSPENDED.value)
     work.note("account.suspended", by=work.deed.by, reason=work.deed.reason)
     _tell_owner(work, NoticeKind.SUSPENSION)
     return f"{work.scene.account.account_id} is suspended"
 
 
 def _reinstate(work: _Work) -> str:
-    _standing(work, "active")
+    _standing(work, AccountStatus.ACTIVE.value)
     work.note("account.reinstated", by=work.deed.by, reason=work.deed.reason)
     _tell_owner(work, NoticeKind.REINSTATED)
     return f"{work.scene.account.account_id} is active"
@@ -214,7 +216,12 @@ def _give_back(work: _Work, purchase_id: str, credits: int, occasion: str) -> in
 
 def _standing(work: _Work, status: str) -> None:
     account_id = work.scene.account.account_id
-    work.tx.connection.execute(update(accounts).where(accounts.c.account_id == account_id).values(status=status))
+    stands = {"status": status, "suspended_here": status == AccountStatus.SUSPENDED.value}
+    work.tx.connection.execute(update(accounts).where(accounts.c.account_id == account_id).values(**stands))
+    # the product locks its own doors
+    said = {"type": f"account.{status}", "account_id": account_id, "reason": work.deed.reason}
+    key = f"announce:{work.case.case_id}:account.{status}:{work.deed.proposal_id or work.now.isoformat()}"
+    intend(work.tx, [intent(work.case, EffectKind.ANNOUNCE, key, work.now, **said)], now=work.now)
     _record(work, f"account.{status}")
 
 

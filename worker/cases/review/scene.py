@@ -13,7 +13,8 @@ from worker.cases.book import Case
 from worker.cases.judge import Bench
 from worker.cases.load import case_of
 from worker.cases.money.facts import Charge, charges_of
-from worker.cases.requests.facts import jobs_of, use_of
+from worker.cases.money.used import jobs_of
+from worker.cases.requests.facts import use_of
 from worker.credits.ledger import JobCredits, Ledger
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, cases, charges, payments, purchases, requests

@@ -20,6 +20,7 @@ INSTANT = sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")
 
 def upgrade() -> None:
     """Adds the tables, those that others point to first."""
+    op.add_column("accounts", sa.Column("suspended_here", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.create_index("ix_accounts_email", "accounts", [sa.text("lower(email)")])
     _requests()
     _evidence()
