@@ -1,7 +1,7 @@
 # Every target is a thin line over a command in .venv/bin. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test check prove bench fmt lock up clean
+.PHONY: help env demo test check prove fuzz bench fmt lock up clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
@@ -35,6 +35,9 @@ check: $(STAMP) ## format, lint, types, import rules, terms, every branch of the
 
 prove: $(STAMP) ## every trouble, crash and pair of them through the money procedure (ARGS="--every 10" for a tenth)
 	@$(BIN)/python -m tests.money.prove $(ARGS)
+
+fuzz: $(STAMP) ## mails changed at random, through the reader, for as long as asked (ARGS="--seconds 600")
+	@$(BIN)/python -m tests.intake.mail.fuzz $(ARGS)
 
 bench: $(STAMP) ## first figures on this machine (ARGS="--events 3000")
 	@$(BIN)/python -m bench.first_figures $(ARGS)

@@ -359,3 +359,33 @@ def test_answer_after_the_money_was_sent_changes_nothing(world: PeopleWorld) -> 
     thanks = world.mail("Thank you!", message_id="<thanks@example.org>", In_Reply_To=str(letter["Message-ID"]))
     assert (thanks.case_id, thanks.state) == (taken.case_id, "refunded")
     assert world.queue() == []
+
+
+def test_job_that_fails_while_its_purchase_is_going_back_is_not_made_good_twice(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.submitted("job_2"))
+    taken = world.mail()
+    world.decide(taken.case_id, "money", reason="goodwill")
+    world.happen(world.failed("job_1"))
+    assert (world.state("job_1"), world.credits(), world.account("acc_1")["frozen"]) == ("refunded", 0, 45)
+    assert world.audit().breaches == []
+    world.settle_down(days=2)
+    assert world.double.gone("tran_ord_1") == 900
+    assert world.account("acc_1")["lots"][0]["void"] == 45
+    world.happen(world.failed("job_2"))
+    assert (world.state("job_2"), world.credits()) == ("nothing_owed", 0)
+
+
+def test_job_that_fails_while_a_refund_comes_to_nothing_has_its_credits_in_the_end(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"))
+    taken = world.mail()
+    world.decide(taken.case_id, "money", reason="goodwill")
+    world.happen(world.failed("job_1"))
+    world.double.refund_in_dashboard("tran_ord_1", 90)
+    world.settle_down(days=2)
+    assert world.double.posts("tran_ord_1") == 0
+    lot = world.account("acc_1")["lots"][0]
+    assert (lot["remaining"], lot["frozen"], lot["void"], lot["spent"]) == (50, 0, 0, 0)
+    # what went back by another hand is a person's to weigh against the request
+    assert world.queue() == [taken.case_id]

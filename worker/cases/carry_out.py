@@ -92,6 +92,12 @@ def _reverse(book: Book, case: Case, job: Job, decision: Decision) -> None:
         Posting(PostingKind.REVERSAL, share.purchase_id, share.credits, job_id=job.job_id, case_id=case.case_id)
         for share in shares
     ]
+    # one remedy for one debit: the claim's end voids these credits with the lot, or sets them free
+    book.postings += [
+        Posting(PostingKind.FREEZE, share.purchase_id, share.credits, case_id=case.case_id, occasion=f"back.{job.job_id}")
+        for share in shares
+        if share.purchase_id in book.lots_claimed
+    ]
     job.credits = JobCredits(job.credits.debits, job.credits.reversals + tuple(shares))
     case.credits_reversed = credits
     book.accounts[case.account_id].count_reversal(utc_day(book.now))

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, and_, func, or_, select
+from sqlalchemy import Row, and_, exists, func, or_, select
 
 from policy.facts import Report, ReportKind, Rerun, RerunState
 from policy.lifecycle import CaseKind, CaseState
@@ -23,7 +23,7 @@ from worker.credits.ledger import JobCredits, Ledger
 from worker.intake.records import AccountRecord, PurchaseRecord
 from worker.intake.wire import AccountOpened, Event
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, breakers, cases, charges, doubt_days, layer_jobs, purchases, reruns
+from worker.store.tables import accounts, breakers, cases, charges, doubt_days, layer_jobs, payments, purchases, reruns
 
 REPORTS: TypeAdapter[list[Report]] = TypeAdapter(list[Report])
 SERVICE_WINDOW = timedelta(hours=1)
@@ -187,12 +187,17 @@ def load_lots_money(tx: Tx, book: Book) -> None:
     drawn = {share.purchase_id for job_id in book.touched if job_id in book.jobs for share in book.jobs[job_id].credits.debits}
     if not drawn:
         return
-    known = select(purchases.c.purchase_id, purchases.c.amount, charges.c.amount_paid, charges.c.refunded, charges.c.disputed_at)
-    moved = or_(charges.c.refunded > 0, charges.c.disputed_at.is_not(None))
-    joined = known.join(charges, charges.c.transaction_id == purchases.c.transaction_id)
+    claimed = exists().where(payments.c.purchase_id == purchases.c.purchase_id, payments.c.closed_at.is_(None))
+    money = (purchases.c.amount, charges.c.amount_paid, func.coalesce(charges.c.refunded, 0).label("refunded"))
+    known = select(purchases.c.purchase_id, *money, charges.c.disputed_at, claimed.label("claimed"))
+    joined = known.outerjoin(charges, charges.c.transaction_id == purchases.c.transaction_id)
+    moved = or_(charges.c.refunded > 0, charges.c.disputed_at.is_not(None), claimed)
     for row in tx.all(joined.where(tx.among(purchases.c.purchase_id, drawn), moved)):
-        gone = row.refunded >= (row.amount_paid or row.amount) > 0
-        book.lots_gone[row.purchase_id] = LotMoney(gone, row.disputed_at is not None)
+        if row.claimed:
+            book.lots_claimed.add(row.purchase_id)
+        if row.refunded or row.disputed_at is not None:
+            gone = row.refunded >= (row.amount_paid or row.amount) > 0
+            book.lots_gone[row.purchase_id] = LotMoney(gone, row.disputed_at is not None)
 
 
 def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:

@@ -90,6 +90,8 @@ def _no_credits(scene: Scene, credits: int) -> str | None:
         return "no debit of a job stands"
     if scene.disputed_job:
         return "the purchase that paid for the job is under dispute; the dispute comes first"
+    if scene.claimed_job:
+        return "a refund of the purchase that paid for the job is under way; its end comes first"
     return None
 
 

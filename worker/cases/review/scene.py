@@ -35,6 +35,8 @@ class Scene:
     shares: tuple[Share, ...] = ()
     """What stands of the job's debit and can come back, by lot."""
     disputed_job: bool = False
+    claimed_job: bool = False
+    """A lot the job drew on may have its money on the way back."""
     other_cases: tuple[str, ...] = ()
     """Cases of the jobs in question that have to be decided by themselves."""
     use: Use = field(default_factory=Use)
@@ -69,6 +71,7 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime)
         payment=_payment(tx, charge),
         shares=tuple(s for s in reverse(booked.debits, booked.reversals) if s.purchase_id not in money["gone"]),
         disputed_job=bool(money["disputed"]),
+        claimed_job=_is_claimed(tx, booked),
         other_cases=_cases_of_jobs(tx, case, job_id, charge),
         use=use_of(tx, ledger, charge) if charge is not None else Use(),
         spendable=sum(int(lot.remaining) for lot in lots),
@@ -119,6 +122,12 @@ def _money(tx: Tx, booked: JobCredits) -> dict[str, set[str]]:
         if row.disputed_at is not None:
             found["disputed"].add(row.purchase_id)
     return found
+
+
+def _is_claimed(tx: Tx, booked: JobCredits) -> bool:
+    drawn = {share.purchase_id for share in booked.debits}
+    still_open = (tx.among(payments.c.purchase_id, drawn), payments.c.closed_at.is_(None))
+    return bool(drawn) and bool(tx.all(select(payments.c.payment_id).where(*still_open).limit(1)))
 
 
 def _cases_of_jobs(tx: Tx, case: Case, job_id: str | None, charge: Charge | None) -> tuple[str, ...]:
