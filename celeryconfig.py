@@ -19,6 +19,7 @@ timezone = "UTC"
 task_queues = [Queue(name) for name in ("assess", "remedies", "money", "sweep")]  # type: ignore[no-untyped-call]
 task_routes = {
     "refunds.assess": {"queue": "assess"},
+    "refunds.drain": {"queue": "assess"},
     "refunds.rerun": {"queue": "remedies"},
     "refunds.announce": {"queue": "remedies"},
     "refunds.pay": {"queue": "money"},

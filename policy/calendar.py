@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 ONE_DAY = timedelta(days=1)
@@ -15,6 +16,7 @@ SATURDAY = 5
 TICK = timedelta.resolution
 
 
+@lru_cache(maxsize=4096)
 def start_of_day(day: date, zone: ZoneInfo) -> datetime:
     """The first instant of a calendar day in a zone."""
     return _instant(day, time.min, zone)
@@ -72,9 +74,9 @@ class Calendar:
 
         Never after the deadline.
         """
-        ahead = -(-self._business_ticks(start, deadline) * percent // 100)
-        for begins, ends in self._business_spans(start, deadline):
-            length = (ends - begins) // TICK
+        spans = [(begins, (ends - begins) // TICK) for begins, ends in self._business_spans(start, deadline)]
+        ahead = -(-sum(length for _, length in spans) * percent // 100)
+        for begins, length in spans:
             if ahead <= length:
                 return begins + ahead * TICK
             ahead -= length

@@ -3,7 +3,10 @@
 Reports are a set. Nothing here depends on their order or on how often one of them arrived.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from typing import TypeVar
 
 from policy.decision import Clause
 from policy.facts import JobFacts, Output, Report, ReportKind
@@ -11,6 +14,25 @@ from policy.terms import FaultClass, Terms
 
 MISSING_LAYERS = "missing_layers"
 CORRUPTED_OUTPUT = "corrupted_output"
+
+
+T = TypeVar("T")
+
+
+def _once_a_job(reading: Callable[[JobFacts, Terms], T]) -> Callable[[JobFacts, Terms], T]:
+    """Keeps the last answer: a dozen rules ask the same of the same frozen facts, one after another."""
+    last: list[tuple[JobFacts, Terms, T]] = []
+
+    @wraps(reading)
+    def ask(facts: JobFacts, terms: Terms) -> T:
+        for known_facts, known_terms, answer in last[:1]:
+            if known_facts is facts and known_terms is terms:
+                return answer
+        answer = reading(facts, terms)
+        last[:] = [(facts, terms, answer)]
+        return answer
+
+    return ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +77,7 @@ def contradicted_attempts(facts: JobFacts, terms: Terms) -> frozenset[int]:
     return (_succeeded(facts) & {fault.report.attempt for fault in failing}) - spoilt
 
 
+@_once_a_job
 def standing_fault(facts: JobFacts, terms: Terms) -> Fault | None:
     """The one fault the job is judged by; None where nothing failed.
 

@@ -4,7 +4,7 @@ exists.
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 import redis
@@ -12,6 +12,7 @@ import redis
 from policy import Editions, Terms, TermsError, load_editions
 from policy.calendar import Calendar
 from worker.cases.assess import OWN_HINT, Assessor
+from worker.cases.drain import Drain
 from worker.cases.effects import Performer
 from worker.cases.judge import Bench
 from worker.cases.money.pay import Payer
@@ -78,7 +79,8 @@ class Runtime:
     def bench(self) -> Bench:
         """What judging needs."""
         calendars = {terms.edition: calendar_of(terms) for terms in self.editions}
-        return Bench(self.editions, calendars, self.settings.mode)
+        told = self.settings.notices_url is not None and self.settings.mode is not Mode.OBSERVE
+        return Bench(self.editions, calendars, self.settings.mode, told)
 
     @cached_property
     def assessor(self) -> Assessor:
@@ -197,6 +199,11 @@ class Runtime:
         return Sweeper(self.store, self.assessor, self.performer, self.bench, self.clock, self.settings.batch, patience)
 
     @cached_property
+    def drain(self) -> Drain:
+        """The stream read by a task process itself."""
+        return Drain(self.redis, self.settings.stream, self.desk, self.assessor, self.performer)
+
+    @cached_property
     def desk(self) -> Desk:
         """Where stream entries become rows."""
         return Desk(self.store, self.clock)
@@ -221,6 +228,7 @@ def calendar_of(terms: Terms) -> Calendar:
             "a country like US or a subdivision like US-CA would be right"
         ) from error
 
+    @lru_cache(maxsize=4096)
     def is_holiday(day: date) -> bool:
         return day in days
 

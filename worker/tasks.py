@@ -4,6 +4,7 @@ Names are stable and arguments are ids: old messages meet new code at every depl
 """
 
 import functools
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,7 +20,9 @@ from worker.intake.upkeep import Every
 from worker.observe import log
 from worker.store.effects import EffectKind
 
-_ANNOUNCE_HINTS = Every(0.1)
+_ANNOUNCE_HINTS, _DRAIN_HINTS = Every(0.1), Every(0.5)
+DRAIN_SECONDS = 10.0
+"""How long one task drains before it lets others have the process."""
 ALONE = 8
 """Up to this many new events at once each get a task, and so a line in Flower; more travel in batches."""
 
@@ -49,6 +52,20 @@ def assess(job: str = "", event: str = "", inbox: Sequence[int] = ()) -> str:
     """Handles the inbox rows named, and takes along what else waits."""
     done = runtime().assessor.assess(list(inbox), waited=OWN_HINT)
     _tell(done)
+    return _summary(done)
+
+
+@app.task(name="refunds.drain", bind=True)
+@step
+def drain() -> str:
+    """Reads the stream itself while events pile up, a batch a transaction, until nothing waits or its time is over."""
+    done, until = Assessed(), time.monotonic() + DRAIN_SECONDS
+    while (turn := runtime().drain.turn()) is not None:
+        _tell(turn)
+        done += turn
+        if time.monotonic() > until:
+            _send(drain, {})
+            break
     return _summary(done)
 
 
@@ -122,6 +139,10 @@ def hint_accepted(accepted: Sequence[Accepted]) -> None:
         for row in accepted:
             _send(assess, {"job": row.job_id or "", "event": row.event_id, "inbox": [row.inbox_id]})
         return
+    if len(accepted) >= batch and _DRAIN_HINTS.due():
+        # more came than one read takes: the task processes help themselves from here on
+        for _ in range(runtime().settings.concurrency):
+            _send(drain, {})
     for start in range(0, len(accepted), batch):
         chunk = accepted[start : start + batch]
         _send(assess, {"job": f"{chunk[0].job_id} and {len(chunk) - 1} more", "inbox": [row.inbox_id for row in chunk]})
@@ -139,7 +160,8 @@ def _tell(done: Assessed) -> None:
     wanted = [effect for effect in done.effects if effect["kind"] == EffectKind.RERUN.value]
     for effect in wanted:
         _send(rerun, {"job": effect["job_id"], "case": effect["case_id"], "effects": [effect["effect_id"]]})
-    if len(wanted) < len(done.effects) and _ANNOUNCE_HINTS.due():
+    to_announce = any(effect["kind"] == EffectKind.ANNOUNCE.value and effect["state"] == "due" for effect in done.effects)
+    if to_announce and _ANNOUNCE_HINTS.due():
         # one announcement takes everything that is due along, so a busy process need not hint at each
         _send(announce, {})
 
@@ -155,8 +177,13 @@ def _send(task: Task, ids: dict[str, Any]) -> None:
 
 
 def _log_moves(done: Assessed) -> None:
-    for case_id, job_id, was, state, credits in done.moves:
-        log.info("case.moved", case_id=case_id, job_id=job_id, was=was, state=state, credits=credits)
+    if len(done.moves) > ALONE:
+        # one line a batch with every job in it: a line each would cost a third of the work
+        moves = [f"{case_id} {job_id} {state} {credits}" for case_id, job_id, _, state, credits in done.moves]
+        log.info("cases.moved", moves=moves)
+    else:
+        for case_id, job_id, was, state, credits in done.moves:
+            log.info("case.moved", case_id=case_id, job_id=job_id, was=was, state=state, credits=credits)
     if done.dead:
         log.warning("event.dead", events=done.dead)
 

@@ -6,7 +6,7 @@ poisonous event costs only itself.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy import Row
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import Book, Case
 from worker.cases.fold import Fate, fold
-from worker.cases.gather import placed, read_all, woken_cases
+from worker.cases.gather import Unread, placed, read_all, woken_cases
 from worker.cases.judge import Bench, judge
 from worker.cases.load import (
     jobs_of_newly_vouched,
@@ -28,15 +28,17 @@ from worker.cases.load import (
 )
 from worker.cases.money.hear import hear
 from worker.cases.money.settle import Settled, Settler, woken_purchases
-from worker.cases.news import News, read
+from worker.cases.news import Line, News, of_accepted, read
 from worker.cases.requests.judge import judge_requests
 from worker.cases.write import write
 from worker.clock import Clock
 from worker.credits.ledger import Ledger
 from worker.errors import CannotProcess, TryLater, one_line
+from worker.intake.accept import Accepted
 from worker.observe import log
 from worker.store import inbox
 from worker.store.bulk import Tx
+from worker.store.effects import EffectKind
 from worker.store.engine import Store
 from worker.store.inbox import Claim
 
@@ -107,6 +109,17 @@ class Assessor:
             raise
         return done
 
+    def take(self, accepted: Sequence[Accepted]) -> Assessed:
+        """Handles rows that came in claimed (`Desk.accept` with a lease), without reading their text again; announcements
+        that follow are claimed for the caller to make. Raises `TryLater` when the database is away.
+        """
+        claims = [Claim(row.inbox_id, 1) for row in accepted]
+        try:
+            return self._together(claims, {row.inbox_id: of_accepted(row) for row in accepted})
+        except TryLater:
+            self._give_back(claims)
+            raise
+
     def wake(self, case_ids: Sequence[str]) -> Assessed:
         """Judges cases again whose time has come, by the same path and without news."""
         return self.store.write(lambda tx: self.judge_in(tx, case_ids))
@@ -119,13 +132,13 @@ class Assessor:
         """The same, inside the caller's transaction: a rehearsal undoes it."""
         return self._work(tx, [], case_ids)
 
-    def _together(self, claims: Sequence[Claim]) -> Assessed:
+    def _together(self, claims: Sequence[Claim], at_hand: Mapping[int, News] | None = None) -> Assessed:
         if not claims:
             return Assessed()
         if len(claims) == 1:
             return self._alone(claims[0])
         try:
-            return self.store.write(lambda tx: self._work(tx, claims, ()))
+            return self.store.write(lambda tx: self._work(tx, claims, (), at_hand=at_hand))
         except TryLater:
             raise
         except Exception as error:
@@ -163,11 +176,17 @@ class Assessor:
 
         return Assessed(dead=self.store.write(bury))
 
-    def _work(self, tx: Tx, claims: Sequence[Claim], case_ids: Sequence[str], named: Sequence[tuple[str, str]] = ()) -> Assessed:
+    def _work(
+        self,
+        tx: Tx,
+        claims: Sequence[Claim],
+        case_ids: Sequence[str],
+        named: Sequence[tuple[str, str]] = (),
+        at_hand: Mapping[int, News] | None = None,
+    ) -> Assessed:
         now = self.clock.now()
         book = Book(now)
-        rows = list(inbox.lock(tx, claims))
-        news, dead = read_all(rows)
+        news, dead = _claimed(tx, claims, at_hand)
         news, unplaced = placed(tx, news)
         dead += unplaced
         woken = woken_cases(tx, case_ids)
@@ -176,7 +195,6 @@ class Assessor:
             tx, book, [n.account_id for n in news if n.account_id] + [row.account_id for row in woken] + [a for _, a in named]
         )
         released, unreadable = read_all(_no_longer_waiting(tx, news))
-        rows += [item.row for item in released]
         dead += unreadable
         news = sorted([*news, *released], key=lambda item: item.rank)
         lock_accounts(tx, book, [n.account_id for n in released if n.account_id])
@@ -203,7 +221,10 @@ class Assessor:
         for job_id in sorted(book.touched):
             judge(book, job_id, self.bench)
 
-        write(tx, book, self.ledger, WORKER)
+        held = [effect for effect in book.effects if at_hand and effect["kind"] == EffectKind.ANNOUNCE.value]
+        for effect in held:
+            effect.update(state="claimed", attempts=1, due_at=now + self.lease)
+        write(tx, book, self.ledger, WORKER, told=self.bench.told)
         book.charges_touched |= woken_purchases(tx, [(row.kind, row.subject) for row in woken])
         settled = self.settler.settle(tx, book.charges_touched, now)
         asked = [row.case_id for row in woken if row.kind == CaseKind.REQUEST.value]
@@ -211,6 +232,14 @@ class Assessor:
         inbox.settle(tx, fates)
         _bury(tx, dead, now)
         return _account_for([*book.cases.values(), *moved], book.effects, settled, fates, len(dead))
+
+
+def _claimed(tx: Tx, claims: Sequence[Claim], at_hand: Mapping[int, News] | None) -> tuple[list[News], list[Unread]]:
+    """What the claimed rows say that are still ours, and those that can no longer be read."""
+    if at_hand is None:
+        return read_all(inbox.lock(tx, claims))
+    ours = inbox.lock_again(tx, claims)
+    return [at_hand[claim.id] for claim in claims if claim.id in ours], []
 
 
 def _no_longer_waiting(tx: Tx, news: Sequence[News]) -> Sequence[Row[Any]]:
@@ -231,7 +260,7 @@ def _touch_vouched(book: Book, news: Sequence[News]) -> None:
     }
 
 
-def _bury(tx: Tx, dead: Sequence[tuple[Row[Any], CannotProcess]], now: datetime) -> int:
+def _bury(tx: Tx, dead: Sequence[tuple[Line | Row[Any], CannotProcess]], now: datetime) -> int:
     letters = [
         inbox.new_letter(
             key=f"inbox:{row.id}",

@@ -20,6 +20,7 @@ from policy.decision import Decision
 from policy.lifecycle import CaseKind
 from worker.cases.book import BY_PERSON as BY_PERSON
 from worker.cases.book import Case
+from worker.store.arrays import Written
 
 _JOB: TypeAdapter[JobFacts] = TypeAdapter(JobFacts)
 _CHARGE: TypeAdapter[ChargeFacts] = TypeAdapter(ChargeFacts)
@@ -59,13 +60,13 @@ def ask_again(kind: CaseKind, facts: Any, terms: Terms) -> Decision:
             return decide_request(_REQUEST.validate_json(raw), terms)
 
 
-def _dumped(facts: Facts) -> Any:
+def _dumped(facts: Facts) -> Written:
     match facts:
         case JobFacts():
-            return _JOB.dump_python(facts, mode="json")
+            return Written(_JOB.dump_json(facts).decode())
         case ChargeFacts():
-            return _CHARGE.dump_python(facts, mode="json")
+            return Written(_CHARGE.dump_json(facts).decode())
         case ChargeDispute():
-            return _DISPUTE.dump_python(facts, mode="json")
+            return Written(_DISPUTE.dump_json(facts).decode())
         case RequestFacts():
-            return _REQUEST.dump_python(facts, mode="json")
+            return Written(_REQUEST.dump_json(facts).decode())

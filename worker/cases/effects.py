@@ -18,7 +18,7 @@ from worker.notices.outcomes import Outcome, OutcomeStream
 from worker.observe import log
 from worker.reruns import Answer, RerunOrder, Reruns
 from worker.store import effects
-from worker.store.bulk import Tx
+from worker.store.bulk import Record, Tx
 from worker.store.effects import Effect, EffectKind
 from worker.store.engine import Store
 from worker.store.tables import breakers, case_history, cases, reruns
@@ -44,8 +44,9 @@ class Performer:
     def announce(self, effect_ids: Sequence[str] = ()) -> int:
         """Announces the effects named, or any that are due; returns how many are on the stream now."""
         taken = self._claim(EffectKind.ANNOUNCE, effect_ids, self.batch)
-        if not taken:
-            return 0
+        return self._announce(taken) if taken else 0
+
+    def _announce(self, taken: Sequence[Effect]) -> int:
         try:
             self.outcomes.announce([_outcome(effect) for effect in taken])
         except TryLater as error:
@@ -54,6 +55,18 @@ class Performer:
         now = self.clock.now()
         done = self.store.write(lambda tx: effects.finish(tx, taken, state="done", result="announced", now=now))
         return len(done)
+
+    def announce_held(self, written: Sequence[Record]) -> None:
+        """Makes the announcements that the caller's own transaction wrote as claimed. What is not made is found by the sweep
+        when the claim ends.
+        """
+        held = [
+            Effect(r["effect_id"], r["key"], EffectKind.ANNOUNCE, r["case_id"], r["job_id"], r["payload"], 1, r["created_at"], "")
+            for r in written
+            if r["state"] == "claimed"
+        ]
+        if held:
+            self._announce(held)
 
     def rerun(self, effect_ids: Sequence[str] = ()) -> list[str]:
         """Asks the pipeline for the re-runs named, or for any that are due; returns `<answer> <job>` for each.

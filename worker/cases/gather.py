@@ -8,18 +8,19 @@ from sqlalchemy import Row, case, select
 
 from policy.lifecycle import CaseKind
 from worker.cases.money.told import place
-from worker.cases.news import News, read
+from worker.cases.news import Line, News, read
 from worker.creem.webhooks import Webhook
 from worker.errors import CannotProcess
 from worker.store.bulk import Tx
 from worker.store.tables import cases
 
-Unread = tuple[Row[Any], CannotProcess]
+Unread = tuple[Line | Row[Any], CannotProcess]
 
 
 def read_all(rows: Sequence[Row[Any]]) -> tuple[list[News], list[Unread]]:
     """What the rows say, and those that can no longer be read, with the reason."""
-    news, dead = [], []
+    news: list[News] = []
+    dead: list[Unread] = []
     for row in rows:
         try:
             news.append(read(row))
@@ -34,7 +35,8 @@ def placed(tx: Tx, news: Sequence[News]) -> tuple[list[News], list[Unread]]:
     if not hooks:
         return list(news), []
     places = place(tx, hooks)
-    kept, faults = [], []
+    kept: list[News] = []
+    faults: list[Unread] = []
     for item in news:
         found = places.get(item.row.id)
         if found is None:

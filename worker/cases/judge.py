@@ -29,6 +29,8 @@ class Bench:
     editions: Editions
     calendars: dict[str, Calendar]
     mode: Mode
+    told: bool = True
+    """Customers are written to. Where nobody is, what is decided by itself leaves no notices."""
 
     def terms_at(self, failed_at: datetime) -> Terms:
         """The edition a failure is judged by: the one in force when it happened."""

@@ -10,6 +10,7 @@ from sqlalchemy import Row
 from worker.creem.receive import SOURCE as CREEM_SOURCE
 from worker.creem.webhooks import Webhook, read_webhook
 from worker.errors import CannotProcess
+from worker.intake.accept import Accepted
 from worker.intake.records import AccountRecord, JobRecord, PurchaseRecord, read_record
 from worker.intake.wire import AccountOpened, Event, Submitted, read_event
 from worker.strict import Malformed
@@ -20,10 +21,20 @@ Said = Event | AccountRecord | PurchaseRecord | JobRecord | Webhook
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """One inbox row and what it says. `row` keeps the row's id, type and original text."""
+class Line:
+    """What is asked of an inbox row once it has been read."""
 
-    row: Row[Any]
+    id: int
+    job_id: str | None
+    raw: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One inbox row and what it says."""
+
+    row: Line | Row[Any]
     said: Said
     account_id: str | None
     """The account it names or, for what Creem says, the one it was found to be about."""
@@ -31,7 +42,7 @@ class News:
     @property
     def job_id(self) -> str | None:
         """The job it names, if it names one."""
-        return self.row.job_id  # type: ignore[no-any-return]
+        return self.row.job_id
 
     @property
     def introduces_job(self) -> bool:
@@ -56,6 +67,14 @@ _READERS: dict[str, Callable[[bytes, datetime], Said]] = {
     IMPORT_SOURCE: lambda raw, _: read_record(raw),
     CREEM_SOURCE: lambda raw, _: read_webhook(raw),
 }
+
+
+def of_accepted(accepted: Accepted) -> News:
+    """What a row says that was taken in just now. Raises `ValueError` for one whose event is not at hand."""
+    event, received_at = accepted.event, accepted.received_at
+    if event is None or received_at is None:
+        raise ValueError(f"inbox row {accepted.inbox_id} has to be read again")
+    return News(Line(accepted.inbox_id, event.job_id, event.raw, received_at), event, event.account_id)
 
 
 def read(row: Row[Any]) -> News:

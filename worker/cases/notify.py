@@ -27,11 +27,13 @@ _TOLD_BY = {
 }
 
 
-def intend(tx: Tx, announced: Sequence[Record], more: Sequence[Record] = (), *, now: datetime) -> None:
-    """Writes announcements and other effects, the notices that go with announcements, and `more` notices."""
+def intend(tx: Tx, announced: Sequence[Record], more: Sequence[Record] = (), *, now: datetime, told: bool = True) -> None:
+    """Writes announcements and other effects, the notices that go with announcements, and `more` notices. Where customers are
+    not told, no notices go with announcements.
+    """
     effects.add(tx, announced)
-    told = [found for effect in announced if (found := _of_announcement(effect, now)) is not None]
-    tx.insert_new(notices, [*told, *more], notices.c.notice_id)
+    written = [found for effect in announced if told and (found := _of_announcement(effect, now)) is not None]
+    tx.insert_new(notices, [*written, *more], notices.c.notice_id)
 
 
 def notice(case: Case, kind: NoticeKind, now: datetime, occasion: str = "", **payload: Any) -> Record:

@@ -7,18 +7,19 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from policy.facts import RerunState
+from policy.facts import Report, RerunState
 from worker.cases.book import Book, Case, Job
 from worker.cases.load import REPORTS
 from worker.cases.notify import intend
 from worker.credits.ledger import Ledger
 from worker.errors import Collision
+from worker.store.arrays import Written
 from worker.store.bulk import Record, Tx
 from worker.store.tables import accounts, case_history, cases, doubt_days, layer_jobs, purchases, reruns
 
 
-def write(tx: Tx, book: Book, ledger: Ledger, by: str) -> None:
-    """Makes everything that changed in the book durable within this transaction."""
+def write(tx: Tx, book: Book, ledger: Ledger, by: str, *, told: bool = True) -> None:
+    """Makes everything that changed in the book durable within this transaction; notices only where customers are told."""
     _added(purchases.name, tx.insert_new(purchases, book.purchases_new, purchases.c.purchase_id), book.purchases_new)
     tx.update(purchases, book.purchases_changed, by=["purchase_id"])
     _write_jobs(tx, book.jobs.values())
@@ -26,7 +27,7 @@ def write(tx: Tx, book: Book, ledger: Ledger, by: str) -> None:
     ledger.book(tx, book.postings, book.now)
     _write_accounts(tx, book)
     _write_reruns(tx, book)
-    intend(tx, book.effects, now=book.now)
+    intend(tx, book.effects, now=book.now, told=told)
     if book.doubt_spent:
         tx.add(doubt_days, [{"day": book.now.date(), "credits": book.doubt_spent}], by="day")
 
@@ -53,12 +54,16 @@ def _job_record(job: Job) -> Record:
         "submitted_at": job.submitted_at,
         "input_expires_at": job.input_expires_at,
         "status": job.status,
-        "reports": REPORTS.dump_python(sorted(job.reports, key=lambda r: (r.attempt, r.at, r.kind, r.code)), mode="json"),
+        "reports": _written(job.reports),
         "downloads": job.downloads,
         "downloaded_at": job.downloaded_at,
         "edited_at": job.edited_at,
         "ended_at": job.ended_at,
     }
+
+
+def _written(reports: Iterable[Report]) -> Written:
+    return Written(REPORTS.dump_json(sorted(reports, key=lambda r: (r.attempt, r.at, r.kind, r.code))).decode())
 
 
 def write_cases(tx: Tx, written: Collection[Case], now: datetime, by: str) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from worker.clock import Clock
 from worker.intake.consumer import Entry
@@ -21,6 +21,9 @@ class Accepted:
     inbox_id: int
     event_id: str
     job_id: str | None
+    event: Event | None = None
+    """What it says, where that was read just now."""
+    received_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,9 @@ class Desk:
     store: Store
     clock: Clock
 
-    def accept(self, entries: Sequence[Entry]) -> list[Accepted]:
+    def accept(self, entries: Sequence[Entry], *, lease: timedelta = inbox.NO_TIME) -> list[Accepted]:
         """Makes every entry durable, as an inbox row or as a dead letter with its reason and its original bytes; returns
-        the new rows.
+        the new rows. With a lease they are claimed by the caller, attempt 1.
         """
         now = self.clock.now()
         events: dict[tuple[str, str], tuple[Entry, Event]] = {}
@@ -45,11 +48,13 @@ class Desk:
                     raise _conflict(event, first[1].sha256)
             except Malformed as fault:
                 letters.append(self._letter(entry, fault))
-        return self.store.write(lambda tx: self._commit(tx, events, letters))
+        return self.store.write(lambda tx: self._commit(tx, events, letters, lease))
 
-    def _commit(self, tx: Tx, events: dict[tuple[str, str], tuple[Entry, Event]], letters: Sequence[Record]) -> list[Accepted]:
+    def _commit(
+        self, tx: Tx, events: dict[tuple[str, str], tuple[Entry, Event]], letters: Sequence[Record], lease: timedelta
+    ) -> list[Accepted]:
         now = self.clock.now()
-        rows = [row_of(event, entry.stream_id, now) for entry, event in events.values()]
+        rows = [row_of(event, entry.stream_id, now, lease) for entry, event in events.values()]
         ids = inbox.insert(tx, rows)
         stood = inbox.same_identity(tx, [identity for identity in events if identity not in ids])
         letters = list(letters)
@@ -59,7 +64,8 @@ class Desk:
                 # the first stays; a second, different document under its name is never taken for a repeat
                 letters.append(self._letter(entry, _conflict(event, row.sha256)))
         inbox.bury(tx, letters)
-        return [Accepted(ids[identity], events[identity][1].id, events[identity][1].job_id) for identity in ids]
+        new = ((row_id, events[identity][1]) for identity, row_id in ids.items())
+        return [Accepted(row_id, event.id, event.job_id, event, now) for row_id, event in new]
 
     def _letter(self, entry: Entry, fault: Malformed) -> Record:
         raw = entry.raw if entry.raw is not None else repr(entry.fields).encode()
@@ -75,7 +81,7 @@ def _body(entry: Entry) -> bytes:
     return entry.raw
 
 
-def row_of(event: Event, stream_id: str, now: datetime) -> Record:
+def row_of(event: Event, stream_id: str, now: datetime, lease: timedelta = inbox.NO_TIME) -> Record:
     """The inbox row of an event that came in as this stream entry."""
     return inbox.new_row(
         source=event.source,
@@ -88,6 +94,7 @@ def row_of(event: Event, stream_id: str, now: datetime) -> Record:
         stream_id=stream_id,
         occurred_at=event.time,
         received_at=now,
+        lease=lease,
     )
 
 

@@ -87,8 +87,11 @@ class Consumer:
         self._failures = 0
         self._complaint = ""
 
-    def run(self, stop: threading.Event) -> None:
-        """Consumes until `stop` is set, and ends after the batch in hand. No error ends it: it says so once and goes on."""
+    def run(self, stop: threading.Event, *, rest: float = 0.0) -> None:
+        """Consumes until `stop` is set, and ends after the batch in hand. No error ends it: it says so once and goes on.
+
+        After a full read it rests so many seconds: where events pile up others of the group are called to read as well.
+        """
         while not stop.is_set():
             began = time.monotonic()
             try:
@@ -101,6 +104,8 @@ class Consumer:
             if self._failures:
                 self._log.info("intake.goes_on", stream=self.stream, after_failures=self._failures)
             self._failures, self._complaint = 0, ""
+            if rest and accepted >= self._count:
+                stop.wait(rest)
             # fakeredis never blocks in XREADGROUP with COUNT (runtime-facts.md); without this pause the loop would spin
             if accepted == 0 and time.monotonic() - began < self._block_ms / 2000:
                 stop.wait(min(0.05, self._block_ms / 1000))

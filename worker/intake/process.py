@@ -49,7 +49,7 @@ def run_intake(
         log=log,
     )
     log.info("intake.started", stream=settings.stream, consumer=consumer.name)
-    consumer.run(stop)
+    consumer.run(stop, rest=0.5 if settings.hints else 0.0)
     log.info("intake.stopped", stream=settings.stream)
 
 

@@ -33,7 +33,8 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import ARRAY
+
+from worker.store.arrays import ArrayOf, document, literal
 
 Record = Mapping[str, Any]
 
@@ -54,7 +55,7 @@ class Tx:
         """The condition that a column holds one of the values."""
         listed = list(values)
         if self.postgres:
-            return which == any_(bindparam(None, listed, type_=ARRAY(which.type)))
+            return which == any_(bindparam(None, literal(listed, which.type), type_=ArrayOf(which.type)))
         bind = which.type.dialect_impl(self.dialect).bind_processor(self.dialect)
         plain = [bind(value) for value in listed] if bind else listed
         each = func.json_each(bindparam(None, json.dumps(plain), type_=Text)).table_valued("value")
@@ -114,10 +115,7 @@ class Tx:
         kinds = {field: table.c[name].type for field, name in fields.items()}
         columns = {field: [record[field] for record in records] for field in kinds}
         if self.postgres:
-            sent: dict[str, Any] = {
-                f"all_{field}": [_dumped(value) for value in columns[field]] if _is_document(kind) else columns[field]
-                for field, kind in kinds.items()
-            }
+            sent = {f"all_{field}": literal(columns[field], kind) for field, kind in kinds.items()}
         else:
             plain = []
             for field, kind in kinds.items():
@@ -143,7 +141,7 @@ def _rows(postgres: bool, table: Table, fields: Fields) -> Subquery:
 
 def _unnest(kinds: Mapping[str, Any]) -> Subquery:
     travels = {field: Text() if _is_document(kind) else kind for field, kind in kinds.items()}
-    arrays = [bindparam(f"all_{field}", type_=ARRAY(kind)) for field, kind in travels.items()]
+    arrays = [bindparam(f"all_{field}", type_=ArrayOf(kind)) for field, kind in travels.items()]
     derived = func.unnest(*arrays).table_valued(*(column(field, kind) for field, kind in travels.items()), name="r")
     each = derived.render_derived(name="r")
     chosen = [
@@ -196,7 +194,7 @@ def _addition(postgres: bool, table: Table, names: tuple[str, ...], by: str) -> 
 
 def _plain(value: Any, kind: Any, bind: Any) -> Any:
     if _is_document(kind):
-        return _dumped(value)
+        return document(value)
     if isinstance(value, bytes):
         return value.hex()  # JSON has no bytes; `from_hex` is ours, see `worker.store.engine`
     return bind(value) if bind else value
@@ -204,7 +202,3 @@ def _plain(value: Any, kind: Any, bind: Any) -> Any:
 
 def _is_document(kind: Any) -> bool:
     return isinstance(kind, JSON)
-
-
-def _dumped(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, separators=(",", ":"))

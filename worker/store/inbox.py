@@ -38,8 +38,11 @@ def new_row(
     received_at: datetime,
     stream_id: str | None = None,
     occurred_at: datetime | None = None,
+    lease: timedelta = NO_TIME,
 ) -> Record:
-    """A row that is to be handled from its receipt on."""
+    """A row that is to be handled from its receipt on; with a lease it is claimed already, for the first time, by whoever
+    adds it.
+    """
     return {
         "source": source,
         "event_id": event_id,
@@ -52,8 +55,8 @@ def new_row(
         "occurred_at": occurred_at,
         "received_at": received_at,
         "state": "new",
-        "attempts": 0,
-        "due_at": received_at,
+        "attempts": 1 if lease else 0,
+        "due_at": received_at + lease,
     }
 
 
@@ -127,6 +130,14 @@ def lock(tx: Tx, claims: Sequence[Claim]) -> Sequence[Row[Any]]:
         select(inbox).where(tx.among(inbox.c.id, attempt), inbox.c.state == "new").order_by(inbox.c.id).with_for_update()
     )
     return [row for row in rows if row.attempts == attempt[row.id]]
+
+
+def lock_again(tx: Tx, claims: Sequence[Claim]) -> set[int]:
+    """The same for rows whose text is at hand: the ids that are still ours, locked."""
+    attempt = {claim.id: claim.attempt for claim in claims}
+    found = select(inbox.c.id, inbox.c.attempts).where(tx.among(inbox.c.id, attempt), inbox.c.state == "new")
+    rows = tx.all(found.order_by(inbox.c.id).with_for_update())
+    return {row.id for row in rows if row.attempts == attempt[row.id]}
 
 
 def waiting_for(tx: Tx, job_ids: Sequence[str]) -> Sequence[Row[Any]]:

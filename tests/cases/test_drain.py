@@ -1,0 +1,217 @@
+"""Draining ends as the ordinary way does, and what a draining process leaves behind when it dies is found by the sweep."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import redis as redis_py
+from sqlalchemy import select
+
+from tests.cases.test_poison import Allergic
+from tests.cases.world import World, a_purchase, an_account
+from worker.cases.assess import Assessed, Assessor
+from worker.cases.drain import Drain
+from worker.cases.effects import Performer
+from worker.errors import TryLater
+from worker.intake.accept import Accepted, Desk
+from worker.intake.consumer import Entry
+from worker.intake.process import GROUP
+from worker.notices.outcomes import Outcome, OutcomeStream
+from worker.store.bulk import Record
+from worker.store.engine import Store
+from worker.store.inbox import NO_TIME
+from worker.store.tables import effects, inbox
+
+STREAM = "drained:events"
+JOBS = ("job_1", "job_2", "job_3")
+
+
+class Died(BaseException):
+    """The process is gone: nothing catches this."""
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    found = World(store)
+    found.load(an_account(), a_purchase())
+    found.happen(*(found.submitted(name) for name in JOBS))
+    return found
+
+
+def drain(world: World, client: redis_py.Redis, *, assessor: Assessor | None = None, performer: Performer | None = None) -> Drain:
+    return Drain(client, STREAM, world.desk, assessor or world.assessor, performer or world.performer)
+
+
+def put(client: redis_py.Redis, *documents: str) -> None:
+    for document in documents:
+        client.xadd(STREAM, {"event": document})
+
+
+def pending(client: redis_py.Redis) -> int:
+    return int(client.xpending(STREAM, GROUP)["pending"])
+
+
+def ends(world: World) -> list[str | None]:
+    return [world.state(name) for name in JOBS]
+
+
+def test_drained_batch_is_decided_announced_and_acknowledged(world: World, redis: redis_py.Redis) -> None:
+    put(redis, *(world.failed(name) for name in JOBS))
+    draining = drain(world, redis)
+    done = draining.turn()
+    assert done is not None
+    assert done.handled == 3
+    assert ends(world) == ["refunded"] * 3
+    assert world.credits() == 100
+    assert [note["data"]["job_id"] for note in world.announced()] == list(JOBS)
+    assert pending(redis) == 0
+    assert draining.turn() is None, "nothing waits"
+    assert world.sweep().idle, "nothing is left for the sweep"
+    assert len(world.announced()) == 3
+    assert world.audit().ok
+
+
+def test_same_event_twice_in_one_batch_and_again_later_counts_once(world: World, redis: redis_py.Redis) -> None:
+    put(redis, world.failed("job_1"), world.failed("job_1"))
+    drain(world, redis).turn()
+    put(redis, world.failed("job_1"))
+    drain(world, redis).turn()
+    world.sweep()
+    assert world.state("job_1") == "refunded"
+    assert world.credits() == 90, "five came back once; the two other jobs still hold theirs"
+    assert len(world.announced()) == 1
+
+
+def test_report_before_its_job_waits_and_is_handled_when_the_job_comes(world: World, redis: redis_py.Redis) -> None:
+    put(redis, world.failed("late"))
+    drain(world, redis).turn()
+    assert world.state("late") == "waiting"
+    put(redis, world.submitted("late"))
+    drain(world, redis).turn()
+    assert world.state("late") == "refunded"
+
+
+class Dying(Assessor):
+    """The process dies after rows came in, before they are handled."""
+
+    def take(self, accepted: Sequence[Accepted]) -> Assessed:
+        raise Died
+
+
+class Muted(Performer):
+    """The process dies after the commit, before anything is announced."""
+
+    def announce_held(self, written: Sequence[Record]) -> None:
+        raise Died
+
+
+def test_death_before_the_work_leaves_claimed_rows_that_come_due_with_the_lease(world: World, redis: redis_py.Redis) -> None:
+    put(redis, *(world.failed(name) for name in JOBS))
+    dying = Dying(*(getattr(world.assessor, name) for name in Assessor.__dataclass_fields__))
+    with pytest.raises(Died):
+        drain(world, redis, assessor=dying).turn()
+    assert pending(redis) == 0, "what is a row is acknowledged"
+    world.sweep()
+    assert ends(world) == [None] * 3, "they are somebody's"
+    world.clock.pass_(seconds=31)
+    world.sweep()
+    assert ends(world) == ["refunded"] * 3
+    attempts = world.store.read(lambda tx: tx.all(select(inbox.c.attempts).where(inbox.c.type == "layer_job.failed")))
+    assert [row.attempts for row in attempts] == [2, 2, 2], "the death was counted"
+
+
+def test_death_before_the_announcement_is_made_good_when_the_claim_ends(world: World, redis: redis_py.Redis) -> None:
+    put(redis, world.failed("job_1"), world.failed("job_2"))
+    muted = Muted(*(getattr(world.performer, name) for name in Performer.__dataclass_fields__))
+    with pytest.raises(Died):
+        drain(world, redis, performer=muted).turn()
+    world.sweep()
+    assert world.announced() == [], "somebody may be announcing it this moment"
+    world.clock.pass_(seconds=31)
+    world.sweep()
+    assert sorted(note["data"]["job_id"] for note in world.announced()) == ["job_1", "job_2"]
+
+
+class Down(OutcomeStream):
+    """Redis is away when the announcement is made."""
+
+    def announce(self, outcomes: Sequence[Outcome]) -> None:
+        raise TryLater("Redis", "connection refused")
+
+
+def test_announcement_that_fails_is_tried_again_by_the_sweep(world: World, redis: redis_py.Redis) -> None:
+    put(redis, world.failed("job_1"), world.failed("job_2"))
+    down = replace(world.performer, outcomes=Down(world.redis, "refunds:events"))
+    with pytest.raises(TryLater):
+        drain(world, redis, performer=down).turn()
+    world.clock.pass_(minutes=5)
+    world.sweep()
+    assert len(world.announced()) == 2
+    assert {row.state for row in world.store.read(lambda tx: tx.all(select(effects.c.state)))} == {"done"}
+
+
+def test_poison_in_a_drained_batch_costs_only_itself(store: Store, redis: redis_py.Redis) -> None:
+    before = World(store)
+    before.load(an_account(), a_purchase())
+    before.happen(*(before.submitted(name) for name in ("job_1", "poison", "job_3")))
+    world = World(store, ledger=Allergic(), clock=before.clock)
+    put(redis, world.failed("job_1"), world.failed("poison"), world.failed("job_3"), "{no json")
+    done = drain(world, redis).turn()
+    assert done is not None
+    assert done.failed == 1
+    assert [world.state(name) for name in ("job_1", "poison", "job_3")] == ["refunded", None, "refunded"]
+    assert [reason for reason, _ in world.dead()] == ["not_json"]
+    for _ in range(8):
+        world.clock.pass_(minutes=1)
+        world.sweep()
+    assert sorted(reason for reason, _ in world.dead()) == ["keeps_failing", "not_json"]
+
+
+def test_database_away_leaves_the_entries_pending_for_the_next_turn(world: World, redis: redis_py.Redis) -> None:
+    outage = [True]
+
+    class Away(Desk):
+        def accept(self, entries: Sequence[Entry], *, lease: timedelta = NO_TIME) -> list[Accepted]:
+            if outage:
+                raise TryLater("the database", "connection refused")
+            return super().accept(entries, lease=lease)
+
+    put(redis, world.failed("job_1"))
+    away = Drain(redis, STREAM, Away(world.store, world.clock), world.assessor, world.performer)
+    with pytest.raises(TryLater):
+        away.turn()
+    assert pending(redis) == 1
+    assert drain(world, redis).turn() is None, "it is the other's until it has been idle"
+    outage.clear()
+    assert away.turn() is not None
+    assert world.state("job_1") == "refunded"
+
+
+def test_redis_away_is_said_as_such(world: World) -> None:
+    nobody = redis_py.Redis(port=1, socket_connect_timeout=0.2)
+    with pytest.raises(TryLater, match="Redis"):
+        drain(world, nobody).turn()
+
+
+def test_second_thread_of_a_process_has_nothing_to_do_meanwhile(world: World, redis: redis_py.Redis) -> None:
+    put(redis, world.failed("job_1"))
+    entered, leave = threading.Event(), threading.Event()
+
+    class Slow(Desk):
+        def accept(self, entries: Sequence[Entry], *, lease: timedelta = NO_TIME) -> list[Accepted]:
+            entered.set()
+            leave.wait(10)
+            return super().accept(entries, lease=lease)
+
+    draining = Drain(redis, STREAM, Slow(world.store, world.clock), world.assessor, world.performer)
+    turns: list[Assessed | None] = []
+    first = threading.Thread(target=lambda: turns.append(draining.turn()))
+    first.start()
+    assert entered.wait(10)
+    assert draining.turn() is None
+    leave.set()
+    first.join(10)
+    assert turns[0] is not None
+    assert turns[0].handled == 1
