@@ -1,0 +1,82 @@
+"""Any number of events in one step: as many statements as for one, no deadlock between steps, a busy account holds up nobody."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from tests.cases.world import World, a_job, a_purchase, an_account
+from tests.servers import ON_POSTGRES, eventually
+from tests.store.rows import statements
+from worker.store.engine import Store
+
+
+def stocked(store: Store, jobs: int, *, accounts: int = 1, batch: int = 500) -> World:
+    """`jobs` running jobs, dealt to the accounts in turn."""
+    world = World(store, batch=batch)
+    names = [f"acc_{n}" for n in range(accounts)]
+    shop = [record for name in names for record in (an_account(name), a_purchase(f"ord_{name}", name, credits=100_000))]
+    world.load(*shop, *(a_job(f"job_{n}", names[n % accounts]) for n in range(jobs)))
+    return world
+
+
+def failures(world: World, numbers: range, accounts: int) -> list[str]:
+    return [world.failed(f"job_{n}", f"acc_{n % accounts}") for n in numbers]
+
+
+def test_step_sends_as_many_statements_for_three_hundred_events_as_for_ten(store: Store) -> None:
+    world = stocked(store, 310, accounts=100)
+    sent: list[list[str]] = []
+    for numbers in (range(10), range(10, 310)):
+        world.arrive(*failures(world, numbers, 100))
+        with statements(store) as meanwhile:
+            assert world.assessor.assess().handled == len(numbers)
+        sent.append(meanwhile)
+    few, many = sent
+    assert many == few, "the same statements, to the letter"
+    assert len(few) < 30
+    assert world.audit().ok
+
+
+@ON_POSTGRES
+def test_step_that_waits_for_an_account_holds_none_that_comes_after_it(store: Store) -> None:
+    """All take accounts in one order: whoever waits holds only what comes before, so no two can wait for one another."""
+    world = stocked(store, 48, accounts=24)
+    world.arrive(*reversed(failures(world, range(48), 24)))
+    lock = "select account_id from accounts where account_id {} 'acc_0' for update skip locked"
+    waiting = text("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+
+    def waits() -> bool:
+        with store.engine.connect() as fresh:
+            return bool(fresh.execute(waiting).scalar_one())
+
+    with ThreadPoolExecutor(1) as other, store.engine.connect() as first, store.engine.connect() as looker:
+        assert first.execute(text(lock.format("="))).all() == [("acc_0",)]
+        step = other.submit(world.assessor.assess)
+        assert eventually(waits)
+        assert len(looker.execute(text(lock.format("<>"))).all()) == 23
+        looker.rollback()
+        first.rollback()
+        assert step.result(30).handled == 48
+    assert world.audit().ok
+
+
+def test_event_of_its_own_task_is_handled_before_a_thousand_of_a_busy_account(store: Store) -> None:
+    world = stocked(store, 400, batch=50)
+    world.load(an_account("acc_quiet"), a_purchase("ord_quiet", "acc_quiet"), a_job("job_quiet", "acc_quiet"))
+    world.arrive(*failures(world, range(400), 1))
+    [quiet] = world.arrive(world.failed("job_quiet", "acc_quiet"))
+    world.assessor.assess([quiet.inbox_id])
+    assert world.state("job_quiet") == "refunded"
+
+
+@pytest.mark.parametrize("poison_at", [0, 37, 99])
+def test_batch_with_one_unreadable_event_handles_the_other_ninety_nine(store: Store, poison_at: int) -> None:
+    world = stocked(store, 100, accounts=20)
+    documents = failures(world, range(100), 20)
+    documents[poison_at] = documents[poison_at].replace('"attempt":1', '"attempt":-1')
+    world.happen(*documents)
+    states = [world.state(f"job_{n}") for n in range(100)]
+    assert states.count("refunded") == 99
+    assert states[poison_at] is None
+    assert len(world.dead()) == 1
