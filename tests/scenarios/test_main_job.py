@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from tests.scenarios.system import System, a_purchase, an_account, descendants, event, failed, kill_group, submitted, succeeded
+from tests.scenarios.system import (
+    System,
+    a_purchase,
+    a_system,
+    an_account,
+    descendants,
+    event,
+    failed,
+    kill_group,
+    submitted,
+    succeeded,
+)
 from tests.servers import ON_POSTGRES, eventually
 from worker.clock import SystemClock
 from worker.intake.wire import event_document
@@ -152,18 +163,18 @@ def test_worker_killed_in_the_middle_loses_and_doubles_nothing(system: System) -
 
 
 @ON_POSTGRES
-def test_only_the_task_processes_killed_are_started_again_by_the_supervisor(system: System) -> None:
-    jobs = 60
-    documents = many(system, jobs)
-    supervisor = system.worker()
-    system.emit(documents[:60])
-    assert eventually(lambda: sum(system.states().values()) > 3, within=100)
-    for child in descendants(supervisor.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-    system.emit(documents[60:])
-    system.settles(cases=jobs)
-    holds(system, jobs)
+def test_task_processes_killed_while_they_drain_a_backlog_are_started_again(database_url: str, own_redis: RunningRedis) -> None:
+    jobs = 300
+    with a_system(database_url, own_redis.url, REFUNDS_BATCH="20") as system:
+        system.emit(many(system, jobs))
+        supervisor = system.worker()
+        assert eventually(lambda: sum(system.states().values()) > 20, within=100)
+        for child in descendants(supervisor.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        system.settles(cases=jobs)
+        holds(system, jobs)
+        assert any("refunds.drain" in log.read_text() for log in system.folder.glob("*.log")), "what piled up was drained"
 
 
 @ON_POSTGRES
