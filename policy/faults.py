@@ -59,7 +59,8 @@ class Fault:
 
 def delivered_attempts(facts: JobFacts) -> frozenset[int]:
     """The attempts that succeeded with complete output, and of which nothing else was said."""
-    return _succeeded(facts) - {report.attempt for report in failing_reports(facts)}
+    succeeded = _succeeded(facts)
+    return succeeded and succeeded - {report.attempt for report in failing_reports(facts)}
 
 
 def failing_reports(facts: JobFacts) -> tuple[Report, ...]:
@@ -72,9 +73,12 @@ def contradicted_attempts(facts: JobFacts, terms: Terms) -> frozenset[int]:
 
     A word about the output of an attempt is no contradiction: the download was corrupted, and that overrides the success.
     """
+    succeeded = _succeeded(facts)
+    if not succeeded:
+        return succeeded
     failing = [_read(report, facts, terms) for report in failing_reports(facts)]
     spoilt = {fault.report.attempt for fault in failing if fault.about_output}
-    return (_succeeded(facts) & {fault.report.attempt for fault in failing}) - spoilt
+    return (succeeded & {fault.report.attempt for fault in failing}) - spoilt
 
 
 @_once_a_job

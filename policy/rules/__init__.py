@@ -125,5 +125,7 @@ def first_verdict(facts: JobFacts, terms: Terms) -> tuple[str, Verdict]:
 
 def first_of(rules: Sequence[Callable[[F, Terms], Verdict | None]], facts: F, terms: Terms) -> tuple[str, Verdict]:
     """The name of the first of these rules that has something to say, and what it says; the last one always has."""
-    verdicts = ((rule.__name__, rule(facts, terms)) for rule in rules)
-    return next((name, verdict) for name, verdict in verdicts if verdict is not None)
+    for rule in rules:
+        if (verdict := rule(facts, terms)) is not None:
+            return rule.__name__, verdict
+    raise LookupError("no rule had anything to say: the last of a table has to")

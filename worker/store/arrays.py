@@ -4,7 +4,7 @@ The driver escapes a list of text element by element in Python; of a batch of fi
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -57,7 +57,7 @@ def literal(values: Sequence[Any], kind: Any) -> str:
     if isinstance(kind, JSON):
         return _texts([document(value) for value in values])
     if isinstance(kind, Instant):
-        return _plain(None if value is None else _instant(value) for value in values)
+        return _plain(_instants(values))
     if isinstance(kind, Integer | Date | Boolean):
         return _plain(None if value is None else str(value) for value in values)
     if isinstance(kind, LargeBinary):
@@ -69,10 +69,14 @@ def _plain(words: Iterable[str | None]) -> str:
     return "{" + ",".join("NULL" if word is None else word for word in words) + "}"
 
 
-def _instant(value: datetime) -> str:
-    if value.tzinfo is None:
-        raise ValueError(f"a time without a zone may not be stored: {value!r}")
-    return value.isoformat()
+def _instants(values: Iterable[datetime | None]) -> Iterator[str | None]:
+    last, word = None, None  # most columns of a batch hold one and the same moment
+    for value in values:
+        if value is not last:
+            if value is not None and value.tzinfo is None:
+                raise ValueError(f"a time without a zone may not be stored: {value!r}")
+            last, word = value, None if value is None else value.isoformat()
+        yield word
 
 
 def _texts(values: Sequence[str | None]) -> str:
