@@ -1,0 +1,60 @@
+"""The benchmark measures the same work: ours and the hand-written loop leave the same end state, and a wrong one is found."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bench import books, measure
+from bench.contestants import HAND_LOOP, OURS
+from bench.servers import Servers, servers
+
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Postgres and Redis of the benchmark."""
+    folder = tmp_path_factory.mktemp("bench")
+    for part in (folder, *folder.parents[:2]):
+        part.chmod(0o755)
+    with servers(folder) as started:
+        yield started
+
+
+def test_ours_and_the_hand_written_loop_give_back_the_credits_of_every_job_once(
+    at: Servers, record_property: Callable[[str, object], None]
+) -> None:
+    loop = measure.drain(at, HAND_LOOP, "n", 200)
+    ours = measure.drain(at, OURS, "n", 200)
+    assert loop.events == ours.events == 200
+    record_property("ours over the loop", round(ours.rate / loop.rate, 3))
+
+
+def test_old_cases_are_made_as_the_product_leaves_them(at: Servers) -> None:
+    place = at.fresh("bench_audited")
+    with place.connect() as db:
+        told: list[int] = []
+        books.fill_old(db, 300, told.append)
+        assert sum(told) == 300
+        assert books.done(db, "old") == 300
+        assert books.differences(db, "old", 300) == []
+    assert measure.audit(place) == []
+
+
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        ("delete from postings where kind = 'reversal' and job_id = 'old_7'", "exactly once"),
+        (
+            "insert into postings (key, kind, source, destination, credits, purchase_id, job_id, at) select key || 'x', kind, source,"
+            " destination, credits, purchase_id, job_id, at from postings where kind = 'reversal' and job_id = 'old_7'",
+            "exactly once",
+        ),
+        ("update purchases set remaining = remaining - 5, spent = spent + 5 where purchase_id = 'ord_old_1'", "still spent"),
+        ("delete from case_history where event = 'case.decided' and case_id like '%%7'", "history"),
+    ],
+)
+def test_an_end_state_that_is_wrong_is_named(at: Servers, harm: str, named: str) -> None:
+    with at.fresh("bench_harmed").connect() as db:
+        books.fill_old(db, 20, lambda _: None)
+        db.execute(harm.encode(), ())
+        assert any(named in line for line in books.differences(db, "old", 20))
