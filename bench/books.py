@@ -25,8 +25,8 @@ select 'ord_' || %(tag)s || '_' || a, 'acc_' || %(tag)s || '_' || a, 'credit_pac
        900, 'USD', %(at)s, %(granted)s, %(granted)s - used, used, 0, 0
 from (select a, {spent} as used
       from generate_series(%(first)s / %(each)s, (%(last)s - 1) / %(each)s) a) lot;
-insert into layer_jobs (job_id, account_id, paid_with, price, undebited, layers_expected, submitted_at, status, reports, downloads,
-                        ended_at)
+insert into layer_jobs (job_id, account_id, paid_with, price, undebited, layers_expected, submitted_at, status, reports,
+                        downloads, ended_at)
 select %(tag)s || '_' || j, 'acc_' || %(tag)s || '_' || j / %(each)s, 'credits', %(credits)s, false, 6, %(at)s, {job}
 from generate_series(%(first)s, %(last)s - 1) j;
 insert into postings (key, kind, source, destination, credits, purchase_id, at)
@@ -39,20 +39,20 @@ select 'debit:' || %(tag)s || '_' || j || ':' || lot, 'debit', 'lot:' || lot, 'j
 from (select j, 'ord_' || %(tag)s || '_' || j / %(each)s as lot from generate_series(%(first)s, %(last)s - 1) j) job;
 """
 RUNNING = "'running', '[]', 0, null"
-REPORT = """jsonb_build_array(jsonb_build_object('attempt', 1, 'kind', 'failed', 'at', '2026-03-02T10:00:09Z', 'code', 'model_error',
-    'stage', 'segment', 'output', jsonb_build_object('expected', 6, 'delivered', 0, 'corrupted', 0)))"""
+REPORT = """jsonb_build_array(jsonb_build_object('attempt', 1, 'kind', 'failed', 'at', '2026-03-02T10:00:09Z',
+    'code', 'model_error', 'stage', 'segment', 'output', jsonb_build_object('expected', 6, 'delivered', 0, 'corrupted', 0)))"""
 FAILED = f"'failed', {REPORT}, 0, timestamptz '2026-03-02T10:00:09Z'"
 
 # a case of long ago as the product leaves it, its event, history, reversal, announcement; ids sort before those of today
-OLD_CASES = f"""
+OLD_CASES = """
 insert into inbox (source, event_id, type, account_id, job_id, raw, sha256, occurred_at, received_at, state, attempts, due_at,
                    handled_at)
 select '/image-pipeline', 'evt-' || job, 'layer_job.failed', account, job, raw, encode(sha256(convert_to(raw, 'UTF8')), 'hex'),
        %(at)s, %(at)s, 'handled', 1, %(at)s, %(at)s
-from (select job, account, '{{"specversion":"1.0","id":"evt-' || job || '","source":"/image-pipeline","type":"layer_job.failed",'
-      || '"subject":"' || job || '","time":"2026-03-02T10:00:09Z","datacontenttype":"application/json","data":{{"job_id":"' || job
-      || '","account_id":"' || account || '","attempt":1,"failure":{{"code":"model_error","stage":"segment"}},'
-      || '"output":{{"layers_expected":6,"layers_delivered":0}}}}}}' as raw
+from (select job, account, '{"specversion":"1.0","id":"evt-' || job || '","source":"/image-pipeline","type":"layer_job.failed",'
+      || '"subject":"' || job || '","time":"2026-03-02T10:00:09Z","datacontenttype":"application/json","data":{"job_id":"' || job
+      || '","account_id":"' || account || '","attempt":1,"failure":{"code":"model_error","stage":"segment"},'
+      || '"output":{"layers_expected":6,"layers_delivered":0}}}' as raw
       from (select %(tag)s || '_' || j as job, 'acc_' || %(tag)s || '_' || j / %(each)s as account
             from generate_series(%(first)s, %(last)s - 1) j) named) told;
 insert into cases (case_id, kind, subject, account_id, job_id, state, outcome, rule, clause, terms, reason, facts, credits_owed,
@@ -61,7 +61,7 @@ select 'case_01A' || lpad(j::text, 23, '0'), 'job', %(tag)s || '_' || j, 'acc_' 
        %(tag)s || '_' || j, 'refunded', 'reverse_credits', 'server_fault', 'failed-job', '2025-12-03',
        'the job failed with model_error and delivered no output',
        jsonb_build_object('now', '2026-03-02T10:00:10Z', 'debit', %(credits)s, 'price', %(credits)s, 'rerun', null,
-           'job_id', %(tag)s || '_' || j, 'reports', {REPORT}, 'disputed', false, 'job_known', true, 'paid_with', 'credits',
+           'job_id', %(tag)s || '_' || j, 'reports', REPORT_OF_OLD, 'disputed', false, 'job_known', true, 'paid_with', 'credits',
            'account_id', 'acc_' || %(tag)s || '_' || j / %(each)s, 'compensated', 0, 'submitted_at', '2026-03-02T10:00:00Z',
            'account_known', true, 'account_status', 'active', 'layers_expected', 6),
        %(credits)s, %(credits)s, 0, false, 0, %(at)s, %(at)s, %(at)s, 0, %(at)s
@@ -75,18 +75,18 @@ from generate_series(%(first)s, %(last)s - 1) j, lateral (values
     ('credits.reversed', jsonb_build_object('credits', %(credits)s,
         'lots', jsonb_build_object('ord_' || %(tag)s || '_' || j / %(each)s, %(credits)s)))) e (name, detail);
 insert into postings (key, kind, source, destination, credits, purchase_id, job_id, case_id, at)
-select 'reversal:' || %(tag)s || '_' || j || ':' || lot, 'reversal', 'job:' || %(tag)s || '_' || j, 'lot:' || lot, %(credits)s, lot,
-       %(tag)s || '_' || j, 'case_01A' || lpad(j::text, 23, '0'), %(at)s
+select 'reversal:' || %(tag)s || '_' || j || ':' || lot, 'reversal', 'job:' || %(tag)s || '_' || j, 'lot:' || lot, %(credits)s,
+       lot, %(tag)s || '_' || j, 'case_01A' || lpad(j::text, 23, '0'), %(at)s
 from (select j, 'ord_' || %(tag)s || '_' || j / %(each)s as lot from generate_series(%(first)s, %(last)s - 1) j) job;
 insert into effects (effect_id, key, kind, case_id, job_id, payload, state, attempts, due_at, created_at, done_at, result)
-select 'eff_01A' || lpad(j::text, 23, '0'), 'announce:case_01A' || lpad(j::text, 23, '0') || ':refund.credits_reversed', 'announce',
-       'case_01A' || lpad(j::text, 23, '0'), %(tag)s || '_' || j,
+select 'eff_01A' || lpad(j::text, 23, '0'), 'announce:case_01A' || lpad(j::text, 23, '0') || ':refund.credits_reversed',
+       'announce', 'case_01A' || lpad(j::text, 23, '0'), %(tag)s || '_' || j,
        jsonb_build_object('type', 'refund.credits_reversed', 'credits', %(credits)s, 'outcome', 'reverse_credits',
-           'case_kind', 'job', 'account_id', 'acc_' || %(tag)s || '_' || j / %(each)s, 'decided_by', 'policy', 'terms', '2025-12-03',
-           'clause', 'failed-job', 'reason', 'the job failed with model_error and delivered no output'),
+           'case_kind', 'job', 'account_id', 'acc_' || %(tag)s || '_' || j / %(each)s, 'decided_by', 'policy',
+           'terms', '2025-12-03', 'clause', 'failed-job', 'reason', 'the job failed with model_error and delivered no output'),
        'done', 1, %(at)s, %(at)s, %(at)s, 'announced'
 from generate_series(%(first)s, %(last)s - 1) j;
-"""
+""".replace("REPORT_OF_OLD", REPORT)
 OLD_AT = datetime(2026, 3, 2, 10, 0, 10, tzinfo=UTC)
 
 
@@ -144,7 +144,11 @@ def differences(db: psycopg.Connection, tag: str, jobs: int) -> list[str]:
     """What is not as it must be after a drain, in words; nothing for a contestant that did the work exactly once."""
     wanted = {
         "jobs failed": ("select count(*) from layer_jobs where {mine} and status = 'failed'", "job_id", jobs),
-        "cases refunded": ("select count(*) from cases where {mine} and state = 'refunded' and credits_reversed = 5", "subject", jobs),
+        "cases refunded": (
+            "select count(*) from cases where {mine} and state = 'refunded' and credits_reversed = 5",
+            "subject",
+            jobs,
+        ),
         "jobs with their credits back exactly once": (
             "select count(*) from (select job_id from postings where {mine} and kind = 'reversal'"
             " group by job_id having count(*) = 1 and sum(credits) = 5) one",

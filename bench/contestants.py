@@ -71,9 +71,7 @@ def _cloud_event(event: Event) -> str:
         "output": {"layers_expected": event["expected"], "layers_delivered": event["delivered"]},
     }
     at = datetime.fromisoformat(event["at"])
-    return event_document(
-        "layer_job.failed", data, id=event["event"], source="/image-pipeline", time=at, subject=event["job"]
-    )
+    return event_document("layer_job.failed", data, id=event["event"], source="/image-pipeline", time=at, subject=event["job"])
 
 
 def open_ours(place: Place) -> Send:
@@ -114,9 +112,7 @@ def open_dramatiq(place: Place) -> Send:
 
     def send(events: Sequence[Event]) -> None:
         for event in events:
-            broker.enqueue(
-                dramatiq.Message(queue_name=queue, actor_name="failed", args=(event,), kwargs={}, options={})
-            )
+            broker.enqueue(dramatiq.Message(queue_name=queue, actor_name="failed", args=(event,), kwargs={}, options={}))
 
     return send
 
@@ -189,8 +185,10 @@ CELERY = Contestant(
     "plain Celery",
     0.05,
     [
-        _module("celery", "--quiet", "-A", "bench.peers.plain_celery", "worker", "--concurrency", str(PROCESSES))
-        + ["-Q", "bench-celery", "--loglevel", "warning", "--without-mingle", "--without-gossip"]
+        _module(
+            *("celery", "--quiet", "-A", "bench.peers.plain_celery", "worker", "--concurrency", str(PROCESSES)),
+            *("-Q", "bench-celery", "--loglevel", "warning", "--without-mingle", "--without-gossip"),
+        )
     ],
     open_celery,
 )

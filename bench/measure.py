@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -21,6 +22,7 @@ from bench.work import Event
 WARM = 40
 START_SECONDS = 60.0
 STALL_SECONDS = 60.0
+OTHERS, OTHERS_PAUSE = 4000, 0.05
 Tell = Callable[[int], None]
 
 
@@ -144,7 +146,7 @@ def audit(place: Place) -> list[str]:
     """What the product's own audit finds."""
     command = [sys.executable, "-m", "worker.cli", "audit", "--json"]
     said = subprocess.run(command, env=place.environment(), cwd=ROOT, capture_output=True, text=True, check=False)
-    document = json.loads(said.stdout) if said.stdout else {"ok": False, "breaches": [said.stderr]}
+    document: dict[str, Any] = json.loads(said.stdout) if said.stdout else {"ok": False, "breaches": [said.stderr]}
     return [] if document["ok"] else [f"audit: {breach}" for breach in document["breaches"][:3]]
 
 
@@ -178,23 +180,41 @@ def paced(run: Started, events: Sequence[Event], tell: Tell | None = None) -> li
 
 
 def beside(at: Servers, who: Contestant, backlog: int, accounts: int) -> list[float]:
-    """Latencies of other accounts' events sent while a backlog of `accounts` accounts is drained."""
+    """Latencies of other accounts' events, twenty a second, while a backlog of `accounts` accounts is drained."""
     with started(at, who, "o") as run:
-        jobs = -(-backlog // accounts)
-        crowd = books.lay(run.db, "h", backlog, each=jobs)
-        others = books.lay(run.db, "x", 2000, each=10)
+        crowd = books.lay(run.db, "h", backlog, each=-(-backlog // accounts))
+        others = books.lay(run.db, "x", OTHERS)
         settle(run)
         run.processes.hold()
         for start in range(0, len(crowd), 1000):
             run.send(crowd[start : start + 1000])
         run.processes.release()
-        took: list[float] = []
-        for event in others:
-            took += paced(run, [event])
-            if books.done(run.db, "h") >= backlog:
-                break
-        wait(run.db, "h", backlog, run.processes, STALL_SECONDS)
+        took = _trickle(run, others, backlog)
         settle(run)
         if found := audit(run.place):
             raise WrongBooks("; ".join(found))
+    return took
+
+
+def _trickle(run: Started, events: Sequence[Event], backlog: int) -> list[float]:
+    """Sends on whether or not those before were seen, until the backlog is done and all that was sent is seen."""
+    waiting: dict[str, float] = {}
+    took: list[float] = []
+    began = moved = time.monotonic()
+    left = list(reversed(events))
+    drained = False
+    seen = "select subject from cases where kind = 'job' and subject = any(%s)"
+    while waiting or not drained:
+        now = time.monotonic()
+        if left and not drained and now >= began + OTHERS_PAUSE * (len(events) - len(left)):
+            waiting[left[-1]["job"]] = now
+            run.send([left.pop()])
+        for (job,) in run.db.execute(seen, (list(waiting),)).fetchall():
+            moved = time.monotonic()
+            took.append(1000 * (moved - waiting.pop(job)))
+        drained = drained or books.done(run.db, "h") >= backlog
+        if now - moved > 2 * STALL_SECONDS:
+            raise WrongBooks(f"{len(waiting)} events of others wait, nothing came for {now - moved:.0f} s")
+        run.processes.check()
+        time.sleep(0.02)
     return took

@@ -52,7 +52,9 @@ class Processes:
         self.log = folder / "processes.log"
         log = self.log.open("ab")
         self.started = [
-            subprocess.Popen(command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            subprocess.Popen(
+                command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
             for command in commands
         ]
         log.close()
@@ -67,7 +69,7 @@ class Processes:
         for process in self.started:
             if process.poll() is not None:
                 tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
-                raise RuntimeError(f"{' '.join(map(str, process.args))} ended with {process.returncode}; the log ends:\n{tail}")
+                raise RuntimeError(f"{process.args!r} ended with {process.returncode}; the log ends:\n{tail}")
 
     def hold(self) -> None:
         """Stops every process where it stands, so that a backlog can be laid before warm processes."""

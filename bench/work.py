@@ -1,10 +1,11 @@
-"""The work that every peer does for one event, over the product's own tables: read the facts, decide, and in one transaction write
-the job, the case, its history, the posting that gives the credits back, and the balance of the lot.
+"""The work that every peer does for one event, over the product's own tables: read the facts, decide, and in one
+transaction write the job, the case, its history, the posting that gives the credits back, and the balance of the lot.
 
-One policy function for all of them. Ours asks the whole policy instead, and writes more (see `report.py`).
+One policy function for all of them. Ours asks the whole policy
+instead, and writes the inbox row, the announcement and the notice as well.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
@@ -76,7 +77,10 @@ def facts_of(event: Event, debit: int) -> dict[str, Any]:
 def history_of(event: Event, said: Said, lot: str) -> Iterable[tuple[str, dict[str, Any]]]:
     """The audit rows of a case."""
     yield "case.opened", {"job_id": event["job"], "failed_at": event["at"]}
-    yield "case.decided", {"outcome": said.outcome, "rule": said.rule, "clause": "failed-job", "terms": TERMS, "reason": said.reason}
+    yield (
+        "case.decided",
+        {"outcome": said.outcome, "rule": said.rule, "clause": "failed-job", "terms": TERMS, "reason": said.reason},
+    )
     if said.credits:
         yield "credits.reversed", {"credits": said.credits, "lots": {lot: said.credits}}
 
@@ -123,15 +127,18 @@ class History(Base):
     __table__ = tables.case_history
 
 
+CASE, POSTING = tables.cases.c, tables.postings.c
+
+
 def handle(session: Session, event: Event) -> None:
     """One event, in the session's transaction. An event seen before changes nothing."""
     now = datetime.now(UTC)
-    account = session.get_one(Account, event["account"], with_for_update=True)
-    job = session.get_one(Job, event["job"])
-    if session.scalar(select(Case.case_id).where(Case.kind == "job", Case.subject == event["job"])) is not None:
+    account: Any = session.get_one(Account, event["account"], with_for_update=True)
+    job: Any = session.get_one(Job, event["job"])
+    if session.scalar(select(CASE.case_id).where(CASE.kind == "job", CASE.subject == event["job"])) is not None:
         return
-    booked = session.scalars(select(Posting).where(Posting.job_id == event["job"])).all()
-    debits = [posting for posting in booked if posting.kind == "debit"]
+    booked: Sequence[Any] = session.scalars(select(Posting).where(POSTING.job_id == event["job"])).all()
+    debits: list[Any] = [posting for posting in booked if posting.kind == "debit"]
     debit = sum(posting.credits for posting in debits)
     lot_id = debits[0].purchase_id
     said = decide(event, debit, sum(posting.credits for posting in booked if posting.kind == "reversal"))
@@ -142,10 +149,11 @@ def handle(session: Session, event: Event) -> None:
     session.add(Case(case_id=case_id, **case_columns(event, said, debit, failed_at, now)))
     session.flush()
     session.add_all(
-        History(case_id=case_id, at=now, event=name, by="worker", detail=detail) for name, detail in history_of(event, said, lot_id)
+        History(case_id=case_id, at=now, event=name, by="worker", detail=detail)
+        for name, detail in history_of(event, said, lot_id)
     )
     if said.credits:
-        lot = session.get_one(Lot, lot_id)
+        lot: Any = session.get_one(Lot, lot_id)
         lot.remaining += said.credits
         lot.spent -= said.credits
         session.add(

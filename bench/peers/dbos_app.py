@@ -32,7 +32,7 @@ def main() -> None:
     # every account is locked first, so the level of the other peers is enough
     @books.transaction(isolation_level="READ COMMITTED")
     def apply(event: Event) -> None:
-        handle(books.session, event)
+        handle(books.sql_session(), event)
 
     @DBOS.workflow(name="bench.failed")
     def failed(event: Event) -> None:
@@ -44,9 +44,7 @@ def main() -> None:
     if sys.argv[1:] == ["migrate"]:
         DBOS.destroy()
         return
-    DBOS.register_queue(
-        QUEUE, worker_concurrency=WORKERS_AT_ONCE, polling_interval_sec=POLL_SECONDS, on_conflict="always_update"
-    )
+    DBOS.register_queue(QUEUE, worker_concurrency=WORKERS_AT_ONCE, polling_interval_sec=POLL_SECONDS, on_conflict="always_update")
     stop.wait()
     DBOS.destroy(workflow_completion_timeout_sec=2)
 

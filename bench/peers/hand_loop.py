@@ -1,5 +1,5 @@
 """The limit: a loop written by hand for this one event type. Up to 500 stream entries a transaction, one statement a table,
-acknowledged after the commit. No policy, no effects, no dead letters, no inbox: what is left when all that may be dropped is dropped.
+acknowledged after the commit. No policy, no effects, no dead letters, no inbox: what is left when all that can go is gone.
 """
 
 import json
@@ -25,7 +25,10 @@ def main(name: str) -> None:
     """One process of the group, until told to end."""
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
-    with psycopg.connect(os.environ["BENCH_DSN"], autocommit=True) as db, redis.Redis.from_url(os.environ["REFUNDS_REDIS_URL"]) as client:
+    with (
+        psycopg.connect(os.environ["BENCH_DSN"], autocommit=True) as db,
+        redis.Redis.from_url(os.environ["REFUNDS_REDIS_URL"]) as client,
+    ):
         # what this consumer read and did not finish before it died comes first
         since = "0"
         while not stopped:
@@ -71,15 +74,17 @@ def _write(db: psycopg.Connection, decided: Sequence[tuple[Event, str, int, Said
     db.execute(
         "insert into cases (case_id, kind, subject, account_id, job_id, state, outcome, rule, clause, terms, reason, facts,"
         " credits_owed, credits_reversed, reruns, delivered_late, stuck, failed_at, opened_at, due_at, warned_percent, closed_at)"
-        " select case_id, 'job', job, account, job, state, outcome, rule, 'failed-job', %s, reason, facts::jsonb, credits, credits,"
-        " 0, false, 0, failed_at, %s, failed_at + %s, 0, closed_at"
+        " select case_id, 'job', job, account, job, state, outcome, rule, 'failed-job', %s, reason, facts::jsonb, credits,"
+        " credits, 0, false, 0, failed_at, %s, failed_at + %s, 0, closed_at"
         " from unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[],"
         " %s::timestamptz[], %s::timestamptz[])"
         " n (case_id, job, account, state, outcome, rule, reason, facts, credits, failed_at, closed_at)",
         (TERMS, now, timedelta(days=3), *_columns(_case_row(case_id, case) for case_id, _, _, _, case in made)),
     )
     history = [
-        (case_id, name, json.dumps(detail)) for case_id, event, lot, said, _ in made for name, detail in history_of(event, said, lot)
+        (case_id, name, json.dumps(detail))
+        for case_id, event, lot, said, _ in made
+        for name, detail in history_of(event, said, lot)
     ]
     db.execute(
         "insert into case_history (case_id, at, event, by, detail) select case_id, %s, event, 'worker', detail::jsonb"
@@ -118,7 +123,14 @@ def _give_back(db: psycopg.Connection, paid: Sequence[tuple[str, Event, str, int
 
 def _case_row(case_id: str, case: Mapping[str, Any]) -> tuple[Any, ...]:
     names = ("subject", "account_id", "state", "outcome", "rule", "reason")
-    return (case_id, *(case[n] for n in names), json.dumps(case["facts"]), case["credits_owed"], case["failed_at"], case["closed_at"])
+    return (
+        case_id,
+        *(case[n] for n in names),
+        json.dumps(case["facts"]),
+        case["credits_owed"],
+        case["failed_at"],
+        case["closed_at"],
+    )
 
 
 def _columns(rows: Any) -> list[list[Any]]:

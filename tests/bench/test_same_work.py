@@ -1,7 +1,6 @@
 """The benchmark measures the same work: ours and the hand-written loop leave the same end state, and a wrong one is found."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -45,8 +44,9 @@ def test_old_cases_are_made_as_the_product_leaves_them(at: Servers) -> None:
     [
         ("delete from postings where kind = 'reversal' and job_id = 'old_7'", "exactly once"),
         (
-            "insert into postings (key, kind, source, destination, credits, purchase_id, job_id, at) select key || 'x', kind, source,"
-            " destination, credits, purchase_id, job_id, at from postings where kind = 'reversal' and job_id = 'old_7'",
+            "insert into postings (key, kind, source, destination, credits, purchase_id, job_id, at)"
+            " select key || 'x', kind, source, destination, credits, purchase_id, job_id, at from postings"
+            " where kind = 'reversal' and job_id = 'old_7'",
             "exactly once",
         ),
         ("update purchases set remaining = remaining - 5, spent = spent + 5 where purchase_id = 'ord_old_1'", "still spent"),
