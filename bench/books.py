@@ -12,6 +12,8 @@ CREDITS = 5
 GRANTED = 1_000_000
 JOBS_AN_ACCOUNT = 10
 """Below the velocity limit of the terms, so that every failure is a reversal."""
+ACCOUNTS = 2000
+"""At least so many where there are jobs enough: four batches of 500 with no account in common."""
 OLD_CHUNK = 100_000
 
 # one lot for each account, every job debited from it; {a} and {j} number accounts and jobs from 0
@@ -90,8 +92,13 @@ from generate_series(%(first)s, %(last)s - 1) j;
 OLD_AT = datetime(2026, 3, 2, 10, 0, 10, tzinfo=UTC)
 
 
-def lay(db: psycopg.Connection, tag: str, jobs: int, *, each: int = JOBS_AN_ACCOUNT) -> list[Event]:
-    """Accounts with `each` running jobs, debited; returns the failure of every job, accounts spread as they would come."""
+def lay(db: psycopg.Connection, tag: str, jobs: int, *, each: int | None = None) -> list[Event]:
+    """Accounts with `each` running jobs, debited; returns the failure of every job, accounts spread as they would come.
+
+    Batches taken at the same time share no account unless `each` is given: where they do, one waits for the other's locks, and
+    the figure would be of that (`measure.beside` is about it).
+    """
+    each = each or min(JOBS_AN_ACCOUNT, max(1, jobs // ACCOUNTS))
     _play(db, LAID.format(spent=_spent(jobs, each), job=RUNNING), tag, 0, jobs, each, datetime(2026, 3, 2, 10, tzinfo=UTC))
     for table in ("accounts", "purchases", "layer_jobs", "postings"):
         db.execute(sql.SQL("vacuum analyze {}").format(sql.Identifier(table)))

@@ -129,6 +129,8 @@ def _document(
 
 
 def _bound(spent: float, server: float, seconds: float, facts: dict[str, Any]) -> str:
+    if facts["load_before"] > 0.5 * facts["cores"]:
+        return f"nothing can be said of what bounds it, other work was on the machine (load {facts['load_before']:.1f})"
     if (spent + server) / seconds < 0.7 * facts["cores"]:
         return "bound by waiting (disk, locks, round trips), not by the processor"
     return "bound by the processor, " + ("most of it in Python" if spent > server else "most of it in Postgres")
