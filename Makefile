@@ -49,7 +49,7 @@ fmt: $(STAMP) ## formats the code and sorts its imports
 # pins only, for every platform and Python: no addresses, so that any index that carries these files will do
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock: $(STAMP) ## writes both lock files anew from pyproject.toml (ARGS=--upgrade for newer versions)
-	@$(COMPILE) $(ARGS) --extra flower --extra embedded --group dev pyproject.toml -o requirements-dev.lock
+	@$(COMPILE) $(ARGS) --extra flower --extra plots --extra embedded --group dev pyproject.toml -o requirements-dev.lock
 	@$(COMPILE) $(ARGS) --extra flower --constraint requirements-dev.lock pyproject.toml -o requirements.lock
 
 up: ## all processes with Redis and Postgres, by docker compose

@@ -152,6 +152,41 @@ def test_wrong_terms_file_names_file_key_and_what_would_be_right(system: System,
     assert system.json("policy", "check")["ok"] is True
 
 
+def test_replay_shows_what_other_terms_would_have_cost(system: System, tmp_path: Path) -> None:
+    system.load([an_account(), a_purchase(credits=50)])
+    system.emit([submitted("job_1"), failed("job_1"), submitted("job_2"), failed("job_2")])
+    sweep(system)
+    shipped = (ROOT / "policy" / "terms" / "2025-12-03.toml").read_text()
+    harsher = tmp_path / "2027-01-01.toml"
+    code = json.loads(failed("job_1"))["data"]["failure"]["code"]
+    moved = shipped.replace("2025-12-03", "2027-01-01").replace(f'"{code}", ', "").replace("input = [", f'input = ["{code}", ')
+    harsher.write_text(moved)
+    found = system.json("policy", "replay", "--terms", str(harsher))
+    assert (found["cases"], found["changed"], found["credits"], found["money"]) == (2, 2, -10, {})
+    assert [(row["clause"], row["before"], row["after"]) for row in found["by_clause"]] == [
+        ("failed-job", "reverse_credits", "decline")
+    ]
+    picture = tmp_path / "changes.png"
+    shown = system.refunds("policy", "replay", "--terms", str(harsher), "--plot", str(picture)).stdout
+    assert "2, 100.0 %" in shown
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert system.json("policy", "replay", "--terms", "2025-12-03", "--since", "2026-01-01")["changed"] == 0
+    assert system.credits("acc_1") == 50, "nothing was taken back"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--terms", "2031-01-01"), "no such file, and no edition 2031-01-01"),
+        (("--terms", "2025-12-03", "--since", "yesterday"), "2026-03-01 or"),
+        (("--terms", "2025-12-03", "--plot", "changes.pdf"), "changes.png would be right"),
+        (("--terms", "2025-12-03", "--plot", "nowhere/changes.png"), "there is no folder nowhere"),
+    ],
+)
+def test_replay_says_what_it_cannot_read(system: System, words: tuple[str, ...], said: str) -> None:
+    assert said in one_line(system.refunds("policy", "replay", *words, expect=2).stderr)
+
+
 def test_nothing_starts_under_wrong_terms(system: System, tmp_path: Path) -> None:
     shipped = ROOT / "policy" / "terms" / "2025-12-03.toml"
     (tmp_path / "terms").mkdir()

@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import cases, dead, feed, money, operators, policy, processes, requests, review, watch
+from worker.cli import cases, dead, feed, money, operators, policy, processes, replay, requests, review, watch
 
 app = typer.Typer(
     name="refunds",
@@ -71,6 +71,7 @@ app.add_typer(people, name="operator", rich_help_panel="Set up")
 terms = typer.Typer(help="The terms the policy is carried out by.", no_args_is_help=True)
 terms.command("show")(policy.show)
 terms.command("check")(policy.check)
+terms.command("replay")(replay.run)
 app.add_typer(terms, name="policy", rich_help_panel="Look")
 
 
