@@ -216,6 +216,35 @@ def test_faulty_import_line_changes_nothing_and_is_named(system: System) -> None
     assert "no account of that name" in system.refunds("account", "acc_1", expect=1).stderr
 
 
+def test_many_cases_are_put_back_at_once_by_what_they_have_in_common(system: System) -> None:
+    system.load([an_account(), a_purchase(credits=200)])
+    system.emit([failed(f"job_{n}") for n in range(30)])
+    sweep(system)
+    shown = system.refunds("requeue", "--state", "waiting", "--limit", "28", "--dry-run", "--reason", "looking").stdout
+    assert "28" in shown, "more than a page is summed up"
+    assert "2 more match" in shown
+    assert "Nothing was changed" in shown
+    system.emit([submitted(f"job_{n}", "acc_1", 1) for n in range(20)])
+    done = system.json("requeue", "--kind", "job", "--state", "waiting", "--reason", "their jobs came late")
+    assert len(done["items"]) == 30
+    sweep(system)
+    assert system.states() == {"refunded": 20, "waiting": 10}
+
+
+@pytest.mark.parametrize("words", [(), ("job_1", "--state", "waiting")])
+def test_requeue_wants_names_or_a_filter_and_not_both(system: System, words: tuple[str, ...]) -> None:
+    assert "one of both" in one_line(system.refunds("requeue", *words, "--reason", "r", expect=2).stderr)
+
+
+def test_dead_letters_are_grouped_and_put_back_by_reason(system: System) -> None:
+    system.emit(["no json", "nor this"])
+    sweep(system)
+    assert "not_json" in system.refunds("dead", "list", "--by-reason").stdout
+    done = system.json("dead", "requeue", "--all-of", "not_json", "--reason", "the producer says it is fine")["items"]
+    assert [item["state"] for item in done] == ["open", "open"]
+    assert "--all-of" in one_line(system.refunds("dead", "requeue", "--reason", "which?", expect=2).stderr)
+
+
 def test_files_that_are_not_there_and_commands_that_do_not_exist_are_usage(system: System) -> None:
     assert "No such file" in one_line(system.refunds("import", "nowhere.jsonl", expect=2).stderr)
     assert system.refunds("refund", expect=2).stdout == ""

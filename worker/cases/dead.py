@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, or_, select, update
+from sqlalchemy import Row, func, or_, select, update
 
 from worker.clock import Clock
 from worker.creem.receive import row_of as creem_row_of
@@ -35,6 +35,33 @@ class DeadLetters:
         rows = self.store.read(lambda tx: tx.all(statement))
         items = [letter(row) for row in rows[:limit]]
         return items, items[-1]["dead_id"] if len(rows) > limit else None
+
+    def by_reason(self) -> list[dict[str, Any]]:
+        """Open letters grouped by reason, most first: how many, oldest and newest, and one to look at."""
+        d = dead_letters.c
+        grouped = (
+            select(d.reason, func.count(), func.min(d.received_at), func.max(d.received_at), func.max(d.dead_id))
+            .where(d.state == "open")
+            .group_by(d.reason)
+            .order_by(func.count().desc(), d.reason)
+        )
+        rows = self.store.read(lambda tx: tx.all(grouped))
+        return [
+            {
+                "reason": reason,
+                "count": count,
+                "oldest_at": oldest.isoformat(),
+                "newest_at": newest.isoformat(),
+                "for_example": example,
+            }
+            for reason, count, oldest, newest, example in map(tuple, rows)
+        ]
+
+    def of_reason(self, reason: str, limit: int) -> list[str]:
+        """The ids of open letters with this reason, oldest first."""
+        d = dead_letters.c
+        chosen = select(d.dead_id).where(d.state == "open", d.reason == reason).order_by(d.dead_id).limit(limit)
+        return [row.dead_id for row in self.store.read(lambda tx: tx.all(chosen))]
 
     def one(self, name: str) -> Row[Any]:
         """The letter with this id or origin. Raises `Refused` where there is none."""

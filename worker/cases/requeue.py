@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 
-from policy.lifecycle import CaseState
+from policy.lifecycle import CaseKind, CaseState
 from worker.cases.assess import Assessor
 from worker.cases.document import find, open_claims, pending_effects
 from worker.clock import Clock
@@ -14,6 +15,8 @@ from worker.errors import Refused
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import case_history, cases, effects, payments
+
+_SETTLED = (CaseState.REFUNDED.value, CaseState.EXTERNAL.value)
 
 
 class _Undo(Exception):
@@ -60,6 +63,36 @@ class Requeuer:
     store: Store
     assessor: Assessor
     clock: Clock
+
+    def matching(
+        self,
+        *,
+        state: CaseState | None = None,
+        kind: CaseKind | None = None,
+        account: str | None = None,
+        stuck: bool = False,
+        before: datetime | None = None,
+        limit: int,
+    ) -> tuple[list[str], int]:
+        """The ids of the cases that match, longest open first, up to `limit`; and how many there are in all.
+
+        Refunded and external cases never match: nothing can be put back there.
+        """
+        wanted: list[ColumnElement[bool]] = [cases.c.state.not_in(_SETTLED)]
+        for column, value in ((cases.c.state, state and state.value), (cases.c.kind, kind and kind.value)):
+            if value is not None:
+                wanted.append(column == value)
+        if account is not None:
+            wanted.append(cases.c.account_id == account)
+        if stuck:
+            wanted.append(cases.c.stuck > 0)
+        if before is not None:
+            wanted.append(cases.c.opened_at < before)
+        chosen = select(cases.c.case_id).where(*wanted).order_by(cases.c.opened_at, cases.c.case_id).limit(limit)
+        counted = select(func.count()).select_from(cases).where(*wanted)
+        return self.store.read(
+            lambda tx: ([row.case_id for row in tx.all(chosen)], int(tx.connection.execute(counted).scalar_one()))
+        )
 
     def plan(self, name: str) -> Plan:
         """What would happen, found by really doing it in a transaction that is then undone."""
@@ -118,4 +151,4 @@ def _with_effects(tx: Tx, name: str) -> tuple[Row[Any], Sequence[Row[Any]], Sequ
 
 
 def _settled(row: Row[Any]) -> bool:
-    return row.state in {CaseState.REFUNDED.value, CaseState.EXTERNAL.value}
+    return row.state in _SETTLED

@@ -1,5 +1,7 @@
 """Cases and accounts: find one, read it, understand it, put it back."""
 
+from collections import Counter
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +17,11 @@ from worker.cases.requeue import Plan, Requeuer
 from worker.cli import output
 from worker.cli.correspondence import files, mails
 from worker.cli.output import AsJson, cell, one_clear_line, out
+from worker.errors import Misconfigured
+from worker.screen import progress
 
+SHOWN = 25
+"""More plans than this are summed up instead of listed."""
 Name = Annotated[str, typer.Argument(metavar="CASE", help="A case, job or order id.")]
 
 
@@ -190,24 +196,41 @@ def account(name: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson 
 
 
 def requeue(
-    names: Annotated[list[str], typer.Argument(metavar="CASE…", help="Case, job or order ids.")],
     reason: output.Reason,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[CASE…]", help="Case, job or order ids.")] = None,
+    state: Annotated[CaseState | None, typer.Option(help="Instead of names: all in this state.")] = None,
+    kind: Annotated[CaseKind | None, typer.Option(help="All of this kind.")] = None,
+    account: Annotated[str | None, typer.Option(help="All of this account.")] = None,
+    stuck: Annotated[bool, typer.Option("--stuck", help="All whose last step failed.")] = False,
+    before: Annotated[datetime | None, typer.Option(help="All opened before this moment, UTC.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most cases at once, longest open first.")] = 100,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
     yes: output.Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Shows what would happen, then puts cases back. Never repeats an effect."""
+    """Shows what would happen, then puts cases back: those named, or all that match. Never repeats an effect."""
     with one_clear_line():
+        filtered = any((state, kind, account, stuck, before))
+        if bool(names) == filtered:
+            raise Misconfigured("name cases, or say which with --state, --kind, --account, --stuck or --before; one of both")
         runtime = output.runtime()
         step = Requeuer(runtime.store, runtime.assessor, runtime.clock)
-        plans = [step.plan(name) for name in names]
+        chosen, in_all = names or [], len(names or [])
+        if filtered:
+            moment = before.replace(tzinfo=UTC) if before else None
+            chosen, in_all = step.matching(state=state, kind=kind, account=account, stuck=stuck, before=moment, limit=limit)
+        with progress() as bar:
+            plans = [step.plan(name) for name in bar.track(chosen, description="working out what would happen")]
         if not as_json:
             _show_plans(plans)
+            if in_all > len(plans):
+                output.say("[yellow]{more} more match; these are the longest open.[/]", more=in_all - len(plans))
         acting = [plan for plan in plans if not plan.nothing]
         if not dry_run and acting:
             output.ask(f"Put back {len(acting)} of {len(plans)}?", yes=yes or as_json)
-            for plan in acting:
-                step.requeue(plan.case_id, by=output.actor(runtime.settings), reason=reason)
+            with progress() as bar:
+                for plan in bar.track(acting, description="putting back"):
+                    step.requeue(plan.case_id, by=output.actor(runtime.settings), reason=reason)
     if as_json:
         return output.page([plan.document() | {"requeued": not dry_run and not plan.nothing} for plan in plans], None)
     if dry_run:
@@ -219,6 +242,8 @@ def requeue(
 
 
 def _show_plans(plans: list[Plan]) -> None:
+    if len(plans) > SHOWN:
+        return _sum_up(plans)
     table = output.table("What requeueing does", "case", "job", "now", "then", "credits", "outside")
     for plan in plans:
         then = Text("nothing: stays as it is", "dim") if plan.nothing else output.state(plan.would_be)
@@ -230,5 +255,21 @@ def _show_plans(plans: list[Plan]) -> None:
             then,
             cell(credits),
             cell(", ".join(plan.effects) or None),
+        )
+    out.print(table)
+
+
+def _sum_up(plans: list[Plan]) -> None:
+    table = output.table("What requeueing does", "now", "then", "cases", "credits", "for example")
+    grouped = Counter((plan.state, "" if plan.nothing else plan.would_be) for plan in plans)
+    for (state, then), count in grouped.most_common():
+        alike = [plan for plan in plans if plan.state == state and then == ("" if plan.nothing else plan.would_be)]
+        credits = sum(plan.credits for plan in alike)
+        table.add_row(
+            output.state(state),
+            output.state(then) if then else Text("nothing: stays as it is", "dim"),
+            cell(count),
+            cell(f"+{credits}" if credits else None),
+            cell(alike[0].job_id or alike[0].case_id),
         )
     out.print(table)

@@ -7,6 +7,8 @@ import typer
 from worker.cases.dead import DeadLetters, letter
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
+from worker.errors import Misconfigured, Refused
+from worker.screen import progress
 
 Name = Annotated[str, typer.Argument(metavar="DEAD", help="A dead letter's id, or where it came from.")]
 
@@ -18,11 +20,14 @@ def _letters() -> DeadLetters:
 
 def listing(
     everything: Annotated[bool, typer.Option("--all", help="Also those dealt with.")] = False,
+    by_reason: Annotated[bool, typer.Option("--by-reason", help="How many of each reason, with one to look at.")] = False,
     as_json: AsJson = False,
     limit: output.Limit = 50,
     after: output.After = None,
 ) -> None:
     """What could not be read or handled, newest first."""
+    if by_reason:
+        return _by_reason(as_json)
     with one_clear_line():
         items, following = _letters().listing(state=None if everything else "open", limit=limit, after=after)
     if as_json:
@@ -36,6 +41,21 @@ def listing(
     out.print(table)
     if following:
         output.say("[dim]more: --after {after}[/]", after=following)
+
+
+def _by_reason(as_json: bool) -> None:
+    with one_clear_line():
+        groups = _letters().by_reason()
+    if as_json:
+        return output.page(groups, None)
+    if not groups:
+        return output.say("No dead letters.")
+    table = output.table("Dead letters by reason", "reason", "letters", "oldest", "newest", "for example")
+    for group in groups:
+        times = (cell(group[name][:19]) for name in ("oldest_at", "newest_at"))
+        table.add_row(cell(group["reason"]), cell(group["count"]), *times, cell(group["for_example"]))
+    out.print(table)
+    output.say("[dim]`refunds dead show ID` for one, `refunds dead requeue --all-of REASON --reason WHY` for all of a kind[/]")
 
 
 def show(
@@ -58,14 +78,50 @@ def show(
     output.line("document", text if len(text) <= 2000 else f"{text[:2000]}… ({item['bytes']} bytes; --raw gives them all)")
 
 
-def requeue(name: Name, reason: output.Reason, as_json: AsJson = False) -> None:
+def requeue(
+    reason: output.Reason,
+    name: Annotated[str | None, typer.Argument(metavar="[DEAD]", help="A dead letter's id, or where it came from.")] = None,
+    all_of: Annotated[str | None, typer.Option(metavar="REASON", help="Instead: every open letter of this reason.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most letters at once, oldest first.")] = 1000,
+    yes: output.Yes = False,
+    as_json: AsJson = False,
+) -> None:
     """Puts a letter's document back to be handled like any other; refused while it still cannot be read."""
+    if name is None:
+        return _requeue_all(all_of, reason, limit, yes=yes, as_json=as_json)
     with one_clear_line():
+        if all_of is not None:
+            raise Misconfigured("name one letter, or all of a reason with --all-of; not both")
         letters = _letters()
         told = letters.requeue(name, by=output.actor(output.settings()), reason=reason)
     if as_json:
         return output.document({"dead_id": name, "state": "requeued", "next": told})
     output.say("{told}.", told=told)
+
+
+def _requeue_all(all_of: str | None, reason: str, limit: int, *, yes: bool, as_json: bool) -> None:
+    with one_clear_line():
+        if all_of is None:
+            raise Misconfigured("name a letter, or all of a reason with --all-of")
+        letters, by = _letters(), output.actor(output.settings())
+        chosen = letters.of_reason(all_of, limit)
+        items: list[dict[str, str]] = []
+        if chosen:
+            output.ask(f"Put back {len(chosen)} letters with reason {all_of}?", yes=yes or as_json)
+        with progress() as bar:
+            for dead_id in bar.track(chosen, description="putting back"):
+                try:
+                    told = letters.requeue(dead_id, by=by, reason=reason)
+                    items.append({"dead_id": dead_id, "state": "requeued", "next": told})
+                except Refused as refusal:
+                    # one that still cannot be read keeps nobody else back
+                    items.append({"dead_id": dead_id, "state": "open", "next": str(refusal)})
+    if as_json:
+        return output.page(items, None)
+    back = sum(item["state"] == "requeued" for item in items)
+    output.say("{back} of {n} letters are put back.", back=back, n=len(items))
+    for item in [item for item in items if item["state"] == "open"][:20]:
+        output.say("[yellow]{dead_id}[/]  {next}", dead_id=item["dead_id"], next=item["next"])
 
 
 def discard(name: Name, reason: output.Reason, as_json: AsJson = False) -> None:

@@ -1,0 +1,55 @@
+"""Which cases a filter means, and dead letters by what they have in common."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from policy.lifecycle import CaseKind, CaseState
+from tests.cases.world import World, a_purchase, an_account
+from worker.store.engine import Store
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    """One job made whole, and three reports that wait: two of one account, an hour apart, one of another."""
+    found = World(store)
+    found.load(an_account(), an_account("acc_2"), a_purchase())
+    found.happen(found.submitted("whole"), found.failed("whole"))
+    for name, account in (("first", "acc_1"), ("second", "acc_2"), ("third", "acc_1")):
+        found.clock.pass_(hours=1)
+        found.happen(found.failed(name, account))
+    return found
+
+
+def matching(world: World, **wanted: Any) -> list[str | None]:
+    chosen, _ = world.requeuer.matching(limit=wanted.pop("limit", 100), **wanted)
+    return [found["job_id"] if (found := world.case(case_id)) else None for case_id in chosen]
+
+
+def test_those_longest_open_come_first_and_settled_ones_never(world: World) -> None:
+    assert matching(world) == ["first", "second", "third"]
+    assert matching(world, state=CaseState.REFUNDED) == []
+
+
+def test_filters_narrow_together(world: World) -> None:
+    assert matching(world, state=CaseState.WAITING, account="acc_1") == ["first", "third"]
+    assert matching(world, kind=CaseKind.JOB, before=world.clock.now() - timedelta(minutes=30)) == ["first", "second"]
+    assert matching(world, kind=CaseKind.DISPUTE) == []
+    assert matching(world, stuck=True) == []
+
+
+def test_limit_takes_the_oldest_and_tells_how_many_there_are(world: World) -> None:
+    chosen, in_all = world.requeuer.matching(state=CaseState.WAITING, limit=1)
+    assert (len(chosen), in_all) == (1, 3)
+
+
+def test_dead_letters_by_reason(world: World) -> None:
+    world.arrive("no json", "nor this", world.failed("later").replace("layer_job.failed", "layer_job.frozen"))
+    groups = world.letters.by_reason()
+    assert [(group["reason"], group["count"]) for group in groups] == [("not_json", 2), ("unknown_type", 1)]
+    assert world.letters.one(groups[0]["for_example"]).reason == "not_json"
+    assert len(world.letters.of_reason("not_json", 10)) == 2
+    [oldest] = world.letters.of_reason("not_json", 1)
+    world.letters.discard(oldest, by="tester", reason="seen")
+    assert [group["count"] for group in world.letters.by_reason()] == [1, 1]
