@@ -33,7 +33,8 @@ check: $(STAMP) ## format, lint, types, import rules, terms, every branch of the
 	@$(COVERAGE) run --rcfile=/dev/null --branch --source=policy -m pytest -qq -p no:cacheprovider tests/policy
 	@$(COVERAGE) report --rcfile=/dev/null --fail-under=100 --skip-covered --show-missing
 
-prove: $(STAMP) ## every trouble, crash and pair of them through the money procedure (ARGS="--every 10" for a tenth)
+prove: $(STAMP) ## every fault, crash and pair of them, through money and the automatic path (ARGS="--every 10" for a tenth)
+	@$(BIN)/python -m tests.crash.prove $(ARGS)
 	@$(BIN)/python -m tests.money.prove $(ARGS)
 
 fuzz: $(STAMP) ## mails changed at random, through the reader, for as long as asked (ARGS="--seconds 600")

@@ -1,0 +1,158 @@
+"""Stories of one or two jobs, played with faults at chosen doors, and compared with how they end without any."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import func, select
+
+from tests.cases.world import a_purchase, an_account
+from tests.crash.world import DEATHS, Fault, How, Installation
+from worker.store.engine import Store
+from worker.store.tables import inbox, reruns
+
+Story = Callable[[Installation], list[str]]
+
+
+def credits_back(world: Installation) -> list[str]:
+    """A job fails and its credits come back."""
+    return [world.submitted("job_1"), world.failed("job_1")]
+
+
+def two_of_one_account(world: Installation) -> list[str]:
+    """Two jobs of one account fail, one of them told of before it was submitted."""
+    return [world.submitted("job_1"), world.failed("job_2"), world.failed("job_1"), world.submitted("job_2")]
+
+
+def rerun_delivers(world: Installation) -> list[str]:
+    """Incomplete output is run again, and that run delivers."""
+    world.reacts = lambda order: world.emit(world.succeeded(order.job_id, attempt=2, id=next(world.again)))
+    return [world.submitted("job_1"), world.incomplete("job_1")]
+
+
+def rerun_fails(world: Installation) -> list[str]:
+    """Incomplete output is run again, that run fails, and the credits come back."""
+    world.reacts = lambda order: world.emit(world.failed(order.job_id, attempt=2, id=next(world.again)))
+    return [world.submitted("job_1"), world.incomplete("job_1")]
+
+
+def beside_bad_events(world: Installation) -> list[str]:
+    """A good event between one that cannot be read and one that contradicts another."""
+    twin = world.failed("job_1").replace("model_error", "worker_crashed")
+    return [world.submitted("job_1"), "{no json", world.failed("job_1"), twin]
+
+
+STORIES: dict[str, Story] = {
+    story.__name__: story for story in (credits_back, two_of_one_account, rerun_delivers, rerun_fails, beside_bad_events)
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run: a story, the way its events take, whether everything is told twice, and what goes wrong where."""
+
+    story: str
+    drains: bool = False
+    doubled: bool = False
+    faults: frozenset[Fault] = frozenset()
+
+    def __str__(self) -> str:
+        way = "drained" if self.drains else "stored"
+        return f"{self.story}/{way}{'/doubled' if self.doubled else ''}/" + ",".join(map(str, sorted(self.faults)))
+
+    @classmethod
+    def parse(cls, text: str) -> "Plan":
+        """The plan that prints so. Raises `ValueError` for anything else."""
+        story, way, *rest = [*text.split("/"), "", ""][: max(2, text.count("/") + 1)]
+        if story not in STORIES or way not in {"stored", "drained"} or not rest or rest[0] not in {"doubled", rest[-1]}:
+            raise ValueError(f"{text}: no plan; `credits_back/stored/3 dies after` would be one")
+        words = [one.split(" ", 1) for one in rest[-1].split(",") if one]
+        return cls(story, way == "drained", rest[0] == "doubled", frozenset(Fault(int(n), How(how)) for n, how in words))
+
+
+@dataclass
+class Played:
+    """What came of it."""
+
+    plan: Plan
+    doors: list[str] = field(default_factory=list)
+    end: dict[str, Any] = field(default_factory=dict)
+    deaths: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+def play(plan: Plan, store: Store) -> Played:
+    """Plays the plan on an empty database until nothing is left to do."""
+    world = Installation(store, plan.faults, drains=plan.drains)
+    world.load(an_account(), a_purchase())
+    documents = STORIES[plan.story](world)
+    if plan.doubled:
+        documents = [one for document in documents for one in (document, document)]
+    played = Played(plan)
+    world.emit(*documents)
+    try:
+        rests = world.live()
+        if rests and plan.doubled:
+            world.emit(*documents)
+            rests = world.live()
+    except Exception as error:
+        played.wrong.append(f"a defect: {error!r}")
+        rests = True
+    if not rests:
+        played.wrong.append("never comes to rest")
+    played.doors, played.deaths = world.doors.names, len(world.deaths)
+    played.end = _end(world)
+    played.wrong += [f"{breach['check']}: {breach['row']} {breach['problem']}" for breach in world.audit().breaches]
+    return played
+
+
+def _end(world: Installation) -> dict[str, Any]:
+    counted = world.store.read(
+        lambda tx: (
+            # what a pipeline says that was asked twice, and ran it twice, comes on top
+            tx.connection.execute(select(func.count()).where(inbox.c.event_id.not_like("again-%"))).scalar_one(),
+            [tuple(row) for row in tx.all(select(reruns.c.job_id, reruns.c.attempt, reruns.c.state))],
+        )
+    )
+    told = {note["id"]: (note["type"], note["data"]["job_id"]) for note in world.announced()}
+    return {
+        "cases": world.digest(),
+        "credits": world.credits(),
+        "events": counted[0],
+        "reruns": counted[1],
+        "orders": sorted({(order.job_id, order.attempt) for order in world.behind.orders}),
+        "announced": sorted(told.values()),
+        "dead letters": sorted(Counter(reason for reason, _ in world.dead())),
+    }
+
+
+def compared(played: Played, plain: Played) -> Played:
+    """The same, with every difference from the run without faults counted as wrong."""
+    for name, value in plain.end.items():
+        if played.end.get(name) != value:
+            played.wrong.append(f"{name}: {played.end.get(name)} and not {value}")
+    return played
+
+
+def plain(plan: Plan) -> Plan:
+    """The plan without its faults, told once."""
+    return replace(plan, faults=frozenset(), doubled=False)
+
+
+def ways() -> list[Plan]:
+    """Every story both ways, without faults."""
+    return [Plan(story, drains) for story in STORIES for drains in (False, True)]
+
+
+def singles(of: Played, hows: Iterable[How] = How) -> list[Plan]:
+    """Everything that can go wrong at every door that the run passed, beyond what went wrong in it already."""
+    known = of.plan.faults
+    last = max((fault.passage for fault in known), default=-1)
+    points = [Fault(passage, how) for passage in range(last + 1, len(of.doors)) for how in hows]
+    return [replace(of.plan, faults=known | {point}) for point in points]
+
+
+def pairs(of: Played, play_one: Callable[[Plan], Played]) -> list[Plan]:
+    """Dying twice: at every door, and again at every later door of the run that resumes."""
+    return [second for first in singles(of, DEATHS) for second in singles(play_one(first), DEATHS)]

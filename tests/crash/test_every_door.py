@@ -1,0 +1,54 @@
+"""Every fault at every door of the shortest way, and a share of all others; `make prove` plays all of them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.crash.plans import Plan, pairs, singles, ways
+from tests.crash.prove import Theatre
+from tests.crash.world import Fault, How
+
+pytestmark = pytest.mark.slow
+SHARE = 11
+"""Every so manyth plan of the large sets: prime, so that each kind of fault has its turn."""
+
+
+@pytest.fixture(scope="module")
+def theatre() -> Iterator[Theatre]:
+    made = Theatre()
+    yield made
+    made.close()
+
+
+def faults(plans: list[Plan], theatre: Theatre) -> dict[str, list[str]]:
+    """What was wrong, by plan; empty where every plan held."""
+    played = (theatre.play(plan) for plan in plans)
+    return {str(one.plan): one.wrong for one in played if one.wrong}
+
+
+@pytest.mark.parametrize("drains", [False, True], ids=["stored", "drained"])
+def test_any_fault_at_any_door_changes_nothing_in_the_end(theatre: Theatre, drains: bool) -> None:
+    plain = theatre.plain(Plan("credits_back", drains))
+    assert plain.end["cases"] == [("job_1", "refunded", 5, 0)]
+    assert len(plain.doors) > 10
+    assert faults(singles(plain), theatre) == {}
+
+
+def test_share_of_all_faults_in_all_stories_told_once_and_twice(theatre: Theatre) -> None:
+    every = [plan for way in ways() for plan in singles(theatre.plain(way))]
+    assert len(every) > 700
+    assert faults(every[::SHARE], theatre) == {}
+    assert faults([Plan(plan.story, plan.drains, True, plan.faults) for plan in every[5::SHARE]], theatre) == {}
+
+
+def test_dying_again_while_the_first_death_is_made_good(theatre: Theatre) -> None:
+    plain = theatre.plain(Plan("rerun_fails"))
+    assert faults(pairs(plain, theatre.play)[::37], theatre) == {}
+
+
+def test_plan_prints_as_what_can_be_played_again() -> None:
+    plan = Plan("rerun_fails", True, True, frozenset({Fault(3, How.DIES_AFTER), Fault(12, How.ANSWER_LOST)}))
+    assert Plan.parse(str(plan)) == plan
+    assert Plan.parse("credits_back/stored/") == Plan("credits_back")
+    with pytest.raises(ValueError, match="no plan"):
+        Plan.parse("nonsense")
