@@ -1,7 +1,7 @@
 # Every target is a thin line over a command in .venv/bin. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test check prove fuzz bench fmt lock up clean
+.PHONY: help env demo test check prove fuzz sabotage bench fmt lock up clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
@@ -39,6 +39,9 @@ prove: $(STAMP) ## every fault, crash and pair of them, through money and the au
 
 fuzz: $(STAMP) ## mails changed at random, through the reader, for as long as asked (ARGS="--seconds 600")
 	@$(BIN)/python -m tests.intake.mail.fuzz $(ARGS)
+
+sabotage: $(STAMP) ## puts bugs in, one after another, and shows which test catches each (ARGS="--only own_second_person")
+	@$(BIN)/python -m tests.sabotage $(ARGS)
 
 bench: $(STAMP) ## first figures on this machine (ARGS="--events 3000")
 	@$(BIN)/python -m bench.first_figures $(ARGS)

@@ -1,0 +1,118 @@
+"""`make sabotage`: puts each bug into a copy of the tree and shows which test caught it, and how fast.
+
+Exits 1 where a bug lives, or where its place in the code is gone.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.sabotage.bugs import BUGS, Bug
+from worker.screen import cell, out, progress, say, table
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = (
+    "policy",
+    "tests",
+    "worker",
+    "bench",
+    "celeryconfig.py",
+    "pyproject.toml",
+    "docker-compose.yml",
+    "Makefile",
+    "Dockerfile",
+)
+SECONDS = 60.0
+"""What the tests of one bug may take until one of them is red."""
+
+
+class GoneAstray(ValueError):
+    """The text that a bug changes is not there exactly once."""
+
+
+@dataclass(frozen=True)
+class Caught:
+    """What became of one bug."""
+
+    bug: Bug
+    by: str | None
+    seconds: float
+    said: str = ""
+
+
+def applied(edits: tuple[tuple[str, str, str], ...], root: Path) -> dict[Path, str]:
+    """The files with the bug in them. Raises `GoneAstray`."""
+    texts: dict[Path, str] = {}
+    for name, old, new in edits:
+        file = root / name
+        text = texts.get(file) or file.read_text()
+        if text.count(old) != 1:
+            raise GoneAstray(f"{name}: found {text.count(old)} times and not once:\n{old}")
+        texts[file] = text.replace(old, new)
+    return texts
+
+
+def put_in(bug: Bug) -> Caught:
+    """The first test that turns red with the bug in a copy of the tree."""
+    with tempfile.TemporaryDirectory(prefix="refunds-sabotage-") as name:
+        copy = Path(name)
+        for part in COPIED:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+            elif source.exists():
+                shutil.copy2(source, copy / part)
+        for file, text in applied(bug.edits, copy).items():
+            file.write_text(text)
+        return _first_red(bug, copy)
+
+
+def _first_red(bug: Bug, copy: Path) -> Caught:
+    began = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", *bug.caught_by]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("REFUNDS_")}
+    try:
+        done = subprocess.run(
+            command, cwd=copy, env=environ | {"PYTHONPATH": str(copy)}, capture_output=True, text=True, timeout=SECONDS * 3
+        )
+    except subprocess.TimeoutExpired:
+        return Caught(bug, None, time.monotonic() - began, "no test was red in time")
+    red = [line.split(" ", 1)[1].split(" - ")[0] for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    if done.returncode == 1 and red:
+        return Caught(bug, red[0], time.monotonic() - began)
+    return Caught(bug, None, time.monotonic() - began, done.stdout[-1500:] + done.stderr[-500:])
+
+
+def main() -> int:
+    """Puts the bugs in, shows the table, and returns 1 where one lives."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--only", nargs="*", help="names of bugs")
+    options.add_argument("--processes", type=int, default=2)
+    chosen = options.parse_args()
+    bugs = [bug for bug in BUGS if not chosen.only or bug.name in chosen.only]
+    with ThreadPoolExecutor(chosen.processes) as pool, progress() as bar:
+        found = list(bar.track(pool.map(put_in, bugs), total=len(bugs), description="putting bugs in"))
+    shown = table("Bugs put in on purpose", "bug", "its harm", "caught by", "seconds")
+    for one in found:
+        caught = cell(one.by, "green") if one.by else cell("nobody", "red")
+        shown.add_row(cell(one.bug.name), cell(one.bug.harm), caught, cell(f"{one.seconds:.0f}"))
+    out.print(shown)
+    alive = [one for one in found if one.by is None]
+    slow = [one for one in found if one.by is not None and one.seconds > SECONDS]
+    for one in alive:
+        say("[red]{name}[/] lives: {said}", name=one.bug.name, said=one.said)
+    for one in slow:
+        say("[yellow]{name}[/] took {seconds} s", name=one.bug.name, seconds=f"{one.seconds:.0f}")
+    say("{caught} of {n} caught", caught=len(found) - len(alive), n=len(found))
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,425 @@
+"""Bugs put in on purpose. Each is a change to one or two places, the harm it does, and the tests that have to turn red.
+
+Old texts have to be there exactly once: where the code moves on, the bug moves along.
+"""
+
+# ruff: noqa: E501 - lines of the code they change
+
+from dataclasses import dataclass
+
+Edit = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One deliberate defect."""
+
+    name: str
+    harm: str
+    caught_by: tuple[str, ...]
+    edits: tuple[Edit, ...]
+
+
+BUGS = (
+    # events: none is lost
+    Bug(
+        "ack_before_commit",
+        "an event acknowledged and then not stored is lost",
+        ("tests/intake/test_consumer.py",),
+        (
+            (
+                "worker/intake/consumer.py",
+                "            self._accept.accept(entries)\n        except TryLater:\n            raise  # the database is away",
+                "            self._acknowledge(entries)\n            self._accept.accept(entries)\n        except TryLater:\n"
+                "            raise  # the database is away",
+            ),
+        ),
+    ),
+    Bug(
+        "group_starts_at_the_end",
+        "what was sent before the first start is never read",
+        ("tests/intake/test_consumer.py",),
+        (("worker/intake/consumer.py", 'self.group, id="0", mkstream', 'self.group, id="$", mkstream'),),
+    ),
+    Bug(
+        "pending_of_the_dead_never_claimed",
+        "what a dead process held stays with it",
+        ("tests/intake/test_consumer.py", "tests/crash"),
+        (("worker/intake/consumer.py", "self._own() or self._reclaimed() or self._fresh()", "self._own() or self._fresh()"),),
+    ),
+    Bug(
+        "conflict_taken_for_a_repeat",
+        "a second, different event under a known name vanishes without a trace",
+        ("tests/cases/test_assess.py",),
+        (("worker/intake/accept.py", "if row.sha256 != event.sha256 and not _same(row.raw, event.raw):", "if False:"),),
+    ),
+    Bug(
+        "attempts_not_counted",
+        "an event that kills its worker kills workers for ever",
+        ("tests/cases/test_poison.py",),
+        (("worker/store/inbox.py", ".values(attempts=inbox.c.attempts + 1, due_at=until)", ".values(due_at=until)"),),
+    ),
+    Bug(
+        "poison_takes_its_batch_along",
+        "one event that cannot be handled stops all that came with it",
+        ("tests/cases/test_poison.py",),
+        (
+            (
+                "worker/cases/assess.py",
+                "        if len(claims) == 1:\n            return self._alone(claims[0])\n        try:",
+                "        try:",
+            ),
+        ),
+    ),
+    Bug(
+        "overtaken_reports_wait_for_ever",
+        "a report and its job handled at once miss each other, and nobody comes back",
+        ("tests/cases/test_assess.py",),
+        (("worker/cases/sweep.py", "        self._wake_overtaken()\n        assessed", "        assessed"),),
+    ),
+    Bug(
+        "abandoned_effects_stay",
+        "an announcement whose process died is never made",
+        ("tests/cases/test_drain.py", "tests/crash"),
+        (
+            (
+                "worker/store/effects.py",
+                'effects.c.state.in_(["due", "claimed"]), effects.c.due_at',
+                'effects.c.state == "due", effects.c.due_at',
+            ),
+        ),
+    ),
+    Bug(
+        "dead_letter_without_bytes",
+        "what could not be read cannot be put right either",
+        ("tests/scenarios/test_main_job.py::test_every_kind_of_event_comes_to_its_end", "tests/intake", "tests/cases"),
+        (
+            (
+                "worker/intake/accept.py",
+                "raw = entry.raw if entry.raw is not None else repr",
+                'raw = b"" if entry.raw is not None else repr',
+            ),
+        ),
+    ),
+    # credits: each job once, to the lots they came from
+    Bug(
+        "reversal_key_is_new_each_time",
+        "a job can be given back twice",
+        ("tests/cases", "tests/store"),
+        (
+            (
+                "worker/credits/ledger.py",
+                'return ":".join(part for part in (self.kind.value, self.job_id, self.purchase_id, self.occasion) if part)',
+                'return f"{self.kind.value}:{id(self)}:{self.job_id}:{self.purchase_id}:{self.occasion}"',
+            ),
+        ),
+    ),
+    Bug(
+        "collision_swallowed",
+        "postings that already stood count as made, and the lot is added to a second time",
+        ("tests/cases", "tests/money/test_races.py"),
+        (("worker/credits/ledger.py", "if len(added) != len(records):", "if False:"),),
+    ),
+    Bug(
+        "one_sided_reversal",
+        "credits appear that nobody granted",
+        ("tests/cases/test_assess.py",),
+        (
+            (
+                "worker/credits/ledger.py",
+                'PostingKind.REVERSAL: {"spent": -1, "remaining": +1}',
+                'PostingKind.REVERSAL: {"remaining": +1}',
+            ),
+        ),
+    ),
+    Bug(
+        "account_not_locked",
+        "two workers decide about one account on the same old facts",
+        ("tests/cases/test_batches.py",),
+        (("worker/cases/load.py", "tx.all(statement.with_for_update())}", "tx.all(statement)}"),),
+    ),
+    Bug(
+        "accounts_locked_in_any_order",
+        "two batches wait for one another until the database kills one",
+        ("tests/cases/test_batches.py",),
+        (
+            (
+                "worker/cases/load.py",
+                "account_ids)).order_by(accounts.c.account_id)\n",
+                "account_ids)).order_by(func.random())\n",
+            ),
+        ),
+    ),
+    Bug(
+        "newest_lot_first",
+        "credits are taken from, and come back to, the wrong purchase",
+        ("tests/cases/test_assess.py",),
+        (
+            (
+                "worker/credits/ledger.py",
+                ".order_by(purchases.c.paid_at, purchases.c.purchase_id)",
+                ".order_by(purchases.c.paid_at.desc(), purchases.c.purchase_id)",
+            ),
+        ),
+    ),
+    Bug(
+        "foreign_job_believed",
+        "whoever names somebody else's job moves that one's credits",
+        ("tests/cases/test_assess.py", "tests/cases/test_model.py"),
+        (
+            (
+                "worker/cases/judge.py",
+                "    if job is not None and case.account_id != job.account_id:\n        case.account_id, case.changed = job.account_id, True\n",
+                "",
+            ),
+        ),
+    ),
+    # the policy
+    Bug(
+        "rerun_again_and_again",
+        "a job is run a third and a fourth time at no charge",
+        ("tests/policy",),
+        (
+            (
+                "policy/rules/remedy.py",
+                "not terms.rerunnable(fault.code) or rerun_obstacle(facts)",
+                "not terms.rerunnable(fault.code)",
+            ),
+        ),
+    ),
+    Bug(
+        "velocity_not_looked_at",
+        "one account is reversed without limit",
+        ("tests/policy",),
+        (("policy/rules/remedy.py", "if outage or facts.reversals_today < limit:", "if True:"),),
+    ),
+    Bug(
+        "doubt_without_budget",
+        "an unknown code is a way to free credits",
+        ("tests/policy",),
+        (
+            (
+                "policy/rules/remedy.py",
+                "in_budget = facts.doubt_credits_today + facts.standing_debit <= terms.doubt_credits_per_day",
+                "in_budget = True",
+            ),
+        ),
+    ),
+    Bug(
+        "seven_days_in_the_wrong_zone",
+        "a customer in the last zone on earth loses half a day of the window",
+        ("tests/policy",),
+        (
+            ("policy/rules/requests.py", "terms.request_window_days, terms.zone)", "terms.request_window_days, UTC_ZONE)"),
+            (
+                "policy/rules/requests.py",
+                "from policy.calendar import within_window\n",
+                "from zoneinfo import ZoneInfo\nfrom policy.calendar import within_window\nUTC_ZONE = ZoneInfo('UTC')\n",
+            ),
+        ),
+    ),
+    Bug(
+        "rerun_deadline_forgotten",
+        "a customer whose re-run never answers is never paid",
+        ("tests/cases/test_assess.py", "tests/cases/test_model.py"),
+        (("worker/cases/judge.py", "elif book.now >= rerun.deadline_at:", "elif False:"),),
+    ),
+    Bug(
+        "observe_that_acts",
+        "a trial run gives credits back",
+        ("tests/cases/test_assess.py",),
+        (("worker/cases/carry_out.py", "Mode.OBSERVE", "Mode.CREDITS_ONLY"),),
+    ),
+    # money: at most once, proved
+    Bug(
+        "timeout_is_a_reason_to_send_again",
+        "an answer that was lost pays twice",
+        ("tests/money/test_plans.py", "tests/money/test_procedure.py"),
+        (
+            (
+                "worker/cases/money/record.py",
+                "            # nothing shows that a throttled refund was not executed: it is not sent again (A16)\n"
+                "            unknown(tx, payment, case, answer.detail, with_)",
+                "            _not_sent(tx, payment, case, answer, with_)",
+            ),
+        ),
+    ),
+    Bug(
+        "lost_call_is_sent_again",
+        "a process that died after its call pays twice when it comes back",
+        ("tests/money/test_plans.py",),
+        (
+            (
+                "worker/cases/money/arm.py",
+                "not in {PaymentState.CLAIMED.value, PaymentState.REFUSED.value}",
+                "not in {PaymentState.CLAIMED.value, PaymentState.REFUSED.value, PaymentState.UNKNOWN.value, PaymentState.SENDING.value}",
+            ),
+            (
+                "worker/cases/money/pay.py",
+                'state=PaymentState.UNKNOWN, next_step="read")',
+                'state=PaymentState.UNKNOWN, next_step="send")',
+            ),
+        ),
+    ),
+    Bug(
+        "dispute_not_looked_at",
+        "money goes back twice: by us and by the bank",
+        ("tests/money/test_plans.py", "tests/money/test_procedure.py"),
+        (
+            ("worker/cases/money/arm.py", "    if ours.disputed_at is not None:\n", "    if False:\n"),
+            ("worker/cases/money/arm.py", "    if seen.chargeback:\n", "    if False:\n"),
+        ),
+    ),
+    Bug(
+        "kept_charge_not_looked_at",
+        "both charges go back and the customer has paid for nothing",
+        ("tests/money",),
+        (("worker/cases/money/arm.py", "    return _kept_is_gone(payment, kept, known)\n", "    return None\n"),),
+    ),
+    Bug(
+        "amount_not_compared",
+        "a charge of another size than was approved is sent back",
+        ("tests/money",),
+        (("worker/cases/money/arm.py", "if payment.amount not in {seen.amount_paid, seen.amount}:", "if False:"),),
+    ),
+    Bug(
+        "customer_not_compared",
+        "somebody else's charge is sent back",
+        ("tests/money",),
+        (("worker/cases/money/arm.py", "seen.customer != booked.customer_id:", "False:"),),
+    ),
+    Bug(
+        "no_limit_on_money",
+        "a defect empties the till before anybody looks",
+        ("tests/money/test_procedure.py",),
+        (("worker/cases/money/limits.py", "if sent + amount > limit and (sent or stands.open_until is None):", "if False:"),),
+    ),
+    Bug(
+        "money_in_any_mode",
+        "credits_only and observe send money",
+        ("tests/money/test_procedure.py",),
+        (("worker/cases/money/pay.py", "if self.bench.mode is not Mode.FULL:", "if False:"),),
+    ),
+    Bug(
+        "belief_taken_for_proof",
+        "a refund that never happened is called done, and the customer is silently not paid",
+        ("tests/money/test_plans.py", "tests/money/test_procedure.py"),
+        (("worker/cases/money/prove.py", "    if seen.refunded_whole:\n        if state", "    if True:\n        if state"),),
+    ),
+    Bug(
+        "unknown_forgotten",
+        "a claim that is never proved is nobody's",
+        ("tests/money/test_plans.py", "tests/money/test_procedure.py"),
+        (("worker/cases/money/prove.py", "    if tired:\n", "    if False:\n"),),
+    ),
+    Bug(
+        "answer_of_another_call",
+        "the answer to an earlier call moves the claim of a later one",
+        ("tests/money",),
+        (
+            (
+                "worker/cases/money/record.py",
+                "    if not fresh or not waits:\n",
+                "    if False:\n",
+            ),
+        ),
+    ),
+    Bug(
+        "late_permission_still_sends",
+        "a frozen process sends long after everybody gave the call up",
+        ("tests/creem/test_once.py",),
+        (("worker/creem/post.py", "and timer() >= until:", "and False:"),),
+    ),
+    # outsiders
+    Bug(
+        "webhook_signature_not_checked",
+        "anybody can say that a charge was disputed or refunded",
+        ("tests/web", "tests/creem/test_webhooks.py"),
+        (("worker/creem/webhooks.py", "and hmac.compare_digest(made, header)", "and bool(made)"),),
+    ),
+    Bug(
+        "pages_do_not_escape",
+        "a job's error text runs as a script in an operator's browser",
+        ("tests/web/console",),
+        (("worker/web/console/pages.py", "autoescape=True", "autoescape=False"),),
+    ),
+    Bug(
+        "forms_without_a_token",
+        "another site decides cases in an operator's name",
+        ("tests/web/console",),
+        (
+            (
+                "worker/web/console/guard.py",
+                "if not hmac.compare_digest(sent.encode(), visit.session.csrf.encode()):",
+                "if False:",
+            ),
+        ),
+    ),
+    Bug(
+        "console_answers_to_any_name",
+        "a name that points at the console reaches it from any page",
+        ("tests/web/console",),
+        (("worker/web/console/guard.py", "if not self.hosts.allow(request):", "if False:"),),
+    ),
+    Bug(
+        "terminal_believes_what_it_prints",
+        "an event rewrites an operator's screen",
+        ("tests/scenarios/test_commands.py::test_hostile_text_never_reaches_the_terminal_as_it_is",),
+        (("worker/screen.py", "c if c.isprintable() else", "c if True else"),),
+    ),
+    # people
+    Bug(
+        "own_second_person",
+        "one person suspends an account alone",
+        ("tests/review",),
+        (("worker/cases/review/reviewer.py", "if by == proposal.proposed_by:", "if False:"),),
+    ),
+    Bug(
+        "lease_that_holds_nobody_off",
+        "two people decide one case",
+        ("tests/review",),
+        (
+            (
+                "worker/cases/review/reviewer.py",
+                "free = or_(leases.c.until <= now, leases.c.holder == person)",
+                "free = or_(leases.c.until <= now, leases.c.holder != '')",
+            ),
+        ),
+    ),
+    Bug(
+        "files_kept_for_ever",
+        "customers' files outlive the promise",
+        ("tests/requests/test_evidence.py",),
+        (
+            (
+                "worker/cases/requests/evidence.py",
+                "cases.c.closed_at <= now - hours / 2, evidence",
+                "cases.c.closed_at <= now - hours * 1000, evidence",
+            ),
+        ),
+    ),
+    Bug(
+        "look_not_on_record",
+        "nobody knows who looked at a customer's file",
+        ("tests/requests/test_evidence.py",),
+        (
+            (
+                "worker/cases/requests/evidence.py",
+                '            tx.insert(evidence_looks, [{"evidence_id": evidence_id, "at": now, "by": by, "reason": reason}])\n',
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "lost_answer_posts_again",
+        "a customer gets the same mail twice",
+        ("tests/notices",),
+        (
+            (
+                "worker/notices/mail/postbox.py",
+                "outcome = Posted.UNKNOWN if session.phase is Phase.DOT else Posted.LATER",
+                "outcome = Posted.LATER",
+            ),
+        ),
+    ),
+)
