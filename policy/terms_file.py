@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from policy.terms import Editions, FaultClass, Terms, TermsError
 from policy.terms_keys import CLASSES, KEYS, Key, is_codes, is_date
 
+LONGEST_SHOWN = 1000
+
 
 def load_terms(path: Path) -> Terms:
     """The edition in one file. Raises `TermsError` with every fault found, `OSError` where the file cannot be read."""
@@ -66,8 +68,9 @@ class _Reading:
         except UnicodeDecodeError as error:
             line = content[: error.start].count(b"\n") + 1
             self.faults.append(f"{self.path}: not UTF-8 text (at line {line}); a TOML document would be right")
-        except tomllib.TOMLDecodeError as error:
-            self.faults.append(f"{self.path}: not TOML: {error}; a TOML document would be right")
+        except (ValueError, RecursionError) as error:
+            # not TOMLDecodeError alone: a number of five thousand digits and a thousand brackets come as these
+            self.faults.append(f"{self.path}: not TOML: {_plain(str(error))}; a TOML document would be right")
         return None
 
     def _check_keys(self, values: dict[str, Any]) -> None:
@@ -80,12 +83,12 @@ class _Reading:
             if not key.optional:
                 self._fault(key.name, "missing", key.right)
         elif not key.accepts(values[key.name]):
-            self._fault(key.name, f"{values[key.name]!r} is there", key.right)
+            self._fault(key.name, f"{_shown(values[key.name])} is there", key.right)
 
     def _check_names(self, prefix: str, names: Iterable[str], known: list[str]) -> None:
         for name in names:
             if name not in known:
-                self._fault(prefix + name, "no such key", _nearest(name, known) or f"one of {', '.join(known)}")
+                self._fault(prefix + _plain(name), "no such key", _nearest(name, known) or f"one of {', '.join(known)}")
 
     def _check_money(self, hour: object, day: object) -> None:
         if isinstance(hour, int) and isinstance(day, int) and day < hour:
@@ -129,6 +132,19 @@ def _terms(values: dict[str, Any], digest: str) -> Terms:
     flat: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     faults = {fault: tuple(values["faults"][fault]) for fault in CLASSES}
     return Terms(**flat | {"zone": ZoneInfo(values["zone"]), "faults": faults, "digest": digest})
+
+
+def _plain(text: str) -> str:
+    """One short line that a terminal does not obey."""
+    line = text if text.isprintable() else ascii(text)[1:-1]
+    return line if len(line) <= LONGEST_SHOWN else f"{line[:LONGEST_SHOWN]}…"
+
+
+def _shown(value: object) -> str:
+    try:
+        return _plain(repr(value))
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _nearest(name: str, known: list[str]) -> str | None:

@@ -201,6 +201,23 @@ def test_load_terms_names_the_line_that_is_not_toml(tmp_path: Path) -> None:
     assert fault == "not TOML: Invalid value (at line 2, column 8); a TOML document would be right"
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = " + "[" * 3000, "not TOML: "),
+        ("x = " + "9" * 5000, "not TOML: "),
+        ("pass_jobs_min = 0x" + "f" * 5000, "pass_jobs_min: a number of thousands of digits is there"),
+        ("zone = '" + "x" * 5000 + "'\npass_jobs_min = '" + "y" * 5000 + "'", "pass_jobs_min: 'yyy"),
+        ('"\\u001b[31m" = 1', "\\x1b[31m: no such key"),
+    ],
+)
+def test_load_terms_says_what_is_wrong_with_a_hostile_file(text: str, said: str, tmp_path: Path) -> None:
+    faults = faults_of(written(tmp_path, text))
+    assert any(fault.startswith(said) for fault in faults)
+    assert all(fault.isprintable() for fault in faults)
+    assert not any("y" * 1001 in fault for fault in faults)
+
+
 def test_load_terms_names_the_line_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "2025-12-03.toml"
     path.write_bytes(b'edition = "2025-12-03"\nzone = "\xff"\n')
