@@ -153,7 +153,10 @@ def make_app(web: Web, console: Console | None = None) -> Starlette:
         return _said(500, "this should not have happened; it is in the log")
 
     faults: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {HTTPException: http_fault, Exception: defect}
-    return Starlette(routes=routes, middleware=[Middleware(SafeHeaders)], exception_handlers=faults)
+    app = Starlette(routes=routes, middleware=[Middleware(SafeHeaders)], exception_handlers=faults)
+    # the router's own redirect would send a browser to whatever name the request gives, before the guard looks at that name
+    app.router.redirect_slashes = False
+    return app
 
 
 class SafeHeaders:
