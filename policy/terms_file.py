@@ -143,8 +143,8 @@ def _plain(text: str) -> str:
 def _shown(value: object) -> str:
     try:
         return _plain(repr(value))
-    except ValueError:
-        return "a number of thousands of digits"
+    except (ValueError, RecursionError):
+        return "a value too large to show"
 
 
 def _nearest(name: str, known: list[str]) -> str | None:
@@ -154,7 +154,7 @@ def _nearest(name: str, known: list[str]) -> str | None:
 def _is_zone(name: str) -> bool:
     try:
         ZoneInfo(name)
-    except (LookupError, ValueError, OSError):
+    except (LookupError, ValueError, OSError, RecursionError):
         return False
     return True
 

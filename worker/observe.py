@@ -31,7 +31,7 @@ def configure_logging(settings: Settings) -> None:
         foreign_pre_chain=_SHARED,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info if as_json else _as_it_is,
+            structlog.processors.format_exc_info if as_json else _on_its_line,
             renderer,
         ],
     )
@@ -63,5 +63,10 @@ def _one_line_an_outage(record: logging.LogRecord) -> bool:
     return True
 
 
-def _as_it_is(_: Any, __: str, event: Any) -> Any:
-    return event
+def _on_its_line(_: Any, __: str, event: Any) -> Any:
+    # text of others neither ends the line nor tells a terminal anything; JSON sees to that itself
+    return {name: _plain(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _plain(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
