@@ -151,7 +151,7 @@ def events() -> Sequence[bytes]:
 
 
 def deliveries() -> Sequence[bytes]:
-    told = {
+    told: dict[str, dict[str, Any]] = {
         "refund.created": hooks.REFUND,
         "dispute.created": hooks.DISPUTE,
         "checkout.completed": hooks.CHECKOUT | {"order": hooks.ORDER | {"transaction": hooks.TRANSACTION}},

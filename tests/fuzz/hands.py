@@ -22,7 +22,7 @@ from worker.store.schema import upgrade
 
 HOST = (b"host", b"127.0.0.1:8080")
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
-PAGES = (
+PAGES: tuple[str, ...] = (
     "/",
     "/overdue",
     "/cases?state=review&kind=request&after=x&find=job_odd",
@@ -39,7 +39,7 @@ PAGES += (
     "/sign-in?next=/cases",
     "/healthz",
 )
-FORMS = ("/sign-in", "/sign-out", "/cases/{case}/requeue", "/dead/{letter}/requeue", "/dead/{letter}/discard")
+FORMS: tuple[str, ...] = ("/sign-in", "/sign-out", "/cases/{case}/requeue", "/dead/{letter}/requeue", "/dead/{letter}/discard")
 FORMS += ("/review/{case}/take", "/review/{case}/give-back", "/review/{case}/decide", "/review/{case}/withdraw")
 FIELDS = {
     "reason": "as asked",
