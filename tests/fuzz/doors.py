@@ -25,8 +25,8 @@ from worker.creem.answers import Outcome
 from worker.creem.client import CreemRefused
 from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
-from worker.creem.webhooks import MAX_BYTES
 from worker.creem.transactions import Transaction
+from worker.creem.webhooks import MAX_BYTES
 from worker.errors import TryLater
 from worker.intake.accept import Desk
 from worker.intake.consumer import Entry
