@@ -15,6 +15,7 @@ from tests.intake.documents import DATA, RECORDS, a_record, an_event
 from tests.web.console.reading import harmless
 from tests.web.console.scene import a_scene
 from tests.web.console.site import Site
+from tests.web.console.site import letter as letter_of
 from worker.cli.main import app as commands
 from worker.sandbox.servers import start_redis
 from worker.store.engine import Store
@@ -39,7 +40,7 @@ PAGES += (
     "/sign-in?next=/cases",
     "/healthz",
 )
-FORMS: tuple[str, ...] = ("/sign-in", "/sign-out", "/cases/{case}/requeue", "/dead/{letter}/requeue", "/dead/{letter}/discard")
+FORMS: tuple[str, ...] = ("/sign-in", "/cases/{case}/requeue", "/dead/{letter}/requeue", "/dead/{letter}/discard")
 FORMS += ("/review/{case}/take", "/review/{case}/give-back", "/review/{case}/decide", "/review/{case}/withdraw")
 FIELDS = {
     "reason": "as asked",
@@ -67,7 +68,7 @@ CONSOLE_TRICKS = (
 
 def _requests() -> list[bytes]:
     """Method and target in the first line, the form after it; `{case}`, `{letter}` and `{token}` stand for real ones."""
-    filled = "token={token}&" + urlencode(FIELDS)
+    filled = "{named}={token}&" + urlencode(FIELDS)
     return [f"GET {page}\n".encode() for page in PAGES] + [f"POST {action}\n{filled}".encode() for action in FORMS]
 
 
@@ -80,11 +81,13 @@ def _console(folder: Path) -> Iterator[Check]:
     world = a_scene(store, folder)
     site = Site(world)
     browser = site.browser()
-    found = re.search(r'name="token" value="([^"]+)"', browser.get("/sign-in").text + browser.get("/review").text)
+    page = browser.get("/review").text + browser.get(f"/dead/{letter_of(site)}").text
+    found = re.search(r'name="(csrf)" value="([^"]+)"', page)
+    assert found, "no form on these pages"
     case = world.case("job_odd") or {}
     letters = world.letters.listing(state=None, limit=1, after=None)[0]
     named = {b"{case}": str(case["case_id"]).encode(), b"{letter}": str(letters[0]["dead_id"]).encode()}
-    named[b"{token}"] = found[1].encode() if found else b""
+    named[b"{token}"], named[b"{named}"] = found[2].encode(), found[1].encode()
     cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items()).encode()
 
     def check(raw: bytes) -> Iterator[str]:
