@@ -24,11 +24,12 @@ test: $(STAMP) ## the whole suite (ARGS="-k stream -m 'not slow'")
 	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 COVERAGE := COVERAGE_FILE=.coverage.policy $(BIN)/coverage
-check: $(STAMP) ## format, lint, types, import rules, terms, every branch of the policy tested
+check: $(STAMP) ## format, lint, types, import rules, dependencies, terms, every branch of the policy tested
 	@$(BIN)/ruff format --check --quiet . || { echo "format: run make fmt"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --strict policy worker tests celeryconfig.py
 	@$(BIN)/lint-imports --no-cache --no-logo
+	@$(BIN)/python -m tests.dependencies
 	@$(BIN)/refunds policy check
 	@$(COVERAGE) run --rcfile=/dev/null --branch --source=policy -m pytest -qq -p no:cacheprovider tests/policy
 	@$(COVERAGE) report --rcfile=/dev/null --fail-under=100 --skip-covered --show-missing
@@ -37,14 +38,21 @@ prove: $(STAMP) ## every fault, crash and pair of them, through money and the au
 	@$(BIN)/python -m tests.crash.prove $(ARGS)
 	@$(BIN)/python -m tests.money.prove $(ARGS)
 
-fuzz: $(STAMP) ## mails changed at random, through the reader, for as long as asked (ARGS="--seconds 600")
-	@$(BIN)/python -m tests.intake.mail.fuzz $(ARGS)
+fuzz: $(STAMP) ## outside bytes, changed by chance, into every parser they reach (ARGS="--target mail --seconds 600")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 sabotage: $(STAMP) ## puts bugs in, one after another, and shows which test catches each (ARGS="--only own_second_person")
 	@$(BIN)/python -m tests.sabotage $(ARGS)
 
-bench: $(STAMP) ## first figures on this machine (ARGS="--events 3000")
-	@$(BIN)/python -m bench.first_figures $(ARGS)
+BENCH := .venv-bench/bin/python
+bench: .venv-bench/.installed ## the same work beside peers: Celery, Dramatiq, Procrastinate, DBOS, a hand-written loop (ARGS="--only celery,loop,ours")
+	@PYTHONPATH=. $(BENCH) -m bench $(ARGS)
+
+.venv-bench/.installed: bench/requirements.lock $(STAMP)
+	@echo "Installing the benchmark's peers into .venv-bench ..."
+	@$(BIN)/python -m venv --clear .venv-bench
+	@$(subst $(BIN)/python,$(BENCH),$(PIP)) install --no-deps --require-hashes -r bench/requirements.lock
+	@touch $@
 
 fmt: $(STAMP) ## formats the code and sorts its imports
 	@$(BIN)/ruff check --quiet --select I --fix .
@@ -55,12 +63,13 @@ COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate
 lock: $(STAMP) ## writes both lock files anew from pyproject.toml (ARGS=--upgrade for newer versions)
 	@$(COMPILE) $(ARGS) --extra flower --extra plots --extra embedded --group dev pyproject.toml -o requirements-dev.lock
 	@$(COMPILE) $(ARGS) --extra flower --constraint requirements-dev.lock pyproject.toml -o requirements.lock
+	@$(COMPILE) $(ARGS) --constraint requirements-dev.lock bench/requirements.in pyproject.toml -o bench/requirements.lock
 
 up: ## all processes with Redis and Postgres, by docker compose
 	@docker compose up --build
 
 clean: ## removes the environment and every cache
-	@rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	@rm -rf .venv .venv-bench build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	@find bench policy worker tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements-dev.lock
