@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from worker.cases.audit_checks import CHECKS
 from worker.cases.audit_money import MONEY_CHECKS
 from worker.cases.audit_people import PEOPLE_CHECKS
+from worker.cases.audit_records import RECORD_CHECKS
 from worker.intake.wire import read_event
 from worker.store.bulk import Tx
 from worker.store.tables import (
@@ -71,7 +72,7 @@ def audit_books(tx: Tx, now: datetime) -> Audit:
     counted = (postings, purchases, layer_jobs, cases, case_history, effects, inbox, dead_letters, payments, payment_attempts)
     for table in (*counted, charges, disputes, requests, evidence, proposals, notices):
         audit.checked[table.name] = int(tx.connection.execute(select(func.count()).select_from(table)).scalar_one())
-    checks = (*CHECKS, *MONEY_CHECKS, *PEOPLE_CHECKS)
+    checks = (*CHECKS, *MONEY_CHECKS, *PEOPLE_CHECKS, *RECORD_CHECKS)
     for name, query in checks:
         for row in tx.all(query(now).limit(NAMED)):
             audit.breach(name, str(row.row), str(row.problem))

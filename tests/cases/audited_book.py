@@ -1,0 +1,39 @@
+"""A book with some of everything in it, for the audit to be audited: jobs, a duplicate charge, a mail, a dispute, measures."""
+
+from pathlib import Path
+
+from tests.requests.world import PNG, PeopleWorld
+from worker.store.engine import Store
+
+
+def a_full_book(store: Store, folder: Path) -> PeopleWorld:
+    """Every kind of case, in the state in which it usually ends or waits."""
+    world = PeopleWorld(store, folder)
+    world.bought_once("ord_1", "acc_1")
+    world.bought_once("ord_2", "acc_2")
+    world.bought_once("ord_3", "acc_3")
+    world.happen(*(world.submitted(f"job_{n}") for n in (1, 2, 3, 4)))
+    world.happen(world.failed("job_1"), world.failed("job_2", code="invalid_image"))
+    # a request that a person grants, with a file, and its money gone back
+    taken = world.mail("Please refund my order ord_2.", sender="acc_2@example.org", files={"layers.png": PNG})
+    world.decide(taken.case_id, "money", reason="nothing was used")
+    world.settle_down(days=2)
+    world.written()
+    # a request that waits for a person, with its file kept
+    world.mail(
+        "Please refund my order ord_3.", sender="acc_3@example.org", message_id="<mail-2@example.org>", files={"more.png": PNG}
+    )
+    # a dispute, with measures that two people agreed on
+    world.bought_once("ord_4", "acc_4")
+    world.happen(world.submitted("job_5", "acc_4"), world.succeeded("job_5", "acc_4"))
+    world.happen(world.event("downloaded", "job_5", "acc_4"))
+    world.double.dispute("tran_ord_4")
+    world.double.tick()
+    world.sweep()
+    world.decide("tran_ord_4", "suspend", by="ann", reason="it was used and is disputed")
+    world.decide("tran_ord_4", "suspend", by="bob", reason="I looked as well")
+    world.clock.pass_(minutes=5)
+    world.written()
+    world.happen(world.failed("job_3", code="job_timeout"))
+    world.happen(world.failed("job_4"))
+    return world

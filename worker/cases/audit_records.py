@@ -1,0 +1,134 @@
+"""The checks of the audit about rows that tell of the same thing: whoever reads one must find what the other says."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, and_, exists, not_, or_, select
+
+from policy.lifecycle import CaseState, PaymentState
+from worker.cases.audit_words import Query, said
+from worker.store.tables import cases, charges, disputes, effects, evidence, inbox, notices, payment_attempts, payments, purchases
+from worker.store.tables import requests as mails
+
+OVERDUE = timedelta(hours=2)
+"""How long a notice may be due: an hour is what one mail waits for the next, and a turn may be late."""
+FINAL = [state.value for state in CaseState if state.final]
+
+
+def _final_cases_are_closed(_: datetime) -> Select[Any]:
+    c = cases.c
+    return select(c.case_id.label("row"), said("is ", c.state, " and was closed at ", c.closed_at)).where(
+        c.closed_at.is_(None) == c.state.in_(FINAL)
+    )
+
+
+def _handled_rows_say_when(_: datetime) -> Select[Any]:
+    i = inbox.c
+    return select(i.event_id.label("row"), said("is handled and nothing says when")).where(
+        i.state == "handled", i.handled_at.is_(None)
+    )
+
+
+def _effects_done_say_when(_: datetime) -> Select[Any]:
+    e = effects.c
+    return select(e.key.label("row"), said("is ", e.state, ", ended at ", e.done_at)).where(
+        e.done_at.is_(None) == e.state.in_(["done", "dropped"])
+    )
+
+
+def _claims_are_of_their_purchases(_: datetime) -> Select[Any]:
+    a, p = payments.c, purchases.c
+    other = or_(
+        p.transaction_id.is_(None), a.transaction_id != p.transaction_id, a.account_id != p.account_id, a.currency != p.currency
+    )
+    joined = payments.join(purchases, p.purchase_id == a.purchase_id)
+    return (
+        select(a.payment_id.label("row"), said("claims ", a.transaction_id, " of ", a.account_id, ", its purchase is another"))
+        .select_from(joined)
+        .where(or_(other, a.amount != p.amount))
+    )
+
+
+def _claims_are_of_their_cases(_: datetime) -> Select[Any]:
+    joined = payments.join(cases, cases.c.case_id == payments.c.case_id)
+    return (
+        select(payments.c.payment_id.label("row"), said("is of ", payments.c.account_id, ", its case of ", cases.c.account_id))
+        .select_from(joined)
+        .where(payments.c.account_id != cases.c.account_id)
+    )
+
+
+def _claims_say_what_moved(_: datetime) -> Select[Any]:
+    a = payments.c
+    moved = a.state == PaymentState.REFUNDED.value
+    wrong = or_(and_(moved, a.refunded < a.amount), and_(not_(moved), a.refunded != 0))
+    return select(a.payment_id.label("row"), said("is ", a.state, " with ", a.refunded, " of ", a.amount)).where(wrong)
+
+
+def _charges_show_our_refunds(_: datetime) -> Select[Any]:
+    joined = payments.join(charges, charges.c.transaction_id == payments.c.transaction_id)
+    return (
+        select(charges.c.transaction_id.label("row"), said("shows ", charges.c.refunded, ", we proved ", payments.c.refunded))
+        .select_from(joined)
+        .where(charges.c.refunded < payments.c.refunded)
+    )
+
+
+def _proved_claims_were_sent(_: datetime) -> Select[Any]:
+    a, t = payments.c, payment_attempts.c
+    sent = exists().where(t.payment_id == a.payment_id)
+    return select(a.payment_id.label("row"), said("is refunded and no call of ours is on record")).where(
+        a.state == PaymentState.REFUNDED.value, ~sent
+    )
+
+
+def _calls_end_after_they_begin(_: datetime) -> Select[Any]:
+    t = payment_attempts.c
+    return select(t.payment_id.label("row"), said("was armed at ", t.armed_at, " until ", t.deadline_at)).where(
+        t.deadline_at < t.armed_at
+    )
+
+
+def _disputes_mark_their_charges(_: datetime) -> Select[Any]:
+    marked = exists().where(charges.c.transaction_id == disputes.c.transaction_id, charges.c.disputed_at.is_not(None))
+    return select(disputes.c.dispute_id.label("row"), said("is about a charge that says nothing of it")).where(~marked)
+
+
+def _notices_are_not_forgotten(now: datetime) -> Select[Any]:
+    n = notices.c
+    return select(n.key.label("row"), said("is ", n.state, " since ", n.due_at)).where(
+        n.state.in_(["due", "sending"]), n.due_at < now - OVERDUE
+    )
+
+
+def _notices_sent_name_their_mail(_: datetime) -> Select[Any]:
+    n = notices.c
+    return select(n.key.label("row"), said("was sent to ", n.sent_to, " as ", n.message_id)).where(
+        n.state == "sent", or_(n.message_id.is_(None), n.sent_to.is_(None))
+    )
+
+
+def _evidence_is_of_its_request(_: datetime) -> Select[Any]:
+    joined = evidence.join(mails, mails.c.request_id == evidence.c.request_id)
+    return (
+        select(evidence.c.evidence_id.label("row"), said("is of ", evidence.c.case_id, ", its mail of ", mails.c.case_id))
+        .select_from(joined)
+        .where(evidence.c.case_id != mails.c.case_id)
+    )
+
+
+RECORD_CHECKS: tuple[tuple[str, Query], ...] = (
+    ("final_cases_are_closed", _final_cases_are_closed),
+    ("handled_rows_say_when", _handled_rows_say_when),
+    ("effects_done_say_when", _effects_done_say_when),
+    ("claims_are_of_their_purchases", _claims_are_of_their_purchases),
+    ("claims_are_of_their_cases", _claims_are_of_their_cases),
+    ("claims_say_what_moved", _claims_say_what_moved),
+    ("charges_show_our_refunds", _charges_show_our_refunds),
+    ("proved_claims_were_sent", _proved_claims_were_sent),
+    ("calls_end_after_they_begin", _calls_end_after_they_begin),
+    ("disputes_mark_their_charges", _disputes_mark_their_charges),
+    ("notices_are_not_forgotten", _notices_are_not_forgotten),
+    ("notices_sent_name_their_mail", _notices_sent_name_their_mail),
+    ("evidence_is_of_its_request", _evidence_is_of_its_request),
+)
