@@ -94,7 +94,7 @@ evidence         | state = 'lost', deleted_at = :old  | name = 'more.png'       
 evidence         | case_id = (select case_id from cases where job_id = 'job_1') | name = 'more.png' | evidence_is_of_its_request | evidence_id
 proposals        | ended_by = proposed_by             | true                         | two_people_agreed                     | proposal_id
 proposals        | ended_by = null                    | true                         | two_people_agreed                     | proposal_id
-notices          | state = 'due', due_at = :old, ended_at = null | kind = 'money_sent' | notices_are_not_forgotten            | key
+notices          | state = 'sending', due_at = :old, ended_at = null | kind = 'money_sent' | notices_are_not_forgotten            | key
 notices          | message_id = null                  | kind = 'money_sent'          | notices_sent_name_their_mail          | key
 notices          | sent_to = null                     | kind = 'money_sent'          | notices_sent_name_their_mail          | key
 """

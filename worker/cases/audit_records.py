@@ -11,7 +11,7 @@ from worker.store.tables import cases, charges, disputes, effects, evidence, inb
 from worker.store.tables import requests as mails
 
 OVERDUE = timedelta(hours=2)
-"""How long a notice may be due: an hour is what one mail waits for the next, and a turn may be late."""
+"""How long a mail may be on its way before its sender counts as forgotten."""
 FINAL = [state.value for state in CaseState if state.final]
 
 
@@ -97,7 +97,7 @@ def _disputes_mark_their_charges(_: datetime) -> Select[Any]:
 def _notices_are_not_forgotten(now: datetime) -> Select[Any]:
     n = notices.c
     return select(n.key.label("row"), said("is ", n.state, " since ", n.due_at)).where(
-        n.state.in_(["due", "sending"]), n.due_at < now - OVERDUE
+        n.state == "sending", n.due_at < now - OVERDUE
     )
 
 
