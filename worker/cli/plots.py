@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from worker.cases.replay import Replay
 
 COLOURS = {"more": "#2a6fb0", "less": "#c2562d"}
@@ -11,6 +9,8 @@ COLOURS = {"more": "#2a6fb0", "less": "#c2562d"}
 
 def draw_replay(found: Replay, file: Path) -> None:
     """Writes a PNG: for each clause and change of outcome the number of cases, and beside it the credits."""
+    from matplotlib.figure import Figure
+
     rows = found.rows()[::-1]
     names = [f"{row['clause']}\n{row['before']} → {row['after']}" for row in rows] or ["no case changes"]
     counts, credits = [row["cases"] for row in rows] or [0], [row["credits"] for row in rows] or [0]
