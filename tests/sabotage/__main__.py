@@ -98,7 +98,11 @@ def main() -> int:
     chosen = options.parse_args()
     bugs = [bug for bug in BUGS if not chosen.only or bug.name in chosen.only]
     with ThreadPoolExecutor(chosen.processes) as pool, progress() as bar:
-        found = list(bar.track(pool.map(put_in, bugs), total=len(bugs), description="putting bugs in"))
+        found = []
+        for one in bar.track(pool.map(put_in, bugs), total=len(bugs), description="putting bugs in"):
+            found.append(one)
+            # as they come: a run that is cut short has said what it knew
+            say("[dim]{name}: {by}, {seconds} s[/]", name=one.bug.name, by=one.by or "NOBODY", seconds=f"{one.seconds:.0f}")
     shown = table("Bugs put in on purpose", "bug", "its harm", "caught by", "seconds")
     for one in found:
         caught = cell(one.by, "green") if one.by else cell("nobody", "red")
