@@ -1,6 +1,8 @@
 """The benchmark measures the same work: ours and the hand-written loop leave the same end state, and a wrong one is found."""
 
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,13 +12,14 @@ from bench.servers import Servers, servers
 
 
 @pytest.fixture(scope="module")
-def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def at() -> Iterator[Servers]:
     """Postgres and Redis of the benchmark."""
-    folder = tmp_path_factory.mktemp("bench")
-    for part in (folder, *folder.parents[:2]):
-        part.chmod(0o755)
-    with servers(folder) as started:
-        yield started
+    # not below pytest's own folder, which a Postgres that may not run as root cannot enter
+    with tempfile.TemporaryDirectory(prefix="refunds-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with servers(folder) as started:
+            yield started
 
 
 def test_ours_and_the_hand_written_loop_give_back_the_credits_of_every_job_once(
