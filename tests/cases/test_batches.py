@@ -61,6 +61,26 @@ def test_step_that_waits_for_an_account_holds_none_that_comes_after_it(store: St
     assert world.audit().ok
 
 
+@ON_POSTGRES
+def test_step_that_waited_for_an_account_decides_on_what_was_committed_meanwhile(store: Store) -> None:
+    world = stocked(store, 1)
+    world.arrive(world.failed("job_0", "acc_0"))
+    meanwhile = text("update accounts set reversals_today = 20, reversals_day = :day where account_id = 'acc_0'")
+    waiting = text("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+
+    def waits() -> bool:
+        with store.engine.connect() as fresh:
+            return bool(fresh.execute(waiting).scalar_one())
+
+    with ThreadPoolExecutor(1) as other, store.engine.connect() as first:
+        first.execute(meanwhile, {"day": world.clock.now().date()})
+        step = other.submit(world.assessor.assess)
+        assert eventually(waits)
+        first.commit()
+        assert step.result(30).handled == 1
+    assert world.state("job_0") == "review", "the day's limit was reached while it waited"
+
+
 def test_event_of_its_own_task_is_handled_before_a_thousand_of_a_busy_account(store: Store) -> None:
     world = stocked(store, 400, batch=50)
     world.load(an_account("acc_quiet"), a_purchase("ord_quiet", "acc_quiet"), a_job("job_quiet", "acc_quiet"))

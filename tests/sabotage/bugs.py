@@ -66,8 +66,8 @@ BUGS = (
         (
             (
                 "worker/cases/assess.py",
-                "        if len(claims) == 1:\n            return self._alone(claims[0])\n        try:",
-                "        try:",
+                "error=one_line(error))\n        done = Assessed()",
+                "error=one_line(error))\n            raise\n        done = Assessed()",
             ),
         ),
     ),
