@@ -13,7 +13,7 @@ from tests.fuzz.kept import keep, kept
 from tests.fuzz.parser import Parser, feed, fuzz, pure
 from tests.fuzz.targets import TARGETS, named, quiet
 
-RUNS = {"mail": 100, "stream-entry": 120, "webhook-route": 80, "console": 80, "import-file": 30, "emit-file": 25}
+RUNS = {"mail": 60, "stream-entry": 60, "webhook-route": 50, "console": 50, "import-file": 30, "emit-file": 25}
 """Of the slow ones; the others get a thousand."""
 SEED = 5
 
@@ -25,9 +25,9 @@ def _quiet() -> None:
 
 @pytest.mark.parametrize("target", [parser.name for parser in TARGETS])
 def test_whatever_comes_is_taken_or_clearly_refused(target: str, tmp_path: Path) -> None:
-    done = fuzz(named(target), tmp_path, seed=SEED, runs=RUNS.get(target, 600), tell=lambda _: None)
+    done = fuzz(named(target), tmp_path, seed=SEED, runs=RUNS.get(target, 250), tell=lambda _: None)
     assert not done.faults, f"input {done.runs} of seed {SEED}: {done.faults}; it is in {keep(target, done.found, tmp_path)}"
-    assert done.runs >= RUNS.get(target, 600)
+    assert done.runs >= RUNS.get(target, 250)
 
 
 @pytest.mark.parametrize("target", sorted({target for target, _ in kept()}))
@@ -89,7 +89,7 @@ def _tells(raw: bytes) -> Iterator[str]:
 @pytest.mark.parametrize(("broken", "said"), [(_raises, "IndexError"), (_hangs, "ms"), (_tells, "not clean")])
 def test_fuzzer_finds_what_is_broken_and_repeats_it(broken: object, said: str, tmp_path: Path) -> None:
     parser = Parser("broken", lambda: [b"fine", b"also fine"], by_bytes(), pure(broken), slowest=0.02)  # type: ignore[arg-type]
-    done = [fuzz(parser, tmp_path, seed=3, runs=5000, tell=lambda _: None) for _ in range(2)]
+    done = [fuzz(parser, tmp_path, seed=3, runs=1500, tell=lambda _: None) for _ in range(2)]
     assert said in done[0].faults[0]
     assert b"\x00" in done[0].found
     assert [(each.runs, each.found) for each in done] == [(done[0].runs, done[0].found)] * 2
