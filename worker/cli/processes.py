@@ -10,7 +10,7 @@ from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured
 from worker.runtime import Runtime, names_in
-from worker.settings import Settings, load_settings
+from worker.settings import Settings
 
 
 def db_upgrade(as_json: AsJson = False) -> None:
@@ -169,7 +169,7 @@ def doctor(as_json: AsJson = False) -> None:
     from worker.cli.examine import examine
 
     try:
-        settings = load_settings()
+        settings = output.settings()
     except Misconfigured as error:
         findings: list[dict[str, Any]] = [
             {"check": "configuration", "ok": False, "finding": fault, "severity": "fault"} for fault in error.faults
