@@ -15,8 +15,11 @@ from worker.cases.assess import OWN_HINT, Assessor
 from worker.cases.drain import Drain
 from worker.cases.effects import Performer
 from worker.cases.judge import Bench
+from worker.cases.money.epoch import Watch, Witnesses
+from worker.cases.money.journal import Journal
 from worker.cases.money.pay import Payer
 from worker.cases.money.reconcile import Reconciler
+from worker.cases.money.restore import Restorer
 from worker.cases.money.settle import Settler
 from worker.cases.notifier import Mailer, Notifier
 from worker.cases.requests.evidence import Evidence
@@ -125,7 +128,20 @@ class Runtime:
             refund_seconds=seconds,
             # two reads, the call, and the commits around them
             turn_seconds=2 * seconds + 10,
+            witnesses=self.witnesses,
+            watch=Watch(self.store, self.witnesses, self.clock),
         )
+
+    @cached_property
+    def witnesses(self) -> Witnesses:
+        """Who remembers outside the database how far it had come: Redis, and the claim journal where there is one."""
+        folder = self.settings.journal_dir
+        return Witnesses(None if folder is None else Journal(folder), self.redis, f"refunds:epoch:{self.settings.stream}")
+
+    @cached_property
+    def restorer(self) -> Restorer:
+        """What is done after a restore."""
+        return Restorer(self.store, self.witnesses, self.settler, self.clock)
 
     @cached_property
     def reconciler(self) -> Reconciler:

@@ -128,6 +128,9 @@ class Settings(BaseSettings):
     pipeline_timeout_seconds: float = Field(10.0, gt=0, le=60)
     creem_timeout_seconds: float = Field(20.0, gt=0, le=30)
     """From the read before a refund to the last byte of its answer; a single read gets half of it."""
+    journal_dir: Annotated[Path | None, Optional] = None
+    """Where every call that may move money is written down before it is made: outside the database and its backups. The same
+    folder for every process that pays."""
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     actor: Annotated[str | None, Optional] = None

@@ -1,13 +1,16 @@
 """What the doctor looks at: the ground the promise stands on."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import redis
 from sqlalchemy import text
 
+from worker.cases.money.restore import Checked
 from worker.creem.client import CreemRefused
 from worker.errors import RefundsError, TryLater, one_line
 from worker.intake.consumer import open_stream_client
@@ -33,6 +36,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("redis", _redis),
         ("pipeline", _pipeline),
         ("creem", _creem),
+        ("restore", _restore),
         ("people", _people),
     )
     for name, check in checks:
@@ -157,3 +161,46 @@ def _creem(runtime: Runtime) -> Iterator[Finding]:
         yield _finding("creem", False, f"{where}: {wrong}: {refusal}; correct REFUNDS_CREEM_API_KEY")
     else:
         yield _finding("creem", True, f"{where} answers, the key is good for reading")
+
+
+def _restore(runtime: Runtime) -> Iterator[Finding]:
+    """What would happen after the database was set back to a backup."""
+    if runtime.creem is None:
+        return
+    folder, found = runtime.settings.journal_dir, runtime.restorer.check()
+    if folder is None:
+        why = (
+            "no REFUNDS_JOURNAL_DIR: only Redis remembers how far the database had come; after a restore nobody can say which "
+            "refunds were sent, and an empty Redis alone stops money until `refunds restore lift`"
+        )
+        yield _finding("claim journal", False, why, "warning")
+    else:
+        yield _journal(folder, found)
+    away = found.remembered.redis_away
+    if away is not None and found.wrong is None:
+        yield _finding("restore", False, f"Redis cannot be asked how far the database had come: {away}", "warning")
+        return
+    marks = f"database at mark {found.mark}, Redis {found.remembered.redis}, journal {found.remembered.journal}"
+    yield _finding("restore", found.wrong is None, f"{found.wrong}; see `refunds restore check`" if found.wrong else marks)
+
+
+def _journal(folder: Path, found: Checked) -> Finding:
+    if not folder.is_dir():
+        where = folder.parent
+        fine = where.is_dir() and os.access(where, os.W_OK)
+        return _finding(
+            "claim journal", fine, f"{folder} is made with the first call" if fine else f"{where}: cannot be written to"
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return _finding("claim journal", False, f"{folder} cannot be written to: no money leaves until it can")
+    if folder.stat().st_mode & 0o077:
+        return _finding("claim journal", False, f"{folder} can be read by others; chmod 700 {folder}", "warning")
+    kept = found.journal
+    assert kept is not None, "a folder was named"
+    torn = f", {kept.unreadable} lines torn by a crash" if kept.unreadable else ""
+    told = f"{folder}: {len(kept)} calls{torn}"
+    if found.mark and (kept.begins is None or (found.remembered.journal or 0) < found.mark - 1):
+        return _finding(
+            "claim journal", False, f"{told}; it knows nothing of the last of {found.mark} marks: was it lost?", "warning"
+        )
+    return _finding("claim journal", True, told)

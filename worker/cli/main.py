@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import cases, dead, feed, money, operators, policy, processes, replay, requests, review, watch
+from worker.cli import cases, dead, feed, money, operators, policy, processes, replay, requests, restore, review, watch
 
 app = typer.Typer(
     name="refunds",
@@ -43,6 +43,13 @@ purse = typer.Typer(help="Money sent back through Creem: stop it, let it go on."
 purse.command("stop")(money.stop)
 purse.command("release")(money.release)
 app.add_typer(purse, name="money", rich_help_panel="Act")
+back = typer.Typer(
+    help="After the database was set back to a backup: what is missing, put it back, let money go on.", no_args_is_help=True
+)
+back.command("check")(restore.check)
+back.command("recover")(restore.recover)
+back.command("lift")(restore.lift)
+app.add_typer(back, name="restore", rich_help_panel="Act")
 queue = typer.Typer(help="The human queue, in the order received.", no_args_is_help=True)
 queue.command("list")(review.listing)
 queue.command("show")(review.show)

@@ -27,7 +27,7 @@ def reconcile(
         with progress() as bar:
             task = bar.add_task("customers compared with Creem", total=None)
             done = runtime.reconciler.reconcile(
-                missing_events=None if books_only else lambda: _read_again(runtime),
+                missing_events=None if books_only else lambda: read_again(runtime),
                 seconds=None,
                 progress=lambda number, total: bar.update(task, completed=number, total=total),
             )
@@ -39,7 +39,7 @@ def reconcile(
         raise typer.Exit(1)
 
 
-def _read_again(runtime: Runtime) -> Iterator[str]:
+def read_again(runtime: Runtime) -> Iterator[str]:
     """Takes in what was acknowledged on the stream and is nowhere in our books; yields each entry taken in."""
     from worker.cases.audit import Audit, audit_stream
 

@@ -6,13 +6,17 @@ import redis
 import typer
 
 from worker.cases.audit import Audit, audit_books, audit_stream
+from worker.cases.money import epoch, limits
 from worker.cases.overview import overview
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
-from worker.errors import one_line
+from worker.errors import TryLater, one_line
 from worker.intake.consumer import backlog, entries_read_so_far
 from worker.intake.process import GROUP
 from worker.runtime import Runtime
+
+_ENDS = {limits.MONEY: "money release", limits.RESTORE: "restore lift"}
+"""The command that closes a breaker which needs a person."""
 
 
 def status(as_json: AsJson = False) -> None:
@@ -21,6 +25,7 @@ def status(as_json: AsJson = False) -> None:
         runtime = output.runtime()
         found = runtime.store.read(lambda tx: overview(tx, runtime.clock.now()))
         found["deadlines"] = runtime.reviewer.deadlines(limit=10)
+        found["epoch"] = _epoch(runtime)
     found["stream"] = _stream(runtime)
     if as_json:
         return output.document(found)
@@ -39,8 +44,12 @@ def status(as_json: AsJson = False) -> None:
     letters = ", ".join(f"{count} {reason}" for reason, count in found["dead_letters"].items())
     output.line("dead letters", letters or "none", "yellow" if letters else "")
     for name, breaker in found["breakers"].items():
-        until = "until `refunds money release`" if breaker["needs_person"] else f"until {breaker['open_until']}"
+        until = (
+            f"until `refunds {_ENDS.get(name, 'money release')}`" if breaker["needs_person"] else f"until {breaker['open_until']}"
+        )
         output.line(f"{name} breaker", f"open {until}: {breaker['last_error']}", "red")
+    if found["epoch"]["wrong"] and "restore" not in found["breakers"]:
+        output.line("set back?", f"{found['epoch']['wrong']}; `refunds restore check` says more", "red")
     _money(found)
     _people(found)
     table = output.table("\nCases", "state", "cases")
@@ -48,6 +57,17 @@ def status(as_json: AsJson = False) -> None:
         if count:
             table.add_row(output.state(state), cell(count))
     out.print(table if table.row_count else cell("No cases yet.", "dim"))
+
+
+def _epoch(runtime: Runtime) -> dict[str, Any]:
+    """How far the database has come beside what its witnesses remember; money is at stake only where there is a key."""
+    try:
+        remembered = runtime.witnesses.ask()
+    except TryLater as error:
+        return {"database": None, "redis": None, "journal": None, "wrong": str(error)}
+    mark = runtime.store.read(epoch.mark_of)
+    wrong = epoch.behind(mark, remembered) if runtime.creem is not None else None
+    return {"database": mark, "redis": remembered.redis, "journal": remembered.journal, "wrong": wrong}
 
 
 def _money(found: dict[str, Any]) -> None:

@@ -385,6 +385,18 @@ leases = Table(
     Column("until", Instant, nullable=False),
 )
 
+epochs = Table(
+    "epochs",
+    metadata,
+    # how far this database has come; witnesses outside remember it, and notice when it is set back
+    Column("name", Text, primary_key=True),
+    Column("mark", Big, nullable=False),
+    Column("risen_at", Instant, nullable=False),
+    # when it was last found set back: claims older than that came out of the backup
+    Column("stopped_at", Instant),
+    CheckConstraint("mark >= 0", name="mark"),
+)
+
 payments = Table(
     "payments",
     metadata,

@@ -16,8 +16,9 @@ from worker.cases.book import Case
 from worker.cases.casework import REMIND, go
 from worker.cases.decided import BY_PERSON
 from worker.cases.judge import Bench
-from worker.cases.money import charges, limits
+from worker.cases.money import charges, epoch, limits
 from worker.cases.money.close import Closing, close, wait
+from worker.cases.money.remember import as_unknown, call_of
 from worker.cases.money.turn import Turn, lock, move, still_ours
 from worker.cases.write import write_cases
 from worker.creem.client import Armed, Creem
@@ -44,14 +45,18 @@ class Arming:
     creem: Creem
     until: float
     timer: Callable[[], float]
+    witnesses: epoch.Witnesses
+    remembered: epoch.Remembered
+    """What the witnesses remembered before this transaction began."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArmedTurn:
-    """The permission for one call, and the number it is recorded under."""
+    """The permission for one call, the number it is recorded under, and how high the database rose with it."""
 
     permission: Armed
     attempt: int
+    mark: int
 
 
 def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, with_: Arming) -> ArmedTurn | str:
@@ -60,6 +65,14 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
     if not still_ours(payment, turn) or payment.state not in {PaymentState.CLAIMED.value, PaymentState.REFUSED.value}:
         return "another process took it over"
     now = with_.closing.now
+    if with_.witnesses.any:
+        held = epoch.held_back(tx, with_.remembered, now)
+        if held is not None:
+            return wait(tx, payment, case, held[1], f"money is stopped: {held[0]}", with_.closing)
+        before = with_.witnesses.calls((payment.environment, payment.transaction_id))
+        if before and before[-1].attempt > payment.attempts:
+            # armed by a process that died before its commit, or in a time that this database was set back from
+            return as_unknown(tx, payment, case, before, with_.closing)
     known = charges.lock(tx, [turn.transaction_id, *([turn.kept_transaction_id] if turn.kept_transaction_id else [])])
     ends = _not_as_approved(tx, payment, case, seen, kept, known, with_)
     if ends is not None:
@@ -110,7 +123,11 @@ def _armed(tx: Tx, turn: Turn, payment: Row[Any], case: Case, left: float, with_
     if case.state is not CaseState.REFUNDING:
         go(case, CaseState.REFUNDING, next_action_at=now + REMIND)
     write_cases(tx, [case], now, WORKER)
-    return ArmedTurn(Armed(turn.transaction_id, with_.until), attempt)
+    mark = epoch.rise(tx, now)
+    if with_.witnesses.journal is not None:
+        # the last thing before the commit; what the line says of the mark is committed already, whatever becomes of ours
+        with_.witnesses.journal.add(mark - 1, now, call_of(payment, case, attempt, now, deadline_at))
+    return ArmedTurn(Armed(turn.transaction_id, with_.until), attempt, mark)
 
 
 End = tuple[PaymentState, CaseState, str]

@@ -1,4 +1,5 @@
-"""What stops money: the provider's breaker, trouble with the key, an empty balance, and more money than the terms allow.
+"""What stops money: the provider's breaker, trouble with the key, an empty balance, more money than the terms allow, a database
+that was set back.
 
 All of them are rows, shared by every worker. None of them touches credits. The volume breaker counts in the very transaction
 that arms a call, and only a person closes it.
@@ -15,6 +16,8 @@ from worker.store.bulk import Tx
 from worker.store.tables import actions, breakers, payment_attempts, payments
 
 AWAY, KEY, BALANCE, MONEY = "creem", "creem_key", "creem_balance", "money"
+RESTORE = "restore"
+"""Stands open where the database was set back; `refunds restore lift` closes it."""
 BREAK_AFTER = 5
 BREAK_FOR, LONGEST_BREAK = timedelta(seconds=60), timedelta(minutes=10)
 FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -86,7 +89,7 @@ def admit(tx: Tx, amount: int, terms: Terms, now: datetime) -> str | None:
 def stop(tx: Tx, *, by: str, reason: str, now: datetime) -> None:
     """A person stops all money until a person releases it."""
     open_until(tx, MONEY, FOR_EVER, f"stopped by {by}: {reason}", needs_person=True)
-    _acted(tx, "money.stop", by, reason, now)
+    acted(tx, "money.stop", by, reason, now)
 
 
 def release(tx: Tx, *, by: str, reason: str, now: datetime) -> None:
@@ -97,13 +100,18 @@ def release(tx: Tx, *, by: str, reason: str, now: datetime) -> None:
     values = {"open_until": now, "needs_person": False, "failures": 0, "last_error": f"released by {by}: {reason}"}
     if tx.connection.execute(update(breakers).where(*stopped).values(values)).rowcount != 1:
         raise Refused("money is not stopped; there is nothing to release")
-    _acted(tx, "money.release", by, reason, now)
-    # what waits for it need not wait longer
+    acted(tx, "money.release", by, reason, now)
+    go_on(tx, now)
+
+
+def go_on(tx: Tx, now: datetime) -> None:
+    """What waits for money to go on need not wait longer."""
     waits = and_(payments.c.next_step == "send", payments.c.due_at > now, payments.c.refusals == 0)
     tx.connection.execute(update(payments).where(waits).values(due_at=now))
 
 
-def _acted(tx: Tx, action: str, by: str, reason: str, now: datetime) -> None:
+def acted(tx: Tx, action: str, by: str, reason: str, now: datetime) -> None:
+    """Keeps what a person did about money."""
     tx.insert(actions, [{"at": now, "by": by, "action": action, "subject": MONEY, "reason": reason}])
 
 

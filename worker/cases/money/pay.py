@@ -13,6 +13,7 @@ from datetime import timedelta
 from policy.lifecycle import PaymentState
 from worker.cases.judge import Bench
 from worker.cases.money import arm, charges, close, limits, prove, record
+from worker.cases.money.epoch import Remembered, Watch, Witnesses
 from worker.cases.money.settle import Settler
 from worker.cases.money.turn import Turn, leave_the_floor, lock, still_ours, take, take_the_floor
 from worker.clock import Clock
@@ -46,12 +47,16 @@ class Payer:
     turn_seconds: float
     """How long one turn may take at most: two reads and the call."""
     timer: Callable[[], float] = time.monotonic
+    witnesses: Witnesses = Witnesses()  # noqa: RUF009 - frozen
+    watch: Watch | None = None
 
     def pay(self, payment_ids: Sequence[str] = ()) -> list[str]:
         """Takes the turns that are due, those named or any, one after the other; returns what came of each.
 
         Returns at once where another process is at it, and where Creem is known to be away.
         """
+        if self.watch is not None:
+            self.watch.look()
         began, told = self.timer(), list[str]()
         named = list(payment_ids)
         while self.timer() - began < ROUND_SECONDS and self._may_call():
@@ -102,27 +107,41 @@ class Payer:
     def _send(self, turn: Turn) -> str:
         if self.bench.mode is not Mode.FULL:
             return self._wait(turn, HELD, f"no money leaves in mode {self.bench.mode.value}")
-        read_at = self.timer()
+        read_at, remembered = self.timer(), self.witnesses.ask()
         try:
             seen = self.creem.transaction(turn.transaction_id)
             kept = self.creem.transaction(turn.kept_transaction_id) if turn.kept_transaction_id else None
         except CreemRefused as refusal:
             return self._no_answer(turn, refusal)
         self._observe(turn, seen, kept)
-        armed = self.store.write(lambda tx: arm.arm(tx, turn, seen, kept, self._arming(read_at)))
+        armed = self.store.write(lambda tx: arm.arm(tx, turn, seen, kept, self._arming(read_at, remembered)))
         if isinstance(armed, str):
             return armed
-        try:
-            answer = self.creem.refund(armed.permission)
-        except DeadlinePassed as late:
-            # this process was held up after arming: the call was never begun
-            answer = Answer(outcome=Outcome.NOT_SENT, detail=str(late))
+        untold = self.witnesses.tell(armed.mark)
+        if untold is not None and self.witnesses.journal is None:
+            # were the database lost now, nobody would remember the call
+            answer = Answer(outcome=Outcome.NOT_SENT, detail=f"no witness could be told: {untold}")
+        else:
+            answer = self._call(armed)
         # from here on only the answer is missing: nobody calls again whatever happens to this process
         return self.store.write(lambda tx: record.record(tx, turn, armed.attempt, answer, self._closing()))
 
-    def _arming(self, read_at: float) -> arm.Arming:
+    def _call(self, armed: arm.ArmedTurn) -> Answer:
+        try:
+            return self.creem.refund(armed.permission)
+        except DeadlinePassed as late:
+            # this process was held up after arming: the call was never begun
+            return Answer(outcome=Outcome.NOT_SENT, detail=str(late))
+
+    def _arming(self, read_at: float, remembered: Remembered) -> arm.Arming:
         return arm.Arming(
-            closing=self._closing(), bench=self.bench, creem=self.creem, until=read_at + self.refund_seconds, timer=self.timer
+            closing=self._closing(),
+            bench=self.bench,
+            creem=self.creem,
+            until=read_at + self.refund_seconds,
+            timer=self.timer,
+            witnesses=self.witnesses,
+            remembered=remembered,
         )
 
     def _closing(self) -> close.Closing:

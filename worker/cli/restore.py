@@ -1,0 +1,104 @@
+"""After a restore: look, put back what only the journal knows, let money go on."""
+
+from typing import Annotated, Any
+
+import typer
+
+from worker.cases.money.restore import QUARANTINE, Checked, Recovered
+from worker.cli import output
+from worker.cli.money import read_again
+from worker.cli.output import AsJson, cell, one_clear_line, out
+
+BooksOnly = Annotated[bool, typer.Option("--books-only", help="Leave out the stream.")]
+
+
+def check(as_json: AsJson = False) -> None:
+    """Compares the database with what Redis and the claim journal remember; exits 1 where it knows less."""
+    with one_clear_line():
+        found = output.runtime().restorer.check()
+    if as_json:
+        output.document(found.document())
+    else:
+        _show(found)
+    if found.wrong is not None:
+        raise typer.Exit(1)
+
+
+def recover(reason: output.Reason, books_only: BooksOnly = False, yes: output.Yes = False, as_json: AsJson = False) -> None:
+    """Reads the stream again from its beginning, and puts every call that only the journal knows on its claim, as unknown."""
+    with one_clear_line():
+        runtime = output.runtime()
+        found = runtime.restorer.check()
+        if not as_json:
+            _show(found)
+            output.ask(f"Put back {len(found.missing)} calls?", yes=yes)
+        again = 0 if books_only else sum(1 for _ in read_again(runtime))
+        done = runtime.restorer.recover(by=output.actor(runtime.settings), reason=reason, events=again)
+    if as_json:
+        output.document(done.document())
+    else:
+        _recovered(done)
+    if done.left:
+        raise typer.Exit(1)
+
+
+def lift(reason: output.Reason, yes: output.Yes = False, as_json: AsJson = False) -> None:
+    """Lets money go on after a restore; refused while the journal knows calls that the database does not."""
+    with one_clear_line():
+        runtime = output.runtime()
+        found = runtime.restorer.check()
+        if not as_json and found.stopped is not None:
+            output.say("Money is stopped: {why}", why=found.stopped)
+            if not found.whole:
+                hours = round(QUARANTINE.total_seconds() / 3600)
+                output.say(
+                    "[yellow]No journal tells what was sent.[/] Claims that came unsent out of the backup will only be read, and "
+                    "money stays still for {hours} h longer. Look at the refunds in Creem's dashboard before you go on.",
+                    hours=hours,
+                )
+            output.ask("Let it go on?", yes=yes)
+        done = runtime.restorer.lift(by=output.actor(runtime.settings), reason=reason)
+    if as_json:
+        output.document(done)
+    else:
+        output.say("Lifted at mark {mark}; money goes on from {money_from}. {claims_only_read} claims are only read.", **done)
+
+
+def _show(found: Checked) -> None:
+    document = found.document()
+    marks = document["marks"]
+    for name in ("database", "redis", "journal"):
+        away = document["redis_error"] if name == "redis" else None
+        said = away or ("remembers nothing" if marks[name] is None else f"mark {marks[name]}")
+        if name == "journal" and found.journal is None:
+            said = "no REFUNDS_JOURNAL_DIR"
+        output.line(name, said, "yellow" if away else "")
+    if found.journal is not None and found.journal.unreadable:
+        output.line("torn lines", f"{found.journal.unreadable}, of calls that were never sent", "dim")
+    if document["missing"]:
+        columns = ("transaction_id", "attempt", "armed_at", "amount", "currency", "purchase_id", "case_id")
+        table = output.table("\nKnown to the journal alone", *(column.replace("_", " ") for column in columns))
+        for item in document["missing"]:
+            table.add_row(*(cell(item[column]) for column in columns))
+        out.print(table)
+    if found.wrong is None:
+        return output.say("[green bold]The database knows what its witnesses remember.[/]")
+    output.say("[red bold]{wrong}[/]", wrong=found.wrong)
+    step = "restore recover" if found.missing or found.stopped is None else "restore lift"
+    output.say("Next: [bold]refunds {step} --reason …[/]", step=step)
+
+
+def _recovered(done: Recovered) -> None:
+    rows: list[tuple[dict[str, Any], str]] = [(item, "yellow") for item in done.remembered] + [
+        (item, "red") for item in done.left
+    ]
+    if rows:
+        table = output.table("\nCalls", "transaction", "minor units", "what was done")
+        for item, style in rows:
+            said = item["done"] or f"left: import the history of {item['purchase_id']} again, then recover once more"
+            table.add_row(cell(item["transaction_id"]), cell(item["amount"]), cell(said, style))
+        out.print(table)
+    sums = {"n": len(done.remembered), "left": len(done.left), "events": done.events}
+    output.say("\n{n} calls put back as unknown, {left} left, {events} events read from the stream again.", **sums)
+    if not done.left:
+        output.say("They are read at Creem from now on. Next: [bold]refunds reconcile[/], then [bold]refunds restore lift[/].")
