@@ -1,0 +1,112 @@
+"""The claim journal keeps every line that was ever promised, and survives what crashes leave in it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from worker.cases.money.journal import Call, Journal
+from worker.errors import TryLater
+
+NOW = datetime(2026, 3, 31, 23, 59, tzinfo=UTC)
+PROCESSES, LINES = 4, 40
+
+
+def a_call(transaction_id: str = "tran_1", attempt: int = 1) -> Call:
+    return Call(
+        environment="test",
+        transaction_id=transaction_id,
+        attempt=attempt,
+        payment_id="pay_1",
+        armed_at=NOW,
+        deadline_at=NOW + timedelta(seconds=20),
+        account_id="acc_1",
+        purchase_id="ord_1",
+        kept_transaction_id=None,
+        case_id="case_1",
+        case_kind="duplicate_charge",
+        subject="ord_1",
+        amount=900,
+        currency="USD",
+    )
+
+
+def reads(folder: Path) -> Journal:
+    """A process that has just started."""
+    journal = Journal(folder)
+    journal.look()
+    return journal
+
+
+def test_line_is_read_again_as_it_was_written(tmp_path: Path) -> None:
+    Journal(tmp_path / "new").add(41, NOW, a_call())
+    journal = reads(tmp_path / "new")
+    assert journal.calls(("test", "tran_1")) == [a_call()]
+    assert (journal.reached, journal.begins, len(journal), journal.unreadable) == (41, 41, 1, 0)
+    assert journal.calls(("live", "tran_1")) == []
+
+
+def test_months_are_files_and_all_of_them_count(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.add(1, NOW, a_call("tran_march"))
+    journal.add(2, NOW + timedelta(minutes=2), a_call("tran_april"))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["2026-03.jsonl", "2026-04.jsonl"]
+    assert {key[1] for key in reads(tmp_path).charges()} == {"tran_march", "tran_april"}
+
+
+@pytest.mark.parametrize("kept", range(1, 60, 7))
+def test_torn_line_is_counted_and_costs_no_other(tmp_path: Path, kept: int) -> None:
+    journal = Journal(tmp_path)
+    journal.add(1, NOW, a_call("tran_before"))
+    (file,) = tmp_path.iterdir()
+    with file.open("ab") as opened:
+        opened.write(b'\n{"mark":2,"at":"2026-03-31T23:59:00+00:00","call":{"environment"'[: kept + 1])
+    torn = reads(tmp_path)
+    assert [call.transaction_id for key in torn.charges() for call in torn.calls(key)] == ["tran_before"]
+    journal.add(3, NOW, a_call("tran_after"))
+    torn.look()
+    for one in (torn, reads(tmp_path)):
+        assert {key[1] for key in one.charges()} == {"tran_before", "tran_after"}
+        assert (one.unreadable, one.reached) == (1, 3)
+
+
+def test_whole_line_without_its_end_counts_as_sent(tmp_path: Path) -> None:
+    Journal(tmp_path).add(1, NOW, a_call())
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes().rstrip(b"\n"))
+    assert reads(tmp_path).calls(("test", "tran_1")) == [a_call()]
+
+
+def test_look_takes_in_only_what_was_added_and_never_forgets(tmp_path: Path) -> None:
+    journal = reads(tmp_path)
+    assert journal.reached is None
+    Journal(tmp_path).add(1, NOW, a_call(attempt=1))
+    journal.look()
+    Journal(tmp_path).add(2, NOW, a_call(attempt=2))
+    journal.look()
+    assert [call.attempt for call in journal.calls(("test", "tran_1"))] == [1, 2]
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"")
+    journal.look()
+    assert len(journal) == 2
+
+
+def test_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TryLater, match="the claim journal is not reachable"):
+        Journal(tmp_path / "file" / "journal").add(1, NOW, a_call())
+
+
+def _write(folder: str, process: int) -> None:
+    journal = Journal(Path(folder))
+    for line in range(LINES):
+        journal.add(line, NOW, replace(a_call(f"tran_{process}_{line}"), subject="x" * 5_000))
+
+
+def test_processes_that_write_at_once_lose_and_mix_nothing(tmp_path: Path) -> None:
+    with get_context("fork").Pool(PROCESSES) as pool:
+        pool.starmap(_write, [(str(tmp_path), number) for number in range(PROCESSES)])
+    journal = reads(tmp_path)
+    assert (len(journal), journal.unreadable) == (PROCESSES * LINES, 0)

@@ -1,0 +1,295 @@
+"""When money stops after a restore, when it does not, and how it goes on."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_py
+from sqlalchemy import delete, select
+
+from tests.money.plans import NASTY
+from tests.money.world import Crash, MoneyWorld
+from tests.restore.world import BEFORE_ALL, RestoreWorld
+from worker.cases.money import epoch, limits
+from worker.cases.money.epoch import Witnesses
+from worker.cases.money.journal import Call, Journal
+from worker.errors import Refused, TryLater
+from worker.intake.stream import open_stream_client
+from worker.sandbox.servers import free_port
+from worker.store.engine import Store
+from worker.store.tables import actions, epochs
+
+BEFORE_THE_TURN = 1
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For what is about witnesses and not about the engine."""
+
+
+@pytest.fixture
+def world(store: Store, tmp_path: Path) -> Iterator[RestoreWorld]:
+    made = RestoreWorld(store, tmp_path / "journal", switches=NASTY)
+    # frames are taken here where a test says so
+    made.film.rolls = False
+    yield made
+    made.close()
+
+
+def stopped(world: MoneyWorld) -> str | None:
+    """Why money is stopped for a restore, if it is."""
+    found = world.store.read(lambda tx: limits.closed_to(tx, (limits.RESTORE,), world.clock.now()))
+    return None if found is None else found[0]
+
+
+def nowhere() -> redis_py.Redis:
+    """A Redis that is not there."""
+    return open_stream_client(f"redis://127.0.0.1:{free_port()}/0")
+
+
+def a_restored(world: RestoreWorld) -> None:
+    """One refund is sent, and the database comes back from before its first turn."""
+    world.charged()
+    world.go_on(days=1)
+    assert world.state("ord_1") == "refunded"
+    world.set_back(BEFORE_THE_TURN)
+
+
+def test_fresh_installation_starts_without_ceremony_and_every_witness_learns_of_it(world: RestoreWorld) -> None:
+    world.charged()
+    world.go_on(days=1)
+    assert world.state("ord_1") == "refunded"
+    found = world.restorer().check()
+    assert (found.wrong, found.mark, found.remembered.redis, found.remembered.journal) == (None, 1, 1, 0)
+    assert [call.attempt for call in world.witnesses().calls(("test", "tran_1"))] == [1]
+
+
+def test_upgraded_installation_goes_on_although_it_armed_calls_before(world: RestoreWorld) -> None:
+    before = MoneyWorld(world.store, switches=NASTY)
+    before.twice_charged()
+    before.settle_down(days=1)
+    assert before.state("ord_1") == "refunded"
+    world.store.write(lambda tx: tx.connection.execute(delete(epochs)))
+    later = world.charged_again(7)
+    world.go_on(days=1)
+    assert (world.state(f"ord_{later.removeprefix('tran_')}"), stopped(world)) == ("refunded", None)
+    before.close()
+
+
+def test_set_back_database_stops_money_and_nothing_else(world: RestoreWorld) -> None:
+    a_restored(world)
+    world.happen(world.submitted("job_1", credits=5), world.failed("job_1", code="invalid_image"))
+    world.go_on(minutes=10)
+    assert "was set back" in str(stopped(world))
+    assert world.state("job_1") is not None
+    assert world.double.posts("tran_1") == 1
+    assert [call.transaction_id for call in world.restorer().check().missing] == ["tran_1"]
+    with pytest.raises(Refused, match="recover first"):
+        world.restorer().lift(by="ops", reason="in a hurry")
+
+
+def test_recovered_claim_is_proved_by_reading_and_the_person_is_on_record(world: RestoreWorld) -> None:
+    a_restored(world)
+    done = world.restorer().recover(by="ops", reason="disk lost")
+    assert [item["transaction_id"] for item in done.remembered] == ["tran_1"]
+    assert world.claim("tran_1").state == "unknown"
+    lifted = world.restorer().lift(by="ops", reason="compared")
+    assert (lifted["mark"], lifted["claims_only_read"]) == (2, 0)
+    world.go_on(days=1)
+    assert (world.state("ord_1"), world.double.posts("tran_1"), world.restorer().check().wrong) == ("refunded", 1, None)
+    rows = world.store.read(lambda tx: tx.all(select(actions).order_by(actions.c.id)))
+    assert [(row.action, row.by) for row in rows] == [("restore.recover", "ops"), ("restore.lift", "ops")]
+    assert world.audit().breaches == []
+
+
+@ON_SQLITE
+def test_lifted_database_that_is_set_back_again_stops_again(world: RestoreWorld) -> None:
+    a_restored(world)
+    world.restorer().recover(by="ops", reason="disk lost")
+    world.restorer().lift(by="ops", reason="compared")
+    world.set_back(BEFORE_THE_TURN)
+    world.go_on(minutes=10)
+    assert "was set back" in str(stopped(world))
+    assert world.double.posts("tran_1") == 1
+
+
+@ON_SQLITE
+def test_lift_is_refused_where_nothing_is_stopped(world: RestoreWorld) -> None:
+    with pytest.raises(Refused, match="nothing to lift"):
+        world.restorer().lift(by="ops", reason="to be sure")
+
+
+def test_claim_that_our_facts_no_longer_lead_to_is_made_again(world: RestoreWorld) -> None:
+    """As after a person's approval that was lost: here the history that comes back lacks the earlier charge."""
+    world.charged()
+    world.go_on(days=1)
+    world.set_back(BEFORE_ALL)
+    left = world.restorer().recover(by="ops", reason="disk lost").left
+    assert [item["purchase_id"] for item in left] == ["ord_1"]
+    world.import_again(1)
+    assert world.restorer().recover(by="ops", reason="history is back").left == []
+    world.restorer().lift(by="ops", reason="compared")
+    world.go_on(days=1)
+    found = world.case("ord_1")
+    assert found is not None
+    assert (found["state"], found["decision"]["rule"], world.double.posts("tran_1")) == ("refunded", "decided_by_person", 1)
+    assert "the claim journal says" in found["decision"]["reason"]
+    assert world.audit().breaches == []
+
+
+def test_claim_closed_since_as_somebody_elses_is_ours_again(world: RestoreWorld) -> None:
+    """Nobody noticed the restore, and the worker found the charge refunded: only the journal knows by whom."""
+    world.charged()
+    world.go_on(days=1)
+    world.set_back(BEFORE_THE_TURN)
+    MoneyWorld.payer(world).pay()
+    assert world.state("ord_1") == "external"
+    world.restorer().recover(by="ops", reason="disk lost")
+    world.restorer().lift(by="ops", reason="compared")
+    world.go_on(days=1)
+    assert (world.state("ord_1"), world.double.posts("tran_1")) == ("refunded", 1)
+    assert world.audit().breaches == []
+
+
+class DyingJournal(Journal):
+    """The process dies when the line is on disk and before its commit."""
+
+    def add(self, mark: int, at: datetime, call: Call | None = None) -> None:
+        super().add(mark, at, call)
+        if call is not None:
+            raise Crash("after the journal, before the commit")
+
+
+def test_line_without_its_call_counts_as_unknown_and_holds_up_nobody_else(world: RestoreWorld) -> None:
+    world.charged()
+    dying = replace(world.payer(), witnesses=Witnesses(DyingJournal(world.folder), world.marks))
+    with pytest.raises(Crash):
+        dying.pay()
+    assert world.claim("tran_1").state == "claimed"
+    other = world.charged_again(1)
+    world.go_on(hours=8)
+    world.sweep()
+    assert (world.double.posts("tran_1"), world.state("ord_1")) == (0, "review")
+    assert (world.double.posts(other), world.state("ord_r1_1"), stopped(world)) == (1, "refunded", None)
+    assert world.restorer().check().wrong is None
+    assert world.audit().breaches == []
+
+
+@ON_SQLITE
+def test_journal_that_cannot_be_written_lets_nothing_leave(world: RestoreWorld) -> None:
+    world.charged()
+    (world.folder.parent / "full").write_text("")
+    full = Witnesses(Journal(world.folder.parent / "full"), world.marks)
+    with pytest.raises(TryLater, match="the claim journal"):
+        replace(world.payer(), witnesses=full).pay()
+    assert (world.double.posts("tran_1"), world.claim("tran_1").state) == (0, "claimed")
+    world.go_on(days=1)
+    assert world.state("ord_1") == "refunded"
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("lost", ["redis", "journal"])
+def test_one_witness_is_enough(world: RestoreWorld, lost: str) -> None:
+    world.charged()
+    world.go_on(days=1)
+    if lost == "redis":
+        world.marks.flushall()
+    else:
+        shutil.rmtree(world.folder)
+    world.charged_again(1)
+    world.go_on(days=1)
+    found = world.restorer().check()
+    assert (world.state("ord_r1_1"), found.wrong, found.remembered.redis, found.remembered.journal) == ("refunded", None, 2, 1)
+
+
+@ON_SQLITE
+def test_redis_away_is_no_reason_to_wait_beside_a_journal(world: RestoreWorld) -> None:
+    world.charged()
+    replace(world.payer(), witnesses=Witnesses(Journal(world.folder), nowhere()), watch=None).pay()
+    world.go_on(days=1)
+    assert (world.double.posts("tran_1"), world.state("ord_1")) == (1, "refunded")
+
+
+@ON_SQLITE
+def test_without_a_journal_money_waits_for_redis(world: RestoreWorld) -> None:
+    world.charged()
+    world.go_on(days=1)
+    world.charged_again(1)
+    (told,) = replace(world.payer(), witnesses=Witnesses(None, nowhere()), watch=None).pay()
+    assert "no witness can be asked" in told
+    assert world.double.posts("tran_r1_1") == 0
+
+
+def test_both_witnesses_lost_stop_money_until_a_person_lifts_it_and_a_day_longer(world: RestoreWorld) -> None:
+    world.charged()
+    world.go_on(days=1)
+    world.charged_again(1)  # claimed, its turn not yet come
+    world.marks.flushall()
+    shutil.rmtree(world.folder)
+    world.go_on(minutes=10)
+    assert "no witness remembers it" in str(stopped(world))
+    world.charged_again(2)  # claimed after the stop: it came out of no backup
+    world.go_on(hours=1)
+    lifted = world.restorer().lift(by="ops", reason="Redis was emptied by hand, the database is whole")
+    assert lifted["claims_only_read"] == 1
+    assert world.restorer().check().wrong is None
+    world.go_on(hours=23)
+    assert (world.double.posts("tran_r1_1"), world.double.posts("tran_r2_1")) == (0, 0)
+    world.go_on(days=2)
+    assert (world.double.posts("tran_r1_1"), world.double.posts("tran_r2_1")) == (0, 1)
+    assert (world.state("ord_r1_1"), world.state("ord_r2_1")) == ("review", "refunded")
+    assert (stopped(world), world.audit().breaches) == (None, [])
+
+
+@ON_SQLITE
+def test_without_a_journal_redis_alone_stops_money(world: RestoreWorld) -> None:
+    world.charged()
+    world.go_on(days=1)
+    world.set_back(BEFORE_THE_TURN)
+    alone = Witnesses(None, world.marks)
+    (told,) = replace(world.payer(), witnesses=alone, watch=None).pay()
+    assert "Redis remembers 1" in told
+    assert world.double.posts("tran_1") == 1
+
+
+def test_mark_rises_now_and_then_without_any_call_and_a_restore_of_that_is_seen(world: RestoreWorld) -> None:
+    world.charged()
+    world.go_on(days=1)
+    world.film.add()
+    world.clock.pass_(minutes=11)
+    world.pay()
+    assert (world.restorer().check().mark, world.mark()) == (2, 2.0)
+    world.set_back(-1)
+    world.pay()
+    assert "remembers 2" in str(stopped(world))
+
+
+@ON_SQLITE
+def test_lower_mark_never_replaces_a_higher_one(world: RestoreWorld) -> None:
+    seen = world.witnesses()
+    for mark in (5, 3):
+        assert seen.tell(mark) is None
+    assert seen.ask().redis == 5
+
+
+@pytest.mark.parametrize(
+    ("mark", "remembered", "said"),
+    [
+        (0, {}, None),
+        (1, {}, "no witness remembers it"),
+        (5, {"redis": 5}, None),
+        (5, {"redis": 4}, None),
+        (5, {"redis": 3}, "no more than 3"),
+        (5, {"redis": 3, "journal": 4}, None),
+        (5, {"redis": 6, "journal": 4}, "Redis remembers 6"),
+        (5, {"redis": 5, "journal": 6}, "the claim journal remembers 6"),
+        (0, {"redis": 1}, "was set back"),
+        (5, {"redis_away": "refused"}, None),
+    ],
+)
+def test_database_is_behind_when_it_knows_less_or_nobody_vouches_for_it(
+    mark: int, remembered: dict[str, Any], said: str | None
+) -> None:
+    found = epoch.behind(mark, epoch.Remembered(**remembered))
+    assert (found is None) if said is None else (said in str(found))
