@@ -76,6 +76,7 @@ def web() -> None:
         from worker.intake.process import stop_on_signals, until_ready
         from worker.web.app import Web, make_app
         from worker.web.console.console import Console
+        from worker.web.metrics import Figures
         from worker.web.serve import check_host, secrets_of, serve
 
         check_host(settings)
@@ -92,7 +93,8 @@ def web() -> None:
             modes = runtime.creem_address.environment.accepts if runtime.creem_address else None
             receiver = Receiver(runtime.store, runtime.clock, modes)
             limit = timedelta(seconds=settings.ready_backlog_seconds)
-            site = Web(runtime.store, runtime.redis, receiver, secrets, runtime.clock, hint, limit)
+            figures = Figures(runtime.store, runtime.redis, settings.stream, runtime.clock)
+            site = Web(runtime.store, runtime.redis, receiver, secrets, runtime.clock, hint, limit, figures=figures)
             password = settings.console_password
             console = Console.of(
                 store=runtime.store,

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import redis
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -29,6 +30,7 @@ from worker.store import inbox
 from worker.store.engine import Store
 from worker.store.schema import require_current
 from worker.web.console.console import Console
+from worker.web.metrics import Figures
 
 BODY_SECONDS = 10.0
 HEADERS = {
@@ -37,8 +39,9 @@ HEADERS = {
     b"referrer-policy": b"no-referrer",
     b"x-content-type-options": b"nosniff",
 }
-MACHINES = ("/webhooks/", "/healthz", "/readyz")
-"""Paths that programs ask for: they are answered in JSON whatever happens."""
+MACHINES = ("/webhooks/", "/healthz", "/readyz", "/metrics")
+"""Paths that programs ask for: their faults are answered in JSON. They need no sign-in: the address listened on or a proxy in
+front guards them, and none of them tells of a customer."""
 Hint = Callable[[list[int]], None]
 
 
@@ -54,6 +57,7 @@ class Web:
     hint: Hint
     backlog_limit: timedelta
     body_seconds: float = BODY_SECONDS
+    figures: Figures | None = None
 
     async def webhook(self, request: Request) -> Response:
         """One delivery: 200 once it is stored, and every repeat of it."""
@@ -107,6 +111,12 @@ class Web:
         good = all(check["ok"] for check in checks.values())
         return JSONResponse({"ready": good, "checks": checks}, status_code=200 if good else 503)
 
+    async def metrics(self, request: Request) -> Response:
+        """The figures for Prometheus; 404 where this process was given none."""
+        if self.figures is None:
+            return _said(404, "no figures here")
+        return Response(await run_in_threadpool(self.figures.text), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
     def _database(self) -> str | None:
         try:
             require_current(self.store)
@@ -138,6 +148,7 @@ def make_app(web: Web, console: Console | None = None) -> Starlette:
         Route("/webhooks/creem", web.webhook, methods=["POST"]),
         Route("/healthz", web.alive, methods=["GET"]),
         Route("/readyz", web.ready, methods=["GET"]),
+        Route("/metrics", web.metrics, methods=["GET"]),
         *(console.routes if console else []),
     ]
 

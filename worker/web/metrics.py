@@ -1,0 +1,175 @@
+"""Prometheus figures, read from the database when asked: every process answers alike, and a restart loses nothing.
+
+What is counted are rows, so two web processes scraped in turn agree. Labels are states and reasons, never an id. The figures
+are those of `refunds status` with a few more beside them, and are kept some seconds so that scrapes do not add up.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import redis
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import ColumnElement, Float, and_, case, func, literal_column, select
+
+from worker.cases.overview import overview
+from worker.clock import Clock
+from worker.errors import Misconfigured, TryLater, one_line
+from worker.observe import log
+from worker.store.bulk import Tx
+from worker.store.engine import Store
+from worker.store.tables import breakers, cases, payment_attempts, reruns
+
+KEEP_SECONDS = 15.0
+WINDOW = timedelta(hours=24)
+BUCKETS = (1, 5, 30, 60, 300, 900, 3600, 14400, 86400, 259200, 604800)
+"""Upper bounds, in seconds, of the time from failure to made whole."""
+WHOLE = ("refunded", "delivered", "external")
+BREAKERS = ("creem", "creem_key", "creem_balance", "money")
+RERUNS = ("asked", "refused", "expired", "answered")
+CALLS = ("accepted", "refused", "throttled", "not_sent", "unknown")
+Family = GaugeMetricFamily | CounterMetricFamily | GaugeHistogramMetricFamily
+
+
+class Figures(Collector):
+    """The figures of one installation, at most `KEEP_SECONDS` old. An unreachable part is a figure too, not an error."""
+
+    def __init__(
+        self, store: Store, client: redis.Redis, stream: str, clock: Clock, timer: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store, self._redis, self._stream, self._clock, self._timer = store, client, stream, clock, timer
+        self._lock = threading.Lock()
+        self._kept: tuple[float, list[Family]] | None = None
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(self)
+
+    def describe(self) -> Iterator[Family]:
+        """Nothing: registering must not ask the database."""
+        return iter(())
+
+    def text(self) -> bytes:
+        """The figures in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def collect(self) -> Iterator[Family]:
+        """The families; whoever asks while another is reading waits for that reading."""
+        with self._lock:
+            if self._kept is None or self._timer() - self._kept[0] >= KEEP_SECONDS:
+                found = [*self._from_database(), *self._from_redis()]
+                self._kept = (self._timer(), found)
+            yield from self._kept[1]
+
+    def _from_database(self) -> list[Family]:
+        now = self._clock.now()
+        try:
+            found, more = self._store.read(lambda tx: (overview(tx, now), _more(tx, now)))
+        except (TryLater, Misconfigured) as error:
+            log.warning("metrics.database_unreachable", error=one_line(error))
+            return [_up("database", False)]
+        return [_up("database", True), *_families(found, more, now)]
+
+    def _from_redis(self) -> list[Family]:
+        try:
+            groups: Any = self._redis.xinfo_groups(self._stream) if self._redis.exists(self._stream) else []
+        except (redis.RedisError, OSError) as error:
+            log.warning("metrics.redis_unreachable", error=one_line(error))
+            return [_up("redis", False)]
+        unread = max((int(group.get("lag") or 0) for group in groups), default=0)
+        pending = max((int(group["pending"]) for group in groups), default=0)
+        return [
+            _up("redis", True),
+            _one("refunds_stream_unread_entries", "Entries intake has not read; growing: is `refunds intake` running?", unread),
+            _one("refunds_stream_pending_entries", "Entries read and not yet stored; standing: look at intake's log", pending),
+        ]
+
+
+def _up(part: str, good: bool) -> Family:
+    text = "1 while this part answers the web process; 0: run `refunds doctor`"
+    return _many(f"refunds_{part}_up", text, None, {"": int(good)})
+
+
+def _one(name: str, text: str, value: float) -> Family:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _many(name: str, text: str, label: str | None, values: dict[str, int]) -> Family:
+    family = GaugeMetricFamily(name, text, labels=[label] if label else [])
+    for key, value in values.items():
+        family.add_metric([key] if label else [], value)
+    return family
+
+
+def _more(tx: Tx, now: datetime) -> dict[str, Any]:
+    run, within = tx.connection.execute, cases.c.closed_at >= now - WINDOW
+    closed = select(cases.c.state, func.count()).where(within).group_by(cases.c.state)
+    took = _seconds(tx)
+    counts = [func.count(case((took <= bound, 1))) for bound in BUCKETS]
+    histogram = run(select(func.count(), func.sum(took), *counts).where(within, cases.c.state.in_(WHOLE))).one()
+    warned = select(func.count()).where(cases.c.closed_at.is_(None), cases.c.warned_percent > 0)
+    parked = and_(cases.c.state == "waiting", cases.c.kind == "request")
+    deadline = select(func.min(cases.c.due_at)).where((cases.c.state == "review") | parked)
+    calls = select(payment_attempts.c.outcome, func.count()).where(payment_attempts.c.outcome.is_not(None))
+    return {
+        "closed": {state: int(count) for state, count in run(closed)},
+        "histogram": histogram,
+        "warned": int(run(warned).scalar_one()),
+        "deadline": run(deadline).scalar_one(),
+        "reruns": {state: int(count) for state, count in run(select(reruns.c.state, func.count()).group_by(reruns.c.state))},
+        "calls": {outcome: int(count) for outcome, count in run(calls.group_by(payment_attempts.c.outcome))},
+        "breakers": {str(name) for (name,) in run(select(breakers.c.name).where(breakers.c.open_until > now))},
+    }
+
+
+def _seconds(tx: Tx) -> ColumnElement[float]:
+    if tx.connection.dialect.name == "sqlite":
+        return literal_column("(julianday(cases.closed_at) - julianday(cases.failed_at)) * 86400.0", Float)
+    return literal_column("cast(extract(epoch from cases.closed_at - cases.failed_at) as double precision)", Float)
+
+
+def _age(at: str | datetime | None, now: datetime) -> float:
+    when = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return max(0.0, (now - when).total_seconds()) if when else 0.0
+
+
+def _families(found: dict[str, Any], more: dict[str, Any], now: datetime) -> Iterator[Family]:
+    due, notices = found["effects_due"], found["notices"]
+    count, total, *buckets = more["histogram"]
+    yield _many("refunds_cases", "Cases by state; `refunds cases --state S` lists them", "state", found["cases"])
+    yield _one("refunds_inbox_unhandled_events", "Events stored and not handled; see `refunds status`", found["backlog"])
+    yield _one("refunds_inbox_oldest_age_seconds", "Age of the oldest of them", _age(found["oldest_unhandled_at"], now))
+    yield _one("refunds_inbox_waiting_events", "Events about jobs not yet known", found["waiting_events"])
+    yield _one("refunds_promises_breached", "Open cases past their due date: somebody waits too long", found["overdue_promises"])
+    yield _one("refunds_promises_warned", "Open cases warned of before their due date", more["warned"])
+    yield _one("refunds_actions_overdue", "Cases the sweep should have looked at; is beat running?", found["overdue_actions"])
+    yield _one("refunds_payments_unproved", "Refunds whose outcome is not proved", found["payments"]["unproved"])
+    oldest = _age(found["payments"]["oldest_unproved_at"], now)
+    yield _one("refunds_payments_unproved_oldest_age_seconds", "Age of the oldest; run `refunds reconcile`", oldest)
+    text = "Money of open claims, minor units, currencies added"
+    yield _one("refunds_payments_open_minor_units", text, found["payments"]["waiting_minor_units"])
+    yield _many("refunds_payments", "Claims on charges by state", "state", found["payments"]["by_state"])
+    standing = {name: int(name in more["breakers"]) for name in BREAKERS}
+    yield _many("refunds_breaker_open", "1 while this breaker holds money back; `refunds status` says why", "breaker", standing)
+    yield _one("refunds_review_waiting", "Cases that wait for a person: `refunds review list`", found["review"]["waiting"])
+    left = (more["deadline"] - now).total_seconds() if more["deadline"] else float("nan")
+    yield _one("refunds_review_next_deadline_seconds", "Time left for the most urgent of them; NaN: none waits", left)
+    yield _many("refunds_notices", "Notices by state, without those sent", "state", notices)
+    pending = {kind: int(one["count"]) for kind, one in due.items()}
+    yield _many("refunds_effects_due", "Effects written and not yet carried out", "kind", pending)
+    late = max((_age(one["oldest_at"], now) for one in due.values()), default=0.0)
+    yield _one("refunds_effects_oldest_age_seconds", "Age of the oldest effect due; are workers running?", late)
+    yield _many("refunds_dead_letters", "Open dead letters by reason: `refunds dead list`", "reason", found["dead_letters"])
+    states = {state: more["reruns"].get(state, 0) for state in RERUNS}
+    yield _many("refunds_reruns", "Re-runs by state", "state", states)
+    calls = CounterMetricFamily("refunds_creem_calls", "Refund calls to Creem that ended, by outcome", labels=["outcome"])
+    for outcome in CALLS:
+        calls.add_metric([outcome], more["calls"].get(outcome, 0))
+    yield calls
+    closed = {state: more["closed"].get(state, 0) for state in (*WHOLE, "declined", "nothing_owed")}
+    yield _many("refunds_cases_closed_last_day", "Cases closed in the last 24 hours by state", "state", closed)
+    bounds = [*((str(float(bound)), int(n)) for bound, n in zip(BUCKETS, buckets, strict=True)), ("+Inf", int(count))]
+    text = "From failure to made whole, cases closed in the last 24 hours; use histogram_quantile without rate"
+    yield GaugeHistogramMetricFamily("refunds_time_to_made_whole_seconds", text, buckets=bounds, gsum_value=float(total or 0))
