@@ -1,0 +1,78 @@
+"""Alerts and dashboard name figures that are exported, runbook sections that exist, and commands that there are."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import fakeredis
+import pytest
+import typer
+import yaml
+
+from tests.cases.world import HandClock
+from worker.cli.main import app
+from worker.store.engine import Store
+from worker.web.metrics import Figures
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "deploy/prometheus/alerts.yml"
+DASHBOARD = ROOT / "deploy/grafana/dashboards/refunds.json"
+RUNBOOK = (ROOT / "docs/runbook.md").read_text()
+ALERTS = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+NAME = re.compile(r"refunds_[a-z_]+")
+
+
+@pytest.fixture
+def exported(store: Store) -> set[str]:
+    text = Figures(store, fakeredis.FakeRedis(), "layer-jobs:events", HandClock()).text().decode()
+    families = re.findall(r"^# TYPE (\S+) (\S+)", text, re.M)
+    return {name for name, _ in families} | {f"{name}_bucket" for name, kind in families if kind == "histogram"}
+
+
+def test_every_figure_in_a_rule_is_exported(exported: set[str]) -> None:
+    assert {name for rule in ALERTS for name in NAME.findall(rule["expr"])} - exported == set()
+
+
+def test_every_figure_on_the_dashboard_is_exported(exported: set[str]) -> None:
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    shown = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    assert shown
+    assert {name for expression in shown for name in NAME.findall(expression)} - exported == set()
+
+
+def test_every_alert_has_its_section_and_says_how_bad_it_is() -> None:
+    sections = {heading.lower() for heading in re.findall(r"^## (.+)$", RUNBOOK, re.M)}
+    for rule in ALERTS:
+        assert rule["annotations"]["runbook"].partition("#")[2] in sections, rule["alert"]
+        assert rule["labels"]["severity"] in {"page", "ticket"}
+        assert rule["annotations"]["summary"]
+        assert rule["for"]
+
+
+def test_every_alert_is_tested_to_fire_and_to_stay_quiet() -> None:
+    tests = yaml.safe_load((RULES.parent / "tests.yml").read_text())["tests"]
+    cases = {(case["alertname"], bool(case["exp_alerts"])) for test in tests for case in test["alert_rule_test"]}
+    assert cases == {(rule["alert"], fires) for rule in ALERTS for fires in (True, False)}
+
+
+def test_every_command_of_the_runbook_exists() -> None:
+    named = [line.split() for line in re.findall(r"(?:^|`)(refunds [^`\n]+)", RUNBOOK, re.M)]
+    assert named
+    for words in named:
+        command = typer.main.get_command(app)
+        for word in words[1:]:
+            if not hasattr(command, "commands"):
+                break
+            assert word in command.commands, " ".join(words)
+            command = command.commands[word]
+        options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+        assert {word for word in words if word.startswith("--")} <= options, " ".join(words)
+
+
+def test_promtool_agrees_where_it_is_there() -> None:
+    tool = shutil.which("promtool")
+    for arguments in (("check", "rules", "alerts.yml"), ("test", "rules", "tests.yml")) if tool else ():
+        said = subprocess.run([str(tool), *arguments], cwd=RULES.parent, capture_output=True, text=True, timeout=60, check=False)
+        assert said.returncode == 0, said.stdout + said.stderr
