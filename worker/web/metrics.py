@@ -36,7 +36,7 @@ Family = GaugeMetricFamily | CounterMetricFamily | GaugeHistogramMetricFamily
 
 
 class Figures(Collector):
-    """The figures of one installation, at most `KEEP_SECONDS` old. An unreachable part is a figure too, not an error."""
+    """The figures of one installation, kept `KEEP_SECONDS`, or longer where reading takes long. An unreachable part is a figure too, not an error."""
 
     def __init__(
         self, store: Store, client: redis.Redis, stream: str, clock: Clock, timer: Callable[[], float] = time.monotonic
@@ -58,9 +58,12 @@ class Figures(Collector):
     def collect(self) -> Iterator[Family]:
         """The families; whoever asks while another is reading waits for that reading."""
         with self._lock:
-            if self._kept is None or self._timer() - self._kept[0] >= KEEP_SECONDS:
+            began = self._timer()
+            if self._kept is None or began >= self._kept[0]:
                 found = [*self._from_database(), *self._from_redis()]
-                self._kept = (self._timer(), found)
+                ended = self._timer()
+                # a large history is read more seldom: at most a twentieth of the time is spent reading
+                self._kept = (ended + max(KEEP_SECONDS, 20 * (ended - began)), found)
             yield from self._kept[1]
 
     def _from_database(self) -> list[Family]:
