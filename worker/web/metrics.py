@@ -36,7 +36,10 @@ Family = GaugeMetricFamily | CounterMetricFamily | GaugeHistogramMetricFamily
 
 
 class Figures(Collector):
-    """The figures of one installation, kept `KEEP_SECONDS`, or longer where reading takes long. An unreachable part is a figure too, not an error."""
+    """The figures of one installation, kept `KEEP_SECONDS`, or longer where reading takes long.
+
+    An unreachable part is a figure too, not an error.
+    """
 
     def __init__(
         self, store: Store, client: redis.Redis, stream: str, clock: Clock, timer: Callable[[], float] = time.monotonic
