@@ -1,0 +1,116 @@
+"""Simulated weeks under drawn weather, one a seed. A seed that fails is played again, alone, with `--seed N`."""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from multiprocessing import get_context
+from pathlib import Path
+
+from tests.money.plans import Arena
+from tests.money.prove import quiet
+from tests.simulation.seed import Played, play
+from worker.screen import out, progress, say, table
+
+_ARENA: list[Arena] = []
+
+
+def _prepare() -> None:
+    quiet()
+    # commits here need not survive a power cut
+    memory = Path("/dev/shm")  # noqa: S108
+    _ARENA.append(Arena(Path(tempfile.mkdtemp(prefix="refunds-simulation-", dir=memory if memory.is_dir() else None))))
+
+
+def _play(seed: int) -> Played:
+    with _ARENA[0].empty() as store:
+        try:
+            return play(seed, store)
+        except Exception as error:
+            return Played(seed, wrong=[f"the simulation fell over: {error!r}"])
+
+
+def _twice(seed: int) -> Played:
+    first, second = _play(seed), _play(seed)
+    if first.trace != second.trace:
+        first.wrong.append(f"played twice it goes two ways: {first.trace}, {second.trace}")
+    return first
+
+
+def play_all(seeds: Sequence[int], processes: int, again: int) -> list[Played]:
+    """Plays the seeds side by side; every `again`th twice, to see that it goes the same way."""
+    with get_context("spawn").Pool(processes, _prepare) as pool, progress() as bar:
+        task, done = bar.add_task("simulated weeks", total=len(seeds)), list[Played]()
+        for played in pool.imap_unordered(
+            _by_turns, [(seed, number % again == 0) for number, seed in enumerate(seeds)], chunksize=2
+        ):
+            done.append(played)
+            bar.advance(task)
+    return sorted(done, key=lambda played: played.seed)
+
+
+def _by_turns(which: tuple[int, bool]) -> Played:
+    seed, twice = which
+    return _twice(seed) if twice else _play(seed)
+
+
+def _tell(done: Sequence[Played], seconds: float) -> None:
+    sums: Counter[str] = Counter()
+    met: Counter[str] = Counter()
+    ends: Counter[str] = Counter()
+    for played in done:
+        sums.update(days=round(played.days), turns=played.turns, events=played.events, jobs=played.jobs)
+        sums.update(deaths=played.deaths, refunds=played.refunds)
+        met += played.met
+        ends += played.ends
+    figures = table("Simulated", "what", "how many")
+    for name, number in {"seeds": len(done), **sums}.items():
+        figures.add_row(name, f"{number:,}")
+    out.print(figures)
+    for title, counted in (("\nWhat befell it", met), ("\nHow cases ended", ends)):
+        shown = table(title, "what", "times")
+        for name, number in sorted(counted.items()):
+            shown.add_row(name, f"{number:,}")
+        out.print(shown)
+    for played in [one for one in done if one.wrong][:40]:
+        say("[red]--seed {seed}[/]: {wrong}", seed=played.seed, wrong="; ".join(played.wrong[:4]))
+    failed = sum(bool(played.wrong) for played in done)
+    say(
+        "{n} seeds, {failed} wrong, {years} simulated years in {s} s",
+        n=len(done),
+        failed=failed,
+        years=f"{sums['days'] / 365:.1f}",
+        s=f"{seconds:.0f}",
+    )
+
+
+def main() -> int:
+    """Plays the seeds asked for, prints the figures, and returns 1 where anything was wrong."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seeds", type=int, default=200, help="how many (%(default)s)")
+    options.add_argument("--first", type=int, default=1, help="the first of them (%(default)s)")
+    options.add_argument("--seed", type=int, help="this one alone, twice")
+    options.add_argument("--processes", type=int, default=2)
+    options.add_argument("--again", type=int, default=100, help="every so manyth is played twice (%(default)s)")
+    asked = options.parse_args()
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # the order of sets is part of a seed
+        os.execve(  # noqa: S606 - ourselves
+            sys.executable, [sys.executable, "-m", "tests.simulation.prove", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"}
+        )
+    began = time.monotonic()
+    if asked.seed is not None:
+        _prepare()
+        done = [_twice(asked.seed)]
+        say("trace {trace}", trace=done[0].trace)
+    else:
+        done = play_all(range(asked.first, asked.first + asked.seeds), asked.processes, asked.again)
+    _tell(done, time.monotonic() - began)
+    return int(any(played.wrong for played in done))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

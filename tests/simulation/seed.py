@@ -1,0 +1,284 @@
+"""One seed: weeks of a town under its weather, then calm until nothing is left to do, then the audit and the reference."""
+
+import atexit
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy import select
+
+from tests.cases.world import HandClock
+from tests.money.plans import impatient_terms
+from tests.restore.world import Rows
+from tests.simulation.hub import Hub, Weather
+from tests.simulation.stories import CHANGED_CODE, GRANTED, SECOND_EDITION, Teller, Told, allowed
+from tests.simulation.town import Town, chance_of
+from worker.cases.money import limits
+from worker.errors import Refused
+from worker.sandbox.creem.catalogue import merge
+from worker.sandbox.creem.switches import ALWAYS, Switches
+from worker.sandbox.creem.words import Fault
+from worker.store.engine import Store
+from worker.store.tables import cases, inbox, payments
+
+DAYS, CALM_DAYS = 12, 12
+LATENESS = {"effects_are_not_forgotten", "claims_take_their_turns", "unhandled_rows_are_young", "open_cases_have_owner_and_time"}
+"""Checks of what is late: while the weather lasts it may be."""
+MONEY_ENDS = {"refunded", "external"}
+SHORT, LONG = timedelta(minutes=10), timedelta(hours=10)
+
+
+@dataclass
+class Played:
+    """What came of one seed."""
+
+    seed: int
+    trace: str = ""
+    days: float = 0.0
+    turns: int = 0
+    events: int = 0
+    jobs: int = 0
+    deaths: int = 0
+    refunds: int = 0
+    met: Counter[str] = field(default_factory=Counter)
+    ends: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+
+@cache
+def two_editions() -> Path:
+    """The impatient terms, and beside them an edition of later that reads one code otherwise."""
+    folder = Path(tempfile.mkdtemp(prefix="refunds-editions-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (first,) = impatient_terms().glob("*.toml")
+    text = first.read_text()
+    (folder / first.name).write_text(text)
+    changed = text.replace(f', "{CHANGED_CODE}"]', "]").replace('"invalid_image"', f'"invalid_image", "{CHANGED_CODE}"')
+    (folder / f"{SECOND_EDITION}.toml").write_text(changed.replace('edition = "2025-12-03"', f'edition = "{SECOND_EDITION}"'))
+    return folder
+
+
+class Fates:
+    """What befalls the town at drawn times: outages, kills, flushes, restores, people."""
+
+    def __init__(self, town: Town) -> None:
+        self.town, self.chance, self.hub = town, town.hub.chance, town.hub
+        self.backup: Rows = town.back_up()
+        self.happened: Counter[str] = Counter()
+
+    def draw(self) -> None:
+        """Draws them all."""
+        weather, town = self.town.weather, self.town
+        start = town.clock.now()
+
+        def some_time() -> timedelta:
+            return timedelta(days=self.chance.uniform(0.1, DAYS))
+
+        for _ in range(weather.outages):
+            at, what = start + some_time(), self.chance.choice(["database", "redis", "pipeline", "creem", "webhooks"])
+            lasts = timedelta(seconds=self.chance.uniform(SHORT.total_seconds(), LONG.total_seconds()))
+            self.hub.at(at, f"{what} goes", lambda what=what: self._goes(what))  # type: ignore[misc]
+            self.hub.at(at + lasts, f"{what} comes", lambda what=what: self._comes(what))  # type: ignore[misc]
+        for name, times, happens in (
+            ("kill", weather.kills, self._kill),
+            ("flush", weather.flushes, self._flush),
+            ("restore", weather.restores, self._restore),
+            ("requeue", weather.requeues, self._requeue),
+            ("stop", weather.stops, self._stop),
+        ):
+            for _ in range(times):
+                self.hub.at(start + some_time(), name, happens)
+        if weather.restores:
+            for day in range(DAYS):
+                self.hub.at(start + timedelta(days=day, hours=3), "backup", self._back_up)
+
+    def _goes(self, what: str) -> None:
+        self.happened[f"{what} away"] += 1
+        if what == "creem":
+            fault = self.chance.choice([Fault.ERROR_503, Fault.TIMEOUT, Fault.RESET])
+            broken = Switches(get=fault, get_times=ALWAYS, post=fault, post_times=ALWAYS)
+            self.town.double.switches = merge(self.town.double.switches, broken)
+        elif what == "webhooks":
+            self.town.hears = False
+        else:
+            self.town.gates.away.add(what)
+
+    def _comes(self, what: str) -> None:
+        if what == "creem":
+            self.town.double.switches = self.town.fair
+        elif what == "webhooks":
+            self.town.hears = True
+        else:
+            self.town.gates.away.discard(what)
+            unsent, self.town.unsent = self.town.unsent, []
+            self.town.send(*unsent)
+        self.hub.stir("rows", "stream")
+
+    def _kill(self) -> None:
+        if victims := self.town.victims():
+            self.happened["killed"] += 1
+            self.hub.kill(self.chance.choice(victims))
+
+    def _flush(self) -> None:
+        if "redis" not in self.town.gates.away:
+            self.happened["Redis emptied"] += 1
+            self.town.flush()
+
+    def _back_up(self) -> None:
+        self.backup = self.town.back_up()
+
+    def _restore(self) -> None:
+        self.happened["database set back"] += 1
+        self.town.restore(self.backup)
+        self.hub.at(self.town.clock.now() + timedelta(hours=self.chance.uniform(0.2, 8)), "recover", self._recover)
+
+    def _recover(self) -> None:
+        if self.town.gates.away:
+            self.hub.at(self.town.clock.now() + timedelta(hours=1), "recover", self._recover)
+        else:
+            self.town.recover()
+
+    def _requeue(self) -> None:
+        try:
+            self.town.requeue()
+            self.happened["requeued"] += 1
+        except Refused:
+            pass
+
+    def _stop(self) -> None:
+        now = self.town.clock.now()
+        self.happened["money stopped"] += 1
+        self.town.store.write(lambda tx: limits.stop(tx, by="ops", reason="to be sure", now=now))
+        later = now + timedelta(hours=self.chance.uniform(1, 20))
+        self.hub.at(later, "release", self._release)
+
+    def _release(self) -> None:
+        try:
+            now = self.town.clock.now()
+            self.town.store.write(lambda tx: limits.release(tx, by="ops", reason="looked at", now=now))
+            self.hub.stir("rows")
+        except Refused:
+            pass  # a restore undid the stop
+
+
+def play(seed: int, store: Store, weather: Weather | None = None, spoils: Callable[[Town], None] = lambda town: None) -> Played:
+    """Plays the seed on an empty database; `spoils` may tamper with it before it is judged."""
+    played = Played(seed)
+    with chance_of(seed) as chance, tempfile.TemporaryDirectory(prefix="refunds-journal-") as folder:
+        clock = HandClock()
+        hub = Hub(clock, chance)
+        weather = weather or Weather.drawn(chance)
+        town = Town(store, Path(folder), hub, weather, two_editions() if weather.editions else impatient_terms(), seed, clock)
+        try:
+            _play(town, played, spoils)
+        finally:
+            hub.end()
+            town.close()
+    return played
+
+
+def _play(town: Town, played: Played, spoils: Callable[[Town], None]) -> None:
+    hub, start = town.hub, town.clock.now()
+    told = Teller(town, DAYS).tell()
+    fates = Fates(town)
+    fates.draw()
+    town.open()
+    looks = 0
+
+    def holds() -> bool:
+        """The oracles of every moment: no money twice, and every so often the whole audit. True stops the run."""
+        nonlocal looks
+        looks += 1
+        if over := town.double.overpaid():
+            played.wrong.append(f"paid twice: {over}")
+        if looks % 150 == 0:
+            _audit(town, played, of_lateness=False)
+        return bool(played.wrong or hub.defects)
+
+    hub.run(start + timedelta(days=DAYS + 3), due=town.due, each=holds)
+    town.gates.calm, town.weather = True, Weather()
+    hub.run(
+        town.clock.now() + timedelta(days=CALM_DAYS),
+        due=town.due,
+        each=lambda: holds() or (town.clock.now() - start > timedelta(days=DAYS + 6) and not town.left()),
+    )
+    played.wrong += [f"a defect: {one}" for one in hub.defects[:3]]
+    _audit(town, played, of_lateness=True)
+    if not played.wrong:
+        spoils(town)
+        _judge(town, told, fates, played)
+    hub.note("end", sorted(played.ends.items()), town.digest())
+    played.trace, played.turns, played.events, played.jobs = hub.trace, hub.turns, len(town.sent), len(told.jobs)
+    played.days = (town.clock.now() - start) / timedelta(days=1)
+    played.deaths = sum(process.deaths for process in hub.processes)
+    played.refunds = sum(one.kind == "refund" for one in town.double.movements)
+    played.met = town.gates.met + fates.happened
+
+
+def _audit(town: Town, played: Played, *, of_lateness: bool) -> None:
+    found = [breach for breach in town.audit().breaches if of_lateness or breach["check"] not in LATENESS]
+    played.wrong += [f"{breach['check']}: {breach['row']} {breach['problem']}" for breach in found[:5]]
+
+
+def _judge(town: Town, told: Told, fates: Fates, played: Played) -> None:
+    """The reference: what must have come of everything that was told."""
+    wrong, disturbed = played.wrong, bool(fates.happened["Redis emptied"] or fates.happened["database set back"])
+    if left := town.left():
+        wrong.append(f"never comes to rest: {left}")
+    found = {
+        row.subject: row
+        for row in town.store.read(lambda tx: tx.all(select(cases).where(cases.c.kind == "job").order_by(cases.c.subject)))
+    }
+    spent: Counter[str] = Counter()
+    for job in told.jobs:
+        case = found.pop(job.name, None)
+        state, back = (case.state, case.credits_reversed) if case is not None else (None, 0)
+        played.ends[str(state)] += 1
+        if state not in (ends := allowed(job, told, disturbed)):
+            wrong.append(f"{job.name} ends {state}, the policy allows {sorted(map(str, ends))}")
+        if back != (job.costs if state == "refunded" and job.known else 0):
+            wrong.append(f"{job.name} is {state} and {back} of its {job.costs} credits came back")
+        spent[job.account] += job.costs * job.known - back
+    wrong += [f"a case of nothing that was told: {name}" for name in found]
+    for account in told.accounts:
+        if town.credits(account) != GRANTED - spent[account]:
+            wrong.append(f"{account} has {town.credits(account)} credits and not {GRANTED - spent[account]}")
+    for charge in told.charges:
+        _judge_charge(town, charge.transaction, charge.order, charge.trouble, played)
+    kept = {row.event_id for row in town.store.read(lambda tx: tx.all(select(inbox.c.event_id)))}
+    lost = {json.loads(document)["id"] for document in town.sent if not document.startswith("{bad")} - kept
+    wrong += [f"{len(lost)} events are in no book: {sorted(lost)[:3]}"] if lost else []
+    dead = sum(reason == "not_json" for reason, _ in town.dead())
+    if dead < told.bad:
+        wrong.append(f"{told.bad} bad documents, {dead} dead letters")
+    if not disturbed:
+        notes = town.told()
+        wrong += [f"nobody was told of {name}" for name in sorted(_closed(town) - {note["data"]["job_id"] for note in notes})]
+        contents = {(note["id"], note["type"], note["data"]["job_id"]) for note in notes}
+        wrong += ["one identity, two announcements"] if len(contents) != len({note["id"] for note in notes}) else []
+
+
+def _judge_charge(town: Town, transaction: str, order: str, trouble: str, played: Played) -> None:
+    case, gone = town.case(order), town.double.gone(transaction, "refund")
+    state = case["state"] if case else None
+    played.ends[f"charge {state}"] += 1
+    if gone > 900 or town.double.gone(transaction.replace("_1", "_0"), "refund"):
+        played.wrong.append(f"{transaction}: {gone} of 900 went back")
+    if state is None or state not in MONEY_ENDS | {"review", "declined"}:
+        played.wrong.append(f"{order} ends {state}")
+    doubted = town.store.read(lambda tx: tx.all(select(payments).where(payments.c.transaction_id == transaction)))
+    if not trouble and state != "refunded" and not (doubted and state == "review"):
+        played.wrong.append(f"{order} ends {state} with nothing in its way")
+    if not trouble and state == "refunded" and gone != 900:
+        played.wrong.append(f"{order} is refunded and {gone} of 900 went back")
+
+
+def _closed(town: Town) -> set[str]:
+    made_whole = select(cases.c.job_id).where(cases.c.kind == "job", cases.c.state.in_(["refunded", "delivered"]))
+    return {row.job_id for row in town.store.read(lambda tx: tx.all(made_whole))}

@@ -1,0 +1,372 @@
+"""One installation of many processes on one database, with its product, its customers, its provider and its weather."""
+
+import json
+import random
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import fakeredis
+from sqlalchemy import bindparam, func, select, true, union_all
+
+from tests.cases.world import HandClock
+from tests.crash.world import STREAM, DoorRedis
+from tests.money.plans import NASTY
+from tests.money.world import DoorCreem, MoneyWorld
+from tests.restore.world import Rows, put_back, snapshot
+from tests.simulation.hub import SKEWED, Doors, Hub, Process, Step, Weather
+from worker.cases.drain import Drain
+from worker.cases.money.epoch import Watch, Witnesses
+from worker.cases.money.journal import Journal
+from worker.cases.money.pay import Payer
+from worker.cases.money.reconcile import Reconciler
+from worker.cases.money.restore import Restorer
+from worker.cases.sweep import Sweeper
+from worker.errors import TryLater
+from worker.intake.accept import Accepted, Desk
+from worker.intake.consumer import Consumer
+from worker.intake.process import GROUP
+from worker.notices.outcomes import OutcomeStream
+from worker.observe import log
+from worker.reruns import Answer, Reply, RerunOrder
+from worker.store.bulk import Tx
+from worker.store.columns import Instant
+from worker.store.engine import Store
+from worker.store.tables import breakers, cases, charges, effects, inbox, payments
+
+T = TypeVar("T")
+
+
+def _next(*moments: tuple[Any, Any]) -> Any:
+    since = bindparam("since", type_=Instant)
+    parts = (select(at.label("at")).where(at >= since, holds) for at, holds in moments)
+    return select(func.min(union_all(*parts).subquery().c.at))
+
+
+DUE: tuple[tuple[str, Any], ...] = (
+    (
+        "sweep",
+        _next(
+            (cases.c.next_action_at, true()),
+            (cases.c.warn_at, cases.c.closed_at.is_(None)),
+            (effects.c.due_at, effects.c.state.in_(["due", "claimed"])),
+            (inbox.c.due_at, inbox.c.state == "new"),
+        ),
+    ),
+    (
+        "pay",
+        _next(
+            (payments.c.due_at, true()),
+            (charges.c.due_at, true()),
+            (breakers.c.open_until, breakers.c.needs_person.is_(False)),
+        ),
+    ),
+)
+"""What falls due next for whom, as one statement each."""
+
+
+@contextmanager
+def chance_of(seed: int) -> Iterator[random.Random]:
+    """Everything drawn inside comes from the seed, the random part of identities too."""
+    chance, before = random.Random(seed), secrets.token_bytes
+    names = random.Random(seed + 1)
+    secrets.token_bytes = lambda nbytes=32: names.randbytes(nbytes or 32)
+    try:
+        yield chance
+    finally:
+        secrets.token_bytes = before
+
+
+@dataclass
+class HostClock:
+    """The clock of one host, which may be wrong by some seconds."""
+
+    true: HandClock
+    off: timedelta
+
+    def now(self) -> datetime:
+        return self.true.now() + self.off
+
+
+class SimStore(Store):
+    """The database as a process reaches it: every commit is a door, and it may be away."""
+
+    def __init__(self, inner: Store, doors: Doors) -> None:
+        self.url, self.engine, self.doors = inner.url, inner.engine, doors
+
+    def write(self, work: Callable[[Tx], T]) -> T:
+        whole = super().write
+        done: T = self.doors.through("commit", lambda: whole(work), _database_lost)
+        return done
+
+    def read(self, work: Callable[[Tx], T]) -> T:
+        if self.doors.hub.running is not None and "database" in self.doors.away:
+            _database_lost()
+        return super().read(work)
+
+
+def _database_lost() -> NoReturn:
+    raise TryLater("the database", "the connection was lost")
+
+
+@dataclass
+class SimPipeline:
+    """The image pipeline behind a door. It runs a job again once, and tells of it again when it is asked again."""
+
+    doors: Doors
+    reacts: Callable[[RerunOrder], Answer]
+
+    def ask(self, order: RerunOrder) -> Reply:
+        def hears() -> Reply:
+            answer = self.reacts(order)
+            return Reply(answer, "as it happens")
+
+        reply: Reply = self.doors.through("pipeline", hears, lambda: Reply(Answer.NOT_HEARD, "no answer"))
+        return reply
+
+
+class Town(MoneyWorld):
+    """The installation; `self` outside of any process is what people, producers and the test itself see and do."""
+
+    def __init__(self, store: Store, folder: Path, hub: Hub, weather: Weather, terms: Path, seed: int, clock: HandClock) -> None:
+        super().__init__(store, switches=NASTY, terms_dir=terms, clock=clock, seed=seed)
+        self.hub, self.weather, self.folder, self.fair = hub, weather, folder, NASTY
+        self.gates = Doors(hub, weather)
+        self.sim = SimStore(store, self.gates)
+        server = fakeredis.FakeServer()
+        self.outside = fakeredis.FakeRedis(server=server)
+        self.inside = DoorRedis(server=server)
+        self.inside.doors = self.gates  # type: ignore[assignment]
+        self.redis = self.outside
+        self.hints: list[list[int]] = []
+        """What was sent for new rows: lost, late and twice as often as not."""
+        self.runs: dict[str, Callable[[RerunOrder], Answer]] = {}
+        """What the pipeline does when it is asked to run a job again."""
+        self.records: list[dict[str, Any]] = []
+        """The product's history so far."""
+        self.sent: list[str] = []
+        """Every document that producers ever sent."""
+        self.unsent: list[str] = []
+        """What they could not send because Redis was away."""
+        self._names = count()
+
+    # processes
+
+    def open(self) -> None:
+        """Starts every process."""
+        chance = self.hub.chance
+        for number in range(chance.randint(1, 2)):
+            self.hub.start(f"intake{number}", "intake", "stream", self._intake)
+        for number in range(chance.randint(1, 2) if self.weather.drains else 0):
+            self.hub.start(f"drain{number}", "intake", "stream", self._drain)
+        for number in range(chance.randint(1, 2)):
+            self.hub.start(f"sweep{number}", "sweep", "rows", self._sweep)
+        self.hub.start("hinted", "hinted", "rows", self._hinted)
+        for number in range(chance.randint(1, 2)):
+            self.hub.start(f"pay{number}", "pay", "money", self._pay)
+        self.hub.start("reconcile", "reconcile", "never", self._reconcile)
+        # the provider: what it does late, and what it tells
+        self.hub.start("creem", "creem", "never", lambda: self.double.tick)
+
+    def _clock(self) -> HostClock:
+        most = self.weather.skew
+        return HostClock(self.clock, timedelta(seconds=self.hub.chance.uniform(-most, most)))
+
+    def _consumer(self, accepts: Any, hinted: Callable[[Any], None] | None = None) -> Consumer:
+        return Consumer(
+            self.inside,
+            accepts,
+            stream=STREAM,
+            group=GROUP,
+            name=f"process-{next(self._names)}",
+            log=log,
+            on_accepted=hinted,
+            read_count=self.hub.chance.choice([1, 7, 500]),
+            block_ms=1,
+            reclaim_idle_ms=0,
+            reclaim_every=0.0,
+            housekeeping_every=3600.0,
+        )
+
+    def _intake(self) -> Step:
+        desk, taken = Desk(self.sim, self._clock()), list[Accepted]()
+
+        class Accepting:
+            def accept(self, entries: Any) -> None:
+                taken[:] = desk.accept(entries)
+
+        def hinted(_: Any) -> None:
+            self.hints.append([row.inbox_id for row in taken])
+
+        return self._consumer(Accepting(), hinted).step
+
+    def _drain(self) -> Step:
+        clock = self._clock()
+        assessor = replace(self.assessor, store=self.sim, clock=clock)
+        drain = Drain(self.inside, STREAM, Desk(self.sim, clock), assessor, self._performer(clock))
+        drain._consumer = self._consumer(drain)
+        return drain.turn
+
+    def _performer(self, clock: HostClock) -> Any:
+        outcomes = OutcomeStream(self.inside, "refunds:events")
+        return replace(
+            self.performer, store=self.sim, clock=clock, reruns=SimPipeline(self.gates, self._reacts), outcomes=outcomes
+        )
+
+    def _reacts(self, order: RerunOrder) -> Answer:
+        return self.runs[order.job_id](order)
+
+    def _sweep(self) -> Step:
+        clock = self._clock()
+        assessor = replace(self.assessor, store=self.sim, clock=clock)
+        sweeper = Sweeper(self.sim, assessor, self._performer(clock), self.bench, clock, 500)
+        return lambda: not sweeper.sweep().idle
+
+    def _hinted(self) -> Step:
+        clock = self._clock()
+        assessor, performer = replace(self.assessor, store=self.sim, clock=clock), self._performer(clock)
+
+        def work() -> bool:
+            if not self.hints:
+                return False
+            hint = self.hints.pop(self.hub.chance.randrange(len(self.hints)))
+            if self.hub.chance.random() < 0.3:
+                self.hints.append(hint)  # told again, now or much later
+            if self.hub.chance.random() < 0.3:
+                return True  # lost
+            done = assessor.assess(hint)
+            performer.announce_held(done.effects)
+            performer.rerun([effect["effect_id"] for effect in done.effects if effect["kind"] == "rerun"])
+            return True
+
+        return work
+
+    def _pay(self) -> Step:
+        clock, witnesses = self._clock(), Witnesses(Journal(self.folder), self.inside)
+        payer = Payer(
+            store=self.sim,
+            creem=DoorCreem(self.creem, self.gates),  # type: ignore[arg-type]
+            settler=self.settler,
+            bench=self.bench,
+            clock=clock,
+            holder=f"payer-{next(self._names)}",
+            refund_seconds=20,
+            turn_seconds=50,
+            timer=self.seconds,
+            witnesses=witnesses,
+            watch=Watch(self.sim, witnesses, clock),
+        )
+        return lambda: bool(payer.pay())
+
+    def _reconcile(self) -> Step:
+        clock = self._clock()
+        assessor = replace(self.assessor, store=self.sim, clock=clock)
+        reconciler = Reconciler(self.sim, self.creem, self.settler, assessor, clock, timedelta(days=60))
+
+        def work() -> bool:
+            reconciler.reconcile()
+            self.hub.pause(self.hub.chance.uniform(3600, 12 * 3600))
+            return False
+
+        return work
+
+    # the product and its provider
+
+    def send(self, *documents: str) -> None:
+        """Producers put documents on the stream, now or once Redis is there again."""
+        if "redis" in self.gates.away:
+            self.unsent += documents
+            return
+        for document in documents:
+            self.sent.append(document)
+            self.outside.xadd(STREAM, {"event": document})
+        self.hub.stir("stream")
+
+    def know(self, *records: dict[str, Any]) -> None:
+        """The product's history grows, and is imported."""
+        self.records += records
+        self.load(*records)
+        self.hub.stir("rows")
+
+    def _deliver(self, body: bytes, headers: dict[str, str]) -> int:
+        status = super()._deliver(body, headers)
+        self.hub.stir("rows")
+        return status
+
+    # time
+
+    def due(self) -> list[tuple[datetime, str]]:
+        """When the next thing falls due, by whose it is; what fell due within the last minutes too."""
+        now = self.clock.now()
+        next_of_creem = self.double.next_due()
+        found = [(next_of_creem, "creem")] if next_of_creem else []
+        with self.store.engine.connect() as connection:
+            for role, statement in DUE:
+                at = connection.execute(statement, {"since": now - SKEWED}).scalar()
+                if at is not None:
+                    found.append((at, role))
+        return found
+
+    # what befalls it
+
+    def back_up(self) -> Rows:
+        """What a restore would bring back."""
+        return snapshot(self.store)
+
+    def restore(self, rows: Rows) -> None:
+        """The database is lost and comes back as it was then. Everybody at work dies."""
+        for process in self.hub.processes:
+            self.hub.kill(process)
+        put_back(self.store, rows)
+        self.hints.clear()
+
+    def recover(self) -> None:
+        """What `docs/operating.md` tells a person to do after a restore."""
+        self.load(*self.records)
+        self.send(*self.sent)
+        restorer = Restorer(self.store, Witnesses(Journal(self.folder), self.outside), self.settler, self.clock)
+        restorer.recover(by="ops", reason="the disk was lost")
+        if restorer.check().stopped is not None:
+            restorer.lift(by="ops", reason="compared with the dashboard")
+        self.hub.stir("rows", "stream")
+
+    def flush(self) -> None:
+        """Redis loses everything; producers send again what they sent of late."""
+        self.outside.flushall()
+        self.send(*self.sent)
+
+    def victims(self) -> list[Process]:
+        """Who is at work just now."""
+        return [process for process in self.hub.processes if process.in_turn]
+
+    def requeue(self) -> None:
+        """Somebody puts a case back."""
+        rows = self.store.read(lambda tx: tx.all(select(cases.c.case_id).order_by(cases.c.opened_at, cases.c.case_id)))
+        if rows:
+            self.requeuer.requeue(self.hub.chance.choice(list(rows)).case_id, by="ops", reason="to be sure")
+            self.hub.stir("rows")
+
+    def left(self) -> dict[str, int]:
+        """What is not at its end and not with a person."""
+        with_person = select(cases.c.case_id).where(cases.c.state == "review")
+        groups: Any = self.outside.xinfo_groups(STREAM) if self.outside.exists(STREAM) else []
+        last = self.outside.xrevrange(STREAM, count=1)
+        unread = [g for g in groups if g["pending"] or (last and g["last-delivered-id"] != last[0][0])]
+        counted = {
+            "rows": select(inbox.c.id).where(inbox.c.state == "new"),
+            "effects": select(effects.c.effect_id).where(effects.c.state.in_(["due", "claimed"])),
+            "cases": select(cases.c.case_id).where(cases.c.closed_at.is_(None), cases.c.state != "review"),
+            "claims": select(payments.c.payment_id).where(payments.c.closed_at.is_(None), payments.c.case_id.not_in(with_person)),
+        }
+        found = {name: len(self.store.read(lambda tx, s=s: tx.all(s))) for name, s in counted.items()}  # type: ignore[misc]
+        return {name: number for name, number in {**found, "stream": len(unread) + len(self.unsent)}.items() if number}
+
+    def told(self) -> list[dict[str, Any]]:
+        """What the product was told."""
+        entries: Any = self.outside.xrange("refunds:events")
+        return [json.loads(fields[b"event"]) for _, fields in entries]
