@@ -19,6 +19,8 @@ from worker.errors import Misconfigured
 
 PREFIX = "REFUNDS_"
 TEST_PREFIX = "REFUNDS_TEST_"
+FILE = "_FILE"
+"""What ends the name of a variable that names a file with the value in it: a secret that a platform mounts."""
 DEFAULT_TERMS = Path(__file__).resolve().parent.parent / "policy" / "terms"
 
 
@@ -139,15 +141,15 @@ class Settings(BaseSettings):
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process. Raises `Misconfigured` with one line for every fault there is."""
-    environ = os.environ if environ is None else environ
-    faults = _unknown_names(environ)
+    environ, faults = _with_files(os.environ if environ is None else environ)
+    faults += _unknown_names(environ)
     ours = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environ.items()
         if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() in Settings.model_fields
     }
     try:
-        settings = Settings.model_validate(ours, by_name=True) if environ is not os.environ else Settings()
+        settings = Settings.model_validate(ours, by_name=True)
     except ValidationError as error:
         faults += [f"{PREFIX}{str(e['loc'][0]).upper()}: {_right(e['msg'])}" for e in error.errors(include_url=False)]
     if faults:
@@ -157,6 +159,24 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 def _right(message: str) -> str:
     return message.removeprefix("Value error, ")
+
+
+def _with_files(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The environment with every `REFUNDS_X_FILE` read into `REFUNDS_X`, less a line end at its end; and what is wrong."""
+    found, faults = dict(environ), list[str]()
+    for name in sorted(environ):
+        setting = name.removesuffix(FILE)
+        if setting == name or not setting.startswith(PREFIX) or setting.removeprefix(PREFIX).lower() not in Settings.model_fields:
+            continue
+        path = found.pop(name)
+        if setting in environ:
+            faults.append(f"{name}: {setting} is set as well; keep one of them")
+            continue
+        try:
+            found[setting] = Path(path).read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            faults.append(f"{name}: {path} cannot be read ({error.strerror if isinstance(error, OSError) else 'not text'})")
+    return found, faults
 
 
 def _unknown_names(environ: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,50 @@
+"""Secrets from files: `REFUNDS_X_FILE` is read into `REFUNDS_X`, and what cannot be read is said."""
+
+from pathlib import Path
+
+import pytest
+
+from worker.errors import Misconfigured
+from worker.settings import load_settings
+
+KEY = "REFUNDS_CREEM_API_KEY"
+
+
+def test_value_comes_from_the_file_without_the_line_end(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("creem_test_secret\n")
+    found = load_settings({f"{KEY}_FILE": str(tmp_path / "key")}).creem_api_key
+    assert found is not None
+    assert found.get_secret_value() == "creem_test_secret"
+
+
+def test_every_setting_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "batch").write_text("7")
+    assert load_settings({"REFUNDS_BATCH_FILE": str(tmp_path / "batch")}).batch == 7
+
+
+def test_faults_of_what_stands_in_a_file_are_named_without_the_value(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("hunter2\n")
+    with pytest.raises(Misconfigured) as refused:
+        load_settings({"REFUNDS_DATABASE_URL_FILE": str(tmp_path / "url")})
+    assert "REFUNDS_DATABASE_URL" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["missing", "not text"])
+def test_file_that_cannot_be_read_is_a_fault_with_its_name(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "key"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(Misconfigured, match=f"{KEY}_FILE: .*key cannot be read"):
+        load_settings({f"{KEY}_FILE": str(path)})
+
+
+def test_value_and_file_at_once_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("one")
+    with pytest.raises(Misconfigured, match=f"{KEY} is set as well"):
+        load_settings({KEY: "other", f"{KEY}_FILE": str(tmp_path / "key")})
+
+
+def test_misspelt_file_variable_is_unknown() -> None:
+    with pytest.raises(Misconfigured, match="REFUNDS_CREEM_API_KEI_FILE: unknown setting"):
+        load_settings({"REFUNDS_CREEM_API_KEI_FILE": "/nowhere"})
