@@ -1,0 +1,33 @@
+-- Least privilege in Postgres. Run it once in the database of the worker, as the role that runs `refunds db upgrade` and so
+-- owns the tables, after the first upgrade; later migrations keep it by the default privileges at the end.
+--
+--   psql "$OWNER_URL" -f deploy/postgres/roles.sql
+--   create role refunds_app login password '…' in role refunds_worker;      -- what REFUNDS_DATABASE_URL signs in as
+--   create role refunds_reader login password '…' in role refunds_looks;    -- for dashboards and people
+--
+-- The worker cannot change or remove what has happened: postings, histories, what people did and looked at, disputes. A
+-- worker that was taken over can add wrong rows, which the audit shows, and cannot make right ones disappear.
+
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'refunds_worker') then create role refunds_worker nologin; end if;
+  if not exists (select from pg_roles where rolname = 'refunds_looks') then create role refunds_looks nologin; end if;
+end $$;
+
+revoke create on schema public from public;
+grant usage on schema public to refunds_worker, refunds_looks;
+
+grant select, insert, update on all tables in schema public to refunds_worker;
+grant usage on all sequences in schema public to refunds_worker;
+-- short-lived rows: who is at work, who is signed in, what is held up
+grant delete on breakers, leases, sessions, sign_ins to refunds_worker;
+-- what has happened stays as it was written
+revoke update on postings, case_history, actions, evidence_looks, disputes, alembic_version from refunds_worker;
+revoke insert on alembic_version from refunds_worker;
+
+-- people and dashboards: everything but who may sign in, and the texts of customers
+grant select on all tables in schema public to refunds_looks;
+revoke select on operators, sessions, sign_ins, inbox, dead_letters, requests, evidence from refunds_looks;
+
+alter default privileges in schema public grant select, insert, update on tables to refunds_worker;
+alter default privileges in schema public grant usage on sequences to refunds_worker;

@@ -1,0 +1,75 @@
+"""A Redis that lets each part do its own and nothing else: the whole main job goes through it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from redis.exceptions import NoPermissionError
+
+from tests.scenarios.system import a_purchase, a_system, an_account, failed, submitted
+from tests.servers import ON_POSTGRES, eventually
+from worker.sandbox.servers import RunningRedis, start_redis
+
+USERS = (Path(__file__).parents[2] / "deploy/redis/users.acl").read_text()
+PASSWORDS = {"refunds": "choose-one", "pipeline": "choose-another", "product": "and-another"}
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRedis]:
+    """A Redis with the users of the file. What starts it asks for a ping as nobody, so they are set once it runs."""
+    with start_redis(tmp_path_factory.mktemp("redis")) as server:
+        admin: Any = redis.Redis.from_url(server.url)
+        default, *users = [line for line in USERS.splitlines() if line.startswith("user ")]
+        for line in [*users, default]:
+            admin.execute_command("ACL", "SETUSER", *line.split()[1:])
+        yield server
+
+
+def as_user(server: RunningRedis, name: str) -> str:
+    return server.url.replace("redis://", f"redis://{name}:{PASSWORDS[name]}@")
+
+
+@pytest.mark.slow
+@ON_POSTGRES
+def test_main_job_goes_through_with_each_part_under_its_own_user(database_url: str, guarded: RunningRedis) -> None:
+    pipeline = redis.Redis.from_url(as_user(guarded, "pipeline"))
+    product: Any = redis.Redis.from_url(as_user(guarded, "product"))
+    with a_system(database_url, as_user(guarded, "refunds")) as system:
+        system.load([an_account(), a_purchase()])
+        system.worker(1)
+        for document in (submitted("job_1"), failed("job_1")):
+            pipeline.xadd("layer-jobs:events", {"event": document})
+        assert eventually(lambda: (system.case("job_1") or {}).get("state") == "refunded", within=60), system.logs()
+        assert eventually(lambda: product.xread({"refunds:events": "0"}), within=30), system.logs()
+        assert all(finding["ok"] for finding in system.json("doctor", expect=None)["findings"] if finding["check"] == "redis")
+        assert "NOPERM" not in system.logs()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pipeline", ("flushall",)),
+        ("pipeline", ("xadd", "refunds:events", "*", "event", "forged")),
+        ("pipeline", ("lpush", "refunds:assess", "forged")),
+        ("pipeline", ("xtrim", "layer-jobs:events", "maxlen", "0")),
+        ("pipeline", ("xrange", "layer-jobs:events", "-", "+")),
+        ("product", ("xadd", "refunds:events", "*", "event", "forged")),
+        ("product", ("xread", "streams", "layer-jobs:events", "0")),
+        ("refunds", ("flushall",)),
+        ("refunds", ("config", "set", "appendonly", "no")),
+        ("refunds", ("keys", "*")),
+        ("refunds", ("get", "somebody-elses")),
+        ("refunds", ("shutdown",)),
+    ],
+)
+def test_user_may_not(guarded: RunningRedis, name: str, words: tuple[str, ...]) -> None:
+    client: Any = redis.Redis.from_url(as_user(guarded, name))
+    with pytest.raises(NoPermissionError):
+        client.execute_command(*words)
+
+
+def test_nobody_else_gets_in(guarded: RunningRedis) -> None:
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis.from_url(guarded.url).ping()

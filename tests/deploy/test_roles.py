@@ -1,0 +1,92 @@
+"""The worker's role in Postgres does all the work and cannot alter what has happened; the reader's sees no customer's text."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import make_url
+
+from tests.cases.world import a_purchase, an_account
+from tests.requests.world import PNG, PeopleWorld
+from tests.servers import ON_POSTGRES, conninfo
+from worker.cases.money.epoch import Watch, Witnesses
+from worker.cases.money.journal import Journal
+from worker.store.engine import Store
+
+ROLES = (Path(__file__).parents[2] / "deploy/postgres/roles.sql").read_text()
+HISTORY = ("postings", "case_history", "actions", "evidence_looks", "disputes", "alembic_version")
+
+
+@pytest.fixture
+def signs_in(store: Store) -> Iterator[dict[str, str]]:
+    """URLs of a worker and of a reader in the database of `store`."""
+    url = make_url(store.url)
+    found = {}
+    with psycopg.connect(conninfo(store.url), autocommit=True) as owner:
+        owner.execute(ROLES.encode())
+        owner.execute(ROLES.encode())  # safe to repeat
+        for part in ("worker", "looks"):
+            name = f"{part}_{url.database}"
+            owner.execute(
+                sql.SQL("create role {} login password 'x' in role {}").format(*map(sql.Identifier, (name, f"refunds_{part}")))
+            )
+            found[part] = url.set(username=name, password="x").render_as_string(hide_password=False)
+        yield found
+        for part in ("worker", "looks"):
+            owner.execute(sql.SQL("drop role {}").format(sql.Identifier(f"{part}_{url.database}")))
+
+
+@ON_POSTGRES
+def test_worker_does_everything_under_its_role(signs_in: dict[str, str], tmp_path: Path) -> None:
+    store = Store(signs_in["worker"])
+    try:
+        world = PeopleWorld(store, tmp_path)
+        world.twice_charged()
+        world.load(a_purchase("ord_9", "acc_1", 100))
+        world.happen(
+            world.submitted("job_1"), world.failed("job_1"), "{no json", world.submitted("job_2"), world.incomplete("job_2")
+        )
+        witnesses = Witnesses(Journal(tmp_path / "journal"))
+        Watch(store, witnesses, world.clock).look()
+        world.settle_down(days=2)
+        assert (world.state("job_1"), world.state("ord_1")) == ("refunded", "refunded")
+        world.load(an_account("acc_2"))
+        world.bought_once("ord_2", "acc_2")
+        taken = world.mail("Please refund my order ord_2.", sender="acc_2@example.org", files={"a.png": PNG})
+        world.sweep()
+        assert world.queue() == [taken.case_id]
+        world.decide(taken.case_id, "money")
+        world.settle_down(days=2)
+        world.notifier.send()
+        world.evidence.sweep()
+        assert world.audit().breaches == []
+    finally:
+        store.close()
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("table", HISTORY)
+@pytest.mark.parametrize("statement", ["update {} set {} = {}", "delete from {}", "truncate {}", "drop table {}"])
+def test_worker_cannot_alter_history(signs_in: dict[str, str], store: Store, table: str, statement: str) -> None:
+    with psycopg.connect(conninfo(signs_in["worker"]), autocommit=True) as worker:
+        column = worker.execute("select column_name from information_schema.columns where table_name = %s", (table,)).fetchone()
+        assert column is not None
+        names = [sql.Identifier(table)] + [sql.Identifier(column[0])] * (statement.count("{}") - 1)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            worker.execute(sql.SQL(statement).format(*names))
+
+
+@ON_POSTGRES
+def test_reader_sees_cases_and_no_text_of_a_customer(signs_in: dict[str, str]) -> None:
+    with psycopg.connect(conninfo(signs_in["looks"]), autocommit=True) as reader:
+        assert reader.execute("select count(*) from cases").fetchone() == (0,)
+        for closed in (
+            "select raw from inbox",
+            "select * from operators",
+            "select * from sessions",
+            "insert into breakers values ('x')",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                reader.execute(closed.encode())
