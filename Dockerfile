@@ -15,7 +15,7 @@ RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --whe
     && /opt/refunds/bin/pip uninstall --yes --quiet pip
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --create-home refunds && install -d -o refunds -m 700 /var/lib/refunds
+RUN useradd --system --uid 10001 --create-home refunds && install -d -o refunds -m 700 /var/lib/refunds /var/lib/refunds-journal
 COPY --from=build /opt/refunds /opt/refunds
 ENV PATH=/opt/refunds/bin:$PATH PYTHONUNBUFFERED=1 REFUNDS_LOG_FORMAT=json
 USER refunds

@@ -1,7 +1,7 @@
 # Every target is a thin line over a command in .venv/bin. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test check prove fuzz sabotage bench fmt lock up clean
+.PHONY: help env demo test check prove simulate soak restore fuzz sabotage bench fmt lock up clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
@@ -13,7 +13,7 @@ PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_CONSTRAINT -u PIP_REQU
 ASK_PYTHON := import ensurepip, sqlite3, ssl, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-7s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
 env: $(STAMP) ## the environment in .venv, from the lock file with its hashes (PYTHON=… chooses the interpreter)
 
@@ -37,6 +37,15 @@ check: $(STAMP) ## format, lint, types, import rules, dependencies, terms, every
 prove: $(STAMP) ## every fault, crash and pair of them, through money and the automatic path (ARGS="--every 10" for a tenth)
 	@$(BIN)/python -m tests.crash.prove $(ARGS)
 	@$(BIN)/python -m tests.money.prove $(ARGS)
+
+simulate: $(STAMP) ## weeks of a town under drawn weather, one a seed, judged by an independent reference (SEEDS=2000, or SEED=7 alone)
+	@$(BIN)/python -m tests.simulation.prove $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(ARGS)
+
+soak: $(STAMP) ## real processes and servers killed, frozen, cut off and emptied under load, raw Celery beside (ARGS="--events 10000 --faults 60")
+	@$(BIN)/python -m tests.soak.prove $(ARGS)
+
+restore: $(STAMP) ## a backup of every moment of a refund put back after every later one: nothing is paid twice (ARGS="--every 10")
+	@$(BIN)/python -m tests.restore.prove $(ARGS)
 
 fuzz: $(STAMP) ## outside bytes, changed by chance, into every parser they reach (ARGS="--target mail --seconds 600")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
