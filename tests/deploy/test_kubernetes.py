@@ -75,7 +75,7 @@ def test_every_queue_has_a_worker_and_money_one_with_the_journal() -> None:
     assert set().union(*queues.values()) == {queue.name for queue in task_queues}
     assert queues["refunds-money"] == {"money"}
     money = next(document for _, document in PODS if document["metadata"]["name"] == "refunds-money")
-    assert money["kind"] == "StatefulSet" and money["spec"]["replicas"] == 1
+    assert (money["kind"], money["spec"]["replicas"]) == ("StatefulSet", 1)
     assert "REFUNDS_JOURNAL_DIR" in {variable["name"] for variable in container(money)["env"]}
 
 

@@ -75,10 +75,8 @@ def test_restored_postgres_sends_nothing_again(system: System, double: CreemDoub
     asked = len(double.requests)
     assert eventually(lambda: len(double.requests) > asked, within=60), system.logs()
     assert eventually(lambda: "restore" in system.json("status")["breakers"], within=60), system.logs()
-    assert any(f["check"] == "restore" and not f["ok"] for f in system.json("doctor", expect=None)["findings"])
     found = system.json("restore", "check", expect=1)
     assert [item["transaction_id"] for item in found["missing"]] == ["tran_ord_1"]
-    assert "recover first" in system.refunds("restore", "lift", "--reason", "in a hurry", expect=1).stderr
     recovered = system.refunds("restore", "recover", "--reason", "the disk was lost").stdout
     assert "tran_ord_1" in recovered
     assert "1 calls put back as unknown, 0 left, 0 events read from the stream again" in recovered
@@ -86,6 +84,5 @@ def test_restored_postgres_sends_nothing_again(system: System, double: CreemDoub
     asked = len(double.requests)
     assert eventually(lambda: len(double.requests) > asked, within=60), system.logs()
     assert (double.posts("tran_ord_1"), double.overpaid()) == (1, {})
-    assert (system.case("ord_1") or {})["state"] == "unknown"
     assert system.json("restore", "check")["ok"] is True
     system.audit()
