@@ -1,4 +1,4 @@
-"""Everything the policy says about every row of every table, kept in `said.json`: words that customers were given change on purpose
+"""Everything the policy says about every row of every table, kept in `said.json`: what customers were told changes on purpose
 or not at all. `python -m tests.policy.said` writes the file anew; its difference is what a review looks at.
 """
 
