@@ -303,3 +303,16 @@ def test_worker_started_before_its_schema_says_so_waits_and_goes_on(system: Syst
     system.settles(cases=1)
     assert system.credits("acc_1") == 50
     assert "Traceback" not in system.logs()
+
+
+def test_drained_worker_takes_nothing_more_until_it_is_told_to(system: System) -> None:
+    assert "No worker answered" in system.refunds("drain").stdout
+    system.load([an_account(), a_purchase()])
+    system.worker(1)
+    assert eventually(lambda: system.json("drain", expect=None)["workers"], within=60), system.logs()
+    assert system.json("drain")["running"] == []
+    system.emit([submitted("job_1"), failed("job_1")])
+    assert eventually(lambda: system.json("status")["backlog"] == 2, within=30), system.logs()
+    assert system.case("job_1") is None
+    assert "take tasks again" in system.refunds("drain", "--undo").stdout
+    assert eventually(lambda: (system.case("job_1") or {}).get("state") == "refunded", within=30), system.logs()

@@ -51,6 +51,8 @@ class Wanted:
     charges: int = 20
     mails: int = 10
     raw: bool = True
+    reruns: float = 0.07
+    """The share of jobs whose failure is one that is run again; a re-run that is never heard of costs a minute at the end."""
     seed: int = 1
 
 
@@ -149,7 +151,7 @@ def documents(told: Told, wanted: Wanted, chance: random.Random, raw_send: Calla
             second = succeeded(job, account)
         else:
             told.failing.add(job)
-            second = failed(job, account, "worker_crashed" if draw < 0.12 else "model_error")
+            second = failed(job, account, "worker_crashed" if draw < 0.05 + wanted.reruns else "model_error")
             told.raw.append(job)
             raw_send(job)
         yield second

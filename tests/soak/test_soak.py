@@ -11,8 +11,8 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_thousand_events_survive_a_dozen_faults(tmp_path: Path) -> None:
-    wanted = Wanted(events=1000, faults=8, seconds=15, charges=3, mails=2, raw=False, seed=3)
-    with start_postgres(tmp_path / "postgres") as postgres, start_redis(tmp_path / "redis") as cache:
+    wanted = Wanted(events=1000, faults=8, seconds=15, charges=3, mails=2, raw=False, reruns=0.0, seed=3)
+    with start_postgres() as postgres, start_redis(tmp_path / "redis") as cache:
         found = soak(wanted, tmp_path, (postgres, cache), lambda *_: None)
     assert found.wrong == []
     assert found.kills

@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import cases, dead, feed, money, operators, policy, processes, replay, requests, restore, review, watch
+from worker.cli import cases, dead, drain, feed, money, operators, policy, processes, replay, requests, restore, review, watch
 
 app = typer.Typer(
     name="refunds",
@@ -21,6 +21,7 @@ app.command("doctor", rich_help_panel="Set up")(processes.doctor)
 app.command("worker", rich_help_panel="Run")(processes.worker)
 app.command("intake", rich_help_panel="Run")(processes.intake)
 app.command("web", rich_help_panel="Run")(processes.web)
+app.command("drain", rich_help_panel="Run")(drain.drain)
 app.command("demo", rich_help_panel="Run")(processes.demo)
 sandbox = typer.Typer(help="Doubles to develop against.", no_args_is_help=True)
 sandbox.command("pipeline")(processes.sandbox_pipeline)
