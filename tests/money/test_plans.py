@@ -14,7 +14,7 @@ from worker.creem.environment import Environment
 from worker.creem.transactions import Transaction
 from worker.store.engine import Store
 
-SHARE = 193
+SHARE = 389
 """A prime: every so manyth plan of the large sets, so that no single trouble is left out."""
 
 

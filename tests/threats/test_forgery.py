@@ -75,7 +75,7 @@ def test_no_sequence_of_events_gives_more_than_was_bought(tmp_path: Path) -> Non
     upgrade(empty)
     empty.close()
 
-    @settings(max_examples=40, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=25, deadline=None, derandomize=True, database=None)
     @given(STEPS)
     def hold(steps: list[tuple[str, str, int, int]]) -> None:
         store = Store(f"sqlite:///{shutil.copy(tmp_path / 'empty.db', tmp_path / 'one.db')}")
