@@ -1,7 +1,7 @@
 # Every target is a thin line over a command in .venv/bin. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test check prove simulate soak restore fuzz sabotage bench fmt lock up clean
+.PHONY: help env demo test nightly check prove simulate soak restore fuzz sabotage bench fmt lock up clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
@@ -20,8 +20,11 @@ env: $(STAMP) ## the environment in .venv, from the lock file with its hashes (P
 demo: $(STAMP) ## the main job end to end on embedded parts, with the audit at the end (ARGS="--jobs 100 --keep")
 	@$(BIN)/refunds demo $(ARGS)
 
-test: $(STAMP) ## the whole suite (ARGS="-k stream -m 'not slow'")
+test: $(STAMP) ## the whole suite (ARGS="-k stream")
 	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+nightly: $(STAMP) ## the tests that take long: real processes and servers killed in the middle, larger shares of the proofs
+	@$(BIN)/pytest -n 2 --dist worksteal -m nightly $(ARGS)
 
 COVERAGE := COVERAGE_FILE=.coverage.policy $(BIN)/coverage
 check: $(STAMP) ## format, lint, types, import rules, dependencies, terms, every branch of the policy tested

@@ -18,7 +18,7 @@ from worker.sandbox.servers import ServerFailed, start_postgres, start_redis
 
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the marker known."""
-    config.addinivalue_line("markers", "slow: a scenario that takes seconds; `-m 'not slow'` leaves it out")
+    config.addinivalue_line("markers", "slow: a scenario that takes seconds; `-m 'not slow and not nightly'` leaves it out")
 
 
 @pytest.fixture(scope="session")

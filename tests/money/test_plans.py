@@ -34,7 +34,7 @@ def faults(plans: list[Plan], arena: Arena) -> dict[str, list[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(6))
+@pytest.mark.parametrize("part", [0, 1, *(pytest.param(part, marks=pytest.mark.nightly) for part in range(2, 6))])
 def test_every_trouble_alone_ends_proved_or_with_a_person(arena: Arena, part: int) -> None:
     assert faults(troubles()[part::6], arena) == {}
 
@@ -48,6 +48,7 @@ def test_dying_at_any_point_sends_nothing_twice(arena: Arena, part: int) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_share_of_all_pairs_holds(arena: Arena) -> None:
     crashes = pairs_of_crashes(arena)
     assert len(crashes) > 800

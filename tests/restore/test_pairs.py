@@ -39,6 +39,7 @@ def test_no_restore_pays_twice(arena: Arena, every_pair: list[Pair], tmp_path: P
     assert wrong == []
 
 
+@pytest.mark.nightly
 @ON_POSTGRES
 def test_no_restore_pays_twice_on_postgres(store: Store, every_pair: list[Pair], tmp_path: Path) -> None:
     wrong, nothing = list[str](), snapshot(store)

@@ -76,7 +76,20 @@ def put_in(bug: Bug) -> Caught:
 
 def _first_red(bug: Bug, copy: Path) -> Caught:
     began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", *bug.caught_by]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-m",
+        "",
+        "-x",
+        "-q",
+        "--no-header",
+        "--tb=no",
+        "-p",
+        "no:cacheprovider",
+        *bug.caught_by,
+    ]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("REFUNDS_")}
     try:
         done = subprocess.run(

@@ -149,6 +149,7 @@ def holds(system: System, jobs: int) -> None:
     system.audit()
 
 
+@pytest.mark.nightly
 def test_worker_killed_in_the_middle_loses_and_doubles_nothing(system: System) -> None:
     jobs = 120
     documents = many(system, jobs)
@@ -162,6 +163,7 @@ def test_worker_killed_in_the_middle_loses_and_doubles_nothing(system: System) -
     holds(system, jobs)
 
 
+@pytest.mark.nightly
 @ON_POSTGRES
 def test_task_processes_killed_while_they_drain_a_backlog_are_started_again(database_url: str, own_redis: RunningRedis) -> None:
     jobs = 300
@@ -180,6 +182,7 @@ def test_task_processes_killed_while_they_drain_a_backlog_are_started_again(data
         holds(system, jobs)
 
 
+@pytest.mark.nightly
 @ON_POSTGRES
 def test_redis_restarted_in_the_middle_needs_no_restart_of_ours(system: System, own_redis: RunningRedis) -> None:
     jobs = 100
@@ -195,6 +198,7 @@ def test_redis_restarted_in_the_middle_needs_no_restart_of_ours(system: System, 
     holds(system, jobs)
 
 
+@pytest.mark.nightly
 @ON_POSTGRES
 def test_redis_emptied_in_the_middle_loses_nothing_that_was_read(system: System, own_redis: RunningRedis) -> None:
     jobs = 60
@@ -212,6 +216,7 @@ def test_redis_emptied_in_the_middle_loses_nothing_that_was_read(system: System,
     system.settles(cases=jobs + 1)
 
 
+@pytest.mark.nightly
 @ON_POSTGRES
 def test_same_events_delivered_to_two_workers_at_once_pay_once(system: System) -> None:
     jobs = 60
@@ -224,6 +229,7 @@ def test_same_events_delivered_to_two_workers_at_once_pay_once(system: System) -
     holds(system, jobs)
 
 
+@pytest.mark.nightly
 @ON_POSTGRES
 def test_with_every_hint_dropped_the_sweep_alone_reaches_the_same_end(system: System) -> None:
     jobs = 40
@@ -247,6 +253,7 @@ def test_processes_of_their_own_do_the_same_as_the_worker(system: System, own_re
     system.audit()
 
 
+@ON_POSTGRES
 def test_dead_letter_is_put_back_and_requeue_shows_its_effect_first(system: System, tmp_path: Path) -> None:
     system.load([an_account(), an_account("acc_2"), a_purchase()])
     system.worker()

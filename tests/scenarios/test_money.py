@@ -137,6 +137,7 @@ def test_money_stopped_by_a_person_waits_until_it_is_released(shop: Shop) -> Non
     shop.holds()
 
 
+@pytest.mark.nightly
 @ON_POSTGRES
 def test_workers_killed_again_and_again_send_each_refund_once(shop: Shop) -> None:
     system = shop.system

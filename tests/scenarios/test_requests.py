@@ -12,7 +12,7 @@ import redis as redis_py
 
 from tests.requests.world import OUR_HOST, PNG, a_mail
 from tests.scenarios.system import System, a_purchase, a_system, an_account
-from tests.servers import eventually
+from tests.servers import ON_POSTGRES, eventually
 from worker.sandbox.servers import RunningRedis
 
 pytestmark = pytest.mark.slow
@@ -61,6 +61,7 @@ def letters(tmp_path: Path) -> list[EmailMessage]:
     return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in (tmp_path / "outbox").glob("*.eml")]
 
 
+@ON_POSTGRES
 def test_request_goes_from_file_to_answer(system: System, tmp_path: Path) -> None:
     system.worker()
     deliver(tmp_path, "1", a_mail("Please refund order ord_2.", sender="acc_2@example.org"))
