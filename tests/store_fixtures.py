@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.arena import Arena
 from worker.store.engine import Store
 from worker.store.schema import upgrade
 
@@ -13,5 +14,13 @@ def store(database_url: str) -> Iterator[Store]:
     """A database of its own for this test, with the schema of this release, once on each engine."""
     made = Store(database_url)
     upgrade(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def arena() -> Iterator[Arena]:
+    """One SQLite database for many plays of a module."""
+    made = Arena()
     yield made
     made.close()

@@ -31,6 +31,11 @@ def new_id(prefix: str, now: datetime) -> str:
     return f"{prefix}_{ULID(milliseconds.to_bytes(6, 'big') + secrets.token_bytes(10))}"
 
 
+def written(at: datetime) -> str:
+    """The time as documents write it: ISO 8601, in UTC with `Z`."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def moment(at: datetime | None) -> str | None:
-    """The time as documents write it."""
-    return None if at is None else at.isoformat().replace("+00:00", "Z")
+    """The time as documents write it, and None where there is none."""
+    return None if at is None else written(at)

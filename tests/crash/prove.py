@@ -5,29 +5,22 @@ as what `--plan` takes.
 """
 
 import argparse
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
-from pathlib import Path
+from functools import cache
 
+from tests.arena import Arena, quiet, side_by_side
 from tests.crash.plans import Plan, Played, compared, pairs, plain, play, singles, ways
-from tests.money.plans import Arena
-from tests.money.prove import quiet
-from worker.screen import out, progress, say, table
+from worker.screen import out, say, table
 
 
 class Theatre:
     """Plays plans on a database that is made empty again for each, and knows how each story ends without faults."""
 
-    def __init__(self) -> None:
-        quiet()
-        # commits here need not survive a power cut
-        memory = Path("/dev/shm")  # noqa: S108
-        self._folder = tempfile.TemporaryDirectory(prefix="refunds-crash-", dir=memory if memory.is_dir() else None)
-        self._arena = Arena(Path(self._folder.name))
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
         self._plain: dict[Plan, Played] = {}
 
     def plain(self, plan: Plan) -> Played:
@@ -43,11 +36,6 @@ class Theatre:
         with self._arena.empty() as store:
             played = play(plan, store)
         return compared(played, self.plain(plan))
-
-    def close(self) -> None:
-        """Gives the files back."""
-        self._arena.close()
-        self._folder.cleanup()
 
 
 @dataclass
@@ -80,25 +68,19 @@ def sets(theatre: Theatre, every: int) -> Iterator[tuple[str, list[Plan]]]:
     yield "every pair of deaths", [plan for played in plays for plan in pairs(played, theatre.play)][::every]
 
 
-_THEATRE: list[Theatre] = []
+theatre_in = cache(Theatre)
+"""One theatre an arena, so that each plain run is played once a process."""
 
 
-def _prepare() -> None:
-    _THEATRE.append(Theatre())
-
-
-def _play(plan: Plan) -> Played:
-    return _THEATRE[0].play(plan)
+def _play(arena: Arena, plan: Plan) -> Played:
+    return theatre_in(arena).play(plan)
 
 
 def play_all(name: str, plans: Sequence[Plan], processes: int) -> Figures:
     """Plays the plans side by side."""
     figures = Figures(name)
-    with get_context("spawn").Pool(processes, _prepare) as pool, progress() as bar:
-        task = bar.add_task(name, total=len(plans))
-        for played in pool.imap_unordered(_play, plans, chunksize=8):
-            figures.add(played)
-            bar.advance(task)
+    for played in side_by_side(name, _play, plans, processes):
+        figures.add(played)
     return figures
 
 
@@ -120,12 +102,14 @@ def main() -> int:
     options.add_argument("--processes", type=int, default=2)
     options.add_argument("--plan", type=Plan.parse, help="play this one alone and show each door")
     chosen = options.parse_args()
-    theatre = Theatre()
+    quiet()
+    arena = Arena()
+    theatre = Theatre(arena)
     if chosen.plan is not None:
         return _tell(theatre.play(chosen.plan))
     began = time.monotonic()
     done = [play_all(name, plans, chosen.processes) for name, plans in sets(theatre, chosen.every)]
-    theatre.close()
+    arena.close()
     shown = table("The automatic path: nothing lost, nothing twice, wherever it dies", "set", "plans", "deaths", "wrong")
     for figures in done:
         shown.add_row(figures.name, str(figures.plans), str(figures.deaths), str(len(figures.wrong)))

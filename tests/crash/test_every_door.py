@@ -1,9 +1,8 @@
 """Every fault at every door of the shortest way, and a share of all others; `make prove` plays all of them."""
 
-from collections.abc import Iterator
-
 import pytest
 
+from tests.arena import Arena
 from tests.crash.plans import Plan, pairs, singles, ways
 from tests.crash.prove import Theatre
 from tests.crash.world import Fault, How
@@ -14,10 +13,8 @@ SHARE = 31
 
 
 @pytest.fixture(scope="module")
-def theatre() -> Iterator[Theatre]:
-    made = Theatre()
-    yield made
-    made.close()
+def theatre(arena: Arena) -> Theatre:
+    return Theatre(arena)
 
 
 def faults(plans: list[Plan], theatre: Theatre) -> dict[str, list[str]]:

@@ -14,6 +14,7 @@ import redis
 from sqlalchemy import func, select
 
 from tests.cases.world import World
+from tests.faults import Crash, database_lost
 from worker.cases.drain import Drain
 from worker.cases.sweep import Sweeper
 from worker.errors import TryLater
@@ -31,10 +32,6 @@ T = TypeVar("T")
 STREAM = "crash:events"
 QUIET = {"XINFO", "XLEN", "XPENDING", "XRANGE"}
 """Only read by the test itself."""
-
-
-class Crash(BaseException):
-    """The process dies here."""
 
 
 class How(StrEnum):
@@ -83,10 +80,6 @@ class Doors:
         return lost() if How.ANSWER_LOST in wrong else result
 
 
-def _database_lost() -> NoReturn:
-    raise TryLater("the database", "the connection was lost")
-
-
 def _redis_lost() -> NoReturn:
     raise redis.ConnectionError("the answer was lost")
 
@@ -101,7 +94,7 @@ class DoorStore(Store):
         if not self.watched:
             return super().write(work)
         whole = super().write
-        return self.doors.through("commit", lambda: whole(work), _database_lost)
+        return self.doors.through("commit", lambda: whole(work), database_lost)
 
 
 class _DoorPipeline:

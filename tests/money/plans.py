@@ -5,10 +5,8 @@ Each is played on a fresh database to its end, and judged by the double's own le
 
 import atexit
 import shutil
-import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
@@ -17,13 +15,13 @@ from pathlib import Path
 from sqlalchemy import select
 
 from policy.lifecycle import CaseState
+from tests.arena import Arena
 from tests.money.world import MoneyWorld
 from worker.creem.client import Creem
 from worker.sandbox.creem import SecondRefund, Switches
 from worker.sandbox.creem.catalogue import AT_POST, BEFORE_POST, WEBHOOKS, merge
 from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store
-from worker.store.schema import upgrade
 from worker.store.tables import cases, payments
 
 NASTY = Switches(second_refund=SecondRefund.PAYS_AGAIN, second_while_pending=SecondRefund.PAYS_AGAIN)
@@ -87,35 +85,10 @@ def impatient_terms() -> Path:
     return folder
 
 
-class Arena:
-    """One database for many plans: made empty again from a copy, which keeps compiled statements."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        template = Store(f"sqlite:///{folder / 'template.db'}")
-        upgrade(template)
-        template.close()
-        self._template = sqlite3.connect(folder / "template.db")
-        self.store = Store(f"sqlite:///{folder / 'plans.db'}")
-
-    def close(self) -> None:
-        self.store.close()
-        self._template.close()
-
-    @contextmanager
-    def empty(self) -> Iterator[Store]:
-        """The database without a row in it."""
-        raw = self.store.engine.raw_connection()
-        try:
-            self._template.backup(raw.driver_connection)  # type: ignore[arg-type]
-        finally:
-            raw.close()
-        yield self.store
-
-    def play(self, plan: Plan) -> Played:
-        """Two charges of the same thing, five minutes apart, under this plan, until nothing happens any more."""
-        with self.empty() as store:
-            return play(plan, store)
+def play_in(arena: Arena, plan: Plan) -> Played:
+    """Two charges of the same thing, five minutes apart, under this plan, until nothing happens any more."""
+    with arena.empty() as store:
+        return play(plan, store)
 
 
 def play(plan: Plan, store: Store, client: Callable[[Creem], Creem] = lambda creem: creem) -> Played:

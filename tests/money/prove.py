@@ -5,18 +5,13 @@ Nth plan of the large sets.
 """
 
 import argparse
-import logging
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import get_context
-from pathlib import Path
 
-import structlog
-
-from tests.money.plans import AT, BEFORE, HOOKS, Arena, Plan, Played, deaths
-from worker.screen import out, progress, say, table
+from tests.arena import Arena, quiet, side_by_side
+from tests.money.plans import AT, BEFORE, HOOKS, Plan, Played, deaths, play_in
+from worker.screen import out, say, table
 
 CRASHED_WITH = ("nothing", "post_timeout_after_commit", "post_timeout_before_commit", "low_balance_twice", "answers_failed")
 """What else goes wrong in the runs that die at every single point; the first alone dies at every pair of points."""
@@ -66,54 +61,28 @@ def pairs_with_webhooks() -> list[Plan]:
 
 def crashes(arena: Arena) -> list[Plan]:
     """Dying once, before and after every commit and every call, alone and together with what else can go wrong."""
-    return [plan for name in CRASHED_WITH for plan in deaths(arena.play(Plan(at=name)))[:200]]
+    return [plan for name in CRASHED_WITH for plan in deaths(play_in(arena, Plan(at=name)))[:200]]
 
 
 def pairs_of_crashes(arena: Arena) -> list[Plan]:
     """Dying twice: at every point, and again at every later point of the run that resumes."""
     found: list[Plan] = []
-    for first in deaths(arena.play(Plan())):
+    for first in deaths(play_in(arena, Plan())):
         (point,) = first.dies_at
-        found += [plan for plan in deaths(arena.play(first)) if max(plan.dies_at) > point]
+        found += [plan for plan in deaths(play_in(arena, first)) if max(plan.dies_at) > point]
     return found
-
-
-def quiet() -> None:
-    """Says nothing below an error that nobody expects."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-
-
-_ARENA: list[Arena] = []
-
-
-def _prepare() -> None:
-    quiet()
-    _ARENA.append(Arena(_folder()))
-
-
-def _folder() -> Path:
-    # commits here need not survive a power cut
-    memory = Path("/dev/shm")  # noqa: S108
-    return Path(tempfile.mkdtemp(prefix="refunds-prove-", dir=memory if memory.is_dir() else None))
-
-
-def _play(plan: Plan) -> Played:
-    return _ARENA[0].play(plan)
 
 
 def play_all(name: str, plans: Sequence[Plan], processes: int) -> Figures:
     """Plays the plans side by side."""
     figures = Figures(name)
-    with get_context("spawn").Pool(processes, _prepare) as pool, progress() as bar:
-        task = bar.add_task(name, total=len(plans))
-        for played in pool.imap_unordered(_play, plans, chunksize=8):
-            figures.add(played)
-            bar.advance(task)
+    for played in side_by_side(name, play_in, plans, processes):
+        figures.add(played)
     return figures
 
 
 def _sets(every: int) -> Iterator[tuple[str, list[Plan]]]:
-    arena = Arena(_folder())
+    arena = Arena()
     yield "every trouble", troubles()
     yield "every crash", crashes(arena)
     yield "every pair of crashes", pairs_of_crashes(arena)[::every]

@@ -1,12 +1,11 @@
 """Every single trouble, every crash of the plain run and a share of all pairs; `make prove` plays all of them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from tests.money.plans import Arena, Plan, Played, deaths, play
+from tests.arena import Arena
+from tests.money.plans import Plan, Played, deaths, play, play_in
 from tests.money.prove import pairs, pairs_of_crashes, pairs_with_webhooks, troubles
 from worker.creem.answers import Answer, Outcome
 from worker.creem.client import Armed, Creem
@@ -18,18 +17,9 @@ SHARE = 389
 """A prime: every so manyth plan of the large sets, so that no single trouble is left out."""
 
 
-@pytest.fixture
-def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    memory = Path("/dev/shm")  # noqa: S108 - commits here need not survive a power cut
-    folder = tmp_path_factory.mktemp("arena") if not memory.is_dir() else Path(tmp_path_factory.getbasetemp())
-    made = Arena(folder)
-    yield made
-    made.close()
-
-
 def faults(plans: list[Plan], arena: Arena) -> dict[str, list[str]]:
     """What was wrong, by plan; empty where every plan held."""
-    played = (arena.play(plan) for plan in plans)
+    played = (play_in(arena, plan) for plan in plans)
     return {str(one.plan): one.wrong for one in played if one.wrong}
 
 
@@ -42,7 +32,7 @@ def test_every_trouble_alone_ends_proved_or_with_a_person(arena: Arena, part: in
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_dying_at_any_point_sends_nothing_twice(arena: Arena, part: int) -> None:
-    plain = arena.play(Plan())
+    plain = play_in(arena, Plan())
     assert plain.state == "refunded"
     assert faults(deaths(plain)[part::4], arena) == {}
 

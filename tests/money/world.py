@@ -10,9 +10,11 @@ import httpx
 from sqlalchemy import select, union_all
 
 from tests.cases.world import HandClock, World, a_purchase, an_account
+from tests.faults import Crash
 from worker.cases.imports import Importer
 from worker.cases.money.pay import Payer
 from worker.cases.money.reconcile import Reconciler
+from worker.clock import written
 from worker.creem.answers import Answer
 from worker.creem.client import Armed, Creem, CreemHttp
 from worker.creem.environment import Address, Environment
@@ -28,10 +30,6 @@ from worker.store.tables import breakers, cases, charges, payments
 T = TypeVar("T")
 ADDRESS = Address("https://test-api.creem.io", Environment.TEST)
 KEY = "creem_test_double"
-
-
-class Crash(BaseException):
-    """The process dies here."""
 
 
 @dataclass
@@ -205,7 +203,7 @@ class MoneyWorld(World):
                     f"ord_{charge}",
                     f"acc_{name}",
                     10,
-                    at.isoformat().replace("+00:00", "Z"),
+                    written(at),
                     transaction_id=f"tran_{charge}",
                     **known,
                 )

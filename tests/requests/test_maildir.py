@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from tests.money.world import Crash, Doors, DoorStore
+from tests.faults import Crash
+from tests.money.world import Doors, DoorStore
 from tests.requests.world import PNG, PeopleWorld, a_mail
 from worker.cases.requests.files import Files
 from worker.cases.requests.maildir import Maildir

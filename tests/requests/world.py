@@ -13,6 +13,7 @@ from worker.cases.requests.evidence import Evidence
 from worker.cases.requests.files import Files
 from worker.cases.requests.mailroom import Mailroom, TakenMail
 from worker.cases.review.reviewer import Reviewer
+from worker.clock import written
 from worker.credits.ledger import Ledger
 from worker.creem.environment import Environment
 from worker.notices.mail.postbox import Outbox
@@ -72,7 +73,7 @@ class PeopleWorld(MoneyWorld):
         transaction = f"tran_{order}"
         known: dict[str, Any] = {"customer_id": f"cust_{account}", "product_id": f"prod_{order}"}
         self.double.pay(transaction, amount=amount, order_id=order, paid_at=paid_at, email=f"{account}@example.org", **known)
-        when = paid_at.isoformat().replace("+00:00", "Z")
+        when = written(paid_at)
         purchase = a_purchase(order, account, more.pop("credits", 50), when, transaction_id=transaction, **known)
         self.load(an_account(account), {**purchase, "amount": amount, **more})
         return transaction

@@ -4,33 +4,17 @@ Deterministic: a pair is its own name, and one that fails is printed with what w
 """
 
 import argparse
-import tempfile
 import time
-from multiprocessing import get_context
 from pathlib import Path
 
-from tests.money.plans import Arena
-from tests.money.prove import quiet
+from tests.arena import Arena, quiet, scratch, side_by_side
 from tests.restore.pairs import STORIES, Pair, pairs_of, play
-from worker.screen import out, progress, say, table
-
-_ARENA: list[Arena] = []
+from worker.screen import out, say, table
 
 
-def _folder() -> Path:
-    # commits here need not survive a power cut
-    memory = Path("/dev/shm")  # noqa: S108
-    return Path(tempfile.mkdtemp(prefix="refunds-restore-", dir=memory if memory.is_dir() else None))
-
-
-def _prepare() -> None:
-    quiet()
-    _ARENA.append(Arena(_folder()))
-
-
-def _play(pair: Pair) -> tuple[Pair, list[str]]:
-    with _ARENA[0].empty() as store, tempfile.TemporaryDirectory(dir=_folder().parent) as folder:
-        return pair, play(store, Path(folder), pair)
+def _play(arena: Arena, pair: Pair) -> list[str]:
+    with arena.empty() as store, scratch("journal") as folder:
+        return play(store, Path(folder), pair)
 
 
 def main() -> int:
@@ -40,17 +24,12 @@ def main() -> int:
     options.add_argument("--processes", type=int, default=2)
     asked = options.parse_args()
     quiet()
-    arena, began, wrong = Arena(_folder()), time.monotonic(), list[str]()
+    arena, began, wrong = Arena(), time.monotonic(), list[str]()
     figures = table("A database set back: nothing is paid twice", "story", "pairs", "wrong")
     for story in STORIES:
-        with arena.empty() as store:
-            pairs = list(pairs_of(store, _folder(), story))[:: asked.every]
-        found: list[str] = []
-        with get_context("spawn").Pool(asked.processes, _prepare) as pool, progress() as bar:
-            task = bar.add_task(story, total=len(pairs))
-            for _, said in pool.imap_unordered(_play, pairs, chunksize=4):
-                found += said
-                bar.advance(task)
+        with arena.empty() as store, scratch("journal") as folder:
+            pairs = list(pairs_of(store, Path(folder), story))[:: asked.every]
+        found = [line for said in side_by_side(story, _play, pairs, asked.processes, chunk=4) for line in said]
         wrong += found
         figures.add_row(story, str(len(pairs)), str(len(found)))
     out.print(figures)

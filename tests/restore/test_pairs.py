@@ -1,11 +1,10 @@
 """No restore pays twice. Here a part of all pairs, spread evenly; `python -m tests.restore.prove` plays them all."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.money.plans import Arena
+from tests.arena import Arena
 from tests.restore.pairs import STORIES, Pair, pairs_of, play
 from tests.restore.world import put_back, snapshot
 from tests.servers import ON_POSTGRES
@@ -13,13 +12,6 @@ from worker.store.engine import Store
 
 EVERY, EVERY_ON_POSTGRES = 401, 1471
 """Prime, so that every story, state and kind of loss has its turn."""
-
-
-@pytest.fixture(scope="module")
-def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    made = Arena(tmp_path_factory.mktemp("arena"))
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

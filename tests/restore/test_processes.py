@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 
 from tests.scenarios.system import System, a_purchase, a_system, an_account
 from tests.servers import ON_POSTGRES, conninfo, eventually
-from worker.clock import SystemClock
+from worker.clock import SystemClock, written
 from worker.sandbox.creem import CreemDouble, SecondRefund, Switches
 from worker.sandbox.creem.server import CreemServer
 from worker.sandbox.servers import start_redis
@@ -55,7 +55,7 @@ def test_restored_postgres_sends_nothing_again(system: System, double: CreemDoub
     records = [an_account()]
     for number in range(2):
         paid_at = at + number * timedelta(minutes=5)
-        records.append(a_purchase(f"ord_{number}", paid_at=paid_at.isoformat().replace("+00:00", "Z")))
+        records.append(a_purchase(f"ord_{number}", paid_at=written(paid_at)))
         known = {"customer_id": records[-1]["customer_id"], "order_id": f"ord_{number}"}
         double.pay(f"tran_ord_{number}", amount=900, paid_at=paid_at, **known)
     system.load(records)

@@ -11,8 +11,9 @@ import pytest
 import redis as redis_py
 from sqlalchemy import delete, select
 
+from tests.faults import Crash
 from tests.money.plans import NASTY
-from tests.money.world import Crash, MoneyWorld
+from tests.money.world import MoneyWorld
 from tests.restore.world import BEFORE_ALL, RestoreWorld
 from worker.cases.money import epoch, limits
 from worker.cases.money.epoch import Witnesses

@@ -10,8 +10,9 @@ import fakeredis
 from sqlalchemy import delete, insert, select
 
 from tests.cases.world import an_account
+from tests.faults import Crash
 from tests.money.plans import impatient_terms
-from tests.money.world import Crash, Doors, MoneyWorld
+from tests.money.world import Doors, MoneyWorld
 from worker.cases.money.epoch import MEMBER, Watch, Witnesses
 from worker.cases.money.journal import Journal
 from worker.cases.money.pay import Payer

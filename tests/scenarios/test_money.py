@@ -10,7 +10,7 @@ import pytest
 
 from tests.scenarios.system import System, a_purchase, a_system, an_account, descendants, failed, submitted
 from tests.servers import ON_POSTGRES, eventually
-from worker.clock import SystemClock
+from worker.clock import SystemClock, written
 from worker.sandbox.creem import CreemDouble, Lost, SecondRefund, Switches
 from worker.sandbox.creem.deliveries import post_to
 from worker.sandbox.creem.server import CreemServer
@@ -35,7 +35,7 @@ class Shop:
             records.append(an_account(f"acc_{n}"))
             for which in range(2):
                 order, paid_at = f"ord_{n}_{which}", self.now + which * timedelta(minutes=5)
-                record = a_purchase(order, f"acc_{n}", 10, paid_at.isoformat().replace("+00:00", "Z"))
+                record = a_purchase(order, f"acc_{n}", 10, written(paid_at))
                 if which and switches and n in switches:
                     self.double.set(record["transaction_id"], switches[n])
                 self.double.pay(

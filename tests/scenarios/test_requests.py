@@ -13,6 +13,7 @@ import redis as redis_py
 from tests.requests.world import OUR_HOST, PNG, a_mail
 from tests.scenarios.system import System, a_purchase, a_system, an_account
 from tests.servers import ON_POSTGRES, eventually
+from worker.clock import written
 from worker.sandbox.servers import RunningRedis
 
 pytestmark = pytest.mark.slow
@@ -44,13 +45,9 @@ def with_people(made: System, tmp_path: Path) -> System:
         "REFUNDS_NOTICES_GATHER_SECONDS": "0",
     }
     now = datetime.now(UTC)
-    first = [an_account(), a_purchase(paid_at=stamp(now - timedelta(days=1)))]
-    made.load([*first, an_account("acc_2"), a_purchase("ord_2", "acc_2", paid_at=stamp(now - timedelta(days=10)))])
+    first = [an_account(), a_purchase(paid_at=written(now - timedelta(days=1)))]
+    made.load([*first, an_account("acc_2"), a_purchase("ord_2", "acc_2", paid_at=written(now - timedelta(days=10)))])
     return made
-
-
-def stamp(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
 
 
 def deliver(tmp_path: Path, name: str, raw: bytes) -> None:

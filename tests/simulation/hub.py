@@ -14,16 +14,13 @@ from typing import Any
 import redis
 
 from tests.cases.world import HandClock
+from tests.faults import Crash
 from worker.errors import TryLater
 
 _greenlets: Any = import_module("greenlet")
 LOOKS_AGAIN, SKEWED, SOON = timedelta(seconds=30), timedelta(minutes=4), timedelta(seconds=2)
 Step = Callable[[], object]
 """One turn of a process; what it returns is true where it did something that others might have waited for."""
-
-
-class Crash(BaseException):
-    """The process dies here."""
 
 
 @dataclass(eq=False)

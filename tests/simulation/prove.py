@@ -3,58 +3,49 @@
 import argparse
 import os
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from multiprocessing import get_context
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import dataclass
 
-from tests.money.plans import Arena
-from tests.money.prove import quiet
+from tests.arena import Arena, quiet, side_by_side
 from tests.simulation.seed import Played, play
-from worker.screen import out, progress, say, table
-
-_ARENA: list[Arena] = []
+from worker.screen import out, say, table
 
 
-def _prepare() -> None:
-    quiet()
-    # commits here need not survive a power cut
-    memory = Path("/dev/shm")  # noqa: S108
-    _ARENA.append(Arena(Path(tempfile.mkdtemp(prefix="refunds-simulation-", dir=memory if memory.is_dir() else None))))
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A seed to be played, once or twice."""
+
+    seed: int
+    twice: bool
 
 
-def _play(seed: int) -> Played:
-    with _ARENA[0].empty() as store:
+def _once(arena: Arena, seed: int) -> Played:
+    with arena.empty() as store:
         try:
             return play(seed, store)
         except Exception as error:
             return Played(seed, wrong=[f"the simulation fell over: {error!r}"])
 
 
-def _twice(seed: int) -> Played:
-    first, second = _play(seed), _play(seed)
-    if first.trace != second.trace:
+def _play(arena: Arena, turn: Turn) -> Played:
+    first = _once(arena, turn.seed)
+    if turn.twice and first.trace != (second := _once(arena, turn.seed)).trace:
         first.wrong.append(f"played twice it goes two ways: {first.trace}, {second.trace}")
     return first
 
 
 def play_all(seeds: Sequence[int], processes: int, again: int) -> list[Played]:
-    """Plays the seeds side by side; every `again`th twice, to see that it goes the same way."""
-    with get_context("spawn").Pool(processes, _prepare) as pool, progress() as bar:
-        task, done = bar.add_task("simulated weeks", total=len(seeds)), list[Played]()
-        for played in pool.imap_unordered(
-            _by_turns, [(seed, number % again == 0) for number, seed in enumerate(seeds)], chunksize=2
-        ):
+    """Plays the seeds side by side; every `again`th twice, to see that it goes the same way. Ctrl-C ends with what is done."""
+    turns, done = [Turn(seed, number % again == 0) for number, seed in enumerate(seeds)], list[Played]()
+    with suppress(KeyboardInterrupt):
+        for played in side_by_side("simulated weeks", _play, turns, processes, chunk=2):
             done.append(played)
-            bar.advance(task)
+            if played.wrong:
+                say("[red]--seed {seed}[/]: {wrong}", seed=played.seed, wrong="; ".join(played.wrong[:4]))
     return sorted(done, key=lambda played: played.seed)
-
-
-def _by_turns(which: tuple[int, bool]) -> Played:
-    seed, twice = which
-    return _twice(seed) if twice else _play(seed)
 
 
 def _tell(done: Sequence[Played], seconds: float) -> None:
@@ -103,8 +94,10 @@ def main() -> int:
         )
     began = time.monotonic()
     if asked.seed is not None:
-        _prepare()
-        done = [_twice(asked.seed)]
+        quiet()
+        arena = Arena()
+        done = [_play(arena, Turn(asked.seed, twice=True))]
+        arena.close()
         say("trace {trace}", trace=done[0].trace)
     else:
         done = play_all(range(asked.first, asked.first + asked.seeds), asked.processes, asked.again)

@@ -11,14 +11,13 @@ from typing import Any
 
 from tests.cases.world import a_job, a_purchase, an_account
 from tests.simulation.town import Town
+from worker.clock import written
 from worker.reruns import Answer, RerunOrder
-from worker.sandbox.creem import Switches
 from worker.sandbox.creem.catalogue import AT_POST, BEFORE_POST, WEBHOOKS, merge
 
 GRANTED, PRICE = 2_000, 5
 SECOND_EDITION = "2026-03-08"
 DECLINED = {"declined"}
-WAITS_LONGEST = timedelta(hours=72)
 PERSON_MAY = {"review"}
 CODES_TO_RERUN = ("worker_crashed", "storage_error", "gpu_out_of_memory", "stage_timeout", "queue_timeout")
 CODES_AT_ONCE = ("model_error", "internal_error")
@@ -68,6 +67,10 @@ class Teller:
 
     def __init__(self, town: Town, days: int) -> None:
         self.town, self.days, self.told = town, days, Told()
+        self._kinds: dict[str, tuple[str, str]] = {}
+        """What becomes of a job's re-run, and whose job it is."""
+        self._answers: dict[str, str] = {}
+        """What the pipeline told of a re-run, once it was asked."""
         self.chance, self.weather = town.hub.chance, town.weather
 
     def tell(self) -> Told:
@@ -76,7 +79,7 @@ class Teller:
         for number in range(self.chance.randint(2, 5)):
             name = f"acc_{number}"
             self.told.accounts.append(name)
-            paid = (start - timedelta(days=1)).isoformat().replace("+00:00", "Z")
+            paid = written(start - timedelta(days=1))
             self.town.know(an_account(name), a_purchase(f"ord_{name}", name, GRANTED, paid))
         tellers: list[Callable[[str, str, datetime], None]] = [
             *(
@@ -139,7 +142,7 @@ class Teller:
         self.told.jobs.append(job)
         if tells:
             self._later(at, self._at(at, self.town.submitted, name, account, **{"credits": job.costs, **more}))
-            record = a_job(name, account, job.costs, **more) | {"submitted_at": at.isoformat().replace("+00:00", "Z")}
+            record = a_job(name, account, job.costs, **more) | {"submitted_at": written(at)}
             # should the events be lost, the product's own list of jobs knows at least that there was one
             self.town.hub.at(at, "known", lambda: self.town.records.append(record))
         self.town.runs[name] = lambda order: Answer.REFUSED
@@ -214,10 +217,6 @@ class Teller:
         slow = self.weather.redis_lost or self.weather.commit_lost or self.weather.dies_before or self.weather.dies_after
         return {"delivered", "refunded"} if disturbed or slow or self.weather.kills else {"delivered"}
 
-    @property
-    def _kinds(self) -> dict[str, tuple[str, str]]:
-        return self.__dict__.setdefault("_drawn", {})  # type: ignore[no-any-return]
-
     def _run(self, order: RerunOrder) -> Answer:
         kind, account = self._kinds[order.job_id]
         town, now = self.town, self.town.clock.now()
@@ -233,10 +232,6 @@ class Teller:
             )
             self._send_at(told, known)
         return Answer.ACCEPTED
-
-    @property
-    def _answers(self) -> dict[str, str]:
-        return self.__dict__.setdefault("_said", {})  # type: ignore[no-any-return]
 
     def _storm(self, number: int) -> None:
         """Many jobs of one account fail within minutes."""
@@ -265,8 +260,8 @@ class Teller:
             known: dict[str, Any] = {"customer_id": f"cust_{name}", "product_id": "prod_pack"}
             town.double.pay(f"tran_{charge}", amount=900, order_id=f"ord_{charge}", paid_at=at, **known)
             if trouble:
-                town.double.set(f"tran_{charge}", merge(town.double.switches, troubles.get(trouble, Switches())))
-            stamp = at.isoformat().replace("+00:00", "Z")
+                town.double.set(f"tran_{charge}", merge(town.double.switches, troubles[trouble]))
+            stamp = written(at)
             records.append(a_purchase(f"ord_{charge}", f"acc_{name}", 10, stamp, transaction_id=f"tran_{charge}", **known))
         town.know(*records)
 

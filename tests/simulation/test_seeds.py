@@ -1,11 +1,9 @@
 """A few simulated weeks at every commit; `make simulate` plays thousands. A seed that ever failed stands in `KNOWN` for good."""
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import text
 
-from tests.money.plans import Arena
+from tests.arena import Arena
 from tests.simulation.hub import Weather
 from tests.simulation.seed import play
 from tests.simulation.town import Town
@@ -18,13 +16,6 @@ STORMY = Weather(
     *(8, 4, 1, 1, 8, 1, 1, 3),
     *(True, True, True, True),
 )
-
-
-@pytest.fixture(scope="module")
-def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    made = Arena(tmp_path_factory.mktemp("arena"))
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("seed", [*SEEDS, *KNOWN])

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import fakeredis
 from sqlalchemy import bindparam, func, select, true, union_all
 
 from tests.cases.world import HandClock
 from tests.crash.world import STREAM, DoorRedis
+from tests.faults import database_lost
 from tests.money.plans import NASTY
 from tests.money.world import DoorCreem, MoneyWorld
 from tests.restore.world import Rows, put_back, snapshot
@@ -27,7 +28,6 @@ from worker.cases.money.pay import Payer
 from worker.cases.money.reconcile import Reconciler
 from worker.cases.money.restore import Restorer
 from worker.cases.sweep import Sweeper
-from worker.errors import TryLater
 from worker.intake.accept import Accepted, Desk
 from worker.intake.consumer import Consumer
 from worker.intake.process import GROUP
@@ -101,17 +101,13 @@ class SimStore(Store):
 
     def write(self, work: Callable[[Tx], T]) -> T:
         whole = super().write
-        done: T = self.doors.through("commit", lambda: whole(work), _database_lost)
+        done: T = self.doors.through("commit", lambda: whole(work), database_lost)
         return done
 
     def read(self, work: Callable[[Tx], T]) -> T:
         if self.doors.hub.running is not None and "database" in self.doors.away:
-            _database_lost()
+            database_lost()
         return super().read(work)
-
-
-def _database_lost() -> NoReturn:
-    raise TryLater("the database", "the connection was lost")
 
 
 @dataclass

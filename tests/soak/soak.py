@@ -24,7 +24,7 @@ from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_accoun
 from tests.servers import conninfo, eventually, fresh_database
 from tests.soak import raw
 from tests.soak.faults import Faults, Kept, Supervisor
-from worker.clock import SystemClock
+from worker.clock import SystemClock, written
 from worker.sandbox.creem import CreemDouble, SecondRefund, Switches
 from worker.sandbox.creem.server import CreemServer
 from worker.sandbox.pipeline import PipelineDouble, plan_by_hash
@@ -223,7 +223,7 @@ def _settings(folder: Path, creem: CreemServer, double: CreemDouble, pipeline: P
 
 
 def _history(accounts: int) -> Iterator[dict[str, Any]]:
-    paid = _stamp(datetime.now(UTC) - timedelta(days=1))
+    paid = written(datetime.now(UTC) - timedelta(days=1))
     for number in range(accounts):
         yield an_account(f"acc_{number}")
         yield a_purchase(f"ord_{number}", f"acc_{number}", 1000, paid)
@@ -235,15 +235,11 @@ def _charged_twice(double: CreemDouble, charges: int, told: Told) -> Iterator[di
         yield an_account(f"twice_{number}")
         for which in range(2):
             order, paid = f"twice_{number}_{which}", at + which * timedelta(minutes=5)
-            purchase = a_purchase(order, f"twice_{number}", 10, _stamp(paid))
+            purchase = a_purchase(order, f"twice_{number}", 10, written(paid))
             known = {"customer_id": purchase["customer_id"], "product_id": purchase["product_id"], "order_id": order}
             double.pay(f"tran_{order}", amount=900, paid_at=paid, **known)
             yield purchase
         told.orders.append(f"twice_{number}_1")
-
-
-def _stamp(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
 
 
 def _processes(system: System, url: str, with_raw: bool) -> list[Kept]:

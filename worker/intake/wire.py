@@ -8,11 +8,12 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from policy.facts import Output, PaidWith, ReportKind
+from worker.clock import written
 from worker.intake import fields
 from worker.intake.fields import Attempt, Code, Credits, Email, Id, Instant, Layers, Message, Model, Name, Payment, Problem, Stage
 from worker.strict import digest, loads, shown
@@ -235,7 +236,7 @@ def event_document(
 ) -> str:
     """One event as a producer writes it: the text for the field `event` of a stream entry. `time` must carry a zone."""
     document: dict[str, Any] = {"specversion": SPEC_VERSION, "id": id, "source": source, "type": str(type)}
-    document["time"] = time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    document["time"] = written(time)
     if subject is not None:
         document["subject"] = subject
     return json.dumps({**document, "data": dict(data)}, separators=(",", ":"))

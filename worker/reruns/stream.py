@@ -2,10 +2,10 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC
 
 import redis
 
+from worker.clock import written
 from worker.errors import one_line
 from worker.reruns.order import Answer, Reply, RerunOrder
 
@@ -20,7 +20,7 @@ def command(order: RerunOrder) -> str:
         "id": order.effect_id,
         "source": SOURCE,
         "type": TYPE,
-        "time": order.asked_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "time": written(order.asked_at),
         "subject": order.job_id,
         "data": {"job_id": order.job_id, "attempt": order.attempt, "case_id": order.case_id},
     }

@@ -7,6 +7,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
+from worker.clock import written
 from worker.intake.wire import EventType, event_document
 from worker.sandbox.telling import Role
 
@@ -101,20 +102,16 @@ class _Till:
         record = {"record": "purchase", "id": f"ord_{name}", "account_id": self.member.account_id}
         record |= {"customer_id": f"cust_{self.member.account_id.removeprefix('acc_')}", "product_id": f"prod_{kind}_{credits}"}
         record |= {"kind": kind, "billing": "first", "transaction_id": f"tran_{name}", "request_id": f"chk-{name}"}
-        bought: dict[str, Any] = {"amount": cents, "currency": "USD", "credits": credits, "paid_at": _z(paid_at)}
+        bought: dict[str, Any] = {"amount": cents, "currency": "USD", "credits": credits, "paid_at": written(paid_at)}
         return record | bought | more
 
     def subscription(self, first: datetime) -> list[dict[str, Any]]:
         month = timedelta(days=30)
         sold = []
         for billing, start in (("first", first), ("renewal", first + month)):
-            period = {"period_start": _z(start), "period_end": _z(start + month), "billing": billing}
+            period = {"period_start": written(start), "period_end": written(start + month), "billing": billing}
             sold.append(self.sell("subscription", 1500, 40, start, **period))
         if self.chance.random() < 0.5:
             # cancelled after the renewal: it runs out at the end of its period
-            sold[-1]["cancelled_at"] = _z(first + month + timedelta(days=2))
+            sold[-1]["cancelled_at"] = written(first + month + timedelta(days=2))
         return sold
-
-
-def _z(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from worker.clock import written
 from worker.sandbox.creem import CreemDouble, Lost, RefundAnswer, Switches
 from worker.sandbox.creem.words import Announced, Fault
 
@@ -67,14 +68,14 @@ class Till:
         self.records.append(
             {"record": "purchase", "id": order, "account_id": f"acc_{self.name}", "kind": "credit_pack", "billing": "first"}
             | {"transaction_id": transaction, "amount": CENTS, "currency": "USD", "credits": PACK}
-            | {"paid_at": paid_at.isoformat().replace("+00:00", "Z")}
+            | {"paid_at": written(paid_at)}
             | bought
         )
         return order
 
     def spent(self, credits: int) -> None:
         """A job that delivered took so many credits."""
-        at = (self.now - timedelta(minutes=1)).isoformat().replace("+00:00", "Z")
+        at = written(self.now - timedelta(minutes=1))
         job = {"record": "layer_job", "id": f"job_{self.name}", "account_id": f"acc_{self.name}", "credits": credits}
         self.records.append(job | {"paid_with": "credits", "status": "succeeded", "layers_expected": 6, "submitted_at": at})
 

@@ -11,12 +11,12 @@ from policy import ChargeFacts, decide_charge
 from policy.decision import Outcome
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import BY_PERSON, Case
-from worker.cases.casework import REMIND, go, open_case, terms_and_calendar
+from worker.cases.casework import REMIND, go
 from worker.cases.decided import record
 from worker.cases.load import case_of
 from worker.cases.money import charges, claims, epoch, limits
 from worker.cases.money.close import Closing
-from worker.cases.money.facts import Charge, charges_of
+from worker.cases.money.facts import charges_of
 from worker.cases.money.journal import Call, Journal, Key
 from worker.cases.money.remember import as_unknown, call_of
 from worker.cases.money.settle import Settler
@@ -181,7 +181,8 @@ class Restorer:
         found = {charge.facts.purchase_id: charge for charge in charges_of(tx, [call.purchase_id])}
         kept = next((c.facts for c in found.values() if c.transaction_id == (call.kept_transaction_id or "")), None)
         charge = found[call.purchase_id]
-        case = _case(tx, call) or self._open(charge)
+        # where the case is lost too, which kind it was matters no more: its charge does
+        case = _case(tx, call) or self.settler.open_case_of(charge, now)
         sent = (
             f"a refund was sent on {call.armed_at:%Y-%m-%d %H:%M} UTC, as the claim journal says; the database was set back since"
         )
@@ -196,24 +197,6 @@ class Restorer:
         claim = claims.make(Environment(call.environment), case, charge, kept, now)
         claims.insert(tx, self.settler.ledger, [{**claim, "transaction_id": call.transaction_id}], now)
         return tx.all(select(payments).where(payments.c.payment_id == claim["payment_id"]))[0]
-
-    def _open(self, charge: Charge) -> Case:
-        """The case that was lost: which kind it was matters no more, its charge does."""
-        now = self.clock.now()
-        since = min(charge.facts.paid_at, now)
-        terms, calendar = terms_and_calendar(self.settler.bench.editions, self.settler.bench.calendars, since)
-        case = open_case(
-            CaseKind.DUPLICATE_CHARGE,
-            charge.facts.purchase_id,
-            charge.facts.account_id,
-            since=since,
-            now=now,
-            terms=terms,
-            calendar=calendar,
-            order_id=charge.order_id,
-        )
-        case.note("case.opened", purchase_id=charge.facts.purchase_id, transaction_id=charge.transaction_id)
-        return case
 
     def _doubt(self) -> int:
         """Claims that came unsent out of the backup only read from now on; returns how many."""

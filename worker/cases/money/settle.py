@@ -115,7 +115,7 @@ class Settler:
     def _duplicate(self, work: _Work, charge: Charge, first: PurchaseFacts | None, size: int, case: Case | None) -> None:
         now, payment = work.now, work.payments.get(charge.transaction_id or "")
         if case is None:
-            case = self._open(charge, now)
+            case = self.open_case_of(charge, now)
             work.cases[case.kind, case.subject] = case
         elif case.state in {CaseState.REFUNDED, CaseState.EXTERNAL}:
             return
@@ -139,7 +139,8 @@ class Settler:
             return
         self._carry_out(work, case, charge, decision, facts)
 
-    def _open(self, charge: Charge, now: datetime) -> Case:
+    def open_case_of(self, charge: Charge, now: datetime) -> Case:
+        """A case about this charge, open and not yet stored."""
         since = min(charge.facts.paid_at, now)
         terms, calendar = terms_and_calendar(self.bench.editions, self.bench.calendars, since)
         case = open_case(

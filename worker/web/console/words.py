@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from worker.clock import written
 from worker.screen import clean
 
 TONES = {
@@ -50,7 +51,7 @@ def when(value: str | datetime | None) -> Markup:
     if value is None:
         return escape(NOTHING)
     at = _moment(value)
-    return Markup('<time datetime="{}">{}</time>').format(at.isoformat().replace("+00:00", "Z"), _spoken(at))
+    return Markup('<time datetime="{}">{}</time>').format(written(at), _spoken(at))
 
 
 def distance(value: str | datetime, now: datetime) -> str:

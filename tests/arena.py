@@ -1,0 +1,83 @@
+"""One database for many plays, and the processes that play side by side."""
+
+import logging
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from worker.screen import progress
+from worker.store.engine import Store
+from worker.store.schema import upgrade
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+def quiet() -> None:
+    """Says nothing below an error that nobody expects."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+def scratch(name: str, within: str | None = None) -> tempfile.TemporaryDirectory[str]:
+    """A fresh folder for files that need not survive a power cut, in memory where the machine has such a place."""
+    memory = Path("/dev/shm")  # noqa: S108
+    return tempfile.TemporaryDirectory(prefix=f"refunds-{name}-", dir=within or (memory if memory.is_dir() else None))
+
+
+class Arena:
+    """One database for many plans: made empty again from a copy, which keeps compiled statements."""
+
+    def __init__(self, within: str | None = None) -> None:
+        self._scratch = scratch("arena", within)
+        folder = Path(self._scratch.name)
+        template = Store(f"sqlite:///{folder / 'template.db'}")
+        upgrade(template)
+        template.close()
+        self._template = sqlite3.connect(folder / "template.db")
+        self.store = Store(f"sqlite:///{folder / 'plans.db'}")
+
+    def close(self) -> None:
+        """Gives the files back."""
+        self.store.close()
+        self._template.close()
+        self._scratch.cleanup()
+
+    @contextmanager
+    def empty(self) -> Iterator[Store]:
+        """The database without a row in it."""
+        raw = self.store.engine.raw_connection()
+        try:
+            self._template.backup(raw.driver_connection)  # type: ignore[arg-type]
+        finally:
+            raw.close()
+        yield self.store
+
+
+def side_by_side(name: str, play: Callable[[Arena, P], R], plans: Sequence[P], processes: int, chunk: int = 8) -> Iterator[R]:
+    """What `play` makes of each plan, as it gets done: in so many processes, each with an arena of its own."""
+    spawned = get_context("spawn")
+    # the folder is this process's to remove: those of a pool are ended without a word
+    with scratch("plays") as folder, spawned.Pool(processes, _prepare, (folder,)) as pool, progress() as bar:
+        task = bar.add_task(name, total=len(plans))
+        for done in pool.imap_unordered(partial(_play, play), plans, chunksize=chunk):
+            yield done
+            bar.advance(task)
+
+
+_ARENA: list[Arena] = []
+
+
+def _prepare(folder: str) -> None:
+    quiet()
+    _ARENA.append(Arena(folder))
+
+
+def _play(play: Callable[[Arena, P], R], plan: P) -> R:
+    return play(_ARENA[0], plan)
