@@ -46,6 +46,10 @@ class CannotProcess(RefundsError):
         return f"{self.reason}: {self.detail}"
 
 
+class OfNewerRelease(RefundsError):
+    """A row says what only a newer release understands: it is left alone, untouched and uncounted, for a process of that one."""
+
+
 class Collision(RefundsError):
     """Somebody else wrote the same key between our look and our write; the whole unit of work is repeated."""
 

@@ -13,13 +13,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, Table, inspect, text, update
+from sqlalchemy import MetaData, Table, inspect, select, text, update
 
 from tests.store.test_engine import ON_POSTGRES, at_once
 from worker.errors import Misconfigured, TryLater
 from worker.store import schema
 from worker.store.engine import Store
-from worker.store.tables import metadata
+from worker.store.tables import installation, metadata
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,6 +71,12 @@ def pretend(store: Store, revision: str) -> None:
         connection.execute(update(versions).values(version_num=revision))
 
 
+def may_run_from(store: Store, oldest: str) -> None:
+    """Makes the database say which release is the oldest that may run on it."""
+    with store.engine.begin() as connection:
+        connection.execute(update(installation).where(installation.c.name == "oldest_release").values(value=oldest))
+
+
 @pytest.mark.filterwarnings("ignore:.*expression-based index")
 def test_migrations_make_the_tables_the_code_knows(empty: Store) -> None:
     schema.upgrade(empty)
@@ -116,6 +122,7 @@ def test_database_without_schema_is_refused(empty: Store) -> None:
 
 def test_schema_of_a_newer_release_is_refused(store: Store) -> None:
     pretend(store, "9999")
+    may_run_from(store, "9998")
     for refuse in (schema.require_current, schema.upgrade):
         with pytest.raises(Misconfigured, match="at 9999 which this version does not know: it was upgraded by a newer release"):
             refuse(store)
@@ -128,6 +135,21 @@ def test_fault_says_what_to_do() -> None:
     assert schema.fault("0002", revisions) == "the schema is at 0002, this version needs 0003: run `refunds db upgrade`"
     assert schema.fault(None, revisions) == "the database has no schema: run `refunds db upgrade`"
     assert "newer release" in str(schema.fault("0004", revisions))
+    assert "newer release" in str(schema.fault("0005", revisions, "0004"))
+    assert schema.fault("0005", revisions, "0003") is None
+
+
+def test_release_runs_on_a_newer_schema_that_says_it_may(store: Store) -> None:
+    pretend(store, "9999")
+    may_run_from(store, schema.head())
+    assert schema.require_current(store) == "9999"
+    assert schema.upgrade(store) == []
+
+
+def test_schema_of_this_release_may_be_used_by_it(store: Store) -> None:
+    with store.engine.connect() as connection:
+        oldest = connection.execute(select(installation.c.value).where(installation.c.name == "oldest_release")).scalar_one()
+    assert oldest in schema.known()
 
 
 def test_two_upgrades_at_once_are_one(empty: Store) -> None:

@@ -33,7 +33,7 @@ from worker.cases.requests.judge import judge_requests
 from worker.cases.write import write
 from worker.clock import Clock
 from worker.credits.ledger import Ledger
-from worker.errors import CannotProcess, TryLater, one_line
+from worker.errors import CannotProcess, OfNewerRelease, TryLater, one_line
 from worker.intake.accept import Accepted
 from worker.observe import log
 from worker.store import inbox
@@ -45,6 +45,9 @@ from worker.store.inbox import Claim
 WORKER = "worker"
 OWN_HINT = timedelta(seconds=1)
 """How long a row is left to the task that was sent for it, before another task or the sweep takes it along."""
+
+LEFT_FOR = timedelta(seconds=10)
+"""How long an event about a newer release's case is left to its processes before anybody looks at it again."""
 
 
 @dataclass(slots=True)
@@ -155,6 +158,12 @@ class Assessor:
             return self.store.write(lambda tx: self._work(tx, [claim], ()))
         except TryLater:
             raise
+        except OfNewerRelease as error:
+            # two releases run side by side: a process of the newer one takes it
+            log.warning("event.left_for_newer_release", inbox_id=claim.id, error=str(error))
+            due_at = self.clock.now() + LEFT_FOR
+            self.store.write(lambda tx: inbox.release(tx, [claim], due_at))
+            return Assessed(failed=1)
         except Exception as error:
             log.exception("event.failed", inbox_id=claim.id, attempt=claim.attempt)
             why = f"{type(error).__name__}: {one_line(error)}"

@@ -20,12 +20,15 @@ from worker.cases.book import Account, Book, Case, Job, LotMoney
 from worker.cases.judge import Bench
 from worker.cases.news import News
 from worker.credits.ledger import JobCredits, Ledger
+from worker.errors import OfNewerRelease
 from worker.intake.records import AccountRecord, PurchaseRecord
 from worker.intake.wire import AccountOpened, Event
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, breakers, cases, charges, doubt_days, layer_jobs, payments, purchases, reruns
 
 REPORTS: TypeAdapter[list[Report]] = TypeAdapter(list[Report])
+STATES, KINDS = frozenset(state.value for state in CaseState), frozenset(kind.value for kind in CaseKind)
+"""What this release knows."""
 SERVICE_WINDOW = timedelta(hours=1)
 
 
@@ -126,7 +129,9 @@ def _job(row: Row[Any], credits: JobCredits) -> Job:
 
 
 def case_of(row: Row[Any]) -> Case:
-    """The case that a row of `cases` is."""
+    """The case that a row of `cases` is. Raises `OfNewerRelease` for a state or a kind that this release does not know."""
+    if row.state not in STATES or row.kind not in KINDS:
+        raise OfNewerRelease(f"{row.case_id} is {row.kind} in state {row.state}, which a newer release wrote")
     state = CaseState(row.state)
     return Case(
         case_id=row.case_id,

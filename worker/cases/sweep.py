@@ -15,6 +15,7 @@ from policy.lifecycle import CaseState
 from worker.cases.assess import Assessed, Assessor
 from worker.cases.effects import Performer, due_effects
 from worker.cases.judge import Bench
+from worker.cases.load import KINDS, STATES
 from worker.clock import Clock
 from worker.errors import TryLater, one_line
 from worker.observe import log
@@ -136,7 +137,9 @@ class Sweeper:
 
 
 def _due_cases(tx: Tx, now: datetime, limit: int) -> Sequence[Row[Any]]:
-    due = select(cases.c.case_id).where(cases.c.next_action_at <= now)
+    # not those that only a newer release understands
+    ours = cases.c.state.in_(STATES) & cases.c.kind.in_(KINDS)
+    due = select(cases.c.case_id).where(cases.c.next_action_at <= now, ours)
     return tx.all(due.order_by(cases.c.next_action_at).limit(limit))
 
 

@@ -55,8 +55,9 @@ def _terms(runtime: Runtime) -> Iterator[Finding]:
 
 def _database(runtime: Runtime) -> Iterator[Finding]:
     where = redacted(runtime.settings.database_url)
-    schema.require_current(runtime.store)
-    yield _finding("database", True, f"{where} answers, the schema is at {schema.head()}")
+    found = schema.require_current(runtime.store)
+    newer = "" if found == schema.head() else ", of a newer release that this one may run beside"
+    yield _finding("database", True, f"{where} answers, the schema is at {found}{newer}")
     if runtime.store.dialect == "sqlite":
         wal = sqlite3.sqlite_version_info >= SQLITE_WAL_FROM
         mode = "WAL" if wal else "a rollback journal: below 3.51.3 WAL can corrupt"

@@ -185,7 +185,7 @@ def postpone(tx: Tx, claim: Claim, error: str, due_at: datetime) -> None:
 
 
 def release(tx: Tx, claims: Sequence[Claim], now: datetime) -> None:
-    """Gives rows back at once, uncounted: the database went away, which is no fault of theirs."""
+    """Gives rows back for `now` or later, uncounted: what kept them from being handled is no fault of theirs."""
     tx.update(
         inbox,
         [{"id": c.id, "was": c.attempt, "still": "new", "due_at": now, "attempts": c.attempt - 1} for c in claims],

@@ -1,17 +1,19 @@
 """The schema and its versions: migrations forward only, each all or nothing, two upgrades at once harmless.
 
 The version a database is at stands in its `alembic_version`; the versions this release knows are the files in
-`migrations/versions`, whose names begin with their revision.
+`migrations/versions`, whose names begin with their revision. A release also runs beside newer ones, on their schema, as long as
+that says so (`installation.oldest_release`): migrations expand first and take away one release later.
 """
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from worker.errors import Misconfigured, TryLater
 from worker.store.bulk import Tx
 from worker.store.engine import Store
+from worker.store.tables import installation
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 UPGRADE = "run `refunds db upgrade`"
@@ -51,15 +53,23 @@ def known() -> tuple[str, ...]:
     return tuple(sorted(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*_*.py")))
 
 
-def require_current(store: Store) -> None:
-    """Raises `Misconfigured` with one line unless the database has exactly the schema of this release."""
-    wrong = fault(current(store), known())
-    if wrong:
-        raise Misconfigured(wrong)
+def require_current(store: Store) -> str:
+    """The revision the database is at: this release's, or a newer one that this release may run beside.
+
+    Raises `Misconfigured` with one line for any other.
+    """
+    found, oldest = store.read(lambda tx: (_found(tx), _oldest(tx)))
+    wrong = fault(found, known(), oldest)
+    if wrong or found is None:
+        raise Misconfigured(str(wrong))
+    return found
 
 
-def fault(found: str | None, revisions: tuple[str, ...]) -> str | None:
-    """What is wrong with a database at `found` for a release that knows `revisions`, and what would be right; None if nothing."""
+def fault(found: str | None, revisions: tuple[str, ...], oldest: str | None = None) -> str | None:
+    """What is wrong with a database at `found` for a release that knows `revisions`, and what would be right; None if nothing.
+
+    `oldest` is the first revision whose release may run on it, as the database says.
+    """
     needed = revisions[-1]
     if found is None:
         return f"the database has no schema: {UPGRADE}"
@@ -67,6 +77,8 @@ def fault(found: str | None, revisions: tuple[str, ...]) -> str | None:
         return None
     if found in revisions:
         return f"the schema is at {found}, this version needs {needed}: {UPGRADE}"
+    if oldest is not None and oldest <= needed:
+        return None
     return f"the schema is at {found} which this version does not know: it was upgraded by a newer release"
 
 
@@ -77,9 +89,13 @@ def _upgrade(connection: Connection, queue_seconds: float, lock_seconds: float) 
 
     if connection.dialect.name == "postgresql":
         _stand_in_line(connection, queue_seconds, lock_seconds)
-    found = _found(Tx(connection))
+    tx = Tx(connection)
+    found = _found(tx)
     if found is not None and found not in known():
-        raise Misconfigured(str(fault(found, known())))
+        wrong = fault(found, known(), _oldest(tx))
+        if wrong:
+            raise Misconfigured(wrong)
+        return []
     applied: list[str] = []
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
@@ -118,3 +134,10 @@ def _found(tx: Tx) -> str | None:
     if not inspect(tx.connection).has_table("alembic_version"):
         return None
     return tx.connection.execute(text("select max(version_num) from alembic_version")).scalar()
+
+
+def _oldest(tx: Tx) -> str | None:
+    if not inspect(tx.connection).has_table(installation.name):
+        return None
+    kept = select(installation.c.value).where(installation.c.name == "oldest_release")
+    return tx.connection.execute(kept).scalar()

@@ -397,6 +397,14 @@ epochs = Table(
     CheckConstraint("mark >= 0", name="mark"),
 )
 
+installation = Table(
+    "installation",
+    metadata,
+    # `oldest_release`: the first revision whose release may run on this schema
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
 payments = Table(
     "payments",
     metadata,

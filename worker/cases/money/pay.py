@@ -20,7 +20,7 @@ from worker.clock import Clock
 from worker.creem.answers import Answer, Outcome
 from worker.creem.client import Creem, CreemRefused, DeadlinePassed
 from worker.creem.transactions import Transaction
-from worker.errors import TryLater, one_line
+from worker.errors import OfNewerRelease, TryLater, one_line
 from worker.observe import log
 from worker.settings import Mode
 from worker.store.bulk import Tx
@@ -95,6 +95,9 @@ class Payer:
             if error.service != "Creem":
                 raise
             said = self._away(turn, error)
+        except OfNewerRelease as error:
+            # its turn runs out; a process of the newer release takes it
+            said = str(error)
         except Exception as error:
             # one claim that cannot be worked on stops alone, and a person is called; what it may have sent stays unknown
             log.exception("payment.stuck", transaction_id=turn.transaction_id)

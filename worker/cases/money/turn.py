@@ -54,7 +54,9 @@ def take(tx: Tx, environment: str, *, now: datetime, lease: timedelta, payment_i
     """The claim of this environment that is longest due, or the one named if it is due; nobody else takes it until the lease
     ends. None where nothing is due.
     """
-    due = select(payments.c.payment_id).where(payments.c.due_at <= now, payments.c.environment == environment)
+    # not those that only a newer release understands
+    ours = (payments.c.environment == environment) & payments.c.state.in_([state.value for state in PaymentState])
+    due = select(payments.c.payment_id).where(payments.c.due_at <= now, ours)
     if payment_id is not None:
         due = due.where(payments.c.payment_id == payment_id)
     due = due.order_by(payments.c.due_at, payments.c.payment_id).limit(1).with_for_update(skip_locked=True)
