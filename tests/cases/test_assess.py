@@ -306,7 +306,10 @@ def test_rerun_nobody_hears_is_asked_again_with_the_same_order_until_its_deadlin
         world.sweep()
     assert len({order.effect_id for order in world.pipeline.orders}) == 1
     assert len(world.pipeline.orders) > 3
-    assert world.state("job_1") == "refunded"
+    found = world.case("job_1")
+    assert found is not None
+    assert found["state"] == "refunded"
+    assert [entry["event"] for entry in found["history"]].count("rerun.expired") == 1
     asked = len(world.pipeline.orders)
     world.clock.pass_(hours=2)
     world.sweep()

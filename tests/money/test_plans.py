@@ -38,6 +38,13 @@ def test_dying_at_any_point_sends_nothing_twice(arena: Arena, part: int) -> None
 
 
 @pytest.mark.slow
+def test_dying_around_a_call_that_the_reads_do_not_show_yet_sends_nothing_twice(arena: Arena) -> None:
+    lagging = play_in(arena, Plan(at="lost_and_get_lags"))
+    assert lagging.state == "refunded"
+    assert faults(deaths(lagging), arena) == {}
+
+
+@pytest.mark.slow
 @pytest.mark.nightly
 def test_share_of_all_pairs_holds(arena: Arena) -> None:
     crashes = pairs_of_crashes(arena)

@@ -107,6 +107,18 @@ def test_each_answer_has_its_way(world: MoneyWorld, switches: dict[str, Any], st
     holds(world)
 
 
+def test_dispute_that_we_were_told_of_and_no_read_shows_yet_stops_the_call(world: MoneyWorld) -> None:
+    world.double.switches = replace(NASTY, get_lag=600.0)
+    world.twice_charged()
+    world.double.dispute("tran_1")
+    world.double.tick()
+    world.sweep()
+    world.pay()
+    assert world.double.posts("tran_1") == 0
+    assert world.state("ord_1") == "review"
+    assert "dispute" in world.claim("tran_1").detail
+
+
 def test_low_balance_is_tried_again_by_days_and_seen(world: MoneyWorld) -> None:
     world.double.switches = replace(NASTY, low_balance=3)
     world.twice_charged()

@@ -92,7 +92,7 @@ BUGS = (
     Bug(
         "dead_letter_without_bytes",
         "what could not be read cannot be put right either",
-        ("tests/scenarios/test_main_job.py::test_every_kind_of_event_comes_to_its_end", "tests/intake", "tests/cases"),
+        ("tests/cases/test_poison.py",),
         (
             (
                 "worker/intake/accept.py",
@@ -221,8 +221,11 @@ BUGS = (
     Bug(
         "rerun_deadline_forgotten",
         "a customer whose re-run never answers is never paid",
-        ("tests/cases/test_assess.py", "tests/cases/test_model.py"),
-        (("worker/cases/judge.py", "elif book.now >= rerun.deadline_at:", "elif False:"),),
+        ("tests/cases/test_assess.py::test_rerun_nobody_hears_is_asked_again_with_the_same_order_until_its_deadline",),
+        (
+            ("worker/cases/judge.py", "elif book.now >= rerun.deadline_at:", "elif False:"),
+            ("policy/reruns.py", " and facts.now < rerun.deadline_at and ", " and "),
+        ),
     ),
     Bug(
         "observe_that_acts",
@@ -247,7 +250,7 @@ BUGS = (
     Bug(
         "lost_call_is_sent_again",
         "a process that died after its call pays twice when it comes back",
-        ("tests/money/test_plans.py",),
+        ("tests/money/test_plans.py::test_dying_around_a_call_that_the_reads_do_not_show_yet_sends_nothing_twice",),
         (
             (
                 "worker/cases/money/arm.py",
@@ -259,12 +262,13 @@ BUGS = (
                 'state=PaymentState.UNKNOWN, next_step="read")',
                 'state=PaymentState.UNKNOWN, next_step="send")',
             ),
+            ("policy/lifecycle.py", "    _P.UNKNOWN: frozenset({_P.CONFIRMING, ", "    _P.UNKNOWN: frozenset({_P.SENDING, _P.CONFIRMING, "),
         ),
     ),
     Bug(
         "dispute_not_looked_at",
         "money goes back twice: by us and by the bank",
-        ("tests/money/test_plans.py", "tests/money/test_procedure.py"),
+        ("tests/money/test_procedure.py::test_dispute_that_we_were_told_of_and_no_read_shows_yet_stops_the_call",),
         (
             ("worker/cases/money/arm.py", "    if ours.disputed_at is not None:\n", "    if False:\n"),
             ("worker/cases/money/arm.py", "    if seen.chargeback:\n", "    if False:\n"),
