@@ -117,7 +117,7 @@ BUGS = (
     Bug(
         "collision_swallowed",
         "postings that already stood count as made, and the lot is added to a second time",
-        ("tests/cases", "tests/money/test_races.py"),
+        ("tests/cases/test_ledger.py",),
         (("worker/credits/ledger.py", "if len(added) != len(records):", "if False:"),),
     ),
     Bug(
@@ -262,7 +262,11 @@ BUGS = (
                 'state=PaymentState.UNKNOWN, next_step="read")',
                 'state=PaymentState.UNKNOWN, next_step="send")',
             ),
-            ("policy/lifecycle.py", "    _P.UNKNOWN: frozenset({_P.CONFIRMING, ", "    _P.UNKNOWN: frozenset({_P.SENDING, _P.CONFIRMING, "),
+            (
+                "policy/lifecycle.py",
+                "    _P.UNKNOWN: frozenset({_P.CONFIRMING, ",
+                "    _P.UNKNOWN: frozenset({_P.SENDING, _P.CONFIRMING, ",
+            ),
         ),
     ),
     Bug(
