@@ -157,6 +157,23 @@ def test_rerun_that_delivers_closes_the_case_without_credits(world: World) -> No
     assert world.credits() == 95
 
 
+@pytest.mark.parametrize(("first", "state", "back"), [("result", "delivered", 0), ("deadline", "refunded", 5)])
+def test_result_and_deadline_at_one_instant_leave_one_remedy(world: World, first: str, state: str, back: int) -> None:
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="gpu_out_of_memory"))
+    delivered = world.succeeded("job_1", attempt=2)
+    world.clock.pass_(minutes=60)
+    if first == "result":
+        world.happen(delivered)
+    else:
+        world.sweep()
+        world.happen(delivered)
+    case = world.case("job_1")
+    assert case is not None
+    assert (case["state"], case["credits_reversed"], case["delivered_late"]) == (state, back, first == "deadline")
+    assert world.credits() == 95 + back
+    assert world.audit().breaches == []
+
+
 @pytest.mark.parametrize("answer", ["failed", "incomplete", "silence"])
 def test_rerun_that_does_not_mend_it_gives_all_credits_back(world: World, answer: str) -> None:
     world.happen(world.submitted("job_1"), world.incomplete("job_1"))

@@ -1,14 +1,17 @@
 """One statement for a batch, the same on both engines."""
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
+from tests.servers import ON_POSTGRES, eventually
 from tests.store.rows import NOON, a_job, a_purchase, an_account, count, given, given_an_account_with_a_purchase, statements
+from tests.store.test_engine import at_once
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import accounts, dead_letters, inbox, layer_jobs, postings, purchases
@@ -27,6 +30,36 @@ def test_insert_new_takes_the_first_of_two_with_one_key(store: Store) -> None:
     twice = [an_account("acc_1", email="first@example.org"), an_account("acc_1", email="second@example.org")]
     assert store.write(lambda tx: tx.insert_new(accounts, twice, accounts.c.account_id)) == {"acc_1"}
     assert store.read(lambda tx: tx.all(select(accounts.c.email))) == [("first@example.org",)]
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("ends", ["commits", "rolls back"])
+def test_insert_new_waits_for_a_row_that_another_has_not_committed(store: Store, ends: str) -> None:
+    first, waiting = threading.Event(), threading.Event()
+
+    def theirs() -> None:
+        with store.engine.begin() as connection:
+            Tx(connection).insert(accounts, [an_account("acc_1", email="theirs@example.org")])
+            first.set()
+            assert waiting.wait(20)
+            # the other stands in the row's queue by now, or comes to it
+            assert eventually(lambda: _somebody_waits(store), within=20)
+            if ends == "rolls back":
+                connection.rollback()
+
+    def ours() -> set[Any]:
+        assert first.wait(20)
+        waiting.set()
+        return store.write(lambda tx: tx.insert_new(accounts, [an_account("acc_1"), an_account("acc_2")], accounts.c.account_id))
+
+    _, new = at_once(theirs, ours)
+    assert new == ({"acc_2"} if ends == "commits" else {"acc_1", "acc_2"})
+    assert count(store, accounts) == 2
+
+
+def _somebody_waits(store: Store) -> bool:
+    locks = text("select count(*) from pg_locks where not granted")
+    return bool(store.read(lambda tx: tx.connection.execute(locks).scalar_one()))
 
 
 def test_insert_refuses_what_a_unique_key_forbids_and_writes_nothing(store: Store) -> None:
