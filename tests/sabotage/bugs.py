@@ -281,19 +281,19 @@ BUGS = (
     Bug(
         "kept_charge_not_looked_at",
         "both charges go back and the customer has paid for nothing",
-        ("tests/money",),
+        ("tests/money/test_approved.py",),
         (("worker/cases/money/arm.py", "    return _kept_is_gone(payment, kept, known)\n", "    return None\n"),),
     ),
     Bug(
         "amount_not_compared",
         "a charge of another size than was approved is sent back",
-        ("tests/money",),
+        ("tests/money/test_approved.py",),
         (("worker/cases/money/arm.py", "if payment.amount not in {seen.amount_paid, seen.amount}:", "if False:"),),
     ),
     Bug(
         "customer_not_compared",
         "somebody else's charge is sent back",
-        ("tests/money",),
+        ("tests/money/test_approved.py",),
         (("worker/cases/money/arm.py", "seen.customer != booked.customer_id:", "False:"),),
     ),
     Bug(
@@ -323,7 +323,7 @@ BUGS = (
     Bug(
         "answer_of_another_call",
         "the answer to an earlier call moves the claim of a later one",
-        ("tests/money",),
+        ("tests/money/test_approved.py",),
         (
             (
                 "worker/cases/money/record.py",
@@ -523,13 +523,13 @@ BUGS = (
     Bug(
         "stale_read_sent_on",
         "what was true a while ago decides about money",
-        ("tests/money",),
+        ("tests/money/test_approved.py",),
         (("worker/cases/money/arm.py", "    if left <= 0:\n", "    if False:\n"),),
     ),
     Bug(
         "unhandled_webhook_overlooked",
         "a call leaves beside a refund that was just told of",
-        ("tests/money",),
+        ("tests/money/test_approved.py",),
         (("worker/cases/money/arm.py", "    if inbox.unhandled_from(tx, SOURCE):\n", "    if False:\n"),),
     ),
     Bug(
@@ -559,7 +559,7 @@ BUGS = (
     Bug(
         "second_claim_on_a_charge_ignored",
         "two cases send back one charge",
-        ("tests/money",),
+        ("tests/money/test_approved.py",),
         (("worker/cases/money/claims.py", "if len(added) != len(wanted):", "if False:"),),
     ),
     Bug(

@@ -436,6 +436,8 @@ payments = Table(
     Column("detail", Text),
     Column("created_at", Instant, nullable=False),
     Column("closed_at", Instant),
+    # what Creem showed as paid, with tax, when the last call was armed
+    Column("charged", Big),
     # at most one claim on a charge, for ever: two cases that want the same money back meet here
     UniqueConstraint("environment", "transaction_id"),
     CheckConstraint("environment in ('test','live')", name="environment"),

@@ -96,10 +96,10 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
     left = with_.until - with_.timer()
     if left <= 0:
         return wait(tx, payment, case, now, "the charge was read too long ago", with_.closing)
-    return _armed(tx, turn, payment, case, left, with_)
+    return _armed(tx, turn, payment, case, left, seen.amount_paid if seen is not None else None, with_)
 
 
-def _armed(tx: Tx, turn: Turn, payment: Row[Any], case: Case, left: float, with_: Arming) -> ArmedTurn:
+def _armed(tx: Tx, turn: Turn, payment: Row[Any], case: Case, left: float, charged: int | None, with_: Arming) -> ArmedTurn:
     now = with_.closing.now
     attempt = payment.attempts + 1
     deadline_at = now + timedelta(seconds=left)
@@ -116,6 +116,7 @@ def _armed(tx: Tx, turn: Turn, payment: Row[Any], case: Case, left: float, with_
         probes=0,
         armed_at=now,
         deadline_at=deadline_at,
+        charged=charged,
         due_at=deadline_at + GRACE,
         detail=None,
     )

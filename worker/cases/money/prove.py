@@ -42,7 +42,7 @@ def prove(tx: Tx, turn: Turn, seen: Transaction | None, with_: Closing, environm
             return close(
                 tx, payment, case, PaymentState.NOT_NEEDED, CaseState.EXTERNAL, "the charge was refunded by another hand", with_
             )
-        return proved(tx, payment, case, seen.amount_paid or payment.amount, with_)
+        return proved(tx, payment, case, payment.charged or seen.amount_paid or payment.amount, with_)
     if seen.chargeback:
         why = "the charge was charged back while our refund was not proved: compare with the dashboard"
         hand_over(tx, case, why, with_.now)
@@ -61,7 +61,11 @@ def _odd(payment: Row[Any], seen: Transaction | None, environment: Environment) 
         return f"Creem answered with another transaction, {seen.id}"
     if not environment.accepts(seen.mode):
         return f"the transaction is of mode {seen.mode}"
-    return None if seen.currency == payment.currency else f"the transaction is in {seen.currency} now"
+    if seen.currency != payment.currency:
+        return f"the transaction is in {seen.currency} now"
+    if payment.charged is not None and seen.amount_paid not in {None, payment.charged}:
+        return f"Creem shows {seen.amount_paid} minor units as paid, and showed {payment.charged} before the call"
+    return None
 
 
 def _failed_later(tx: Tx, payment: Row[Any], state: PaymentState) -> bool:

@@ -1,0 +1,177 @@
+"""Nothing is sent unless the charge, and the one that stays, stand at Creem as they were approved (creem-api.md 14.3)."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from tests.cases.world import an_account
+from tests.money.plans import NASTY
+from tests.money.world import MoneyWorld
+from worker.cases.money import claims
+from worker.credits.ledger import Ledger
+from worker.creem.answers import Answer
+from worker.creem.client import Armed, Creem
+from worker.creem.environment import Environment
+from worker.creem.transactions import Transaction
+from worker.errors import Collision
+from worker.sandbox.creem.words import Lie
+from worker.store.engine import Store
+from worker.store.tables import payments, purchases
+
+
+@pytest.fixture
+def world(store: Store) -> Iterator[MoneyWorld]:
+    made = MoneyWorld(store, switches=NASTY)
+    yield made
+    made.close()
+
+
+@dataclass
+class Between:
+    """A client that lets something happen between the last read of a turn and what follows it, or after the answer."""
+
+    inner: Creem
+    after_read: Callable[[], object] = lambda: None
+    after_call: Callable[[], object] = lambda: None
+
+    @property
+    def environment(self) -> Environment:
+        return self.inner.environment
+
+    def transaction(self, transaction_id: str) -> Transaction | None:
+        seen = self.inner.transaction(transaction_id)
+        self.after_read()
+        return seen
+
+    def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
+        return self.inner.transactions_of_customer(customer_id)
+
+    def transactions_of_order(self, order_id: str) -> list[Transaction]:
+        return self.inner.transactions_of_order(order_id)
+
+    def refund(self, armed: Armed) -> Answer:
+        answer = self.inner.refund(armed)
+        self.after_call()
+        return answer
+
+
+def stopped(world: MoneyWorld, why: str) -> None:
+    """No call was made, and the claim says why."""
+    assert world.double.posts("tran_1") == 0
+    assert why in world.claim("tran_1").detail
+    assert world.audit().breaches == []
+
+
+@pytest.mark.parametrize(
+    ("lie", "why"),
+    [
+        (Lie.OTHER_TRANSACTION, "another transaction"),
+        (Lie.OTHER_MODE, "the transaction is of mode prod"),
+        (Lie.OTHER_CUSTOMER, "the transaction is of customer"),
+        (Lie.OTHER_CURRENCY, "the transaction is in EUR"),
+        (Lie.PAID_NULL, "does not say what was paid"),
+        (Lie.PAID_ZERO, "does not say what was paid"),
+    ],
+)
+def test_charge_that_is_not_the_one_approved_is_a_persons(world: MoneyWorld, lie: Lie, why: str) -> None:
+    world.double.switches = replace(NASTY, get=lie)
+    world.twice_charged()
+    world.pay()
+    stopped(world, why)
+    assert world.state("ord_1") == "review"
+
+
+def test_charge_of_another_amount_than_was_booked_is_a_persons(world: MoneyWorld) -> None:
+    paid = world.clock.now()
+    for which in range(2):
+        world.double.pay(f"tran_{which}", amount=1500, customer_id="cust_1", order_id=f"ord_{which}", paid_at=paid)
+    # booked as 900 by the product
+    world.load(an_account(), *(world.bought(f"ord_{which}", f"tran_{which}", paid.isoformat()) for which in range(2)))
+    world.pay()
+    stopped(world, "the transaction is of 1500 minor units, 900 were approved")
+
+
+@pytest.mark.parametrize(
+    ("gone", "why"),
+    [
+        (lambda world: world.double.refund_in_dashboard("tran_0"), "the earlier charge, which was to stay, stands as refunded"),
+        (lambda world: world.double.refund_in_dashboard("tran_0", 1), "the earlier charge, which was to stay, stands as"),
+        (lambda world: world.double.dispute("tran_0"), "the earlier charge, which was to stay, is under dispute"),
+    ],
+    ids=["refunded", "refunded in part", "disputed"],
+)
+def test_earlier_charge_has_to_stand(world: MoneyWorld, gone: Callable[[MoneyWorld], None], why: str) -> None:
+    world.twice_charged()
+    gone(world)
+    world.pay()
+    stopped(world, why)
+    assert world.state("ord_1") == "review"
+
+
+def test_read_that_took_too_long_is_read_again(world: MoneyWorld) -> None:
+    world.twice_charged()
+    slow = world.payer()
+    told = replace(slow, creem=Between(slow.creem, after_read=lambda: world.clock.pass_(seconds=15))).pay()
+    assert any("the charge was read too long ago" in each for each in told)
+    assert world.double.posts("tran_1") == 0
+    world.settle_down()
+    assert world.state("ord_1") == "refunded"
+
+
+def test_webhook_nobody_has_looked_at_comes_first(world: MoneyWorld) -> None:
+    world.twice_charged()
+    slow = world.payer()
+    heard: list[int] = []
+
+    def told_meanwhile() -> None:
+        # after the read of the charge, of which it is; it is in the inbox, and no task has handled it
+        if not heard:
+            world.double.refund_in_dashboard("tran_1", 450)
+            heard.append(world.double.tick())
+
+    replace(slow, creem=Between(slow.creem, after_read=told_meanwhile)).pay()
+    assert heard[0] > 0
+    stopped(world, "a webhook is not handled yet")
+
+
+def test_answer_that_comes_when_the_claim_has_gone_on_is_kept_and_moves_nothing(world: MoneyWorld) -> None:
+    world.twice_charged()
+    frozen = world.payer()
+
+    def others_prove_it() -> None:
+        world.clock.pass_(minutes=5)
+        while world.pay():
+            world.clock.pass_(minutes=1)
+
+    told = replace(frozen, creem=Between(frozen.creem, after_call=others_prove_it)).pay()
+    assert any("late answer kept" in each for each in told)
+    assert world.claim("tran_1").state == "refunded"
+    assert world.double.posts("tran_1") == 1
+    assert world.audit().breaches == []
+
+
+def test_proof_that_contradicts_the_read_before_the_call_proves_nothing(world: MoneyWorld) -> None:
+    # found by a simulated week: 9.90 were booked as gone, and told to the customer, of 9.00
+    world.double.switches = replace(NASTY, probe=Lie.OTHER_AMOUNT, probe_times=2)
+    world.twice_charged()
+    world.pay()
+    world.clock.pass_(minutes=1)
+    world.pay()
+    assert world.claim("tran_1").state == "in_progress"
+    assert "Creem shows 990 minor units as paid, and showed 900 before the call" in world.claim("tran_1").detail
+    world.settle_down()
+    assert (world.claim("tran_1").state, world.claim("tran_1").refunded) == ("refunded", 900)
+    assert [told["data"]["amount"] for told in world.announced()] == [900]
+
+
+def test_charge_is_claimed_once(world: MoneyWorld) -> None:
+    world.twice_charged()
+    row = dict(world.store.read(lambda tx: tx.all(select(payments)))[0]._mapping)
+    second: Any = row | {"payment_id": "pay_second"}
+    with pytest.raises(Collision, match="1 charges were claimed meanwhile"):
+        world.store.write(lambda tx: claims.insert(tx, Ledger(), [second], world.clock.now()))
+    frozen = world.store.read(lambda tx: tx.all(select(purchases.c.frozen).where(purchases.c.purchase_id == "ord_1")))
+    assert (len(list(world.claims())), frozen[0].frozen) == (1, 100)
