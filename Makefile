@@ -1,7 +1,7 @@
 # Every target is a thin line over a command in .venv/bin. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test nightly check prove simulate soak restore fuzz sabotage bench fmt lock up clean
+.PHONY: help env demo test nightly check prove simulate soak restore fuzz sabotage mutate bench fmt lock up clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
@@ -56,6 +56,16 @@ fuzz: $(STAMP) ## outside bytes, changed by chance, into every parser they reach
 sabotage: $(STAMP) ## puts bugs in, one after another, and shows which test catches each (ARGS="--only own_second_person")
 	@$(BIN)/python -m tests.sabotage $(ARGS)
 
+MUTATE := .venv-mutate/bin/python
+mutate: .venv-mutate/.installed ## changes the policy in thousands of small ways and names those that no test notices (ARGS="--processes 4")
+	@PYTHONPATH=. $(MUTATE) -m tests.mutation $(ARGS)
+
+.venv-mutate/.installed: tests/mutation/requirements.lock $(STAMP)
+	@echo "Installing what mutates into .venv-mutate ..."
+	@$(BIN)/python -m venv --clear .venv-mutate
+	@$(subst $(BIN)/python,$(MUTATE),$(PIP)) install --no-deps --require-hashes -r tests/mutation/requirements.lock
+	@touch $@
+
 BENCH := .venv-bench/bin/python
 bench: .venv-bench/.installed ## the same work beside peers: Celery, Dramatiq, Procrastinate, DBOS, a hand-written loop (ARGS="--only celery,loop,ours")
 	@PYTHONPATH=. $(BENCH) -m bench $(ARGS)
@@ -76,12 +86,14 @@ lock: $(STAMP) ## writes both lock files anew from pyproject.toml (ARGS=--upgrad
 	@$(COMPILE) $(ARGS) --extra flower --extra plots --extra embedded --group dev pyproject.toml -o requirements-dev.lock
 	@$(COMPILE) $(ARGS) --extra flower --constraint requirements-dev.lock pyproject.toml -o requirements.lock
 	@$(COMPILE) $(ARGS) --constraint requirements-dev.lock bench/requirements.in pyproject.toml -o bench/requirements.lock
+	@$(COMPILE) $(ARGS) --constraint requirements-dev.lock --extra flower --extra plots --extra embedded --group dev \
+		tests/mutation/requirements.in pyproject.toml -o tests/mutation/requirements.lock
 
 up: ## all processes with Redis and Postgres, by docker compose
 	@docker compose up --build
 
 clean: ## removes the environment and every cache
-	@rm -rf .venv .venv-bench build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	@rm -rf .venv .venv-bench .venv-mutate mutants build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	@find bench policy worker tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements-dev.lock

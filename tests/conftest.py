@@ -10,10 +10,14 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis as redis_py
+from hypothesis import settings
 
 from tests.servers import POSTGRES_OVERRIDE, REDIS_OVERRIDE, fresh_database, worker_number
 from worker.intake.stream import open_stream_client
 from worker.sandbox.servers import ServerFailed, start_postgres, start_redis
+
+# `make mutate` plays the same few examples thousands of times
+settings.register_profile("mutate", deadline=None, max_examples=25, derandomize=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:

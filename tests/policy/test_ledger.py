@@ -75,27 +75,33 @@ def test_reverse_and_what_came_back_before_add_up_to_the_debit(debits: list[Shar
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "said"),
     [
-        lambda: allocate(-1, []),
-        lambda: allocate(1, [Lot("ord_1", -1)]),
-        lambda: reverse([Share("ord_1", -1)]),
-        lambda: reverse([Share("ord_1", 1)], [Share("ord_1", -1)]),
-        lambda: reverse([Share("ord_1", 1)], [Share("ord_1", 2)]),
-        lambda: reverse([], [Share("ord_1", 1)]),
-        lambda: LotBalance(granted=5, remaining=4),
-        lambda: LotBalance(granted=5, remaining=6, spent=-1),
-        lambda: LotBalance().apply(PostingKind.GRANT, -1),
-        lambda: LotBalance(5, 5).apply(PostingKind.DEBIT, 6),
-        lambda: LotBalance(5, 5).apply(PostingKind.REVERSAL, 1),
-        lambda: LotBalance(5, 5).apply(PostingKind.VOID, 1),
-        lambda: sides(PostingKind.DEBIT, "ord_1"),
-        lambda: sides(PostingKind.REVERSAL, "ord_1"),
+        (lambda: allocate(-1, []), "a debit is never negative, not -1"),
+        (lambda: allocate(1, [Lot("ord_1", -1)]), "lot ord_1 is never negative, not -1"),
+        (lambda: reverse([Share("ord_1", -1)]), "a debit on ord_1 is never negative, not -1"),
+        (lambda: reverse([Share("ord_1", 1)], [Share("ord_1", -1)]), "a reversal on ord_1 is never negative, not -1"),
+        (lambda: reverse([Share("ord_1", 1)], [Share("ord_1", 2)]), "2 credits came back to ord_1, only 1 were taken from it"),
+        (lambda: reverse([], [Share("ord_1", 1)]), "1 credits came back to ord_1, only 0 were taken from it"),
+        (
+            lambda: LotBalance(granted=5, remaining=4),
+            "{'remaining': 4, 'spent': 0, 'frozen': 0, 'void': 0} do not add up to the 5 granted",
+        ),
+        (lambda: LotBalance(granted=5, remaining=6, spent=-1), "spent of a lot is never negative, not -1"),
+        (lambda: LotBalance(granted=5, remaining=6, frozen=-1), "frozen of a lot is never negative, not -1"),
+        (lambda: LotBalance(granted=5, remaining=6, void=-1), "void of a lot is never negative, not -1"),
+        (lambda: LotBalance().apply(PostingKind.GRANT, -1), "a grant is never negative, not -1"),
+        (lambda: LotBalance(5, 5).apply(PostingKind.DEBIT, 6), "remaining of a lot is never negative, not -1"),
+        (lambda: LotBalance(5, 5).apply(PostingKind.REVERSAL, 1), "spent of a lot is never negative, not -1"),
+        (lambda: LotBalance(5, 5).apply(PostingKind.VOID, 1), "frozen of a lot is never negative, not -1"),
+        (lambda: sides(PostingKind.DEBIT, "ord_1"), "a debit on ord_1 names no job"),
+        (lambda: sides(PostingKind.REVERSAL, "ord_1"), "a reversal on ord_1 names no job"),
     ],
 )
-def test_ledger_refuses_what_the_books_can_never_hold(broken: Callable[[], object]) -> None:
+def test_ledger_refuses_what_the_books_can_never_hold_and_says_which(broken: Callable[[], object], said: str) -> None:
     with pytest.raises(LedgerError) as raised:
         broken()
+    assert str(raised.value) == said
     assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
 
 
