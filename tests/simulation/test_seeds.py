@@ -10,7 +10,7 @@ from tests.simulation.town import Town
 
 SEEDS = (2, 4, 5)
 CALM = Weather(duplicates=0.1)
-KNOWN: tuple[int, ...] = ()
+KNOWN = (294,)
 STORMY = Weather(
     *(0.01, 0.01, 0.02, 0.02, 0.1, 0.01, 60.0, 0.2, 0.2),
     *(8, 4, 1, 1, 8, 1, 1, 3),
