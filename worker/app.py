@@ -1,6 +1,7 @@
 """The Celery application. Tasks are hints made flesh: each may be lost, doubled or late without harm (design.md, rule 1)."""
 
 import gc
+import os
 
 from celery import Celery, signals
 
@@ -11,6 +12,10 @@ from worker.settings import load_settings
 
 SWEEP, PAY, RECONCILE = "refunds.sweep", "refunds.pay", "refunds.reconcile"
 REQUESTS, NOTIFY = "refunds.requests", "refunds.notify"
+
+
+# the columns that Flower's task list leaves out by itself are those that say job, case and outcome
+os.environ.setdefault("FLOWER_TASKS_COLUMNS", "name,state,kwargs,result,received,runtime,worker,uuid")
 
 
 def _make() -> Celery:

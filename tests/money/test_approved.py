@@ -18,6 +18,7 @@ from worker.creem.environment import Environment
 from worker.creem.transactions import Transaction
 from worker.errors import Collision
 from worker.sandbox.creem.words import Lie
+from worker.settings import Mode
 from worker.store.engine import Store
 from worker.store.tables import payments, purchases
 
@@ -165,6 +166,16 @@ def test_proof_that_contradicts_the_read_before_the_call_proves_nothing(world: M
     world.settle_down()
     assert (world.claim("tran_1").state, world.claim("tran_1").refunded) == ("refunded", 900)
     assert [told["data"]["amount"] for told in world.announced()] == [900]
+
+
+@pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.CREDITS_ONLY])
+def test_claim_made_before_the_mode_was_changed_waits(world: MoneyWorld, mode: Mode) -> None:
+    world.twice_charged()
+    full = world.payer()
+    replace(full, bench=replace(full.bench, mode=mode)).pay()
+    stopped(world, f"no money leaves in mode {mode.value}")
+    world.settle_down()
+    assert world.state("ord_1") == "refunded"
 
 
 def test_charge_is_claimed_once(world: MoneyWorld) -> None:

@@ -237,7 +237,7 @@ BUGS = (
     Bug(
         "timeout_is_a_reason_to_send_again",
         "an answer that was lost pays twice",
-        ("tests/money/test_plans.py", "tests/money/test_procedure.py"),
+        ("tests/money/test_procedure.py", "tests/money/test_plans.py::test_every_trouble_alone_ends_proved_or_with_a_person"),
         (
             (
                 "worker/cases/money/record.py",
@@ -305,19 +305,19 @@ BUGS = (
     Bug(
         "money_in_any_mode",
         "credits_only and observe send money",
-        ("tests/money/test_procedure.py",),
+        ("tests/money/test_approved.py::test_claim_made_before_the_mode_was_changed_waits",),
         (("worker/cases/money/pay.py", "if self.bench.mode is not Mode.FULL:", "if False:"),),
     ),
     Bug(
         "belief_taken_for_proof",
         "a refund that never happened is called done, and the customer is silently not paid",
-        ("tests/money/test_plans.py", "tests/money/test_procedure.py"),
+        ("tests/money/test_procedure.py", "tests/money/test_plans.py::test_every_trouble_alone_ends_proved_or_with_a_person"),
         (("worker/cases/money/prove.py", "    if seen.refunded_whole:\n        if state", "    if True:\n        if state"),),
     ),
     Bug(
         "unknown_forgotten",
         "a claim that is never proved is nobody's",
-        ("tests/money/test_plans.py", "tests/money/test_procedure.py"),
+        ("tests/money/test_procedure.py", "tests/money/test_plans.py::test_every_trouble_alone_ends_proved_or_with_a_person"),
         (("worker/cases/money/prove.py", "    if tired:\n", "    if False:\n"),),
     ),
     Bug(
