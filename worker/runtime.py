@@ -13,6 +13,7 @@ from policy import Editions, Terms, TermsError, load_editions
 from policy.calendar import Calendar
 from worker.cases.assess import OWN_HINT, Assessor
 from worker.cases.drain import Drain
+from worker.cases.editions import hold
 from worker.cases.effects import Performer
 from worker.cases.judge import Bench
 from worker.cases.money.epoch import Watch, Witnesses
@@ -58,6 +59,11 @@ class Runtime:
     def ready(self) -> "Runtime":
         """This runtime, once the database is there with the schema of this release. Raises `Misconfigured` or `TryLater`."""
         require_current(self.store)
+        return self
+
+    def deciding(self) -> "Runtime":
+        """This runtime, once its terms are known to be those that decided before. Raises `Misconfigured` or `TryLater`."""
+        self.store.write(lambda tx: hold(tx, self.editions))
         return self
 
     @cached_property

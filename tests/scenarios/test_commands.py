@@ -9,7 +9,7 @@ import pytest
 import redis as redis_py
 
 from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted
-from tests.servers import eventually
+from tests.servers import ON_POSTGRES, eventually
 
 pytestmark = pytest.mark.slow
 NOBODY = "redis://127.0.0.1:1/0"
@@ -278,6 +278,15 @@ def test_doctor_tells_good_from_bad(system: System) -> None:
     assert all(found[name]["ok"] for name in ("configuration", "terms", "database", "redis", "redis AOF", "redis eviction"))
     system.redis_url = NOBODY
     assert system.json("doctor", expect=1)["ok"] is False
+
+
+@ON_POSTGRES
+def test_doctor_finds_a_server_that_forgets_at_a_crash(database_url: str, redis_server: str, redis: redis_py.Redis) -> None:
+    # the servers of these tests run without fsync
+    with a_system(database_url, redis_server) as system:
+        found = {item["check"]: item for item in system.json("doctor", expect=1)["findings"]}
+    assert not found["fsync"]["ok"]
+    assert found["fsync"]["finding"] == "off: a commit may be lost at a crash; set fsync = on"
 
 
 def test_actor_and_reason_of_a_requeue_are_on_record(system: System) -> None:

@@ -10,6 +10,7 @@ import httpx
 import redis
 from sqlalchemy import text
 
+from worker.cases.editions import changed
 from worker.cases.money.restore import Checked
 from worker.creem.client import CreemRefused
 from worker.errors import RefundsError, TryLater, one_line
@@ -33,6 +34,7 @@ def examine(settings: Settings) -> list[Finding]:
     checks: tuple[tuple[str, Callable[[Runtime], Iterator[Finding]]], ...] = (
         ("terms", _terms),
         ("database", _database),
+        ("terms in use", _terms_kept),
         ("redis", _redis),
         ("pipeline", _pipeline),
         ("creem", _creem),
@@ -53,6 +55,11 @@ def _terms(runtime: Runtime) -> Iterator[Finding]:
     yield _finding("terms", True, f"editions {names}; {in_force} is in force")
 
 
+def _terms_kept(runtime: Runtime) -> Iterator[Finding]:
+    wrong = runtime.store.read(lambda tx: changed(tx, runtime.editions))
+    yield _finding("terms in use", not wrong, "; ".join(wrong) or "their files are those that cases were decided by")
+
+
 def _database(runtime: Runtime) -> Iterator[Finding]:
     where = redacted(runtime.settings.database_url)
     found = schema.require_current(runtime.store)
@@ -68,8 +75,6 @@ def _database(runtime: Runtime) -> Iterator[Finding]:
         found = runtime.store.read(lambda tx, n=name: tx.connection.execute(text(f"show {n}")).scalar_one())  # type: ignore[misc]
         safe = found == right or (name == "synchronous_commit" and found in {"remote_write", "remote_apply", "local"})
         yield _finding(name, safe, f"{found}" if safe else f"{found}: a commit may be lost at a crash; set {name} = {right}")
-    standby = runtime.store.read(lambda tx: tx.connection.execute(text("select pg_is_in_recovery()")).scalar_one())
-    yield _finding("primary", not standby, "this is a read-only replica; name the primary" if standby else "this is the primary")
 
 
 def _redis(runtime: Runtime) -> Iterator[Finding]:

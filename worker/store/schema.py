@@ -58,8 +58,8 @@ def require_current(store: Store) -> str:
 
     Raises `Misconfigured` with one line for any other.
     """
-    found, oldest = store.read(lambda tx: (_found(tx), _oldest(tx)))
-    wrong = fault(found, known(), oldest)
+    found, oldest, replica = store.read(lambda tx: (_found(tx), _oldest(tx), _is_replica(tx)))
+    wrong = "the database server is a read-only replica: name the primary" if replica else fault(found, known(), oldest)
     if wrong or found is None:
         raise Misconfigured(str(wrong))
     return found
@@ -134,6 +134,12 @@ def _found(tx: Tx) -> str | None:
     if not inspect(tx.connection).has_table("alembic_version"):
         return None
     return tx.connection.execute(text("select max(version_num) from alembic_version")).scalar()
+
+
+def _is_replica(tx: Tx) -> bool:
+    if tx.connection.dialect.name != "postgresql":
+        return False
+    return bool(tx.connection.execute(text("select pg_is_in_recovery()")).scalar_one())
 
 
 def _oldest(tx: Tx) -> str | None:
