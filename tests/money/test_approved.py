@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,16 +12,17 @@ from tests.cases.world import an_account
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from worker.cases.money import claims
+from worker.cases.money.turn import Turn, take
 from worker.credits.ledger import Ledger
 from worker.creem.answers import Answer
 from worker.creem.client import Armed, Creem
 from worker.creem.environment import Environment
 from worker.creem.transactions import Transaction
 from worker.errors import Collision
-from worker.sandbox.creem.words import Lie
+from worker.sandbox.creem.words import Lie, Meanwhile
 from worker.settings import Mode
 from worker.store.engine import Store
-from worker.store.tables import payments, purchases
+from worker.store.tables import charges, payments, purchases
 
 
 @pytest.fixture
@@ -176,6 +178,59 @@ def test_claim_made_before_the_mode_was_changed_waits(world: MoneyWorld, mode: M
     stopped(world, f"no money leaves in mode {mode.value}")
     world.settle_down()
     assert world.state("ord_1") == "refunded"
+
+
+def test_charge_of_which_a_part_went_back_is_a_persons(world: MoneyWorld) -> None:
+    world.twice_charged()
+    world.double.switches = replace(NASTY, before_read=Meanwhile.PART_REFUND)
+    world.pay()
+    stopped(world, "450 of 900 minor units went back by another hand")
+
+
+def test_webhook_says_where_to_look_and_not_how_much(world: MoneyWorld) -> None:
+    world.twice_charged()
+    world.double.refund_in_dashboard("tran_0", 450)
+    world.double.tick()
+    world.sweep()
+
+    def known() -> tuple[int, bool]:
+        row = world.store.read(lambda tx: tx.all(select(charges).where(charges.c.transaction_id == "tran_0")))[0]
+        return int(row.refunded), row.due_at is not None
+
+    assert known() == (0, True), "told of, to be read, and not believed"
+    world.pay()
+    assert known() == (450, False)
+
+
+def test_claim_is_taken_by_one_until_its_lease_ends(world: MoneyWorld) -> None:
+    world.twice_charged()
+    lease = timedelta(seconds=50)
+
+    def taken() -> Turn | None:
+        now = world.clock.now()
+        return world.store.write(lambda tx: take(tx, "test", now=now, lease=lease))
+
+    first = taken()
+    assert first is not None
+    assert taken() is None
+    world.clock.pass_(seconds=51)
+    second = taken()
+    assert second is not None
+    assert (second.payment_id, second.turn) == (first.payment_id, first.turn + 1)
+
+
+def test_process_whose_lease_ended_arms_nothing(world: MoneyWorld) -> None:
+    world.twice_charged()
+    slow = world.payer()
+
+    def another_takes_it() -> None:
+        world.clock.pass_(seconds=51)
+        now = world.clock.now()
+        world.store.write(lambda tx: take(tx, "test", now=now, lease=timedelta(seconds=50)))
+
+    told = replace(slow, creem=Between(slow.creem, after_read=another_takes_it)).pay()
+    assert any("another process took it over" in each for each in told)
+    assert world.double.posts("tran_1") == 0
 
 
 def test_charge_is_claimed_once(world: MoneyWorld) -> None:
