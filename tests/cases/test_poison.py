@@ -52,6 +52,20 @@ def test_poisonous_event_spoils_only_itself_at_every_place_in_the_batch(world: W
     assert world.state("poison") is None
 
 
+def test_one_poisonous_event_among_hundreds_costs_itself(world: World) -> None:
+    names = [f"many_{n}" for n in range(200)]
+    steady = healthy(world)
+    steady.load(an_account("acc_many"), a_purchase("ord_many", "acc_many", credits=1000))
+    steady.happen(*(steady.submitted(name, "acc_many", credits=1) for name in names))
+    told = [world.failed(name, "acc_many") for name in names]
+    world.happen(*told[:120], world.failed("poison"), *told[120:])
+    ends = {name: world.state(name) for name in names}
+    assert set(ends.values()) <= {"refunded", "review"}, "each was decided, at once"
+    assert world.state("poison") is None
+    exhaust(world)
+    assert world.dead() == [("keeps_failing", "open")]
+
+
 def test_event_that_kills_its_worker_is_set_aside_after_five_beginnings(world: World) -> None:
     world.arrive(world.failed("job_1"))
     for _ in range(5):

@@ -310,3 +310,16 @@ def test_what_was_booked_cannot_be_booked_again(store: Store) -> None:
 def test_row_about_nobody_is_refused(store: Store) -> None:
     with pytest.raises(IntegrityError):
         store.write(lambda tx: tx.insert(purchases, [a_purchase(account="acc_none")]))
+
+
+def test_record_that_lacks_a_column_of_the_others_is_refused_and_nothing_written(store: Store) -> None:
+    whole, lacking = an_account("acc_1", email="a@example.org"), an_account("acc_2", email="b@example.org")
+    del lacking["email"]
+    for write in (
+        lambda tx: tx.insert(accounts, [whole, lacking]),
+        lambda tx: tx.insert_new(accounts, [whole, lacking], accounts.c.account_id),
+        lambda tx: tx.update(accounts, [whole, lacking], by=["account_id"]),
+    ):
+        with pytest.raises((KeyError, StatementError)):
+            store.write(write)
+    assert count(store, accounts) == 0
