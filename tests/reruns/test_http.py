@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpx
@@ -43,6 +44,15 @@ def test_order_goes_out_as_the_contract_says() -> None:
     assert head.startswith(b"POST /jobs/job_42/rerun HTTP/1.1")
     assert b"\r\nidempotency-key: case_01" in head.lower()
     assert json.loads(body) == {"job_id": "job_42", "attempt": 2, "case_id": "case_01"}
+
+
+def test_trace_goes_along_as_a_header_and_no_header_is_made_up() -> None:
+    span = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    for order, header in ((replace(an_order(), traceparent=span), True), (an_order(), False)):
+        with raw_server(answer("202 Accepted")) as server:
+            a_pipeline(server.url).ask(order)
+            assert (f"\r\ntraceparent: {span}\r\n".encode() in server.requests[0].lower()) is header
+            assert (b"traceparent" in server.requests[0].lower()) is header
 
 
 # status line | answer | tries

@@ -1,6 +1,7 @@
 """The pipeline asked on the commands stream."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -37,6 +38,12 @@ def test_command_is_the_documented_cloudevent() -> None:
             "data": {"job_id": "job_42", "attempt": 2, "case_id": "case_01"},
         }
     ]
+
+
+def test_trace_is_an_attribute_of_the_command() -> None:
+    client, span = fakeredis.FakeRedis(), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    PipelineStream(client, STREAM).ask(replace(ORDER, traceparent=span))
+    assert commands(client)[0]["traceparent"] == span
 
 
 def test_repeat_is_recognisable_as_the_same_command() -> None:

@@ -102,6 +102,8 @@ class Case:
     reruns: int = 0
     delivered_late: bool = False
     stuck: int = 0
+    trace: str | None = None
+    """The `traceparent` of the event that opened it."""
     changed: bool = False
     history: list[tuple[str, Detail]] = field(default_factory=list)
 
@@ -132,6 +134,8 @@ class Book:
     """Open lots by account, oldest first; loaded only where something is to be debited."""
     unheard: dict[str, set[Report]] = field(default_factory=dict)
     """What was reported about jobs that are not yet known, by job id."""
+    traces: dict[str, str] = field(default_factory=dict)
+    """The `traceparent` of the first report about a job in this batch, by job id."""
     claimed_accounts: dict[str, str] = field(default_factory=dict)
     """The account that the first report about a not yet known job names, by job id."""
     purchases_known: dict[str, Any] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """What is common to cases of every kind: how one is opened, how it moves, and the intents that go with a move."""
 
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from policy import Editions, Terms
@@ -81,7 +82,9 @@ def go(case: Case, target: CaseState, *, next_action_at: datetime | None, now: d
 
 
 def intent(case: Case, kind: EffectKind, key: str, now: datetime, **payload: Any) -> Record:
-    """An effect to be written in the transaction that decided it."""
+    """An effect to be written in the transaction that decided it; it goes on with the trace of its case."""
+    if case.trace is not None:
+        payload["traceparent"] = _span(case.trace, key)
     return {
         "effect_id": new_id("eff", now),
         "key": key,
@@ -94,6 +97,12 @@ def intent(case: Case, kind: EffectKind, key: str, now: datetime, **payload: Any
         "due_at": now,
         "created_at": now,
     }
+
+
+def _span(trace: str, key: str) -> str:
+    # one span an effect, the same at every try
+    _, trace_id, _, flags = trace.split("-")
+    return f"00-{trace_id}-{sha256(key.encode()).hexdigest()[:16]}-{flags}"
 
 
 def announcement(case: Case, now: datetime, **more: Any) -> Record | None:

@@ -100,6 +100,7 @@ class Performer:
             case_id=effect.case_id,
             effect_id=effect.effect_id,
             asked_at=effect.created_at,
+            traceparent=effect.payload.get("traceparent"),
         )
         reply = self.reruns.ask(order)
         log.info("rerun.asked", case_id=effect.case_id, job_id=job_id, answer=reply.answer.value, detail=reply.detail)
@@ -154,9 +155,16 @@ def _not_heard(tx: Tx, why: str, clock: Clock) -> None:
 
 
 def _outcome(effect: Effect) -> Outcome:
-    kept = {name: value for name, value in effect.payload.items() if name != "type"}
+    kept = {name: value for name, value in effect.payload.items() if name not in {"type", "traceparent"}}
     data = {"case_id": effect.case_id, "job_id": effect.job_id, **kept}
-    return Outcome(effect.key, effect.payload["type"], effect.created_at.isoformat(), effect.job_id or effect.case_id, data)
+    return Outcome(
+        id=effect.key,
+        type=effect.payload["type"],
+        time=effect.created_at.isoformat(),
+        subject=effect.job_id or effect.case_id,
+        data=data,
+        traceparent=effect.payload.get("traceparent"),
+    )
 
 
 def due_effects(store: Store, clock: Clock, limit: int) -> dict[EffectKind, list[str]]:

@@ -42,6 +42,8 @@ def fold(book: Book, news: News) -> Fate:
         return _imported_job(book, said)
     if isinstance(said.data, AccountOpened):
         return _account(book, _named(said.account_id), said.data.email, None)
+    if said.trace is not None and said.job_id is not None and isinstance(said.data, Reported):
+        book.traces.setdefault(said.job_id, said.trace)
     return _job_event(book, said)
 
 

@@ -72,7 +72,9 @@ def _open(book: Book, job_id: str, account_id: str, failed_at: datetime, bench: 
     case = open_case(
         CaseKind.JOB, job_id, account_id, since=failed_at, now=book.now, terms=terms, calendar=calendar, job_id=job_id
     )
-    case.note("case.opened", job_id=job_id, failed_at=failed_at.isoformat())
+    case.trace = book.traces.get(job_id)
+    traced = {} if case.trace is None else {"trace": case.trace}
+    case.note("case.opened", job_id=job_id, failed_at=failed_at.isoformat(), **traced)
     book.cases[job_id] = case
     return case
 

@@ -160,6 +160,7 @@ def case_of(row: Row[Any]) -> Case:
         reruns=row.reruns,
         delivered_late=row.delivered_late,
         stuck=row.stuck,
+        trace=row.trace,
     )
 
 

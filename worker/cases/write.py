@@ -107,6 +107,7 @@ def _case_record(case: Case) -> Record:
         "reruns": case.reruns,
         "delivered_late": case.delivered_late,
         "stuck": case.stuck,
+        "trace": case.trace,
         "failed_at": case.failed_at,
         "opened_at": case.opened_at,
         "due_at": case.due_at,

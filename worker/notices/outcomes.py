@@ -21,11 +21,13 @@ class Outcome:
     time: str
     subject: str
     data: dict[str, Any]
+    traceparent: str | None = None
 
     def document(self) -> str:
         """The CloudEvents 1.0 document."""
         envelope = {"specversion": "1.0", "id": self.id, "source": SOURCE, "type": self.type, "time": self.time}
-        return json.dumps(envelope | {"subject": self.subject, "data": self.data}, separators=(",", ":"))
+        traced = {} if self.traceparent is None else {"traceparent": self.traceparent}
+        return json.dumps(envelope | traced | {"subject": self.subject, "data": self.data}, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,12 +95,13 @@ class PipelineHttp:
     def _once(self, url: httpx.URL, order: RerunOrder, until: float) -> _Try:
         # the stop rule leaves time for this try; a floor keeps a sleep that overshot from asking for zero seconds
         left = max(0.001, until - self._timer())
+        traced = {} if order.traceparent is None else {"traceparent": order.traceparent}
         try:
             with self._client.stream(
                 "POST",
                 url,
                 json={"job_id": order.job_id, "attempt": order.attempt, "case_id": order.case_id},
-                headers={"Idempotency-Key": order.case_id, "Accept-Encoding": "identity"},
+                headers={"Idempotency-Key": order.case_id, "Accept-Encoding": "identity", **traced},
                 auth=self._auth,
                 follow_redirects=False,
                 timeout=left,

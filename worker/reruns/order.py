@@ -15,6 +15,8 @@ class RerunOrder:
     case_id: str
     effect_id: str
     asked_at: datetime
+    traceparent: str | None = None
+    """The trace it belongs to, if the failure came with one (W3C Trace Context)."""
 
 
 class Answer(StrEnum):

@@ -24,6 +24,8 @@ def command(order: RerunOrder) -> str:
         "subject": order.job_id,
         "data": {"job_id": order.job_id, "attempt": order.attempt, "case_id": order.case_id},
     }
+    if order.traceparent is not None:
+        document["traceparent"] = order.traceparent
     return json.dumps(document, separators=(",", ":"))
 
 

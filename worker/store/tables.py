@@ -280,6 +280,8 @@ cases = Table(
     # when the sweep looks again; never null while the case is not final
     Column("next_action_at", Instant),
     Column("closed_at", Instant),
+    # `traceparent` of the event that opened it
+    Column("trace", Text),
     UniqueConstraint("kind", "subject"),
     CheckConstraint("kind in ('job','duplicate_charge','request','dispute')", name="kind"),
     CheckConstraint(
