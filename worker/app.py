@@ -52,7 +52,7 @@ def runtime() -> Runtime:
     """This process's runtime, made on first use: nothing with a socket exists before the pool forks."""
     global _runtime
     if _runtime is None:
-        _runtime = Runtime.start(load_settings()).ready().deciding()
+        _runtime = Runtime.start(load_settings()).deciding()
     return _runtime
 
 

@@ -30,6 +30,7 @@ from worker.cases.requests.mailroom import Mailroom
 from worker.cases.review.reviewer import Reviewer
 from worker.cases.sweep import Sweeper
 from worker.clock import Clock, SystemClock, new_id
+from worker.credits.balances import Balances
 from worker.credits.ledger import Ledger
 from worker.creem.client import Creem, CreemHttp
 from worker.creem.environment import Address, address_of
@@ -62,8 +63,15 @@ class Runtime:
         return self
 
     def deciding(self) -> "Runtime":
-        """This runtime, once its terms are known to be those that decided before. Raises `Misconfigured` or `TryLater`."""
+        """This runtime, ready, and with terms and tables of the product that may be decided and booked by.
+
+        Raises `Misconfigured` or `TryLater`.
+        """
+        self.ready()
         self.store.write(lambda tx: hold(tx, self.editions))
+        balances = self.balances
+        if balances is not None:
+            self.store.write(lambda tx: balances.begin(tx, self.clock.now()))
         return self
 
     @cached_property
@@ -92,11 +100,26 @@ class Runtime:
         return Bench(self.editions, calendars, self.settings.mode, told)
 
     @cached_property
+    def balances(self) -> Balances | None:
+        """The product's own balances, if named. Raises `Misconfigured`, a line a fault, or `TryLater`."""
+        table, entries = self.settings.balance_table, self.settings.balance_entries
+        if table is None:
+            if entries is not None:
+                raise Misconfigured("REFUNDS_BALANCE_ENTRIES: there are entries only with a REFUNDS_BALANCE_TABLE")
+            return None
+        return self.store.read(lambda tx: Balances.open(tx, table, entries))
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The credits."""
+        return Ledger(self.balances)
+
+    @cached_property
     def assessor(self) -> Assessor:
         """The assess step."""
         s = self.settings
         lease = timedelta(seconds=s.claim_seconds)
-        return Assessor(self.store, Ledger(), self.bench, self.settler, self.clock, s.batch, lease, s.max_attempts)
+        return Assessor(self.store, self.ledger, self.bench, self.settler, self.clock, s.batch, lease, s.max_attempts)
 
     @cached_property
     def creem_address(self) -> Address | None:
@@ -108,7 +131,7 @@ class Runtime:
     def settler(self) -> Settler:
         """What follows from what is known of charges."""
         address = self.creem_address
-        return Settler(Ledger(), self.bench, address.environment if address else None)
+        return Settler(self.ledger, self.bench, address.environment if address else None)
 
     @cached_property
     def creem(self) -> Creem | None:
@@ -163,7 +186,7 @@ class Runtime:
     @cached_property
     def mailroom(self) -> Mailroom:
         """Where mails become requests."""
-        return Mailroom(self.store, Ledger(), self.bench, self.files, names_in(self.settings.mail_hosts), self.clock)
+        return Mailroom(self.store, self.ledger, self.bench, self.files, names_in(self.settings.mail_hosts), self.clock)
 
     @cached_property
     def maildir(self) -> Maildir | None:
@@ -197,7 +220,7 @@ class Runtime:
     def reviewer(self) -> Reviewer:
         """The human queue."""
         address = self.creem_address
-        return Reviewer(self.store, Ledger(), self.bench, address.environment if address else None, self.clock)
+        return Reviewer(self.store, self.ledger, self.bench, address.environment if address else None, self.clock)
 
     @cached_property
     def reruns(self) -> Reruns:

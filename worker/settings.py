@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     ] = None
     creem_webhook_secret: Annotated[SecretStr | None, Optional] = None
 
+    balance_table: Annotated[str | None, Optional] = None
+    """The product's own table of balances in this database, as `public.profiles(account=id, balance=credits)`; none: credits live
+    in our ledger alone."""
+    balance_entries: Annotated[str | None, Optional] = None
+    """Where it keeps what happened to them, as `public.credit_entries(key=reference, account=user_id, credits=amount)`."""
+
     pipeline_url: Annotated[
         str | None, _url("http", "https", example="http://pipeline.internal:8000"), Optional, Field(repr=False)
     ] = None

@@ -133,6 +133,24 @@ BUGS = (
         ),
     ),
     Bug(
+        "credits_to_nobody",
+        "credits of an account that the product does not have count as given back",
+        ("tests/credits/test_balances.py",),
+        (("worker/credits/balances.py", "elif posting.kind is PostingKind.REVERSAL:", "elif False:"),),
+    ),
+    Bug(
+        "balance_of_the_last_job_only",
+        "of a batch of jobs of one account, the product's balance sees one",
+        ("tests/credits/test_balances.py",),
+        (("worker/credits/balances.py", "                sums[row] += credits\n", "                sums[row] = credits\n"),),
+    ),
+    Bug(
+        "money_for_spent_credits",
+        "money goes back for credits that the product knows to be spent",
+        ("tests/credits/test_balances.py",),
+        (("worker/cases/money/settle.py", "self._held() or self.ledger.short(tx, charge.facts.purchase_id)", "self._held()"),),
+    ),
+    Bug(
         "account_not_locked",
         "two workers decide about one account on the same old facts",
         ("tests/cases/test_batches.py",),

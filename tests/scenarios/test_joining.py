@@ -6,11 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
+from sqlalchemy import make_url
 
-from tests.scenarios.system import ROOT, System
-from tests.servers import ON_POSTGRES, eventually
+from tests.scenarios.system import ROOT, System, a_system
+from tests.servers import ON_POSTGRES, conninfo, eventually
 from worker.intake.stream import open_stream_client
+from worker.sandbox.servers import RunningRedis
 
 pytestmark = [pytest.mark.slow, ON_POSTGRES]
 GUIDE = (ROOT / "docs" / "joining.md").read_text()
@@ -65,3 +69,48 @@ def test_the_guide_leads_from_the_first_event_to_credits_that_came_back(system: 
     assert system.credits("acc_1") == 10
     assert "refund.credits_reversed" in run(system, read)
     system.audit()
+
+
+def test_the_guide_leads_to_credits_in_the_products_own_table(database_url: str, own_redis: RunningRedis) -> None:
+    owner = make_url(database_url)
+    named = dict(line.split("=", 1) for line in snippets("ini")[0].splitlines())
+    ours = make_url(named["REFUNDS_DATABASE_URL"])
+    role, password = str(ours.username), str(ours.password)
+    ours = ours.set(host=owner.host, port=owner.port, database=owner.database, query={**owner.query, **ours.query})
+    (rights,) = snippets("sql")
+    with psycopg.connect(conninfo(database_url), autocommit=True) as product:
+        product.execute("create table profiles (id text primary key, credits integer not null)")
+        product.execute("create table credit_entries (reference text primary key, user_id text, amount integer, type text)")
+        product.execute("insert into profiles values ('acc_1', 5)")
+        product.execute(rights.encode())
+        try:
+            with a_system(ours.render_as_string(hide_password=False), own_redis.url) as system:
+                assert (role, password) == ("refunds_app", "choose-one")
+                system.extra = {name: value for name, value in named.items() if name.startswith("REFUNDS_BALANCE")}
+                system.extra |= {"REFUNDS_MODE": "credits_only"}
+                (system.folder / "history.jsonl").write_text(snippets("json")[0])
+                system.refunds("import", "history.jsonl")
+                run(system, snippets("python")[0])
+                system.worker()
+                system.settles(cases=1)
+                assert product.execute("select credits from profiles").fetchall() == [(10,)], system.logs()
+                entries = product.execute("select user_id, amount, type from credit_entries").fetchall()
+                assert entries == [("acc_1", 5, "reversal")]
+                system.audit()
+                assert "credits are booked in public.profiles and public.credit_entries too" in doctor(system)
+                product.execute("update credit_entries set amount = 50")
+                told = system.json("audit", expect=1)["breaches"]
+                assert [breach["check"] for breach in told] == ["balances_follow_postings"]
+                system.extra |= {"REFUNDS_BALANCE_TABLE": "public.profiles(account=id, balance=coins)"}
+                assert "REFUNDS_BALANCE_TABLE: public.profiles has no column coins" in doctor(system)
+                system.stop()
+                system.worker()
+                assert eventually(lambda: "has no column coins" in system.logs(), within=60), system.logs()
+                assert "process.started" not in system.logs().rpartition("has no column coins")[2]
+        finally:
+            product.execute("drop schema refunds cascade")
+            product.execute(sql.SQL("drop owned by {0}; drop role {0}").format(sql.Identifier(role)))
+
+
+def doctor(system: System) -> str:
+    return system.refunds("doctor", "--json", expect=None).stdout

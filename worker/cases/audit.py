@@ -14,6 +14,7 @@ from worker.cases.audit_checks import CHECKS
 from worker.cases.audit_money import MONEY_CHECKS
 from worker.cases.audit_people import PEOPLE_CHECKS
 from worker.cases.audit_records import RECORD_CHECKS
+from worker.credits.balances import Balances
 from worker.intake.wire import read_event
 from worker.store.bulk import Tx
 from worker.store.tables import (
@@ -78,6 +79,13 @@ def audit_books(tx: Tx, now: datetime) -> Audit:
             audit.breach(name, str(row.row), str(row.problem))
     audit.checked["checks"] = len(checks)
     return audit
+
+
+def audit_balances(tx: Tx, audit: Audit, balances: Balances) -> None:
+    """The product's own entries are what the postings say."""
+    for row, problem in balances.breaches(tx, NAMED):
+        audit.breach("balances_follow_postings", row, problem)
+    audit.checked["checks"] += 1
 
 
 def audit_stream(tx: Tx, audit: Audit, chunks: Iterable[list[tuple[str, bytes | None]]], received_at: datetime) -> None:

@@ -35,6 +35,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("terms", _terms),
         ("database", _database),
         ("terms in use", _terms_kept),
+        ("balances", _balances),
         ("redis", _redis),
         ("pipeline", _pipeline),
         ("creem", _creem),
@@ -75,6 +76,17 @@ def _database(runtime: Runtime) -> Iterator[Finding]:
         found = runtime.store.read(lambda tx, n=name: tx.connection.execute(text(f"show {n}")).scalar_one())  # type: ignore[misc]
         safe = found == right or (name == "synchronous_commit" and found in {"remote_write", "remote_apply", "local"})
         yield _finding(name, safe, f"{found}" if safe else f"{found}: a commit may be lost at a crash; set {name} = {right}")
+
+
+def _balances(runtime: Runtime) -> Iterator[Finding]:
+    balances = runtime.balances
+    if balances is None:
+        yield _finding("balances", True, "no REFUNDS_BALANCE_TABLE: credits live in these books, and every reversal is announced")
+        return
+    where = " and ".join(str(product) for product in (balances.accounts, balances.entries) if product)
+    yield _finding("balances", True, f"credits are booked in {where} too")
+    for doubt in runtime.store.read(balances.doubts):
+        yield _finding("balances", False, doubt, "warning")
 
 
 def _redis(runtime: Runtime) -> Iterator[Finding]:

@@ -59,7 +59,7 @@ def worker(
 
         runtime = _configured(settings)
         stop = stop_on_signals()
-        if until_ready(runtime.ready, stop):
+        if until_ready(runtime.deciding, stop):
             raise typer.Exit(supervise(concurrency or settings.concurrency, stop))
 
 
@@ -89,7 +89,7 @@ def web() -> None:
         def hint(row_ids: list[int]) -> None:
             tasks.hint_accepted([Accepted(row_id, "webhook", None) for row_id in row_ids])
 
-        if until_ready(runtime.ready, stop_on_signals()):
+        if until_ready(runtime.deciding, stop_on_signals()):
             modes = runtime.creem_address.environment.accepts if runtime.creem_address else None
             receiver = Receiver(runtime.store, runtime.clock, modes)
             limit = timedelta(seconds=settings.ready_backlog_seconds)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import redis
 import typer
 
-from worker.cases.audit import Audit, audit_books, audit_stream
+from worker.cases.audit import Audit, audit_balances, audit_books, audit_stream
 from worker.cases.money import epoch, limits
 from worker.cases.overview import overview
 from worker.cli import output
@@ -150,6 +150,9 @@ def audit(
 def _audit(runtime: Runtime, *, books_only: bool) -> Audit:
     now = runtime.clock.now()
     result = runtime.store.read(lambda tx: audit_books(tx, now))
+    balances = runtime.balances
+    if balances is not None:
+        runtime.store.read(lambda tx: audit_balances(tx, result, balances))
     if books_only:
         return result
     try:

@@ -1,1 +1,1 @@
-"""Where credits live: the ledger of our own (default). Other homes come in behind the same port."""
+"""Where credits live: the ledger of our own, and behind it the product's own table of balances where one is named."""

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from sqlalchemy import select
 
@@ -63,8 +64,21 @@ class JobCredits:
         return sum(share.credits for share in self.reversals)
 
 
+class Home(Protocol):
+    """Where customers see their credits, when that is not here: `worker.credits.balances`."""
+
+    def book(self, tx: Tx, wanted: Sequence[Posting], at: datetime) -> None:
+        """Follows the postings within their transaction."""
+
+    def short(self, tx: Tx, purchase_id: str) -> str | None:
+        """Why the unspent credits of a lot cannot all be frozen; None where they can."""
+
+
+@dataclass(frozen=True)
 class Ledger:
     """The credits port over our own tables. Every call joins the caller's transaction; the caller holds the account's lock."""
+
+    home: Home | None = None
 
     def open_lots(self, tx: Tx, account_ids: Iterable[str]) -> dict[str, list[Lot]]:
         """The lots of each account that still have credits, oldest purchase first."""
@@ -117,6 +131,12 @@ class Ledger:
         if len(added) != len(records):
             raise Collision(f"{len(records) - len(added)} postings already stand")
         tx.add(purchases, _by_lot(wanted), by="purchase_id")
+        if self.home is not None:
+            self.home.book(tx, wanted, at)
+
+    def short(self, tx: Tx, purchase_id: str) -> str | None:
+        """Why the unspent credits of a lot cannot all be frozen: the product's balance is lower. None where they can."""
+        return None if self.home is None else self.home.short(tx, purchase_id)
 
 
 def _by_lot(wanted: Sequence[Posting]) -> list[Mapping[str, int | str]]:

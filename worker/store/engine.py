@@ -1,10 +1,10 @@
 """The database, opened the safe way on each engine, and the one shape every unit of work has."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -101,10 +101,16 @@ def _open(url: str) -> Engine:
         pool_timeout=10,
         connect_args={
             "connect_timeout": 5,
-            "options": " ".join(f"-c {name}={value}" for name, value in SESSION.items()),
+            # those of the URL last, so that they stand: a schema of our own is named there
+            "options": " ".join((*(f"-c {name}={value}" for name, value in SESSION.items()), *_options(parsed))),
             "keepalives_idle": 10,
         },
     )
+
+
+def _options(url: URL) -> Sequence[str]:
+    given = url.query.get("options", ())
+    return (given,) if isinstance(given, str) else given
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

@@ -157,7 +157,7 @@ class Settler:
         return case
 
     def _carry_out(self, work: _Work, case: Case, charge: Charge, decision: Decision, facts: ChargeFacts) -> None:
-        target, held = self._target(decision, charge)
+        target, held = self._target(work.tx, decision, charge)
         if case.state is target and case.rule == decision.rule:
             if case.next_action_at is not None and case.next_action_at <= work.now:
                 case.next_action_at, case.changed = (work.now + REMIND) if target is CaseState.REVIEW else None, True
@@ -177,11 +177,11 @@ class Settler:
         if told is not None:
             work.effects.append(told)
 
-    def _target(self, decision: Decision, charge: Charge) -> tuple[CaseState, str | None]:
+    def _target(self, tx: Tx, decision: Decision, charge: Charge) -> tuple[CaseState, str | None]:
         """Where the decision puts the case, and why it is held back where it is."""
         match decision.outcome:
             case Outcome.REFUND_PAYMENT:
-                held = self._held()
+                held = self._held() or self.ledger.short(tx, charge.facts.purchase_id)
                 return (CaseState.REVIEW if held else CaseState.REFUNDING), held
             case Outcome.NOTHING_OWED:
                 return (CaseState.EXTERNAL if charge.facts.refunded_amount else CaseState.NOTHING_OWED), None

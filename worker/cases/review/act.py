@@ -21,6 +21,7 @@ from worker.cases.review.scene import Scene
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger, Posting
 from worker.creem.environment import Environment
+from worker.errors import Refused
 from worker.store.bulk import Record, Tx
 from worker.store.effects import EffectKind
 from worker.store.tables import accounts, actions, postings, purchases
@@ -100,6 +101,9 @@ def _money(work: _Work) -> str:
     case, charge = work.case, work.scene.charge
     assert charge is not None, "refused without a charge"
     assert work.environment is not None, "refused without a key"
+    short = work.ledger.short(work.tx, charge.facts.purchase_id)
+    if short is not None:
+        raise Refused(f"{case.case_id}: no money goes back while {short}")
     work.decided(Outcome.REFUND_PAYMENT)
     claim = claims.make(work.environment, case, charge, None, work.now)
     told = {"amount": charge.facts.amount, "currency": charge.facts.currency}

@@ -1,0 +1,366 @@
+"""Credits in the product's own table: changed in the transaction of the case, once, and never without it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.cases.world import World, a_purchase, an_account
+from tests.money.world import MoneyWorld
+from tests.servers import ON_POSTGRES
+from worker.cases.audit import Audit, audit_balances
+from worker.credits.balances import Balances
+from worker.credits.ledger import Ledger
+from worker.errors import Misconfigured
+from worker.store.engine import Store
+from worker.store.schema import upgrade
+
+TABLE = "profiles(account=id, balance=credits)"
+ENTRIES = "credit_entries(key=ref, account=user_id, credits=amount, kind=type, job=job, case=case_id, after=left, at=at, by='us')"
+NUMBERED = "00000000-0000-4000-8000-00000000000{}"
+
+
+def product(store: Store, *, account: str = "text", balance: str = "integer not null default 0", check: str = "") -> None:
+    """The tables of an existing product."""
+
+    at = "timestamptz" if store.dialect == "postgresql" else "text"
+
+    def make(tx: Any) -> None:
+        tx.connection.execute(text(f"create table profiles (id {account} primary key, name text, credits {balance} {check})"))
+        tx.connection.execute(
+            text(
+                f"create table credit_entries (ref text primary key, user_id {account} not null references profiles (id), "
+                f'amount bigint not null, type text, job text, case_id text, "left" integer, at {at}, '
+                "by text not null)"
+            )
+        )
+
+    store.write(make)
+
+
+def rows(store: Store, sql: str) -> list[tuple[Any, ...]]:
+    return store.read(lambda tx: [tuple(row) for row in tx.connection.execute(text(sql))])
+
+
+def run(store: Store, *statements: str) -> None:
+    store.write(lambda tx: [tx.connection.execute(text(sql)) for sql in statements])
+
+
+def balances(store: Store, entries: str | None = ENTRIES, table: str = TABLE) -> Balances:
+    return store.read(lambda tx: Balances.open(tx, table, entries))
+
+
+def world_of(store: Store, **options: Any) -> World:
+    """A world whose customers have their credits in the product's tables; the product has granted and debited already."""
+    found = balances(store)
+    world = World(store, ledger=Ledger(found), **options)
+    store.write(lambda tx: found.begin(tx, world.clock.now()))
+    return world
+
+
+def audited(world: World) -> Sequence[dict[str, str]]:
+    result = world.audit()
+    found = balances(world.store)
+    world.store.read(lambda tx: audit_balances(tx, result, found))
+    return result.breaches
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    product(store)
+    run(store, "insert into profiles (id, credits) values ('acc_1', 95)")
+    made = world_of(store)
+    made.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100))
+    return made
+
+
+def balance(world: World, account: str = "acc_1") -> int:
+    ((found,),) = rows(world.store, f"select credits from profiles where id = '{account}'")
+    return int(found)
+
+
+def test_credits_of_a_failed_job_are_on_the_products_balance_with_an_entry_that_says_why(world: World) -> None:
+    world.happen(world.submitted("job_1", credits=5), world.failed("job_1"))
+    case = world.case("job_1")
+    assert case is not None
+    assert case["state"] == "refunded"
+    assert balance(world) == 100
+    said = 'ref, user_id, amount, type, job, case_id, "left", by'
+    assert rows(world.store, f"select {said} from credit_entries") == [
+        ("refunds:reversal:job_1:ord_1", "acc_1", 5, "reversal", "job_1", case["case_id"], 100, "us")
+    ]
+    assert audited(world) == []
+
+
+def test_told_a_hundred_times_it_is_booked_once(world: World) -> None:
+    world.happen(world.submitted("job_1", credits=5), world.failed("job_1"))
+    for _ in range(3):
+        world.happen(world.failed("job_1"), world.failed("job_1", attempt=1))
+    assert balance(world) == 100
+    assert len(rows(world.store, "select 1 from credit_entries")) == 1
+
+
+def test_what_the_product_granted_and_took_itself_is_not_done_again(world: World) -> None:
+    world.happen(world.submitted("job_1", credits=5))
+    world.load(a_purchase("ord_2", "acc_1", 50))
+    assert balance(world) == 95
+    assert rows(world.store, "select * from credit_entries") == []
+
+
+def test_many_jobs_of_one_account_in_one_batch_all_count(world: World) -> None:
+    jobs = [f"job_{n}" for n in range(20)]
+    world.happen(*(world.submitted(job, credits=1) for job in jobs))
+    world.happen(*(world.failed(job) for job in jobs))
+    assert balance(world) == 115
+    assert rows(world.store, 'select max("left"), count(*) from credit_entries') == [(115, 20)]
+    assert audited(world) == []
+
+
+def test_nothing_of_the_case_stands_where_the_balance_cannot_be_changed(world: World) -> None:
+    world.happen(world.submitted("job_1", credits=5))
+    run(world.store, "insert into credit_entries values ('refunds:reversal:job_1:ord_1','acc_1',1,null,null,null,null,null,'x')")
+    for _ in range(6):
+        world.happen(world.failed("job_1"))
+        world.clock.pass_(minutes=5)
+        world.sweep()
+    assert world.state("job_1") != "refunded"
+    assert world.credits() == 95
+    assert balance(world) == 95
+
+
+def test_account_without_a_row_keeps_its_event_in_the_dead_letters_until_it_has_one(world: World) -> None:
+    world.load(an_account("acc_2"), a_purchase("ord_2", "acc_2", 100))
+    world.happen(world.submitted("job_2", account="acc_2", credits=5), world.failed("job_2", account="acc_2"))
+    for _ in range(6):
+        world.clock.pass_(minutes=5)
+        world.sweep()
+    (letter,) = rows(world.store, "select dead_id, detail from dead_letters")
+    assert letter[1] == "Refused: account acc_2 has no row in profiles: its credits cannot come back"
+    run(world.store, "insert into profiles (id, credits) values ('acc_2', 95)")
+    world.letters.requeue(letter[0], by="ada", reason="the profile is there")
+    world.sweep()
+    assert world.state("job_2") == "refunded"
+    assert balance(world, "acc_2") == 100
+    assert audited(world) == []
+
+
+class TestMoney:
+    """Credits that are frozen while money goes back are taken from the product's balance first."""
+
+    @pytest.fixture
+    def charged(self, store: Store) -> Callable[[int], MoneyWorld]:
+        """A customer charged twice for a hundred credits, who has so many by the product's table."""
+
+        def charged(has: int) -> MoneyWorld:
+            product(store)
+            run(store, f"insert into profiles (id, credits) values ('acc_1', {has})")
+            found = balances(store)
+            world = MoneyWorld(store, ledger=Ledger(found))
+            store.write(lambda tx: found.begin(tx, world.clock.now()))
+            world.twice_charged()
+            return world
+
+        return charged
+
+    def test_credits_of_the_second_charge_are_taken_before_its_money_goes_back(
+        self, charged: Callable[[int], MoneyWorld]
+    ) -> None:
+        world = charged(200)
+        assert (world.state("ord_1"), balance(world), world.double.gone("tran_1")) == ("refunding", 100, 0)
+        world.settle_down()
+        assert (world.state("ord_1"), balance(world), world.double.gone("tran_1")) == ("refunded", 100, 900)
+        assert rows(world.store, "select type, amount from credit_entries") == [("freeze", -100)]
+        assert audited(world) == []
+
+    def test_credits_come_again_where_the_money_stays(self, charged: Callable[[int], MoneyWorld]) -> None:
+        world = charged(200)
+        world.hears = False
+        world.double.refund_in_dashboard("tran_0")
+        world.settle_down()
+        assert (world.state("ord_1"), world.double.gone("tran_1")) == ("review", 0)
+        assert rows(world.store, "select type, amount from credit_entries where ref like '%ord_1%' order by amount") == [
+            ("freeze", -100),
+            ("release", 100),
+        ]
+        assert audited(world) == []
+
+    def test_no_money_goes_back_for_credits_that_the_product_says_are_spent(self, charged: Callable[[int], MoneyWorld]) -> None:
+        world = charged(99)
+        world.settle_down()
+        case = world.case("ord_1")
+        assert case is not None
+        assert (case["state"], balance(world), world.double.gone("tran_1")) == ("review", 99, 0)
+        held = next(entry for entry in case["history"] if entry["event"] == "effect.held")
+        assert held["detail"]["why"] == "acc_1 has 99 credits in profiles, fewer than the 100 of ord_1 to take back"
+        assert rows(world.store, "select * from payments") == []
+
+    def test_owner_without_a_row_is_no_hindrance_to_what_is_proved(self, charged: Callable[[int], MoneyWorld]) -> None:
+        world = charged(200)
+        run(world.store, "delete from credit_entries", "delete from profiles")
+        world.settle_down()
+        assert (world.state("ord_1"), world.double.gone("tran_1")) == ("refunded", 900)
+
+
+class TestAudit:
+    """What somebody changed in the product's entries is found, row by row."""
+
+    @pytest.mark.parametrize(
+        ("change", "problem"),
+        [
+            ("delete from credit_entries", "gives 5 and has no entry in credit_entries"),
+            ("update credit_entries set amount = 6", "gives 5 and has an entry of 6 in credit_entries"),
+            (
+                "insert into credit_entries (ref, user_id, amount, by) values ('refunds:x','acc_1',1,'x')",
+                "stands in credit_entries and was never booked",
+            ),
+        ],
+    )
+    def test_tampered_entry_is_named(self, world: World, change: str, problem: str) -> None:
+        world.happen(world.submitted("job_1", credits=5), world.failed("job_1"))
+        run(world.store, change)
+        (breach,) = audited(world)
+        assert (breach["check"], breach["problem"]) == ("balances_follow_postings", problem)
+
+    def test_what_was_booked_before_the_table_was_named_is_none_of_its_business(self, store: Store) -> None:
+        product(store)
+        run(store, "insert into profiles (id, credits) values ('acc_1', 100)")
+        before = World(store)
+        before.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100))
+        before.happen(before.submitted("job_1", credits=5), before.failed("job_1"))
+        before.clock.pass_(hours=1)
+        found = balances(store)
+        store.write(lambda tx: found.begin(tx, before.clock.now()))
+        result = Audit(checked={"checks": 0})
+        store.read(lambda tx: audit_balances(tx, result, found))
+        assert result.ok
+
+
+class TestNames:
+    """A table that cannot be booked into is refused at the start, with what is wrong."""
+
+    @pytest.mark.parametrize(
+        ("table", "entries", "fault"),
+        [
+            (
+                "profiles",
+                None,
+                "REFUNDS_BALANCE_TABLE: expected a table and its columns, like public.some_table(account=column, balance",
+            ),
+            ("profiles(account=id)", None, "REFUNDS_BALANCE_TABLE: no column is named for balance"),
+            ("profiles(account=id, balance=id)", None, "REFUNDS_BALANCE_TABLE: a column is named twice"),
+            ("profiles(account=id, account=id, balance=credits)", None, "'account' is named twice or no part"),
+            ("profiles(account=id, balance=credits, name='x')", None, "\"name='x'\" is not part=column"),
+            ("profiles(account=id, balance=credits; drop)", None, "'balance=credits; drop' is not part=column"),
+            ("profile(account=id, balance=credits)", None, "REFUNDS_BALANCE_TABLE: there is no table profile"),
+            ("profiles(account=id, balance=coins)", None, "profiles has no column coins"),
+            ("profiles(account=id, balance=name)", None, "profiles.name is TEXT, which cannot hold what balance is"),
+            ("profiles(account=name, balance=credits)", None, "profiles.name needs a unique constraint"),
+            (TABLE, "credit_entries(key=ref, account=user_id)", "REFUNDS_BALANCE_ENTRIES: no column is named for credits"),
+            (
+                TABLE,
+                "credit_entries(key=ref, account=user_id, credits=amount)",
+                "credit_entries.by may not be empty and has no default: name it, as a part or as by='text'",
+            ),
+            (
+                TABLE,
+                "credit_entries(key=type, account=user_id, credits=amount, by='us')",
+                "credit_entries.type needs a unique constraint",
+            ),
+        ],
+    )
+    def test_wrong_name_is_refused(self, store: Store, table: str, entries: str | None, fault: str) -> None:
+        product(store)
+        with pytest.raises(Misconfigured) as refused:
+            balances(store, entries, table)
+        assert fault in str(refused.value)
+
+    def test_product_that_keeps_no_entries_has_its_balance_all_the_same(self, store: Store) -> None:
+        product(store)
+        run(store, "insert into profiles (id, credits) values ('acc_1', 95)")
+        world = World(store, ledger=Ledger(balances(store, None)))
+        world.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100))
+        world.happen(world.submitted("job_1", credits=5), world.failed("job_1"))
+        assert balance(world) == 100
+
+
+@ON_POSTGRES
+class TestPostgres:
+    """Accounts under the names that a Postgres product gives them, and our tables in a schema of their own."""
+
+    @pytest.mark.parametrize(
+        ("account", "named", "kind"),
+        [
+            ("uuid", NUMBERED.format(1), "bigint not null"),
+            ("bigint", "71", "numeric not null"),
+            ("varchar(80)", "acc_1:a.b-c", "smallint"),
+            ("text", "A", "integer"),
+        ],
+    )
+    def test_names_and_numbers_of_every_kind(self, store: Store, account: str, named: str, kind: str) -> None:
+        product(store, account=account, balance=kind)
+        store.write(lambda tx: tx.connection.execute(text("insert into profiles (id, credits) values (:id, 95)"), {"id": named}))
+        world = world_of(store)
+        world.load(an_account(named), a_purchase("ord_1", named, 100))
+        world.happen(world.submitted("job_1", account=named, credits=5), world.failed("job_1", account=named))
+        assert rows(store, "select credits from profiles") == [(100,)]
+        assert audited(world) == []
+
+    @pytest.mark.parametrize(("account", "other"), [("uuid", "acc_1"), ("bigint", "071"), ("bigint", "9" * 30), ("bigint", "-1")])
+    def test_account_that_the_product_cannot_have_is_said_to_have_no_row(self, store: Store, account: str, other: str) -> None:
+        product(store, account=account)
+        world = world_of(store)
+        world.load(an_account(other), a_purchase("ord_1", other, 100))
+        world.happen(world.submitted("job_1", account=other, credits=5), world.failed("job_1", account=other))
+        for _ in range(6):
+            world.clock.pass_(minutes=5)
+            world.sweep()
+        ((detail,),) = rows(store, "select detail from dead_letters")
+        assert "has no row in profiles" in detail
+
+    def test_least_rights_and_a_schema_of_our_own_are_enough(self, store: Store) -> None:
+        name = f"worker_{store.engine.url.database}"
+        product(store)
+        run(
+            store,
+            "insert into profiles (id, credits) values ('acc_1', 95)",
+            "create schema books",
+            f"create role {name} login password 'x'",
+            f"grant usage, create on schema books to {name}",
+            f"grant select (id, credits), update (credits) on profiles to {name}",
+            f'grant select (ref, user_id, amount, type, job, case_id, "left", at), insert on credit_entries to {name}',
+        )
+        url = store.engine.url.set(username=name, password="x", query={"options": "-csearch_path=books"})
+        ours = Store(url.render_as_string(hide_password=False))
+        try:
+            upgrade(ours)
+            found = balances(ours, ENTRIES.replace("credit", "public.credit", 1), f"public.{TABLE}")
+            world = World(ours, ledger=Ledger(found))
+            world.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100))
+            world.happen(world.submitted("job_1", credits=5), world.failed("job_1"))
+            assert rows(store, "select credits from profiles") == [(100,)]
+            assert rows(store, "select count(*) from books.cases") == [(1,)]
+            assert rows(store, "select count(*) from cases") == [(0,)]
+        finally:
+            ours.close()
+            run(store, "drop schema books cascade", f"drop owned by {name}", f"drop role {name}")
+
+    def test_missing_rights_are_named(self, store: Store) -> None:
+        name = f"worker_{store.engine.url.database}"
+        product(store)
+        run(store, f"create role {name} login password 'x'", f"grant select on profiles, credit_entries to {name}")
+        ours = Store(store.engine.url.set(username=name, password="x").render_as_string(hide_password=False))
+        try:
+            with pytest.raises(Misconfigured) as refused:
+                balances(ours)
+            assert "this role may not UPDATE profiles.credits" in refused.value.faults[0]
+            assert "this role may not INSERT credit_entries.ref" in refused.value.faults[1]
+        finally:
+            ours.close()
+            run(store, f"drop owned by {name}", f"drop role {name}")
+
+    def test_doubts_are_said_before_they_matter(self, store: Store) -> None:
+        product(store, check="constraint not_below check (credits >= 0)")
+        found = balances(store)
+        (doubt,) = store.read(found.doubts)
+        assert "the constraint not_below may refuse to take back credits" in doubt

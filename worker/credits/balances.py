@@ -1,0 +1,159 @@
+"""The product's own balances: what is booked by our hand changes them in the same transaction as the case.
+
+Granting credits at a purchase and taking the price of a job are the product's own doing, of which it told us. What it did not
+do itself is what comes back for a job, and what is frozen while money may go back. Every call joins the caller's transaction; the
+caller holds the account's lock, and rows here are locked in one order.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Text, case, cast, literal, or_, select
+
+from policy.ledger import PostingKind
+from worker.credits.ledger import Posting
+from worker.credits.named import ACCOUNT, AFTER, AT, BALANCE, CREDITS, KEY, Named, Product, doubts, find
+from worker.errors import Misconfigured, Refused
+from worker.store.bulk import Record, Tx
+from worker.store.tables import installation, postings, purchases
+
+GIVES = {PostingKind.REVERSAL: 1, PostingKind.RELEASE: 1, PostingKind.FREEZE: -1}
+"""What one credit of a posting adds to a balance; the product told us of the others, or they were taken before."""
+MARK = "refunds:"
+"""What our keys in the product's table of entries begin with."""
+
+
+@dataclass(frozen=True)
+class Balances:
+    """The table of balances, one row an account, and the table of what happened to them where the product keeps one."""
+
+    accounts: Product
+    entries: Product | None = None
+
+    @classmethod
+    def open(cls, tx: Tx, table: str, entries: str | None) -> "Balances":
+        """The tables that `REFUNDS_BALANCE_TABLE` and `REFUNDS_BALANCE_ENTRIES` name. Raises `Misconfigured`, a line a fault."""
+        faults: list[str] = []
+        accounts = _named(tx, faults, "REFUNDS_BALANCE_TABLE", table, [ACCOUNT, BALANCE], [], unique=ACCOUNT, adds=False)
+        kept = None
+        if entries is not None:
+            more = ["kind", "job", "case", AT, AFTER]
+            kept = _named(tx, faults, "REFUNDS_BALANCE_ENTRIES", entries, [KEY, ACCOUNT, CREDITS], more, unique=KEY, adds=True)
+        if faults or accounts is None:
+            raise Misconfigured(*faults)
+        return cls(accounts, kept)
+
+    def begin(self, tx: Tx, now: datetime) -> None:
+        """Remembers since when postings are booked here, for the audit."""
+        tx.insert_new(installation, [{"name": self._since, "value": now.isoformat()}], installation.c.name)
+
+    def doubts(self, tx: Tx) -> list[str]:
+        """What may keep single rows from being booked into, a line each."""
+        return [doubt for product in (self.accounts, self.entries) if product for doubt in doubts(tx, product.named)]
+
+    def book(self, tx: Tx, wanted: Sequence[Posting], at: datetime) -> None:
+        """Adds to the balances what these postings, booked in this transaction, give and take.
+
+        Where an account has no row there is nothing to take from. Raises `Refused` where credits of a job should come back to it.
+        """
+        moved = [posting for posting in wanted if posting.kind in GIVES]
+        if not moved:
+            return
+        owners = _owners(tx, {posting.purchase_id for posting in moved})
+        rows = {owner: self.accounts.account(owner) for owner in owners.values()}
+        balances = self._lock(tx, rows.values())
+        sums: dict[Any, int] = defaultdict(int)
+        records = []
+        for posting in moved:
+            owner, credits = owners[posting.purchase_id], GIVES[posting.kind] * posting.credits
+            row = rows[owner]
+            if row in balances:
+                sums[row] += credits
+                records.append(self._entry(posting, row, credits, balances[row] + sums[row], at))
+            elif posting.kind is PostingKind.REVERSAL:
+                raise Refused(f"account {owner} has no row in {self.accounts}: its credits cannot come back")
+        account, balance = self.accounts.column(ACCOUNT).name, self.accounts.column(BALANCE).name
+        tx.add(self.accounts.table, [{account: row, balance: sums[row]} for row in sorted(sums)], by=account)
+        if self.entries is not None:
+            tx.insert(self.entries.table, records)
+
+    def short(self, tx: Tx, purchase_id: str) -> str | None:
+        """Why the unspent credits of a lot cannot all be frozen: the product knows of fewer. None where they can."""
+        (lot,) = tx.all(select(purchases.c.account_id, purchases.c.remaining).where(purchases.c.purchase_id == purchase_id))
+        row = self.accounts.account(lot.account_id)
+        has = self._lock(tx, [row]).get(row, 0)
+        if has >= lot.remaining:
+            return None
+        return (
+            f"{lot.account_id} has {has} credits in {self.accounts}, fewer than the {lot.remaining} of {purchase_id} to take back"
+        )
+
+    def breaches(self, tx: Tx, limit: int) -> Iterable[tuple[str, str]]:
+        """Where the entries of the product are not what our postings say, as (key, problem); nothing where it keeps none."""
+        since = tx.connection.execute(select(installation.c.value).where(installation.c.name == self._since)).scalar()
+        if self.entries is None or since is None:
+            return
+        entries, account = self.entries.table, self.accounts.column(ACCOUNT)
+        key, credits = self.entries.column(KEY), self.entries.column(CREDITS)
+        gives = case(*((postings.c.kind == kind.value, sign * postings.c.credits) for kind, sign in GIVES.items()))
+        booked = select(postings.c.key, gives.label("gives"), purchases.c.account_id)
+        booked = booked.join(purchases, purchases.c.purchase_id == postings.c.purchase_id)
+        ours = booked.where(gives.is_not(None), postings.c.at >= datetime.fromisoformat(since)).subquery("ours").c
+        has_row = select(literal(1)).where(cast(account, Text) == ours.account_id).exists()
+        differ = select(ours.key, ours.gives, credits.label("stands"))
+        differ = differ.outerjoin(entries, key == literal(MARK) + ours.key).where(
+            or_(key.is_(None) & has_row, credits != ours.gives)
+        )
+        for row in tx.all(differ.limit(limit)):
+            stands = "no entry" if row.stands is None else f"an entry of {row.stands}"
+            yield row.key, f"gives {row.gives} and has {stands} in {self.entries}"
+        unknown = key.like(f"{MARK}%") & key.not_in(select(literal(MARK) + postings.c.key))
+        for row in tx.all(select(key.label("key")).where(unknown).limit(limit)):
+            yield row.key, f"stands in {self.entries} and was never booked"
+
+    @property
+    def _since(self) -> str:
+        return f"balances:{self.accounts}"
+
+    def _lock(self, tx: Tx, rows: Iterable[Any]) -> dict[Any, int]:
+        account, balance = self.accounts.column(ACCOUNT), self.accounts.column(BALANCE)
+        chosen = select(account, balance).where(tx.among(account, sorted({row for row in rows if row is not None})))
+        return {row._mapping[account]: row._mapping[balance] for row in tx.all(chosen.order_by(account).with_for_update())}
+
+    def _entry(self, posting: Posting, row: Any, credits: int, after: int, at: datetime) -> Record:
+        if self.entries is None:
+            return {}
+        said = {
+            KEY: MARK + posting.key,
+            ACCOUNT: row,
+            CREDITS: credits,
+            "kind": posting.kind.value,
+            "job": posting.job_id,
+            "case": posting.case_id,
+            AT: at,
+            AFTER: after,
+        }
+        named = self.entries.named
+        return {column: said[part] for part, column in named.parts.items()} | dict(named.fixed)
+
+
+def _named(
+    tx: Tx, faults: list[str], setting: str, words: str, needed: list[str], more: list[str], *, unique: str, adds: bool
+) -> Product | None:
+    try:
+        named = Named.parse(words, needed, more, adds=adds)
+    except ValueError as error:
+        faults.append(f"{setting}: {error}")
+        return None
+    product, wrong = find(tx, named, unique=unique, adds=adds)
+    faults += [f"{setting}: {fault}" for fault in wrong]
+    return product
+
+
+def _owners(tx: Tx, purchase_ids: Iterable[str]) -> dict[str, str]:
+    lot = purchases.c
+    rows = tx.all(select(lot.purchase_id, lot.account_id).where(tx.among(lot.purchase_id, sorted(purchase_ids))))
+    return {row.purchase_id: row.account_id for row in rows}

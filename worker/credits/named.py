@@ -1,0 +1,180 @@
+"""A table of the product, as the settings name it: which column plays which part, looked up and checked in the database."""
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, MetaData, Table, Text, inspect, text
+from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.types import DateTime, Float, Integer, Numeric, String, TypeEngine, Uuid
+
+from worker.store.bulk import Tx
+from worker.store.columns import Instant
+
+ACCOUNT, BALANCE, KEY, CREDITS, AT, AFTER = "account", "balance", "key", "credits", "at", "after"
+_TABLE = re.compile(r"\s*(?:(\w+)\.)?(\w+)\s*\((.*)\)\s*", re.DOTALL)
+_COLUMN = re.compile(r"\s*(\w+)\s*=\s*(?:(\w+)|'([^',]*)')\s*")
+_NUMBERS = {BALANCE, CREDITS, AFTER}
+_BIGGEST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A table by its name: the column of each part, and the text that stands in others in every row we add."""
+
+    schema: str | None
+    name: str
+    parts: Mapping[str, str]
+    fixed: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+    @classmethod
+    def parse(cls, words: str, needed: Sequence[str], more: Sequence[str] = (), *, adds: bool) -> "Named":
+        """The table that `schema.table(part=column, column='text')` names; texts only where rows are added.
+
+        Raises `ValueError` saying what is wrong.
+        """
+        found = _TABLE.fullmatch(words)
+        if found is None:
+            shown = ", ".join(f"{part}=column" for part in needed)
+            raise ValueError(f"expected a table and its columns, like public.some_table({shown})")
+        schema, table, listed = found.groups()
+        parts, fixed = dict[str, str](), dict[str, str]()
+        for one in filter(str.strip, listed.split(",")):
+            column = _COLUMN.fullmatch(one)
+            if column is None or (column[3] is not None and not adds):
+                raise ValueError(f"{one.strip()!r} is not part=column" + (" or column='text'" if adds else ""))
+            if column[3] is not None:
+                fixed[column[1]] = column[3]
+            elif column[1] in {*needed, *more} - parts.keys():
+                parts[column[1]] = column[2]
+            else:
+                raise ValueError(f"{column[1]!r} is named twice or no part; there are {', '.join((*needed, *more))}")
+        missing = [part for part in needed if part not in parts]
+        if missing:
+            raise ValueError(f"no column is named for {' and '.join(missing)}")
+        if len({*parts.values(), *fixed}) < len(parts) + len(fixed):
+            raise ValueError("a column is named twice")
+        return cls(schema, table, parts, fixed)
+
+
+@dataclass(frozen=True)
+class Product:
+    """A table of the product as it was found, with the columns that are used and no others."""
+
+    named: Named
+    table: Table
+
+    def __str__(self) -> str:
+        return str(self.named)
+
+    def column(self, part: str) -> Column[Any]:
+        """The column of a part."""
+        return self.table.c[self.named.parts[part]]
+
+    def account(self, account_id: str) -> Any:
+        """The value that an account has here; None for one that no row of this table can be of."""
+        kind = self.column(ACCOUNT).type
+        if isinstance(kind, Uuid):
+            try:
+                found = str(uuid.UUID(account_id))
+            except ValueError:
+                return None
+            return found if found == account_id.lower() else None
+        if isinstance(kind, Integer):
+            number = int(account_id) if account_id.isascii() and account_id.isdecimal() else -1
+            return number if str(number) == account_id and number <= _BIGGEST else None
+        return account_id
+
+
+def find(tx: Tx, named: Named, *, unique: str, adds: bool) -> tuple[Product | None, list[str]]:
+    """The table, and what keeps us from working with it, a line each: the column of `unique` has to be that by itself, and
+    where rows are added nothing else may be missing in them.
+    """
+    looked = inspect(tx.connection)
+    try:
+        listed = {str(column["name"]): column for column in looked.get_columns(named.name, named.schema)}
+    except NoSuchTableError:
+        return None, [f"there is no table {named}"]
+    wrong = [f"{named} has no column {name}" for name in (*named.parts.values(), *named.fixed) if name not in listed]
+    if wrong:
+        return None, wrong
+    columns = []
+    for part, name in named.parts.items():
+        kind = _kind(part, listed[name]["type"], postgres=tx.postgres)
+        if kind is None:
+            wrong.append(f"{named}.{name} is {listed[name]['type']}, which cannot hold what {part} is")
+        else:
+            columns.append(Column(name, kind))
+    columns += [Column(name, Text) for name in named.fixed]
+    keys: list[list[str | None]] = [list(looked.get_pk_constraint(named.name, named.schema)["constrained_columns"])]
+    keys += [list(key["column_names"]) for key in looked.get_unique_constraints(named.name, named.schema)]
+    keys += [list(index["column_names"]) for index in looked.get_indexes(named.name, named.schema) if index["unique"]]
+    if [named.parts[unique]] not in keys:
+        wrong.append(f"{named}.{named.parts[unique]} needs a unique constraint")
+    if adds:
+        wrong += [
+            f"{named}.{name} may not be empty and has no default: name it, as a part or as {name}='text'"
+            for name, column in listed.items()
+            if name not in {*named.parts.values(), *named.fixed} and _needed(column)
+        ]
+    if tx.postgres:
+        wrong += _not_allowed(tx, named, adds=adds)
+    if wrong:
+        return None, wrong
+    return Product(named, Table(named.name, MetaData(), *columns, schema=named.schema)), []
+
+
+def doubts(tx: Tx, named: Named) -> list[str]:
+    """What may keep single rows from being worked with, a line each."""
+    found = []
+    if tx.postgres:
+        active = text("select row_security_active(cast(:name as text))")
+        if tx.connection.execute(active, {"name": _quoted(named)}).scalar_one():
+            found.append(f"{named}: row security hides rows from this role; give it BYPASSRLS, or a policy of its own")
+    balance = named.parts.get(BALANCE)
+    for check in inspect(tx.connection).get_check_constraints(named.name, named.schema):
+        if balance is not None and re.search(rf"\b{balance}\b", str(check["sqltext"])):
+            found.append(
+                f"{named}: the constraint {check['name']} may refuse to take back credits that were spent meanwhile; "
+                "such a case goes to a person"
+            )
+    return found
+
+
+def _kind(part: str, found: TypeEngine[Any], *, postgres: bool) -> TypeEngine[Any] | None:
+    found = getattr(found, "data_type", found)  # a domain is what it is made of
+    if part in _NUMBERS:
+        return BigInteger() if isinstance(found, Integer | Numeric) and not isinstance(found, Float) else None
+    if part == AT:
+        return Instant() if isinstance(found, DateTime if postgres else String) else None
+    if part == ACCOUNT and isinstance(found, Uuid):
+        return Uuid(as_uuid=False)
+    if part == ACCOUNT and isinstance(found, Integer):
+        return BigInteger()
+    return Text() if type(found).__visit_name__ != "enum" and isinstance(found, String) else None
+
+
+def _needed(column: Mapping[str, Any]) -> bool:
+    given = column.get("default") is not None or column.get("identity") or column.get("computed")
+    return not column["nullable"] and not given and column.get("autoincrement") is not True
+
+
+def _not_allowed(tx: Tx, named: Named, *, adds: bool) -> list[str]:
+    wanted = [("SELECT", name) for name in named.parts.values()]
+    wanted += [("INSERT", name) for name in (*named.parts.values(), *named.fixed)] if adds else []
+    wanted += [] if adds else [("UPDATE", named.parts[BALANCE])]
+    asked = text("select has_column_privilege(cast(:table as text), cast(:column as text), cast(:right as text))")
+    return [
+        f"this role may not {right} {named}.{name}"
+        for right, name in wanted
+        if not tx.connection.execute(asked, {"table": _quoted(named), "column": name, "right": right}).scalar_one()
+    ]
+
+
+def _quoted(named: Named) -> str:
+    return ".".join(f'"{part}"' for part in (named.schema, named.name) if part)
