@@ -11,8 +11,10 @@ import pytest
 import typer
 import yaml
 
+from policy import load_editions
 from tests.cases.world import HandClock
 from worker.cli.main import app
+from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store
 from worker.web.metrics import Figures
 
@@ -26,7 +28,7 @@ NAME = re.compile(r"refunds_[a-z_]+")
 
 @pytest.fixture
 def exported(store: Store) -> set[str]:
-    text = Figures(store, fakeredis.FakeRedis(), "layer-jobs:events", HandClock()).text().decode()
+    text = Figures(store, fakeredis.FakeRedis(), "layer-jobs:events", HandClock(), load_editions(DEFAULT_TERMS)).text().decode()
     families = re.findall(r"^# TYPE (\S+) (\S+)", text, re.M)
     return {name for name, _ in families} | {f"{name}_bucket" for name, kind in families if kind == "histogram"}
 

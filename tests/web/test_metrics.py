@@ -10,11 +10,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event, insert
 from sqlalchemy.engine import Engine
 
+from policy import load_editions
 from tests.cases.world import START, HandClock
+from tests.money.world import MoneyWorld
 from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
+from worker.intake.process import GROUP
+from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store
-from worker.store.tables import accounts, breakers, cases
+from worker.store.schema import head
+from worker.store.tables import accounts, breakers, cases, doubt_days
 from worker.web.app import Web, make_app
 from worker.web.metrics import KEEP_SECONDS, Figures
 
@@ -69,7 +74,7 @@ def account(store: Store) -> Store:
 
 
 def figures(store: Store, timer: Timer | None = None) -> Figures:
-    return Figures(store, fakeredis.FakeRedis(), STREAM, HandClock(), timer or Timer())
+    return Figures(store, fakeredis.FakeRedis(), STREAM, HandClock(), load_editions(DEFAULT_TERMS), timer or Timer())
 
 
 def test_the_time_to_made_whole_is_counted_in_buckets_of_cases_closed_of_late(account: Store) -> None:
@@ -88,6 +93,50 @@ def test_an_open_breaker_is_one_and_a_closed_one_zero(store: Store) -> None:
     store.write(lambda tx: tx.connection.execute(insert(breakers), [row]))
     found = values(figures(store).text())
     assert (found["refunds_breaker_open[money]"], found["refunds_breaker_open[creem]"]) == (1, 0)
+
+
+def test_calls_that_nobody_hears_are_counted_until_one_is_heard(store: Store) -> None:
+    rows = [{"name": "pipeline", "failures": 7, "needs_person": False}, {"name": "money", "failures": 3, "needs_person": False}]
+    store.write(lambda tx: tx.connection.execute(insert(breakers), rows))
+    found = values(figures(store).text())
+    assert (found["refunds_calls_unheard[pipeline]"], found["refunds_calls_unheard[creem]"]) == (7, 0)
+    assert "refunds_calls_unheard[money]" not in found
+
+
+def test_what_runs_is_said_with_the_terms_in_force_and_what_is_left_of_their_doubt(store: Store) -> None:
+    terms = load_editions(DEFAULT_TERMS).at(START)
+    store.write(lambda tx: tx.connection.execute(insert(doubt_days), [{"day": START.date(), "credits": 7}]))
+    found = values(figures(store).text())
+    assert found["refunds_doubt_credits_left"] == terms.doubt_credits_per_day - 7
+    assert [name for name in found if name.startswith("refunds_build_info") and terms.edition in name and head() in name]
+
+
+def test_money_that_went_back_by_another_hand_is_what_creem_shows_beyond_our_claims(store: Store) -> None:
+    world = MoneyWorld(store)
+    world.twice_charged()
+    world.settle_down()
+    assert values(figures(store).text())["refunds_money_unmatched_minor_units"] == 0, "a refund of our own is matched"
+    world.double.refund_in_dashboard("tran_0", 250)
+    world.settle_down(days=1)
+    assert values(figures(store).text())["refunds_money_unmatched_minor_units"] == 250
+
+
+def test_age_of_the_stream_is_that_of_its_oldest_entry_read_or_not(store: Store) -> None:
+    client, stream = fakeredis.FakeRedis(), "events"
+    at = START - timedelta(minutes=5)
+    for number in range(2):
+        client.xadd(stream, {"event": "x"}, id=f"{int(at.timestamp() * 1000)}-{number}")
+
+    def age() -> float:
+        asked = Figures(store, client, stream, HandClock(), load_editions(DEFAULT_TERMS), Timer())
+        return values(asked.text())["refunds_stream_oldest_age_seconds"]
+
+    assert age() == 300
+    client.xgroup_create(stream, GROUP, "0")
+    client.xreadgroup(GROUP, "one", {stream: ">"})
+    assert age() == 300, "read, and not yet in the inbox"
+    client.xack(stream, GROUP, *(entry for entry, _ in client.xrange(stream)))
+    assert age() == 0
 
 
 def statements(store: Store, work: Figures) -> int:

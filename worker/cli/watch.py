@@ -1,5 +1,6 @@
 """Is anybody waiting, and do the books hold?"""
 
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import redis
@@ -10,6 +11,7 @@ from worker.cases.money import epoch, limits
 from worker.cases.overview import overview
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
+from worker.clock import moment
 from worker.errors import TryLater, one_line
 from worker.intake.consumer import backlog, entries_read_so_far
 from worker.intake.process import GROUP
@@ -27,9 +29,10 @@ def status(as_json: AsJson = False) -> None:
         found["deadlines"] = runtime.reviewer.deadlines(limit=10)
         found["epoch"] = _epoch(runtime)
     found["stream"] = _stream(runtime)
+    patience = timedelta(seconds=runtime.settings.ready_backlog_seconds)
     if as_json:
         return output.document(found)
-    _headline(found)
+    _headline(found, runtime.clock.now() - patience)
     stream = found["stream"]
     where = (
         stream["error"]
@@ -96,8 +99,13 @@ def _people(found: dict[str, Any]) -> None:
         out.print(table)
 
 
-def _headline(found: dict[str, Any]) -> None:
+def _headline(found: dict[str, Any], patience_ends: datetime) -> None:
     troubles = []
+    unread, unhandled = found["stream"]["oldest_at"], found["oldest_unhandled_at"]
+    if unread and datetime.fromisoformat(unread) < patience_ends:
+        troubles.append(f"events lie on the stream since {unread}: is `refunds intake` running?")
+    if unhandled and datetime.fromisoformat(unhandled) < patience_ends:
+        troubles.append(f"events are stored and not handled since {unhandled}: is a worker running?")
     if found["overdue_promises"]:
         troubles.append(f"{found['overdue_promises']} promises overdue since {found['oldest_overdue_at']}")
     if found["unknown_outcomes"]:
@@ -126,8 +134,10 @@ def _stream(runtime: Runtime) -> dict[str, Any]:
             "undelivered": None,
             "pending": None,
             "length": None,
+            "oldest_at": None,
         }
-    return {"name": name, "error": None, "undelivered": found.undelivered, "pending": found.pending, "length": found.length}
+    counted = {"undelivered": found.undelivered, "pending": found.pending, "length": found.length}
+    return {"name": name, "error": None, **counted, "oldest_at": moment(found.oldest_at)}
 
 
 def audit(

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from importlib.metadata import version
 from typing import Any
 
 import redis
@@ -16,20 +17,26 @@ from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFami
 from prometheus_client.registry import Collector
 from sqlalchemy import ColumnElement, Float, and_, case, func, literal_column, select
 
+from policy import Editions
+from worker.cases.money import limits
 from worker.cases.overview import overview
 from worker.clock import Clock
 from worker.errors import Misconfigured, TryLater, one_line
+from worker.intake.consumer import backlog
+from worker.intake.process import GROUP
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import breakers, cases, payment_attempts, reruns
+from worker.store.schema import head
+from worker.store.tables import breakers, cases, charges, doubt_days, payment_attempts, payments, reruns
 
 KEEP_SECONDS = 15.0
 WINDOW = timedelta(hours=24)
 BUCKETS = (1, 5, 30, 60, 300, 900, 3600, 14400, 86400, 259200, 604800)
 """Upper bounds, in seconds, of the time from failure to made whole."""
 WHOLE = ("refunded", "delivered", "external")
-BREAKERS = ("creem", "creem_key", "creem_balance", "money")
+BREAKERS = (limits.AWAY, limits.KEY, limits.BALANCE, limits.MONEY, limits.RESTORE)
+SERVICES = ("creem", "pipeline")
 RERUNS = ("asked", "refused", "expired", "answered")
 CALLS = ("accepted", "refused", "throttled", "not_sent", "unknown")
 Family = GaugeMetricFamily | CounterMetricFamily | GaugeHistogramMetricFamily
@@ -42,9 +49,16 @@ class Figures(Collector):
     """
 
     def __init__(
-        self, store: Store, client: redis.Redis, stream: str, clock: Clock, timer: Callable[[], float] = time.monotonic
+        self,
+        store: Store,
+        client: redis.Redis,
+        stream: str,
+        clock: Clock,
+        editions: Editions,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._redis, self._stream, self._clock, self._timer = store, client, stream, clock, timer
+        self._editions = editions
         self._lock = threading.Lock()
         self._kept: tuple[float, list[Family]] | None = None
         self.registry = CollectorRegistry(auto_describe=False)
@@ -76,20 +90,28 @@ class Figures(Collector):
         except (TryLater, Misconfigured) as error:
             log.warning("metrics.database_unreachable", error=one_line(error))
             return [_up("database", False)]
-        return [_up("database", True), *_families(found, more, now)]
+        terms = self._editions.at(now)
+        labels = {"version": version("layer-refunds"), "schema": head(), "terms": terms.edition}
+        running = GaugeMetricFamily("refunds_build_info", "Always 1; what runs here", labels=list(labels))
+        running.add_metric(list(labels.values()), 1)
+        left = terms.doubt_credits_per_day - more["doubt"]
+        text = "Credits that may still come back today for failure codes nobody knows; below that a person decides"
+        return [_up("database", True), running, _one("refunds_doubt_credits_left", text, left), *_families(found, more, now)]
 
     def _from_redis(self) -> list[Family]:
         try:
-            groups: Any = self._redis.xinfo_groups(self._stream) if self._redis.exists(self._stream) else []
+            found = backlog(self._redis, self._stream, GROUP)
         except (redis.RedisError, OSError) as error:
             log.warning("metrics.redis_unreachable", error=one_line(error))
             return [_up("redis", False)]
-        unread = max((int(group.get("lag") or 0) for group in groups), default=0)
-        pending = max((int(group["pending"]) for group in groups), default=0)
+        unread = found.length if found.undelivered is None else found.undelivered
         return [
             _up("redis", True),
             _one("refunds_stream_unread_entries", "Entries intake has not read; growing: is `refunds intake` running?", unread),
-            _one("refunds_stream_pending_entries", "Entries read and not yet stored; standing: look at intake's log", pending),
+            _one(
+                "refunds_stream_pending_entries", "Entries read and not yet stored; standing: look at intake's log", found.pending
+            ),
+            _one("refunds_stream_oldest_age_seconds", "Age of the oldest of both", _age(found.oldest_at, self._clock.now())),
         ]
 
 
@@ -118,6 +140,12 @@ def _more(tx: Tx, now: datetime) -> dict[str, Any]:
     warned = select(func.count()).where(cases.c.closed_at.is_(None), cases.c.warned_percent > 0)
     parked = and_(cases.c.state == "waiting", cases.c.kind == "request")
     deadline = select(func.min(cases.c.due_at)).where((cases.c.state == "review") | parked)
+    unheard = select(breakers.c.name, breakers.c.failures).where(breakers.c.name.in_(SERVICES))
+    ours = select(payments.c.transaction_id, func.sum(payments.c.refunded).label("sent")).group_by(payments.c.transaction_id)
+    sent = ours.subquery("ours")
+    gone = charges.c.refunded - func.coalesce(sent.c.sent, 0)
+    both = charges.outerjoin(sent, sent.c.transaction_id == charges.c.transaction_id)
+    unmatched = select(func.sum(gone)).select_from(both)
     calls = select(payment_attempts.c.outcome, func.count()).where(payment_attempts.c.outcome.is_not(None))
     return {
         "closed": {state: int(count) for state, count in run(closed)},
@@ -126,6 +154,9 @@ def _more(tx: Tx, now: datetime) -> dict[str, Any]:
         "deadline": run(deadline).scalar_one(),
         "reruns": {state: int(count) for state, count in run(select(reruns.c.state, func.count()).group_by(reruns.c.state))},
         "calls": {outcome: int(count) for outcome, count in run(calls.group_by(payment_attempts.c.outcome))},
+        "unheard": {str(name): int(failures) for name, failures in run(unheard)},
+        "unmatched": int(run(unmatched.where(charges.c.refunded > 0, gone > 0)).scalar_one() or 0),
+        "doubt": int(run(select(doubt_days.c.credits).where(doubt_days.c.day == now.date())).scalar() or 0),
         "breakers": {str(name) for (name,) in run(select(breakers.c.name).where(breakers.c.open_until > now))},
     }
 
@@ -157,6 +188,10 @@ def _families(found: dict[str, Any], more: dict[str, Any], now: datetime) -> Ite
     text = "Money of open claims, minor units, currencies added"
     yield _one("refunds_payments_open_minor_units", text, found["payments"]["waiting_minor_units"])
     yield _many("refunds_payments", "Claims on charges by state", "state", found["payments"]["by_state"])
+    text = "Money that went back by another hand than ours, minor units, currencies added; `refunds reconcile` names the charges"
+    yield _one("refunds_money_unmatched_minor_units", text, more["unmatched"])
+    unheard = {name: more["unheard"].get(name, 0) for name in SERVICES}
+    yield _many("refunds_calls_unheard", "Calls in a row that came to nothing; 0 again with the next answer", "service", unheard)
     standing = {name: int(name in more["breakers"]) for name in BREAKERS}
     yield _many("refunds_breaker_open", "1 while this breaker holds money back; `refunds status` says why", "breaker", standing)
     yield _one("refunds_review_waiting", "Cases that wait for a person: `refunds review list`", found["review"]["waiting"])
