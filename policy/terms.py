@@ -81,6 +81,15 @@ class Terms:
     digest: str
     automatic_window_days: int | None = None
     """None where the automatic reversal is not bound by a window."""
+    activation_second_person_above_credits: int | None = None
+    """The next edition needs a second person where it moves more credits than this over the cases of a month."""
+    activation_second_person_above_minor_units: int | None = None
+    """The same of money, all currencies added. None for both: an edition takes effect by its file alone."""
+
+    @property
+    def activated_by_people(self) -> bool:
+        """True where the next edition takes effect only once somebody has activated it."""
+        return (self.activation_second_person_above_credits, self.activation_second_person_above_minor_units) != (None, None)
 
     @property
     def starts_at(self) -> datetime:
@@ -114,6 +123,11 @@ class Editions:
         """The edition in force at an instant (policy.md, "A new edition of the policy"). Before the first one, the first."""
         utc = instant.astimezone(UTC)
         return next((terms for terms in reversed(self.all) if terms.starts_at <= utc), self.all[0])
+
+    def before(self, terms: Terms) -> Terms | None:
+        """The edition that this one takes the place of; None for the first."""
+        earlier = [other for other in self.all if other.edition < terms.edition]
+        return earlier[-1] if earlier else None
 
     def by_name(self, edition: str) -> Terms:
         """The edition a case was judged by. Raises `UnknownEdition` naming those there are."""

@@ -1,16 +1,19 @@
-"""An edition that decided anything stays what it was (failure-modes.md, V5 and TM36)."""
+"""An edition that decided anything stays what it was, and a new one may need people (failure-modes.md, V5 and TM36)."""
 
 import shutil
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from policy import Editions, load_editions
 from tests.cases.world import World, a_purchase, an_account
-from worker.cases.editions import changed, hold
-from worker.errors import Misconfigured
+from worker.cases.editions import activate, hold, refused
+from worker.cases.replay import Replay, replay
+from worker.errors import Misconfigured, Refused
 from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store
+from worker.store.tables import actions
 
 
 @pytest.fixture
@@ -38,12 +41,105 @@ def test_edition_that_decided_something_may_not_change(store: Store, folder: Pat
     other = edited(folder)
     with pytest.raises(Misconfigured, match=f"edition 2025-12-03 has changed .* SHA-256 {shipped.latest.digest}"):
         store.write(lambda tx: hold(tx, other))
-    assert len(store.read(lambda tx: changed(tx, other))) == 1
-    assert store.read(lambda tx: changed(tx, shipped)) == []
+    assert len(store.read(lambda tx: refused(tx, other))) == 1
+    assert store.read(lambda tx: refused(tx, shipped)) == []
 
 
 def test_edition_that_nothing_was_decided_by_may_still_change(store: Store, folder: Path) -> None:
     store.write(lambda tx: hold(tx, load_editions(folder)))
     other = edited(folder)
     store.write(lambda tx: hold(tx, other))
-    assert store.read(lambda tx: changed(tx, other)) == []
+    assert store.read(lambda tx: refused(tx, other)) == []
+
+
+LIMIT = "activation_second_person_above_credits = {}\n"
+
+
+def two_editions(folder: Path, limit: int, *, harsher: bool = True) -> Editions:
+    """The shipped edition with a limit on its follower, and a follower of 2027 under which a code is the customer's own doing."""
+    [file] = folder.glob("*.toml")
+    text = file.read_text()
+    first = text.replace("duplicate_window_hours", LIMIT.format(limit) + "duplicate_window_hours", 1)
+    second = text.replace('edition = "2025-12-03"', 'edition = "2027-01-01"')
+    if harsher:
+        assert text.count('"model_error", ') == 1
+        second = second.replace('"model_error", ', "").replace("input = [", 'input = ["model_error", ')
+    file.write_text(first)
+    (folder / "2027-01-01.toml").write_text(second)
+    return load_editions(folder)
+
+
+@pytest.fixture
+def decided(store: Store, folder: Path) -> World:
+    """Two jobs of five credits made whole under the shipped terms."""
+    world = World(store)
+    world.load(an_account(), a_purchase())
+    for job in ("job_1", "job_2"):
+        world.happen(world.submitted(job), world.failed(job))
+    return world
+
+
+def moved(world: World, editions: Editions) -> Replay:
+    return replay(world.store, editions, editions.latest)
+
+
+def word(world: World, editions: Editions, by: str) -> str:
+    found, now = moved(world, editions), world.clock.now()
+    return world.store.write(lambda tx: activate(tx, editions, found, by=by, reason="agreed", now=now)).state
+
+
+def done(world: World) -> list[tuple[str, str]]:
+    return [(row.action, row.by) for row in world.store.read(lambda tx: tx.all(select(actions).order_by(actions.c.id)))]
+
+
+def test_edition_that_moves_much_takes_effect_with_a_second_person_alone(decided: World, folder: Path) -> None:
+    editions = two_editions(folder, limit=9)
+    assert moved(decided, editions).moved_credits == 10
+    with pytest.raises(Misconfigured, match="2027-01-01 of the terms waits for a person"):
+        decided.store.write(lambda tx: hold(tx, editions))
+    assert word(decided, editions, "ann") == "proposed"
+    with pytest.raises(Refused, match="proposed by ann; another person"):
+        word(decided, editions, " Ann")
+    with pytest.raises(Misconfigured, match="waits for a person"):
+        decided.store.write(lambda tx: hold(tx, editions))
+    assert word(decided, editions, "ben") == "activated"
+    decided.store.write(lambda tx: hold(tx, editions))
+    assert done(decided) == [("policy.propose", "ann"), ("policy.activate", "ben")]
+    with pytest.raises(Refused, match="activated already"):
+        word(decided, editions, "cid")
+
+
+def test_edition_that_moves_no_more_than_its_limit_takes_one_person(decided: World, folder: Path) -> None:
+    editions = two_editions(folder, limit=10)
+    assert word(decided, editions, "ann") == "activated"
+    decided.store.write(lambda tx: hold(tx, editions))
+
+
+def test_file_changed_after_it_was_proposed_or_activated_needs_the_word_again(decided: World, folder: Path) -> None:
+    assert word(decided, two_editions(folder, limit=9), "ann") == "proposed"
+    file = folder / "2027-01-01.toml"
+    file.write_text(file.read_text() + "\n# another thought\n")
+    other = load_editions(folder)
+    assert word(decided, other, "ben") == "proposed", "ann saw another file"
+    assert word(decided, other, "ann") == "activated"
+    file.write_text(file.read_text() + "# and one more\n")
+    with pytest.raises(Misconfigured, match="waits for a person"):
+        decided.store.write(lambda tx: hold(tx, load_editions(folder)))
+
+
+def test_edition_takes_effect_by_its_file_where_no_limit_is_named_or_nothing_was_decided(store: Store, folder: Path) -> None:
+    shipped = load_editions(folder)
+    editions = two_editions(folder, limit=0)
+    store.write(lambda tx: hold(tx, editions))
+    world, found = World(store), replay(store, shipped, shipped.latest)
+    with pytest.raises(Refused, match="takes effect by its file alone"):
+        store.write(lambda tx: activate(tx, shipped, found, by="ann", reason="", now=world.clock.now()))
+
+
+def test_what_some_get_and_others_lose_does_not_cancel_out() -> None:
+    found = Replay("2027-01-01", "", None)
+    found.by_clause = {
+        ("failed-job", "a", "b"): {"credits": 5, "money": {"USD": 900}},
+        ("failed-job", "b", "a"): {"credits": -5, "money": {"USD": -900, "EUR": 100}},
+    }
+    assert (found.credits, found.moved_credits, found.moved_minor_units) == (0, 10, 1900)

@@ -50,6 +50,8 @@ def test_terms_hold_the_numbers_of_the_policy() -> None:
         "promise_warn_percent": (50, 80),
         "request_window_days": 7,
         "automatic_window_days": None,
+        "activation_second_person_above_credits": None,
+        "activation_second_person_above_minor_units": None,
         "rerun_deadline_minutes": 60,
         "wait_for_facts_hours": 72,
         "auto_reversals_per_account_per_day": 20,

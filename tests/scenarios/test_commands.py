@@ -187,6 +187,34 @@ def test_replay_says_what_it_cannot_read(system: System, words: tuple[str, ...],
     assert said in one_line(system.refunds("policy", "replay", *words, expect=2).stderr)
 
 
+def test_new_terms_that_move_much_take_effect_with_two_people(system: System, tmp_path: Path) -> None:
+    shipped, folder = (ROOT / "policy" / "terms" / "2025-12-03.toml").read_text(), tmp_path / "terms"
+    folder.mkdir()
+    (folder / "2025-12-03.toml").write_text(
+        shipped.replace("duplicate_w", "activation_second_person_above_credits = 4\nduplicate_w", 1)
+    )
+    system.extra = {**system.extra, "REFUNDS_TERMS_DIR": str(folder)}
+    system.load([an_account(), a_purchase(credits=50)])
+    system.emit([submitted("job_1"), failed("job_1")])
+    sweep(system)
+    other = shipped.replace("2025-12-03", "2027-01-01").replace('"model_error", ', "")
+    (folder / "2027-01-01.toml").write_text(other.replace("input = [", 'input = ["model_error", '))
+
+    said = "edition 2027-01-01 of the terms waits for a person: `refunds policy activate 2027-01-01`"
+    assert said in system.refunds("doctor", expect=1).stdout
+    words = ("policy", "activate", "2027-01-01", "--reason", "agreed in the meeting")
+    shown = system.refunds(*words).stdout
+    assert "waits for a second person" in shown
+    assert "proposed by tester; another person has to" in one_line(system.refunds(*words, expect=1).stderr)
+    system.extra = {**system.extra, "REFUNDS_ACTOR": "somebody else"}
+    done = system.json(*words)
+    assert (done["state"], done["by"], done["first"], done["credits"]) == ("activated", "somebody else", "tester", 5)
+    assert said not in system.refunds("doctor").stdout
+    assert "no edition 2031-01-01" in one_line(
+        system.refunds("policy", "activate", "2031-01-01", "--reason", "-", expect=2).stderr
+    )
+
+
 def test_nothing_starts_under_wrong_terms(system: System, tmp_path: Path) -> None:
     shipped = ROOT / "policy" / "terms" / "2025-12-03.toml"
     (tmp_path / "terms").mkdir()

@@ -80,6 +80,16 @@ class Replay:
         row["credits"] += change.credits
         row["money"].update({currency: sum_ for currency, sum_ in moves.items() if currency})
 
+    @property
+    def moved_credits(self) -> int:
+        """Credits that go one way or the other: what some get and others lose does not cancel out."""
+        return sum(abs(row["credits"]) for row in self.by_clause.values())
+
+    @property
+    def moved_minor_units(self) -> int:
+        """Money that goes one way or the other, in minor units, currencies added."""
+        return sum(abs(amount) for row in self.by_clause.values() for amount in row["money"].values())
+
     def rows(self) -> list[dict[str, Any]]:
         """What changes, most cases first."""
         found = [

@@ -10,7 +10,7 @@ import httpx
 import redis
 from sqlalchemy import text
 
-from worker.cases.editions import changed
+from worker.cases.editions import refused
 from worker.cases.money.restore import Checked
 from worker.creem.client import CreemRefused
 from worker.errors import RefundsError, TryLater, one_line
@@ -57,7 +57,7 @@ def _terms(runtime: Runtime) -> Iterator[Finding]:
 
 
 def _terms_kept(runtime: Runtime) -> Iterator[Finding]:
-    wrong = runtime.store.read(lambda tx: changed(tx, runtime.editions))
+    wrong = runtime.store.read(lambda tx: refused(tx, runtime.editions))
     yield _finding("terms in use", not wrong, "; ".join(wrong) or "their files are those that cases were decided by")
 
 

@@ -2,7 +2,22 @@
 
 import typer
 
-from worker.cli import cases, dead, drain, feed, money, operators, policy, processes, replay, requests, restore, review, watch
+from worker.cli import (
+    activate,
+    cases,
+    dead,
+    drain,
+    feed,
+    money,
+    operators,
+    policy,
+    processes,
+    replay,
+    requests,
+    restore,
+    review,
+    watch,
+)
 
 app = typer.Typer(
     name="refunds",
@@ -80,6 +95,7 @@ terms = typer.Typer(help="The terms the policy is carried out by.", no_args_is_h
 terms.command("show")(policy.show)
 terms.command("check")(policy.check)
 terms.command("replay")(replay.run)
+terms.command("activate")(activate.run)
 app.add_typer(terms, name="policy", rich_help_panel="Look")
 
 

@@ -1,6 +1,7 @@
 """`refunds policy replay`: what other terms would have done to the cases there are."""
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from worker.cases.replay import Replay, count_cases, replay
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured
+from worker.runtime import Runtime
 from worker.screen import progress
 
 BAR = 30
@@ -31,32 +33,31 @@ def run(
             _may_plot(plot)
         begins = _instant(since)
         runtime = output.runtime()
-        other = _terms(terms, runtime.editions)
-        with progress() as bar:
-            task = bar.add_task(f"asking under {other.edition}", total=count_cases(runtime.store, begins))
-            try:
-                found = replay(
-                    runtime.store,
-                    runtime.editions,
-                    other,
-                    since=begins,
-                    examples=examples,
-                    on_progress=lambda more: bar.advance(task, more),
-                )
-            except UnknownEdition as error:
-                raise Misconfigured(str(error)) from error
+        found = asked_again(runtime, _terms(terms, runtime.editions), begins, examples=examples)
         if plot is not None:
             from worker.cli.plots import draw_replay
 
             draw_replay(found, plot)
     if as_json:
         return output.document(found.document())
-    _show(found)
+    show(found)
     if plot is not None:
         output.say("picture in {plot}", plot=plot)
 
 
-def _show(found: Replay) -> None:
+def asked_again(runtime: Runtime, other: Terms, since: datetime | None, *, examples: int) -> Replay:
+    """What `other` would have decided about the cases opened since then; a bar shows how far it is."""
+    with progress() as bar:
+        task = bar.add_task(f"asking under {other.edition}", total=count_cases(runtime.store, since))
+        advance = partial(bar.advance, task)
+        try:
+            return replay(runtime.store, runtime.editions, other, since=since, examples=examples, on_progress=advance)
+        except UnknownEdition as error:
+            raise Misconfigured(str(error)) from error
+
+
+def show(found: Replay) -> None:
+    """The sum of it, what changes by clause, and some of the cases."""
     since = f" since {found.since:%Y-%m-%d}" if found.since else ""
     if not found.asked:
         return output.say("No decided cases{since}.", since=since)

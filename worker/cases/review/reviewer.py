@@ -15,6 +15,7 @@ from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import NOBODY
 from worker.cases.document import document, find
 from worker.cases.judge import Bench
+from worker.cases.people import person
 from worker.cases.review.act import Deed, carry_out, freeze_for, unfreeze_for
 from worker.cases.review.choices import Act, Choice, choices, recommended
 from worker.cases.review.scene import Scene, lock_case, scene_of
@@ -90,7 +91,7 @@ class Reviewer:
     def give_back(self, name: str, *, by: str) -> None:
         """The case is free again; without effect where somebody else has it."""
         row = self.store.read(lambda tx: find(tx, name))
-        mine = (leases.c.name == _lease(row.case_id), leases.c.holder == _person(by))
+        mine = (leases.c.name == _lease(row.case_id), leases.c.holder == person(by))
         self.store.write(lambda tx: tx.connection.execute(delete(leases).where(*mine)).rowcount)
 
     def decide(self, name: str, choice: str | None, *, by: str, reason: str) -> dict[str, Any]:
@@ -101,13 +102,13 @@ class Reviewer:
         """
         if not reason.strip():
             raise Refused("a reason is required")
-        return self.store.write(lambda tx: self._decide(tx, name, choice, _person(by), reason.strip()))
+        return self.store.write(lambda tx: self._decide(tx, name, choice, person(by), reason.strip()))
 
     def withdraw(self, name: str, *, by: str, reason: str) -> dict[str, Any]:
         """Ends the open proposal without effect; what was frozen for it is free again. Anybody may."""
         if not reason.strip():
             raise Refused("a reason is required")
-        return self.store.write(lambda tx: self._withdraw(tx, name, _person(by), reason.strip()))
+        return self.store.write(lambda tx: self._withdraw(tx, name, person(by), reason.strip()))
 
     def end_stale(self) -> int:
         """Ends proposals whose case no longer waits for a person, as if withdrawn; returns how many."""
@@ -187,10 +188,10 @@ class Reviewer:
     # deciding
 
     def _take(self, tx: Tx, row: Row[Any], by: str) -> None:
-        now, person = self.clock.now(), _person(by)
-        tx.insert_new(leases, [{"name": _lease(row.case_id), "holder": person, "until": now}], leases.c.name)
-        free = or_(leases.c.until <= now, leases.c.holder == person)
-        taken = update(leases).where(leases.c.name == _lease(row.case_id), free).values(holder=person, until=now + LEASE)
+        now, holder = self.clock.now(), person(by)
+        tx.insert_new(leases, [{"name": _lease(row.case_id), "holder": holder, "until": now}], leases.c.name)
+        free = or_(leases.c.until <= now, leases.c.holder == holder)
+        taken = update(leases).where(leases.c.name == _lease(row.case_id), free).values(holder=holder, until=now + LEASE)
         if tx.connection.execute(taken).rowcount != 1:
             held = tx.all(select(leases).where(leases.c.name == _lease(row.case_id)))[0]
             raise Refused(f"{row.case_id} is with {held.holder} until {moment(held.until)}")
@@ -366,8 +367,3 @@ def _proposal(row: Row[Any] | None) -> dict[str, Any] | None:
 
 def _lease(case_id: str) -> str:
     return f"review:{case_id}"
-
-
-def _person(by: str) -> str:
-    """A person by one spelling: `Ann` and `ann ` are nobody's second person."""
-    return " ".join(by.split()).casefold()

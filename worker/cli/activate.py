@@ -1,0 +1,41 @@
+"""`refunds policy activate`: a new edition of the terms takes effect, once what it moves has been seen."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from policy.terms import UnknownEdition
+from worker.cases.editions import JUDGED_BY, activate
+from worker.cli import output
+from worker.cli.output import AsJson, Reason, one_clear_line
+from worker.cli.replay import asked_again, show
+from worker.errors import Misconfigured
+
+
+def run(
+    edition: Annotated[str, typer.Argument(help="The edition, as 2026-12-01, whose file is in the terms folder.")],
+    reason: Reason,
+    as_json: AsJson = False,
+) -> None:
+    """Lets a new edition take effect, where the one before asks for it: alone, or with a second person if it moves much."""
+    with one_clear_line():
+        runtime = output.runtime()
+        now = runtime.clock.now()
+        try:
+            terms = runtime.editions.by_name(edition)
+        except UnknownEdition as error:
+            raise Misconfigured(str(error)) from error
+        found = asked_again(runtime, terms, now - JUDGED_BY, examples=20)
+        by = output.actor(runtime.settings)
+        done = runtime.store.write(lambda tx: activate(tx, runtime.editions, found, by=by, reason=reason, now=now))
+    if as_json:
+        return output.document(asdict(done) | {"replay": found.document()})
+    show(found)
+    if done.state == "proposed":
+        output.say(
+            "\n[yellow]Edition {edition} waits for a second person[/], who types the same. Until then nothing is decided by it.",
+            edition=edition,
+        )
+    else:
+        output.say("\n[green]Edition {edition} is activated.[/] Processes decide by it from their next start.", edition=edition)
