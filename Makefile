@@ -1,7 +1,7 @@
 # Every target is a thin line over a command in .venv/bin. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test nightly check prove simulate soak restore fuzz sabotage mutate bench fmt lock up clean
+.PHONY: help env demo test nightly check prove simulate soak drill restore fuzz sabotage mutate bench fmt lock up clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
@@ -46,6 +46,9 @@ simulate: $(STAMP) ## weeks of a town under drawn weather, one a seed, judged by
 
 soak: $(STAMP) ## real processes and servers killed, frozen, cut off and emptied under load, raw Celery beside (ARGS="--events 10000 --faults 60")
 	@$(BIN)/python -m tests.soak.prove $(ARGS)
+
+drill: $(STAMP) ## every part broken in turn under load: which alert fires, what status says, how it heals (ARGS="--only Redis")
+	@$(BIN)/python -m tests.drill $(ARGS)
 
 restore: $(STAMP) ## a backup of every moment of a refund put back after every later one: nothing is paid twice (ARGS="--every 10")
 	@$(BIN)/python -m tests.restore.prove $(ARGS)

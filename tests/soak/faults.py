@@ -33,10 +33,12 @@ class Kept:
     """Never killed, so that its memory can be watched."""
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    wanted: bool = True
+    """False: it stays down."""
 
     def keep(self) -> None:
         """Starts it where it does not run."""
-        if self.process is None or self.process.poll() is not None:
+        if self.wanted and (self.process is None or self.process.poll() is not None):
             self.process = self.start()
             self.starts += 1
 
@@ -161,9 +163,18 @@ class Supervisor(threading.Thread):
 
     def __init__(self, processes: list[Kept]) -> None:
         super().__init__(name="supervisor", daemon=True)
-        self.processes, self.over = processes, threading.Event()
+        self.processes, self.over, self.lock = processes, threading.Event(), threading.Lock()
 
     def run(self) -> None:
         while not self.over.wait(0.3):
-            for process in self.processes:
-                process.keep()
+            with self.lock:
+                for process in self.processes:
+                    process.keep()
+
+    def end(self) -> None:
+        """Ends them all, and starts none again."""
+        self.over.set()
+        self.join()
+        for process in self.processes:
+            if process.process is not None and process.process.poll() is None:
+                kill_group(process.process)

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ import redis
 
 from bench.meter import memory_mib
 from tests.requests.world import OUR_HOST, PNG, a_mail
-from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, kill_group, submitted, succeeded
+from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted, succeeded
 from tests.servers import conninfo, eventually, fresh_database
 from tests.soak import raw
 from tests.soak.faults import Faults, Kept, Supervisor
@@ -173,12 +173,12 @@ def soak(
         creem = stack.enter_context(CreemServer(double))
         client = redis.Redis.from_url(cache.url)
         pipeline = stack.enter_context(PipelineDouble(client, STREAM, plan_by_hash(wanted.seed), SystemClock(), seed=wanted.seed))
-        system = stack.enter_context(a_system(url, cache.url, **_settings(folder, creem, double, pipeline)))
+        system = stack.enter_context(a_system(url, cache.url, **settings_of(folder, creem, double, pipeline)))
         accounts = wanted.events // 2 // JOBS_AN_ACCOUNT + 1
-        system.load(list(_history(accounts)) + list(_charged_twice(double, wanted.charges, told)))
+        system.load(list(_history(accounts)) + list(charged_twice(double, range(wanted.charges), told)))
         processes = _processes(system, url, wanted.raw)
         supervisor = Supervisor(processes)
-        stack.callback(lambda: _end(supervisor, processes))
+        stack.callback(supervisor.end)
         supervisor.start()
         raw_send = _raw_sender(cache.url, wanted.raw)
         pause = max(0.0, wanted.seconds / wanted.events - 0.0004)
@@ -201,7 +201,8 @@ def soak(
     return found
 
 
-def _settings(folder: Path, creem: CreemServer, double: CreemDouble, pipeline: PipelineDouble) -> dict[str, str]:
+def settings_of(folder: Path, creem: CreemServer, double: CreemDouble, pipeline: PipelineDouble) -> dict[str, str]:
+    """The environment of an installation whose mails, files and journal lie in `folder`, all patience short."""
     for name in ("new", "cur", "tmp"):
         (folder / "mail" / name).mkdir(parents=True)
     (folder / "evidence").mkdir()
@@ -229,9 +230,10 @@ def _history(accounts: int) -> Iterator[dict[str, Any]]:
         yield a_purchase(f"ord_{number}", f"acc_{number}", 1000, paid)
 
 
-def _charged_twice(double: CreemDouble, charges: int, told: Told) -> Iterator[dict[str, Any]]:
+def charged_twice(double: CreemDouble, numbers: Iterable[int], told: Told) -> Iterator[dict[str, Any]]:
+    """Customers who have just paid twice: what the product knows of it, and Creem."""
     at = datetime.now(UTC) - timedelta(minutes=30)
-    for number in range(charges):
+    for number in numbers:
         yield an_account(f"twice_{number}")
         for which in range(2):
             order, paid = f"twice_{number}_{which}", at + which * timedelta(minutes=5)
@@ -275,14 +277,6 @@ def _processes(system: System, url: str, with_raw: bool) -> list[Kept]:
 
         found.append(Kept("raw Celery", start))
     return found
-
-
-def _end(supervisor: Supervisor, processes: list[Kept]) -> None:
-    supervisor.over.set()
-    supervisor.join()
-    for process in processes:
-        if process.process is not None and process.process.poll() is None:
-            kill_group(process.process)
 
 
 def _raw_sender(url: str, wanted: bool) -> Callable[[str], None]:

@@ -7,7 +7,7 @@ import fakeredis
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, update
 from sqlalchemy.engine import Engine
 
 from policy import load_editions
@@ -86,6 +86,14 @@ def test_the_time_to_made_whole_is_counted_in_buckets_of_cases_closed_of_late(ac
     assert (found[f"{name}[5.0]"], found[f"{name}[30.0]"], found[f"{name}[3600.0]"], found[f"{name}[+Inf]"]) == (0, 3, 5, 5)
     assert found["refunds_cases_closed_last_day[declined]"] == 4
     assert found["refunds_cases[refunded]"] == 3
+
+
+@pytest.mark.parametrize(("seconds", "overdue"), [(29, 0), (31, 2)])
+def test_a_look_is_overdue_once_the_sweeps_of_half_a_minute_have_missed_it(account: Store, seconds: int, overdue: int) -> None:
+    closed_cases(account, 2, took=20)
+    due = update(cases).values(next_action_at=START - timedelta(seconds=seconds))
+    account.write(lambda tx: tx.connection.execute(due).rowcount)
+    assert values(figures(account).text())["refunds_actions_overdue"] == overdue
 
 
 def test_an_open_breaker_is_one_and_a_closed_one_zero(store: Store) -> None:

@@ -1,6 +1,6 @@
 """Is anybody waiting for something? The figures of `refunds status`."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
@@ -13,6 +13,8 @@ from worker.store import inbox as inbox_rows
 from worker.store.bulk import Tx
 from worker.store.tables import breakers, cases, charges, dead_letters, effects, inbox, payments, proposals
 
+SWEPT_BY = timedelta(seconds=30)
+"""A case whose next look is due for longer than this has been missed: sweeps come every few seconds."""
 UNPROVED = [PaymentState.SENDING.value, PaymentState.UNKNOWN.value]
 
 
@@ -54,7 +56,7 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
     backlog, oldest = inbox_rows.backlog(tx, now)
     late = select(func.count(), func.min(cases.c.due_at)).where(cases.c.closed_at.is_(None), cases.c.due_at < now)
     overdue, oldest_due = tx.connection.execute(late).one()
-    idle = select(func.count()).where(cases.c.next_action_at < now)
+    idle = select(func.count()).where(cases.c.next_action_at < now - SWEPT_BY)
     waiting = select(func.count()).where(inbox.c.state == "waiting")
     undone = select(effects.c.kind, func.count(), func.min(effects.c.created_at)).where(effects.c.state.in_(["due", "claimed"]))
     open_letters = (
