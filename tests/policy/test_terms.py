@@ -105,6 +105,23 @@ def test_edition_is_found_by_name() -> None:
         BOTH.by_name("2030-01-01")
 
 
+def test_edition_takes_the_place_of_the_one_before_it() -> None:
+    assert BOTH.before(NEW) is OLD
+    assert BOTH.before(OLD) is None
+    last = replace(NEW, edition="2027-01-01")
+    assert Editions((OLD, NEW, last)).before(last) is NEW
+
+
+@pytest.mark.parametrize(
+    ("credits", "cents", "by_people"), [(None, None, False), (0, None, True), (None, 0, True), (1000, 50_000, True)]
+)
+def test_next_edition_waits_for_people_where_the_terms_name_either_limit(
+    credits: int | None, cents: int | None, by_people: bool
+) -> None:
+    limits = {"activation_second_person_above_credits": credits, "activation_second_person_above_minor_units": cents}
+    assert terms(**limits).activated_by_people is by_people
+
+
 def test_editions_are_listed_oldest_first() -> None:
     assert [edition.edition for edition in BOTH] == ["2025-12-03", "2026-06-01"]
     assert BOTH.latest is NEW
