@@ -23,6 +23,7 @@ task_routes = {
     "refunds.rerun": {"queue": "remedies"},
     "refunds.announce": {"queue": "remedies"},
     "refunds.pay": {"queue": "money"},
+    "refunds.book": {"queue": "money"},
     "refunds.reconcile": {"queue": "money"},
     "refunds.sweep": {"queue": "sweep"},
     "refunds.requests": {"queue": "remedies"},

@@ -11,7 +11,7 @@ from worker.runtime import Runtime
 from worker.settings import load_settings
 
 SWEEP, PAY, RECONCILE = "refunds.sweep", "refunds.pay", "refunds.reconcile"
-REQUESTS, NOTIFY = "refunds.requests", "refunds.notify"
+REQUESTS, NOTIFY, BOOK = "refunds.requests", "refunds.notify", "refunds.book"
 
 
 # the columns that Flower's task list leaves out by itself are those that say job, case and outcome
@@ -35,6 +35,8 @@ def _make() -> Celery:
     }
     if settings.creem_api_key is not None:
         made.conf.beat_schedule["pay"] = {"task": PAY, "schedule": settings.sweep_seconds, "options": {"expires": 30}}
+    if settings.creem_credits is not None:
+        made.conf.beat_schedule["book"] = {"task": BOOK, "schedule": settings.sweep_seconds, "options": {"expires": 30}}
     made.conf.worker_concurrency = settings.concurrency
     return made
 

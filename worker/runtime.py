@@ -12,6 +12,7 @@ import redis
 from policy import Editions, Terms, TermsError, load_editions
 from policy.calendar import Calendar
 from worker.cases.assess import OWN_HINT, Assessor
+from worker.cases.book_at_creem import BooksAtCreem
 from worker.cases.drain import Drain
 from worker.cases.editions import hold
 from worker.cases.effects import Performer
@@ -30,9 +31,10 @@ from worker.cases.requests.mailroom import Mailroom
 from worker.cases.review.reviewer import Reviewer
 from worker.cases.sweep import Sweeper
 from worker.clock import Clock, SystemClock, new_id
+from worker.credits.at_creem import AtCreem
 from worker.credits.balances import Balances
 from worker.credits.ledger import Ledger
-from worker.creem.client import Creem, CreemHttp
+from worker.creem.client import CreemHttp
 from worker.creem.environment import Address, address_of
 from worker.errors import Misconfigured
 from worker.intake.accept import Desk
@@ -69,9 +71,9 @@ class Runtime:
         """
         self.ready()
         self.store.write(lambda tx: hold(tx, self.editions))
-        balances = self.balances
-        if balances is not None:
-            self.store.write(lambda tx: balances.begin(tx, self.clock.now()))
+        home = self.home
+        if home is not None:
+            self.store.write(lambda tx: home.begin(tx, self.clock.now()))
         return self
 
     @cached_property
@@ -100,9 +102,18 @@ class Runtime:
         return Bench(self.editions, calendars, self.settings.mode, told)
 
     @cached_property
-    def balances(self) -> Balances | None:
-        """The product's own balances, if named. Raises `Misconfigured`, a line a fault, or `TryLater`."""
-        table, entries = self.settings.balance_table, self.settings.balance_entries
+    def home(self) -> Balances | AtCreem | None:
+        """Where customers see their credits, if not here: the product's own table, or their accounts at Creem.
+
+        Raises `Misconfigured`, a line a fault, or `TryLater`.
+        """
+        table, entries, name = self.settings.balance_table, self.settings.balance_entries, self.settings.creem_credits
+        if name is not None:
+            if table is not None:
+                raise Misconfigured("REFUNDS_CREEM_CREDITS: credits live in one place; REFUNDS_BALANCE_TABLE is set as well")
+            if self.settings.creem_api_key is None:
+                raise Misconfigured("REFUNDS_CREEM_CREDITS: credits at Creem need a REFUNDS_CREEM_API_KEY")
+            return AtCreem(name)
         if table is None:
             if entries is not None:
                 raise Misconfigured("REFUNDS_BALANCE_ENTRIES: there are entries only with a REFUNDS_BALANCE_TABLE")
@@ -112,7 +123,7 @@ class Runtime:
     @cached_property
     def ledger(self) -> Ledger:
         """The credits."""
-        return Ledger(self.balances)
+        return Ledger(self.home)
 
     @cached_property
     def assessor(self) -> Assessor:
@@ -134,7 +145,7 @@ class Runtime:
         return Settler(self.ledger, self.bench, address.environment if address else None)
 
     @cached_property
-    def creem(self) -> Creem | None:
+    def creem(self) -> CreemHttp | None:
         """Creem; None without a key: the worker then runs credits-only."""
         key, address, seconds = self.settings.creem_api_key, self.creem_address, self.settings.creem_timeout_seconds
         if key is None or address is None:
@@ -160,6 +171,14 @@ class Runtime:
             witnesses=self.witnesses,
             watch=Watch(self.store, self.witnesses, self.clock),
         )
+
+    @cached_property
+    def books_at_creem(self) -> BooksAtCreem | None:
+        """How credits at Creem are booked; None where customers have none there."""
+        name, lease = self.settings.creem_credits, timedelta(seconds=60 + 3 * self.settings.creem_timeout_seconds)
+        if name is None or self.creem is None:
+            return None
+        return BooksAtCreem(self.store, self.creem.credits, name, self.clock, lease)
 
     @cached_property
     def witnesses(self) -> Witnesses:

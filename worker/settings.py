@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     balance_entries: Annotated[str | None, Optional] = None
     """Where it keeps what happened to them, as `public.credit_entries(key=reference, account=user_id, credits=amount)`."""
 
+    creem_credits: Annotated[str | None, Optional] = None
+    """The name of the accounts in which customers have their credits at Creem; none: they have none there."""
+
     pipeline_url: Annotated[
         str | None, _url("http", "https", example="http://pipeline.internal:8000"), Optional, Field(repr=False)
     ] = None

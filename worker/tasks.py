@@ -94,6 +94,14 @@ def pay(case: str = "", payments: Sequence[str] = ()) -> str:
     return (", ".join(payer.pay(list(payments))) or "nothing due") if payer is not None else "no Creem key"
 
 
+@app.task(name="refunds.book", bind=True)
+@step
+def book() -> str:
+    """Carries out what is booked for the accounts of customers at Creem."""
+    books = runtime().books_at_creem
+    return (", ".join(books.carry_out()) or "nothing due") if books is not None else "no credits at Creem"
+
+
 @app.task(name="refunds.reconcile", bind=True)
 @step
 def reconcile() -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from tests.cases.world import World, a_purchase, an_account
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
-from worker.cases.audit import Audit, audit_balances
+from worker.cases.audit import Audit, audit_home
 from worker.credits.balances import Balances
 from worker.credits.ledger import Ledger
 from worker.errors import Misconfigured
@@ -62,7 +62,7 @@ def world_of(store: Store, **options: Any) -> World:
 def audited(world: World) -> Sequence[dict[str, str]]:
     result = world.audit()
     found = balances(world.store)
-    world.store.read(lambda tx: audit_balances(tx, result, found))
+    world.store.read(lambda tx: audit_home(tx, result, found))
     return result.breaches
 
 
@@ -232,7 +232,7 @@ class TestAudit:
         found = balances(store)
         store.write(lambda tx: found.begin(tx, before.clock.now()))
         result = Audit(checked={"checks": 0})
-        store.read(lambda tx: audit_balances(tx, result, found))
+        store.read(lambda tx: audit_home(tx, result, found))
         assert result.ok
 
 

@@ -694,4 +694,22 @@ BUGS = (
         ("tests/cases/test_poison.py",),
         (("worker/cases/sweep.py", '            log.exception("case.stuck", case_id=case_id)\n', "            raise\n"),),
     ),
+    Bug(
+        "money_before_its_credits_are_taken",
+        "a customer has the money and spends the credits at Creem",
+        ("tests/credits/test_at_creem.py",),
+        (("worker/cases/money/arm.py", "    if credits.pending:\n", "    if False:\n"),),
+    ),
+    Bug(
+        "credits_given_back_that_were_never_taken",
+        "credits out of nothing",
+        ("tests/credits/test_at_creem.py",),
+        (("worker/credits/at_creem.py", "credits = max(0, credits + int(tx.connection.execute(never).scalar_one()))", "pass"),),
+    ),
+    Bug(
+        "each_try_has_a_key_of_its_own",
+        "an answer that is lost books the credits twice",
+        ("tests/credits/test_at_creem.py",),
+        (("worker/cases/book_at_creem.py", "Entry(due.key, due", 'Entry(f"{due.key}:{due.attempt}", due'),),
+    ),
 )

@@ -197,3 +197,20 @@ def test_key_at_the_wrong_host_stops_every_process_with_one_line(shop: Shop) -> 
         assert "REFUNDS_CREEM_BASE_URL" in done.stderr
         assert "creem_live_key" not in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@ON_POSTGRES
+def test_credits_at_creem_come_back_and_are_taken_before_money_goes(shop: Shop) -> None:
+    shop.system.extra = {**shop.system.extra, "REFUNDS_CREEM_CREDITS": "default"}
+    shop.double.credits.open("cust_acc_0", 20)
+    shop.double.credits.open("cust_acc_1", 95)
+    assert "in the account 'default' of each customer at Creem" in shop.system.refunds("doctor", expect=None).stdout
+    shop.system.worker()
+    (order,) = shop.charged_twice(1)
+    shop.system.load([an_account("acc_1"), a_purchase("ord_9", "acc_1", 100)])
+    shop.system.emit([submitted("job_1", "acc_1"), failed("job_1", "acc_1")])
+    credits = shop.double.credits
+    assert eventually(lambda: shop.ends().get(order) == "refunded" and credits.of("cust_acc_1").balance == 100, within=60)
+    assert credits.of("cust_acc_0").balance == 10
+    assert [step["event"] for step in shop.system.json("show", "job_1")["history"]][-1] == "credits.booked"
+    shop.holds()

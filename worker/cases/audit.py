@@ -14,6 +14,7 @@ from worker.cases.audit_checks import CHECKS
 from worker.cases.audit_money import MONEY_CHECKS
 from worker.cases.audit_people import PEOPLE_CHECKS
 from worker.cases.audit_records import RECORD_CHECKS
+from worker.credits.at_creem import AtCreem
 from worker.credits.balances import Balances
 from worker.intake.wire import read_event
 from worker.store.bulk import Tx
@@ -81,9 +82,9 @@ def audit_books(tx: Tx, now: datetime) -> Audit:
     return audit
 
 
-def audit_balances(tx: Tx, audit: Audit, balances: Balances) -> None:
-    """The product's own entries are what the postings say."""
-    for row, problem in balances.breaches(tx, NAMED):
+def audit_home(tx: Tx, audit: Audit, home: Balances | AtCreem) -> None:
+    """Where customers see their credits, the entries are what the postings say."""
+    for row, problem in home.breaches(tx, NAMED):
         audit.breach("balances_follow_postings", row, problem)
     audit.checked["checks"] += 1
 

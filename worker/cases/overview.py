@@ -11,7 +11,7 @@ from worker.cases.review.reviewer import in_queue
 from worker.clock import moment
 from worker.store import inbox as inbox_rows
 from worker.store.bulk import Tx
-from worker.store.tables import breakers, cases, charges, dead_letters, effects, inbox, payments, proposals
+from worker.store.tables import breakers, cases, charges, creem_credits, dead_letters, effects, inbox, payments, proposals
 
 SWEPT_BY = timedelta(seconds=30)
 """A case whose next look is due for longer than this has been missed: sweeps come every few seconds."""
@@ -70,6 +70,14 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
     )
     whole, credits = tx.connection.execute(made_whole).one()
     claims = _claims(tx)
+    booking = select(func.count(), func.min(creem_credits.c.created_at)).where(creem_credits.c.state.in_(["due", "claimed"]))
+    due = {
+        str(kind): {"count": int(count), "oldest_at": moment(since)}
+        for kind, count, since in tx.connection.execute(undone.group_by(effects.c.kind))
+    }
+    to_book, oldest_to_book = tx.connection.execute(booking).one()
+    if to_book:
+        due["credits"] = {"count": int(to_book), "oldest_at": moment(oldest_to_book)}
     return {
         "at": moment(now),
         "backlog": backlog,
@@ -87,10 +95,7 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         "review": _review(tx),
         "notices": notices_overview(tx),
         "disputed_charges": _count(tx, charges.c.disputed_at.is_not(None)),
-        "effects_due": {
-            kind: {"count": int(count), "oldest_at": moment(since)}
-            for kind, count, since in tx.connection.execute(undone.group_by(effects.c.kind))
-        },
+        "effects_due": due,
         "dead_letters": {reason: int(count) for reason, count in tx.connection.execute(open_letters)},
         "delivered_late": int(tx.connection.execute(select(func.count()).where(cases.c.delivered_late)).scalar_one()),
         "breakers": {

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from worker.cases.editions import refused
 from worker.cases.money.restore import Checked
+from worker.credits.at_creem import AtCreem
 from worker.creem.client import CreemRefused
 from worker.errors import RefundsError, TryLater, one_line
 from worker.intake.consumer import open_stream_client
@@ -79,9 +80,16 @@ def _database(runtime: Runtime) -> Iterator[Finding]:
 
 
 def _balances(runtime: Runtime) -> Iterator[Finding]:
-    balances = runtime.balances
+    balances = runtime.home
+    if isinstance(balances, AtCreem):
+        yield _finding("balances", True, f"credits are booked in the account {balances.name!r} of each customer at Creem")
+        return
     if balances is None:
-        yield _finding("balances", True, "no REFUNDS_BALANCE_TABLE: credits live in these books, and every reversal is announced")
+        yield _finding(
+            "balances",
+            True,
+            "no REFUNDS_BALANCE_TABLE, no REFUNDS_CREEM_CREDITS: credits live in these books, and every reversal is announced",
+        )
         return
     where = " and ".join(str(product) for product in (balances.accounts, balances.entries) if product)
     yield _finding("balances", True, f"credits are booked in {where} too")

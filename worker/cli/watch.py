@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import redis
 import typer
 
-from worker.cases.audit import Audit, audit_balances, audit_books, audit_stream
+from worker.cases.audit import Audit, audit_books, audit_home, audit_stream
 from worker.cases.money import epoch, limits
 from worker.cases.overview import overview
 from worker.cli import output
@@ -160,9 +160,9 @@ def audit(
 def _audit(runtime: Runtime, *, books_only: bool) -> Audit:
     now = runtime.clock.now()
     result = runtime.store.read(lambda tx: audit_books(tx, now))
-    balances = runtime.balances
-    if balances is not None:
-        runtime.store.read(lambda tx: audit_balances(tx, result, balances))
+    home = runtime.home
+    if home is not None:
+        runtime.store.read(lambda tx: audit_home(tx, result, home))
     if books_only:
         return result
     try:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from worker.clock import Clock, SystemClock
 from worker.creem.answers import Answer
 from worker.creem.armed import Armed, DeadlinePassed
+from worker.creem.credits import CreditAccounts
 from worker.creem.environment import Address, Environment, address_of
 from worker.creem.post import Refunds
 from worker.creem.reads import CreemAway, CreemRefused, Reads, Wait
@@ -78,6 +79,8 @@ class CreemHttp:
         wire, pace = Wire(address.base_url, key, client, timer), Pace(per_second, sleep, timer)
         clock = clock or SystemClock()
         self._reads = Reads(wire, pace, seconds=read_seconds, sleep=sleep, timer=timer, clock=clock, wait=wait, chance=chance)
+        self.credits = CreditAccounts(wire, pace, self._reads, seconds=read_seconds)
+        """The credits that customers have at Creem."""
         self._refunds = Refunds(wire, pace, environment=address.environment, seconds=refund_seconds, timer=timer, clock=clock)
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ from worker.creem.wire import Ask, Pace, Unheard, Wire
 from worker.errors import RefundsError, TryLater, one_line
 
 T = TypeVar("T")
-REPEATABLE = frozenset({("GET", "/v1/transactions"), ("GET", "/v1/transactions/search")})
+REPEATABLE = frozenset({("GET", f"/v1/{path}") for path in ("transactions", "transactions/search", "customer-credits/accounts")})
 """What may be sent more than once (creem-api.md, 14.2). Everything else is sent once, also by accident."""
 TRIES = 4
 BASE, CAP = 0.5, 20.0

@@ -247,6 +247,40 @@ postings = Table(
 Index("ix_postings_job", postings.c.job_id, postgresql_where=text("job_id is not null"), sqlite_where=text("job_id is not null"))
 Index("ix_postings_purchase", postings.c.purchase_id)
 
+creem_credits = Table(
+    "creem_credits",
+    metadata,
+    # what a posting gives or takes, where customers have their credits at Creem; carried out in this order for each lot
+    Column("id", Big, primary_key=True, autoincrement=True),
+    # the key of the posting, and what makes the call repeatable
+    Column("key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("purchase_id", Text, ForeignKey("purchases.purchase_id"), nullable=False),
+    Column("customer_id", Text),
+    Column("case_id", Text),
+    # signed, as the posting has it; `booked` is what Creem was told in the end
+    Column("credits", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    # due: when to do it; claimed: when the claim of a process that died ends
+    Column("due_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("done_at", Instant),
+    Column("booked", Integer),
+    Column("transaction_id", Text),
+    Column("result", Text),
+    CheckConstraint("state in ('due','claimed','done','refused','dropped')", name="state"),
+    CheckConstraint("(state = 'done') = (transaction_id is not null)", name="done"),
+    CheckConstraint("(state = 'done') = (booked is not null)", name="booked"),
+)
+Index(
+    "ix_creem_credits_due",
+    creem_credits.c.due_at,
+    postgresql_where=text("state in ('due','claimed')"),
+    sqlite_where=text("state in ('due','claimed')"),
+)
+Index("ix_creem_credits_purchase", creem_credits.c.purchase_id, creem_credits.c.id)
+
 cases = Table(
     "cases",
     metadata,

@@ -21,6 +21,7 @@ from worker.cases.money.close import Closing, close, wait
 from worker.cases.money.remember import as_unknown, call_of
 from worker.cases.money.turn import Turn, lock, move, still_ours
 from worker.cases.write import write_cases
+from worker.credits.at_creem import taken
 from worker.creem.client import Armed, Creem
 from worker.creem.receive import SOURCE
 from worker.creem.transactions import Transaction
@@ -85,6 +86,12 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
         return wait(
             tx, payment, case, now + BEHIND, "Creem told of a refund of the charge and does not show it yet", with_.closing
         )
+    credits = taken(tx, payment.purchase_id)
+    if credits.refused is not None:
+        why = f"the customer has fewer credits at Creem than would be taken back: {credits.refused}"
+        return close(tx, payment, case, PaymentState.MISMATCH, CaseState.REVIEW, why, with_.closing)
+    if credits.pending:
+        return wait(tx, payment, case, now + BEHIND, "its credits are not yet taken at Creem", with_.closing)
     stopped = limits.closed_to(tx, (limits.KEY, limits.BALANCE), now)
     if stopped is not None:
         # an empty balance and a refused key are seen in `refunds status`; each claim asks again by itself

@@ -11,6 +11,8 @@ from worker.sandbox.creem import documents
 from worker.sandbox.creem.answers import Answer, Late, NoAnswer, Reply, Voice, as_json
 from worker.sandbox.creem.book import Book
 from worker.sandbox.creem.charges import Accepted, Charge
+from worker.sandbox.creem.credits import ROOT as CREDITS
+from worker.sandbox.creem.credits import Credits
 from worker.sandbox.creem.documents import Document
 from worker.sandbox.creem.names import Names
 from worker.sandbox.creem.settings import Settings
@@ -46,6 +48,7 @@ class Desk:
         self.posts: Counter[str] = Counter()
         self._book, self._settings, self._names, self._api_key = book, settings, names, api_key
         self._voice = Voice(names)
+        self.credits = Credits(names)
         self._routes: dict[tuple[str, str], Callable[[dict[str, str], Any, datetime], Reply]] = {
             ("GET", "/v1/transactions"): self._transaction,
             ("GET", "/v1/transactions/search"): self._search,
@@ -76,6 +79,8 @@ class Desk:
         trouble: str | None,
         now: datetime,
     ) -> Reply:
+        if path.startswith(CREDITS):
+            return self._credits(method, path, dict(pairs), headers, body, now)
         route = self._routes.get((method, path))
         if route is None:
             return self._voice.no_such_path(method, path, now)
@@ -93,6 +98,23 @@ class Desk:
             return route(query, body, now)
         except Bad as error:
             return self._voice.error(400, str(error), now)
+
+    # --- credits
+
+    def _credits(
+        self, method: str, path: str, query: dict[str, str], headers: Mapping[str, str], body: Any, now: datetime
+    ) -> Reply:
+        if headers.get("x-api-key") != self._api_key:
+            return self._voice.wrong_key(self._settings.default, now)
+        switches = self._settings.default
+        books = method == "POST"
+        fault = self._met("", "credit", switches.credit, switches.credit_times) if books else Fault.NONE
+        if fault is Fault.NOT_SENT:
+            return NoAnswer(fault)
+        if fault is not Fault.NONE and switches.credit_side is Lost.BEFORE_COMMIT:
+            return self._spoilt(fault, switches, None, now)
+        sound = self.credits.answer(method, path, query, body, now)
+        return sound if fault is Fault.NONE else self._spoilt(fault, switches, sound, now)
 
     # --- reads
 

@@ -11,6 +11,7 @@ from worker.sandbox.creem import documents
 from worker.sandbox.creem.answers import Reply
 from worker.sandbox.creem.book import Book
 from worker.sandbox.creem.charges import Charge, Kind, Movement, News, Payment
+from worker.sandbox.creem.credits import Credits
 from worker.sandbox.creem.deliveries import Attempt, Deliver, Deliveries, Event
 from worker.sandbox.creem.desk import Desk, Seen
 from worker.sandbox.creem.names import Names
@@ -101,6 +102,11 @@ class CreemDouble:
         """Cancels at the end of the period, or now. No money moves ([O])."""
         with self._book.lock:
             self._book.cancel(self._book.subscriptions[subscription_id], scheduled, self._clock.now())
+
+    @property
+    def credits(self) -> Credits:
+        """The accounts in which customers have credits."""
+        return self._desk.credits
 
     @property
     def switches(self) -> Switches:

@@ -100,6 +100,12 @@ class Switches:
     docs_spelling: bool = False
     """[D] samples: `chargeback` and `partially_refunded` in place of the schema's words."""
 
+    # --- what the booking of customer credits meets
+    credit: Fault = Fault.NONE
+    """Failure model; counted for the double as a whole."""
+    credit_side: Lost = Lost.BEFORE_COMMIT
+    credit_times: int = ALWAYS
+
     # --- what others do
     before_read: Meanwhile = Meanwhile.NOTHING
     """[D] possible: when the first read arrives, before it is looked at."""
@@ -152,7 +158,7 @@ def from_document(document: Mapping[str, Any]) -> Switches:
             raise ValueError(f"there is no switch {name!r}; there are: {', '.join(NAMES)}")
         default = getattr(plain, name)
         kinds: tuple[type[Enum], ...] = (
-            (Fault,) if name == "read" else (Fault, Lie) if default is Fault.NONE else (type(default),)
+            (Fault,) if name in {"read", "credit"} else (Fault, Lie) if default is Fault.NONE else (type(default),)
         )
         found[name] = (
             _one_of(name, kinds, value) if isinstance(default, Enum) and name != "answer" else _plain(name, default, value)

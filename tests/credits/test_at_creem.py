@@ -1,0 +1,292 @@
+"""Credits that live at Creem: booked there once for each posting, taken before money leaves, given back only where taken."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import combinations
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, select, update
+
+from policy.ledger import PostingKind
+from tests.cases.world import a_purchase, an_account
+from tests.faults import Crash
+from tests.money.world import Doors, DoorStore, MoneyWorld
+from worker.cases.audit import audit_home
+from worker.cases.book_at_creem import BooksAtCreem
+from worker.cases.money import holds
+from worker.cases.overview import overview
+from worker.credits.at_creem import AtCreem
+from worker.credits.ledger import Ledger, Posting
+from worker.creem.credits import CreditAccounts, CreditAnswer, Entry
+from worker.errors import Misconfigured
+from worker.runtime import Runtime
+from worker.sandbox.creem import SecondRefund, Switches
+from worker.sandbox.creem.words import Fault, Lost, RefundAnswer
+from worker.settings import load_settings
+from worker.store.engine import Store
+from worker.store.tables import creem_credits
+
+HOME = AtCreem("Default")
+
+
+class DoorAccounts:
+    """Accounts whose calls are doors."""
+
+    def __init__(self, inner: CreditAccounts, doors: Doors) -> None:
+        self._inner, self._doors = inner, doors
+
+    def book(self, entry: Entry, name: str) -> CreditAnswer:
+        return self._doors.through("call", lambda: self._inner.book(entry, name))
+
+
+class CreditsWorld(MoneyWorld):
+    """A world whose customers have their credits at Creem."""
+
+    def __init__(self, store: Store, **more: Any) -> None:
+        super().__init__(store, ledger=Ledger(HOME), **more)
+        store.write(lambda tx: HOME.begin(tx, self.clock.now()))
+        self.booking = Doors()
+        self.rooms = DoorStore(store, self.booking)
+
+    def book(self) -> list[str]:
+        """One process carries out what is due, and dies where it is told to."""
+        accounts = DoorAccounts(self.a_client().credits, self.booking)
+        self.rooms.guarded = True
+        try:
+            return BooksAtCreem(self.rooms, accounts, HOME.name, self.clock, timedelta(seconds=60)).carry_out()
+        except Crash as crash:
+            return [str(crash)]
+
+    def pay(self) -> list[str]:
+        self.book()
+        return super().pay()
+
+    def later(self, *, minutes: float = 6) -> None:
+        self.clock.pass_(minutes=minutes)
+        self.book()
+
+    def has(self, customer: str = "cust_1") -> int:
+        return self.double.credits.of(customer).balance
+
+    def entries(self) -> list[tuple[str, str, int | None]]:
+        """(kind, state, booked), oldest first."""
+        c = creem_credits.c
+        rows = self.store.read(lambda tx: tx.all(select(c.kind, c.state, c.booked).order_by(c.id)))
+        return [(row.kind, row.state, row.booked) for row in rows]
+
+    def breaches(self) -> Sequence[dict[str, str]]:
+        result = self.audit()
+        self.store.read(lambda tx: audit_home(tx, result, HOME))
+        return result.breaches
+
+    def fail(self, job: str = "job_1", credits: int = 5) -> None:
+        self.happen(self.submitted(job, credits=credits), self.failed(job))
+
+
+@pytest.fixture
+def world(store: Store) -> CreditsWorld:
+    made = CreditsWorld(store)
+    made.double.credits.open("cust_1", 95, "default")
+    made.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100, customer_id="cust_1"))
+    return made
+
+
+def test_credits_of_a_failed_job_come_back_at_creem_once_and_the_case_says_so(world: CreditsWorld) -> None:
+    world.fail()
+    assert world.has() == 95, "nothing is called before the commit"
+    assert world.book() == ["reversal:job_1:ord_1 done"]
+    assert world.book() == []
+    world.happen(world.failed("job_1"), world.failed("job_1", attempt=1))
+    world.later()
+    assert world.has() == 100
+    case = world.case("job_1")
+    assert case is not None
+    (said,) = (step["detail"] for step in case["history"] if step["event"] == "credits.booked")
+    assert (said["credits"], said["at"], said["transaction_id"][:4]) == (5, "creem", "cct_")
+    assert world.double.credits.of("cust_1").entries == [("reversal:job_1:ord_1", 5)]
+    assert world.breaches() == []
+
+
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("side", list(Lost))
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE])
+def test_whatever_the_call_meets_it_is_booked_once(store: Store, fault: Fault, side: Lost) -> None:
+    world = CreditsWorld(store, switches=Switches(credit=fault, credit_side=side, credit_times=2))
+    world.double.credits.open("cust_1", 95)
+    world.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100, customer_id="cust_1"))
+    world.fail()
+    for _ in range(4):
+        world.later()
+    assert world.entries() == [("reversal", "done", 5)]
+    assert world.has() == 100
+    assert world.breaches() == []
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("points", list(combinations(range(9), 2)))
+def test_dying_twice_at_any_two_points_it_is_booked_once(store: Store, points: tuple[int, int]) -> None:
+    world = CreditsWorld(store)
+    world.double.credits.open("cust_1", 95)
+    world.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100, customer_id="cust_1"))
+    world.fail()
+    world.booking.dies_at = frozenset(points)
+    [died] = world.book()
+    assert died in {"before commit", "after commit", "before call", "after call"}
+    world.later()
+    world.later()
+    assert (world.entries(), world.has()) == ([("reversal", "done", 5)], 100)
+
+
+def test_one_that_overslept_its_claim_changes_nothing(world: CreditsWorld) -> None:
+    world.fail()
+    books = BooksAtCreem(world.store, Overslept(world), HOME.name, world.clock, timedelta(seconds=60))
+    assert books.carry_out() == ["reversal:job_1:ord_1 done"]
+    assert (world.entries(), world.has()) == ([("reversal", "done", 5)], 100)
+    case = world.case("job_1")
+    assert case is not None
+    assert [step["event"] for step in case["history"]].count("credits.booked") == 1
+
+
+class Overslept:
+    """An account whose answer comes when another process has done it all."""
+
+    def __init__(self, world: CreditsWorld) -> None:
+        self._world, self._credits = world, world.a_client().credits
+
+    def book(self, entry: Entry, name: str) -> CreditAnswer:
+        answer = self._credits.book(entry, name)
+        self._world.later()
+        return answer
+
+
+def test_credits_of_a_second_charge_are_taken_before_its_money_goes_back(store: Store) -> None:
+    world = CreditsWorld(store, switches=Switches(second_refund=SecondRefund.PAYS_AGAIN))
+    world.double.credits.open("cust_1", 200)
+    world.twice_charged()
+    assert MoneyWorld.pay(world) == ["later: its credits are not yet taken at Creem tran_1"]
+    assert world.double.posts("tran_1") == 0
+    world.settle_down()
+    assert world.state("ord_1") == "refunded"
+    assert (world.double.gone("tran_1"), world.has(), world.entries()) == (900, 100, [("freeze", "done", -100)])
+    assert world.breaches() == []
+
+
+def test_money_stays_where_the_customer_has_spent_the_credits_at_creem(store: Store) -> None:
+    world = CreditsWorld(store)
+    world.double.credits.open("cust_1", 99)
+    world.twice_charged()
+    world.settle_down(days=1)
+    case = world.case("ord_1")
+    assert case is not None
+    assert case["state"] == "review"
+    assert "fewer credits at Creem than would be taken back" in case["reason"]
+    assert world.double.movements == []
+    assert world.has() == 99, "what was never taken is not given back"
+    world.later()
+    assert world.entries() == [("freeze", "refused", None), ("release", "dropped", None)]
+    assert world.breaches() == []
+
+
+def test_credits_come_back_where_the_money_could_not(store: Store) -> None:
+    world = CreditsWorld(store, switches=Switches(answer=RefundAnswer.FAILED, again_after_failed=False))
+    world.double.credits.open("cust_1", 200)
+    world.twice_charged()
+    world.settle_down(days=40)
+    world.later()
+    kinds = [(kind, state) for kind, state, _ in world.entries()]
+    assert world.double.movements == []
+    assert kinds[0] == ("freeze", "done")
+    assert world.has() == (200 if ("release", "done") in kinds else 100)
+    assert world.breaches() == []
+
+
+def test_what_is_released_is_what_was_taken(world: CreditsWorld) -> None:
+    ledger, now = Ledger(HOME), world.clock.now()
+
+    def hold(occasion: str) -> None:
+        world.store.write(lambda tx: holds.freeze(tx, ledger, "ord_1", occasion=occasion, case_id=None, now=now))
+        world.book()
+
+    world.double.credits.of("cust_1").balance = 10
+    world.happen(world.submitted("job_1", credits=5))
+    hold("first")
+    world.store.write(lambda tx: ledger.book(tx, [Posting(PostingKind.REVERSAL, "ord_1", 5, "job_1")], now))
+    hold("second")
+    world.store.write(lambda tx: holds.release(tx, ledger, "ord_1", occasion="both", case_id=None, now=now))
+    world.book()
+    assert world.entries() == [
+        ("freeze", "refused", None),
+        ("reversal", "done", 5),
+        ("freeze", "done", -5),
+        ("release", "done", 5),
+    ]
+    assert world.has() == 15
+    hold("third")
+    world.store.write(lambda tx: holds.release(tx, ledger, "ord_1", occasion="third", case_id=None, now=now))
+    world.book()
+    assert world.entries()[4:] == [("freeze", "refused", None), ("release", "dropped", None)]
+    assert world.has() == 15
+
+
+def test_entries_wait_in_sight_until_there_is_an_account(store: Store) -> None:
+    world = CreditsWorld(store)
+    world.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100, customer_id="cust_1"))
+    world.fail()
+    world.book()
+    world.later()
+    found = store.read(lambda tx: overview(tx, world.clock.now()))["effects_due"]["credits"]
+    assert (found["count"], found["oldest_at"] is not None) == (1, True)
+    assert "no credits account 'Default' of cust_1" in store.read(lambda tx: tx.all(select(creem_credits)))[0].result
+    world.double.credits.open("cust_1", 0, "default")
+    world.later()
+    assert (world.has(), world.entries()) == (5, [("reversal", "done", 5)])
+
+
+def test_nobody_calls_while_creem_is_away(world: CreditsWorld) -> None:
+    world.double.switches = Switches(get=Fault.ERROR_503, credit=Fault.ERROR_503)
+    world.twice_charged()
+    for _ in range(8):
+        MoneyWorld.pay(world)
+        world.clock.pass_(seconds=40)
+    asked = len(world.double.requests)
+    assert world.book() == []
+    assert len(world.double.requests) == asked
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (delete(creem_credits), "gives 5 and has no entry for Creem"),
+        (update(creem_credits).values(credits=4), "gives 5 and has an entry of 4 for Creem"),
+        (update(creem_credits).values(key="reversal:job_9:ord_1"), "stands for Creem and was never booked"),
+        (update(creem_credits).values(booked=6), "gives 5, and Creem was told 6"),
+    ],
+)
+def test_audit_names_what_differs(world: CreditsWorld, damage: Any, said: str) -> None:
+    world.fail()
+    world.book()
+    world.store.write(lambda tx: tx.connection.execute(damage).rowcount)
+    assert said in [breach["problem"] for breach in world.breaches()]
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"REFUNDS_CREEM_CREDITS": "default"}, "credits at Creem need a REFUNDS_CREEM_API_KEY"),
+        (
+            {
+                "REFUNDS_CREEM_CREDITS": "a",
+                "REFUNDS_CREEM_API_KEY": "creem_test_x",
+                "REFUNDS_BALANCE_TABLE": "t(account=a, balance=b)",
+            },
+            "credits live in one place",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(Misconfigured, match=said):
+        _ = Runtime.start(load_settings(environ)).home
