@@ -45,7 +45,7 @@ class Calendar:
 
     def is_business_day(self, day: date) -> bool:
         """True for a weekday that is no holiday and that the zone did not skip."""
-        begins, ends = self._edges(day)
+        begins, ends = self.edges(day)
         return day.weekday() < SATURDAY and begins < ends and not self.is_holiday(day)
 
     def business_deadline(self, start: datetime, days: int) -> datetime:
@@ -57,7 +57,7 @@ class Calendar:
         if days < 1:
             raise ValueError(f"a deadline is at least 1 business day away, not {days}")
         local = start.astimezone(self.zone)
-        last_day = self._after(local.date(), days)
+        last_day = _business_day_after(self, local.date(), days)
         if self.is_business_day(local.date()):
             return _instant(last_day, local.time(), self.zone)
         return start_of_day(last_day + ONE_DAY, self.zone)
@@ -82,13 +82,8 @@ class Calendar:
             ahead -= length
         return deadline.astimezone(UTC)
 
-    def _after(self, day: date, days: int) -> date:
-        while days:
-            day += ONE_DAY
-            days -= self.is_business_day(day)
-        return day
-
-    def _edges(self, day: date) -> tuple[datetime, datetime]:
+    def edges(self, day: date) -> tuple[datetime, datetime]:
+        """The first instant of a day and the first after it."""
         return start_of_day(day, self.zone), start_of_day(day + ONE_DAY, self.zone)
 
     def _business_ticks(self, start: datetime, end: datetime) -> int:
@@ -96,12 +91,26 @@ class Calendar:
 
     def _business_spans(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
         start, end = start.astimezone(UTC), end.astimezone(UTC)
-        day = start.astimezone(self.zone).date()
-        while start < end:
-            begins, ends = self._edges(day)
-            if begins < end and self.is_business_day(day):
+        for begins, ends in _business_days(self, start.astimezone(self.zone).date(), end.astimezone(self.zone).date()):
+            if begins < end and start < ends:
                 yield max(begins, start), min(ends, end)
-            day, start = day + ONE_DAY, max(start, ends)
+
+
+# thousands of failures of one day ask for the same days
+
+
+@lru_cache(maxsize=4096)
+def _business_day_after(calendar: Calendar, day: date, days: int) -> date:
+    while days:
+        day += ONE_DAY
+        days -= calendar.is_business_day(day)
+    return day
+
+
+@lru_cache(maxsize=4096)
+def _business_days(calendar: Calendar, first: date, last: date) -> tuple[tuple[datetime, datetime], ...]:
+    days = (first + n * ONE_DAY for n in range((last - first).days + 1))
+    return tuple(calendar.edges(day) for day in days if calendar.is_business_day(day))
 
 
 def _instant(day: date, clock: time, zone: ZoneInfo) -> datetime:

@@ -1,13 +1,12 @@
 """Draining ends as the ordinary way does, and what a draining process leaves behind when it dies is found by the sweep."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 import redis as redis_py
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from tests.cases.test_poison import Allergic
 from tests.cases.world import World, a_purchase, an_account
@@ -15,13 +14,13 @@ from worker.cases.assess import Assessed, Assessor
 from worker.cases.drain import Drain
 from worker.cases.effects import Performer
 from worker.errors import TryLater
-from worker.intake.accept import Accepted, Desk
-from worker.intake.consumer import Entry
+from worker.intake.accept import Accepted, Desk, Reading
+from worker.intake.consumer import Consumer, Entry
 from worker.intake.process import GROUP
 from worker.notices.outcomes import Outcome, OutcomeStream
-from worker.store.bulk import Record
+from worker.observe import log
+from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
-from worker.store.inbox import NO_TIME
 from worker.store.tables import effects, inbox
 
 STREAM = "drained:events"
@@ -94,10 +93,25 @@ def test_report_before_its_job_waits_and_is_handled_when_the_job_comes(world: Wo
 
 
 class Dying(Assessor):
-    """The process dies after rows came in, before they are handled."""
+    """The process dies over what it handles, whichever way that came."""
+
+    def at_once(self, take_in: Callable[[Tx], Sequence[Accepted]]) -> Assessed:
+        raise Died
 
     def take(self, accepted: Sequence[Accepted]) -> Assessed:
         raise Died
+
+
+def dying(world: World, client: redis_py.Redis) -> Drain:
+    return drain(world, client, assessor=Dying(*(getattr(world.assessor, name) for name in Assessor.__dataclass_fields__)))
+
+
+def heir(draining: Drain, client: redis_py.Redis) -> Drain:
+    """The same, to whom what a dead process held is handed at once."""
+    draining._consumer = Consumer(
+        client, draining, stream=STREAM, group=GROUP, name="heir", log=log, block_ms=1, reclaim_idle_ms=0, reclaim_every=0.0
+    )
+    return draining
 
 
 class Muted(Performer):
@@ -107,19 +121,51 @@ class Muted(Performer):
         raise Died
 
 
+def rows(world: World) -> Sequence[tuple[str, int]]:
+    """State and attempts of the reports in the inbox."""
+    asked = select(inbox.c.state, inbox.c.attempts).where(inbox.c.type == "layer_job.failed")
+    return [tuple(row) for row in world.store.read(lambda tx: tx.all(asked))]
+
+
+def test_first_delivery_is_taken_in_and_handled_in_one_transaction(world: World, redis: redis_py.Redis) -> None:
+    put(redis, *(world.failed(name) for name in JOBS), world.failed("late"), "{no json")
+    commits: list[str] = []
+    event.listen(world.store.engine, "commit", lambda _: commits.append("commit"))
+    done = drain(world, redis).turn()
+    assert done is not None
+    assert (done.handled, done.waiting) == (3, 1)
+    assert sorted(rows(world)) == [("handled", 1)] * 3 + [("waiting", 1)]
+    assert [reason for reason, _ in world.dead()] == ["not_json"]
+    assert len(commits) == 2, "the work, and what was announced"
+
+
+def test_first_delivery_that_its_process_does_not_survive_comes_again_as_a_counted_row(
+    world: World, redis: redis_py.Redis
+) -> None:
+    put(redis, *(world.failed(name) for name in JOBS))
+    with pytest.raises(Died):
+        dying(world, redis).turn()
+    assert (pending(redis), rows(world)) == (3, [])
+    with pytest.raises(Died):
+        heir(dying(world, redis), redis).turn()
+    assert (pending(redis), rows(world)) == (0, [("new", 1)] * 3)
+    world.clock.pass_(seconds=31)
+    world.sweep()
+    assert ends(world) == ["refunded"] * 3
+
+
 def test_death_before_the_work_leaves_claimed_rows_that_come_due_with_the_lease(world: World, redis: redis_py.Redis) -> None:
     put(redis, *(world.failed(name) for name in JOBS))
-    dying = Dying(*(getattr(world.assessor, name) for name in Assessor.__dataclass_fields__))
-    with pytest.raises(Died):
-        drain(world, redis, assessor=dying).turn()
+    for process in (dying(world, redis), heir(dying(world, redis), redis)):
+        with pytest.raises(Died):
+            process.turn()
     assert pending(redis) == 0, "what is a row is acknowledged"
     world.sweep()
     assert ends(world) == [None] * 3, "they are somebody's"
     world.clock.pass_(seconds=31)
     world.sweep()
     assert ends(world) == ["refunded"] * 3
-    attempts = world.store.read(lambda tx: tx.all(select(inbox.c.attempts).where(inbox.c.type == "layer_job.failed")))
-    assert [row.attempts for row in attempts] == [2, 2, 2], "the death was counted"
+    assert rows(world) == [("handled", 2)] * 3, "the death was counted"
 
 
 def test_death_before_the_announcement_is_made_good_when_the_claim_ends(world: World, redis: redis_py.Redis) -> None:
@@ -173,10 +219,10 @@ def test_database_away_leaves_the_entries_pending_for_the_next_turn(world: World
     outage = [True]
 
     class Away(Desk):
-        def accept(self, entries: Sequence[Entry], *, lease: timedelta = NO_TIME) -> list[Accepted]:
+        def take_in(self, tx: Tx, reading: Reading) -> list[Accepted]:
             if outage:
                 raise TryLater("the database", "connection refused")
-            return super().accept(entries, lease=lease)
+            return super().take_in(tx, reading)
 
     put(redis, world.failed("job_1"))
     away = Drain(redis, STREAM, Away(world.store, world.clock), world.assessor, world.performer)
@@ -200,10 +246,10 @@ def test_second_thread_of_a_process_has_nothing_to_do_meanwhile(world: World, re
     entered, leave = threading.Event(), threading.Event()
 
     class Slow(Desk):
-        def accept(self, entries: Sequence[Entry], *, lease: timedelta = NO_TIME) -> list[Accepted]:
+        def read(self, entries: Sequence[Entry]) -> Reading:
             entered.set()
             leave.wait(10)
-            return super().accept(entries, lease=lease)
+            return super().read(entries)
 
     draining = Drain(redis, STREAM, Slow(world.store, world.clock), world.assessor, world.performer)
     turns: list[Assessed | None] = []

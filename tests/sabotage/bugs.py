@@ -410,7 +410,7 @@ BUGS = (
         (
             (
                 "worker/cases/review/reviewer.py",
-                "free = or_(leases.c.until <= now, leases.c.holder == person)",
+                "free = or_(leases.c.until <= now, leases.c.holder == holder)",
                 "free = or_(leases.c.until <= now, leases.c.holder != '')",
             ),
         ),

@@ -6,7 +6,7 @@ poisonous event costs only itself.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -123,17 +123,23 @@ class Assessor:
             self._give_back(claims)
             raise
 
+    def at_once(self, take_in: Callable[[Tx], Sequence[Accepted]]) -> Assessed:
+        """Handles the rows that `take_in` adds as handled, in the transaction that adds them; announcements that follow are
+        claimed for the caller to make. Raises what stands in the way of any of them: then nothing of it stands.
+        """
+        return self.store.write(lambda tx: self._work(tx, [of_accepted(row) for row in take_in(tx)], held=True, recorded=True))
+
     def wake(self, case_ids: Sequence[str]) -> Assessed:
         """Judges cases again whose time has come, by the same path and without news."""
         return self.store.write(lambda tx: self.judge_in(tx, case_ids))
 
     def judge_jobs(self, jobs: Sequence[tuple[str, str]]) -> Assessed:
         """Judges jobs, as (job id, account id), whether or not they have a case: what a lost step left undone is done."""
-        return self.store.write(lambda tx: self._work(tx, [], (), jobs))
+        return self.store.write(lambda tx: self._work(tx, [], named=jobs))
 
     def judge_in(self, tx: Tx, case_ids: Sequence[str]) -> Assessed:
         """The same, inside the caller's transaction: a rehearsal undoes it."""
-        return self._work(tx, [], case_ids)
+        return self._work(tx, [], case_ids=case_ids)
 
     def _together(self, claims: Sequence[Claim], at_hand: Mapping[int, News] | None = None) -> Assessed:
         if not claims:
@@ -141,7 +147,7 @@ class Assessor:
         if len(claims) == 1:
             return self._alone(claims[0])
         try:
-            return self.store.write(lambda tx: self._work(tx, claims, (), at_hand=at_hand))
+            return self.store.write(lambda tx: self._work(tx, *_claimed(tx, claims, at_hand), held=at_hand is not None))
         except TryLater:
             raise
         except Exception as error:
@@ -155,7 +161,7 @@ class Assessor:
         if claim.attempt > self.max_attempts:
             return self._bury(claim, "kills_its_worker", f"{self.max_attempts} attempts began and none ended")
         try:
-            return self.store.write(lambda tx: self._work(tx, [claim], ()))
+            return self.store.write(lambda tx: self._work(tx, *_claimed(tx, [claim], None)))
         except TryLater:
             raise
         except OfNewerRelease as error:
@@ -188,16 +194,20 @@ class Assessor:
     def _work(
         self,
         tx: Tx,
-        claims: Sequence[Claim],
-        case_ids: Sequence[str],
+        news: Sequence[News],
+        unread: Sequence[Unread] = (),
+        *,
+        case_ids: Sequence[str] = (),
         named: Sequence[tuple[str, str]] = (),
-        at_hand: Mapping[int, News] | None = None,
+        held: bool = False,
+        recorded: bool = False,
     ) -> Assessed:
         now = self.clock.now()
         book = Book(now)
-        news, dead = _claimed(tx, claims, at_hand)
+        # stand as handled already, if that is what becomes of them
+        standing = {item.row.id for item in news} if recorded else set()
         news, unplaced = placed(tx, news)
-        dead += unplaced
+        dead = [*unread, *unplaced]
         woken = woken_cases(tx, case_ids)
 
         lock_accounts(
@@ -230,15 +240,15 @@ class Assessor:
         for job_id in sorted(book.touched):
             judge(book, job_id, self.bench)
 
-        held = [effect for effect in book.effects if at_hand and effect["kind"] == EffectKind.ANNOUNCE.value]
-        for effect in held:
-            effect.update(state="claimed", attempts=1, due_at=now + self.lease)
+        for effect in book.effects:
+            if held and effect["kind"] == EffectKind.ANNOUNCE.value:
+                effect.update(state="claimed", attempts=1, due_at=now + self.lease)
         write(tx, book, self.ledger, WORKER, told=self.bench.told)
         book.charges_touched |= woken_purchases(tx, [(row.kind, row.subject) for row in woken])
         settled = self.settler.settle(tx, book.charges_touched, now)
         asked = [row.case_id for row in woken if row.kind == CaseKind.REQUEST.value]
         moved = judge_requests(tx, self.ledger, self.bench, asked, now) if asked else []
-        inbox.settle(tx, fates)
+        inbox.settle(tx, [f for f in fates if f["id"] not in standing or f["state"] != Fate.HANDLED.value])
         _bury(tx, dead, now)
         return _account_for([*book.cases.values(), *moved], book.effects, settled, fates, len(dead))
 

@@ -1,8 +1,9 @@
 """Draining: a task process that reads the stream itself while events pile up.
 
-The same three commits as on the way through intake and inbox (taken in, assessed, announced), without the hand-over between
-them: rows come in claimed by this process, and what was read is not read again. Dying anywhere leaves pending entries, claimed
-rows or claimed announcements, which the ordinary sweeps find when the claim ends.
+What comes for the first time is taken in, handled and acknowledged: one transaction a batch, and a second that records its
+announcements. Where that fails, and for whatever comes again, rows are durable and their attempt is counted before they are
+handled, so that a poisonous event cannot take its own count down with it. Dying anywhere leaves pending entries, claimed rows or
+claimed announcements, which the ordinary sweeps find when the claim ends.
 """
 
 import threading
@@ -24,14 +25,23 @@ class Drain:
 
     def __init__(self, client: redis.Redis, stream: str, desk: Desk, assessor: Assessor, performer: Performer) -> None:
         self._desk, self._assessor, self._performer = desk, assessor, performer
-        self._taken: list[Accepted] = []
+        self._done, self._taken = Assessed(), list[Accepted]()
         self._alone = threading.Lock()
         self._consumer = Consumer(
             client, self, stream=stream, group=GROUP, name=consumer_name(), log=log, block_ms=1, read_count=assessor.batch
         )
 
     def accept(self, entries: Sequence[Entry]) -> None:
-        """Takes entries in, claimed by this process; the consumer acknowledges them after."""
+        """Handles entries, or takes them in, claimed by this process; the consumer acknowledges them after."""
+        if not any(entry.again for entry in entries):
+            reading = self._desk.read(entries)
+            try:
+                self._done += self._assessor.at_once(lambda tx: self._desk.take_in(tx, reading))
+                return
+            except TryLater:
+                raise
+            except Exception as error:
+                log.warning("batch.split", rows=len(entries), error=one_line(error))
         self._taken += self._desk.accept(entries, lease=self._assessor.lease)
 
     def turn(self) -> Assessed | None:
@@ -41,14 +51,15 @@ class Drain:
         if not self._alone.acquire(blocking=False):
             return None
         try:
-            self._taken = []
+            self._done, self._taken = Assessed(), []
             try:
                 entries = self._consumer.step()
             except redis.RedisError as error:
                 raise TryLater("Redis", one_line(error)) from error
             if not entries:
                 return None
-            done = self._assessor.take(self._taken)
+            done = self._done
+            done += self._assessor.take(self._taken)
             self._performer.announce_held(done.effects)
             return done
         finally:

@@ -6,6 +6,7 @@ postings and its effects, all of which commit together or not at all.
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from policy import Editions, Terms, decide, missing_facts
 from policy.calendar import Calendar
@@ -125,39 +126,42 @@ def _rerun_as_of(book: Book, case: Case, job: Job, rerun: Rerun) -> Rerun:
 
 def _facts(book: Book, case: Case, job: Job | None, reports: frozenset[Report]) -> JobFacts:
     account = book.accounts.get(case.account_id)
-    known = JobFacts(
+    return JobFacts(
         now=book.now,
         job_id=case.subject,
         account_id=case.account_id,
         reports=tuple(sorted(reports, key=lambda r: (r.attempt, r.at, r.kind.value, r.code))),
-        job_known=False,
+        job_known=job is not None,
         account_known=account is not None and account.known,
         account_status=AccountStatus(account.status) if account else AccountStatus.ACTIVE,
         rerun_available=book.rerun_available,
         reversals_today=account.reversals_on(utc_day(book.now)) if account else 0,
         doubt_credits_today=book.doubt_credits,
         service_failure_percent=book.service_failure_percent,
+        **({} if job is None else _known_of(book, job)),
     )
-    if job is None:
-        return known
-    return replace(
-        known,
-        job_known=True,
-        paid_with=PaidWith(job.paid_with),
-        price=job.price,
-        debit=job.credits.debit,
-        reversed_credits=job.credits.reversed,
-        layers_expected=job.layers_expected,
-        submitted_at=job.submitted_at,
-        input_expires_at=job.input_expires_at,
-        rerun=job.rerun,
-        compensated=_compensated(book, job),
-        partly_refunded=any(not lot.gone and not lot.disputed for lot in _moved(book, job)),
-        disputed=any(lot.disputed for lot in _moved(book, job)),
-    )
+
+
+def _known_of(book: Book, job: Job) -> dict[str, Any]:
+    moved = _moved(book, job)
+    return {
+        "paid_with": PaidWith(job.paid_with),
+        "price": job.price,
+        "debit": job.credits.debit,
+        "reversed_credits": job.credits.reversed,
+        "layers_expected": job.layers_expected,
+        "submitted_at": job.submitted_at,
+        "input_expires_at": job.input_expires_at,
+        "rerun": job.rerun,
+        "compensated": _compensated(book, job) if moved else 0,
+        "partly_refunded": any(not lot.gone and not lot.disputed for lot in moved),
+        "disputed": any(lot.disputed for lot in moved),
+    }
 
 
 def _moved(book: Book, job: Job) -> list[LotMoney]:
+    if not book.lots_gone:
+        return []
     drawn = {share.purchase_id for share in job.credits.debits}
     return [money for purchase_id, money in book.lots_gone.items() if purchase_id in drawn]
 

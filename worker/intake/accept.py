@@ -27,8 +27,16 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What entries say, by identity, and a letter for each that says nothing."""
+
+    events: dict[tuple[str, str], tuple[Entry, Event]]
+    letters: list[Record]
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
-    """Where entries are taken in. One transaction for each call, whatever the number of entries."""
+    """Where entries are taken in, whatever their number in one transaction."""
 
     store: Store
     clock: Clock
@@ -37,6 +45,15 @@ class Desk:
         """Makes every entry durable, as an inbox row or as a dead letter with its reason and its original bytes; returns
         the new rows. With a lease they are claimed by the caller, attempt 1.
         """
+        reading = self.read(entries)
+        return self.store.write(lambda tx: self._commit(tx, reading, lease=lease))
+
+    def take_in(self, tx: Tx, reading: Reading) -> list[Accepted]:
+        """The same within the transaction of a caller who handles the new rows in it: they stand as handled."""
+        return self._commit(tx, reading, handled=True)
+
+    def read(self, entries: Sequence[Entry]) -> Reading:
+        """What the entries say, each event once."""
         now = self.clock.now()
         events: dict[tuple[str, str], tuple[Entry, Event]] = {}
         letters: list[Record] = []
@@ -48,16 +65,14 @@ class Desk:
                     raise _conflict(event, first[1].sha256)
             except Malformed as fault:
                 letters.append(self._letter(entry, fault))
-        return self.store.write(lambda tx: self._commit(tx, events, letters, lease))
+        return Reading(events, letters)
 
-    def _commit(
-        self, tx: Tx, events: dict[tuple[str, str], tuple[Entry, Event]], letters: Sequence[Record], lease: timedelta
-    ) -> list[Accepted]:
-        now = self.clock.now()
-        rows = [row_of(event, entry.stream_id, now, lease) for entry, event in events.values()]
+    def _commit(self, tx: Tx, reading: Reading, *, lease: timedelta = inbox.NO_TIME, handled: bool = False) -> list[Accepted]:
+        now, events = self.clock.now(), reading.events
+        rows = [row_of(event, entry.stream_id, now, lease, handled=handled) for entry, event in events.values()]
         ids = inbox.insert(tx, rows)
         stood = inbox.same_identity(tx, [identity for identity in events if identity not in ids])
-        letters = list(letters)
+        letters = list(reading.letters)
         for identity, row in stood.items():
             entry, event = events[identity]
             if row.sha256 != event.sha256 and not _same(row.raw, event.raw):
@@ -81,7 +96,7 @@ def _body(entry: Entry) -> bytes:
     return entry.raw
 
 
-def row_of(event: Event, stream_id: str, now: datetime, lease: timedelta = inbox.NO_TIME) -> Record:
+def row_of(event: Event, stream_id: str, now: datetime, lease: timedelta = inbox.NO_TIME, *, handled: bool = False) -> Record:
     """The inbox row of an event that came in as this stream entry."""
     return inbox.new_row(
         source=event.source,
@@ -95,6 +110,7 @@ def row_of(event: Event, stream_id: str, now: datetime, lease: timedelta = inbox
         occurred_at=event.time,
         received_at=now,
         lease=lease,
+        handled=handled,
     )
 
 

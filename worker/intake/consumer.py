@@ -32,6 +32,8 @@ class Entry:
     stream_id: str
     raw: bytes | None
     fields: dict[bytes, bytes]
+    again: bool = False
+    """It was handed out before, and not acknowledged: somebody failed or died over it."""
 
 
 class Accept(Protocol):
@@ -153,7 +155,7 @@ class Consumer:
                 self._end_walk()
                 return 0
             self._walk = found[-1][0]
-            if accepted := self._settle(found, singly=self._singly):
+            if accepted := self._settle(found, singly=self._singly, again=True):
                 self._probing = False
                 return accepted
         return 0
@@ -180,10 +182,10 @@ class Consumer:
             self._walk = START
         if len(reply) > 2 and reply[2]:
             self._report_gone([as_text(entry_id) for entry_id in reply[2]])
-        return self._settle(claimed, singly=self._singly)
+        return self._settle(claimed, singly=self._singly, again=True)
 
     def _fresh(self) -> int:
-        accepted = self._settle(self._read(">", 1 if self._probing else self._count, block=self._block_ms), singly=False)
+        accepted = self._settle(self._read(">", 1 if self._probing else self._count, block=self._block_ms))
         self._probing = self._probing and not accepted
         return accepted
 
@@ -191,13 +193,13 @@ class Consumer:
         reply = self._redis.xreadgroup(self.group, self.name, {self.stream: after}, count=count, block=block)
         return [_pair(item) for _, items in reply or [] for item in items]
 
-    def _settle(self, found: Sequence[tuple[str, dict[bytes, bytes]]], *, singly: bool) -> int:
+    def _settle(self, found: Sequence[tuple[str, dict[bytes, bytes]]], *, singly: bool = False, again: bool = False) -> int:
         # an entry always has a field, so one without any was deleted while it was pending
         deleted = [entry_id for entry_id, fields in found if not fields]
         if deleted:
             self._report_gone(deleted)
             self._redis.xack(self.stream, self.group, *deleted)
-        entries = [Entry(entry_id, fields.get(FIELD), fields) for entry_id, fields in found if fields]
+        entries = [Entry(entry_id, fields.get(FIELD), fields, again) for entry_id, fields in found if fields]
         if singly:
             return sum(self._alone(entry) for entry in entries)
         if entries:

@@ -1,6 +1,5 @@
 """Outcomes announced to the product on a stream (contract.md, "Commands out")."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import redis
 
 from worker.errors import TryLater, one_line
+from worker.store.arrays import encode
 
 SOURCE = "/layer-refunds"
 
@@ -27,7 +27,7 @@ class Outcome:
         """The CloudEvents 1.0 document."""
         envelope = {"specversion": "1.0", "id": self.id, "source": SOURCE, "type": self.type, "time": self.time}
         traced = {} if self.traceparent is None else {"traceparent": self.traceparent}
-        return json.dumps(envelope | traced | {"subject": self.subject, "data": self.data}, separators=(",", ":"))
+        return encode(envelope | traced | {"subject": self.subject, "data": self.data})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,27 @@ The driver escapes a list of text element by element in Python; of a batch of fi
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import repeat
+from operator import is_
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
 from sqlalchemy import JSON, Boolean, Date, Integer, LargeBinary
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from worker.store.columns import Instant
 
-encode = json.JSONEncoder(separators=(",", ":")).encode
+_plainly = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def encode(value: Any) -> str:
+    """The JSON text of a value, without spaces."""
+    try:
+        return to_json(value).decode()
+    except PydanticSerializationError:
+        # half a surrogate pair, as names of files may have: only ASCII can say that
+        return _plainly(value)
 
 
 class Written(str):
@@ -54,6 +66,9 @@ def literal(values: Sequence[Any], kind: Any) -> str:
 
     Raises `ValueError` for a time without a zone.
     """
+    if len(values) > 1 and all(map(is_, values, repeat(values[0]))):
+        # most columns of a batch hold one and the same thing
+        return "{" + ",".join(repeat(literal(values[:1], kind)[1:-1], len(values))) + "}"
     if isinstance(kind, JSON):
         return _texts([document(value) for value in values])
     if isinstance(kind, Instant):
@@ -70,13 +85,10 @@ def _plain(words: Iterable[str | None]) -> str:
 
 
 def _instants(values: Iterable[datetime | None]) -> Iterator[str | None]:
-    last, word = None, None  # most columns of a batch hold one and the same moment
     for value in values:
-        if value is not last:
-            if value is not None and value.tzinfo is None:
-                raise ValueError(f"a time without a zone may not be stored: {value!r}")
-            last, word = value, None if value is None else value.isoformat()
-        yield word
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"a time without a zone may not be stored: {value!r}")
+        yield None if value is None else value.isoformat()
 
 
 def _texts(values: Sequence[str | None]) -> str:

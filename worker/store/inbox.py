@@ -39,9 +39,10 @@ def new_row(
     stream_id: str | None = None,
     occurred_at: datetime | None = None,
     lease: timedelta = NO_TIME,
+    handled: bool = False,
 ) -> Record:
     """A row that is to be handled from its receipt on; with a lease it is claimed already, for the first time, by whoever
-    adds it.
+    adds it; `handled` where that is done in the transaction that adds it.
     """
     return {
         "source": source,
@@ -54,9 +55,10 @@ def new_row(
         "stream_id": stream_id,
         "occurred_at": occurred_at,
         "received_at": received_at,
-        "state": "new",
-        "attempts": 1 if lease else 0,
+        "state": "handled" if handled else "new",
+        "attempts": 1 if lease or handled else 0,
         "due_at": received_at + lease,
+        "handled_at": received_at if handled else None,
     }
 
 
