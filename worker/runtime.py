@@ -16,6 +16,7 @@ from worker.cases.book_at_creem import BooksAtCreem
 from worker.cases.drain import Drain
 from worker.cases.editions import hold
 from worker.cases.effects import Performer
+from worker.cases.first_hand import FirstHand
 from worker.cases.judge import Bench
 from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.journal import Journal
@@ -266,6 +267,11 @@ class Runtime:
     def drain(self) -> Drain:
         """The stream read by a task process itself."""
         return Drain(self.redis, self.settings.stream, self.desk, self.assessor, self.performer)
+
+    @cached_property
+    def first_hand(self) -> FirstHand:
+        """Entries of the stream handled by the task they were handed to."""
+        return FirstHand(self.redis, self.settings.stream, self.desk, self.assessor)
 
     @cached_property
     def desk(self) -> Desk:

@@ -9,16 +9,19 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
-from celery import Task
+from celery import Task, current_task
 from kombu.exceptions import OperationalError
 
 from worker.app import app, runtime
 from worker.cases.assess import OWN_HINT, Assessed
 from worker.errors import Misconfigured, TryLater
 from worker.intake.accept import Accepted
+from worker.intake.entry import Entry
 from worker.intake.upkeep import Every
+from worker.intake.wire import read_event
 from worker.observe import log
 from worker.store.effects import EffectKind
+from worker.strict import Malformed
 
 _ANNOUNCE_HINTS, _DRAIN_HINTS = Every(0.1), Every(0.5)
 DRAIN_SECONDS = 10.0
@@ -48,10 +51,15 @@ def step(function: Callable[..., str]) -> Callable[..., str]:
 
 @app.task(name="refunds.assess", bind=True)
 @step
-def assess(job: str = "", event: str = "", inbox: Sequence[int] = ()) -> str:
-    """Handles the inbox rows named, and takes along what else waits."""
-    done = runtime().assessor.assess(list(inbox), waited=OWN_HINT)
+def assess(job: str = "", event: str = "", inbox: Sequence[int] = (), entries: Sequence[str] = ()) -> str:
+    """Handles the entries of the stream or the inbox rows named, and takes along what else waits."""
+    if entries:
+        again = bool((current_task.request.delivery_info or {}).get("redelivered"))
+        done = runtime().first_hand.handle(list(entries), again=again)
+    else:
+        done = runtime().assessor.assess(list(inbox), waited=OWN_HINT)
     _tell(done)
+    runtime().performer.announce_held(done.effects)
     return _summary(done)
 
 
@@ -140,6 +148,22 @@ def sweep() -> str:
     return "idle" if swept.idle else str(swept)
 
 
+def hand_on(entries: Sequence[Entry]) -> set[str]:
+    """Sends `refunds.assess` for each entry that can be read; returns the ids of those it was sent for."""
+    now = runtime().clock.now()
+    sent: set[str] = set()
+    for entry in entries:
+        try:
+            event = read_event(entry.raw or b"", now)
+        except Malformed:
+            continue
+        if not _send(assess, {"job": event.job_id or "", "event": event.id, "entries": [entry.stream_id]}):
+            break
+        sent.add(entry.stream_id)
+    log.info("intake.handed_on", entries=sorted(sent))
+    return sent
+
+
 def hint_accepted(accepted: Sequence[Accepted]) -> None:
     """Sends `refunds.assess` for new rows: one task each while there are few, batches when they pile up."""
     batch = runtime().settings.batch
@@ -174,14 +198,16 @@ def _tell(done: Assessed) -> None:
         _send(announce, {})
 
 
-def _send(task: Task, ids: dict[str, Any]) -> None:
+def _send(task: Task, ids: dict[str, Any]) -> bool:
     # after the commit, outside every transaction, and never waited for: whoever misses it is found by the sweep
     if not runtime().settings.hints:
-        return
+        return False
     try:
         task.apply_async(kwargs=ids, retry=False)
     except OperationalError as error:
         log.warning("hint.dropped", task=task.name, error=str(error))
+        return False
+    return True
 
 
 def _log_moves(done: Assessed) -> None:

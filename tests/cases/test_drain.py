@@ -1,7 +1,7 @@
 """Draining ends as the ordinary way does, and what a draining process leaves behind when it dies is found by the sweep."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -95,7 +95,7 @@ def test_report_before_its_job_waits_and_is_handled_when_the_job_comes(world: Wo
 class Dying(Assessor):
     """The process dies over what it handles, whichever way that came."""
 
-    def at_once(self, take_in: Callable[[Tx], Sequence[Accepted]]) -> Assessed:
+    def at_once(self, desk: Desk, entries: Sequence[Entry]) -> Assessed | None:
         raise Died
 
     def take(self, accepted: Sequence[Accepted]) -> Assessed:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from tests.cases.world import a_purchase, an_account
-from tests.crash.world import DEATHS, Fault, How, Installation
+from tests.crash.world import DEATHS, Fault, How, Installation, Way
 from worker.store.engine import Store
 from worker.store.tables import inbox, reruns
 
@@ -53,22 +53,21 @@ class Plan:
     """One run: a story, the way its events take, whether everything is told twice, and what goes wrong where."""
 
     story: str
-    drains: bool = False
+    way: Way = Way.STORED
     doubled: bool = False
     faults: frozenset[Fault] = frozenset()
 
     def __str__(self) -> str:
-        way = "drained" if self.drains else "stored"
-        return f"{self.story}/{way}{'/doubled' if self.doubled else ''}/" + ",".join(map(str, sorted(self.faults)))
+        return f"{self.story}/{self.way}{'/doubled' if self.doubled else ''}/" + ",".join(map(str, sorted(self.faults)))
 
     @classmethod
     def parse(cls, text: str) -> "Plan":
         """The plan that prints so. Raises `ValueError` for anything else."""
         story, way, *rest = [*text.split("/"), "", ""][: max(2, text.count("/") + 1)]
-        if story not in STORIES or way not in {"stored", "drained"} or not rest or rest[0] not in {"doubled", rest[-1]}:
+        if story not in STORIES or way not in set(Way) or not rest or rest[0] not in {"doubled", rest[-1]}:
             raise ValueError(f"{text}: no plan; `credits_back/stored/3 dies after` would be one")
         words = [one.split(" ", 1) for one in rest[-1].split(",") if one]
-        return cls(story, way == "drained", rest[0] == "doubled", frozenset(Fault(int(n), How(how)) for n, how in words))
+        return cls(story, Way(way), rest[0] == "doubled", frozenset(Fault(int(n), How(how)) for n, how in words))
 
 
 @dataclass
@@ -84,7 +83,7 @@ class Played:
 
 def play(plan: Plan, store: Store) -> Played:
     """Plays the plan on an empty database until nothing is left to do."""
-    world = Installation(store, plan.faults, drains=plan.drains)
+    world = Installation(store, plan.faults, way=plan.way)
     world.load(an_account(), a_purchase())
     documents = STORIES[plan.story](world)
     if plan.doubled:
@@ -141,8 +140,8 @@ def plain(plan: Plan) -> Plan:
 
 
 def ways() -> list[Plan]:
-    """Every story both ways, without faults."""
-    return [Plan(story, drains) for story in STORIES for drains in (False, True)]
+    """Every story each way, without faults."""
+    return [Plan(story, way) for story in STORIES for way in Way]
 
 
 def singles(of: Played, hows: Iterable[How] = How) -> list[Plan]:

@@ -5,7 +5,7 @@ import pytest
 from tests.arena import Arena
 from tests.crash.plans import Plan, pairs, singles, ways
 from tests.crash.prove import Theatre
-from tests.crash.world import Fault, How
+from tests.crash.world import Fault, How, Way
 
 pytestmark = pytest.mark.slow
 SHARE = 31
@@ -23,9 +23,9 @@ def faults(plans: list[Plan], theatre: Theatre) -> dict[str, list[str]]:
     return {str(one.plan): one.wrong for one in played if one.wrong}
 
 
-@pytest.mark.parametrize("drains", [False, True], ids=["stored", "drained"])
-def test_any_fault_at_any_door_changes_nothing_in_the_end(theatre: Theatre, drains: bool) -> None:
-    plain = theatre.plain(Plan("credits_back", drains))
+@pytest.mark.parametrize("way", list(Way))
+def test_any_fault_at_any_door_changes_nothing_in_the_end(theatre: Theatre, way: Way) -> None:
+    plain = theatre.plain(Plan("credits_back", way))
     assert plain.end["cases"] == [("job_1", "refunded", 5, 0)]
     assert len(plain.doors) > 10
     assert faults(singles(plain), theatre) == {}
@@ -35,7 +35,7 @@ def test_share_of_all_faults_in_all_stories_told_once_and_twice(theatre: Theatre
     every = [plan for way in ways() for plan in singles(theatre.plain(way))]
     assert len(every) > 700
     assert faults(every[::SHARE], theatre) == {}
-    assert faults([Plan(plan.story, plan.drains, True, plan.faults) for plan in every[5 :: 2 * SHARE]], theatre) == {}
+    assert faults([Plan(plan.story, plan.way, True, plan.faults) for plan in every[5 :: 2 * SHARE]], theatre) == {}
 
 
 def test_dying_again_while_the_first_death_is_made_good(theatre: Theatre) -> None:
@@ -44,7 +44,7 @@ def test_dying_again_while_the_first_death_is_made_good(theatre: Theatre) -> Non
 
 
 def test_plan_prints_as_what_can_be_played_again() -> None:
-    plan = Plan("rerun_fails", True, True, frozenset({Fault(3, How.DIES_AFTER), Fault(12, How.ANSWER_LOST)}))
+    plan = Plan("rerun_fails", Way.DRAINED, True, frozenset({Fault(3, How.DIES_AFTER), Fault(12, How.ANSWER_LOST)}))
     assert Plan.parse(str(plan)) == plan
     assert Plan.parse("credits_back/stored/") == Plan("credits_back")
     with pytest.raises(ValueError, match="no plan"):

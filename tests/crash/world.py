@@ -3,7 +3,7 @@
 Processes keep nothing: after a death the same steps start again from the rows and the stream alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import count
@@ -16,10 +16,13 @@ from sqlalchemy import func, select
 from tests.cases.world import World
 from tests.faults import Crash, database_lost
 from worker.cases.drain import Drain
+from worker.cases.first_hand import FirstHand
 from worker.cases.sweep import Sweeper
 from worker.errors import TryLater
 from worker.intake.accept import Desk
 from worker.intake.consumer import Consumer
+from worker.intake.entry import Entry
+from worker.intake.handed import Handed
 from worker.intake.process import GROUP
 from worker.notices.outcomes import OutcomeStream
 from worker.observe import log
@@ -42,6 +45,14 @@ class How(StrEnum):
     FAILS_BEFORE = "fails before"
     ANSWER_LOST = "answer lost"
     """It is done, and the one who did it is told that it failed: a commit or a call with an unknown end."""
+
+
+class Way(StrEnum):
+    """How events take their way from the stream to a verdict."""
+
+    STORED = "stored"
+    DRAINED = "drained"
+    HANDED = "handed"
 
 
 DEATHS = (How.DIES_BEFORE, How.DIES_AFTER)
@@ -145,7 +156,7 @@ class DoorPipeline:
 class Installation(World):
     """The automatic path as the processes of production walk it, one after another."""
 
-    def __init__(self, store: Store, faults: frozenset[Fault], *, drains: bool) -> None:
+    def __init__(self, store: Store, faults: frozenset[Fault], *, way: Way) -> None:
         self.doors = Doors(faults)
         self.guarded = DoorStore(store, self.doors)
         super().__init__(self.guarded)
@@ -155,7 +166,9 @@ class Installation(World):
         self.inside = DoorRedis(server=server)
         self.inside.doors = self.doors
         self.redis = self.outside
-        self.drains = drains
+        self.way = way
+        self.tasks: list[tuple[list[str], bool]] = []
+        """Entries that tasks were sent for, and whether their message was handed out before."""
         self.again = (f"again-{number}" for number in count(1))
         """Names for what the pipeline says of a re-run: another each time it runs."""
         self.reacts: Callable[[RerunOrder], None] = lambda order: None
@@ -174,14 +187,16 @@ class Installation(World):
             def accept(self, entries: Any) -> None:
                 desk.accept(entries)
 
-        def of(accepts: Any) -> Consumer:
+        def of(accepts: Any, handed: Handed | None = None) -> Consumer:
             # what a dead one held is anybody's at once: the idle time is Redis's own and not what is tested here
             return Consumer(
-                self.inside, accepts, stream=STREAM, group=GROUP, name=f"process-{next(self._names)}", log=log,
+                self.inside, accepts, stream=STREAM, group=GROUP, name=f"process-{next(self._names)}", log=log, handed=handed,
                 block_ms=1, reclaim_idle_ms=0, reclaim_every=0.0, housekeeping_every=3600.0,
             )  # fmt: skip
 
-        self._intake = of(Accepting())
+        handed = Handed(self._hand_on, most=8, now=lambda: self.clock.now().timestamp()) if self.way is Way.HANDED else None
+        self._intake = of(Accepting(), handed)
+        self._first_hand = FirstHand(self.inside, STREAM, desk, self.assessor)
         self._drain = Drain(self.inside, STREAM, desk, self.assessor, self.performer)
         self._drain._consumer = of(self._drain)
 
@@ -193,7 +208,9 @@ class Installation(World):
     def live(self) -> bool:
         """Lets the processes work, and time pass, until nothing is left to do; False where that never comes."""
         for turn in range(70):
-            self._process(self._drained if self.drains else self._intake.step)
+            self._process(self._drained if self.way is Way.DRAINED else self._intake.step)
+            for _ in range(len(self.tasks)):
+                self._process(self._task)
             self._process(self.sweeper.sweep)
             if self.at_rest():
                 return True
@@ -203,6 +220,19 @@ class Installation(World):
     def _drained(self) -> None:
         while self._drain.turn() is not None:
             pass
+
+    def _hand_on(self, entries: Sequence[Entry]) -> list[str]:
+        self.tasks += [([entry.stream_id], False) for entry in entries]
+        return [entry.stream_id for entry in entries]
+
+    def _task(self) -> None:
+        ids, again = self.tasks.pop(0)
+        try:
+            done = self._first_hand.handle(ids, again=again)
+            self.performer.announce_held(done.effects)
+        except Crash:
+            self.tasks.append((ids, True))  # a message whose task died is handed out again
+            raise
 
     def _process(self, step: Callable[[], object]) -> None:
         self.guarded.watched = True

@@ -154,7 +154,7 @@ BUGS = (
         "account_not_locked",
         "two workers decide about one account on the same old facts",
         ("tests/cases/test_batches.py",),
-        (("worker/cases/load.py", "tx.all(statement.with_for_update())}", "tx.all(statement)}"),),
+        (("worker/cases/load.py", "rows = tx.all(statement.with_for_update())", "rows = tx.all(statement)"),),
     ),
     Bug(
         "accounts_locked_in_any_order",
@@ -711,5 +711,43 @@ BUGS = (
         "an answer that is lost books the credits twice",
         ("tests/credits/test_at_creem.py",),
         (("worker/cases/book_at_creem.py", "Entry(due.key, due", 'Entry(f"{due.key}:{due.attempt}", due'),),
+    ),
+    Bug(
+        "entry_of_a_late_task_left_to_it",
+        "an event whose message was lost is never handled",
+        ("tests/intake/test_handed.py",),
+        (("worker/intake/consumer.py", "if self._handed is not None and self._handed.overdue():", "if False:"),),
+    ),
+    Bug(
+        "entry_acknowledged_when_it_is_handed_on",
+        "an event is lost with the message of its task",
+        ("tests/intake/test_handed.py",),
+        (
+            (
+                "worker/intake/consumer.py",
+                "accepted = self._settle([pair for pair in found if pair[0] not in handed])",
+                "accepted = self._settle([pair for pair in found if pair[0] not in handed])\n"
+                "        if handed:\n"
+                "            self._redis.xack(self.stream, self.group, *handed)",
+            ),
+        ),
+    ),
+    Bug(
+        "repeated_delivery_handled_without_a_count",
+        "an event that kills its process kills one after another",
+        ("tests/cases/test_drain.py",),
+        (("worker/cases/drain.py", "again = any(entry.again for entry in entries)", "again = False"),),
+    ),
+    Bug(
+        "handled_rows_that_wait",
+        "a report before its job stands as handled and is never heard again",
+        ("tests/cases/test_drain.py",),
+        (
+            (
+                "worker/cases/assess.py",
+                'if f["id"] not in standing or f["state"] != Fate.HANDLED.value',
+                'if f["id"] not in standing',
+            ),
+        ),
     ),
 )

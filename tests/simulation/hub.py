@@ -222,6 +222,7 @@ class Weather:
     pipeline_troubles: bool = False
     editions: bool = False
     drains: bool = False
+    hands_on: bool = False
 
     @classmethod
     def drawn(cls, chance: random.Random) -> "Weather":

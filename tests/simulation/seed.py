@@ -2,11 +2,12 @@
 
 import atexit
 import json
+import random
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -173,7 +174,9 @@ def play(seed: int, store: Store, weather: Weather | None = None, spoils: Callab
     with chance_of(seed) as chance, tempfile.TemporaryDirectory(prefix="refunds-journal-") as folder:
         clock = HandClock()
         hub = Hub(clock, chance)
-        weather = weather or Weather.drawn(chance)
+        # of a chance of its own: seeds that were known before it came keep everything else
+        hands_on = random.Random(f"{seed} tasks").random() < 0.5
+        weather = replace(weather or Weather.drawn(chance), hands_on=hands_on)
         town = Town(store, Path(folder), hub, weather, two_editions() if weather.editions else impatient_terms(), seed, clock)
         try:
             _play(town, played, spoils)

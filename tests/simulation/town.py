@@ -3,7 +3,7 @@
 import json
 import random
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,6 +22,7 @@ from tests.money.world import DoorCreem, MoneyWorld
 from tests.restore.world import Rows, put_back, snapshot
 from tests.simulation.hub import SKEWED, Doors, Hub, Process, Step, Weather
 from worker.cases.drain import Drain
+from worker.cases.first_hand import FirstHand
 from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.journal import Journal
 from worker.cases.money.pay import Payer
@@ -30,6 +31,8 @@ from worker.cases.money.restore import Restorer
 from worker.cases.sweep import Sweeper
 from worker.intake.accept import Accepted, Desk
 from worker.intake.consumer import Consumer
+from worker.intake.entry import Entry
+from worker.intake.handed import GRACE_SECONDS, Handed
 from worker.intake.process import GROUP
 from worker.notices.outcomes import OutcomeStream
 from worker.observe import log
@@ -142,8 +145,10 @@ class Town(MoneyWorld):
         self.inside = DoorRedis(server=server)
         self.inside.doors = self.gates  # type: ignore[assignment]
         self.redis = self.outside
-        self.hints: list[list[int]] = []
-        """What was sent for new rows: lost, late and twice as often as not."""
+        self.hints: list[tuple[list[int], list[str]]] = []
+        """What was sent for new rows and for entries: lost, late and twice as often as not."""
+        self.looks: list[datetime] = []
+        """When a consumer looks for the acknowledgement of what it handed on."""
         self.runs: dict[str, Callable[[RerunOrder], Answer]] = {}
         """What the pipeline does when it is asked to run a job again."""
         self.records: list[dict[str, Any]] = []
@@ -176,7 +181,7 @@ class Town(MoneyWorld):
         most = self.weather.skew
         return HostClock(self.clock, timedelta(seconds=self.hub.chance.uniform(-most, most)))
 
-    def _consumer(self, accepts: Any, hinted: Callable[[Any], None] | None = None) -> Consumer:
+    def _consumer(self, accepts: Any, hinted: Callable[[Any], None] | None = None, handed: Handed | None = None) -> Consumer:
         return Consumer(
             self.inside,
             accepts,
@@ -185,6 +190,7 @@ class Town(MoneyWorld):
             name=f"process-{next(self._names)}",
             log=log,
             on_accepted=hinted,
+            handed=handed,
             read_count=self.hub.chance.choice([1, 7, 500]),
             block_ms=1,
             reclaim_idle_ms=0,
@@ -200,9 +206,16 @@ class Town(MoneyWorld):
                 taken[:] = desk.accept(entries)
 
         def hinted(_: Any) -> None:
-            self.hints.append([row.inbox_id for row in taken])
+            self.hints.append(([row.inbox_id for row in taken], []))
 
-        return self._consumer(Accepting(), hinted).step
+        handed = Handed(self._hand_on, most=8, now=self.seconds) if self.weather.hands_on else None
+        return self._consumer(Accepting(), hinted, handed).step
+
+    def _hand_on(self, entries: Sequence[Entry]) -> list[str]:
+        self.hints += [([], [entry.stream_id]) for entry in entries]
+        self.looks.append(self.clock.now() + timedelta(seconds=GRACE_SECONDS + 1))
+        self.hub.stir("rows")
+        return [entry.stream_id for entry in entries]
 
     def _drain(self) -> Step:
         clock = self._clock()
@@ -229,16 +242,17 @@ class Town(MoneyWorld):
     def _hinted(self) -> Step:
         clock = self._clock()
         assessor, performer = replace(self.assessor, store=self.sim, clock=clock), self._performer(clock)
+        first_hand = FirstHand(self.inside, STREAM, Desk(self.sim, clock), assessor)
 
         def work() -> bool:
             if not self.hints:
                 return False
-            hint = self.hints.pop(self.hub.chance.randrange(len(self.hints)))
+            rows, entries = hint = self.hints.pop(self.hub.chance.randrange(len(self.hints)))
             if self.hub.chance.random() < 0.3:
                 self.hints.append(hint)  # told again, now or much later
             if self.hub.chance.random() < 0.3:
                 return True  # lost
-            done = assessor.assess(hint)
+            done = first_hand.handle(entries) if entries else assessor.assess(rows)
             performer.announce_held(done.effects)
             performer.rerun([effect["effect_id"] for effect in done.effects if effect["kind"] == "rerun"])
             return True
@@ -309,7 +323,8 @@ class Town(MoneyWorld):
                 at = connection.execute(statement, {"since": now - SKEWED}).scalar()
                 if at is not None:
                     found.append((at, role))
-        return found
+        self.looks = [at for at in self.looks if at > now]
+        return found + [(at, "intake") for at in self.looks]
 
     # what befalls it
 

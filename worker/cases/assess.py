@@ -6,7 +6,7 @@ poisonous event costs only itself.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,7 +34,8 @@ from worker.cases.write import write
 from worker.clock import Clock
 from worker.credits.ledger import Ledger
 from worker.errors import CannotProcess, OfNewerRelease, TryLater, one_line
-from worker.intake.accept import Accepted
+from worker.intake.accept import Accepted, Desk
+from worker.intake.entry import Entry
 from worker.observe import log
 from worker.store import inbox
 from worker.store.bulk import Tx
@@ -123,11 +124,24 @@ class Assessor:
             self._give_back(claims)
             raise
 
-    def at_once(self, take_in: Callable[[Tx], Sequence[Accepted]]) -> Assessed:
-        """Handles the rows that `take_in` adds as handled, in the transaction that adds them; announcements that follow are
-        claimed for the caller to make. Raises what stands in the way of any of them: then nothing of it stands.
+    def at_once(self, desk: Desk, entries: Sequence[Entry]) -> Assessed | None:
+        """Takes entries in and handles them, in one transaction; announcements that follow are claimed for the caller to make.
+
+        Only for what comes for the first time: no attempt is counted. None where something stands in the way of any of them:
+        then nothing of it stands, and they go the way where attempts are. Raises `TryLater` when the database is away.
         """
-        return self.store.write(lambda tx: self._work(tx, [of_accepted(row) for row in take_in(tx)], held=True, recorded=True))
+        reading = desk.read(entries)
+
+        def work(tx: Tx) -> Assessed:
+            return self._work(tx, [of_accepted(row) for row in desk.take_in(tx, reading)], held=True, recorded=True)
+
+        try:
+            return self.store.write(work)
+        except TryLater:
+            raise
+        except Exception as error:
+            log.warning("batch.split", rows=len(entries), error=one_line(error))
+            return None
 
     def wake(self, case_ids: Sequence[str]) -> Assessed:
         """Judges cases again whose time has come, by the same path and without news."""

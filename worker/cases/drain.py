@@ -15,7 +15,8 @@ from worker.cases.assess import Assessed, Assessor
 from worker.cases.effects import Performer
 from worker.errors import TryLater, one_line
 from worker.intake.accept import Accepted, Desk
-from worker.intake.consumer import Consumer, Entry
+from worker.intake.consumer import Consumer
+from worker.intake.entry import Entry
 from worker.intake.process import GROUP, consumer_name
 from worker.observe import log
 
@@ -33,16 +34,12 @@ class Drain:
 
     def accept(self, entries: Sequence[Entry]) -> None:
         """Handles entries, or takes them in, claimed by this process; the consumer acknowledges them after."""
-        if not any(entry.again for entry in entries):
-            reading = self._desk.read(entries)
-            try:
-                self._done += self._assessor.at_once(lambda tx: self._desk.take_in(tx, reading))
-                return
-            except TryLater:
-                raise
-            except Exception as error:
-                log.warning("batch.split", rows=len(entries), error=one_line(error))
-        self._taken += self._desk.accept(entries, lease=self._assessor.lease)
+        again = any(entry.again for entry in entries)
+        done = None if again else self._assessor.at_once(self._desk, entries)
+        if done is None:
+            self._taken += self._desk.accept(entries, lease=self._assessor.lease)
+        else:
+            self._done += done
 
     def turn(self) -> Assessed | None:
         """What came of the next batch of the stream; None where nothing was waiting. Raises `TryLater` when Redis or the

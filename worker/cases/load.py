@@ -30,6 +30,8 @@ REPORTS: TypeAdapter[list[Report]] = TypeAdapter(list[Report])
 STATES, KINDS = frozenset(state.value for state in CaseState), frozenset(kind.value for kind in CaseKind)
 """What this release knows."""
 SERVICE_WINDOW = timedelta(hours=1)
+_PIPELINE_AWAY = select(breakers.c.open_until).where(breakers.c.name == "pipeline").scalar_subquery()
+"""Until when no new re-run is started: read along with the locks, for nobody's verdict hangs on its last moment."""
 
 
 def lock_accounts(tx: Tx, book: Book, account_ids: Iterable[str]) -> None:
@@ -37,18 +39,23 @@ def lock_accounts(tx: Tx, book: Book, account_ids: Iterable[str]) -> None:
     wanted = sorted(set(account_ids) - book.accounts.keys())
     if not wanted:
         return
-    found = _locked(tx, wanted)
+    found = _locked(tx, book, wanted)
     missing = [account_id for account_id in wanted if account_id not in found]
     if missing:
         stubs = [{"account_id": account_id, "status": "active", "known": False, "opened_at": book.now} for account_id in missing]
         tx.insert_new(accounts, stubs, accounts.c.account_id)
-        found |= _locked(tx, missing)
+        found |= _locked(tx, book, missing)
     book.accounts |= found
 
 
-def _locked(tx: Tx, account_ids: Sequence[str]) -> dict[str, Account]:
-    statement = select(accounts).where(tx.among(accounts.c.account_id, account_ids)).order_by(accounts.c.account_id)
-    return {row.account_id: _account(row) for row in tx.all(statement.with_for_update())}
+def _locked(tx: Tx, book: Book, account_ids: Sequence[str]) -> dict[str, Account]:
+    away = _PIPELINE_AWAY.label("pipeline_away_until")
+    statement = select(accounts, away).where(tx.among(accounts.c.account_id, account_ids)).order_by(accounts.c.account_id)
+    rows = tx.all(statement.with_for_update())
+    if rows:
+        until = rows[0].pipeline_away_until
+        book.rerun_available = until is None or until <= book.now
+    return {row.account_id: _account(row) for row in rows}
 
 
 def _account(row: Row[Any]) -> Account:
@@ -207,9 +214,8 @@ def load_lots_money(tx: Tx, book: Book) -> None:
 
 
 def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:
-    """What a verdict needs beyond the job: the pipeline's breaker, the doubt budget, the service's failure rate of late.
-
-    Each is read only where a job of the batch can depend on it.
+    """What a verdict needs beyond the job: the doubt budget, the service's failure rate of late. Each is read only where a job of
+    the batch can depend on it.
     """
     failing = [
         report
@@ -219,8 +225,6 @@ def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:
     ]
     if not failing:
         return
-    breaker = tx.all(select(breakers.c.open_until).where(breakers.c.name == "pipeline"))
-    book.rerun_available = not any(row.open_until is not None and row.open_until > book.now for row in breaker)
     # each case is judged by its own edition, so what any edition may ask for is read
     if any(terms.fault_of(report.code) is FaultClass.UNKNOWN for terms in bench.editions for report in failing):
         book.doubt_credits = _doubt_today(tx, book)

@@ -41,11 +41,13 @@ def intake() -> None:
         settings = output.settings()
         runtime = _configured(settings)
         from worker import tasks
+        from worker.intake.handed import Handed
         from worker.intake.process import run_intake, stop_on_signals, until_ready
 
         stop = stop_on_signals()
+        handed = Handed(tasks.hand_on, most=tasks.ALONE) if settings.hints else None
         if until_ready(runtime.ready, stop):
-            run_intake(settings, runtime.redis, runtime.desk, tasks.hint_accepted, stop)
+            run_intake(settings, runtime.redis, runtime.desk, tasks.hint_accepted, stop, handed)
 
 
 def worker(

@@ -8,13 +8,14 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
 import redis
 
 from worker.errors import TryLater, one_line
+from worker.intake.entry import Entry
+from worker.intake.handed import Handed
 from worker.intake.stream import Backlog, as_text, backlog, entries_read_so_far, open_stream_client
 from worker.intake.upkeep import Every, forget_idle_consumers, trim
 
@@ -23,17 +24,6 @@ __all__ = ["Accept", "Backlog", "Consumer", "Entry", "backlog", "entries_read_so
 FIELD = b"event"
 START = "0-0"
 BACKOFF_SECONDS = (0.2, 5.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of the stream. `raw` is its field `event`, None where a producer wrote something else."""
-
-    stream_id: str
-    raw: bytes | None
-    fields: dict[bytes, bytes]
-    again: bool = False
-    """It was handed out before, and not acknowledged: somebody failed or died over it."""
 
 
 class Accept(Protocol):
@@ -61,6 +51,7 @@ class Consumer:
         log: Any,
         group: str = "refunds",
         on_accepted: Callable[[Sequence[Entry]], None] | None = None,
+        handed: Handed | None = None,
         read_count: int = 500,
         block_ms: int = 1_000,
         reclaim_idle_ms: int = 30_000,
@@ -74,7 +65,7 @@ class Consumer:
         self.heartbeat = time.monotonic()
         self.gone = 0
         self._redis: Any = redis
-        self._accept, self._on_accepted, self._log = accept, on_accepted, log
+        self._accept, self._on_accepted, self._handed, self._log = accept, on_accepted, handed, log
         self._count, self._block_ms, self._idle_ms = read_count, block_ms, reclaim_idle_ms
         self._reclaims, self._housekeeping = Every(reclaim_every), Every(housekeeping_every)
         self._retention = timedelta(hours=retention_hours)
@@ -149,16 +140,24 @@ class Consumer:
         self._group_known, self._walk = True, START
 
     def _own(self) -> int:
+        if self._handed is not None and self._handed.overdue():
+            self._walk = START
         while self._walk is not None:
             found = self._read(self._walk, self._count)
+            mine = self._not_with_a_task(found)
+            if self._handed is not None:
+                self._handed.looked([entry_id for entry_id, _ in mine])
             if not found:
                 self._end_walk()
                 return 0
             self._walk = found[-1][0]
-            if accepted := self._settle(found, singly=self._singly, again=True):
+            if accepted := self._settle(mine, singly=self._singly, again=True):
                 self._probing = False
                 return accepted
         return 0
+
+    def _not_with_a_task(self, found: list[tuple[str, dict[bytes, bytes]]]) -> list[tuple[str, dict[bytes, bytes]]]:
+        return found if self._handed is None else [pair for pair in found if not self._handed.with_a_task(pair[0])]
 
     def _end_walk(self) -> None:
         self._walk = None
@@ -175,7 +174,7 @@ class Consumer:
             return 0
         reply = self._redis.xautoclaim(self.stream, self.group, self.name, self._idle_ms, start_id=self._claim, count=self._count)
         self._claim = as_text(reply[0])
-        claimed = [_pair(item) for item in reply[1] if item is not None and item[0] is not None]
+        claimed = self._not_with_a_task([_pair(item) for item in reply[1] if item is not None and item[0] is not None])
         if self._singly or len(claimed) < len(reply[1]):
             # What was refused alone is tried again at this pace. And Redis 6.2 hands out deleted entries as nothing and leaves
             # them pending, now with us: the walk clears them.
@@ -185,9 +184,11 @@ class Consumer:
         return self._settle(claimed, singly=self._singly, again=True)
 
     def _fresh(self) -> int:
-        accepted = self._settle(self._read(">", 1 if self._probing else self._count, block=self._block_ms))
+        found = self._read(">", 1 if self._probing else self._count, block=self._block_ms)
+        handed = self._handed.offer(_entries(found)) if self._handed is not None and not self._probing else set()
+        accepted = self._settle([pair for pair in found if pair[0] not in handed])
         self._probing = self._probing and not accepted
-        return accepted
+        return accepted + len(handed)
 
     def _read(self, after: str, count: int, block: int | None = None) -> list[tuple[str, dict[bytes, bytes]]]:
         reply = self._redis.xreadgroup(self.group, self.name, {self.stream: after}, count=count, block=block)
@@ -199,7 +200,7 @@ class Consumer:
         if deleted:
             self._report_gone(deleted)
             self._redis.xack(self.stream, self.group, *deleted)
-        entries = [Entry(entry_id, fields.get(FIELD), fields, again) for entry_id, fields in found if fields]
+        entries = _entries(found, again)
         if singly:
             return sum(self._alone(entry) for entry in entries)
         if entries:
@@ -262,6 +263,10 @@ class Consumer:
         least, most = BACKOFF_SECONDS
         longest: float = min(most, least * 2 ** min(self._failures - 1, 10))
         return longest * random.uniform(0.5, 1.0)
+
+
+def _entries(found: Sequence[tuple[str, dict[bytes, bytes]]], again: bool = False) -> list[Entry]:
+    return [Entry(entry_id, fields.get(FIELD), fields, again) for entry_id, fields in found if fields]
 
 
 def _pair(item: Any) -> tuple[str, dict[bytes, bytes]]:

@@ -11,12 +11,16 @@ import redis
 
 from worker.errors import Misconfigured, TryLater
 from worker.intake.accept import Accepted, Desk
-from worker.intake.consumer import Consumer, Entry
+from worker.intake.consumer import Consumer
+from worker.intake.entry import Entry
+from worker.intake.handed import Handed
 from worker.observe import log
 from worker.settings import Settings
 
 GROUP = "refunds"
 KNOCK_SECONDS = 3.0
+DRAINED_SECONDS = 2.0
+"""How long a stream that fills whole reads is left to the task processes, who spare it the way through the inbox."""
 
 
 def consumer_name() -> str:
@@ -25,9 +29,16 @@ def consumer_name() -> str:
 
 
 def run_intake(
-    settings: Settings, client: redis.Redis, desk: Desk, hint: Callable[[Sequence[Accepted]], None], stop: threading.Event
+    settings: Settings,
+    client: redis.Redis,
+    desk: Desk,
+    hint: Callable[[Sequence[Accepted]], None],
+    stop: threading.Event,
+    handed: Handed | None = None,
 ) -> None:
-    """Reads until `stop` is set: each entry is durable before it is acknowledged, and hinted at after."""
+    """Reads until `stop` is set: each entry is durable before it is acknowledged, and hinted at after; what comes singly may be
+    handed on.
+    """
     accepted: list[Accepted] = []
 
     class Accepting:
@@ -45,11 +56,12 @@ def run_intake(
         group=GROUP,
         name=consumer_name(),
         on_accepted=tell,
+        handed=handed,
         retention_hours=settings.stream_retention_hours,
         log=log,
     )
     log.info("intake.started", stream=settings.stream, consumer=consumer.name)
-    consumer.run(stop, rest=0.5 if settings.hints else 0.0)
+    consumer.run(stop, rest=DRAINED_SECONDS if settings.hints else 0.0)
     log.info("intake.stopped", stream=settings.stream)
 
 
