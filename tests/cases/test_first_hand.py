@@ -10,6 +10,7 @@ from tests.cases.world import World, a_purchase, an_account
 from worker.cases.first_hand import FirstHand
 from worker.errors import TryLater
 from worker.intake.process import GROUP
+from worker.intake.stream import as_text
 from worker.store.engine import Store
 from worker.store.tables import inbox
 
@@ -30,7 +31,7 @@ def first_hand(world: World, client: redis_py.Redis) -> FirstHand:
 
 def handed(client: redis_py.Redis, *documents: str) -> list[str]:
     """The entries, read by a consumer that asked a task to handle them."""
-    ids = [client.xadd(STREAM, {"event": document}).decode() for document in documents]
+    ids = [as_text(client.xadd(STREAM, {"event": document})) for document in documents]
     if not client.exists(STREAM) or not client.xinfo_groups(STREAM):
         client.xgroup_create(STREAM, GROUP, id="0")
     client.xreadgroup(GROUP, "intake", {STREAM: ">"})
