@@ -20,6 +20,7 @@ class Desk:
         self.handed = Handed(self._ask, most=2, grace=1.0, rest=5.0, now=lambda: self.seconds)
 
     def _ask(self, entries: Sequence[Entry]) -> list[str]:
+        assert entries, "nobody is asked for nothing"
         readable = [entry.stream_id for entry in entries if entry.raw != b"unreadable"]
         self.asked += readable
         return readable
@@ -58,6 +59,11 @@ def test_entry_that_comes_singly_is_handed_on_and_stays_pending(
     desk.seconds = 0.9
     consumer.step()
     assert (desk.asked, inbox.documents) == ([entry], []), "its task still has time"
+
+
+def test_idle_stream_is_looked_at_without_asking_for_anything(reading: Reading, desk: Desk, consumer: Consumer) -> None:
+    assert consumer.step() == 0
+    assert desk.asked == []
 
 
 def test_acknowledged_entry_is_never_taken_in(reading: Reading, inbox: Inbox, desk: Desk, consumer: Consumer) -> None:

@@ -32,7 +32,7 @@ class Handed:
 
     def offer(self, entries: Sequence[Entry]) -> set[str]:
         """Hands on what may be; returns the ids of those entries."""
-        if len(entries) > self._most or self._now() < self._not_before:
+        if not 0 < len(entries) <= self._most or self._now() < self._not_before:
             return set()
         sent = set(self._ask(entries))
         self._since |= dict.fromkeys(sent, self._now())
