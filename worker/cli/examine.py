@@ -8,10 +8,11 @@ from typing import Any
 
 import httpx
 import redis
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from worker.cases.editions import refused
 from worker.cases.money.restore import Checked
+from worker.cli import ground
 from worker.credits.at_creem import AtCreem
 from worker.creem.client import CreemRefused
 from worker.errors import RefundsError, TryLater, one_line
@@ -42,6 +43,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("creem", _creem),
         ("restore", _restore),
         ("people", _people),
+        ("packages", _packages),
     )
     for name, check in checks:
         try:
@@ -113,6 +115,10 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
         version >= (6, 2),
         f"{info['redis_version']}" if version >= (6, 2) else f"{info['redis_version']}: 6.2 is the oldest that works",
     )
+    server, number = ("valkey", info["valkey_version"]) if "valkey_version" in info else ("redis", info["redis_version"])
+    for flaw in ground.flaws(server, str(number)):
+        may = "your distribution may have mended it without a new number"
+        yield _finding("redis flaws", False, f"{server} {number}: {flaw}; {may}", "warning")
     aof = bool(info.get("aof_enabled"))
     yield _finding(
         "redis AOF",
@@ -166,6 +172,28 @@ def _people(runtime: Runtime) -> Iterator[Finding]:
     private = not folder.exists() or folder.stat().st_mode & 0o077 == 0
     fine = f"{folder} is read by us alone" if private else f"{folder} can be read by others; chmod 700 {folder}"
     yield _finding("evidence", private, fine)
+    yield from _backups(settings)
+
+
+def _backups(settings: Settings) -> Iterator[Finding]:
+    """What one backup may not hold together: files of customers would stay in it, the journal go back with the database."""
+    database, journal = make_url(settings.database_url), settings.journal_dir
+    if journal is None:
+        return
+    if ground.beside(settings.evidence_dir, [journal]) is not None:
+        why = f"{settings.evidence_dir} and the claim journal {journal} lie in one another: a copy of the journal would keep"
+        yield _finding("backups", False, f"{why} files of customers; give each a folder of its own", "warning")
+    in_files = database.get_backend_name() == "sqlite" and database.database is not None
+    if in_files and ground.beside(journal, [Path(str(database.database)).parent]) is not None:
+        why = f"the claim journal {journal} lies with the database: a backup of both brings both back, and nobody notices"
+        yield _finding("backups", False, f"{why} which calls were lost; keep it apart", "warning")
+
+
+def _packages(_: Runtime) -> Iterator[Finding]:
+    found = ", ".join(map(str, ground.planted(ground.packages())))
+    fine = "what runs at every start of Python belongs to installed packages"
+    wrong = f"{found}: runs at every start of Python and belongs to no installed package; look at it, and remove it"
+    yield _finding("packages", not found, wrong if found else fine)
 
 
 def _creem(runtime: Runtime) -> Iterator[Finding]:

@@ -1,0 +1,85 @@
+"""What the doctor finds below the processes: files that run at every start, flaws of servers, backups that hold too much."""
+
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+
+from tests.scenarios.system import a_system
+from worker.cli.ground import beside, flaws, packages, planted
+
+LIST = """
+[[flaw]]
+server = "redis"
+id = "CVE-1"
+what = "bad"
+since = "7.0.0"
+mended = ["7.2.11", "8.0.4"]
+"""
+
+
+def a_package(folder: Path, *files: str) -> None:
+    """An installed package that lists these files as its own."""
+    info = folder / "honest-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: honest\nVersion: 1\n")
+    (info / "RECORD").write_text("".join(f"{name},,\n" for name in files))
+
+
+def test_our_own_environment_has_nothing_planted() -> None:
+    assert planted(packages()) == []
+
+
+@pytest.mark.parametrize("name", ["litellm_init.pth", "sitecustomize.py", "usercustomize.py"])
+def test_file_that_runs_at_every_start_and_is_nobodys_is_found(tmp_path: Path, name: str) -> None:
+    a_package(tmp_path, "honest.pth", "honest.py")
+    for each in ("honest.pth", "honest.py", name):
+        (tmp_path / each).write_text("import os\n")
+    assert planted([tmp_path], distributions(path=[str(tmp_path)])) == [(tmp_path / name).resolve()]
+
+
+@pytest.mark.parametrize(
+    ("version", "affected"),
+    [
+        ("6.2.1", False),
+        ("7.0.0", True),
+        ("7.0.15", True),
+        ("7.2.10", True),
+        ("7.2.11", False),
+        ("7.2.11-rc1", True),
+        ("7.4.9", True),
+        ("8.0.3", True),
+        ("8.0.4", False),
+        ("8.2.0", False),
+        ("unknown", False),
+    ],
+)
+def test_flaw_is_said_below_the_first_sound_version_of_a_branch(version: str, affected: bool) -> None:
+    assert bool(flaws("redis", version, LIST)) is affected
+    assert flaws("valkey", version, LIST) == []
+
+
+def test_shipped_list_knows_the_flaws_of_the_servers_we_speak_to() -> None:
+    assert [flaw.partition(":")[0] for flaw in flaws("redis", "7.2.4")] == [
+        "CVE-2025-49844",
+        "CVE-2025-46817",
+        "CVE-2025-21605",
+        "CVE-2026-23479",
+    ]
+    assert flaws("redis", "8.6.3") == flaws("valkey", "8.1.4") == []
+
+
+def test_folders_that_one_backup_would_take_are_named(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    assert beside(tmp_path / "evidence", [journal]) is None
+    assert beside(journal / "evidence", [journal]) == journal
+    assert beside(tmp_path, [journal]) == journal
+
+
+def test_doctor_says_which_folders_lie_in_one_another(tmp_path: Path, redis_server: str) -> None:
+    with a_system(f"sqlite:///{tmp_path / 'refunds.db'}", redis_server) as system:
+        system.extra = {"REFUNDS_JOURNAL_DIR": str(tmp_path), "REFUNDS_EVIDENCE_DIR": str(tmp_path / "evidence")}
+        found = [item["finding"] for item in system.json("doctor", expect=None)["findings"] if item["check"] == "backups"]
+    assert len(found) == 2
+    assert "files of customers" in found[0]
+    assert "lies with the database" in found[1]
