@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import fakeredis
 import pytest
 import redis as redis_py
 from sqlalchemy import delete, select
@@ -241,6 +242,17 @@ def test_both_witnesses_lost_stop_money_until_a_person_lifts_it_and_a_day_longer
     assert (world.double.posts("tran_r1_1"), world.double.posts("tran_r2_1")) == (0, 1)
     assert (world.state("ord_r1_1"), world.state("ord_r2_1")) == ("review", "refunded")
     assert (stopped(world), world.audit().breaches) == (None, [])
+
+
+@ON_SQLITE
+def test_clone_of_the_database_with_witnesses_of_its_own_sends_nothing(world: RestoreWorld, tmp_path: Path) -> None:
+    world.charged()
+    world.go_on(days=1)
+    world.charged_again(1)  # claimed in both from here on
+    staging = Witnesses(Journal(tmp_path / "staging"), fakeredis.FakeRedis())
+    (told,) = replace(world.payer(), witnesses=staging, watch=None).pay()
+    assert "no witness remembers it" in told
+    assert world.double.posts("tran_r1_1") == 0
 
 
 @ON_SQLITE
