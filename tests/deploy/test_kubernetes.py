@@ -1,15 +1,24 @@
-"""The Kubernetes manifests: valid against the published schemas, and about processes and settings that exist."""
+"""The Kubernetes manifests: valid against the published schemas, and about processes, settings and figures that exist."""
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import fakeredis
 import kubernetes_validate
 import pytest
 import typer
 import yaml
 
+from policy import load_editions
+from tests.cases.world import HandClock
 from worker.cli.main import app
-from worker.settings import FILE, Settings
+from worker.settings import DEFAULT_TERMS, FILE, Settings
+from worker.store import inbox
+from worker.store.engine import Store
+from worker.store.tables import inbox as rows
+from worker.web.metrics import Figures
 
 FOLDER = Path(__file__).parents[2] / "deploy/kubernetes"
 DOCUMENTS: list[tuple[str, dict[str, Any]]] = [
@@ -19,6 +28,10 @@ PODS = [(name, document) for name, document in DOCUMENTS if "template" in docume
 IDS = [document["metadata"]["name"] for _, document in PODS]
 SECRET = next(document for _, document in DOCUMENTS if document["kind"] == "Secret")
 CONFIG = next(document for _, document in DOCUMENTS if document["kind"] == "ConfigMap")
+SCALER = next(document["spec"] for _, document in DOCUMENTS if document["kind"] == "HorizontalPodAutoscaler")
+(SCALED_ON,) = (metric["external"] for metric in SCALER["metrics"])
+ADAPTER = yaml.safe_load((FOLDER.parent / "prometheus/adapter.yml").read_text())
+PROMTOOL = shutil.which("promtool")
 
 
 def container(document: dict[str, Any]) -> dict[str, Any]:
@@ -83,3 +96,53 @@ def test_every_queue_has_a_worker_and_money_one_with_the_journal() -> None:
 def test_worker_gets_the_time_a_warm_shutdown_takes(part: str) -> None:
     document = next(document for _, document in PODS if document["metadata"]["name"] == f"refunds-{part}")
     assert document["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= 125
+
+
+def test_autoscaler_scales_workers_of_the_queue_that_handles_events() -> None:
+    target = SCALER["scaleTargetRef"]
+    scaled = next(d for _, d in PODS if (d["kind"], d["metadata"]["name"]) == (target["kind"], target["name"]))
+    words = container(scaled)["command"]
+    assert "assess" in words[words.index("-Q") + 1].split(",")
+    assert SCALER["minReplicas"] == scaled["spec"]["replicas"]
+
+
+def test_autoscaler_sees_the_age_of_the_backlog_until_it_is_handled(store: Store) -> None:
+    clock = HandClock()
+
+    def seen() -> float:
+        figures = Figures(store, fakeredis.FakeRedis(), "layer-jobs:events", clock, load_editions(DEFAULT_TERMS))
+        value = figures.registry.get_sample_value(SCALED_ON["metric"]["name"])
+        assert value is not None
+        return value
+
+    assert seen() == 0
+    row = inbox.new_row(
+        source="/image-pipeline",
+        event_id="evt-1",
+        type="layer_job.failed",
+        account_id=None,
+        job_id="job_1",
+        raw="{}",
+        sha256="0" * 64,
+        received_at=clock.now(),
+    )
+    store.write(lambda tx: tx.insert(rows, [row]))
+    clock.pass_(seconds=42)
+    assert seen() == 42 > float(SCALED_ON["target"]["value"])
+    store.write(lambda tx: tx.connection.execute(rows.update().values(state="handled")))
+    assert seen() == 0
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian: apt install prometheus)")
+def test_autoscaler_gets_the_age_once_however_many_web_processes_export_it(tmp_path: Path) -> None:
+    (rule,) = ADAPTER["externalRules"]
+    assert rule["name"]["as"] == rule["seriesQuery"] == SCALED_ON["metric"]["name"]
+    query = rule["metricsQuery"].replace("<<.Series>>", rule["seriesQuery"]).replace("<<.LabelMatchers>>", 'job="refunds"')
+    series = [{"series": f'{rule["seriesQuery"]}{{job="refunds", instance="web-{n}"}}', "values": f"{40 + n}"} for n in range(2)]
+    asked = {"expr": query, "eval_time": "0m", "exp_samples": [{"labels": "{}", "value": 41}]}
+    case = {"interval": "1m", "input_series": series, "promql_expr_test": [asked]}
+    (tmp_path / "test.yml").write_text(yaml.safe_dump({"tests": [case]}))
+    said = subprocess.run(
+        [str(PROMTOOL), "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
