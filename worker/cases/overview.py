@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, and_, case, func, select
 
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.notifier import notices_overview
@@ -15,7 +15,23 @@ from worker.store.tables import breakers, cases, charges, creem_credits, dead_le
 
 SWEPT_BY = timedelta(seconds=30)
 """A case whose next look is due for longer than this has been missed: sweeps come every few seconds."""
+WHOLE = {CaseState.REFUNDED.value, CaseState.DELIVERED.value, CaseState.EXTERNAL.value}
 UNPROVED = [PaymentState.SENDING.value, PaymentState.UNKNOWN.value]
+
+
+def _by_state(now: datetime) -> Select[Any]:
+    """Everything that is told of all cases, in one pass over them: the table only grows, and this is asked often."""
+    c, still_open = cases.c, cases.c.closed_at.is_(None)
+    late = and_(still_open, c.due_at < now)
+    return select(
+        c.state,
+        still_open.label("open"),
+        func.count().label("n"),
+        func.sum(c.credits_reversed).label("credits"),
+        func.count(case((late, 1))).label("late"),
+        func.min(case((late, c.due_at))).label("oldest_late"),
+        func.count(case((c.delivered_late, 1))).label("delivered_late"),
+    ).group_by(c.state, still_open)
 
 
 def _claims(tx: Tx) -> dict[str, Any]:
@@ -49,13 +65,13 @@ def _count(tx: Tx, which: Any) -> int:
 
 def overview(tx: Tx, now: datetime) -> dict[str, Any]:
     """The figures of this moment, from the database alone."""
-    still_open = cases.c.closed_at.is_(None).label("open")
-    counted = tx.all(select(cases.c.state, still_open, func.count().label("n")).group_by(cases.c.state, still_open))
+    counted = tx.all(_by_state(now))
     # a newer release beside this one may know more states
-    by_state = {state.value: 0 for state in CaseState} | {row.state: int(row.n) for row in counted}
+    by_state = {state.value: 0 for state in CaseState}
+    for row in counted:
+        by_state[row.state] = by_state.get(row.state, 0) + int(row.n)
     backlog, oldest = inbox_rows.backlog(tx, now)
-    late = select(func.count(), func.min(cases.c.due_at)).where(cases.c.closed_at.is_(None), cases.c.due_at < now)
-    overdue, oldest_due = tx.connection.execute(late).one()
+    whole = [row for row in counted if row.state in WHOLE]
     idle = select(func.count()).where(cases.c.next_action_at < now - SWEPT_BY)
     waiting = select(func.count()).where(inbox.c.state == "waiting")
     undone = select(effects.c.kind, func.count(), func.min(effects.c.created_at)).where(effects.c.state.in_(["due", "claimed"]))
@@ -65,10 +81,6 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         .group_by(dead_letters.c.reason)
         .order_by(func.count().desc())
     )
-    made_whole = select(func.count(), func.sum(cases.c.credits_reversed)).where(
-        cases.c.state.in_([CaseState.REFUNDED.value, CaseState.DELIVERED.value, CaseState.EXTERNAL.value])
-    )
-    whole, credits = tx.connection.execute(made_whole).one()
     claims = _claims(tx)
     booking = select(func.count(), func.min(creem_credits.c.created_at)).where(creem_credits.c.state.in_(["due", "claimed"]))
     due = {
@@ -85,10 +97,10 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         "waiting_events": int(tx.connection.execute(waiting).scalar_one()),
         "cases": by_state,
         "open_cases": sum(int(row.n) for row in counted if row.open),
-        "made_whole": int(whole),
-        "credits_reversed": int(credits or 0),
-        "overdue_promises": int(overdue),
-        "oldest_overdue_at": moment(oldest_due),
+        "made_whole": sum(int(row.n) for row in whole),
+        "credits_reversed": sum(int(row.credits) for row in whole),
+        "overdue_promises": sum(int(row.late) for row in counted),
+        "oldest_overdue_at": moment(min((row.oldest_late for row in counted if row.oldest_late), default=None)),
         "overdue_actions": int(tx.connection.execute(idle).scalar_one()),
         "unknown_outcomes": claims["unproved"],
         "payments": claims,
@@ -97,7 +109,7 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         "disputed_charges": _count(tx, charges.c.disputed_at.is_not(None)),
         "effects_due": due,
         "dead_letters": {reason: int(count) for reason, count in tx.connection.execute(open_letters)},
-        "delivered_late": int(tx.connection.execute(select(func.count()).where(cases.c.delivered_late)).scalar_one()),
+        "delivered_late": sum(int(row.delivered_late) for row in counted),
         "breakers": {
             row.name: {"open_until": moment(row.open_until), "last_error": row.last_error, "needs_person": row.needs_person}
             for row in tx.all(select(breakers).where(breakers.c.open_until > now))
