@@ -1,7 +1,7 @@
 # Every target is a thin line over a command in .venv/bin. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test nightly check prove simulate soak drill restore fuzz sabotage mutate bench fmt lock up clean
+.PHONY: help env demo test nightly check prove simulate soak drill restore fuzz sabotage mutate bench growth fmt lock up clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
@@ -72,6 +72,9 @@ mutate: .venv-mutate/.installed ## changes the policy in thousands of small ways
 BENCH := .venv-bench/bin/python
 bench: .venv-bench/.installed ## the same work beside peers: Celery, Dramatiq, Procrastinate, DBOS, a hand-written loop (ARGS="--only celery,loop,ours")
 	@PYTHONPATH=. $(BENCH) -m bench $(ARGS)
+
+growth: $(STAMP) ## what gets dearer as history grows, in pages of Postgres rather than seconds (ARGS="--steps 0,100000,1000000")
+	@$(BIN)/python -m bench.growth $(ARGS)
 
 .venv-bench/.installed: bench/requirements.lock $(STAMP)
 	@echo "Installing the benchmark's peers into .venv-bench ..."

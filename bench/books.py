@@ -123,12 +123,12 @@ def failure(tag: str, number: int, each: int = JOBS_AN_ACCOUNT) -> Event:
     }
 
 
-def fill_old(db: psycopg.Connection, cases: int, progress: Callable[[int], None]) -> None:
-    """Puts that many closed cases of long ago into the tables, each with everything the product keeps of it."""
+def fill_old(db: psycopg.Connection, cases: int, progress: Callable[[int], None], *, there: int = 0) -> None:
+    """Makes it that many closed cases of long ago, with `there` of them filled before, each with everything the product keeps."""
     # keys are checked by construction and by the audit of a small run; ten million look-ups would only take time
     db.execute("set session_replication_role = replica")
     db.execute("set synchronous_commit = off")
-    for first in range(0, cases, OLD_CHUNK):
+    for first in range(there, cases, OLD_CHUNK):
         last = min(cases, first + OLD_CHUNK)
         _play(db, LAID.format(spent="0", job=FAILED) + OLD_CASES, "old", first, last, JOBS_AN_ACCOUNT, OLD_AT)
         progress(last - first)

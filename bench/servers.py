@@ -86,11 +86,14 @@ class Servers:
 
 
 @contextmanager
-def servers(folder: Path) -> Iterator[Servers]:
-    """Both servers, with their data below `folder`, and a database with the product's schema to copy from."""
+def servers(folder: Path, **options: str) -> Iterator[Servers]:
+    """Both servers, with their data below `folder`, and a database with the product's schema to copy from.
+
+    `options` are Postgres' own, beside those of every measurement.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with start_postgres(folder / "postgres", durable=True) as postgres, start_redis(folder / "redis") as cache:
-        for name, value in POSTGRES_OPTIONS.items():
+        for name, value in (POSTGRES_OPTIONS | options).items():
             postgres.command += ["-c", f"{name}={value}"]
         # the later of two equal options counts
         postgres.restart()
