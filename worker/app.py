@@ -17,6 +17,8 @@ REQUESTS, NOTIFY, BOOK = "refunds.requests", "refunds.notify", "refunds.book"
 
 # the columns that Flower's task list leaves out by itself are those that say job, case and outcome
 os.environ.setdefault("FLOWER_TASKS_COLUMNS", "name,state,kwargs,result,received,runtime,worker,uuid")
+# a worker that was killed says no goodbye: without this its last word to Prometheus, "online", stands for ever
+os.environ.setdefault("FLOWER_PURGE_OFFLINE_WORKERS", "60")
 
 
 def _make() -> Celery:

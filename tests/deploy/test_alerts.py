@@ -23,6 +23,8 @@ RULES = ROOT / "deploy/prometheus/alerts.yml"
 DASHBOARD = ROOT / "deploy/grafana/dashboards/refunds.json"
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
 ALERTS = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+PANELS = json.loads(DASHBOARD.read_text())["panels"]
+SHOWN = [target["expr"] for panel in PANELS for target in panel.get("targets", [])]
 NAME = re.compile(r"refunds_[a-z_]+")
 
 
@@ -38,10 +40,8 @@ def test_every_figure_in_a_rule_is_exported(exported: set[str]) -> None:
 
 
 def test_every_figure_on_the_dashboard_is_exported(exported: set[str]) -> None:
-    panels = json.loads(DASHBOARD.read_text())["panels"]
-    shown = [target["expr"] for panel in panels for target in panel.get("targets", [])]
-    assert shown
-    assert {name for expression in shown for name in NAME.findall(expression)} - exported == set()
+    assert SHOWN
+    assert {name for expression in SHOWN for name in NAME.findall(expression)} - exported == set()
 
 
 def test_every_alert_has_its_section_and_says_how_bad_it_is() -> None:
@@ -83,3 +83,14 @@ def test_promtool_fires_every_alert_and_keeps_it_quiet() -> None:
             [str(PROMTOOL), *arguments], cwd=RULES.parent, capture_output=True, text=True, timeout=60, check=False
         )
         assert said.returncode == 0, said.stdout + said.stderr
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian: apt install prometheus)")
+def test_promtool_reads_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+    rules = [{"record": f"panel:{number}", "expr": expression} for number, expression in enumerate(SHOWN)]
+    (tmp_path / "panels.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    said = subprocess.run(
+        [str(PROMTOOL), "check", "rules", "panels.yml"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert f"{len(SHOWN)} rules found" in said.stdout

@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFami
 from prometheus_client.registry import Collector
 from sqlalchemy import ColumnElement, Float, and_, case, func, literal_column, select
 
+import celeryconfig
 from policy import Editions
 from worker.cases.money import limits
 from worker.cases.overview import overview
@@ -38,6 +39,8 @@ WHOLE = ("refunded", "delivered", "external")
 BREAKERS = (limits.AWAY, limits.KEY, limits.BALANCE, limits.MONEY, limits.RESTORE)
 SERVICES = ("creem", "pipeline")
 RERUNS = ("asked", "refused", "expired", "answered")
+QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
+KEY_PREFIX: str = celeryconfig.broker_transport_options["global_keyprefix"]
 CALLS = ("accepted", "refused", "throttled", "not_sent", "unknown")
 Family = GaugeMetricFamily | CounterMetricFamily | GaugeHistogramMetricFamily
 
@@ -101,6 +104,7 @@ class Figures(Collector):
     def _from_redis(self) -> list[Family]:
         try:
             found = backlog(self._redis, self._stream, GROUP)
+            queued = {queue: int(self._redis.llen(KEY_PREFIX + queue)) for queue in QUEUES}
         except (redis.RedisError, OSError) as error:
             log.warning("metrics.redis_unreachable", error=one_line(error))
             return [_up("redis", False)]
@@ -112,6 +116,7 @@ class Figures(Collector):
                 "refunds_stream_pending_entries", "Entries read and not yet stored; standing: look at intake's log", found.pending
             ),
             _one("refunds_stream_oldest_age_seconds", "Age of the oldest of both", _age(found.oldest_at, self._clock.now())),
+            _many("refunds_tasks_queued", "Task messages that no worker has taken yet", "queue", queued),
         ]
 
 
