@@ -1,0 +1,64 @@
+"""What the operating guide says of logs, tried on those of real processes: one filter answers what happened to a job."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.scenarios.system import ROOT, System, a_purchase, an_account, failed, submitted
+from tests.servers import ON_POSTGRES, eventually
+
+pytestmark = [pytest.mark.slow, ON_POSTGRES]
+GUIDE = (ROOT / "docs/operating.md").read_text()
+TYPED = r"""jq -Rc 'fromjson? | select(tostring | test("\\bjob_42\\b"))' worker.log"""
+
+
+def records(system: System) -> list[dict[str, Any]]:
+    """Every log record of every process, as `fromjson?` gives them; what is no object is left out."""
+    found = []
+    for path in sorted(system.folder.glob("*.log")):
+        for line in path.read_text().splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict):
+                found.append(record)
+    return found
+
+
+def about(job: str, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the guide's filter leaves for one job."""
+    return [record for record in told if re.search(rf"\b{job}\b", json.dumps(record))]
+
+
+def test_one_filter_says_what_became_of_a_job_handled_alone_and_of_one_drained(system: System) -> None:
+    assert TYPED in GUIDE
+    many = [f"job_{number}" for number in range(100, 160)]
+    system.load([an_account(), a_purchase(credits=1000)])
+    system.worker(1)
+    system.emit([submitted("job_42"), failed("job_42", code="internal_error")])
+    assert eventually(lambda: (system.case("job_42") or {}).get("state") == "refunded", within=60), system.logs()
+    system.emit([document for job in many for document in (submitted(job), failed(job, code="internal_error"))])
+    system.settles(cases=1 + len(many))
+    told = records(system)
+    if shutil.which("jq"):
+        typed = [*shlex.split(TYPED)[:-1], *(str(path) for path in sorted(system.folder.glob("*.log")))]
+        said_by_jq = subprocess.run(typed, capture_output=True, text=True, timeout=30, check=True)
+        assert [json.loads(line) for line in said_by_jq.stdout.splitlines()] == about("job_42", told)
+    case = str((system.case("job_42") or {})["case_id"])
+    moves = [record for record in about("job_42", told) if record["event"] == "case.moved"]
+    assert [(move["case_id"], move["job_id"], move["state"], move["credits"]) for move in moves] == [
+        (case, "job_42", "refunded", 5)
+    ]
+    assert {"task", "task_id", "timestamp", "level"} <= set(moves[0])
+    drained = [record for record in told if record["event"] == "cases.moved"]
+    assert drained, system.logs()
+    for job in many:
+        said = [record for record in about(job, told) if record["event"] in {"case.moved", "cases.moved"}]
+        assert len(said) == 1, (job, said)
+        assert "refunded" in json.dumps(said)
