@@ -31,6 +31,7 @@ def eventually(predicate: Callable[[], object], within: float = 10.0) -> bool:
 
 
 ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For what is about processes and Redis and not about the engine: the one of production."""
 
 

@@ -18,6 +18,7 @@ from worker.cases.editions import hold
 from worker.cases.effects import Performer
 from worker.cases.first_hand import FirstHand
 from worker.cases.judge import Bench
+from worker.cases.money.clocks import database_time
 from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.journal import Journal
 from worker.cases.money.pay import Payer
@@ -171,6 +172,7 @@ class Runtime:
             turn_seconds=2 * seconds + 10,
             witnesses=self.witnesses,
             watch=Watch(self.store, self.witnesses, self.clock),
+            other_clock=database_time,
         )
 
     @cached_property

@@ -12,6 +12,7 @@ from policy.ledger import PostingKind
 from tests.cases.world import a_purchase, an_account
 from tests.faults import Crash
 from tests.money.world import Doors, DoorStore, MoneyWorld
+from tests.servers import ON_SQLITE
 from worker.cases.audit import audit_home
 from worker.cases.book_at_creem import BooksAtCreem
 from worker.cases.money import holds
@@ -106,9 +107,6 @@ def test_credits_of_a_failed_job_come_back_at_creem_once_and_the_case_says_so(wo
     assert (said["credits"], said["at"], said["transaction_id"][:4]) == (5, "creem", "cct_")
     assert world.double.credits.of("cust_1").entries == [("reversal:job_1:ord_1", 5)]
     assert world.breaches() == []
-
-
-ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @ON_SQLITE

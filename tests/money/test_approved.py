@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,9 @@ from sqlalchemy import select
 from tests.cases.world import an_account
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
+from tests.servers import ON_POSTGRES, ON_SQLITE
 from worker.cases.money import claims
+from worker.cases.money.clocks import apart, database_time
 from worker.cases.money.turn import Turn, take
 from worker.credits.ledger import Ledger
 from worker.creem.answers import Answer
@@ -241,3 +243,29 @@ def test_charge_is_claimed_once(world: MoneyWorld) -> None:
         world.store.write(lambda tx: claims.insert(tx, Ledger(), [second], world.clock.now()))
     frozen = world.store.read(lambda tx: tx.all(select(purchases.c.frozen).where(purchases.c.purchase_id == "ord_1")))
     assert (len(list(world.claims())), frozen[0].frozen) == (1, 100)
+
+
+@pytest.mark.parametrize("off", [timedelta(minutes=-3), timedelta(minutes=3), timedelta(days=365)])
+def test_nothing_leaves_by_a_clock_that_jumped_and_it_goes_on_when_it_is_right_again(world: MoneyWorld, off: timedelta) -> None:
+    world.twice_charged()
+    jumped = replace(world.payer(), other_clock=lambda tx: world.clock.now() + off)
+    (told,) = jumped.pay()
+    assert "the clock of this host is" in told
+    assert world.double.posts("tran_1") == 0
+    world.clock.pass_(minutes=6)
+    slow = replace(world.payer(), other_clock=lambda tx: world.clock.now() + timedelta(minutes=1))
+    slow.pay()
+    assert world.double.posts("tran_1") == 1
+
+
+@ON_POSTGRES
+def test_database_tells_its_own_time(store: Store) -> None:
+    told = store.read(database_time)
+    assert told is not None
+    assert apart(told, datetime.now(UTC)) is None
+    assert apart(told, datetime.now(UTC) + timedelta(minutes=3)) == "the clock of this host is 180 s ahead of the database's"
+
+
+@ON_SQLITE
+def test_database_without_a_clock_is_compared_with_nothing(store: Store) -> None:
+    assert apart(store.read(database_time), datetime.now(UTC)) is None

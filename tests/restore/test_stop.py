@@ -16,6 +16,7 @@ from tests.faults import Crash
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.restore.world import BEFORE_ALL, RestoreWorld
+from tests.servers import ON_SQLITE
 from worker.cases.money import epoch, limits
 from worker.cases.money.epoch import Witnesses
 from worker.cases.money.journal import Call, Journal
@@ -26,8 +27,6 @@ from worker.store.engine import Store
 from worker.store.tables import actions, epochs
 
 BEFORE_THE_TURN = 1
-ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-"""For what is about witnesses and not about the engine."""
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ account's lock. Only this commit makes the permission that the client takes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -17,6 +17,7 @@ from worker.cases.casework import REMIND, go
 from worker.cases.decided import BY_PERSON
 from worker.cases.judge import Bench
 from worker.cases.money import charges, epoch, limits
+from worker.cases.money.clocks import apart
 from worker.cases.money.close import Closing, close, wait
 from worker.cases.money.remember import as_unknown, call_of
 from worker.cases.money.turn import Turn, lock, move, still_ours
@@ -49,6 +50,8 @@ class Arming:
     witnesses: epoch.Witnesses
     remembered: epoch.Remembered
     """What the witnesses remembered before this transaction began."""
+    other_clock: Callable[[Tx], datetime | None]
+    """The time that this host's clock has to agree with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,9 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
     if not still_ours(payment, turn) or payment.state not in {PaymentState.CLAIMED.value, PaymentState.REFUSED.value}:
         return "another process took it over"
     now = with_.closing.now
+    jumped = apart(with_.other_clock(tx), now)
+    if jumped is not None:
+        return wait(tx, payment, case, now + STOPPED, f"nothing is sent from here: {jumped}", with_.closing)
     if with_.witnesses.any:
         held = epoch.held_back(tx, with_.remembered, now)
         if held is not None:

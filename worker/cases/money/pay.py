@@ -8,7 +8,7 @@ whose outcome is unknown is closed by a proof or by a person, never by another c
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from policy.lifecycle import PaymentState
 from worker.cases.judge import Bench
@@ -49,6 +49,8 @@ class Payer:
     timer: Callable[[], float] = time.monotonic
     witnesses: Witnesses = Witnesses()  # noqa: RUF009 - frozen
     watch: Watch | None = None
+    other_clock: Callable[[Tx], datetime | None] = lambda tx: None
+    """A clock that this host's has to agree with; without one nothing is compared."""
 
     def pay(self, payment_ids: Sequence[str] = ()) -> list[str]:
         """Takes the turns that are due, those named or any, one after the other; returns what came of each.
@@ -145,6 +147,7 @@ class Payer:
             timer=self.timer,
             witnesses=self.witnesses,
             remembered=remembered,
+            other_clock=self.other_clock,
         )
 
     def _closing(self) -> close.Closing:
