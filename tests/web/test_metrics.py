@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import fakeredis
 import httpx
@@ -19,7 +20,7 @@ from worker.intake.process import GROUP
 from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store
 from worker.store.schema import head
-from worker.store.tables import accounts, breakers, cases, doubt_days
+from worker.store.tables import accounts, breakers, cases, doubt_days, layer_jobs
 from worker.web.app import Web, make_app
 from worker.web.metrics import KEEP_SECONDS, Figures
 
@@ -197,3 +198,25 @@ def test_the_route_answers_in_the_text_format_without_a_sign_in(store: Store) ->
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert values(answer.content)["refunds_database_up"] == 1
+
+
+def test_jobs_are_counted_by_how_they_ended_within_the_hour(account: Store) -> None:
+    ends = [("failed", 1), ("failed", 59), ("succeeded", 30), ("failed", 61), ("running", None)]
+    rows: list[dict[str, Any]] = [
+        {
+            "job_id": f"job_{n}",
+            "account_id": "acc_1",
+            "paid_with": "credits",
+            "price": 5,
+            "undebited": False,
+            "status": status,
+            "reports": [],
+            "downloads": 0,
+            "ended_at": None if ago is None else START - timedelta(minutes=ago),
+        }
+        for n, (status, ago) in enumerate(ends)
+    ]
+    account.write(lambda tx: tx.connection.execute(insert(layer_jobs), rows))
+    found = values(figures(account).text())
+    by_status = [found[f"refunds_jobs_ended_last_hour[{status}]"] for status in ("failed", "succeeded", "incomplete")]
+    assert by_status == [2, 1, 0]

@@ -29,7 +29,7 @@ from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.schema import head
-from worker.store.tables import breakers, cases, charges, doubt_days, payment_attempts, payments, reruns
+from worker.store.tables import breakers, cases, charges, doubt_days, layer_jobs, payment_attempts, payments, reruns
 
 KEEP_SECONDS = 15.0
 WINDOW = timedelta(hours=24)
@@ -41,6 +41,8 @@ SERVICES = ("creem", "pipeline")
 RERUNS = ("asked", "refused", "expired", "answered")
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 KEY_PREFIX: str = celeryconfig.broker_transport_options["global_keyprefix"]
+ENDS, ENDED = ("succeeded", "failed", "incomplete", "cancelled"), timedelta(hours=1)
+"""How jobs end, and how far back their ends are counted."""
 CALLS = ("accepted", "refused", "throttled", "not_sent", "unknown")
 Family = GaugeMetricFamily | CounterMetricFamily | GaugeHistogramMetricFamily
 
@@ -152,7 +154,9 @@ def _more(tx: Tx, now: datetime) -> dict[str, Any]:
     both = charges.outerjoin(sent, sent.c.transaction_id == charges.c.transaction_id)
     unmatched = select(func.sum(gone)).select_from(both)
     calls = select(payment_attempts.c.outcome, func.count()).where(payment_attempts.c.outcome.is_not(None))
+    ended = select(layer_jobs.c.status, func.count()).where(layer_jobs.c.ended_at > now - ENDED, layer_jobs.c.ended_at <= now)
     return {
+        "ended": {status: int(count) for status, count in run(ended.group_by(layer_jobs.c.status))},
         "closed": {state: int(count) for state, count in run(closed)},
         "histogram": histogram,
         "warned": int(run(warned).scalar_one()),
@@ -210,6 +214,8 @@ def _families(found: dict[str, Any], more: dict[str, Any], now: datetime) -> Ite
     yield _many("refunds_dead_letters", "Open dead letters by reason: `refunds dead list`", "reason", found["dead_letters"])
     states = {state: more["reruns"].get(state, 0) for state in RERUNS}
     yield _many("refunds_reruns", "Re-runs by state", "state", states)
+    ended = {status: more["ended"].get(status, 0) for status in ENDS}
+    yield _many("refunds_jobs_ended_last_hour", "Layer jobs by how they ended, of the last hour", "status", ended)
     calls = CounterMetricFamily("refunds_creem_calls", "Refund calls to Creem that ended, by outcome", labels=["outcome"])
     for outcome in CALLS:
         calls.add_metric([outcome], more["calls"].get(outcome, 0))
