@@ -1,0 +1,92 @@
+"""The history of cases by month: the script of `deploy/` changes where rows lie, and nothing that the product does or proves."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.cases.world import HandClock, World, a_purchase, an_account
+from tests.servers import ON_POSTGRES, conninfo
+from worker.store.engine import Store
+
+SCRIPT = (Path(__file__).parents[2] / "deploy/postgres/history_by_month.sql").read_text()
+pytestmark = ON_POSTGRES
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    found = World(store, clock=HandClock(datetime.now(UTC)))
+    found.load(an_account(), a_purchase())
+    found.happen(found.submitted("before"), found.failed("before"))
+    return found
+
+
+@pytest.fixture
+def owner(store: Store) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(conninfo(store.url)) as found:
+        yield found
+
+
+def run(owner: psycopg.Connection) -> None:
+    owner.execute(SCRIPT.encode())
+    owner.commit()
+
+
+def rows(owner: psycopg.Connection) -> dict[str, int]:
+    found = owner.execute("select tableoid::regclass::text, count(*) from case_history group by 1").fetchall()
+    owner.commit()
+    return {str(name): int(count) for name, count in found}
+
+
+def test_cases_go_on_and_the_audit_holds_with_rows_of_both_sides(world: World, owner: psycopg.Connection) -> None:
+    before = rows(owner)["case_history"]
+    run(owner)
+    world.happen(world.submitted("after"), world.failed("after"))
+    world.clock.pass_(days=62)
+    world.happen(world.submitted("later"), world.failed("later"))
+    assert [world.state(name) for name in ("before", "after", "later")] == ["refunded"] * 3
+    found = rows(owner)
+    month = f"case_history_{world.clock.now():%Y_%m}"
+    assert found == {"case_history_before": 2 * before, month: before}
+    case = world.case("before")
+    assert case is not None
+    assert [step["event"] for step in case["history"]] == ["case.opened", "case.decided", "credits.reversed"]
+    assert world.audit().ok
+
+
+def test_run_again_it_only_adds_months(world: World, owner: psycopg.Connection) -> None:
+    run(owner)
+    names = rows(owner)
+    run(owner)
+    assert rows(owner) == names
+    world.clock.pass_(days=400)
+    world.happen(world.submitted("far"), world.failed("far"))
+    assert rows(owner)["case_history_rest"] == 3, "what no month was made for is kept all the same"
+    assert world.audit().ok
+
+
+def test_rights_are_those_of_the_table_before(world: World, owner: psycopg.Connection) -> None:
+    name = f"reads_{owner.info.dbname}"
+    owner.execute(f'create role "{name}"'.encode())
+    try:
+        owner.execute(f'grant select, insert on case_history to "{name}"'.encode())
+        owner.commit()
+        run(owner)
+        asked = "select has_table_privilege(%s, 'case_history', %s)"
+        granted = {right: owner.execute(asked, (name, right)).fetchone() for right in ("select", "insert", "update", "delete")}
+        assert granted == {"select": (True,), "insert": (True,), "update": (False,), "delete": (False,)}
+    finally:
+        owner.rollback()
+        owner.execute(f'drop owned by "{name}"; drop role "{name}"'.encode())
+        owner.commit()
+
+
+def test_schema_can_be_upgraded_over_it(world: World, owner: psycopg.Connection) -> None:
+    run(owner)
+    owner.execute("alter table case_history add column later_release text")
+    owner.commit()
+    world.happen(world.submitted("after"), world.failed("after"))
+    assert world.state("after") == "refunded"
+    assert world.clock.now() - timedelta(days=1) < datetime.now(UTC)
