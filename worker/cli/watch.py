@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import redis
 import typer
+from rich.progress import Progress
 
 from worker.cases.audit import Audit, audit_books, audit_home, audit_stream
 from worker.cases.money import epoch, limits
@@ -16,6 +17,7 @@ from worker.errors import TryLater, one_line
 from worker.intake.consumer import backlog, entries_read_so_far
 from worker.intake.process import GROUP
 from worker.runtime import Runtime
+from worker.screen import progress
 
 _ENDS = {limits.MONEY: "money release", limits.RESTORE: "restore lift"}
 """The command that closes a breaker which needs a person."""
@@ -147,8 +149,8 @@ def audit(
     """Proves the books; exits 1 on any breach and names the rows."""
     with one_clear_line():
         runtime = output.runtime()
-        with output.err.status("auditing the books…"):
-            result = _audit(runtime, books_only=books_only)
+        with progress() as bar:
+            result = _audit(runtime, bar, books_only=books_only)
     if as_json:
         output.document(result.document())
     else:
@@ -157,14 +159,21 @@ def audit(
         raise typer.Exit(1)
 
 
-def _audit(runtime: Runtime, *, books_only: bool) -> Audit:
+def _audit(runtime: Runtime, bar: Progress, *, books_only: bool) -> Audit:
     now = runtime.clock.now()
-    result = runtime.store.read(lambda tx: audit_books(tx, now))
+    task = bar.add_task("auditing the books", total=None)
+
+    def show(check: str, done: int, total: int) -> None:
+        bar.update(task, description=check.replace("_", " "), completed=done, total=total)
+
+    result = runtime.store.read(lambda tx: audit_books(tx, now, show))
     home = runtime.home
     if home is not None:
+        bar.update(task, description="balances follow postings", completed=0, total=None)
         runtime.store.read(lambda tx: audit_home(tx, result, home))
     if books_only:
         return result
+    bar.update(task, description="no event lost", completed=0, total=None)
     try:
         # the stream first and whole, then the database: what was acknowledged then must be in the books now
         entries = list(entries_read_so_far(runtime.redis, runtime.settings.stream, GROUP))

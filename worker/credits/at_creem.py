@@ -112,7 +112,7 @@ class AtCreem:
         for row in tx.all(booked.limit(limit)):
             stands = "no entry" if row.stands is None else f"an entry of {row.stands}"
             yield row.key, f"gives {row.gives} and has {stands} for Creem"
-        unknown = select(e.key).where(e.key.not_in(select(postings.c.key)))
+        unknown = select(e.key).where(~exists().where(postings.c.key == e.key))
         for row in tx.all(unknown.limit(limit)):
             yield row.key, "stands for Creem and was never booked"
         more = select(e.key, e.credits, e.booked).where(func.abs(e.booked) > func.abs(e.credits))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Text, case, cast, literal, or_, select
+from sqlalchemy import Text, case, cast, exists, literal, or_, select
 
 from policy.ledger import PostingKind
 from worker.credits.ledger import Posting
@@ -110,7 +110,7 @@ class Balances:
         for row in tx.all(differ.limit(limit)):
             stands = "no entry" if row.stands is None else f"an entry of {row.stands}"
             yield row.key, f"gives {row.gives} and has {stands} in {self.entries}"
-        unknown = key.like(f"{MARK}%") & key.not_in(select(literal(MARK) + postings.c.key))
+        unknown = key.like(f"{MARK}%") & ~exists().where(literal(MARK) + postings.c.key == key)
         for row in tx.all(select(key.label("key")).where(unknown).limit(limit)):
             yield row.key, f"stands in {self.entries} and was never booked"
 

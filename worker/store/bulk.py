@@ -28,6 +28,7 @@ from sqlalchemy import (
     column,
     func,
     select,
+    text,
     true,
     type_coerce,
     update,
@@ -50,6 +51,12 @@ class Tx:
     def all(self, statement: Select[Any]) -> Sequence[Row[Any]]:
         """Every row the statement gives."""
         return self.connection.execute(statement).all()
+
+    def limit(self, name: str, seconds: float) -> None:
+        """Sets a time limit of the session for this transaction only (0: none); SQLite has none."""
+        if self.postgres:
+            value = f"{round(seconds * 1000)}ms"
+            self.connection.execute(text("select set_config(:name, :value, true)"), {"name": name, "value": value})
 
     def among(self, which: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
         """The condition that a column holds one of the values."""

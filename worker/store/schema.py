@@ -87,9 +87,9 @@ def _upgrade(connection: Connection, queue_seconds: float, lock_seconds: float) 
     from alembic import command
     from alembic.config import Config
 
-    if connection.dialect.name == "postgresql":
-        _stand_in_line(connection, queue_seconds, lock_seconds)
     tx = Tx(connection)
+    if tx.postgres:
+        _stand_in_line(tx, queue_seconds, lock_seconds)
     found = _found(tx)
     if found is not None and found not in known():
         wrong = fault(found, known(), _oldest(tx))
@@ -107,22 +107,16 @@ def _upgrade(connection: Connection, queue_seconds: float, lock_seconds: float) 
     return applied
 
 
-def _stand_in_line(connection: Connection, queue_seconds: float, lock_seconds: float) -> None:
+def _stand_in_line(tx: Tx, queue_seconds: float, lock_seconds: float) -> None:
     # SQLite needs none of this: the transaction began with the write lock
     # an index over a hundred million rows takes as long as it takes; waiting for a lock does not
-    _set(connection, "statement_timeout", 0)
-    _set(connection, "lock_timeout", queue_seconds)
+    tx.limit("statement_timeout", 0)
+    tx.limit("lock_timeout", queue_seconds)
     try:
-        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": ONE_AT_A_TIME})
+        tx.connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": ONE_AT_A_TIME})
     except OperationalError as error:
         raise _in_one_line(error, f"another upgrade has been running for over {queue_seconds:g} s") from error
-    _set(connection, "lock_timeout", lock_seconds)
-
-
-def _set(connection: Connection, name: str, seconds: float) -> None:
-    # for this transaction only
-    value = f"{round(seconds * 1000)}ms"
-    connection.execute(text("select set_config(:name, :value, true)"), {"name": name, "value": value})
+    tx.limit("lock_timeout", lock_seconds)
 
 
 def _in_one_line(error: OperationalError, why: str) -> Exception:

@@ -1,0 +1,316 @@
+"""Arming, asked directly: what it writes where all is as approved, and for each single difference the end and its words."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from tests.arena import Arena
+from tests.cases.world import START
+from tests.money.plans import NASTY
+from tests.money.world import MoneyWorld
+from worker.cases.decided import BY_PERSON
+from worker.cases.money import limits
+from worker.cases.money.arm import ArmedTurn, Arming, arm
+from worker.cases.money.close import Closing
+from worker.cases.money.epoch import Remembered, Witnesses
+from worker.cases.money.turn import Turn, take
+from worker.creem.receive import SOURCE
+from worker.creem.transactions import Transaction
+from worker.store.tables import case_history, cases, charges, inbox, payment_attempts, payments, purchases
+
+TIMER = 500.0
+Seen = Transaction | None
+
+
+class Scene:
+    """One claim whose turn is taken, with both charges as Creem shows them."""
+
+    def __init__(self, world: MoneyWorld) -> None:
+        self.world, self.now = world, world.clock.now()
+        world.twice_charged()
+        turn = world.store.write(lambda tx: take(tx, "test", now=self.now, lease=timedelta(seconds=50)))
+        assert turn is not None
+        self.turn: Turn = turn
+        seen, kept = (world.creem.transaction(f"tran_{number}") for number in (1, 0))
+        assert seen is not None
+        assert kept is not None
+        self.seen: Transaction = seen
+        self.kept: Transaction = kept
+
+    def arm(self, seen: Seen, kept: Seen, *, seconds: float = 7.5) -> ArmedTurn | str:
+        with_ = Arming(
+            closing=Closing(self.world.settler.ledger, self.world.bench, self.now),
+            bench=self.world.bench,
+            creem=self.world.creem,
+            until=TIMER + seconds,
+            timer=lambda: TIMER,
+            witnesses=Witnesses(),
+            remembered=Remembered(),
+            other_clock=lambda tx: None,
+        )
+        return self.world.store.write(lambda tx: arm(tx, self.turn, seen, kept, with_))
+
+    def change(self, *statements: Any) -> None:
+        self.world.store.write(lambda tx: [tx.connection.execute(each) for each in statements])
+
+    def rows(self, statement: Any) -> list[dict[str, Any]]:
+        return [dict(row._mapping) for row in self.world.store.read(lambda tx: tx.all(statement))]
+
+    @property
+    def claim(self) -> dict[str, Any]:
+        return self.rows(select(payments))[0]
+
+    @property
+    def attempts(self) -> list[dict[str, Any]]:
+        return self.rows(select(payment_attempts))
+
+
+@pytest.fixture
+def scene(arena: Arena) -> Iterator[Scene]:
+    with arena.empty() as store:
+        world = MoneyWorld(store, switches=NASTY)
+        yield Scene(world)
+        world.close()
+
+
+def test_armed_call_is_written_whole_before_it_leaves(scene: Scene) -> None:
+    armed = scene.arm(scene.seen, scene.kept)
+    assert isinstance(armed, ArmedTurn)
+    assert (armed.attempt, armed.mark, armed.permission.until) == (1, 1, 507.5)
+    assert armed.permission.spend(0.0) == "tran_1"
+    until = scene.now + timedelta(seconds=7.5)
+    (attempt,) = scene.attempts
+    assert attempt["payment_id"] == scene.turn.payment_id
+    assert (attempt["attempt"], attempt["armed_at"], attempt["deadline_at"], attempt["outcome"]) == (1, scene.now, until, None)
+    claim = scene.claim
+    assert (claim["state"], claim["next_step"], claim["attempts"], claim["probes"]) == ("sending", "read", 1, 0)
+    assert (claim["armed_at"], claim["deadline_at"], claim["charged"]) == (scene.now, until, 900)
+    assert (claim["due_at"], claim["detail"]) == (until + timedelta(seconds=5), None)
+    (case,) = scene.rows(select(cases).where(cases.c.case_id == scene.turn.case_id))
+    assert case["state"] == "refunding"
+    (noted,) = scene.rows(select(case_history).where(case_history.c.event == "payment.armed"))
+    assert (noted["case_id"], noted["at"], noted["by"]) == (scene.turn.case_id, scene.now, "worker")
+    assert noted["detail"] == {"transaction_id": "tran_1", "attempt": 1, "amount": 900, "currency": "USD"}
+
+
+def test_case_that_a_person_looked_at_goes_on_when_its_call_is_armed(scene: Scene) -> None:
+    scene.change(update(cases).where(cases.c.case_id == scene.turn.case_id).values(state="review"))
+    assert isinstance(scene.arm(scene.seen, scene.kept), ArmedTurn)
+    (case,) = scene.rows(select(cases).where(cases.c.case_id == scene.turn.case_id))
+    assert (case["state"], case["next_action_at"]) == ("refunding", scene.now + timedelta(days=1))
+
+
+def test_claim_that_was_refused_is_armed_again_under_the_next_number(scene: Scene) -> None:
+    scene.change(update(payments).values(state="refused", attempts=1, probes=3))
+    armed = scene.arm(scene.seen, scene.kept)
+    assert isinstance(armed, ArmedTurn)
+    assert (armed.attempt, scene.claim["attempts"], scene.claim["probes"]) == (2, 2, 0)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"turn": payments.c.turn + 1}, {"state": "unknown", "next_step": "read"}, {"state": "sending", "next_step": "read"}],
+)
+def test_claim_that_another_process_moved_is_not_armed(scene: Scene, changed: dict[str, Any]) -> None:
+    scene.change(update(payments).values(**changed))
+    before = scene.claim
+    assert scene.arm(scene.seen, scene.kept) == "another process took it over"
+    assert (scene.claim, scene.attempts) == (before, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "case", "why"),
+    [
+        (None, "mismatch", "review", "Creem does not know the transaction"),
+        ({"id": "tran_7"}, "mismatch", "review", "Creem answered with another transaction, tran_7"),
+        ({"mode": "prod"}, "mismatch", "review", "the transaction is of mode prod, the key of test"),
+        ({"customer": "cust_7"}, "mismatch", "review", "the transaction is of customer cust_7, the purchase of cust_1"),
+        ({"currency": "EUR"}, "mismatch", "review", "the transaction is in EUR, the purchase in USD"),
+        ({"amount_paid": None}, "mismatch", "review", "Creem does not say what was paid"),
+        ({"amount_paid": 0}, "mismatch", "review", "Creem does not say what was paid"),
+        (
+            {"amount_paid": 901, "amount": 901},
+            "mismatch",
+            "review",
+            "the transaction is of 901 minor units, 900 were approved",
+        ),
+        (
+            {"status": "chargedBack"},
+            "not_needed",
+            "review",
+            "Creem shows the charge as charged back: nothing is sent beside it",
+        ),
+        (
+            {"status": "refunded"},
+            "not_needed",
+            "external",
+            "the charge was refunded in full by another hand before we sent anything",
+        ),
+        (
+            {"refunded_amount": 900},
+            "not_needed",
+            "external",
+            "the charge was refunded in full by another hand before we sent anything",
+        ),
+        (
+            {"refunded_amount": 1},
+            "mismatch",
+            "review",
+            "1 of 900 minor units went back by another hand: what is left is not what was approved",
+        ),
+        ({"status": "open", "status_verbatim": "OPEN"}, "mismatch", "review", "Creem shows the charge as OPEN, not as paid"),
+    ],
+)
+def test_charge_that_is_not_as_approved_is_not_armed(
+    scene: Scene, changes: dict[str, Any] | None, state: str, case: str, why: str
+) -> None:
+    seen = None if changes is None else replace(scene.seen, **changes)
+    ended(scene, scene.arm(seen, scene.kept), state, case, why)
+
+
+def ended(scene: Scene, said: ArmedTurn | str, state: str, case: str, why: str) -> None:
+    """Nothing was armed, claim and case ended so, and the words are kept."""
+    assert said == f"{state}: {why}"
+    claim = scene.claim
+    assert (claim["state"], claim["detail"], claim["closed_at"], claim["due_at"]) == (state, why, scene.now, None)
+    assert scene.attempts == []
+    (row,) = scene.rows(select(cases.c.state).where(cases.c.case_id == scene.turn.case_id))
+    assert row["state"] == case
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        (None, "the earlier charge, which was to stay, is not known to Creem"),
+        ({"status": "chargedBack"}, "the earlier charge, which was to stay, is under dispute"),
+        (
+            {"status": "refunded", "status_verbatim": "refunded"},
+            "the earlier charge, which was to stay, stands as refunded",
+        ),
+        ({"refunded_amount": 1}, "the earlier charge, which was to stay, stands as paid"),
+        ({"amount_paid": 1, "refunded_amount": 1}, "the earlier charge, which was to stay, stands as paid"),
+        ({"status": "open", "status_verbatim": "OPEN"}, "the earlier charge, which was to stay, stands as OPEN"),
+    ],
+)
+def test_charge_is_not_armed_where_the_one_to_stay_does_not_stand(scene: Scene, changes: dict[str, Any] | None, why: str) -> None:
+    kept = None if changes is None else replace(scene.kept, **changes)
+    ended(scene, scene.arm(scene.seen, kept), "not_needed", "review", why)
+
+
+@pytest.mark.parametrize(
+    ("charge", "known", "state", "case", "why"),
+    [
+        ("tran_1", {"disputed_at": START}, "not_needed", "review", "the charge is under dispute: nothing is sent beside it"),
+        (
+            "tran_1",
+            {"refunded": 900, "amount_paid": 900},
+            "not_needed",
+            "external",
+            "the charge was refunded in full by another hand before we sent anything",
+        ),
+        (
+            "tran_1",
+            {"refunded": 2},
+            "mismatch",
+            "review",
+            "2 of 900 minor units went back by another hand: what is left is not what was approved",
+        ),
+        ("tran_0", {"disputed_at": START}, "not_needed", "review", "the earlier charge, which was to stay, is under dispute"),
+        ("tran_0", {"refunded": 2}, "not_needed", "review", "the earlier charge, which was to stay, stands as paid"),
+    ],
+)
+def test_what_our_own_books_know_of_a_charge_counts_where_creem_shows_nothing(
+    scene: Scene, charge: str, known: dict[str, Any], state: str, case: str, why: str
+) -> None:
+    # both rows are made by the first look
+    scene.change(update(charges).where(charges.c.transaction_id == charge).values(**known))
+    ended(scene, scene.arm(scene.seen, scene.kept), state, case, why)
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        lambda scene: (replace(scene.seen, customer=None), None),
+        lambda scene: (scene.seen, update(purchases).values(customer_id=None)),
+        lambda scene: (replace(scene.seen, amount=700), None),
+        lambda scene: (replace(scene.seen, amount_paid=1071), None),
+    ],
+    ids=["Creem names no customer", "the purchase names no customer", "paid as approved", "priced as approved"],
+)
+def test_what_is_not_said_or_said_in_the_other_figure_is_no_difference(
+    scene: Scene, spelt: Callable[[Scene], tuple[Transaction, Any]]
+) -> None:
+    seen, statement = spelt(scene)
+    if statement is not None:
+        scene.change(statement)
+    assert isinstance(scene.arm(seen, scene.kept), ArmedTurn)
+
+
+def test_charge_without_one_that_stays_is_a_persons_unless_a_person_approved_it(scene: Scene) -> None:
+    scene.change(update(payments).values(kept_transaction_id=None))
+    scene.turn = replace(scene.turn, kept_transaction_id=None)
+    why = "the earlier charge names no transaction: whether it stands cannot be read"
+    ended(scene, scene.arm(scene.seen, None), "mismatch", "review", why)
+
+
+def test_charge_that_a_person_approved_by_itself_needs_none_that_stays(scene: Scene) -> None:
+    scene.change(update(payments).values(kept_transaction_id=None), update(cases).values(rule=BY_PERSON))
+    scene.turn = replace(scene.turn, kept_transaction_id=None)
+    assert isinstance(scene.arm(scene.seen, None), ArmedTurn)
+
+
+def test_word_of_a_person_does_not_make_up_for_the_charge_that_was_to_stay(scene: Scene) -> None:
+    scene.change(update(cases).values(rule=BY_PERSON))
+    assert str(scene.arm(scene.seen, None)).endswith("which was to stay, is not known to Creem")
+
+
+def waits(scene: Scene, said: ArmedTurn | str, due: timedelta, why: str) -> None:
+    """Nothing was armed, and the claim asks again then."""
+    assert said == f"later: {why}"
+    claim = scene.claim
+    assert (claim["state"], claim["due_at"] - scene.now, claim["detail"]) == ("claimed", due, why)
+    assert scene.attempts == []
+
+
+@pytest.mark.parametrize("seconds", [0.0, -0.5])
+def test_charge_that_was_read_too_long_ago_is_read_again_at_once(scene: Scene, seconds: float) -> None:
+    waits(scene, scene.arm(scene.seen, scene.kept, seconds=seconds), timedelta(0), "the charge was read too long ago")
+
+
+def test_last_moment_of_a_read_is_still_good(scene: Scene) -> None:
+    assert isinstance(scene.arm(scene.seen, scene.kept, seconds=0.5), ArmedTurn)
+
+
+def test_webhook_that_is_not_handled_is_waited_for(scene: Scene) -> None:
+    row = scene.rows(select(inbox))[0] | {"source": SOURCE, "event_id": "evt_7", "state": "new", "handled_at": None}
+    row.pop("id", None)
+    scene.world.store.write(lambda tx: tx.insert(inbox, [row]))
+    waits(scene, scene.arm(scene.seen, scene.kept), timedelta(seconds=1), "a webhook is not handled yet")
+
+
+@pytest.mark.parametrize("charge", ["tran_0", "tran_1"])
+def test_refund_that_creem_told_of_and_does_not_show_is_waited_for(scene: Scene, charge: str) -> None:
+    scene.change(update(charges).where(charges.c.transaction_id == charge).values(due_at=scene.now))
+    why = "Creem told of a refund of the charge and does not show it yet"
+    waits(scene, scene.arm(scene.seen, scene.kept), timedelta(seconds=5), why)
+
+
+@pytest.mark.parametrize(
+    ("stopped", "again"), [(timedelta(minutes=2), timedelta(minutes=2)), (timedelta(days=1), timedelta(minutes=5))]
+)
+@pytest.mark.parametrize("name", [limits.KEY, limits.BALANCE])
+def test_trouble_at_creem_is_waited_out_and_asked_for_again(
+    scene: Scene, name: str, stopped: timedelta, again: timedelta
+) -> None:
+    scene.world.store.write(lambda tx: limits.open_until(tx, name, scene.now + stopped, "as told"))
+    waits(scene, scene.arm(scene.seen, scene.kept), again, f"money waits, {name}: as told")
+
+
+def test_more_money_than_is_allowed_waits_for_a_person(scene: Scene) -> None:
+    scene.world.store.write(lambda tx: limits.stop(tx, by="ada", reason="to be sure", now=scene.now))
+    why = "money is stopped: stopped by ada: to be sure"
+    waits(scene, scene.arm(scene.seen, scene.kept), timedelta(minutes=5), why)

@@ -1,0 +1,213 @@
+"""What stops money: each limit at its edge, and what opens and closes each breaker."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from policy import Terms
+from tests.arena import Arena
+from tests.money.plans import NASTY
+from tests.money.world import MoneyWorld
+from worker.cases.money import limits
+from worker.errors import Refused
+from worker.store.tables import actions, breakers, payment_attempts, payments
+
+SENT = 900
+"""Armed in the world of these tests, at its hour."""
+ODD = {"hour": 10_000, "day": 20_000}
+
+
+@pytest.fixture
+def world(arena: Arena) -> Iterator[MoneyWorld]:
+    with arena.empty() as store:
+        made = MoneyWorld(store, switches=NASTY)
+        yield made
+        made.close()
+
+
+def breaker(world: MoneyWorld, name: str) -> dict[str, Any] | None:
+    rows = world.store.read(lambda tx: tx.all(select(breakers).where(breakers.c.name == name)))
+    return dict(rows[0]._mapping) if rows else None
+
+
+def closed_to(world: MoneyWorld, *names: str, at: datetime | None = None) -> tuple[str, datetime] | None:
+    return world.store.read(lambda tx: limits.closed_to(tx, names, at or world.clock.now()))
+
+
+def away(world: MoneyWorld, times: int) -> datetime | None:
+    for number in range(times):
+        world.store.write(lambda tx, number=number: limits.away(tx, f"trouble {number}", world.clock.now()))  # type: ignore[misc]
+    found = breaker(world, limits.AWAY)
+    assert found is not None
+    assert (found["failures"], found["last_error"], found["needs_person"]) == (times, f"trouble {times - 1}", False)
+    until: datetime | None = found["open_until"]
+    return until
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(1, None), (4, None), (5, 60), (6, 120), (7, 240), (8, 480), (9, 600), (10, 600), (40, 600)]
+)
+def test_nobody_calls_creem_after_five_failures_for_longer_and_longer(
+    world: MoneyWorld, failures: int, seconds: int | None
+) -> None:
+    until = away(world, failures)
+    assert until == (None if seconds is None else world.clock.now() + timedelta(seconds=seconds))
+
+
+def test_answer_of_creem_forgets_its_failures_and_nothing_else(world: MoneyWorld) -> None:
+    now = world.clock.now()
+    world.store.write(lambda tx: limits.open_until(tx, limits.KEY, now + timedelta(hours=1), "bad key"))
+    away(world, 5)
+    world.store.write(limits.answered)
+    assert breaker(world, limits.AWAY) is None
+    assert closed_to(world, limits.AWAY, limits.KEY) == ("creem_key: bad key", now + timedelta(hours=1))
+
+
+def test_breaker_is_kept_open_longer_and_never_shorter(world: MoneyWorld) -> None:
+    now = world.clock.now()
+    for hours, why in ((2, "first"), (1, "shorter"), (2, "as long"), (3, "longer")):
+        world.store.write(lambda tx, h=hours, w=why: limits.open_until(tx, limits.KEY, now + timedelta(hours=h), w))  # type: ignore[misc]
+    found = breaker(world, limits.KEY)
+    assert found == {
+        "name": "creem_key", "failures": 2, "open_until": now + timedelta(hours=3), "last_error": "longer", "needs_person": False,
+    }  # fmt: skip
+
+
+def test_breaker_that_is_open_the_longest_speaks_until_its_very_moment(world: MoneyWorld) -> None:
+    now, hour = world.clock.now(), timedelta(hours=1)
+    world.store.write(lambda tx: limits.open_until(tx, limits.KEY, now + hour, "key"))
+    world.store.write(lambda tx: limits.open_until(tx, limits.BALANCE, now + 2 * hour, "balance"))
+    both = (limits.KEY, limits.BALANCE)
+    assert closed_to(world, *both) == ("creem_balance: balance", now + 2 * hour)
+    assert closed_to(world, limits.KEY) == ("creem_key: key", now + hour)
+    assert closed_to(world, limits.KEY, at=now + hour) is None
+    assert closed_to(world, *both, at=now + 2 * hour) is None
+    assert closed_to(world, limits.MONEY) is None
+
+
+def test_person_stops_and_releases_money_and_both_are_kept(world: MoneyWorld) -> None:
+    now = world.clock.now()
+    world.store.write(lambda tx: limits.stop(tx, by="ada", reason="to be sure", now=now))
+    for_ever = datetime(9999, 1, 1, tzinfo=UTC)
+    assert breaker(world, "money") == {
+        "name": "money", "failures": 1, "open_until": for_ever, "last_error": "stopped by ada: to be sure", "needs_person": True,
+    }  # fmt: skip
+    world.store.write(lambda tx: limits.release(tx, by="bob", reason="looked", now=now))
+    assert breaker(world, "money") == {
+        "name": "money", "failures": 0, "open_until": now, "last_error": "released by bob: looked", "needs_person": False,
+    }  # fmt: skip
+    kept = world.store.read(lambda tx: tx.all(select(actions).order_by(actions.c.id)))
+    assert [(row.at, row.by, row.action, row.subject, row.reason) for row in kept] == [
+        (now, "ada", "money.stop", "money", "to be sure"),
+        (now, "bob", "money.release", "money", "looked"),
+    ]
+    with pytest.raises(Refused, match=r"^money is not stopped; there is nothing to release$"):
+        world.store.write(lambda tx: limits.release(tx, by="bob", reason="again", now=now))
+
+
+def test_release_opens_money_and_no_other_breaker(world: MoneyWorld) -> None:
+    now = world.clock.now()
+    world.store.write(lambda tx: limits.open_until(tx, limits.KEY, now + timedelta(hours=1), "key"))
+    world.store.write(lambda tx: limits.stop(tx, by="ada", reason="to be sure", now=now))
+    world.store.write(lambda tx: limits.release(tx, by="ada", reason="looked", now=now))
+    assert closed_to(world, limits.KEY, limits.MONEY) == ("creem_key: key", now + timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("values", "wakes"),
+    [
+        ({}, True),
+        ({"refusals": 1}, False),
+        ({"next_step": "read", "state": "unknown"}, False),
+    ],
+)
+def test_claim_that_waits_for_money_wakes_at_the_release(world: MoneyWorld, values: dict[str, Any], wakes: bool) -> None:
+    world.twice_charged()
+    now = world.clock.now()
+    due = now + timedelta(hours=2)
+    world.store.write(lambda tx: tx.connection.execute(update(payments).values(due_at=due, **values)))
+    world.store.write(lambda tx: limits.go_on(tx, now))
+    assert world.claim("tran_1").due_at == (now if wakes else due)
+
+
+def test_claim_that_is_due_already_keeps_its_place(world: MoneyWorld) -> None:
+    world.twice_charged()
+    due = world.clock.now() - timedelta(minutes=1)
+    world.store.write(lambda tx: tx.connection.execute(update(payments).values(due_at=due)))
+    world.store.write(lambda tx: limits.go_on(tx, world.clock.now()))
+    assert world.claim("tran_1").due_at == due
+
+
+# --- how much
+
+
+def terms(world: MoneyWorld, **limit: int) -> Terms:
+    found = world.bench.terms_at(world.clock.now())
+    many = ODD | limit
+    return replace(found, money_per_hour_minor_units=many["hour"], money_per_day_minor_units=many["day"])
+
+
+def sent(world: MoneyWorld, outcome: str | None = "accepted") -> datetime:
+    """One call of `SENT` was armed; returns when."""
+    world.twice_charged()
+    world.pay()
+    world.store.write(lambda tx: tx.connection.execute(update(payment_attempts).values(outcome=outcome)))
+    (armed,) = world.store.read(lambda tx: tx.all(select(payment_attempts.c.armed_at)))
+    at: datetime = armed.armed_at
+    return at
+
+
+def admit(world: MoneyWorld, amount: int, allowed: Terms, at: datetime) -> str | None:
+    return world.store.write(lambda tx: limits.admit(tx, amount, allowed, at))
+
+
+@pytest.mark.parametrize("name", ["hour", "day"])
+def test_limit_is_what_may_be_sent_and_one_unit_more_stops_money_for_a_person(world: MoneyWorld, name: str) -> None:
+    at, allowed = sent(world), terms(world, **{name: 1000})
+    assert admit(world, 100, allowed, at) is None
+    why = f"1001 minor units within one {name} are more than the terms' 1000"
+    assert admit(world, 101, allowed, at) == why
+    found = breaker(world, "money")
+    assert found is not None
+    assert (found["open_until"], found["last_error"], found["needs_person"]) == (limits.FOR_EVER, why, True)
+    # and from here on nothing goes, however small
+    assert admit(world, 1, allowed, at) == why
+
+
+@pytest.mark.parametrize(("name", "span"), [("hour", timedelta(hours=1)), ("day", timedelta(days=1))])
+def test_what_was_armed_counts_for_the_span_and_no_longer(world: MoneyWorld, name: str, span: timedelta) -> None:
+    at, allowed = sent(world), terms(world, **{name: 1000})
+    assert admit(world, 101, allowed, at + span) is None
+    assert admit(world, 101, allowed, at + span - timedelta(milliseconds=1)) is not None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counts"),
+    [(None, True), ("unknown", True), ("accepted", True), ("throttled", True), ("not_sent", False), ("refused", False)],
+)
+def test_what_was_armed_counts_unless_it_is_known_to_have_moved_nothing(
+    world: MoneyWorld, outcome: str | None, counts: bool
+) -> None:
+    at = sent(world, outcome)
+    assert (admit(world, 101, terms(world, hour=1000), at) is not None) is counts
+
+
+def test_first_refund_that_is_larger_than_the_limit_is_a_persons_and_goes_once_released(world: MoneyWorld) -> None:
+    now, allowed = world.clock.now(), terms(world, hour=1000)
+    assert admit(world, 1001, allowed, now) == "1001 minor units within one hour are more than the terms' 1000"
+    world.store.write(lambda tx: limits.release(tx, by="ada", reason="looked", now=now))
+    assert admit(world, 1001, allowed, now + timedelta(seconds=1)) is None
+
+
+def test_what_went_before_the_release_counts_no_more_and_what_went_after_it_does(world: MoneyWorld) -> None:
+    at, allowed = sent(world), terms(world, hour=1000)
+    second = timedelta(seconds=1)
+    assert admit(world, 101, allowed, at) is not None
+    world.store.write(lambda tx: limits.release(tx, by="ada", reason="looked", now=at))
+    assert admit(world, 1000, allowed, at + second) is None
+    world.store.write(lambda tx: tx.connection.execute(update(payment_attempts).values(armed_at=at + second)))
+    assert admit(world, 101, allowed, at + 2 * second) == "1001 minor units within one hour are more than the terms' 1000"
