@@ -96,11 +96,9 @@ class Calendar:
                 yield max(begins, start), min(ends, end)
 
 
-# thousands of failures of one day ask for the same days
-
-
 @lru_cache(maxsize=4096)
 def _business_day_after(calendar: Calendar, day: date, days: int) -> date:
+    # thousands of failures of one day ask for the same days
     while days:
         day += ONE_DAY
         days -= calendar.is_business_day(day)

@@ -2,9 +2,9 @@
 
 import pytest
 import redis as redis_py
-from sqlalchemy import event, select
+from sqlalchemy import event
 
-from tests.cases.test_drain import Died
+from tests.cases.test_drain import STREAM, Died, pending, rows
 from tests.cases.test_poison import Allergic
 from tests.cases.world import World, a_purchase, an_account
 from worker.cases.first_hand import FirstHand
@@ -12,9 +12,6 @@ from worker.errors import TryLater
 from worker.intake.process import GROUP
 from worker.intake.stream import as_text
 from worker.store.engine import Store
-from worker.store.tables import inbox
-
-STREAM = "handed:events"
 
 
 @pytest.fixture
@@ -36,15 +33,6 @@ def handed(client: redis_py.Redis, *documents: str) -> list[str]:
         client.xgroup_create(STREAM, GROUP, id="0")
     client.xreadgroup(GROUP, "intake", {STREAM: ">"})
     return ids
-
-
-def pending(client: redis_py.Redis) -> int:
-    return int(client.xpending(STREAM, GROUP)["pending"])
-
-
-def rows(world: World) -> list[tuple[str, int]]:
-    found = world.store.read(lambda tx: tx.all(select(inbox.c.state, inbox.c.attempts).where(inbox.c.type == "layer_job.failed")))
-    return [tuple(row) for row in found]
 
 
 def test_entry_is_decided_in_one_transaction_and_acknowledged(world: World, redis: redis_py.Redis) -> None:

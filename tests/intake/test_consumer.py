@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import fakeredis
 import pytest
 import redis as redis_py
 
@@ -15,17 +14,6 @@ from tests.intake.readers import GROUP, IDLE_AT_ONCE, STREAM, Inbox, Reading, ru
 from tests.servers import eventually
 from worker.errors import TryLater
 from worker.intake.consumer import Consumer, Entry
-from worker.intake.stream import open_stream_client
-
-
-@pytest.fixture(params=["fakeredis", "real"])
-def reading(request: pytest.FixtureRequest) -> Reading:
-    if request.param == "fakeredis":
-        server = fakeredis.FakeServer()
-        return Reading(lambda: fakeredis.FakeRedis(server=server))
-    url = request.getfixturevalue("redis_server")
-    request.getfixturevalue("redis")  # emptied
-    return Reading(lambda: open_stream_client(url))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import fakeredis
 import pytest
 
 from tests.intake.readers import GROUP, STREAM, Inbox, Reading
@@ -24,15 +23,6 @@ class Desk:
         readable = [entry.stream_id for entry in entries if entry.raw != b"unreadable"]
         self.asked += readable
         return readable
-
-
-@pytest.fixture(params=["fakeredis", "real"])
-def reading(request: pytest.FixtureRequest) -> Reading:
-    if request.param == "fakeredis":
-        server = fakeredis.FakeServer()
-        return Reading(lambda: fakeredis.FakeRedis(server=server))
-    client = request.getfixturevalue("redis")
-    return Reading(lambda: client)
 
 
 @pytest.fixture

@@ -3,22 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import fakeredis
 import pytest
 
 from tests.intake.readers import GROUP, STREAM, Inbox, Reading
-from worker.intake.stream import backlog, entries_read_so_far, open_stream_client
+from worker.intake.stream import backlog, entries_read_so_far
 from worker.intake.upkeep import forget_idle_consumers, trim
-
-
-@pytest.fixture(params=["fakeredis", "real"])
-def reading(request: pytest.FixtureRequest) -> Reading:
-    if request.param == "fakeredis":
-        server = fakeredis.FakeServer()
-        return Reading(lambda: fakeredis.FakeRedis(server=server))
-    url = request.getfixturevalue("redis_server")
-    request.getfixturevalue("redis")
-    return Reading(lambda: open_stream_client(url))
 
 
 class WithoutLag:

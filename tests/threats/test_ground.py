@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.system import a_system
-from worker.cli.ground import beside, flaws, packages, planted
+from worker.cli.ground import flaws, nested, packages, planted
 
 LIST = """
 [[flaw]]
@@ -71,9 +71,9 @@ def test_shipped_list_knows_the_flaws_of_the_servers_we_speak_to() -> None:
 
 def test_folders_that_one_backup_would_take_are_named(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    assert beside(tmp_path / "evidence", [journal]) is None
-    assert beside(journal / "evidence", [journal]) == journal
-    assert beside(tmp_path, [journal]) == journal
+    assert not nested(tmp_path / "evidence", journal)
+    assert nested(journal / "evidence", journal)
+    assert nested(tmp_path, journal)
 
 
 def test_doctor_says_which_folders_lie_in_one_another(tmp_path: Path, redis_server: str) -> None:

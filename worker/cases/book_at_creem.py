@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from worker.cases.effects import pause_after
 from worker.cases.money import limits
 from worker.clock import Clock
 from worker.credits import at_creem
@@ -23,7 +24,6 @@ from worker.store.tables import case_history
 
 ROUND = 50
 """Most entries carried out in one call: a task has a time limit."""
-LONGEST_WAIT = timedelta(minutes=5)
 
 
 class Accounts(Protocol):
@@ -89,8 +89,7 @@ class BooksAtCreem:
             ours = at_creem.refused(tx, due, answer.detail, now)
             event, detail = "credits.refused", {"credits": due.credits, "answer": answer.detail}
         else:
-            pause = min(LONGEST_WAIT, timedelta(seconds=2 ** min(due.attempt, 12)))
-            at_creem.postpone(tx, due, now + pause, answer.detail)
+            at_creem.postpone(tx, due, now + pause_after(due.attempt), answer.detail)
             return
         if ours and due.case_id is not None:
             row = {"case_id": due.case_id, "at": now, "event": event, "by": "worker", "detail": {**detail, "at": "creem"}}

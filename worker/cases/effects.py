@@ -138,8 +138,13 @@ class Performer:
 
     def _postpone(self, waiting: Sequence[Effect], why: str) -> None:
         tries = max(effect.attempt for effect in waiting)
-        due_at = self.clock.now() + min(LONGEST_WAIT, timedelta(seconds=2 ** min(tries, 12)))
+        due_at = self.clock.now() + pause_after(tries)
         self.store.write(lambda tx: effects.postpone(tx, waiting, due_at=due_at, result=why))
+
+
+def pause_after(tries: int) -> timedelta:
+    """How long what may be repeated waits after so many tries that came to nothing."""
+    return min(LONGEST_WAIT, timedelta(seconds=2 ** min(tries, 12)))
 
 
 def _not_heard(tx: Tx, why: str, clock: Clock) -> None:

@@ -34,13 +34,11 @@ class FirstHand:
         """
         entries = self._entries(entry_ids)
         done = None if again else self.assessor.at_once(self.desk, entries)
-        if done is not None:
-            self._acknowledge(entry_ids)
-            if done.busy:
-                return done
-            # its consumer was faster, so tasks are late: what else waits is taken along
-        accepted = [] if done is not None else self.desk.accept(entries)
+        accepted = self.desk.accept(entries) if done is None else []
         self._acknowledge(entry_ids)
+        if done is not None and done.busy:
+            return done
+        # where its consumer was faster tasks are late: what else waits is taken along
         return self.assessor.assess([row.inbox_id for row in accepted], waited=OWN_HINT)
 
     def _entries(self, ids: Sequence[str]) -> list[Entry]:

@@ -9,13 +9,15 @@ from policy.lifecycle import CaseState, PaymentState
 from worker.cases.notifier import notices_overview
 from worker.cases.review.reviewer import in_queue
 from worker.clock import moment
+from worker.credits.at_creem import OPEN
 from worker.store import inbox as inbox_rows
 from worker.store.bulk import Tx
 from worker.store.tables import breakers, cases, charges, creem_credits, dead_letters, effects, inbox, payments, proposals
 
 SWEPT_BY = timedelta(seconds=30)
 """A case whose next look is due for longer than this has been missed: sweeps come every few seconds."""
-WHOLE = {CaseState.REFUNDED.value, CaseState.DELIVERED.value, CaseState.EXTERNAL.value}
+WHOLE = (CaseState.REFUNDED.value, CaseState.DELIVERED.value, CaseState.EXTERNAL.value)
+"""States in which somebody was made whole."""
 UNPROVED = [PaymentState.SENDING.value, PaymentState.UNKNOWN.value]
 
 
@@ -82,7 +84,7 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         .order_by(func.count().desc())
     )
     claims = _claims(tx)
-    booking = select(func.count(), func.min(creem_credits.c.created_at)).where(creem_credits.c.state.in_(["due", "claimed"]))
+    booking = select(func.count(), func.min(creem_credits.c.created_at)).where(creem_credits.c.state.in_(OPEN))
     due = {
         str(kind): {"count": int(count), "oldest_at": moment(since)}
         for kind, count, since in tx.connection.execute(undone.group_by(effects.c.kind))

@@ -112,7 +112,7 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
     except redis.ResponseError:
         yield _finding("redis version", False, "INFO is not answered: not a real Redis, nothing survives its end", "warning")
         return
-    version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
+    version = ground.version_of(str(info["redis_version"]))
     yield _finding(
         "redis version",
         version >= (6, 2),
@@ -183,11 +183,11 @@ def _backups(settings: Settings) -> Iterator[Finding]:
     database, journal = make_url(settings.database_url), settings.journal_dir
     if journal is None:
         return
-    if ground.beside(settings.evidence_dir, [journal]) is not None:
+    if ground.nested(settings.evidence_dir, journal):
         why = f"{settings.evidence_dir} and the claim journal {journal} lie in one another: a copy of the journal would keep"
         yield _finding("backups", False, f"{why} files of customers; give each a folder of its own", "warning")
     in_files = database.get_backend_name() == "sqlite" and database.database is not None
-    if in_files and ground.beside(journal, [Path(str(database.database)).parent]) is not None:
+    if in_files and ground.nested(journal, Path(str(database.database)).parent):
         why = f"the claim journal {journal} lies with the database: a backup of both brings both back, and nobody notices"
         yield _finding("backups", False, f"{why} which calls were lost; keep it apart", "warning")
 

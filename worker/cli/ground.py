@@ -52,7 +52,7 @@ def _affected(at: Version, since: Version, mended: list[Version]) -> bool:
     return since <= at < (branch[0] if branch else max(mended))
 
 
-def beside(folder: Path, others: Iterable[Path]) -> Path | None:
-    """The first of the others that holds the folder or lies in it: one backup would take both. None where they lie apart."""
-    mine = folder.resolve()
-    return next((other for other in others if mine.is_relative_to(other.resolve()) or other.resolve().is_relative_to(mine)), None)
+def nested(one: Path, other: Path) -> bool:
+    """True where one of the folders is or holds the other: one backup would take both."""
+    one, other = one.resolve(), other.resolve()
+    return one.is_relative_to(other) or other.is_relative_to(one)

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import case, exists, func, or_, select, update
+from sqlalchemy import exists, func, or_, select, update
 
 from policy.ledger import PostingKind
-from worker.credits.balances import GIVES
+from worker.credits.balances import GIVEN, GIVES
 from worker.credits.ledger import Posting
 from worker.store.bulk import Tx
 from worker.store.tables import creem_credits, installation, postings, purchases
@@ -103,11 +103,9 @@ class AtCreem:
         since = tx.connection.execute(select(installation.c.value).where(installation.c.name == self._since)).scalar()
         if since is None:
             return
-        gives = case(*((postings.c.kind == kind.value, sign * postings.c.credits) for kind, sign in GIVES.items()))
-        kinds = [kind.value for kind in GIVES]
-        booked = select(postings.c.key, gives.label("gives"), e.credits.label("stands"))
+        booked = select(postings.c.key, GIVEN.label("gives"), e.credits.label("stands"))
         booked = booked.outerjoin(creem_credits, e.key == postings.c.key).where(
-            postings.c.kind.in_(kinds), postings.c.at >= datetime.fromisoformat(since), or_(e.key.is_(None), e.credits != gives)
+            GIVEN.is_not(None), postings.c.at >= datetime.fromisoformat(since), or_(e.key.is_(None), e.credits != GIVEN)
         )
         for row in tx.all(booked.limit(limit)):
             stands = "no entry" if row.stands is None else f"an entry of {row.stands}"

@@ -22,6 +22,8 @@ from worker.store.tables import installation, postings, purchases
 
 GIVES = {PostingKind.REVERSAL: 1, PostingKind.RELEASE: 1, PostingKind.FREEZE: -1}
 """What one credit of a posting adds to a balance; the product told us of the others, or they were taken before."""
+GIVEN = case(*((postings.c.kind == kind.value, sign * postings.c.credits) for kind, sign in GIVES.items()))
+"""What a row of postings adds to a balance; NULL where nothing."""
 MARK = "refunds:"
 """What our keys in the product's table of entries begin with."""
 
@@ -98,10 +100,9 @@ class Balances:
             return
         entries, account = self.entries.table, self.accounts.column(ACCOUNT)
         key, credits = self.entries.column(KEY), self.entries.column(CREDITS)
-        gives = case(*((postings.c.kind == kind.value, sign * postings.c.credits) for kind, sign in GIVES.items()))
-        booked = select(postings.c.key, gives.label("gives"), purchases.c.account_id)
+        booked = select(postings.c.key, GIVEN.label("gives"), purchases.c.account_id)
         booked = booked.join(purchases, purchases.c.purchase_id == postings.c.purchase_id)
-        ours = booked.where(gives.is_not(None), postings.c.at >= datetime.fromisoformat(since)).subquery("ours").c
+        ours = booked.where(GIVEN.is_not(None), postings.c.at >= datetime.fromisoformat(since)).subquery("ours").c
         has_row = select(literal(1)).where(cast(account, Text) == ours.account_id).exists()
         differ = select(ours.key, ours.gives, credits.label("stands"))
         differ = differ.outerjoin(entries, key == literal(MARK) + ours.key).where(

@@ -19,8 +19,9 @@ from sqlalchemy import ColumnElement, Float, and_, case, func, literal_column, s
 
 import celeryconfig
 from policy import Editions
+from worker.cases.load import SERVICE_WINDOW
 from worker.cases.money import limits
-from worker.cases.overview import overview
+from worker.cases.overview import WHOLE, overview
 from worker.clock import Clock
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.consumer import backlog
@@ -35,14 +36,12 @@ KEEP_SECONDS = 15.0
 WINDOW = timedelta(hours=24)
 BUCKETS = (1, 5, 30, 60, 300, 900, 3600, 14400, 86400, 259200, 604800)
 """Upper bounds, in seconds, of the time from failure to made whole."""
-WHOLE = ("refunded", "delivered", "external")
 BREAKERS = (limits.AWAY, limits.KEY, limits.BALANCE, limits.MONEY, limits.RESTORE)
 SERVICES = ("creem", "pipeline")
 RERUNS = ("asked", "refused", "expired", "answered")
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 KEY_PREFIX: str = celeryconfig.broker_transport_options["global_keyprefix"]
-ENDS, ENDED = ("succeeded", "failed", "incomplete", "cancelled"), timedelta(hours=1)
-"""How jobs end, and how far back their ends are counted."""
+ENDS = ("succeeded", "failed", "incomplete", "cancelled")
 CALLS = ("accepted", "refused", "throttled", "not_sent", "unknown")
 Family = GaugeMetricFamily | CounterMetricFamily | GaugeHistogramMetricFamily
 
@@ -154,7 +153,9 @@ def _more(tx: Tx, now: datetime) -> dict[str, Any]:
     both = charges.outerjoin(sent, sent.c.transaction_id == charges.c.transaction_id)
     unmatched = select(func.sum(gone)).select_from(both)
     calls = select(payment_attempts.c.outcome, func.count()).where(payment_attempts.c.outcome.is_not(None))
-    ended = select(layer_jobs.c.status, func.count()).where(layer_jobs.c.ended_at > now - ENDED, layer_jobs.c.ended_at <= now)
+    ended = select(layer_jobs.c.status, func.count()).where(
+        layer_jobs.c.ended_at > now - SERVICE_WINDOW, layer_jobs.c.ended_at <= now
+    )
     return {
         "ended": {status: int(count) for status, count in run(ended.group_by(layer_jobs.c.status))},
         "closed": {state: int(count) for state, count in run(closed)},
