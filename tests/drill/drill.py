@@ -175,7 +175,7 @@ def exercises(at: Installation) -> list[Exercise]:
         ),
         Exercise("no web process runs", "RefundsMetricsAbsent", "", at.down("web"), at.up("web")),
         Exercise(
-            "a person stops money", "RefundsMoneyStopped", "money breaker.*open until `refunds money release`", stop_money,
+            "a person stops money", "RefundsMoneyStopped", "money breaker.*open until `refunds money release", stop_money,
             lambda: void(at.system.refunds("money", "release", "--reason", "drill")), "refunds money release",
         ),
         Exercise(

@@ -264,6 +264,10 @@ def test_requeue_wants_names_or_a_filter_and_not_both(system: System, words: tup
     assert "one of both" in one_line(system.refunds("requeue", *words, "--reason", "r", expect=2).stderr)
 
 
+def test_requeue_that_matches_nothing_says_so(system: System) -> None:
+    assert "No case matches" in system.refunds("requeue", "--stuck", "--reason", "r").stdout
+
+
 def test_dead_letters_are_grouped_and_put_back_by_reason(system: System) -> None:
     system.emit(["no json", "nor this"])
     sweep(system)

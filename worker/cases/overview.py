@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, select
+from sqlalchemy import Select, and_, case, func, literal, select
 
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.notifier import notices_overview
@@ -76,7 +76,10 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
     whole = [row for row in counted if row.state in WHOLE]
     idle = select(func.count()).where(cases.c.next_action_at < now - SWEPT_BY)
     waiting = select(func.count()).where(inbox.c.state == "waiting")
-    undone = select(effects.c.kind, func.count(), func.min(effects.c.created_at)).where(effects.c.state.in_(["due", "claimed"]))
+    e = effects.c
+    # of those not yet done, a result is why the last try came to nothing
+    undone = select(e.kind, func.count(), func.min(e.created_at), func.count(e.result), func.max(e.result))
+    undone = undone.where(e.state.in_(["due", "claimed"])).group_by(e.kind)
     open_letters = (
         select(dead_letters.c.reason, func.count())
         .where(dead_letters.c.state == "open")
@@ -84,14 +87,15 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         .order_by(func.count().desc())
     )
     claims = _claims(tx)
-    booking = select(func.count(), func.min(creem_credits.c.created_at)).where(creem_credits.c.state.in_(OPEN))
+    k = creem_credits.c
+    booking = select(literal("credits"), func.count(), func.min(k.created_at), func.count(k.result), func.max(k.result))
+    booking = booking.where(k.state.in_(OPEN))
     due = {
-        str(kind): {"count": int(count), "oldest_at": moment(since)}
-        for kind, count, since in tx.connection.execute(undone.group_by(effects.c.kind))
+        str(kind): {"count": int(count), "oldest_at": moment(since), "failing": int(failing), "last_error": why}
+        for which in (undone, booking)
+        for kind, count, since, failing, why in tx.connection.execute(which)
+        if count
     }
-    to_book, oldest_to_book = tx.connection.execute(booking).one()
-    if to_book:
-        due["credits"] = {"count": int(to_book), "oldest_at": moment(oldest_to_book)}
     return {
         "at": moment(now),
         "backlog": backlog,

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from policy import CLAUSE_TEXT, Clause
 from policy.lifecycle import CaseKind, CaseState
+from policy.words import money
 from worker.cases.decided import BY_PERSON, ask_again
 from worker.cases.document import account_document, document, find, summary
 from worker.cases.document import listing as list_cases
@@ -88,9 +89,10 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 
 def _payment(payment: dict[str, Any]) -> None:
-    money = f"{payment['amount'] / 100:.2f} {payment['currency']}"
     more = f": {payment['detail']}" if payment["detail"] else ""
-    output.line("payment", f"{payment['transaction_id']}  {money}  {payment['state']}{more}")
+    output.line(
+        "payment", f"{payment['transaction_id']}  {money(payment['amount'], payment['currency'])}  {payment['state']}{more}"
+    )
     for call in payment["calls"]:
         answer = " ".join(str(call[name]) for name in ("outcome", "http_status", "status", "trace_id") if call[name] is not None)
         output.line("", f"call {call['attempt']} at {call['armed_at']}: {answer or 'no answer yet'}", "dim")
@@ -139,8 +141,10 @@ def why(name: Name, as_json: AsJson = False) -> None:
         return output.say("Nothing is decided yet: {reason}.", reason=row.reason or "the facts are not all here")
     output.say("\n[bold]The clause[/] ({clause}): {text}", clause=row.clause, text=explained["clause_text"])
     table = output.table("\nWhat decided", "fact", "value")
-    for fact, value in explained["because"].items():
-        table.add_row(cell(fact.replace("_", " ")), cell(value))
+    because = explained["because"]
+    for fact, value in because.items():
+        in_money = fact == "amount" and "currency" in because
+        table.add_row(cell(fact.replace("_", " ")), cell(money(value, because["currency"]) if in_money else value))
     out.print(table)
     counterfactual = explained["counterfactual"]
     if counterfactual:
@@ -242,6 +246,8 @@ def requeue(
 
 
 def _show_plans(plans: list[Plan]) -> None:
+    if not plans:
+        return output.say("No case matches; refunded and external ones are never put back.")
     if len(plans) > SHOWN:
         return _sum_up(plans)
     table = output.table("What requeueing does", "case", "job", "now", "then", "credits", "outside")

@@ -88,7 +88,7 @@ def stop(reason: output.Reason, as_json: AsJson = False) -> None:
         runtime = output.runtime()
         by, now = output.actor(runtime.settings), runtime.clock.now()
         runtime.store.write(lambda tx: limits.stop(tx, by=by, reason=reason, now=now))
-    _said({"money": "stopped", "by": by}, "No money leaves until `refunds money release`. Credits go on.", as_json)
+    _said({"money": "stopped", "by": by}, 'No money leaves until `refunds money release --reason "…"`. Credits go on.', as_json)
 
 
 def release(reason: output.Reason, yes: output.Yes = False, as_json: AsJson = False) -> None:

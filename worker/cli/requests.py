@@ -33,7 +33,7 @@ def add(
                 "reason": taken.reason,
             }
         )
-    said = {"opened": "opened", "attached": "put to", "known": "already with"}[taken.outcome.value]
+    said = {"opened": "opened", "attached": "put to", "known": "has this mail already"}[taken.outcome.value]
     output.say(
         "[bold]{case}[/] {said}; it is {state}: {reason}", case=taken.case_id, said=said, state=taken.state, reason=taken.reason
     )

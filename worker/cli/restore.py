@@ -85,7 +85,7 @@ def _show(found: Checked) -> None:
         return output.say("[green bold]The database knows what its witnesses remember.[/]")
     output.say("[red bold]{wrong}[/]", wrong=found.wrong)
     step = "restore recover" if found.missing or found.stopped is None else "restore lift"
-    output.say("Next: [bold]refunds {step} --reason …[/]", step=step)
+    output.say('Next: [bold]refunds {step} --reason "…"[/]', step=step)
 
 
 def _recovered(done: Recovered) -> None:
@@ -101,4 +101,5 @@ def _recovered(done: Recovered) -> None:
     sums = {"n": len(done.remembered), "left": len(done.left), "events": done.events}
     output.say("\n{n} calls put back as unknown, {left} left, {events} events read from the stream again.", **sums)
     if not done.left:
-        output.say("They are read at Creem from now on. Next: [bold]refunds reconcile[/], then [bold]refunds restore lift[/].")
+        read = "They are read at Creem from now on. " if done.remembered else ""
+        output.say(read + 'Next: [bold]refunds reconcile[/], then [bold]refunds restore lift --reason "…"[/].')

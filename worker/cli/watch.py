@@ -23,45 +23,61 @@ _ENDS = {limits.MONEY: "money release", limits.RESTORE: "restore lift"}
 """The command that closes a breaker which needs a person."""
 
 
-def status(as_json: AsJson = False) -> None:
-    """Backlog, cases by state, oldest unhandled event, overdue promises, unknown outcomes."""
+def status(
+    as_json: AsJson = False,
+    deadlines: Annotated[
+        bool, typer.Option("--deadlines", help="The ten promises that end first, ours and Creem's own.")
+    ] = False,
+) -> None:
+    """Is anybody waiting? Backlog, what is to be done, dead letters, people, money, cases by state; and what to type next."""
     with one_clear_line():
         runtime = output.runtime()
         found = runtime.store.read(lambda tx: overview(tx, runtime.clock.now()))
         found["deadlines"] = runtime.reviewer.deadlines(limit=10)
         found["epoch"] = _epoch(runtime)
     found["stream"] = _stream(runtime)
-    patience = timedelta(seconds=runtime.settings.ready_backlog_seconds)
     if as_json:
         return output.document(found)
+    if deadlines:
+        return _deadlines(found["deadlines"])
+    patience = timedelta(seconds=runtime.settings.ready_backlog_seconds)
     _headline(found, runtime.clock.now() - patience)
+    _work(found)
+    _stopped(found)
+    _people(found)
+    _money(found)
+    states = ", ".join(f"{count} {state}" for state, count in found["cases"].items() if count)
+    output.line("cases", states or "none yet")
+
+
+def _work(found: dict[str, Any]) -> None:
+    """What the worker has before it."""
     stream = found["stream"]
-    where = (
-        stream["error"]
-        if stream["error"]
-        else f"{stream['undelivered']} not yet read, {stream['pending']} read and not yet stored"
-    )
-    output.line("stream", where, "red" if stream["error"] else "")
+    if stream["error"]:
+        output.line("stream", stream["error"], "red")
     since = f", oldest since {found['oldest_unhandled_at']}" if found["oldest_unhandled_at"] else ""
-    output.line("inbox", f"{found['backlog']} unhandled{since}; {found['waiting_events']} waiting for their job")
-    effects = ", ".join(f"{v['count']} {k} since {v['oldest_at']}" for k, v in found["effects_due"].items())
-    output.line("to be done", effects or "nothing")
+    unread = "" if stream["error"] else f"{stream['undelivered']} not yet read, {stream['pending']} read and not yet stored; "
+    output.line("events", f"{unread}{found['backlog']} stored and unhandled{since}; {found['waiting_events']} wait for their job")
+    due = found["effects_due"]
+    failing = any(one["failing"] for one in due.values())
+    output.line("to be done", "; ".join(_due(kind, one) for kind, one in due.items()) or "nothing", "yellow" if failing else "")
     letters = ", ".join(f"{count} {reason}" for reason, count in found["dead_letters"].items())
-    output.line("dead letters", letters or "none", "yellow" if letters else "")
+    output.line("dead letters", f"{letters}: `refunds dead list --by-reason`" if letters else "none", "yellow" if letters else "")
+
+
+def _due(kind: str, one: dict[str, Any]) -> str:
+    failed = f", {one['failing']} tried in vain: {one['last_error']}" if one["failing"] else ""
+    return f"{one['count']} {kind} since {one['oldest_at']}{failed}"
+
+
+def _stopped(found: dict[str, Any]) -> None:
+    """Every breaker that is open, and what closes it."""
     for name, breaker in found["breakers"].items():
-        until = (
-            f"until `refunds {_ENDS.get(name, 'money release')}`" if breaker["needs_person"] else f"until {breaker['open_until']}"
-        )
+        by_hand = f'until `refunds {_ENDS.get(name, "money release")} --reason "…"`'
+        until = by_hand if breaker["needs_person"] else f"until {breaker['open_until']}"
         output.line(f"{name} breaker", f"open {until}: {breaker['last_error']}", "red")
     if found["epoch"]["wrong"] and "restore" not in found["breakers"]:
         output.line("set back?", f"{found['epoch']['wrong']}; `refunds restore check` says more", "red")
-    _money(found)
-    _people(found)
-    table = output.table("\nCases", "state", "cases")
-    for state, count in found["cases"].items():
-        if count:
-            table.add_row(output.state(state), cell(count))
-    out.print(table if table.row_count else cell("No cases yet.", "dim"))
 
 
 def _epoch(runtime: Runtime) -> dict[str, Any]:
@@ -75,30 +91,43 @@ def _epoch(runtime: Runtime) -> dict[str, Any]:
     return {"database": mark, "redis": remembered.redis, "journal": remembered.journal, "wrong": wrong}
 
 
+def _people(found: dict[str, Any]) -> None:
+    """Who waits for a person, what may not have reached somebody, and which promise ends first."""
+    review, told, deadlines = found["review"], found["notices"], found["deadlines"]
+    if review["waiting"]:
+        second = f", {review['proposals']} for a second one" if review["proposals"] else ""
+        waiting = f"{review['waiting']} wait, the oldest since {review['oldest_at']}{second}"
+        output.line("for a person", f"{waiting}: `refunds review list`", "yellow")
+    if told["unknown"] or told["refused"]:
+        output.line("notices", f"{told['unknown']} may not have arrived, {told['refused']} were refused", "yellow")
+    if deadlines:
+        first = deadlines[0]
+        gone = f"{first['at'][:16]} {first['case_id']} ({first['state']}), {first['percent']} % gone by"
+        output.line("first deadline", f"{gone}: `refunds status --deadlines`", _urgency(first["percent"]))
+
+
 def _money(found: dict[str, Any]) -> None:
     claims = found["payments"]
     if claims["by_state"] or found["disputed_charges"]:
         states = ", ".join(f"{count} {state}" for state, count in sorted(claims["by_state"].items()))
         sums = f"{claims['refunded_minor_units']} minor units back, {claims['waiting_minor_units']} under way"
-        output.line("money", f"{states or 'no claims'}; {sums}; {found['disputed_charges']} charges disputed")
-    if claims["unproved"]:
-        output.line("not proved", f"{claims['unproved']} since {claims['oldest_unproved_at']}; only read until proved", "red")
+        unproved = f"{claims['unproved']} not proved since {claims['oldest_unproved_at']}, only read until they are; "
+        said = f"{states or 'no claims'}; {sums}; {found['disputed_charges']} charges disputed"
+        output.line("money", (unproved if claims["unproved"] else "") + said, "red" if claims["unproved"] else "")
 
 
-def _people(found: dict[str, Any]) -> None:
-    review, told = found["review"], found["notices"]
-    if review["waiting"]:
-        oldest = f", the oldest since {review['oldest_at']}"
-        output.line("for a person", f"{review['waiting']} wait{oldest}; {review['proposals']} for a second person")
-    if told["unknown"] or told["refused"]:
-        output.line("notices", f"{told['unknown']} may not have arrived, {told['refused']} were refused", "yellow")
-    if found["deadlines"]:
-        table = output.table("\nDeadlines, earliest first", "when", "case", "state", "what", "gone by")
-        for item in found["deadlines"]:
-            style = "red" if item["percent"] >= 100 else ("yellow" if item["percent"] >= 50 else "")
-            row = (item["at"][:16], item["case_id"], item["state"], item["what"], f"{item['percent']} %")
-            table.add_row(*(cell(value, style) for value in row))
-        out.print(table)
+def _deadlines(found: list[dict[str, Any]]) -> None:
+    if not found:
+        return output.say("No promise is running.")
+    table = output.table("Deadlines, earliest first", "when", "case", "state", "what", "gone by")
+    for item in found:
+        row = (item["at"][:16], item["case_id"], item["state"], item["what"], f"{item['percent']} %")
+        table.add_row(*(cell(value, _urgency(item["percent"])) for value in row))
+    out.print(table)
+
+
+def _urgency(percent: int) -> str:
+    return "red" if percent >= 100 else ("yellow" if percent >= 50 else "")
 
 
 def _headline(found: dict[str, Any], patience_ends: datetime) -> None:
