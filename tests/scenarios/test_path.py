@@ -208,7 +208,16 @@ def find(engineer: Engineer) -> None:
             terms = Path(engineer.system.environ["REFUNDS_TERMS_DIR"])
             engineer.names["NEW.toml"] = str(copy(engineer.system.folder / engineer.names["NEW.toml"], terms))
         said[line] = engineer.types(line).stdout
-    assert "1 unknown_customer" in said["status"]
+    status = said["status"].splitlines()
+    assert len(status) <= 10, said["status"]
+    for named in (
+        "1 rerun since",
+        "tried in vain: no answer",
+        "1 unknown_customer",
+        "`refunds dead list --by-reason`",
+        "`refunds review list`",
+    ):
+        assert any(named in line for line in status), said["status"]
     assert "unknown_customer" in said["dead list --by-reason"]
     assert engineer.names["CASE"] in said["review list"]
     assert "job_44" in said["cases --state rerunning"]

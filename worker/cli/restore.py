@@ -37,7 +37,7 @@ def recover(reason: output.Reason, books_only: BooksOnly = False, yes: output.Ye
     if as_json:
         output.document(done.document())
     else:
-        _recovered(done)
+        _recovered(done, stopped=found.wrong is not None or found.stopped is not None)
     if done.left:
         raise typer.Exit(1)
 
@@ -88,7 +88,7 @@ def _show(found: Checked) -> None:
     output.say('Next: [bold]refunds {step} --reason "…"[/]', step=step)
 
 
-def _recovered(done: Recovered) -> None:
+def _recovered(done: Recovered, *, stopped: bool) -> None:
     rows: list[tuple[dict[str, Any], str]] = [(item, "yellow") for item in done.remembered] + [
         (item, "red") for item in done.left
     ]
@@ -102,4 +102,5 @@ def _recovered(done: Recovered) -> None:
     output.say("\n{n} calls put back as unknown, {left} left, {events} events read from the stream again.", **sums)
     if not done.left:
         read = "They are read at Creem from now on. " if done.remembered else ""
-        output.say(read + 'Next: [bold]refunds reconcile[/], then [bold]refunds restore lift --reason "…"[/].')
+        lift = ', then [bold]refunds restore lift --reason "…"[/]' if stopped else ""
+        output.say(f"{read}Next: [bold]refunds reconcile[/]{lift}.")
