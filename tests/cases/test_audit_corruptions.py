@@ -49,6 +49,8 @@ layer_jobs       | price = 6                          | job_id = 'job_1'        
 layer_jobs       | paid_with = 'rerun_pass'           | job_id = 'job_1'             | debits_equal_prices                   | job_id
 layer_jobs       | undebited = true                   | job_id = 'job_1'             | debits_equal_prices                   | job_id
 layer_jobs       | status = 'failed'                  | job_id = 'job_5'             | failed_jobs_have_cases                | job_id
+case_tallies     | cases = cases + 1                  | id = 1                       | cases_are_tallied                     | state
+case_tallies     | credits_reversed = 1               | id = 1                       | cases_are_tallied                     | state
 cases            | owner = null                       | job_id = 'job_3'             | open_cases_have_owner_and_time        | case_id
 cases            | next_action_at = null              | job_id = 'job_3'             | open_cases_have_owner_and_time        | case_id
 cases            | next_action_at = :old              | job_id = 'job_3'             | open_cases_have_owner_and_time        | case_id

@@ -9,11 +9,11 @@ from worker.cases.overview import overview
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 
-NARROWED = ("WHERE cases.next_action_at <", "WHERE cases.state =")
+NARROWED = ("WHERE cases.next_action_at <", "WHERE cases.state =", "WHERE cases.state IN")
 """What an index answers however many cases there are."""
 
 
-def test_overview_passes_over_all_cases_once(store: Store) -> None:
+def test_overview_never_passes_over_all_cases(store: Store) -> None:
     asked: list[str] = []
 
     def listened(tx: Tx) -> None:
@@ -22,4 +22,4 @@ def test_overview_passes_over_all_cases_once(store: Store) -> None:
 
     store.read(listened)
     about = [statement for statement in asked if "FROM cases" in statement]
-    assert len([statement for statement in about if not any(one in statement for one in NARROWED)]) == 1, about
+    assert [statement for statement in about if not any(one in statement for one in NARROWED)] == []

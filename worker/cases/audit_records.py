@@ -3,11 +3,23 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, exists, not_, or_, select
+from sqlalchemy import Select, and_, case, exists, func, not_, or_, select, union_all
 
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.audit_words import Query, said
-from worker.store.tables import cases, charges, disputes, effects, evidence, inbox, notices, payment_attempts, payments, purchases
+from worker.store.tables import (
+    case_tallies,
+    cases,
+    charges,
+    disputes,
+    effects,
+    evidence,
+    inbox,
+    notices,
+    payment_attempts,
+    payments,
+    purchases,
+)
 from worker.store.tables import requests as mails
 
 OVERDUE = timedelta(hours=2)
@@ -20,6 +32,19 @@ def _final_cases_are_closed(_: datetime) -> Select[Any]:
     return select(c.case_id.label("row"), said("is ", c.state, " and was closed at ", c.closed_at)).where(
         c.closed_at.is_(None) == c.state.in_(FINAL)
     )
+
+
+def _cases_are_tallied(_: datetime) -> Select[Any]:
+    c, t = cases.c, case_tallies.c
+    late = func.count(case((c.delivered_late, 1)))
+    there = select(
+        c.state, func.count().label("cases"), func.sum(c.credits_reversed).label("credits"), late.label("late")
+    ).group_by(c.state)
+    told = select(t.state, -t.cases, -t.credits_reversed, -t.delivered_late)
+    both = union_all(there, told).subquery("both_sides").c
+    more = [func.sum(part) for part in (both.cases, both.credits, both.late)]
+    off = said("differs from its tally by ", more[0], " cases, ", more[1], " credits, ", more[2], " late")
+    return select(both.state.label("row"), off).group_by(both.state).having(or_(*(part != 0 for part in more)))
 
 
 def _handled_rows_say_when(_: datetime) -> Select[Any]:
@@ -119,6 +144,7 @@ def _evidence_is_of_its_request(_: datetime) -> Select[Any]:
 
 RECORD_CHECKS: tuple[tuple[str, Query], ...] = (
     ("final_cases_are_closed", _final_cases_are_closed),
+    ("cases_are_tallied", _cases_are_tallied),
     ("handled_rows_say_when", _handled_rows_say_when),
     ("effects_done_say_when", _effects_done_say_when),
     ("claims_are_of_their_purchases", _claims_are_of_their_purchases),

@@ -1,9 +1,10 @@
 """Is anybody waiting for something? The figures of `refunds status`."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, literal, select
+from sqlalchemy import func, literal, select
 
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.notifier import notices_overview
@@ -11,6 +12,7 @@ from worker.cases.review.reviewer import in_queue
 from worker.clock import moment
 from worker.credits.at_creem import OPEN
 from worker.store import inbox as inbox_rows
+from worker.store import tallies
 from worker.store.bulk import Tx
 from worker.store.tables import breakers, cases, charges, creem_credits, dead_letters, effects, inbox, payments, proposals
 
@@ -18,22 +20,13 @@ SWEPT_BY = timedelta(seconds=30)
 """A case whose next look is due for longer than this has been missed: sweeps come every few seconds."""
 WHOLE = (CaseState.REFUNDED.value, CaseState.DELIVERED.value, CaseState.EXTERNAL.value)
 """States in which somebody was made whole."""
+FINAL = {state.value for state in CaseState if state.final}
 UNPROVED = [PaymentState.SENDING.value, PaymentState.UNKNOWN.value]
 
 
-def _by_state(now: datetime) -> Select[Any]:
-    """Everything that is told of all cases, in one pass over them: the table only grows, and this is asked often."""
-    c, still_open = cases.c, cases.c.closed_at.is_(None)
-    late = and_(still_open, c.due_at < now)
-    return select(
-        c.state,
-        still_open.label("open"),
-        func.count().label("n"),
-        func.sum(c.credits_reversed).label("credits"),
-        func.count(case((late, 1))).label("late"),
-        func.min(case((late, c.due_at))).label("oldest_late"),
-        func.count(case((c.delivered_late, 1))).label("delivered_late"),
-    ).group_by(c.state, still_open)
+def still_open(states: Iterable[str]) -> list[str]:
+    """Those of the states in which a case is not at its end; a state that only a newer release knows is none."""
+    return [state for state in states if state not in FINAL]
 
 
 def _claims(tx: Tx) -> dict[str, Any]:
@@ -67,13 +60,13 @@ def _count(tx: Tx, which: Any) -> int:
 
 def overview(tx: Tx, now: datetime) -> dict[str, Any]:
     """The figures of this moment, from the database alone."""
-    counted = tx.all(_by_state(now))
+    tallied = tallies.by_state(tx)
     # a newer release beside this one may know more states
-    by_state = {state.value: 0 for state in CaseState}
-    for row in counted:
-        by_state[row.state] = by_state.get(row.state, 0) + int(row.n)
+    by_state = {state.value: 0 for state in CaseState} | {state: tally.cases for state, tally in tallied.items()}
+    late = select(func.count(), func.min(cases.c.due_at)).where(cases.c.state.in_(still_open(by_state)), cases.c.due_at < now)
+    overdue, oldest_overdue = tx.connection.execute(late).one()
     backlog, oldest = inbox_rows.backlog(tx, now)
-    whole = [row for row in counted if row.state in WHOLE]
+    whole = [tally for state, tally in tallied.items() if state in WHOLE]
     idle = select(func.count()).where(cases.c.next_action_at < now - SWEPT_BY)
     waiting = select(func.count()).where(inbox.c.state == "waiting")
     e = effects.c
@@ -102,11 +95,11 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         "oldest_unhandled_at": moment(oldest),
         "waiting_events": int(tx.connection.execute(waiting).scalar_one()),
         "cases": by_state,
-        "open_cases": sum(int(row.n) for row in counted if row.open),
-        "made_whole": sum(int(row.n) for row in whole),
-        "credits_reversed": sum(int(row.credits) for row in whole),
-        "overdue_promises": sum(int(row.late) for row in counted),
-        "oldest_overdue_at": moment(min((row.oldest_late for row in counted if row.oldest_late), default=None)),
+        "open_cases": sum(by_state[state] for state in still_open(by_state)),
+        "made_whole": sum(tally.cases for tally in whole),
+        "credits_reversed": sum(tally.credits_reversed for tally in whole),
+        "overdue_promises": int(overdue),
+        "oldest_overdue_at": moment(oldest_overdue),
         "overdue_actions": int(tx.connection.execute(idle).scalar_one()),
         "unknown_outcomes": claims["unproved"],
         "payments": claims,
@@ -115,7 +108,7 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         "disputed_charges": _count(tx, charges.c.disputed_at.is_not(None)),
         "effects_due": due,
         "dead_letters": {reason: int(count) for reason, count in tx.connection.execute(open_letters)},
-        "delivered_late": sum(int(row.delivered_late) for row in counted),
+        "delivered_late": sum(tally.delivered_late for tally in tallied.values()),
         "breakers": {
             row.name: {"open_until": moment(row.open_until), "last_error": row.last_error, "needs_person": row.needs_person}
             for row in tx.all(select(breakers).where(breakers.c.open_until > now))

@@ -19,7 +19,7 @@ from worker.cases.load import KINDS, STATES
 from worker.clock import Clock
 from worker.errors import TryLater, one_line
 from worker.observe import log
-from worker.store import inbox
+from worker.store import inbox, tallies
 from worker.store.bulk import Tx
 from worker.store.effects import EffectKind
 from worker.store.engine import Store
@@ -70,6 +70,8 @@ class Sweeper:
         Bounded; the next sweep goes on.
         """
         self._wake_overtaken()
+        if self.store.read(tallies.many):
+            self.store.write(tallies.fold)
         assessed = self._assess_backlog()
         woken = self._wake_due(assessed)
         announced, asked = self._perform_due()

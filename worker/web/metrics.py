@@ -6,7 +6,7 @@ are those of `refunds status` with a few more beside them, and are kept some sec
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -21,7 +21,7 @@ import celeryconfig
 from policy import Editions
 from worker.cases.load import SERVICE_WINDOW
 from worker.cases.money import limits
-from worker.cases.overview import WHOLE, overview
+from worker.cases.overview import WHOLE, overview, still_open
 from worker.clock import Clock
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.consumer import backlog
@@ -90,7 +90,7 @@ class Figures(Collector):
     def _from_database(self) -> list[Family]:
         now = self._clock.now()
         try:
-            found, more = self._store.read(lambda tx: (overview(tx, now), _more(tx, now)))
+            found, more = self._store.read(lambda tx: _read(tx, now))
         except (TryLater, Misconfigured) as error:
             log.warning("metrics.database_unreachable", error=one_line(error))
             return [_up("database", False)]
@@ -137,13 +137,18 @@ def _many(name: str, text: str, label: str | None, values: dict[str, int]) -> Fa
     return family
 
 
-def _more(tx: Tx, now: datetime) -> dict[str, Any]:
+def _read(tx: Tx, now: datetime) -> tuple[dict[str, Any], dict[str, Any]]:
+    found = overview(tx, now)
+    return found, _more(tx, now, still_open(found["cases"]))
+
+
+def _more(tx: Tx, now: datetime, open_states: Sequence[str]) -> dict[str, Any]:
     run, within = tx.connection.execute, cases.c.closed_at >= now - WINDOW
     closed = select(cases.c.state, func.count()).where(within).group_by(cases.c.state)
     took = _seconds(tx)
     counts = [func.count(case((took <= bound, 1))) for bound in BUCKETS]
     histogram = run(select(func.count(), func.sum(took), *counts).where(within, cases.c.state.in_(WHOLE))).one()
-    warned = select(func.count()).where(cases.c.closed_at.is_(None), cases.c.warned_percent > 0)
+    warned = select(func.count()).where(cases.c.state.in_(open_states), cases.c.warned_percent > 0)
     parked = and_(cases.c.state == "waiting", cases.c.kind == "request")
     deadline = select(func.min(cases.c.due_at)).where((cases.c.state == "review") | parked)
     unheard = select(breakers.c.name, breakers.c.failures).where(breakers.c.name.in_(SERVICES))
