@@ -73,7 +73,7 @@ BENCH := .venv-bench/bin/python
 bench: .venv-bench/.installed ## the same work beside peers: Celery, Dramatiq, Procrastinate, DBOS, a hand-written loop (ARGS="--only celery,loop,ours")
 	@PYTHONPATH=. $(BENCH) -m bench $(ARGS)
 
-growth: $(STAMP) ## what gets dearer as history grows, in pages of Postgres rather than seconds (ARGS="--steps 0,100000,1000000")
+growth: $(STAMP) ## what gets dearer as history grows, in pages of Postgres rather than seconds (ARGS="--steps 0,10000,100000")
 	@$(BIN)/python -m bench.growth $(ARGS)
 
 .venv-bench/.installed: bench/requirements.lock $(STAMP)

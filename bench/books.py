@@ -88,6 +88,8 @@ select 'eff_01A' || lpad(j::text, 23, '0'), 'announce:case_01A' || lpad(j::text,
            'terms', '2025-12-03', 'clause', 'failed-job', 'reason', 'the job failed with model_error and delivered no output'),
        'done', 1, %(at)s, %(at)s, %(at)s, 'announced'
 from generate_series(%(first)s, %(last)s - 1) j;
+insert into case_tallies (state, cases, credits_reversed, delivered_late)
+values ('refunded', %(last)s - %(first)s, (%(last)s - %(first)s) * %(credits)s, 0);
 """.replace("REPORT_OF_OLD", REPORT)
 OLD_AT = datetime(2026, 3, 2, 10, 0, 10, tzinfo=UTC)
 

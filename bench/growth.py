@@ -8,6 +8,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from worker.cases.overview import overview
 from worker.clock import SystemClock
 from worker.screen import err, out, table
 from worker.store.engine import Store
+from worker.web import metrics
 
 RESULTS = ROOT / "bench" / "growth.json"
-STEPS = "0,30000,100000,300000"
+PICTURE = ROOT / "docs" / "pictures" / "growth.png"
+STEPS = "0,10000,100000,1000000"
 # without the bench's own looks at how far the work is
 COUNTED = """
 select coalesce(sum(shared_blks_hit + shared_blks_read), 0), coalesce(sum(wal_bytes), 0) from pg_stat_statements
@@ -53,6 +56,37 @@ def main() -> None:
             facts = report.machine(at)
             found = _climb(at, steps, asked.events, facts)
     _show(found)
+    draw()
+
+
+def draw(results: Path = RESULTS, picture: Path = PICTURE) -> None:
+    """The picture, from the results file: pages of Postgres at each step, both axes logarithmic, so that flat is flat."""
+    document = json.loads(results.read_text())
+    steps = [step for step in document["steps"] if step["cases"]]
+    matplotlib: Any = import_module("matplotlib")
+    matplotlib.use("Agg")
+    plot: Any = import_module("matplotlib.pyplot")
+    figure, axes = plot.subplots(figsize=(9, 4), dpi=110)
+    cases = [step["cases"] for step in steps]
+    lines = {
+        "the audit": [step["audit"]["pages"] for step in steps],
+        "one scrape of /metrics": [step["scrape"]["pages"] for step in steps],
+        "an event handled": [step["pages_per_event"] for step in steps],
+        "refunds status": [step["status"]["pages"] for step in steps],
+    }
+    for (name, pages), colour in zip(lines.items(), ("#b8bec6", "#8a6d3b", "#2f6f9f", "#3c8d5a"), strict=True):
+        axes.plot(cases, pages, marker="o", color=colour)
+        axes.annotate(f"{name}: {pages[-1]:,.0f}", (cases[-1], pages[-1]), (8, 0), textcoords="offset points", va="center")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(right=cases[-1] * (cases[-1] / cases[0]) ** 0.6)
+    axes.set_xlabel("old cases in the tables (log scale)")
+    axes.set_ylabel("pages of Postgres, 8 KiB (log scale)")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.text(0.01, 0.01, report.caption(document["machine"]), fontsize=7.5, color="#555555")
+    figure.tight_layout(rect=(0, 0.04, 1, 1))
+    figure.savefig(picture)
+    plot.close(figure)
 
 
 def _climb(at: Servers, steps: list[int], events: int, facts: dict[str, Any]) -> list[dict[str, Any]]:
@@ -76,7 +110,10 @@ def _step(at: Servers, db: psycopg.Connection, step: int, events: int) -> dict[s
     store = Store(place.url)
     try:
         now = SystemClock().now()
+        # the first to come after much was replaced also clears away what is left of it
+        store.read(lambda tx: metrics.read(tx, now))
         status = _counted(db, lambda: store.read(lambda tx: overview(tx, now)))
+        scrape = _counted(db, lambda: store.read(lambda tx: metrics.read(tx, now)))
     finally:
         store.close()
     said: list[str] = []
@@ -88,6 +125,7 @@ def _step(at: Servers, db: psycopg.Connection, step: int, events: int) -> dict[s
         "pages_per_event": one["pages"] / events,
         "wal_bytes_per_event": one["wal"] / events,
         "status": status,
+        "scrape": scrape,
         "audit": audit | {"said": said},
     }
 
@@ -137,6 +175,8 @@ def _show(found: list[dict[str, Any]]) -> None:
         "WAL B an event",
         "status pages",
         "status s",
+        "scrape pages",
+        "scrape s",
         "audit pages",
         "audit s",
     )
@@ -148,7 +188,7 @@ def _show(found: list[dict[str, Any]]) -> None:
             f"{step['wal_bytes_per_event']:,.0f}",
             *(
                 f"{step[what][unit]:,.{digits}f}"
-                for what in ("status", "audit")
+                for what in ("status", "scrape", "audit")
                 for unit, digits in (("pages", 0), ("seconds", 2))
             ),
         )

@@ -90,7 +90,7 @@ class Figures(Collector):
     def _from_database(self) -> list[Family]:
         now = self._clock.now()
         try:
-            found, more = self._store.read(lambda tx: _read(tx, now))
+            found, more = self._store.read(lambda tx: read(tx, now))
         except (TryLater, Misconfigured) as error:
             log.warning("metrics.database_unreachable", error=one_line(error))
             return [_up("database", False)]
@@ -137,7 +137,8 @@ def _many(name: str, text: str, label: str | None, values: dict[str, int]) -> Fa
     return family
 
 
-def _read(tx: Tx, now: datetime) -> tuple[dict[str, Any], dict[str, Any]]:
+def read(tx: Tx, now: datetime) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the database says for one scrape: the figures of `refunds status`, and those beside them."""
     found = overview(tx, now)
     return found, _more(tx, now, still_open(found["cases"]))
 
