@@ -38,8 +38,8 @@ def rerun_fails(world: Installation) -> list[str]:
 
 
 def beside_bad_events(world: Installation) -> list[str]:
-    """A good event between one that cannot be read and one that contradicts another."""
-    twin = world.failed("job_1").replace("model_error", "worker_crashed")
+    """A good event between one that cannot be read and one that contradicts another; either of those two may come first."""
+    twin = world.failed("job_1").replace("model_error", "internal_error")
     return [world.submitted("job_1"), "{no json", world.failed("job_1"), twin]
 
 
