@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from celery import Celery, signals
 
+import celeryconfig
 from worker.errors import Misconfigured
 from worker.observe import configure_logging
 from worker.runtime import Runtime
@@ -30,6 +31,7 @@ def _make() -> Celery:
         first.maildir.check()
     made = Celery("refunds", broker=_vouched_for(settings.redis_url), include=["worker.tasks"])
     made.config_from_object("celeryconfig")
+    made.conf.broker_transport_options = celeryconfig.broker_transport_options | {"global_keyprefix": f"{settings.group}:"}
     made.conf.beat_schedule = {
         "sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": 30}},
         "requests": {"task": REQUESTS, "schedule": settings.people_seconds, "options": {"expires": 30}},

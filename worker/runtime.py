@@ -46,7 +46,7 @@ from worker.notices.outcomes import OutcomeStream
 from worker.reruns import PipelineHttp, PipelineStream, Reruns
 from worker.settings import Mode, Settings
 from worker.store.engine import Store
-from worker.store.schema import require_current
+from worker.store.schema import require_current, require_ours, take_for
 
 
 @dataclass
@@ -62,8 +62,12 @@ class Runtime:
         return cls(settings, SystemClock())
 
     def ready(self) -> "Runtime":
-        """This runtime, once the database is there with the schema of this release. Raises `Misconfigured` or `TryLater`."""
+        """This runtime, once the database is there with the schema of this release and not of another installation.
+
+        Raises `Misconfigured` or `TryLater`.
+        """
         require_current(self.store)
+        self.store.read(lambda tx: require_ours(tx, self.settings.group))
         return self
 
     def deciding(self) -> "Runtime":
@@ -72,6 +76,7 @@ class Runtime:
         Raises `Misconfigured` or `TryLater`.
         """
         self.ready()
+        self.store.write(lambda tx: take_for(tx, self.settings.group))
         self.store.write(lambda tx: hold(tx, self.editions))
         home = self.home
         if home is not None:
@@ -187,7 +192,9 @@ class Runtime:
     def witnesses(self) -> Witnesses:
         """Who remembers outside the database how far it had come: Redis, and the claim journal where there is one."""
         folder = self.settings.journal_dir
-        return Witnesses(None if folder is None else Journal(folder), self.redis, f"refunds:epoch:{self.settings.stream}")
+        return Witnesses(
+            None if folder is None else Journal(folder), self.redis, f"{self.settings.group}:epoch:{self.settings.stream}"
+        )
 
     @cached_property
     def restorer(self) -> Restorer:
@@ -268,12 +275,12 @@ class Runtime:
     @cached_property
     def drain(self) -> Drain:
         """The stream read by a task process itself."""
-        return Drain(self.redis, self.settings.stream, self.desk, self.assessor, self.performer)
+        return Drain(self.redis, self.settings.stream, self.desk, self.assessor, self.performer, self.settings.group)
 
     @cached_property
     def first_hand(self) -> FirstHand:
         """Entries of the stream handled by the task they were handed to."""
-        return FirstHand(self.redis, self.settings.stream, self.desk, self.assessor)
+        return FirstHand(self.redis, self.settings.stream, self.desk, self.assessor, self.settings.group)
 
     @cached_property
     def desk(self) -> Desk:

@@ -21,6 +21,10 @@ PREFIX = "REFUNDS_"
 TEST_PREFIX = "REFUNDS_TEST_"
 FILE = "_FILE"
 """What ends the name of a variable that names a file with the value in it: a secret that a platform mounts."""
+GROUP = "refunds"
+"""Under which the live installation reads the stream, and what its keys in Redis begin with."""
+OBSERVER = "observer:"
+"""What the group of an observer begins with."""
 DEFAULT_TERMS = Path(__file__).resolve().parent.parent / "policy" / "terms"
 
 
@@ -55,7 +59,16 @@ def _plain_address(value: object) -> object:
     return value
 
 
+def _short_name(value: object) -> object:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", value):
+        raise ValueError("expected a short name of small letters, digits and dashes like next")
+    return value
+
+
 Optional = BeforeValidator(_none_if_empty)
+ShortName = BeforeValidator(_short_name)
 MailAddress = BeforeValidator(_plain_address)
 
 
@@ -95,6 +108,8 @@ class Settings(BaseSettings):
         str | None, _url("http", "https", example="http://pipeline.internal:8000"), Optional, Field(repr=False)
     ] = None
     mode: Mode = Mode.FULL
+    observer: Annotated[str | None, ShortName, Optional] = None
+    """The name of an installation that only watches: it reads the live one's stream with a database of its own, and no effect."""
     mail_dir: Annotated[Path | None, Optional] = None
     people_seconds: float = Field(10.0, gt=0, le=300)
     """How often mails are taken in, files deleted and notices sent."""
@@ -147,6 +162,21 @@ class Settings(BaseSettings):
     actor: Annotated[str | None, Optional] = None
     """Who is at the keyboard, for the record; the login name where it is not set."""
 
+    @property
+    def group(self) -> str:
+        """What sets this installation apart from others on the same Redis: its consumer group, and what its keys begin with."""
+        return GROUP if self.observer is None else f"{OBSERVER}{self.observer}"
+
+
+_NOT_FOR_OBSERVERS = {
+    "outcomes_stream": "announces on a stream of its own",
+    "mail_dir": "would take the mails of the live installation away",
+    "journal_dir": "makes no calls to keep a journal of",
+    "balance_table": "touches no balances",
+    "creem_credits": "touches no balances",
+    "notices_url": "writes to nobody",
+}
+
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process. Raises `Misconfigured` with one line for every fault there is."""
@@ -157,6 +187,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         for name, value in environ.items()
         if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() in Settings.model_fields
     }
+    faults += _as_observer(ours)
     try:
         settings = Settings.model_validate(ours, by_name=True)
     except ValidationError as error:
@@ -164,6 +195,22 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if faults:
         raise Misconfigured(*faults)
     return settings
+
+
+def _as_observer(ours: dict[str, str]) -> list[str]:
+    """Makes the settings of an observer those of one that can have no effect; returns what in them would have had one."""
+    name = ours.get("observer")
+    if not name:
+        return []
+    faults = [
+        f"{PREFIX}{setting.upper()}: an observer {why}; leave it out"
+        for setting, why in _NOT_FOR_OBSERVERS.items()
+        if ours.get(setting)
+    ]
+    if ours.setdefault("mode", Mode.OBSERVE.value) != Mode.OBSERVE.value:
+        faults.append(f"{PREFIX}MODE: an observer carries nothing out; leave it out, or set it to observe")
+    ours["outcomes_stream"] = f"{OBSERVER}{name}:events"
+    return faults
 
 
 def _right(message: str) -> str:

@@ -16,9 +16,9 @@ from worker.cases.effects import Performer
 from worker.errors import TryLater
 from worker.intake.accept import Accepted, Desk, Reading
 from worker.intake.consumer import Consumer, Entry
-from worker.intake.process import GROUP
 from worker.notices.outcomes import Outcome, OutcomeStream
 from worker.observe import log
+from worker.settings import GROUP
 from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
 from worker.store.tables import effects, inbox

@@ -9,8 +9,8 @@ from tests.cases.test_poison import Allergic
 from tests.cases.world import World, a_purchase, an_account
 from worker.cases.first_hand import FirstHand
 from worker.errors import TryLater
-from worker.intake.process import GROUP
 from worker.intake.stream import as_text
+from worker.settings import GROUP
 from worker.store.engine import Store
 
 

@@ -13,7 +13,7 @@ from tests.servers import ON_POSTGRES, eventually
 from worker.sandbox.servers import RunningRedis, start_redis
 
 USERS = (Path(__file__).parents[2] / "deploy/redis/users.acl").read_text()
-PASSWORDS = {"refunds": "choose-one", "pipeline": "choose-another", "product": "and-another"}
+PASSWORDS = {"refunds": "choose-one", "pipeline": "choose-another", "product": "and-another", "observer": "and-yet-another"}
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +33,23 @@ def as_user(server: RunningRedis, name: str) -> str:
 
 @pytest.mark.slow
 @ON_POSTGRES
-def test_main_job_goes_through_with_each_part_under_its_own_user(database_url: str, guarded: RunningRedis) -> None:
+def test_main_job_goes_through_with_each_part_under_its_own_user(
+    database_url: str, guarded: RunningRedis, tmp_path: Path
+) -> None:
     pipeline = redis.Redis.from_url(as_user(guarded, "pipeline"))
     product: Any = redis.Redis.from_url(as_user(guarded, "product"))
-    with a_system(database_url, as_user(guarded, "refunds")) as system:
-        system.load([an_account(), a_purchase()])
-        system.worker(1)
+    watching = a_system(f"sqlite:///{tmp_path / 'next.db'}", as_user(guarded, "observer"), REFUNDS_OBSERVER="next")
+    with a_system(database_url, as_user(guarded, "refunds")) as system, watching as observer:
+        for one in (system, observer):
+            one.load([an_account(), a_purchase()])
+            one.worker(1)
         for document in (submitted("job_1"), failed("job_1")):
             pipeline.xadd("layer-jobs:events", {"event": document})
         assert eventually(lambda: (system.case("job_1") or {}).get("state") == "refunded", within=60), system.logs()
         assert eventually(lambda: product.xread({"refunds:events": "0"}), within=30), system.logs()
         assert all(finding["ok"] for finding in system.json("doctor", expect=None)["findings"] if finding["check"] == "redis")
-        assert "NOPERM" not in system.logs()
+        assert eventually(lambda: (observer.case("job_1") or {}).get("state") == "review", within=60), observer.logs()
+        assert "NOPERM" not in system.logs() + observer.logs()
 
 
 @pytest.mark.parametrize(
@@ -62,6 +67,12 @@ def test_main_job_goes_through_with_each_part_under_its_own_user(database_url: s
         ("refunds", ("keys", "*")),
         ("refunds", ("get", "somebody-elses")),
         ("refunds", ("shutdown",)),
+        ("observer", ("xadd", "layer-jobs:events", "*", "event", "forged")),
+        ("observer", ("xtrim", "layer-jobs:events", "maxlen", "0")),
+        ("observer", ("xgroup", "destroy", "layer-jobs:events", "refunds")),
+        ("observer", ("xadd", "layer-jobs:commands", "*", "command", "forged")),
+        ("observer", ("xadd", "refunds:events", "*", "event", "forged")),
+        ("observer", ("lpush", "refunds:assess", "forged")),
     ],
 )
 def test_user_may_not(guarded: RunningRedis, name: str, words: tuple[str, ...]) -> None:

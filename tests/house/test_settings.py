@@ -45,6 +45,27 @@ def test_value_and_file_at_once_are_refused(tmp_path: Path) -> None:
         load_settings({KEY: "other", f"{KEY}_FILE": str(tmp_path / "key")})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MODE", "full"), ("MAIL_DIR", "mail"), ("OUTCOMES_STREAM", "refunds:events"), ("NOTICES_URL", "smtp://mail"),
+        ("JOURNAL_DIR", "j"), ("BALANCE_TABLE", "public.profiles(account=id, balance=credits)"), ("CREEM_CREDITS", "default"),
+    ],
+)  # fmt: skip
+def test_setting_that_would_have_an_effect_is_refused_to_an_observer(name: str, value: str) -> None:
+    with pytest.raises(Misconfigured, match=f"REFUNDS_{name}: an observer "):
+        load_settings({"REFUNDS_OBSERVER": "next", f"REFUNDS_{name}": value})
+
+
+def test_observer_has_names_of_its_own_and_carries_nothing_out() -> None:
+    found = load_settings({"REFUNDS_OBSERVER": "next"})
+    assert (found.group, found.outcomes_stream, found.mode) == ("observer:next", "observer:next:events", "observe")
+    live = load_settings({})
+    assert (live.group, live.outcomes_stream, live.mode) == ("refunds", "refunds:events", "full")
+    with pytest.raises(Misconfigured, match="expected a short name"):
+        load_settings({"REFUNDS_OBSERVER": "next one"})
+
+
 def test_misspelt_file_variable_is_unknown() -> None:
     with pytest.raises(Misconfigured, match="REFUNDS_CREEM_API_KEI_FILE: unknown setting"):
         load_settings({"REFUNDS_CREEM_API_KEI_FILE": "/nowhere"})

@@ -7,7 +7,7 @@ import pytest
 
 from tests.intake.readers import GROUP, STREAM, Inbox, Reading
 from worker.intake.stream import backlog, entries_read_so_far
-from worker.intake.upkeep import forget_idle_consumers, trim
+from worker.intake.upkeep import forget_idle_consumers, observers, trim
 
 
 class WithoutLag:
@@ -102,6 +102,20 @@ def test_trimming_waits_for_the_slowest_group(reading: Reading) -> None:
     reading.consumer(Inbox()).step()
     reading.client.xgroup_create(STREAM, "another", id="0")
     assert trim(reading.client, STREAM, timedelta(0)) == 0
+    assert reading.client.xlen(STREAM) == 300
+
+
+def test_trimming_waits_for_no_observer(reading: Reading) -> None:
+    reading.add(*(str(n) for n in range(300)))
+    reading.consumer(Inbox()).step()
+    reading.client.xgroup_create(STREAM, "observer:next", id="0")
+    assert observers(reading.client, STREAM) == {"observer:next": datetime.fromtimestamp(0, UTC)}
+    assert trim(reading.client, STREAM, timedelta(0)) > 0
+
+
+def test_observer_trims_nothing(reading: Reading) -> None:
+    reading.add(*(str(n) for n in range(300)))
+    reading.consumer(Inbox(), group="observer:next", retention_hours=0.0, housekeeping_every=0.001).step()
     assert reading.client.xlen(STREAM) == 300
 
 

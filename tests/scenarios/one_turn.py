@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from worker.intake.consumer import Consumer, Entry
-from worker.intake.process import GROUP
 from worker.observe import log
 from worker.runtime import Runtime
-from worker.settings import load_settings
+from worker.settings import GROUP, load_settings
 
 
 class _Desk:

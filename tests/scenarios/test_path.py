@@ -60,7 +60,13 @@ class Engineer:
 
     def __init__(self, system: System) -> None:
         self.system = system
-        self.names = {"NEW.toml": f"{EDITION}.toml", "EDITION": EDITION, "NAME": "ben", "PATH": "fetched"}
+        self.names = {
+            "NEW.toml": f"{EDITION}.toml",
+            "EDITION": EDITION,
+            "NAME": "ben",
+            "PATH": "fetched",
+            "URL": system.database_url,
+        }
         self.typed: set[str] = set()
 
     def types(self, line: str, **names: str) -> CompletedProcess[str]:

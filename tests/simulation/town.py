@@ -33,10 +33,10 @@ from worker.intake.accept import Accepted, Desk
 from worker.intake.consumer import Consumer
 from worker.intake.entry import Entry
 from worker.intake.handed import GRACE_SECONDS, Handed
-from worker.intake.process import GROUP
 from worker.notices.outcomes import OutcomeStream
 from worker.observe import log
 from worker.reruns import Answer, Reply, RerunOrder
+from worker.settings import GROUP
 from worker.store.bulk import Tx
 from worker.store.columns import Instant
 from worker.store.engine import Store

@@ -16,8 +16,7 @@ from tests.cases.world import START, HandClock
 from tests.money.world import MoneyWorld
 from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
-from worker.intake.process import GROUP
-from worker.settings import DEFAULT_TERMS
+from worker.settings import DEFAULT_TERMS, GROUP
 from worker.store.engine import Store
 from worker.store.schema import head
 from worker.store.tables import accounts, breakers, cases, doubt_days, layer_jobs

@@ -17,19 +17,22 @@ from worker.errors import TryLater, one_line
 from worker.intake.accept import Accepted, Desk
 from worker.intake.consumer import Consumer
 from worker.intake.entry import Entry
-from worker.intake.process import GROUP, consumer_name
+from worker.intake.process import consumer_name
 from worker.observe import log
+from worker.settings import GROUP
 
 
 class Drain:
     """One consumer of the stream's group in a task process. Threads of one process take turns."""
 
-    def __init__(self, client: redis.Redis, stream: str, desk: Desk, assessor: Assessor, performer: Performer) -> None:
+    def __init__(
+        self, client: redis.Redis, stream: str, desk: Desk, assessor: Assessor, performer: Performer, group: str = GROUP
+    ) -> None:
         self._desk, self._assessor, self._performer = desk, assessor, performer
         self._done, self._taken = Assessed(), list[Accepted]()
         self._alone = threading.Lock()
         self._consumer = Consumer(
-            client, self, stream=stream, group=GROUP, name=consumer_name(), log=log, block_ms=1, read_count=assessor.batch
+            client, self, stream=stream, group=group, name=consumer_name(), log=log, block_ms=1, read_count=assessor.batch
         )
 
     def accept(self, entries: Sequence[Entry]) -> None:

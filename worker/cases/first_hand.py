@@ -14,9 +14,9 @@ from worker.errors import TryLater, one_line
 from worker.intake.accept import Desk
 from worker.intake.consumer import FIELD
 from worker.intake.entry import Entry
-from worker.intake.process import GROUP
 from worker.intake.stream import as_text
 from worker.observe import log
+from worker.settings import GROUP
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class FirstHand:
     stream: str
     desk: Desk
     assessor: Assessor
+    group: str = GROUP
 
     def handle(self, entry_ids: Sequence[str], *, again: bool = False) -> Assessed:
         """What came of the entries; `again` for those that a task was handed before. Announcements are claimed for the caller
@@ -51,6 +52,6 @@ class FirstHand:
 
     def _acknowledge(self, ids: Sequence[str]) -> None:
         try:
-            self.client.xack(self.stream, GROUP, *ids)
+            self.client.xack(self.stream, self.group, *ids)
         except redis.RedisError as error:  # its consumer finds it pending, takes it in, and sees that it is known
             log.warning("entry.not_acknowledged", entries=list(ids), error=one_line(error))

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from worker.cases.editions import refused
 from worker.cases.money.clocks import apart, database_time
 from worker.cases.money.restore import Checked
 from worker.cli import ground
+from worker.clock import moment
 from worker.credits.at_creem import AtCreem
 from worker.creem.client import CreemRefused
 from worker.errors import RefundsError, TryLater, one_line
 from worker.intake.consumer import open_stream_client
+from worker.intake.upkeep import observers
 from worker.runtime import Runtime
 from worker.settings import Mode, Settings, redacted
 from worker.store import schema
@@ -135,6 +138,13 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
     yield _finding(
         "redis eviction", fine, policy if fine else f"{policy}: Redis may throw events away; set maxmemory-policy noeviction"
     )
+    for name, last in observers(client, runtime.settings.stream).items():
+        late = runtime.clock.now() - last > timedelta(hours=runtime.settings.stream_retention_hours)
+        told = f"{name} has read to {moment(last)}"
+        over = (
+            f"{told}: what is trimmed it never sees; if it is no more: redis-cli XGROUP DESTROY {runtime.settings.stream} {name}"
+        )
+        yield _finding("observer", not late, over if late else told, "warning")
 
 
 def _pipeline(runtime: Runtime) -> Iterator[Finding]:
@@ -201,7 +211,8 @@ def _packages(_: Runtime) -> Iterator[Finding]:
 
 def _creem(runtime: Runtime) -> Iterator[Finding]:
     if runtime.settings.mode is Mode.OBSERVE:
-        yield _finding("mode", False, "observe: cases are decided and nothing is done about them", "warning")
+        watching = f", beside the live installation, as {runtime.settings.group}" if runtime.settings.observer else ""
+        yield _finding("mode", False, f"observe: cases are decided and nothing is done about them{watching}", "warning")
     if runtime.settings.creem_webhook_secret is None:
         yield _finding("webhooks", False, "no REFUNDS_CREEM_WEBHOOK_SECRET: every webhook is turned away with 401", "warning")
     creem, address = runtime.creem, runtime.creem_address

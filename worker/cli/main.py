@@ -5,6 +5,7 @@ import typer
 from worker.cli import (
     activate,
     cases,
+    compare,
     dead,
     drain,
     feed,
@@ -53,6 +54,7 @@ app.command("why", rich_help_panel="Look")(cases.why)
 app.command("account", rich_help_panel="Look")(cases.account)
 app.command("audit", rich_help_panel="Look")(watch.audit)
 app.command("reconcile", rich_help_panel="Look")(money.reconcile)
+app.command("compare", rich_help_panel="Look")(compare.run)
 
 app.command("requeue", rich_help_panel="Act")(cases.requeue)
 purse = typer.Typer(help="Money sent back through Creem: stop it, let it go on.", no_args_is_help=True)

@@ -12,7 +12,6 @@ from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import one_line
 from worker.intake.consumer import Entry, entries_read_so_far
-from worker.intake.process import GROUP
 from worker.runtime import Runtime
 from worker.screen import progress
 
@@ -45,7 +44,7 @@ def read_again(runtime: Runtime) -> Iterator[str]:
 
     now = runtime.clock.now()
     try:
-        for chunk in entries_read_so_far(runtime.redis, runtime.settings.stream, GROUP):
+        for chunk in entries_read_so_far(runtime.redis, runtime.settings.stream, runtime.settings.group):
             lost = Audit()
             runtime.store.read(lambda tx, c=chunk, a=lost: audit_stream(tx, a, [c], now))  # type: ignore[misc]
             missing = {breach["row"] for breach in lost.breaches}

@@ -95,7 +95,9 @@ def web() -> None:
             modes = runtime.creem_address.environment.accepts if runtime.creem_address else None
             receiver = Receiver(runtime.store, runtime.clock, modes)
             limit = timedelta(seconds=settings.ready_backlog_seconds)
-            figures = Figures(runtime.store, runtime.redis, settings.stream, runtime.clock, runtime.editions)
+            figures = Figures(
+                runtime.store, runtime.redis, settings.stream, runtime.clock, runtime.editions, group=settings.group
+            )
             site = Web(runtime.store, runtime.redis, receiver, secrets, runtime.clock, hint, limit, figures=figures)
             password = settings.console_password
             console = Console.of(

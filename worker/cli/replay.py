@@ -31,7 +31,7 @@ def run(
     with one_clear_line():
         if plot is not None:
             _may_plot(plot)
-        begins = _instant(since)
+        begins = instant(since)
         runtime = output.runtime()
         found = asked_again(runtime, _terms(terms, runtime.editions), begins, examples=examples)
         if plot is not None:
@@ -109,7 +109,8 @@ def _terms(named: str, editions: Editions) -> Terms:
         raise Misconfigured(f"--terms {named}: no such file, and {error}") from error
 
 
-def _instant(day: str | None) -> datetime | None:
+def instant(day: str | None) -> datetime | None:
+    """The moment that `--since` names, UTC where it names no zone."""
     if day is None:
         return None
     try:

@@ -15,7 +15,6 @@ from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.clock import moment
 from worker.errors import TryLater, one_line
 from worker.intake.consumer import backlog, entries_read_so_far
-from worker.intake.process import GROUP
 from worker.runtime import Runtime
 from worker.screen import progress
 
@@ -157,7 +156,7 @@ def _headline(found: dict[str, Any], patience_ends: datetime) -> None:
 def _stream(runtime: Runtime) -> dict[str, Any]:
     name = runtime.settings.stream
     try:
-        found = backlog(runtime.redis, name, GROUP)
+        found = backlog(runtime.redis, name, runtime.settings.group)
     except (redis.RedisError, OSError) as error:
         return {
             "name": name,
@@ -205,7 +204,7 @@ def _audit(runtime: Runtime, bar: Progress, *, books_only: bool) -> Audit:
     bar.update(task, description="no event lost", completed=0, total=None)
     try:
         # the stream first and whole, then the database: what was acknowledged then must be in the books now
-        entries = list(entries_read_so_far(runtime.redis, runtime.settings.stream, GROUP))
+        entries = list(entries_read_so_far(runtime.redis, runtime.settings.stream, runtime.settings.group))
     except (redis.RedisError, OSError) as error:
         why = (
             f"the stream cannot be read, so that no event was lost is not proved ({one_line(error)}); --books-only leaves it out"

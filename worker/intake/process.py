@@ -17,7 +17,6 @@ from worker.intake.handed import Handed
 from worker.observe import log
 from worker.settings import Settings
 
-GROUP = "refunds"
 KNOCK_SECONDS = 3.0
 DRAINED_SECONDS = 2.0
 """How long a stream that fills whole reads is left to the task processes, who spare it the way through the inbox."""
@@ -53,7 +52,7 @@ def run_intake(
         client,
         Accepting(),
         stream=settings.stream,
-        group=GROUP,
+        group=settings.group,
         name=consumer_name(),
         on_accepted=tell,
         handed=handed,

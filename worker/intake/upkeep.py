@@ -1,12 +1,13 @@
 """What a stream needs now and then: forgetting what is long done, and consumers that are no more."""
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
 
 from worker.intake.stream import as_text, groups, position
+from worker.settings import OBSERVER
 
 FORGET_CONSUMER_AFTER_MS = 3_600_000
 
@@ -31,19 +32,29 @@ def trim(client: redis.Redis, stream: str, retention: timedelta) -> int:
     """Forgets entries older than `retention` that every group has acknowledged; returns how many.
 
     By MINID and never by MAXLEN: a length says nothing about what has been read, and trimming drops unread and pending
-    entries without a word (failure-modes.md 1c). Any group that has read nothing keeps everything.
+    entries without a word (failure-modes.md 1c). Any group that has read nothing keeps everything, but for observers: nobody
+    waits for them, and one that is away for longer than `retention` misses what was trimmed.
     """
     r: Any = client
     seconds, microseconds = r.time()
     # the server's clock, since the ids carry its time
     bounds = [(seconds * 1000 + microseconds // 1000 - int(retention.total_seconds() * 1000), 0)]
     for state in groups(client, stream):
+        if as_text(state["name"]).startswith(OBSERVER):
+            continue
         bounds.append(position(as_text(state["last-delivered-id"])))
         if int(state["pending"]):
             oldest = r.xpending(stream, as_text(state["name"]))["min"]
             bounds += [position(as_text(oldest))] if oldest is not None else []
     milliseconds, sequence = min(bounds)
     return int(r.xtrim(stream, minid=f"{milliseconds}-{sequence}", approximate=True)) if milliseconds > 0 else 0
+
+
+def observers(client: redis.Redis, stream: str) -> dict[str, datetime]:
+    """The observers of the stream, and when what each was given last had been added."""
+    found = {as_text(state["name"]): as_text(state["last-delivered-id"]) for state in groups(client, stream)}
+    given = {name: position(last)[0] / 1000 for name, last in found.items() if name.startswith(OBSERVER)}
+    return {name: datetime.fromtimestamp(at, UTC) for name, at in given.items()}
 
 
 def forget_idle_consumers(client: redis.Redis, stream: str, group: str, *, but: str) -> dict[str, int]:

@@ -23,7 +23,6 @@ from worker.cases.audit import Audit, audit_books, audit_stream
 from worker.cases.imports import Importer
 from worker.cases.overview import overview
 from worker.clock import SystemClock
-from worker.intake.process import GROUP
 from worker.intake.records import read_record
 from worker.intake.stream import backlog, entries_read_so_far, open_stream_client
 from worker.observe import configure_logging
@@ -177,7 +176,7 @@ def _watch(runtime: Runtime, world: World, money: MoneyWorld, double: PipelineDo
 
 def _figures(runtime: Runtime) -> dict[str, Any]:
     found = runtime.store.read(lambda tx: overview(tx, runtime.clock.now()))
-    stream = backlog(runtime.redis, runtime.settings.stream, GROUP)
+    stream = backlog(runtime.redis, runtime.settings.stream, runtime.settings.group)
     return found | {"stream": (stream.undelivered or 0) + stream.pending}
 
 
@@ -217,7 +216,7 @@ class Sender:
 
 def _audit(runtime: Runtime) -> Audit:
     now = runtime.clock.now()
-    chunks = list(entries_read_so_far(runtime.redis, runtime.settings.stream, GROUP))
+    chunks = list(entries_read_so_far(runtime.redis, runtime.settings.stream, runtime.settings.group))
     result = runtime.store.read(lambda tx: audit_books(tx, now))
     runtime.store.read(lambda tx: audit_stream(tx, result, chunks, now))
     summary.audited(result)

@@ -65,6 +65,19 @@ def require_current(store: Store) -> str:
     return found
 
 
+def take_for(tx: Tx, group: str) -> None:
+    """This database is of that installation from now on. Raises `Misconfigured` where it is of another."""
+    tx.insert_new(installation, [{"name": "group", "value": group}], installation.c.name)
+    require_ours(tx, group)
+
+
+def require_ours(tx: Tx, group: str) -> None:
+    """Raises `Misconfigured` where the database is another installation's; one that nobody has decided in is anybody's."""
+    owner = tx.connection.execute(select(installation.c.value).where(installation.c.name == "group")).scalar()
+    if owner not in (None, group):
+        raise Misconfigured(f"the database is of the installation {owner}, and this is {group}: each has one of its own")
+
+
 def fault(found: str | None, revisions: tuple[str, ...], oldest: str | None = None) -> str | None:
     """What is wrong with a database at `found` for a release that knows `revisions`, and what would be right; None if nothing.
 

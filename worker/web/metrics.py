@@ -25,8 +25,8 @@ from worker.cases.overview import WHOLE, overview, still_open
 from worker.clock import Clock
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.consumer import backlog
-from worker.intake.process import GROUP
 from worker.observe import log
+from worker.settings import GROUP
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.schema import head
@@ -40,7 +40,6 @@ BREAKERS = (limits.AWAY, limits.KEY, limits.BALANCE, limits.MONEY, limits.RESTOR
 SERVICES = ("creem", "pipeline")
 RERUNS = ("asked", "refused", "expired", "answered")
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
-KEY_PREFIX: str = celeryconfig.broker_transport_options["global_keyprefix"]
 ENDS = ("succeeded", "failed", "incomplete", "cancelled")
 CALLS = ("accepted", "refused", "throttled", "not_sent", "unknown")
 Family = GaugeMetricFamily | CounterMetricFamily | GaugeHistogramMetricFamily
@@ -60,9 +59,10 @@ class Figures(Collector):
         clock: Clock,
         editions: Editions,
         timer: Callable[[], float] = time.monotonic,
+        group: str = GROUP,
     ) -> None:
         self._store, self._redis, self._stream, self._clock, self._timer = store, client, stream, clock, timer
-        self._editions = editions
+        self._editions, self._group = editions, group
         self._lock = threading.Lock()
         self._kept: tuple[float, list[Family]] | None = None
         self.registry = CollectorRegistry(auto_describe=False)
@@ -104,8 +104,8 @@ class Figures(Collector):
 
     def _from_redis(self) -> list[Family]:
         try:
-            found = backlog(self._redis, self._stream, GROUP)
-            queued = {queue: int(self._redis.llen(KEY_PREFIX + queue)) for queue in QUEUES}
+            found = backlog(self._redis, self._stream, self._group)
+            queued = {queue: int(self._redis.llen(f"{self._group}:{queue}")) for queue in QUEUES}
         except (redis.RedisError, OSError) as error:
             log.warning("metrics.redis_unreachable", error=one_line(error))
             return [_up("redis", False)]

@@ -61,6 +61,8 @@ end""",
 THOSE_THERE = """
 insert into case_tallies (state, cases, credits_reversed, delivered_late)
 select state, count(*), sum(credits_reversed), count(case when delivered_late then 1 end) from cases group by state"""
+# a database with a past is the live installation's: no observer shall take it for its own
+OF_THE_LIVE_ONE = "insert into installation (name, value) select 'group', 'refunds' where exists (select 1 from accounts)"
 
 
 def upgrade() -> None:
@@ -78,4 +80,5 @@ def upgrade() -> None:
     for statement in ON_POSTGRES if op.get_bind().dialect.name == "postgresql" else ON_SQLITE:
         op.execute(statement)
     op.execute(THOSE_THERE)
+    op.execute(OF_THE_LIVE_ONE)
     op.create_index("ix_cases_closed", "cases", ["closed_at"], postgresql_using="brin")

@@ -1,0 +1,108 @@
+"""What two installations decided about the same things: the live one, and one that watches with other code or other terms."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from worker.store.bulk import Tx
+from worker.store.tables import cases
+
+CHUNK = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One case as one side decided it. `credits` is what it gives back, or would where nothing is carried out."""
+
+    kind: str
+    subject: str
+    outcome: str
+    rule: str
+    credits: int
+
+    @property
+    def decision(self) -> tuple[str, str, int]:
+        """What has to be the same on both sides."""
+        return self.outcome, self.rule, self.credits
+
+
+@dataclass(slots=True)
+class Difference:
+    """Cases that two sides decided differently in the same way; `credits` is what this side gives back more, or less."""
+
+    theirs: str
+    ours: str
+    cases: int = 0
+    credits: int = 0
+    example: str = ""
+
+
+@dataclass(slots=True)
+class Compared:
+    """Both sides beside each other; what only one of them has may still be on its way to the other."""
+
+    alike: int = 0
+    only_theirs: int = 0
+    only_ours: int = 0
+    differences: dict[tuple[str, str], Difference] = field(default_factory=dict)
+
+    @property
+    def same(self) -> bool:
+        """True where no case that both have was decided differently."""
+        return not self.differences
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`."""
+        rows = sorted(self.differences.values(), key=lambda one: -one.cases)
+        return {
+            "same": self.same,
+            "alike": self.alike,
+            "only_theirs": self.only_theirs,
+            "only_ours": self.only_ours,
+            "differences": [
+                {"theirs": d.theirs, "ours": d.ours, "cases": d.cases, "credits": d.credits, "for_example": d.example}
+                for d in rows
+            ],
+        }
+
+    def _differ(self, theirs: Said, ours: Said) -> None:
+        names = f"{theirs.outcome} by {theirs.rule}", f"{ours.outcome} by {ours.rule}"
+        kept = self.differences.setdefault(names, Difference(*names, example=ours.subject))
+        kept.cases += 1
+        kept.credits += ours.credits - theirs.credits
+
+
+def compare(theirs: Tx, ours: Tx, since: datetime | None) -> Compared:
+    """Every decided case of what failed since then, of both databases, one beside the other; each is read once, in order."""
+    found = Compared()
+    left, right = _decided(theirs, since), _decided(ours, since)
+    a, b = next(left, None), next(right, None)
+    while a is not None or b is not None:
+        if b is None or (a is not None and (a.kind, a.subject) < (b.kind, b.subject)):
+            found.only_theirs += 1
+            a = next(left, None)
+        elif a is None or (b.kind, b.subject) < (a.kind, a.subject):
+            found.only_ours += 1
+            b = next(right, None)
+        else:
+            if a.decision == b.decision:
+                found.alike += 1
+            else:
+                found._differ(a, b)
+            a, b = next(left, None), next(right, None)
+    return found
+
+
+def _decided(tx: Tx, since: datetime | None) -> Iterator[Said]:
+    c = cases.c
+    # both engines, and any collation of theirs, in the order in which Python compares
+    in_bytes = "C" if tx.postgres else "BINARY"
+    chosen = select(c.kind, c.subject, c.outcome, c.rule, c.credits_owed).where(c.outcome.is_not(None))
+    if since is not None:
+        chosen = chosen.where(c.failed_at >= since)
+    chosen = chosen.order_by(c.kind.collate(in_bytes), c.subject.collate(in_bytes))
+    for kind, subject, outcome, rule, credits in tx.connection.execute(chosen.execution_options(yield_per=CHUNK)):
+        yield Said(kind, subject, outcome, rule, int(credits))
