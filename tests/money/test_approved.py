@@ -15,6 +15,7 @@ from tests.servers import ON_POSTGRES, ON_SQLITE
 from worker.cases.money import claims
 from worker.cases.money.clocks import apart, database_time
 from worker.cases.money.turn import Turn, take
+from worker.clock import Clock
 from worker.credits.ledger import Ledger
 from worker.creem.answers import Answer
 from worker.creem.client import Armed, Creem
@@ -255,6 +256,26 @@ def test_nothing_leaves_by_a_clock_that_jumped_and_it_goes_on_when_it_is_right_a
     world.clock.pass_(minutes=6)
     slow = replace(world.payer(), other_clock=lambda tx: world.clock.now() + timedelta(minutes=1))
     slow.pay()
+    assert world.double.posts("tran_1") == 1
+
+
+@dataclass
+class Ahead:
+    """The clock of a host that runs a day before all others."""
+
+    right: Clock
+
+    def now(self) -> datetime:
+        return self.right.now() + timedelta(days=1)
+
+
+def test_host_whose_clock_jumped_ahead_keeps_no_other_from_paying(world: MoneyWorld) -> None:
+    world.twice_charged()
+    # it takes the floor and dies: what it leaves must not last for a day
+    jumped = replace(world.payer(), clock=Ahead(world.clock), other_clock=lambda tx: world.clock.now())
+    assert jumped._may_call()
+    world.clock.pass_(seconds=51)
+    world.payer().pay()
     assert world.double.posts("tran_1") == 1
 
 

@@ -69,8 +69,7 @@ class Payer:
             elif not was_named:
                 break
         told += self._look_at_charges(began)
-        now = self.clock.now()
-        self.store.write(lambda tx: leave_the_floor(tx, self.holder, now))
+        self.store.write(lambda tx: leave_the_floor(tx, self.holder))
         return told
 
     def _may_call(self) -> bool:
@@ -78,9 +77,15 @@ class Payer:
         lease = timedelta(seconds=self.turn_seconds)
 
         def look(tx: Tx) -> bool:
-            return limits.closed_to(tx, (limits.AWAY,), now) is None and take_the_floor(tx, self.holder, now, lease)
+            return limits.closed_to(tx, (limits.AWAY,), now) is None and take_the_floor(
+                tx, self.holder, self._floor_time(tx), lease
+            )
 
         return self.store.write(look)
+
+    def _floor_time(self, tx: Tx) -> datetime:
+        """The time by which all hosts share the floor: one whose clock jumped ahead must not keep the others away."""
+        return self.other_clock(tx) or self.clock.now()
 
     def _take(self, payment_id: str | None) -> Turn | None:
         now = self.clock.now()

@@ -1,7 +1,7 @@
 """Turns at the claims: one process at a time works on one claim, and the number of its turn is its fencing token."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, or_, select, update
@@ -12,6 +12,8 @@ from worker.cases.load import case_of
 from worker.errors import Collision, InvariantBroken
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, cases, leases, payments
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,9 @@ def take_the_floor(tx: Tx, holder: str, now: datetime, lease: timedelta) -> bool
     return tx.connection.execute(taken).rowcount == 1
 
 
-def leave_the_floor(tx: Tx, holder: str, now: datetime) -> None:
+def leave_the_floor(tx: Tx, holder: str) -> None:
     """Another process may call from now on."""
-    tx.connection.execute(update(leases).where(leases.c.name == "creem", leases.c.holder == holder).values(until=now))
+    tx.connection.execute(update(leases).where(leases.c.name == "creem", leases.c.holder == holder).values(until=LONG_AGO))
 
 
 def take(tx: Tx, environment: str, *, now: datetime, lease: timedelta, payment_id: str | None = None) -> Turn | None:
