@@ -89,10 +89,10 @@ fmt: $(STAMP) ## formats the code and sorts its imports
 # pins only, for every platform and Python: no addresses, so that any index that carries these files will do
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock: $(STAMP) ## writes both lock files anew from pyproject.toml (ARGS=--upgrade for newer versions)
-	@$(COMPILE) $(ARGS) --extra flower --extra plots --extra embedded --group dev pyproject.toml -o requirements-dev.lock
-	@$(COMPILE) $(ARGS) --extra flower --constraint requirements-dev.lock pyproject.toml -o requirements.lock
+	@$(COMPILE) $(ARGS) --extra flower --extra plots --extra embedded --extra telemetry --group dev pyproject.toml -o requirements-dev.lock
+	@$(COMPILE) $(ARGS) --extra flower --extra telemetry --constraint requirements-dev.lock pyproject.toml -o requirements.lock
 	@$(COMPILE) $(ARGS) --constraint requirements-dev.lock bench/requirements.in pyproject.toml -o bench/requirements.lock
-	@$(COMPILE) $(ARGS) --constraint requirements-dev.lock --extra flower --extra plots --extra embedded --group dev \
+	@$(COMPILE) $(ARGS) --constraint requirements-dev.lock --extra flower --extra plots --extra embedded --extra telemetry --group dev \
 		tests/mutation/requirements.in pyproject.toml -o tests/mutation/requirements.lock
 
 up: ## all processes with Redis and Postgres, by docker compose

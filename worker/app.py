@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 from celery import Celery, signals
 
 import celeryconfig
+from worker import traces
 from worker.errors import Misconfigured
 from worker.observe import configure_logging
 from worker.runtime import Runtime
@@ -79,6 +80,12 @@ def _forget_the_parents(**_: object) -> None:
     if _runtime is not None:
         _runtime.store.forget_connections()
         _runtime = None
+
+
+@signals.worker_process_shutdown.connect
+def _tell_what_is_held(**_: object) -> None:
+    # a child of the pool ends without Python's own farewell
+    traces.close()
 
 
 @signals.setup_logging.connect

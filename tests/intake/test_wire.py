@@ -252,6 +252,9 @@ def test_the_subject_is_not_the_identity() -> None:
         ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",) * 2,
         ("not a trace", None),
         (5, None),
+        ("00-00000000000000000000000000000000-b7ad6b7169203331-01", None),
+        ("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", None),
+        ("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", None),
     ],
 )
 def test_a_trace_is_kept_when_it_is_one_and_never_a_fault(value: object, trace: str | None) -> None:

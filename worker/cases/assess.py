@@ -6,7 +6,7 @@ poisonous event costs only itself.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from policy.lifecycle import CaseKind, CaseState
+from worker.cases import spans
 from worker.cases.book import Book, Case
 from worker.cases.fold import Fate, fold
 from worker.cases.gather import Unread, placed, read_all, woken_cases
@@ -42,6 +43,7 @@ from worker.store.bulk import Tx
 from worker.store.effects import EffectKind
 from worker.store.engine import Store
 from worker.store.inbox import Claim
+from worker.traces import Span, tell
 
 WORKER = "worker"
 OWN_HINT = timedelta(seconds=1)
@@ -63,6 +65,8 @@ class Assessed:
     effects: list[dict[str, Any]] = field(default_factory=list)
     claims: list[str] = field(default_factory=list)
     """Payments claimed, by id."""
+    spans: list[Span] = field(default_factory=list)
+    """To be told once the transaction stands; not added up."""
 
     def __iadd__(self, other: "Assessed") -> "Assessed":
         self.handled += other.handled
@@ -136,7 +140,7 @@ class Assessor:
             return self._work(tx, [of_accepted(row) for row in desk.take_in(tx, reading)], held=True, recorded=True)
 
         try:
-            return self.store.write(work)
+            return self._commit(work)
         except TryLater:
             raise
         except Exception as error:
@@ -145,15 +149,22 @@ class Assessor:
 
     def wake(self, case_ids: Sequence[str]) -> Assessed:
         """Judges cases again whose time has come, by the same path and without news."""
-        return self.store.write(lambda tx: self.judge_in(tx, case_ids))
+        return self._commit(lambda tx: self.judge_in(tx, case_ids))
 
     def judge_jobs(self, jobs: Sequence[tuple[str, str]]) -> Assessed:
         """Judges jobs, as (job id, account id), whether or not they have a case: what a lost step left undone is done."""
-        return self.store.write(lambda tx: self._work(tx, [], named=jobs))
+        return self._commit(lambda tx: self._work(tx, [], named=jobs))
 
     def judge_in(self, tx: Tx, case_ids: Sequence[str]) -> Assessed:
         """The same, inside the caller's transaction: a rehearsal undoes it."""
         return self._work(tx, [], case_ids=case_ids)
+
+    def _commit(self, work: Callable[[Tx], Assessed]) -> Assessed:
+        """What the work did, once it is committed; what was done within traces is told."""
+        done = self.store.write(work)
+        if done.spans:
+            tell(done.spans, self.clock.now())
+        return done
 
     def _together(self, claims: Sequence[Claim], at_hand: Mapping[int, News] | None = None) -> Assessed:
         if not claims:
@@ -161,7 +172,7 @@ class Assessor:
         if len(claims) == 1:
             return self._alone(claims[0])
         try:
-            return self.store.write(lambda tx: self._work(tx, *_claimed(tx, claims, at_hand), held=at_hand is not None))
+            return self._commit(lambda tx: self._work(tx, *_claimed(tx, claims, at_hand), held=at_hand is not None))
         except TryLater:
             raise
         except Exception as error:
@@ -175,7 +186,7 @@ class Assessor:
         if claim.attempt > self.max_attempts:
             return self._bury(claim, "kills_its_worker", f"{self.max_attempts} attempts began and none ended")
         try:
-            return self.store.write(lambda tx: self._work(tx, *_claimed(tx, [claim], None)))
+            return self._commit(lambda tx: self._work(tx, *_claimed(tx, [claim], None)))
         except TryLater:
             raise
         except OfNewerRelease as error:
@@ -264,7 +275,7 @@ class Assessor:
         moved = judge_requests(tx, self.ledger, self.bench, asked, now) if asked else []
         inbox.settle(tx, [f for f in fates if f["id"] not in standing or f["state"] != Fate.HANDLED.value])
         _bury(tx, dead, now)
-        return _account_for([*book.cases.values(), *moved], book.effects, settled, fates, len(dead))
+        return _account_for([*book.cases.values(), *moved], book, settled, fates, len(dead))
 
 
 def _claimed(tx: Tx, claims: Sequence[Claim], at_hand: Mapping[int, News] | None) -> tuple[list[News], list[Unread]]:
@@ -313,12 +324,13 @@ def _bury(tx: Tx, dead: Sequence[tuple[Line | Row[Any], CannotProcess]], now: da
 
 def _account_for(
     moved: Sequence[Case],
-    effects: Sequence[dict[str, Any]],
+    book: Book,
     settled: Settled,
     fates: Sequence[dict[str, Any]],
     dead: int,
 ) -> Assessed:
-    done = Assessed(dead=dead, effects=[*effects, *map(dict, settled.effects)], claims=settled.claims)
+    done = Assessed(dead=dead, effects=[*book.effects, *map(dict, settled.effects)], claims=settled.claims)
+    done.spans = spans.moves(moved, book.now)
     done.handled = sum(fate["state"] == Fate.HANDLED.value for fate in fates)
     done.waiting = len(fates) - done.handled
     for case in moved:

@@ -1,7 +1,6 @@
 """What is common to cases of every kind: how one is opened, how it moves, and the intents that go with a move."""
 
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 from policy import Editions, Terms
@@ -11,6 +10,7 @@ from worker.cases.book import BY_PERSON, NOBODY, Case
 from worker.clock import new_id
 from worker.store.bulk import Record
 from worker.store.effects import EffectKind
+from worker.traces import within
 
 REMIND = timedelta(days=1)
 """How often a case that waits for a person is looked at again."""
@@ -84,7 +84,7 @@ def go(case: Case, target: CaseState, *, next_action_at: datetime | None, now: d
 def intent(case: Case, kind: EffectKind, key: str, now: datetime, **payload: Any) -> Record:
     """An effect to be written in the transaction that decided it; it goes on with the trace of its case."""
     if case.trace is not None:
-        payload["traceparent"] = _span(case.trace, key)
+        payload["traceparent"] = within(case.trace, key)
     return {
         "effect_id": new_id("eff", now),
         "key": key,
@@ -97,12 +97,6 @@ def intent(case: Case, kind: EffectKind, key: str, now: datetime, **payload: Any
         "due_at": now,
         "created_at": now,
     }
-
-
-def _span(trace: str, key: str) -> str:
-    # one span an effect, the same at every try
-    _, trace_id, _, flags = trace.split("-")
-    return f"00-{trace_id}-{sha256(key.encode()).hexdigest()[:16]}-{flags}"
 
 
 def announcement(case: Case, now: datetime, **more: Any) -> Record | None:

@@ -12,6 +12,7 @@ from sqlalchemy import delete, update
 
 from policy.facts import RerunState
 from policy.lifecycle import CaseState
+from worker.cases import spans
 from worker.clock import Clock
 from worker.errors import TryLater
 from worker.notices.outcomes import Outcome, OutcomeStream
@@ -22,6 +23,7 @@ from worker.store.bulk import Record, Tx
 from worker.store.effects import Effect, EffectKind
 from worker.store.engine import Store
 from worker.store.tables import breakers, case_history, cases, reruns
+from worker.traces import tell
 
 BREAK_AFTER = 5
 ROUND = 20
@@ -47,6 +49,7 @@ class Performer:
         return self._announce(taken) if taken else 0
 
     def _announce(self, taken: Sequence[Effect]) -> int:
+        began = self.clock.now()
         try:
             self.outcomes.announce([_outcome(effect) for effect in taken])
         except TryLater as error:
@@ -54,6 +57,7 @@ class Performer:
             raise
         now = self.clock.now()
         done = self.store.write(lambda tx: effects.finish(tx, taken, state="done", result="announced", now=now))
+        tell(spans.announcements(taken, began), now)
         return len(done)
 
     def announce_held(self, written: Sequence[Record]) -> None:
@@ -102,6 +106,7 @@ class Performer:
             asked_at=effect.created_at,
             traceparent=effect.payload.get("traceparent"),
         )
+        began = self.clock.now()
         reply = self.reruns.ask(order)
         log.info("rerun.asked", case_id=effect.case_id, job_id=job_id, answer=reply.answer.value, detail=reply.detail)
         match reply.answer:
@@ -112,6 +117,8 @@ class Performer:
             case Answer.NOT_HEARD:
                 self._postpone([effect], reply.detail)
                 self.store.write(lambda tx: _not_heard(tx, reply.detail, self.clock))
+        if reply.answer is not Answer.NOT_HEARD:
+            tell(spans.rerun(effect, reply.answer.value, began), self.clock.now())
         return f"{reply.answer.value} {job_id}"
 
     def _end(self, effect: Effect, *, state: str, result: str, refused: bool = False) -> None:

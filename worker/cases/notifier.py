@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Row, and_, func, or_, select, update
 
+from worker.cases import spans
 from worker.cases.book import NOBODY
 from worker.clock import Clock, new_id
 from worker.notices.mail.letters import About, Letter, NoticeKind, compose
@@ -19,6 +20,7 @@ from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import accounts, case_history, cases, notices
+from worker.traces import tell
 
 ROUND = 20
 """Most mails in one turn: a task has a time limit."""
@@ -79,7 +81,9 @@ class Notifier:
             receipt = self._post(batch, now)
             self.store.write(lambda tx, batch=batch, receipt=receipt: _record(tx, batch, receipt, self.clock.now()))  # type: ignore[misc]
             log.info("notice.posted", kind=batch.kind.value, notices=len(batch.rows), outcome=receipt.outcome.value)
-            sent += receipt.outcome is Posted.SENT
+            if receipt.outcome is Posted.SENT:
+                tell(spans.notices(batch.rows, now), self.clock.now())
+                sent += 1
         return sent
 
     def _claim(self, tx: Tx, now: datetime) -> _Batch | None:
@@ -178,7 +182,7 @@ def _digest(tx: Tx, account_id: str, kind: NoticeKind, now: datetime) -> datetim
 
 
 def _with_cases(tx: Tx, rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
-    known = (cases.c.job_id, cases.c.order_id, cases.c.due_at.label("promised_at"), cases.c.subject)
+    known = (cases.c.job_id, cases.c.order_id, cases.c.due_at.label("promised_at"), cases.c.subject, cases.c.trace)
     joined = select(notices, *known).join(cases, cases.c.case_id == notices.c.case_id)
     chosen = tx.among(notices.c.notice_id, [row.notice_id for row in rows])
     return tx.all(joined.where(chosen).order_by(notices.c.notice_id))

@@ -11,6 +11,7 @@ import httpx
 import redis
 from sqlalchemy import make_url, text
 
+from worker import traces
 from worker.cases.editions import refused
 from worker.cases.money.clocks import apart, database_time
 from worker.cases.money.restore import Checked
@@ -48,6 +49,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("restore", _restore),
         ("people", _people),
         ("packages", _packages),
+        ("traces", _traces),
     )
     for name, check in checks:
         try:
@@ -207,6 +209,16 @@ def _packages(_: Runtime) -> Iterator[Finding]:
     fine = "what runs at every start of Python belongs to installed packages"
     wrong = f"{found}: runs at every start of Python and belongs to no installed package; look at it, and remove it"
     yield _finding("packages", not found, wrong if found else fine)
+
+
+def _traces(_: Runtime) -> Iterator[Finding]:
+    to = traces.destination()
+    if to is None:
+        yield _finding("traces", True, "no OTEL_EXPORTER_OTLP_ENDPOINT: traces are handed on, and no spans are exported")
+        return
+    why = traces.unmet()
+    fine = f"spans of what is done within a trace are exported to {to}"
+    yield _finding("traces", why is None, f"no spans are exported to {to}: {why}" if why else fine, "warning")
 
 
 def _creem(runtime: Runtime) -> Iterator[Finding]:

@@ -182,7 +182,7 @@ _TYPES: dict[str, tuple[type[Model], Callable[[Any], EventData]]] = {
     EventType.EDITED.value: (_Touched, lambda said: Edited(said.at)),
 }
 _KNOWN = ", ".join(_TYPES)
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def read_event(raw: bytes, now: datetime) -> Event:

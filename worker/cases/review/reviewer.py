@@ -12,6 +12,7 @@ from sqlalchemy import Row, and_, delete, func, or_, select, update
 
 from policy.calendar import Calendar
 from policy.lifecycle import CaseKind, CaseState
+from worker.cases import spans
 from worker.cases.book import NOBODY
 from worker.cases.document import document, find
 from worker.cases.judge import Bench
@@ -29,6 +30,7 @@ from worker.settings import Mode
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import cases, leases, proposals
+from worker.traces import tell
 
 LEASE = timedelta(minutes=15)
 """How long a case stays with the person who took it."""
@@ -102,7 +104,9 @@ class Reviewer:
         """
         if not reason.strip():
             raise Refused("a reason is required")
-        return self.store.write(lambda tx: self._decide(tx, name, choice, person(by), reason.strip()))
+        told, scene = self.store.write(lambda tx: self._decide(tx, name, choice, person(by), reason.strip()))
+        tell(spans.moves([scene.case], scene.now), self.clock.now())
+        return told
 
     def withdraw(self, name: str, *, by: str, reason: str) -> dict[str, Any]:
         """Ends the open proposal without effect; what was frozen for it is free again. Anybody may."""
@@ -196,7 +200,7 @@ class Reviewer:
             held = tx.all(select(leases).where(leases.c.name == _lease(row.case_id)))[0]
             raise Refused(f"{row.case_id} is with {held.holder} until {moment(held.until)}")
 
-    def _decide(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> dict[str, Any]:
+    def _decide(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> tuple[dict[str, Any], Scene]:
         row = lock_case(tx, _waiting(tx, name).case_id)
         _still_waits(row)
         proposal = _proposals(tx, [row]).get(row.case_id)
@@ -207,13 +211,13 @@ class Reviewer:
         else:
             chosen = _chosen(self._choices(scene), choice, row)
             if chosen.needs_second:
-                return self._propose(tx, scene, chosen, by, reason)
+                return self._propose(tx, scene, chosen, by, reason), scene
             overtook = self._overtaken(tx, scene, by, reason)
             done = carry_out(tx, self.ledger, self.environment, scene, Deed(chosen.act, by, reason))
             told = _done(scene, chosen.act, done, overtook)
         _leave(tx, row.case_id)
         log.info("review.decided", case_id=row.case_id, choice=told["choice"], by=by)
-        return told
+        return told, scene
 
     def _agree(self, tx: Tx, scene: Scene, proposal: Row[Any], choice: str | None, by: str, reason: str) -> dict[str, Any]:
         case_id = scene.case.case_id
