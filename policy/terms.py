@@ -81,6 +81,10 @@ class Terms:
     digest: str
     automatic_window_days: int | None = None
     """None where the automatic reversal is not bound by a window."""
+    approval_second_person_above_credits_per_day: int = 1000
+    """One person alone may let this many credits come back within 24 hours; beyond it a second one is needed."""
+    approval_second_person_above_minor_units_per_day: int = 50_000
+    """The same of money, all currencies added. Both hold for editions that do not name them."""
     activation_second_person_above_credits: int | None = None
     """The next edition needs a second person where it moves more credits than this over the cases of a month."""
     activation_second_person_above_minor_units: int | None = None

@@ -93,6 +93,8 @@ KEYS: tuple[Key, ...] = (
     _whole("evidence_hours_after_decision", 0, A_YEAR * 24),
     _whole("evidence_days_max", 1, A_YEAR),
     _whole("approval_second_person_above_minor_units", 0, 1000 * MILLION),
+    _whole("approval_second_person_above_credits_per_day", 0, 1000 * MILLION, optional=True),
+    _whole("approval_second_person_above_minor_units_per_day", 0, 1000 * MILLION, optional=True),
     _whole("activation_second_person_above_credits", 0, 1000 * MILLION, optional=True),
     _whole("activation_second_person_above_minor_units", 0, 1000 * MILLION, optional=True),
     _whole("money_per_hour_minor_units", 0, 1000 * MILLION),

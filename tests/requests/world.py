@@ -81,9 +81,9 @@ class PeopleWorld(MoneyWorld):
     def decide(self, name: str, choice: str | None = None, *, by: str = "ann", reason: str = "as asked") -> dict[str, Any]:
         return self.reviewer.decide(name, choice, by=by, reason=reason)
 
-    def choices(self, name: str) -> dict[str, Any]:
-        """What each choice would do, by name."""
-        return {choice["choice"]: choice for choice in self.reviewer.look(name)["choices"]}
+    def choices(self, name: str, by: str = "ann") -> dict[str, Any]:
+        """What each choice of this person would do, by name."""
+        return {choice["choice"]: choice for choice in self.reviewer.look(name, by=by)["choices"]}
 
     def queue(self) -> list[str]:
         return [item["case_id"] for item in self.reviewer.queue(limit=100, after=None)[0]]

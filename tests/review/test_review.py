@@ -148,7 +148,7 @@ def test_overtaking_is_on_record_with_its_reason(world: PeopleWorld) -> None:
     world.clock.pass_(minutes=1)
     second = in_review(world, "job_2")
     assert world.queue() == [first, second]
-    assert world.reviewer.look(second)["waiting_before"] == [first]
+    assert world.reviewer.look(second, by="ann")["waiting_before"] == [first]
     assert world.decide(second, reason="it is urgent")["overtook"] == 1
     noted = next(row for row in world.case(second)["history"] if row["event"] == "review.overtook")  # type: ignore[index]
     assert noted["detail"] == {"cases": 1, "by": "ann", "reason": "it is urgent"}

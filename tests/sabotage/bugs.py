@@ -404,6 +404,12 @@ BUGS = (
         (("worker/cases/review/reviewer.py", "if by == proposal.proposed_by:", "if False:"),),
     ),
     Bug(
+        "slices_below_the_limit",
+        "one person sends back any sum in a day, in slices",
+        ("tests/review",),
+        (("worker/cases/review/reviewer.py", "return self._allowance(tx, by).checked(chosen)", "return chosen"),),
+    ),
+    Bug(
         "lease_that_holds_nobody_off",
         "two people decide one case",
         ("tests/review",),

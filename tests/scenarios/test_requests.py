@@ -91,6 +91,8 @@ def test_queue_is_worked_through_with_commands(small: System, tmp_path: Path) ->
     shown = small.refunds("review", "show", case_id).stdout
     assert "What each choice would do" in shown
     assert "picture.png" in shown
+    for said in (shown, small.refunds("review", "list").stdout):
+        assert "tester: 0.00 of 500.00 and 0 of 1000 credits approved alone in 24 hours" in said
     refused = small.refunds("review", "approve", case_id, "--reason", "as asked", "--json", expect=1)
     assert "no remedy at hand" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -110,7 +112,7 @@ def test_queue_is_worked_through_with_commands(small: System, tmp_path: Path) ->
     )
 
     status = small.json("status")
-    assert (status["review"]["waiting"], status["deadlines"][0]["case_id"]) == (1, case_id)
+    assert (status["review"]["waiting"], status["deadlines"][0]["case_id"], status["approved"]) == (1, case_id, [])
     assert case_id in small.refunds("status", "--deadlines").stdout
     told = small.json("review", "decline", case_id, "--reason", "the key is not there yet")
     assert told["done"]

@@ -15,7 +15,9 @@ Choice = Annotated[str | None, typer.Option("--choice", help="What to do; withou
 def listing(as_json: AsJson = False, limit: output.Limit = 50, after: output.After = None) -> None:
     """What waits for a person, in the order received."""
     with one_clear_line():
-        items, following = output.runtime().reviewer.queue(limit=limit, after=after)
+        runtime = output.runtime()
+        items, following = runtime.reviewer.queue(limit=limit, after=after)
+        approved = runtime.reviewer.approved_by(output.actor(runtime.settings))
     if as_json:
         return output.page(items, following)
     if not items:
@@ -34,6 +36,7 @@ def listing(as_json: AsJson = False, limit: output.Limit = 50, after: output.Aft
             cell(item["taken_by"]),
         )
     out.print(table)
+    output.say("[dim]{approved}[/]", approved=approved["said"])
     if following:
         output.say("[dim]more: --after {after}[/]", after=following)
 
@@ -41,7 +44,8 @@ def listing(as_json: AsJson = False, limit: output.Limit = 50, after: output.Aft
 def show(name: Name, as_json: AsJson = False) -> None:
     """One case with its mails, its files, and what each choice would do. Nothing is taken or changed."""
     with one_clear_line():
-        found = output.runtime().reviewer.look(name)
+        runtime = output.runtime()
+        found = runtime.reviewer.look(name, by=output.actor(runtime.settings))
     if as_json:
         return output.document(found)
     case = found["case"]
@@ -56,13 +60,15 @@ def show(name: Name, as_json: AsJson = False) -> None:
     if found["proposal"]:
         p = found["proposal"]
         output.line("proposed", f"{p['choice']} by {p['proposed_by']}: {p['does']} ({p['reason']})", "yellow")
+    output.line("you", found["approved_by_you"]["said"])
     mails(found["requests"])
     files(found["evidence"])
     table = output.table("\nWhat each choice would do", "choice", "does", "people", "")
     for choice in found["choices"]:
         people = "two" if choice["needs_second"] else "one"
         style = "dim" if choice["refused"] else ""
-        table.add_row(cell(choice["choice"], style), cell(choice["does"], style), people, cell(choice["refused"], "yellow"))
+        why = choice["refused"] or choice["second_because"]
+        table.add_row(cell(choice["choice"], style), cell(choice["does"], style), people, cell(why, "yellow"))
     out.print(table)
 
 
@@ -100,10 +106,11 @@ def withdraw(name: Name, reason: output.Reason, as_json: AsJson = False) -> None
 def _decide(name: str, choice: str | None, reason: str, *, yes: bool, as_json: bool) -> None:
     with one_clear_line():
         runtime = output.runtime()
+        by = output.actor(runtime.settings)
         if not (yes or as_json):
-            _show_what(runtime.reviewer.look(name), choice)
+            _show_what(runtime.reviewer.look(name, by=by), choice)
             output.ask("Do it?", yes=False)
-        told = runtime.reviewer.decide(name, choice, by=output.actor(runtime.settings), reason=reason)
+        told = runtime.reviewer.decide(name, choice, by=by, reason=reason)
     if as_json:
         return output.document(told)
     output.say("{told}.", told=told["told"])
@@ -117,4 +124,7 @@ def _show_what(found: dict[str, Any], choice: str | None) -> None:
     chosen = next((c for c in found["choices"] if c["choice"] == named), None) if named else next(iter(remedies), None)
     if chosen is not None:
         second = " A second person has to agree." if chosen["needs_second"] and not found["proposal"] else ""
+        if second and chosen["second_because"]:
+            second = f" A second person has to agree: {chosen['second_because']}."
         output.say("[bold]{choice}[/]: {does}.{second}", choice=chosen["choice"], does=chosen["does"], second=second)
+        output.say("[dim]{approved}[/]", approved=found["approved_by_you"]["said"])

@@ -33,6 +33,7 @@ def status(
         runtime = output.runtime()
         found = runtime.store.read(lambda tx: overview(tx, runtime.clock.now()))
         found["deadlines"] = runtime.reviewer.deadlines(limit=10)
+        found["approved"] = runtime.reviewer.approved()
         found["epoch"] = _epoch(runtime)
     found["stream"] = _stream(runtime)
     if as_json:
@@ -97,6 +98,8 @@ def _people(found: dict[str, Any]) -> None:
         second = f", {review['proposals']} for a second one" if review["proposals"] else ""
         waiting = f"{review['waiting']} wait, the oldest since {review['oldest_at']}{second}"
         output.line("for a person", f"{waiting}: `refunds review list`", "yellow")
+    if found["approved"]:
+        output.line("approved", "; ".join(each["said"] for each in found["approved"]))
     if told["unknown"] or told["refused"]:
         output.line("notices", f"{told['unknown']} may not have arrived, {told['refused']} were refused", "yellow")
     if deadlines:

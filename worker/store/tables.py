@@ -1,7 +1,7 @@
 """The tables. Unique constraints decide, not ifs: each `unique` below is one promise of exactly-once.
 
-Append-only: `postings`, `case_history`, `actions`, and the raw text of `inbox` and `dead_letters`. Credits are integers,
-money is integer minor units, there is no float in this schema.
+Append-only: `postings`, `case_history`, `actions`, `approvals`, and the raw text of `inbox` and `dead_letters`. Credits are
+integers, money is integer minor units, there is no float in this schema.
 """
 
 from sqlalchemy import (
@@ -535,6 +535,24 @@ actions = Table(
     Column("subject", Text, nullable=False),
     Column("reason", Text, nullable=False),
 )
+
+approvals = Table(
+    "approvals",
+    metadata,
+    # what one person gave alone: the limit on a person and day is counted over it
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("case_id", Text, ForeignKey("cases.case_id"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("choice", Text, nullable=False),
+    Column("credits", Integer, nullable=False),
+    Column("minor_units", Big, nullable=False),
+    Column("currency", Text),
+    UniqueConstraint("case_id", "at"),
+    CheckConstraint("credits >= 0 and minor_units >= 0", name="not_negative"),
+    CheckConstraint("minor_units = 0 or currency is not null", name="currency"),
+)
+Index("ix_approvals_at", approvals.c.at)
 
 requests = Table(
     "requests",

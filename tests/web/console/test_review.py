@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 from tests.requests.world import PeopleWorld
 from tests.web.console.reading import case_id, page
 from tests.web.console.site import PASSWORD, Browser, Site, hidden_fields, words_of
-from worker.store.tables import leases, proposals, purchases
+from worker.store.tables import approvals, leases, proposals, purchases
 
 
 @pytest.fixture
@@ -137,6 +137,20 @@ def test_proposal_is_withdrawn_with_a_reason(world: PeopleWorld, ana: Browser, b
     assert ben.send(path, f"{path}/withdraw", reason="too harsh").headers["location"] == f"{path}?note=withdrawn"
     assert "Proposed, and waiting" not in page(ana, path)
     assert [row.state for row in world.store.read(lambda tx: tx.all(select(proposals.c.state)))] == ["withdrawn"]
+
+
+def test_whoever_gave_much_today_is_told_so_and_needs_a_second_person(world: PeopleWorld, ana: Browser, ben: Browser) -> None:
+    given = {"case_id": case_id(world, "job_whole"), "at": world.clock.now(), "choice": "credits"}
+    rows = [given | {"by": "ana", "credits": 998, "minor_units": 0, "currency": None}]
+    world.store.write(lambda tx: tx.insert(approvals, rows))
+    said = "ana: 0.00 of 500.00 and 998 of 1000 credits approved alone in 24 hours"
+    assert said in words_of(page(ana, "/review"))
+    path = taken(ana, "job_odd")
+    assert f"{said}; this would be 5 credits more" in words_of(page(ana, path))
+    assert "998" not in words_of(page(ben, path))
+    answer = ana.send(path, f"{path}/decide", choice="credits", reason="our fault", password=PASSWORD)
+    assert answer.headers["location"].endswith("?note=proposed")
+    assert world.state("job_odd") == "review"
 
 
 def test_shared_password_is_one_person(world: PeopleWorld) -> None:

@@ -1,7 +1,7 @@
 """What can be chosen for a case, what each choice would do in plain words, and why one cannot be chosen now."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -34,6 +34,17 @@ class Choice:
     refused: str | None = None
     needs_second: bool = False
     moves_money: bool = False
+    credits: int = 0
+    """How many credits come back to be spent, and how much money, in minor units of its currency."""
+    minor_units: int = 0
+    currency: str | None = None
+    second_because: str | None = None
+    """Why a second person is needed for what one could do otherwise."""
+
+    @property
+    def gives(self) -> bool:
+        """True where the customer gets something."""
+        return self.credits > 0 or self.minor_units > 0
 
     def document(self) -> dict[str, Any]:
         """For `--json` and the console."""
@@ -42,6 +53,7 @@ class Choice:
             "does": self.does,
             "refused": self.refused,
             "needs_second": self.needs_second,
+            "second_because": self.second_because,
             "moves_money": self.moves_money,
         }
 
@@ -72,15 +84,14 @@ def recommended(offered: Sequence[Choice]) -> Choice | None:
 
 def _held(choice: Choice, scene: Scene, held: str | None) -> Choice:
     unjudged = "the worker could not judge this case; requeue it first" if scene.case.facts is None else None
-    refused = choice.refused or held or unjudged
-    return Choice(choice.act, choice.does, refused, choice.needs_second, choice.moves_money)
+    return replace(choice, refused=choice.refused or held or unjudged)
 
 
 def _credits(scene: Scene) -> Choice:
     credits = sum(share.credits for share in scene.shares)
     lots = ", ".join(f"{share.credits} to {share.purchase_id}" for share in scene.shares)
     does = f"{count(credits, 'credit')} come back to be spent ({lots})" if credits else "no credits come back"
-    return Choice(Act.CREDITS, does, _no_credits(scene, credits))
+    return Choice(Act.CREDITS, does, _no_credits(scene, credits), credits=credits)
 
 
 def _no_credits(scene: Scene, credits: int) -> str | None:
@@ -104,7 +115,8 @@ def _money(scene: Scene, held: str | None) -> Choice:
     does += f"; {count(unspent, 'unspent credit')} of {facts.purchase_id} become void" if facts.granted else ""
     does += f", {facts.spent} stay spent" if facts.spent else ""
     second = facts.amount > scene.terms.approval_second_person_above_minor_units
-    return Choice(Act.MONEY, does, _no_money(scene, held), second, moves_money=True)
+    made = Choice(Act.MONEY, does, _no_money(scene, held), second, moves_money=True)
+    return replace(made, minor_units=facts.amount, currency=facts.currency)
 
 
 def _no_money(scene: Scene, held: str | None) -> str | None:
@@ -140,7 +152,7 @@ def _won(scene: Scene) -> Choice:
     frozen = facts.frozen if facts is not None else 0
     does = f"the bank decided for us: {count(frozen, 'frozen credit')} can be spent again"
     gone = "money of this charge has already gone back" if facts is not None and facts.refunded_amount else None
-    return Choice(Act.WON, does, gone or _claim_is_open(scene))
+    return Choice(Act.WON, does, gone or _claim_is_open(scene), credits=frozen)
 
 
 def _lost(scene: Scene) -> Choice:

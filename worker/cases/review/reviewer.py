@@ -17,6 +17,7 @@ from worker.cases.book import NOBODY
 from worker.cases.document import document, find
 from worker.cases.judge import Bench
 from worker.cases.people import person
+from worker.cases.review import allowance
 from worker.cases.review.act import Deed, carry_out, freeze_for, unfreeze_for
 from worker.cases.review.choices import Act, Choice, choices, recommended
 from worker.cases.review.scene import Scene, lock_case, scene_of
@@ -82,9 +83,19 @@ class Reviewer:
             for at, since, row, what in found[:limit]
         ]
 
-    def look(self, name: str) -> dict[str, Any]:
-        """One case whole, with what every choice would do, its mails and files, its place in the queue."""
-        return self.store.read(lambda tx: self._look(tx, name))
+    def look(self, name: str, *, by: str) -> dict[str, Any]:
+        """One case whole, with what every choice of this person would do, its mails and files, its place in the queue."""
+        return self.store.read(lambda tx: self._look(tx, name, person(by)))
+
+    def approved_by(self, by: str) -> dict[str, Any]:
+        """What this person approved alone in the last 24 hours, beside what the terms leave to one person."""
+        return self.store.read(lambda tx: self._allowance(tx, person(by))).document()
+
+    def approved(self) -> list[dict[str, Any]]:
+        """The same of everybody who approved something."""
+        now = self.clock.now()
+        found = self.store.read(lambda tx: allowance.allowances(tx, self.bench.terms_at(now), now))
+        return [each.document() for each in found]
 
     def take(self, name: str, *, by: str) -> None:
         """The case is with this person until the lease ends. Raises `Refused` where somebody else has it."""
@@ -160,13 +171,13 @@ class Reviewer:
     def _calendar(self, row: Row[Any]) -> Calendar:
         return self.bench.calendars[self.bench.terms_at(row.failed_at).edition]
 
-    def _look(self, tx: Tx, name: str) -> dict[str, Any]:
+    def _look(self, tx: Tx, name: str, by: str) -> dict[str, Any]:
         row = find(tx, name)
         scene = self._scene(tx, row)
         before = tx.all(select(cases.c.case_id).where(in_queue(), cases.c.case_id < row.case_id).order_by(cases.c.case_id))
         waits = bool(tx.all(select(cases.c.case_id).where(in_queue(), cases.c.case_id == row.case_id)))
         item = self._item(row, _leases(tx, [row], scene.now).get(row.case_id), _proposals(tx, [row]).get(row.case_id))
-        case = document(tx, row)
+        case, allowed = document(tx, row), self._allowance(tx, by)
         return {
             "case": case,
             "waiting": waits,
@@ -175,7 +186,8 @@ class Reviewer:
             **{name: item[name] for name in ("taken_by", "taken_until", "proposal", "due_at", "creem_may_act_at", "overdue")},
             "requests": case["requests"],
             "evidence": case["evidence"],
-            "choices": [choice.document() for choice in self._choices(scene)] if waits else [],
+            "choices": [allowed.checked(choice).document() for choice in self._choices(scene)] if waits else [],
+            "approved_by_you": allowed.document(),
         }
 
     def _scene(self, tx: Tx, row: Row[Any]) -> Scene:
@@ -188,6 +200,10 @@ class Reviewer:
         elif self.environment is None:
             held = "no Creem key is configured, so no money can leave"
         return choices(scene, mode=self.bench.mode, money_can_leave=held)
+
+    def _allowance(self, tx: Tx, by: str) -> allowance.Allowance:
+        now = self.clock.now()
+        return allowance.allowance_of(tx, by, self.bench.terms_at(now), now)
 
     # deciding
 
@@ -209,15 +225,23 @@ class Reviewer:
         if proposal is not None:
             told = self._agree(tx, scene, proposal, choice, by, reason)
         else:
-            chosen = _chosen(self._choices(scene), choice, row)
+            chosen = self._alone(tx, _chosen(self._choices(scene), choice, row), by)
             if chosen.needs_second:
                 return self._propose(tx, scene, chosen, by, reason), scene
             overtook = self._overtaken(tx, scene, by, reason)
             done = carry_out(tx, self.ledger, self.environment, scene, Deed(chosen.act, by, reason))
+            allowance.note(tx, row.case_id, by, chosen, scene.now)
             told = _done(scene, chosen.act, done, overtook)
         _leave(tx, row.case_id)
         log.info("review.decided", case_id=row.case_id, choice=told["choice"], by=by)
         return told, scene
+
+    def _alone(self, tx: Tx, chosen: Choice, by: str) -> Choice:
+        """The choice, needing a second person where this one has given too much; nothing else of theirs is decided meanwhile."""
+        if chosen.needs_second or not chosen.gives:
+            return chosen
+        allowance.queue_up(tx, by, self.clock.now())
+        return self._allowance(tx, by).checked(chosen)
 
     def _agree(self, tx: Tx, scene: Scene, proposal: Row[Any], choice: str | None, by: str, reason: str) -> dict[str, Any]:
         case_id = scene.case.case_id
@@ -251,12 +275,15 @@ class Reviewer:
         if not tx.insert_new(proposals, [proposed], proposals.c.proposal_id):
             raise Refused(f"{scene.case.case_id}: something is proposed already")
         frozen = freeze_for(tx, self.ledger, scene, proposal_id) if chosen.act is Act.FORFEIT else 0
-        more = {"credits_frozen": frozen} if frozen else {}
+        more: dict[str, Any] = {"credits_frozen": frozen} if frozen else {}
+        if chosen.second_because is not None:
+            more["because"] = chosen.second_because
         scene.case.note("review.proposed", choice=chosen.act.value, does=chosen.does, by=by, reason=reason, **more)
         write_cases(tx, [scene.case], scene.now, by)
         _leave(tx, scene.case.case_id)
         log.info("review.proposed", case_id=scene.case.case_id, choice=chosen.act.value, by=by)
-        told = f"proposed; a second person has to agree: {chosen.does}"
+        because = f" ({chosen.second_because})" if chosen.second_because else ""
+        told = f"proposed; a second person has to agree: {chosen.does}{because}"
         return {
             "case_id": scene.case.case_id,
             "choice": chosen.act.value,

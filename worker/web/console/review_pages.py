@@ -41,7 +41,8 @@ class ReviewPages:
     def queue(self, visit: Visit) -> Response:
         """Who waits, in the order received."""
         items, following = self.reviews.queue(limit=MOST, after=visit.asked("after"))
-        return visit.page("review.html", items=items, following=following)
+        approved = self.reviews.approved_by(visit.operator)
+        return visit.page("review.html", items=items, following=following, approved=approved)
 
     def look(self, visit: Visit) -> Response:
         """One case with what every choice would do; nothing is taken."""
@@ -90,7 +91,7 @@ class ReviewPages:
 
     def _seen(self, visit: Visit) -> dict[str, Any]:
         try:
-            return self.reviews.look(visit.name("case_id"))
+            return self.reviews.look(visit.name("case_id"), by=visit.operator)
         except Refused as error:
             raise HTTPException(404, str(error)) from error
 

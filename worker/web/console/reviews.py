@@ -10,8 +10,12 @@ class Reviews(Protocol):
         """Who waits, first come first, and the id to continue after."""
         ...
 
-    def look(self, name: str) -> dict[str, Any]:
-        """One case as a person has to see it to decide; takes nothing. Raises `Refused`."""
+    def look(self, name: str, *, by: str) -> dict[str, Any]:
+        """One case as this person has to see it to decide; takes nothing. Raises `Refused`."""
+        ...
+
+    def approved_by(self, by: str) -> dict[str, Any]:
+        """What this person approved alone in the last 24 hours, beside what is left to one person."""
         ...
 
     def take(self, name: str, *, by: str) -> None:
