@@ -41,6 +41,7 @@ from worker.creem.environment import Address, address_of
 from worker.errors import Misconfigured
 from worker.intake.accept import Desk
 from worker.intake.consumer import open_stream_client
+from worker.intake.signature import Producers
 from worker.notices.mail.postbox import postbox_of
 from worker.notices.outcomes import OutcomeStream
 from worker.reruns import PipelineHttp, PipelineStream, Reruns
@@ -285,7 +286,12 @@ class Runtime:
     @cached_property
     def desk(self) -> Desk:
         """Where stream entries become rows."""
-        return Desk(self.store, self.clock)
+        return Desk(self.store, self.clock, self.producers)
+
+    @cached_property
+    def producers(self) -> Producers:
+        """Who may speak on the stream."""
+        return Producers.named(self.settings.event_secrets)
 
 
 def names_in(listed: str) -> frozenset[str]:

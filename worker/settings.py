@@ -67,6 +67,24 @@ def _short_name(value: object) -> object:
     return value
 
 
+EVENT_SECRET = re.compile(r"([A-Za-z0-9._-]{1,64}):([A-Za-z0-9+/=_-]{32,256}):([!-~]{1,256})")
+"""Name, secret and source of a producer's key, as `REFUNDS_EVENT_SECRETS` lists them."""
+
+
+def _event_secrets(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = [EVENT_SECRET.fullmatch(word) for word in value.split()]
+    names = [matched[1] for matched in found if matched]
+    if not found or len(names) != len(found):
+        wrong = next((number for number, matched in enumerate(found, 1) if not matched), 0)
+        right = "ID:SECRET:SOURCE, more of them after a space or on lines of their own, each SECRET 32 letters and digits or more"
+        raise ValueError(f"expected {right}; number {wrong} is none")
+    if len(set(names)) != len(names):
+        raise ValueError("expected every ID once; for another secret or source take another ID")
+    return value
+
+
 Optional = BeforeValidator(_none_if_empty)
 ShortName = BeforeValidator(_short_name)
 MailAddress = BeforeValidator(_plain_address)
@@ -88,6 +106,8 @@ class Settings(BaseSettings):
     stream: str = Field("layer-jobs:events", min_length=1)
     commands_stream: str = Field("layer-jobs:commands", min_length=1)
     outcomes_stream: str = Field("refunds:events", min_length=1)
+    event_secrets: Annotated[SecretStr | None, BeforeValidator(_event_secrets), Optional] = None
+    """Keys of the producers, `ID:SECRET:SOURCE` each; none: whoever can write to the stream is believed."""
 
     creem_api_key: Annotated[SecretStr | None, Optional] = None
     creem_base_url: Annotated[

@@ -30,6 +30,8 @@ Reason = Literal[
     "bad_value",
     "from_the_future",
     "conflicting_content",
+    "unsigned",
+    "bad_signature",
 ]
 """Why a document was refused. A label of metrics and a column of the dead letters, so the list is closed."""
 

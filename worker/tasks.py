@@ -18,7 +18,6 @@ from worker.errors import Misconfigured, TryLater
 from worker.intake.accept import Accepted
 from worker.intake.entry import Entry
 from worker.intake.upkeep import Every
-from worker.intake.wire import read_event
 from worker.observe import log
 from worker.store.effects import EffectKind
 from worker.strict import Malformed
@@ -154,7 +153,7 @@ def hand_on(entries: Sequence[Entry]) -> set[str]:
     sent: set[str] = set()
     for entry in entries:
         try:
-            event = read_event(entry.raw or b"", now)
+            event = runtime().producers.read(entry, now)
         except Malformed:
             continue
         if not _send(assess, {"job": event.job_id or "", "event": event.id, "entries": [entry.stream_id]}):

@@ -41,7 +41,7 @@ def command(beginning: str) -> list[str]:
 
 
 def test_the_guide_leads_from_the_first_event_to_credits_that_came_back(system: System, tmp_path: Path) -> None:
-    tell, read = snippets("python")
+    tell, read, _ = snippets("python")
     system.extra = {**system.extra, "REFUNDS_MODE": "observe"}
     history = tmp_path / "history.jsonl"
     history.write_text(snippets("json")[0])

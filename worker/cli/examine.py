@@ -44,6 +44,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("terms in use", _terms_kept),
         ("balances", _balances),
         ("redis", _redis),
+        ("producers", _producers),
         ("pipeline", _pipeline),
         ("creem", _creem),
         ("restore", _restore),
@@ -147,6 +148,16 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
             f"{told}: what is trimmed it never sees; if it is no more: redis-cli XGROUP DESTROY {runtime.settings.stream} {name}"
         )
         yield _finding("observer", not late, over if late else told, "warning")
+
+
+def _producers(runtime: Runtime) -> Iterator[Finding]:
+    keys = runtime.producers.keys.values()
+    if not keys:
+        said = "no REFUNDS_EVENT_SECRETS: whoever can write to the stream is believed; give each producer a Redis user of its own"
+        yield _finding("producers", True, said)
+        return
+    named = ", ".join(f"{key.id} for {key.source}" for key in keys)
+    yield _finding("producers", True, f"events are taken only when signed: {named}")
 
 
 def _pipeline(runtime: Runtime) -> Iterator[Finding]:

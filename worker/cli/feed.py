@@ -15,6 +15,7 @@ from worker.clock import SystemClock
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.consumer import open_stream_client
 from worker.intake.records import read_record
+from worker.intake.signature import Producers
 from worker.intake.wire import read_event
 from worker.screen import progress
 from worker.strict import Malformed
@@ -91,12 +92,15 @@ def _report(done: Imported, *, as_json: bool) -> None:
 
 
 def emit(file: File, as_json: AsJson = False) -> None:
-    """Puts CloudEvents on the stream, one a line, as they are. What intake will not be able to read is said now."""
+    """Puts CloudEvents on the stream, one a line, as they are, and signed where keys are named.
+
+    What intake will not be able to read is said now.
+    """
     with one_clear_line():
         settings = output.settings()
-        clock = SystemClock()
+        producers, clock = Producers.named(settings.event_secrets), SystemClock()
         client = open_stream_client(settings.redis_url)
-        sent, unreadable = 0, []
+        sent, unreadable = 0, list[dict[str, object]]()
         pipeline = client.pipeline(transaction=False)
         bar = progress()
         task = bar.add_task("sending", total=None)
@@ -105,10 +109,11 @@ def emit(file: File, as_json: AsJson = False) -> None:
             bar.start()
             for number, line in _lines(file):
                 try:
-                    read_event(line, clock.now())
+                    fields = producers.signed(line, read_event(line, clock.now()).source)
                 except Malformed as fault:
                     unreadable.append({"line": number, "reason": fault.reason, "detail": fault.detail})
-                pipeline.xadd(settings.stream, {"event": line})
+                    fields = {"event": line}
+                pipeline.xadd(settings.stream, fields)
                 sent += 1
                 if sent % 500 == 0:
                     pipeline.execute()

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from worker.clock import Clock
 from worker.intake.consumer import Entry
-from worker.intake.wire import Event, read_event
+from worker.intake.signature import Producers
+from worker.intake.wire import Event
 from worker.store import inbox
 from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
@@ -40,6 +41,7 @@ class Desk:
 
     store: Store
     clock: Clock
+    producers: Producers = field(default_factory=Producers)
 
     def accept(self, entries: Sequence[Entry], *, lease: timedelta = inbox.NO_TIME) -> list[Accepted]:
         """Makes every entry durable, as an inbox row or as a dead letter with its reason and its original bytes; returns
@@ -59,7 +61,7 @@ class Desk:
         letters: list[Record] = []
         for entry in entries:
             try:
-                event = read_event(_body(entry), now)
+                event = self.producers.read(entry, now)
                 first = events.setdefault((event.source, event.id), (entry, event))
                 if not _same(first[1].raw, event.raw):
                     raise _conflict(event, first[1].sha256)
@@ -88,12 +90,6 @@ class Desk:
         return inbox.new_letter(
             key=f"stream:{entry.stream_id}", reason=fault.reason, detail=fault.detail, raw=raw, received_at=now, now=now
         )
-
-
-def _body(entry: Entry) -> bytes:
-    if entry.raw is None:
-        raise Malformed("missing_field", "the stream entry has no field `event`; producers write XADD <stream> * event <json>")
-    return entry.raw
 
 
 def row_of(event: Event, stream_id: str, now: datetime, lease: timedelta = inbox.NO_TIME, *, handled: bool = False) -> Record:
