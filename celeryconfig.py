@@ -25,6 +25,8 @@ task_routes = {
     "refunds.pay": {"queue": "money"},
     "refunds.book": {"queue": "money"},
     "refunds.reconcile": {"queue": "money"},
+    # beside the claim journal, in whose folder the heads of the chain are kept
+    "refunds.chain": {"queue": "money"},
     "refunds.sweep": {"queue": "sweep"},
     "refunds.requests": {"queue": "remedies"},
     "refunds.notify": {"queue": "remedies"},

@@ -14,7 +14,8 @@ from worker.runtime import Runtime
 from worker.settings import load_settings
 
 SWEEP, PAY, RECONCILE = "refunds.sweep", "refunds.pay", "refunds.reconcile"
-REQUESTS, NOTIFY, BOOK = "refunds.requests", "refunds.notify", "refunds.book"
+REQUESTS, NOTIFY, BOOK, CHAIN = "refunds.requests", "refunds.notify", "refunds.book", "refunds.chain"
+CHAIN_SECONDS = 60.0
 
 
 # the columns that Flower's task list leaves out by itself are those that say job, case and outcome
@@ -37,6 +38,7 @@ def _make() -> Celery:
         "sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": 30}},
         "requests": {"task": REQUESTS, "schedule": settings.people_seconds, "options": {"expires": 30}},
         "notify": {"task": NOTIFY, "schedule": settings.people_seconds, "options": {"expires": 30}},
+        "chain": {"task": CHAIN, "schedule": CHAIN_SECONDS, "options": {"expires": 60}},
         "reconcile": {"task": RECONCILE, "schedule": settings.reconcile_seconds, "options": {"expires": 600}},
     }
     if settings.creem_api_key is not None:

@@ -13,6 +13,9 @@ from policy import Editions, Terms, TermsError, load_editions
 from policy.calendar import Calendar
 from worker.cases.assess import OWN_HINT, Assessor
 from worker.cases.book_at_creem import BooksAtCreem
+from worker.cases.chain.chainer import Chainer
+from worker.cases.chain.heads import Heads
+from worker.cases.chain.restored import Forgiver
 from worker.cases.drain import Drain
 from worker.cases.editions import hold
 from worker.cases.effects import Performer
@@ -196,6 +199,22 @@ class Runtime:
         return Witnesses(
             None if folder is None else Journal(folder), self.redis, f"{self.settings.group}:epoch:{self.settings.stream}"
         )
+
+    @cached_property
+    def heads(self) -> Heads | None:
+        """Where the heads of the chain are kept outside the database; None without a folder for it."""
+        folder = self.settings.journal_dir
+        return None if folder is None else Heads(folder)
+
+    @cached_property
+    def chainer(self) -> Chainer:
+        """The chain over what may not change."""
+        return Chainer(self.store, self.heads, self.clock)
+
+    @cached_property
+    def forgiver(self) -> Forgiver:
+        """What is said of the chain after a restore."""
+        return Forgiver(self.store, self.heads, self.clock)
 
     @cached_property
     def restorer(self) -> Restorer:

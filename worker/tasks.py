@@ -136,6 +136,13 @@ def notify() -> str:
     return f"sent {runtime().notifier.send()}"
 
 
+@app.task(name="refunds.chain", bind=True)
+@step
+def chain() -> str:
+    """Takes what has happened, and can no longer come late, into the chain of hashes."""
+    return f"chained {runtime().chainer.turn()}"
+
+
 @app.task(name="refunds.sweep", bind=True)
 @step
 def sweep() -> str:

@@ -15,7 +15,7 @@ declare
 begin
   if not exists (select from pg_partitioned_table where partrelid = 'case_history'::regclass) then
     alter table case_history rename to case_history_before;
-    alter table case_history_before drop constraint pk_case_history;
+    alter table case_history_before rename constraint pk_case_history to pk_case_history_before;
     alter index ix_case_history_case rename to ix_case_history_before_case;
     create table case_history (like case_history_before including defaults) partition by range (at);
     alter table case_history add constraint fk_case_history_by_month_case_id foreign key (case_id) references cases;
@@ -26,6 +26,8 @@ begin
       greatest(first_month, (select date_trunc('month', max(at) at time zone 'utc') + interval '1 month' from case_history_before))::date
         || 'T00:00:00Z');
     create table case_history_rest partition of case_history default;
+    -- the chain of hashes goes by id; not on the whole table, for then the old rows would get a second one
+    create index ix_case_history_rest_id on case_history_rest (id);
     -- who may do what, as it was
     execute (select coalesce(string_agg(format('grant %s on case_history to %I', privilege_type, grantee), '; '), 'select 1')
              from information_schema.role_table_grants
@@ -38,6 +40,8 @@ begin
     begin
       execute format('create table if not exists %I partition of case_history for values from (%L) to (%L)',
         'case_history_' || to_char(month, 'YYYY_MM'), month || 'T00:00:00Z', (month + interval '1 month')::date || 'T00:00:00Z');
+      execute format('create index if not exists %I on %I (id)',
+        'ix_case_history_' || to_char(month, 'YYYY_MM') || '_id', 'case_history_' || to_char(month, 'YYYY_MM'));
     exception when invalid_object_definition or check_violation then
       raise notice 'no partition for %: its rows lie in another already', month;
     end;

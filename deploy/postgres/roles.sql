@@ -22,7 +22,7 @@ grant usage on all sequences in schema public to refunds_worker;
 -- short-lived rows: who is at work, who is signed in, what is held up; differences in the number of cases, folded into sums
 grant delete on breakers, leases, sessions, sign_ins, case_tallies to refunds_worker;
 -- what has happened stays as it was written
-revoke update on postings, case_history, actions, approvals, evidence_looks, disputes, alembic_version from refunds_worker;
+revoke update on postings, case_history, actions, approvals, chain_links, evidence_looks, disputes, alembic_version from refunds_worker;
 revoke insert on alembic_version from refunds_worker;
 
 -- people and dashboards: everything but who may sign in, and the texts of customers

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import func, select
 
 from tests.cases.world import HandClock, World, a_purchase, an_account
 from tests.servers import ON_POSTGRES, conninfo
+from worker.cases.audit import Audit
+from worker.cases.chain.chainer import Chainer
+from worker.cases.chain.proof import audit_chain
 from worker.store.engine import Store
+from worker.store.tables import chain_links
 
 SCRIPT = (Path(__file__).parents[2] / "deploy/postgres/history_by_month.sql").read_text()
 pytestmark = ON_POSTGRES
@@ -54,6 +59,30 @@ def test_cases_go_on_and_the_audit_holds_with_rows_of_both_sides(world: World, o
     assert case is not None
     assert [step["event"] for step in case["history"]] == ["case.opened", "case.decided", "credits.reversed"]
     assert world.audit().ok
+
+
+def test_chain_goes_on_over_the_months_by_an_index_on_each(world: World, store: Store, owner: psycopg.Connection) -> None:
+    chainer = Chainer(store, None, world.clock)
+    for number, settle in enumerate((0, 4, 62 * 24 * 60, 4, 4)):
+        world.clock.pass_(minutes=settle)
+        world.happen(world.submitted(f"job_{number}"), world.failed(f"job_{number}"))
+        chainer.turn()
+        run(owner)
+    world.clock.pass_(minutes=4)
+    chainer.turn()
+    found = Audit()
+    store.read(lambda tx: audit_chain(tx, found, []))
+    assert found.breaches == []
+    linked = select(func.sum(chain_links.c.rows)).where(chain_links.c.name == "case_history")
+    there = store.read(lambda tx: tx.connection.execute(linked).scalar_one())
+    assert there == sum(rows(owner).values()) == 18
+    indexed = owner.execute(
+        "select count(distinct indrelid) from pg_index join pg_inherits on inhrelid = indrelid"
+        " where inhparent = 'case_history'::regclass and indkey::text = (select attnum::text from pg_attribute"
+        " where attrelid = indrelid and attname = 'id')"
+    ).fetchone()
+    parts = owner.execute("select count(*) from pg_inherits where inhparent = 'case_history'::regclass").fetchone()
+    assert indexed == parts
 
 
 def test_run_again_it_only_adds_months(world: World, owner: psycopg.Connection) -> None:

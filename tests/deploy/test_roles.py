@@ -16,7 +16,7 @@ from worker.cases.money.journal import Journal
 from worker.store.engine import Store
 
 ROLES = (Path(__file__).parents[2] / "deploy/postgres/roles.sql").read_text()
-HISTORY = ("postings", "case_history", "actions", "approvals", "evidence_looks", "disputes", "alembic_version")
+HISTORY = ("postings", "case_history", "actions", "approvals", "chain_links", "evidence_looks", "disputes", "alembic_version")
 
 
 @pytest.fixture

@@ -404,6 +404,18 @@ BUGS = (
         (("worker/cases/review/reviewer.py", "if by == proposal.proposed_by:", "if False:"),),
     ),
     Bug(
+        "any_signature_will_do",
+        "whoever can write to the stream speaks for every producer",
+        ("tests/intake/test_signature.py",),
+        (("worker/intake/signature.py", "if not hmac.compare_digest(said, key.sign(raw).encode()):", "if False:"),),
+    ),
+    Bug(
+        "chain_that_waits_for_nobody",
+        "an honest row that commits late is named as put in",
+        ("tests/cases/test_chain.py",),
+        (("worker/cases/chain/chainer.py", "return bool(oldest_open < last.horizon <= next_xid)", "return False"),),
+    ),
+    Bug(
         "slices_below_the_limit",
         "one person sends back any sum in a day, in slices",
         ("tests/review",),

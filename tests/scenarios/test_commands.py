@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import redis as redis_py
 
 from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted
 from tests.servers import ON_POSTGRES, eventually
+from worker.cases.chain.heads import Head, Heads
 
 pytestmark = pytest.mark.slow
 NOBODY = "redis://127.0.0.1:1/0"
@@ -331,6 +333,19 @@ def test_actor_and_reason_of_a_requeue_are_on_record(system: System) -> None:
     system.refunds("requeue", "job_1", "--reason", "pipeline is back", "--yes")
     row = next(row for row in system.json("show", "job_1")["history"] if row["event"] == "case.requeued")
     assert (row["by"], row["detail"]) == ("tester", {"reason": "pipeline is back"})
+
+
+def test_heads_that_a_restore_lost_are_named_and_forgiven_by_a_person(system: System, tmp_path: Path) -> None:
+    system.extra = {**system.extra, "REFUNDS_JOURNAL_DIR": str(tmp_path / "journal")}
+    Heads(tmp_path / "journal").add([Head("postings", 7, 90, "ab" * 32)], datetime(2026, 3, 2, 10, tzinfo=UTC))
+    [told] = system.json("audit", expect=1)["breaches"]
+    missing = "ended the chain at 2026-03-02T10:00:00Z, with rows up to 90, and is missing: was the database set back?"
+    assert told == {"check": "nothing_altered", "row": "postings link 7", "problem": missing}
+    assert system.refunds("restore", "chain", "--yes", expect=2).stdout == "", "a reason is required"
+    assert "1 head lost" in system.refunds("restore", "chain", "--reason", "back to Monday", "--yes").stdout
+    assert system.json("audit")["ok"]
+    again = system.refunds("restore", "chain", "--reason", "again", "--yes", expect=1)
+    assert "there is nothing to forgive" in one_line(again.stderr)
 
 
 def test_worker_started_before_its_schema_says_so_waits_and_goes_on(system: System, tmp_path: Path) -> None:

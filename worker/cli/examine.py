@@ -12,6 +12,7 @@ import redis
 from sqlalchemy import make_url, text
 
 from worker import traces
+from worker.cases.chain.chainer import heads_of
 from worker.cases.editions import refused
 from worker.cases.money.clocks import apart, database_time
 from worker.cases.money.restore import Checked
@@ -48,6 +49,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("pipeline", _pipeline),
         ("creem", _creem),
         ("restore", _restore),
+        ("chain", _chain),
         ("people", _people),
         ("packages", _packages),
         ("traces", _traces),
@@ -173,6 +175,14 @@ def _pipeline(runtime: Runtime) -> Iterator[Finding]:
     except httpx.HTTPError as error:
         why = f"{redacted(url)} does not answer ({one_line(error)}): re-runs wait, and credits come back at their deadline"
         yield _finding("pipeline", False, why, "warning")
+
+
+def _chain(runtime: Runtime) -> Iterator[Finding]:
+    heads = runtime.store.read(heads_of)
+    rows = ", ".join(f"{head.name} up to {head.last_id}" for head in heads if head.last_id)
+    folder = runtime.settings.journal_dir
+    where = f"its heads are kept in {folder}" if folder is not None else "its heads are in the log alone: set REFUNDS_JOURNAL_DIR"
+    yield _finding("chain", True, f"{rows or 'nothing yet'}; {where}")
 
 
 def _people(runtime: Runtime) -> Iterator[Finding]:

@@ -67,6 +67,7 @@ back = typer.Typer(
 back.command("check")(restore.check)
 back.command("recover")(restore.recover)
 back.command("lift")(restore.lift)
+back.command("chain")(restore.chain)
 app.add_typer(back, name="restore", rich_help_panel="Act")
 queue = typer.Typer(help="The human queue, in the order received.", no_args_is_help=True)
 queue.command("list")(review.listing)

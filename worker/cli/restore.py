@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from policy.words import count
 from worker.cases.money.restore import QUARANTINE, Checked, Recovered
 from worker.cli import output
 from worker.cli.money import read_again
@@ -104,3 +105,17 @@ def _recovered(done: Recovered, *, stopped: bool) -> None:
         read = "They are read at Creem from now on. " if done.remembered else ""
         lift = ', then [bold]refunds restore lift --reason "…"[/]' if stopped else ""
         output.say(f"{read}Next: [bold]refunds reconcile[/]{lift}.")
+
+
+def chain(reason: output.Reason, yes: output.Yes = False, as_json: AsJson = False) -> None:
+    """After a restore: the heads of the chain that the backup did not hold are no longer asked about; on record for ever."""
+    with one_clear_line():
+        runtime = output.runtime()
+        if not as_json:
+            for kept, why in runtime.forgiver.strange():
+                output.line(f"{kept.head.name} link {kept.head.number}", why, "yellow")
+            output.ask("Were they lost with a restore?", yes=yes)
+        done = runtime.forgiver.forgive(by=output.actor(runtime.settings), reason=reason)
+    if as_json:
+        return output.document({"forgiven": done})
+    output.say("{heads} lost with the restore: the audit no longer asks.", heads=count(done, "head"))

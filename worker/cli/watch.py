@@ -8,6 +8,7 @@ import typer
 from rich.progress import Progress
 
 from worker.cases.audit import Audit, audit_books, audit_home, audit_stream
+from worker.cases.chain.proof import audit_chain
 from worker.cases.money import epoch, limits
 from worker.cases.overview import overview
 from worker.cli import output
@@ -202,6 +203,8 @@ def _audit(runtime: Runtime, bar: Progress, *, books_only: bool) -> Audit:
     if home is not None:
         bar.update(task, description="balances follow postings", completed=0, total=None)
         runtime.store.read(lambda tx: audit_home(tx, result, home))
+    kept = runtime.heads.standing() if runtime.heads is not None else []
+    runtime.store.read(lambda tx: audit_chain(tx, result, kept, show))
     if books_only:
         return result
     bar.update(task, description="no event lost", completed=0, total=None)

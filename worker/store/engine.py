@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -117,6 +118,7 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     # the driver must not begin transactions by itself: it would only do so before the first write
     connection.isolation_level = None
     connection.create_function("from_hex", 1, _from_hex, deterministic=True)
+    connection.create_function("sha256", 1, _sha256, deterministic=True)
     mode = "wal" if sqlite3.sqlite_version_info >= SQLITE_WAL_FROM else "delete"
     for pragma in (f"journal_mode={mode}", "synchronous=full", "foreign_keys=on"):
         connection.execute(f"pragma {pragma}")
@@ -125,6 +127,11 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 def _from_hex(text: str | None) -> bytes | None:
     # SQLite has `unhex` only from 3.41 on
     return None if text is None else bytes.fromhex(text)
+
+
+def _sha256(text: str) -> bytes:
+    # SQLite has none, Postgres does
+    return sha256(text.encode()).digest()
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,6 +1,7 @@
 """The tables. Unique constraints decide, not ifs: each `unique` below is one promise of exactly-once.
 
-Append-only: `postings`, `case_history`, `actions`, `approvals`, and the raw text of `inbox` and `dead_letters`. Credits are
+Append-only: `postings`, `case_history`, `actions`, `approvals`, `evidence_looks`,
+`chain_links`, and the raw text of `inbox` and `dead_letters`. Credits are
 integers, money is integer minor units, there is no float in this schema.
 """
 
@@ -553,6 +554,25 @@ approvals = Table(
     CheckConstraint("minor_units = 0 or currency is not null", name="currency"),
 )
 Index("ix_approvals_at", approvals.c.at)
+
+chain_links = Table(
+    "chain_links",
+    metadata,
+    # a chain for each table that is only added to; every link's hash takes in the one before
+    Column("name", Text, primary_key=True),
+    Column("number", Big, primary_key=True, autoincrement=False),
+    # the rows above the link before, up to this id; their digests name the row that was altered
+    Column("last_id", Big, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("digests", LargeBinary, nullable=False),
+    Column("at", Instant, nullable=False),
+    # the highest id there was, when that was, and the transaction that Postgres was to begin next
+    Column("seen_id", Big, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("horizon", Big),
+    CheckConstraint("last_id <= seen_id", name="seen"),
+)
 
 requests = Table(
     "requests",

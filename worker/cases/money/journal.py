@@ -72,23 +72,9 @@ class Journal:
         # the line break before it ends whatever a crash left of the line before
         line = f"\n{json.dumps(said, separators=(',', ':'))}\n".encode()
         try:
-            self._append(self.folder / f"{at:%Y-%m}.jsonl", line)
+            append(self.folder / f"{at:%Y-%m}.jsonl", line)
         except OSError as error:
             raise TryLater("the claim journal", one_line(error)) from error
-
-    def _append(self, file: Path, line: bytes) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new = not file.exists()
-        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            # one write: lines of several processes never mix
-            if os.write(descriptor, line) != len(line):
-                raise OSError("only a part of the line could be written: is the disk full?")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if new:
-            _sync_folder(self.folder)
 
     def look(self) -> None:
         """Takes in what was added since the last look. Raises `TryLater` where the folder cannot be read."""
@@ -143,6 +129,21 @@ class Journal:
 def _call(said: dict[str, Any]) -> Call:
     known: dict[str, Any] = {field.name: said[field.name] for field in fields(Call)}
     return Call(**known | {name: datetime.fromisoformat(known[name]) for name in _TIMES})
+
+
+def append(file: Path, lines: bytes) -> None:
+    """Adds whole lines to the file and has them on disk; those of several processes never mix. Raises `OSError`."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = not file.exists()
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.write(descriptor, lines) != len(lines):
+            raise OSError("only a part of the line could be written: is the disk full?")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if new:
+        _sync_folder(file.parent)
 
 
 def _sync_folder(folder: Path) -> None:

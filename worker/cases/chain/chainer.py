@@ -1,0 +1,128 @@
+"""Makes the links, over rows that are committed for good and never in the transaction that writes them.
+
+An id is given before its row is committed, so that a lower one may come late. What is linked was therefore seen a while ago, and
+every transaction that was open then has ended: nothing at or below the highest id seen can still come. Each link notes what the
+next one may hold. Whoever dies between two leaves a chain that is shorter; two at once make each link once.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, Table, func, select, text, update
+
+from worker.cases.chain.heads import Head, Heads
+from worker.cases.chain.links import CHAINED, beginning, end_of, last_link, rows_of
+from worker.clock import Clock
+from worker.observe import log
+from worker.store.bulk import Record, Tx
+from worker.store.engine import Store
+from worker.store.tables import chain_links, leases
+
+SETTLES = timedelta(minutes=3)
+"""Longer than any statement may take: one that has drawn an id and written nothing yet is in nobody's list of transactions."""
+TOLD_EVERY = timedelta(days=1)
+TELLING = "chain:heads"
+
+
+@dataclass(frozen=True, slots=True)
+class Chainer:
+    """The step with its collaborators. Without `heads` the log alone is told."""
+
+    store: Store
+    heads: Heads | None
+    clock: Clock
+    batch: int = 2000
+    most: int = 25
+
+    def turn(self) -> int:
+        """Adds the links that are due, a bounded number to each chain, and tells the heads once a day; returns how many rows
+        are in the new links.
+        """
+        done = sum(self._extend(table) for table in CHAINED)
+        if self.store.read(self._untold):
+            self._tell()
+        return done
+
+    def _extend(self, table: Table) -> int:
+        done = 0
+        for _ in range(self.most):
+            link = self.store.read(lambda tx: next_link(tx, table, self.batch, self.clock.now()))
+            if link is None or not self._add(link):
+                break
+            done += link["rows"]
+        return done
+
+    def _add(self, link: Record) -> bool:
+        return bool(self.store.write(lambda tx: tx.insert_new(chain_links, [link], chain_links.c.number)))
+
+    def _untold(self, tx: Tx) -> bool:
+        told = tx.all(select(leases.c.until).where(leases.c.name == TELLING))
+        return not told or told[0].until <= self.clock.now()
+
+    def _tell(self) -> None:
+        now, heads = self.clock.now(), self.store.read(heads_of)
+        if self.heads is not None:
+            self.heads.add(heads, now)
+        for head in heads:
+            log.info("chain.head", chain=head.name, number=head.number, last_id=head.last_id, hash=head.hash)
+        # last: a death before it tells twice, which is harmless
+        self.store.write(lambda tx: _told(tx, now))
+
+
+def heads_of(tx: Tx) -> list[Head]:
+    """How far each chain has come."""
+    found = [last_link(tx, table.name) for table in CHAINED]
+    return [Head(link.name, link.number, link.last_id, link.hash) for link in found if link is not None]
+
+
+def next_link(tx: Tx, table: Table, batch: int, now: datetime) -> Record | None:
+    """The link that is due, of at most `batch` rows; None where none is."""
+    last, newest, (oldest_open, next_xid) = last_link(tx, table.name), _newest(tx, table), _transactions(tx)
+    seen: dict[str, Any] = {"seen_id": newest, "seen_at": now, "horizon": next_xid}
+    if last is None:
+        return _link(table, 0, 0, 0, beginning(table.name), b"", now) | seen
+    if last.seen_id <= last.last_id:
+        # everything that was seen is linked; what came since is noted, and linked once it has settled
+        empty = _link(table, last.number + 1, last.last_id, 0, rows_of(tx, table, 0, 0).hash_after(last.hash), b"", now)
+        return empty | seen if newest > last.last_id else None
+    if now < last.seen_at + SETTLES or _may_come(last, oldest_open, next_xid):
+        return None
+    ends = end_of(tx, table, last.last_id, last.seen_id, batch)
+    rows = rows_of(tx, table, last.last_id, ends)
+    if ends < last.seen_id:
+        seen = {name: getattr(last, name) for name in seen}
+    # what was seen may have been taken away since, which the proof finds and the chain survives
+    seen["seen_id"] = max(seen["seen_id"], ends)
+    return _link(table, last.number + 1, ends, len(rows.digests), rows.hash_after(last.hash), rows.packed(), now) | seen
+
+
+def _link(table: Table, number: int, last_id: int, rows: int, hash: str, digests: bytes, now: datetime) -> dict[str, Any]:
+    made = {"name": table.name, "number": number, "last_id": last_id, "rows": rows}
+    return made | {"hash": hash, "digests": digests, "at": now}
+
+
+def _newest(tx: Tx, table: Table) -> int:
+    return int(tx.connection.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one())
+
+
+def _transactions(tx: Tx) -> tuple[int | None, int | None]:
+    """The oldest transaction that is open and the number that the next one gets; SQLite has one writer at a time."""
+    if not tx.postgres:
+        return None, None
+    asked = "select pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint from pg_current_snapshot() s"
+    oldest_open, next_xid = tx.connection.execute(text(asked)).one()
+    return int(oldest_open), int(next_xid)
+
+
+def _may_come(last: Row[Any], oldest_open: int | None, next_xid: int | None) -> bool:
+    if last.horizon is None or oldest_open is None or next_xid is None:
+        return False
+    # a server that counts lower than it did is another one, with the database put back into it: nothing is open from then
+    return bool(oldest_open < last.horizon <= next_xid)
+
+
+def _told(tx: Tx, now: datetime) -> None:
+    until = now + TOLD_EVERY
+    tx.insert_new(leases, [{"name": TELLING, "holder": "chain", "until": until}], leases.c.name)
+    tx.connection.execute(update(leases).where(leases.c.name == TELLING).values(until=until))
