@@ -26,7 +26,6 @@ from worker.store.engine import Store
 from worker.store.tables import dead_letters, inbox
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDE = (ROOT / "docs/joining.md").read_text().partition("## Signed events")[2]
 OLD, NEW, OTHER = (Key(name, source, (name * 8).encode()) for name, source in
                    (("gpu-1", "/image-pipeline"), ("gpu-2", "/image-pipeline"), ("shop", "/shop")))  # fmt: skip
 SECRETS = " ".join(f"{key.id}:{key.secret.decode()}:{key.source}" for key in (OLD, NEW, OTHER))
@@ -51,7 +50,8 @@ def letters(store: Store) -> list[tuple[str, str]]:
 
 
 def snippets(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    guide = (ROOT / "docs/joining.md").read_text().partition("## Signed events")[2]
+    return re.findall(rf"^```{language}\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
 
 
 def entries_of(client: redis_py.Redis) -> list[Entry]:

@@ -13,7 +13,7 @@ from sqlalchemy import Row, Table, func, select, text, update
 
 from worker.cases.chain.heads import Head, Heads
 from worker.cases.chain.links import CHAINED, beginning, end_of, last_link, rows_of
-from worker.clock import Clock
+from worker.clock import Clock, moment
 from worker.observe import log
 from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
@@ -21,6 +21,8 @@ from worker.store.tables import chain_links, leases
 
 SETTLES = timedelta(minutes=3)
 """Longer than any statement may take: one that has drawn an id and written nothing yet is in nobody's list of transactions."""
+PATIENCE = timedelta(hours=1)
+"""When a transaction that is still open, of whomever on this server, is complained of."""
 TOLD_EVERY = timedelta(days=1)
 TELLING = "chain:heads"
 
@@ -86,7 +88,11 @@ def next_link(tx: Tx, table: Table, batch: int, now: datetime) -> Record | None:
         # everything that was seen is linked; what came since is noted, and linked once it has settled
         empty = _link(table, last.number + 1, last.last_id, 0, rows_of(tx, table, 0, 0).hash_after(last.hash), b"", now)
         return empty | seen if newest > last.last_id else None
-    if now < last.seen_at + SETTLES or _may_come(last, oldest_open, next_xid):
+    if now < last.seen_at + SETTLES:
+        return None
+    if _may_come(last, oldest_open, next_xid):
+        if now > last.seen_at + PATIENCE:
+            log.warning("chain.held_up", chain=table.name, since=moment(last.seen_at), why="a transaction is open since then")
         return None
     ends = end_of(tx, table, last.last_id, last.seen_id, batch)
     rows = rows_of(tx, table, last.last_id, ends)
