@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, delete, func, select, update
+from sqlalchemy import Table, delete, func, make_url, select, text, update
 
 from tests.cases.world import World, a_purchase, an_account
 from tests.faults import Crash
@@ -172,6 +172,17 @@ def test_database_put_into_another_server_goes_on_though_that_one_counts_transac
     books.store.write(lambda tx: tx.connection.execute(update(chain_links).values(horizon=2**62)))
     books.chain()
     assert books.chained(case_history)[0] == books.chained(case_history)[1]
+
+
+@ON_POSTGRES
+def test_hashes_are_the_same_in_a_session_of_another_zone(books: Books) -> None:
+    url = make_url(books.store.url).update_query_dict({"options": "-c timezone=Asia/Tokyo"})
+    elsewhere, found = Store(url.render_as_string(hide_password=False)), Audit()
+    elsewhere.read(lambda tx: audit_chain(tx, found, books.heads.standing()))
+    assert elsewhere.read(lambda tx: tx.connection.execute(text("show timezone")).scalar_one()) == "Asia/Tokyo"
+    elsewhere.close()
+    assert found.breaches == []
+    assert found.checked["chained_rows"] > 10
 
 
 def test_ids_that_were_never_used_are_no_gap(books: Books) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Table, Text, cast, func, select
 
 from worker.store.bulk import Tx
+from worker.store.columns import Instant
 from worker.store.tables import actions, approvals, case_history, chain_links, evidence_looks, postings
 
 CHAINED: dict[Table, tuple[str, ...]] = {
@@ -91,7 +92,9 @@ def differing(packed: bytes, rows: Rows) -> str | None:
 
 def _digest(tx: Tx, table: Table) -> ColumnElement[bytes]:
     """SHA-256 over the row as a JSON array, made where the row is: a third of the time that Python takes."""
-    columns = [table.c[name] for name in CHAINED[table]]
-    if tx.postgres:
-        return func.sha256(func.convert_to(cast(func.jsonb_build_array(*columns), Text), "UTF8"))
-    return func.sha256(func.json_array(*columns))
+    columns: list[ColumnElement[Any]] = [table.c[name] for name in CHAINED[table]]
+    if not tx.postgres:
+        return func.sha256(func.json_array(*columns))
+    # times as they are in UTC, whatever zone a session was given
+    columns = [func.timezone("UTC", column) if isinstance(column.type, Instant) else column for column in columns]
+    return func.sha256(func.convert_to(cast(func.jsonb_build_array(*columns), Text), "UTF8"))
