@@ -19,7 +19,7 @@ from worker.cases.money.pay import Payer
 from worker.cases.money.restore import Restorer
 from worker.sandbox.creem import SecondRefund, Switches
 from worker.store.engine import Store
-from worker.store.tables import metadata
+from worker.store.tables import case_tallies, metadata
 
 T = TypeVar("T")
 Rows = dict[str, list[dict[str, Any]]]
@@ -45,7 +45,10 @@ def put_back(store: Store, rows: Rows) -> None:
     with store.engine.begin() as connection:
         for table in reversed(metadata.sorted_tables):
             connection.execute(delete(table))
-        for table in metadata.sorted_tables:
+        for table in sorted(metadata.sorted_tables, key=lambda table: table is case_tallies):
+            if table is case_tallies:
+                # a backup is put back without triggers: what they counted just now is in it already
+                connection.execute(delete(table))
             if rows.get(table.name):
                 connection.execute(insert(table), rows[table.name])
 
