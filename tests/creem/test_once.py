@@ -76,7 +76,8 @@ def test_permission_does_not_travel_and_a_copy_shares_its_use() -> None:
     armed.spend(0.0)
     with pytest.raises(InvariantBroken):
         twin.spend(0.0)
-    assert "spent" in repr(armed)
+    assert repr(armed) == "Armed('tran_1', until=10.0, spent)"
+    assert repr(Armed("tran_2", until=10.0)) == "Armed('tran_2', until=10.0, unspent)"
 
 
 # --- one request for each

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
 from tests.arena import Arena
-from tests.cases.world import START
+from tests.cases.world import START, a_purchase, an_account
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from worker.cases.decided import BY_PERSON
@@ -20,10 +20,17 @@ from worker.cases.money.epoch import Remembered, Witnesses
 from worker.cases.money.turn import Turn, take
 from worker.creem.receive import SOURCE
 from worker.creem.transactions import Transaction
+from worker.store.bulk import Tx
 from worker.store.tables import case_history, cases, charges, inbox, payment_attempts, payments, purchases
 
 TIMER = 500.0
 Seen = Transaction | None
+
+
+def no_other(tx: Tx) -> datetime | None:
+    """A database without a clock of its own; it is asked within the transaction that arms."""
+    assert tx.connection.in_transaction()
+    return None
 
 
 class Scene:
@@ -50,7 +57,7 @@ class Scene:
             timer=lambda: TIMER,
             witnesses=Witnesses(),
             remembered=Remembered(),
-            other_clock=lambda tx: None,
+            other_clock=no_other,
         )
         return self.world.store.write(lambda tx: arm(tx, self.turn, seen, kept, with_))
 
@@ -105,10 +112,16 @@ def test_case_that_a_person_looked_at_goes_on_when_its_call_is_armed(scene: Scen
 
 
 def test_claim_that_was_refused_is_armed_again_under_the_next_number(scene: Scene) -> None:
-    scene.change(update(payments).values(state="refused", attempts=1, probes=3))
+    scene.change(update(payments).values(state="refused", attempts=1, probes=3, detail="no balance"))
     armed = scene.arm(scene.seen, scene.kept)
     assert isinstance(armed, ArmedTurn)
-    assert (armed.attempt, scene.claim["attempts"], scene.claim["probes"]) == (2, 2, 0)
+    claim = scene.claim
+    assert (armed.attempt, claim["attempts"], claim["probes"], claim["detail"]) == (2, 2, 0, None)
+
+
+def test_purchase_of_another_customer_in_the_books_changes_nothing(scene: Scene) -> None:
+    scene.world.load(an_account("acc_2"), a_purchase("ord_a", "acc_2") | {"customer_id": "cust_9", "transaction_id": "tran_9"})
+    assert isinstance(scene.arm(scene.seen, scene.kept), ArmedTurn)
 
 
 @pytest.mark.parametrize(

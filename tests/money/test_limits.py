@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 
 from policy import Terms
 from tests.arena import Arena
@@ -77,12 +78,42 @@ def test_breaker_is_kept_open_longer_and_never_shorter(world: MoneyWorld) -> Non
     }  # fmt: skip
 
 
+def test_what_stops_money_is_said_in_the_log_with_its_reason_and_its_end(world: MoneyWorld) -> None:
+    until = world.clock.now() + timedelta(hours=1)
+    with capture_logs() as said:
+        world.store.write(lambda tx: limits.open_until(tx, limits.KEY, until, "bad key"))
+    stopped = {
+        "event": "money.stopped",
+        "log_level": "error",
+        "breaker": "creem_key",
+        "until": until.isoformat(),
+        "why": "bad key",
+    }
+    assert said == [stopped]
+    with capture_logs() as said:
+        away(world, 6)
+    told = {"event": "creem.breaker_open", "log_level": "warning"}
+    assert said == [
+        told | {"failures": 5, "seconds": 60.0, "error": "trouble 4"},
+        told | {"failures": 6, "seconds": 120.0, "error": "trouble 5"},
+    ]
+
+
 def test_breaker_that_is_open_the_longest_speaks_until_its_very_moment(world: MoneyWorld) -> None:
     now, hour = world.clock.now(), timedelta(hours=1)
     world.store.write(lambda tx: limits.open_until(tx, limits.KEY, now + hour, "key"))
     world.store.write(lambda tx: limits.open_until(tx, limits.BALANCE, now + 2 * hour, "balance"))
     both = (limits.KEY, limits.BALANCE)
     assert closed_to(world, *both) == ("creem_balance: balance", now + 2 * hour)
+    world.store.write(lambda tx: limits.open_until(tx, limits.KEY, now + 3 * hour, "key still"))
+    assert closed_to(world, *both) == ("creem_key: key still", now + 3 * hour)
+    world.store.write(
+        lambda tx: (
+            tx.connection.execute(
+                update(breakers).where(breakers.c.name == limits.KEY).values(open_until=now + hour, last_error="key")
+            ).rowcount
+        )
+    )
     assert closed_to(world, limits.KEY) == ("creem_key: key", now + hour)
     assert closed_to(world, limits.KEY, at=now + hour) is None
     assert closed_to(world, *both, at=now + 2 * hour) is None
@@ -200,6 +231,8 @@ def test_first_refund_that_is_larger_than_the_limit_is_a_persons_and_goes_once_r
     now, allowed = world.clock.now(), terms(world, hour=1000)
     assert admit(world, 1001, allowed, now) == "1001 minor units within one hour are more than the terms' 1000"
     world.store.write(lambda tx: limits.release(tx, by="ada", reason="looked", now=now))
+    # at the very moment of the release, and after it
+    assert admit(world, 1001, allowed, now) is None
     assert admit(world, 1001, allowed, now + timedelta(seconds=1)) is None
 
 
