@@ -1,28 +1,53 @@
-"""Spans of real processes: told by the children of a pool, and not lost when they are asked to end."""
+"""Real processes and a collector: every process tells what it did within a trace, at the latest when it ends."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
-from tests.scenarios.system import System, a_purchase, an_account, failed, submitted
-from tests.servers import ON_SQLITE, eventually
-from tests.traces.collector import a_collector
+from tests.scenarios.system import System, a_purchase, a_system, an_account, failed, submitted, succeeded
+from tests.servers import ON_POSTGRES, eventually
+from tests.traces.collector import Collector, a_collector
+from worker.sandbox.servers import RunningRedis
 
-pytestmark = [pytest.mark.slow, ON_SQLITE]
+pytestmark = [pytest.mark.slow, ON_POSTGRES]
 TRACE_ID, EVENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
-def test_worker_tells_a_collector_what_it_did_within_the_trace_of_an_event(system: System) -> None:
-    with a_collector() as collector:
-        system.extra = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "3600000"}
-        system.load([an_account(), a_purchase()])
-        worker = system.worker()
-        traced = json.loads(failed("job_1")) | {"traceparent": f"00-{TRACE_ID}-{EVENT}-01"}
-        system.emit([submitted("job_1"), json.dumps(traced)])
-        assert eventually(lambda: (system.case("job_1") or {}).get("state") == "refunded", within=60), system.logs()
-        system.settles(cases=1)
-        worker.terminate()
-        assert worker.wait(60) == 0, system.logs()
-        decided, announced = collector.named("case.refunded"), collector.named("announce.refund.credits_reversed")
-        assert (decided.trace_id, decided.parent_id) == (TRACE_ID, EVENT)
-        assert (announced.trace_id, announced.parent_id) == (TRACE_ID, decided.span_id)
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with a_collector() as made:
+        yield made
+
+
+@pytest.fixture
+def system(database_url: str, own_redis: RunningRedis, collector: Collector) -> Iterator[System]:
+    # longer than the test: what is told is told by the end of a process
+    told = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "3600000"}
+    with a_system(database_url, own_redis.url, **told) as made:
+        yield made
+
+
+def traced(document: str) -> str:
+    """The same event, sent within a trace."""
+    return json.dumps(json.loads(document) | {"traceparent": f"00-{TRACE_ID}-{EVENT}-01"})
+
+
+def test_task_processes_and_commands_tell_what_they_did_when_they_end(system: System, collector: Collector) -> None:
+    system.load([an_account(), a_purchase()])
+    system.worker(1)
+    system.emit([submitted("job_1"), submitted("job_2"), succeeded("job_2"), traced(failed("job_1")), traced(failed("job_2"))])
+    ended = [("job_1", "refunded"), ("job_2", "review")]
+    assert eventually(lambda: all((system.case(job) or {}).get("state") == state for job, state in ended), within=60), (
+        system.logs()
+    )
+    assert eventually(lambda: system.json("status")["effects_due"] == {}, within=30), system.json("status")
+    assert collector.spans == []
+    system.stop()
+    case = str((system.case("job_2") or {})["case_id"])
+    system.refunds("review", "approve", case, "--reason", "the log shows a crash")
+    decided = {(span.about["refunds.job_id"], span.name): span for span in collector.spans if span.name.startswith("case.")}
+    assert {("job_1", "case.refunded"), ("job_2", "case.review"), ("job_2", "case.refunded")} <= decided.keys()
+    assert {(span.trace_id, span.parent_id) for span in decided.values()} == {(TRACE_ID, EVENT)}
+    made = next(span for span in collector.spans if span.name == "announce.refund.credits_reversed")
+    assert made.parent_id == decided["job_1", "case.refunded"].span_id
