@@ -188,7 +188,7 @@ class Runtime:
     def books_at_creem(self) -> BooksAtCreem | None:
         """How credits at Creem are booked; None where customers have none there."""
         name, lease = self.settings.creem_credits, timedelta(seconds=60 + 3 * self.settings.creem_timeout_seconds)
-        if name is None or self.creem is None:
+        if name is None or self.creem is None or self.settings.mode is Mode.OBSERVE:
             return None
         return BooksAtCreem(self.store, self.creem.credits, name, self.clock, lease)
 
@@ -284,7 +284,7 @@ class Runtime:
         s = self.settings
         outcomes = OutcomeStream(self.redis, s.outcomes_stream)
         lease = timedelta(seconds=max(s.claim_seconds, 3 * s.pipeline_timeout_seconds))
-        return Performer(self.store, self.reruns, outcomes, self.clock, s.batch, lease)
+        return Performer(self.store, self.reruns, outcomes, self.clock, s.batch, lease, acts=s.mode is not Mode.OBSERVE)
 
     @cached_property
     def sweeper(self) -> Sweeper:

@@ -189,7 +189,7 @@ class Settings(BaseSettings):
 
 
 _NOT_FOR_OBSERVERS = {
-    "outcomes_stream": "announces on a stream of its own",
+    "outcomes_stream": "announces nothing",
     "mail_dir": "would take the mails of the live installation away",
     "journal_dir": "makes no calls to keep a journal of",
     "balance_table": "touches no balances",

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cases.world import World, a_job, a_purchase, an_account, moves
 from worker.credits.ledger import Ledger, Posting
+from worker.reruns import Answer
 from worker.settings import DEFAULT_TERMS, Mode
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -305,8 +306,6 @@ def test_more_reversals_than_the_daily_limit_go_to_a_person_unless_the_service_i
 
 
 def test_refused_rerun_gives_the_credits_back_without_waiting(world: World) -> None:
-    from worker.reruns import Answer
-
     world.pipeline.answer = lambda order: Answer.REFUSED
     world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
     assert world.state("job_1") == "refunded"
@@ -358,11 +357,31 @@ def test_observe_decides_and_does_nothing(store: Store) -> None:
     assert case is not None
     assert (case["state"], case["decision"]["outcome"]) == ("review", "reverse_credits")
     assert world.credits() == 95
-    live = World(store)
+    world.happen(world.submitted("job_2"), world.failed("job_2", code="invalid_image"))
+    assert world.state("job_2") == "declined"
+    world.clock.pass_(minutes=10)
+    world.sweep()
+    assert (world.announced(), world.pipeline.orders) == ([], [])
+    live = World(store, clock=world.clock)
     live.requeuer.requeue("job_1", by="tester", reason="now for real")
     live.sweep()
     assert live.state("job_1") == "refunded"
-    assert live.credits() == 100
+    assert live.credits() == 95, "and the declined job keeps its price"
+
+
+def test_what_was_intended_before_observe_waits_for_its_end(store: Store) -> None:
+    before = World(store)
+    before.load(an_account(), a_purchase())
+    before.pipeline.answer = lambda order: Answer.NOT_HEARD
+    before.happen(before.submitted("job_1"), before.failed("job_1", code="job_timeout"))
+    observing = World(store, mode=Mode.OBSERVE)
+    observing.clock.pass_(minutes=2)
+    observing.sweep()
+    assert (observing.state("job_1"), observing.pipeline.orders) == ("rerunning", [])
+    after = World(store)
+    after.clock.pass_(minutes=2)
+    after.sweep()
+    assert [order.job_id for order in after.pipeline.orders] == ["job_1"]
 
 
 def test_each_ending_is_announced_once_under_a_stable_identity(world: World) -> None:

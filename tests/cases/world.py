@@ -85,7 +85,15 @@ class World:
         lease = timedelta(seconds=30)
         self.assessor = Assessor(store, ledger, self.bench, self.settler, self.clock, batch, lease, 5)
         self.redis = fakeredis.FakeRedis()
-        self.performer = Performer(store, self.pipeline, OutcomeStream(self.redis, "refunds:events"), self.clock, batch, lease)
+        self.performer = Performer(
+            store,
+            self.pipeline,
+            OutcomeStream(self.redis, "refunds:events"),
+            self.clock,
+            batch,
+            lease,
+            acts=mode is not Mode.OBSERVE,
+        )
         self.sweeper = Sweeper(store, self.assessor, self.performer, self.bench, self.clock, batch)
         self.desk = Desk(store, self.clock)
         self.requeuer = Requeuer(store, self.assessor, self.clock)

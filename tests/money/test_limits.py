@@ -1,13 +1,15 @@
 """What stops money: each limit at its edge, and what opens and closes each breaker."""
 
+import io
+import json
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
-from structlog.testing import capture_logs
 
 from policy import Terms
 from tests.arena import Arena
@@ -15,6 +17,8 @@ from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from worker.cases.money import limits
 from worker.errors import Refused
+from worker.observe import configure_logging
+from worker.settings import Settings
 from worker.store.tables import actions, breakers, payment_attempts, payments
 
 SENT = 900
@@ -80,20 +84,17 @@ def test_breaker_is_kept_open_longer_and_never_shorter(world: MoneyWorld) -> Non
 
 def test_what_stops_money_is_said_in_the_log_with_its_reason_and_its_end(world: MoneyWorld) -> None:
     until = world.clock.now() + timedelta(hours=1)
-    with capture_logs() as said:
+    said = io.StringIO()
+    with redirect_stderr(said):
+        configure_logging(Settings(log_level="warning", log_format="json"))
         world.store.write(lambda tx: limits.open_until(tx, limits.KEY, until, "bad key"))
-    stopped = {
-        "event": "money.stopped",
-        "log_level": "error",
-        "breaker": "creem_key",
-        "until": until.isoformat(),
-        "why": "bad key",
-    }
-    assert said == [stopped]
-    with capture_logs() as said:
         away(world, 6)
-    told = {"event": "creem.breaker_open", "log_level": "warning"}
-    assert said == [
+    configure_logging(Settings(log_level="error", log_format="json"))
+    lines = [json.loads(line) for line in said.getvalue().splitlines()]
+    stopped = {"event": "money.stopped", "level": "error", "breaker": "creem_key", "until": until.isoformat(), "why": "bad key"}
+    told = {"event": "creem.breaker_open", "level": "warning"}
+    assert [{name: value for name, value in line.items() if name != "timestamp"} for line in lines] == [
+        stopped,
         told | {"failures": 5, "seconds": 60.0, "error": "trouble 4"},
         told | {"failures": 6, "seconds": 120.0, "error": "trouble 5"},
     ]

@@ -51,7 +51,8 @@ def carry_out(book: Book, case: Case, job: Job | None, decision: Decision, facts
     elif target is CaseState.REVIEW:
         next_at = book.now + REMIND
     go(case, target, next_action_at=next_at, now=book.now)
-    _announce(book, case)
+    if mode is not Mode.OBSERVE:
+        _announce(book, case)
 
 
 def _target(decision: Decision) -> CaseState:

@@ -42,6 +42,8 @@ class Performer:
     clock: Clock
     batch: int
     lease: timedelta
+    acts: bool = True
+    """False in mode observe: what was intended before stays due until the mode is another."""
 
     def announce(self, effect_ids: Sequence[str] = ()) -> int:
         """Announces the effects named, or any that are due; returns how many are on the stream now."""
@@ -64,11 +66,17 @@ class Performer:
         """Makes the announcements that the caller's own transaction wrote as claimed. What is not made is found by the sweep
         when the claim ends.
         """
-        held = [
-            Effect(r["effect_id"], r["key"], EffectKind.ANNOUNCE, r["case_id"], r["job_id"], r["payload"], 1, r["created_at"], "")
-            for r in written
-            if r["state"] == "claimed"
-        ]
+        held = (
+            []
+            if not self.acts
+            else [
+                Effect(
+                    r["effect_id"], r["key"], EffectKind.ANNOUNCE, r["case_id"], r["job_id"], r["payload"], 1, r["created_at"], ""
+                )
+                for r in written
+                if r["state"] == "claimed"
+            ]
+        )
         if held:
             self._announce(held)
 
@@ -89,6 +97,8 @@ class Performer:
         return told
 
     def _claim(self, kind: EffectKind, ids: Sequence[str], limit: int) -> list[Effect]:
+        if not self.acts:
+            return []
         now = self.clock.now()
         return self.store.write(lambda tx: effects.claim(tx, kind, ids=ids, limit=limit, now=now, lease=self.lease))
 

@@ -174,7 +174,7 @@ class Settler:
         next_at = None if target.final else work.now + REMIND
         go(case, target, next_action_at=next_at, now=work.now)
         told = announcement(case, work.now, amount=decision.amount or charge.facts.amount, currency=charge.facts.currency)
-        if told is not None:
+        if told is not None and self.bench.mode is not Mode.OBSERVE:
             work.effects.append(told)
 
     def _target(self, tx: Tx, decision: Decision, charge: Charge) -> tuple[CaseState, str | None]:

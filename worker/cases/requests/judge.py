@@ -19,6 +19,7 @@ from worker.cases.requests.facts import facts_of
 from worker.cases.requests.identify import Named, identify
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
+from worker.settings import Mode
 from worker.store.bulk import Record, Tx
 from worker.store.tables import accounts, cases, notices, requests
 
@@ -76,7 +77,7 @@ def advance(
         return [], _question(tx, case, request, now)
     told = announcement(case, now, amount=decision.amount, currency=decision.currency)
     settled = [notice(case, NoticeKind.SETTLED, now)] if target is CaseState.NOTHING_OWED else []
-    return [told] if told else [], settled
+    return [told] if told and bench.mode is not Mode.OBSERVE else [], settled
 
 
 def _remind(case: Case, now: datetime) -> None:
