@@ -60,7 +60,7 @@ sabotage: $(STAMP) ## puts bugs in, one after another, and shows which test catc
 	@$(BIN)/python -m tests.sabotage $(ARGS)
 
 MUTATE := .venv-mutate/bin/python
-mutate: .venv-mutate/.installed ## changes the policy in thousands of small ways and names those that no test notices (ARGS="--processes 4")
+mutate: .venv-mutate/.installed ## changes the code in thousands of small ways and names those that no test notices (ARGS="--of door --processes 4")
 	@PYTHONPATH=. $(MUTATE) -m tests.mutation $(ARGS)
 
 .venv-mutate/.installed: tests/mutation/requirements.lock $(STAMP)
