@@ -47,6 +47,7 @@ def copy_files(server: str, source: str, target: str) -> None:
         admin.execute(sql.SQL(copy).format(sql.Identifier(target), sql.Identifier(source)))
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @ON_POSTGRES
 def test_restored_postgres_sends_nothing_again(system: System, double: CreemDouble, postgres_server: str) -> None:

@@ -127,6 +127,7 @@ def test_unreachable_redis_is_named_and_the_books_can_still_be_read(system: Syst
     assert breach["check"] == "no_event_lost"
 
 
+@pytest.mark.nightly
 def test_locked_sqlite_file_is_named(tmp_path: Path, system: System) -> None:
     system.load([an_account()])
     path = system.database_url.removeprefix("sqlite:///")

@@ -253,6 +253,7 @@ def test_processes_of_their_own_do_the_same_as_the_worker(system: System, own_re
     system.audit()
 
 
+@pytest.mark.nightly
 @ON_POSTGRES
 def test_dead_letter_is_put_back_and_requeue_shows_its_effect_first(system: System, tmp_path: Path) -> None:
     system.load([an_account(), an_account("acc_2"), a_purchase()])

@@ -119,6 +119,7 @@ def test_duplicates_go_back_disputes_stop_and_every_command_says_so(shop: Shop) 
     shop.holds()
 
 
+@pytest.mark.nightly
 @ON_POSTGRES
 def test_money_stopped_by_a_person_waits_until_it_is_released(shop: Shop) -> None:
     system = shop.system

@@ -59,15 +59,3 @@ def test_observer_decides_what_the_live_one_decides_and_does_nothing(
         kill_group(process)
     live.emit([submitted("job_y"), failed("job_y")])
     assert eventually(lambda: (live.case("job_y") or {}).get("state") == "refunded", within=60), live.logs()
-
-
-def test_database_of_the_live_one_is_refused_to_an_observer(both: tuple[System, System]) -> None:
-    live, observer = both
-    live.load([an_account(), a_purchase()])
-    process = live.worker()
-    assert eventually(lambda: "intake.started" in live.logs(), within=60), live.logs()
-    process.terminate()
-    process.wait(60)
-    astray = System(observer.folder, live.database_url, live.redis_url, observer.extra)
-    said = "the database is of the installation refunds, and this is observer:next: each has one of its own"
-    assert astray.refunds("status", expect=2).stderr == f"refunds: {said}\n"

@@ -152,6 +152,17 @@ def test_schema_of_this_release_may_be_used_by_it(store: Store) -> None:
     assert oldest in schema.known()
 
 
+def test_database_belongs_to_the_installation_that_first_decided_in_it(store: Store) -> None:
+    store.read(lambda tx: schema.require_ours(tx, "observer:next"))
+    for _ in range(2):
+        store.write(lambda tx: schema.take_for(tx, "refunds"))
+    store.read(lambda tx: schema.require_ours(tx, "refunds"))
+    said = "^the database is of the installation refunds, and this is observer:next: each has one of its own$"
+    for ask in (schema.require_ours, schema.take_for):
+        with pytest.raises(Misconfigured, match=said):
+            store.write(lambda tx, ask=ask: ask(tx, "observer:next"))  # type: ignore[misc]
+
+
 def test_two_upgrades_at_once_are_one(empty: Store) -> None:
     others = [Store(empty.url) for _ in range(4)]
     results = at_once(*[lambda store=store: schema.upgrade(store) for store in others])
