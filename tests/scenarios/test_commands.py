@@ -362,6 +362,7 @@ def test_worker_started_before_its_schema_says_so_waits_and_goes_on(system: Syst
     assert "Traceback" not in system.logs()
 
 
+@pytest.mark.nightly
 def test_drained_worker_takes_nothing_more_until_it_is_told_to(system: System) -> None:
     assert "No worker answered" in system.refunds("drain").stdout
     system.load([an_account(), a_purchase()])
