@@ -24,7 +24,7 @@ from worker.errors import Refused, TryLater
 from worker.intake.stream import open_stream_client
 from worker.sandbox.servers import free_port
 from worker.store.engine import Store
-from worker.store.tables import actions, epochs
+from worker.store.tables import actions, case_history, epochs
 
 BEFORE_THE_TURN = 1
 
@@ -102,6 +102,16 @@ def test_recovered_claim_is_proved_by_reading_and_the_person_is_on_record(world:
     rows = world.store.read(lambda tx: tx.all(select(actions).order_by(actions.c.id)))
     assert [(row.action, row.by) for row in rows] == [("restore.recover", "ops"), ("restore.lift", "ops")]
     assert world.audit().breaches == []
+
+
+@ON_SQLITE
+def test_call_that_database_and_journal_both_know_is_followed_by_the_next_where_it_was_refused(world: RestoreWorld) -> None:
+    world.double.switches = replace(world.double.switches, low_balance=1)
+    world.charged()
+    world.go_on(days=3)
+    assert (world.state("ord_1"), world.claim("tran_1").attempts) == ("refunded", 2)
+    told = world.store.read(lambda tx: tx.all(select(case_history.c.event).where(case_history.c.event == "payment.unknown")))
+    assert told == [], "nothing of it was ever in doubt"
 
 
 @ON_SQLITE
