@@ -50,7 +50,7 @@ from worker.notices.outcomes import OutcomeStream
 from worker.reruns import PipelineHttp, PipelineStream, Reruns
 from worker.settings import Mode, Settings
 from worker.store.engine import Store
-from worker.store.schema import require_current, require_ours, take_for
+from worker.store.schema import require_current, take_for
 
 
 @dataclass
@@ -70,8 +70,7 @@ class Runtime:
 
         Raises `Misconfigured` or `TryLater`.
         """
-        require_current(self.store)
-        self.store.read(lambda tx: require_ours(tx, self.settings.group))
+        require_current(self.store, self.settings.group)
         return self
 
     def deciding(self) -> "Runtime":

@@ -51,20 +51,13 @@ def _none_if_empty(value: object) -> object:
     return None if value == "" else value
 
 
-def _plain_address(value: object) -> object:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", value):
-        raise ValueError("expected a plain mail address like support@example.org, without a name before it")
-    return value
+def _like(pattern: str, right: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        if value is not None and not (isinstance(value, str) and re.fullmatch(pattern, value)):
+            raise ValueError(f"expected {right}")
+        return value
 
-
-def _short_name(value: object) -> object:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", value):
-        raise ValueError("expected a short name of small letters, digits and dashes like next")
-    return value
+    return BeforeValidator(check)
 
 
 EVENT_SECRET = re.compile(r"([A-Za-z0-9._-]{1,64}):([A-Za-z0-9+/=_-]{32,256}):([!-~]{1,256})")
@@ -86,8 +79,11 @@ def _event_secrets(value: object) -> object:
 
 
 Optional = BeforeValidator(_none_if_empty)
-ShortName = BeforeValidator(_short_name)
-MailAddress = BeforeValidator(_plain_address)
+ShortName = _like(r"[a-z0-9][a-z0-9-]{0,39}", "a short name of small letters, digits and dashes like next")
+MailAddress = _like(
+    r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*",
+    "a plain mail address like support@example.org, without a name before it",
+)
 
 
 class Settings(BaseSettings):
@@ -186,6 +182,11 @@ class Settings(BaseSettings):
     def group(self) -> str:
         """What sets this installation apart from others on the same Redis: its consumer group, and what its keys begin with."""
         return GROUP if self.observer is None else f"{OBSERVER}{self.observer}"
+
+
+def is_observer(group: str) -> bool:
+    """True where the consumer group of the stream is an observer's."""
+    return group.startswith(OBSERVER)
 
 
 _NOT_FOR_OBSERVERS = {

@@ -1,14 +1,10 @@
 """One trace from the event to what follows from it (W3C Trace Context, carried as CloudEvents say)."""
 
-import json
-
 import pytest
 
 from tests.cases.world import World, a_purchase, an_account
+from tests.traces.event import GIVEN, TRACE_ID, traced
 from worker.store.engine import Store
-
-TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
-GIVEN = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
@@ -17,11 +13,6 @@ def world(store: Store) -> World:
     made.load(an_account(), a_purchase())
     made.happen(made.submitted("job_1"))
     return made
-
-
-def traced(document: str) -> str:
-    """The same event, sent within a trace."""
-    return json.dumps(json.loads(document) | {"traceparent": GIVEN})
 
 
 def test_trace_of_the_failure_goes_to_the_pipeline_and_to_the_product(world: World) -> None:

@@ -1,9 +1,7 @@
 """What stops money: each limit at its edge, and what opens and closes each breaker."""
 
-import io
 import json
 from collections.abc import Iterator
-from contextlib import redirect_stderr
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,12 +11,11 @@ from sqlalchemy import select, update
 
 from policy import Terms
 from tests.arena import Arena
+from tests.logs import heard
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from worker.cases.money import limits
 from worker.errors import Refused
-from worker.observe import configure_logging
-from worker.settings import Settings
 from worker.store.tables import actions, breakers, payment_attempts, payments
 
 SENT = 900
@@ -84,12 +81,9 @@ def test_breaker_is_kept_open_longer_and_never_shorter(world: MoneyWorld) -> Non
 
 def test_what_stops_money_is_said_in_the_log_with_its_reason_and_its_end(world: MoneyWorld) -> None:
     until = world.clock.now() + timedelta(hours=1)
-    said = io.StringIO()
-    with redirect_stderr(said):
-        configure_logging(Settings(log_level="warning", log_format="json"))
+    with heard("warning") as said:
         world.store.write(lambda tx: limits.open_until(tx, limits.KEY, until, "bad key"))
         away(world, 6)
-    configure_logging(Settings(log_level="error", log_format="json"))
     lines = [json.loads(line) for line in said.getvalue().splitlines()]
     stopped = {"event": "money.stopped", "level": "error", "breaker": "creem_key", "until": until.isoformat(), "why": "bad key"}
     told = {"event": "creem.breaker_open", "level": "warning"}

@@ -45,7 +45,12 @@ class System:
 
     def refunds(self, *words: str, stdin: str | bytes = "", expect: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Runs one command to its end."""
-        text = stdin.encode() if isinstance(stdin, str) else stdin
+        done = self._typed(words, stdin.encode() if isinstance(stdin, str) else stdin)
+        if expect is not None:
+            assert done.returncode == expect, f"refunds {' '.join(words)} gave {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def _typed(self, words: Sequence[str], text: bytes) -> subprocess.CompletedProcess[str]:
         raw = subprocess.run(
             [sys.executable, "-m", "worker.cli", *words],
             input=text,
@@ -54,10 +59,7 @@ class System:
             capture_output=True,
             timeout=120,
         )
-        done = subprocess.CompletedProcess(raw.args, raw.returncode, raw.stdout.decode(), raw.stderr.decode())
-        if expect is not None:
-            assert done.returncode == expect, f"refunds {' '.join(words)} gave {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
+        return subprocess.CompletedProcess(raw.args, raw.returncode, raw.stdout.decode(), raw.stderr.decode())
 
     def json(self, *words: str, stdin: str = "", expect: int | None = 0) -> Any:
         """Runs one command with `--json` and reads its document."""

@@ -1,6 +1,5 @@
 """Real processes and a collector: every process tells what it did within a trace, at the latest when it ends."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -8,10 +7,10 @@ import pytest
 from tests.scenarios.system import System, a_purchase, a_system, an_account, failed, submitted, succeeded
 from tests.servers import ON_POSTGRES, eventually
 from tests.traces.collector import Collector, a_collector
+from tests.traces.event import EVENT, TRACE_ID, traced
 from worker.sandbox.servers import RunningRedis
 
 pytestmark = [pytest.mark.slow, ON_POSTGRES]
-TRACE_ID, EVENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 @pytest.fixture
@@ -26,11 +25,6 @@ def system(database_url: str, own_redis: RunningRedis, collector: Collector) -> 
     told = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "3600000"}
     with a_system(database_url, own_redis.url, **told) as made:
         yield made
-
-
-def traced(document: str) -> str:
-    """The same event, sent within a trace."""
-    return json.dumps(json.loads(document) | {"traceparent": f"00-{TRACE_ID}-{EVENT}-01"})
 
 
 def test_task_processes_and_commands_tell_what_they_did_when_they_end(system: System, collector: Collector) -> None:

@@ -1,14 +1,12 @@
 """Text from outside stays text: in SQL, in logs, on terminals, in messages of the broker."""
 
 import ast
-import io
 import json
 import logging
 import os
 import pickle
 import re
 from collections.abc import Callable
-from contextlib import redirect_stderr
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,9 +19,9 @@ from sqlalchemy import Float, Numeric, select
 
 import celeryconfig
 from tests.cases.world import World, a_purchase, an_account
-from worker.observe import configure_logging, log
+from tests.logs import heard
+from worker.observe import log
 from worker.screen import clean
-from worker.settings import Settings
 from worker.store.engine import Store
 from worker.store.tables import accounts, metadata
 
@@ -91,9 +89,7 @@ def test_log_line_stays_one_line_whatever_is_in_it(form: str) -> None:
     @settings(max_examples=120, deadline=None, derandomize=True, database=None)
     @given(EVERYTHING)
     def hold(text: str) -> None:
-        written = io.StringIO()
-        with redirect_stderr(written):
-            configure_logging(Settings.model_validate({"log_level": "info", "log_format": form}))
+        with heard("info", form) as written:
             log.info("event.read", message=text, odd=object(), nested={"a": [text]})
             logging.getLogger("a.library").warning("said %s", text)
         told = written.getvalue()
@@ -103,10 +99,7 @@ def test_log_line_stays_one_line_whatever_is_in_it(form: str) -> None:
         if form == "json":
             assert json.loads(told.splitlines()[0])["message"] == text
 
-    try:
-        hold()
-    finally:
-        configure_logging(Settings.model_validate({"log_level": "error", "log_format": "json"}))
+    hold()
 
 
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)

@@ -3,17 +3,15 @@
 import io
 import json
 from collections.abc import Iterator
-from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
 
+from tests.logs import heard
 from tests.requests.world import PeopleWorld
 from tests.web.console.site import PASSWORD, Site
 from tests.web.test_app import Site as Receiving
 from tests.web.test_app import a_refund, signed
-from worker.observe import configure_logging
-from worker.settings import Settings
 from worker.store.engine import Store
 
 SECRETS = {
@@ -25,11 +23,8 @@ ADDRESS = "canary.person@example.org"
 @pytest.fixture
 def said() -> Iterator[io.StringIO]:
     """Everything that is logged, at the most talkative level."""
-    written = io.StringIO()
-    with redirect_stderr(written):
-        configure_logging(Settings(log_level="debug", log_format="json"))
+    with heard() as written:
         yield written
-    configure_logging(Settings(log_level="error", log_format="json"))
 
 
 def test_no_canary_is_in_logs_pages_redis_or_task_arguments(store: Store, tmp_path: Path, said: io.StringIO) -> None:

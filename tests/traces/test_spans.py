@@ -1,6 +1,5 @@
 """What a collector is told of a case whose event came within a trace: under the event, once for each thing that was done."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,14 +9,13 @@ from sqlalchemy import update
 from tests.cases.world import World, a_purchase, an_account
 from tests.requests.world import PeopleWorld
 from tests.traces.collector import Collector, Received
+from tests.traces.event import EVENT, GIVEN, TRACE_ID, traced
 from worker import traces
 from worker.cases.drain import Drain
 from worker.reruns import Answer
 from worker.store.engine import Store
 from worker.store.tables import cases, effects
 
-TRACE_ID, EVENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-GIVEN = f"00-{TRACE_ID}-{EVENT}-01"
 CONSUMER, PRODUCER = 5, 4
 
 
@@ -35,11 +33,6 @@ def people(store: Store, tmp_path: Path) -> Iterator[PeopleWorld]:
     made.bought_once()
     yield made
     made.close()
-
-
-def traced(document: str, trace: str = GIVEN) -> str:
-    """The same event, sent within a trace."""
-    return json.dumps(json.loads(document) | {"traceparent": trace})
 
 
 def told(collector: Collector) -> list[Received]:

@@ -1,23 +1,21 @@
 """The way spans leave: nothing is imported unasked, and no collector holds up the work or the end of a process."""
 
-import io
 import subprocess
 import sys
 import threading
 import time
-from contextlib import redirect_stderr
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.cases.world import World, a_purchase, an_account
+from tests.logs import heard
 from tests.servers import ON_SQLITE, eventually
 from tests.traces.collector import Collector
-from tests.traces.test_spans import GIVEN, traced
+from tests.traces.event import GIVEN, traced
 from worker import traces
 from worker.cli.examine import examine
-from worker.observe import configure_logging
 from worker.settings import Settings
 from worker.store.engine import Store
 from worker.traces.telling import CLOSING_SECONDS
@@ -91,9 +89,7 @@ def test_spans_that_are_lost_are_said_once_with_the_host_and_when_they_arrive_ag
     # no header at all, and one that the specification does not know: OpenTelemetry would log both
     monkeypatch.setenv(HEADERS, "canary-header,x-key=canary-value,ü=canary-name")
     collector.status = 400
-    said = io.StringIO()
-    with redirect_stderr(said):
-        configure_logging(Settings(log_level="debug", log_format="json"))
+    with heard() as said:
         for number in range(3):
             collector.asked.clear()
             traces.tell([a_span(number)], AT)
@@ -103,7 +99,6 @@ def test_spans_that_are_lost_are_said_once_with_the_host_and_when_they_arrive_ag
         traces.tell([a_span(3)], AT)
         assert eventually(lambda: "traces.exported_again" in said.getvalue())
         traces.close()
-    configure_logging(Settings(log_level="error", log_format="json"))
     assert said.getvalue().count("traces.not_exported") == 1
     assert f'"to": "{collector.url.removeprefix("http://")}"' in said.getvalue()
     assert "canary" not in said.getvalue()
@@ -112,12 +107,9 @@ def test_spans_that_are_lost_are_said_once_with_the_host_and_when_they_arrive_ag
 
 def test_wrong_variables_of_opentelemetry_stop_nothing(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
-    said = io.StringIO()
-    with redirect_stderr(said):
-        configure_logging(Settings(log_level="debug", log_format="json"))
+    with heard() as said:
         for number in range(3):
             traces.tell([a_span(number)], AT)
-    configure_logging(Settings(log_level="error", log_format="json"))
     assert said.getvalue().count("traces.not_exported") == 1
 
 

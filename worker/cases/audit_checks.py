@@ -8,11 +8,11 @@ from sqlalchemy import Select, String, and_, case, exists, false, func, literal,
 from policy.ledger import PostingKind
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.audit_words import Query, said
+from worker.cases.load import FINAL
 from worker.store.tables import case_history, cases, dead_letters, effects, inbox, layer_jobs, postings, purchases, reruns
 
 GRACE = timedelta(minutes=5)
 """How long a due action may wait for its sweep before it counts as forgotten."""
-FINAL = [state.value for state in CaseState if state.final]
 
 
 def _sum(kind: PostingKind) -> Any:

@@ -5,8 +5,9 @@ from typing import Any
 
 from sqlalchemy import Select, and_, case, exists, func, not_, or_, select, union_all
 
-from policy.lifecycle import CaseState, PaymentState
+from policy.lifecycle import PaymentState
 from worker.cases.audit_words import Query, said
+from worker.cases.load import FINAL
 from worker.store.tables import (
     case_tallies,
     cases,
@@ -24,7 +25,6 @@ from worker.store.tables import requests as mails
 
 OVERDUE = timedelta(hours=2)
 """How long a mail may be on its way before its sender counts as forgotten."""
-FINAL = [state.value for state in CaseState if state.final]
 
 
 def _final_cases_are_closed(_: datetime) -> Select[Any]:

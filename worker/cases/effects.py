@@ -66,17 +66,13 @@ class Performer:
         """Makes the announcements that the caller's own transaction wrote as claimed. What is not made is found by the sweep
         when the claim ends.
         """
-        held = (
-            []
-            if not self.acts
-            else [
-                Effect(
-                    r["effect_id"], r["key"], EffectKind.ANNOUNCE, r["case_id"], r["job_id"], r["payload"], 1, r["created_at"], ""
-                )
-                for r in written
-                if r["state"] == "claimed"
-            ]
-        )
+        if not self.acts:
+            return
+        held = [
+            Effect(r["effect_id"], r["key"], EffectKind.ANNOUNCE, r["case_id"], r["job_id"], r["payload"], 1, r["created_at"], "")
+            for r in written
+            if r["state"] == "claimed"
+        ]
         if held:
             self._announce(held)
 

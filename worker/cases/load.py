@@ -29,6 +29,8 @@ from worker.store.tables import accounts, breakers, cases, charges, doubt_days, 
 REPORTS: TypeAdapter[list[Report]] = TypeAdapter(list[Report])
 STATES, KINDS = frozenset(state.value for state in CaseState), frozenset(kind.value for kind in CaseKind)
 """What this release knows."""
+FINAL = [state.value for state in CaseState if state.final]
+"""States in which a case needs nobody any more."""
 SERVICE_WINDOW = timedelta(hours=1)
 _PIPELINE_AWAY = select(breakers.c.open_until).where(breakers.c.name == "pipeline").scalar_subquery()
 """Until when no new re-run is started: read along with the locks, for nobody's verdict hangs on its last moment."""

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import func, literal, select
 
 from policy.lifecycle import CaseState, PaymentState
+from worker.cases.load import FINAL
 from worker.cases.notifier import notices_overview
 from worker.cases.review.reviewer import in_queue
 from worker.clock import moment
@@ -20,7 +21,6 @@ SWEPT_BY = timedelta(seconds=30)
 """A case whose next look is due for longer than this has been missed: sweeps come every few seconds."""
 WHOLE = (CaseState.REFUNDED.value, CaseState.DELIVERED.value, CaseState.EXTERNAL.value)
 """States in which somebody was made whole."""
-FINAL = {state.value for state in CaseState if state.final}
 UNPROVED = [PaymentState.SENDING.value, PaymentState.UNKNOWN.value]
 
 
@@ -63,7 +63,8 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
     tallied = tallies.by_state(tx)
     # a newer release beside this one may know more states
     by_state = {state.value: 0 for state in CaseState} | {state: tally.cases for state, tally in tallied.items()}
-    late = select(func.count(), func.min(cases.c.due_at)).where(cases.c.state.in_(still_open(by_state)), cases.c.due_at < now)
+    open_states = still_open(by_state)
+    late = select(func.count(), func.min(cases.c.due_at)).where(cases.c.state.in_(open_states), cases.c.due_at < now)
     overdue, oldest_overdue = tx.connection.execute(late).one()
     backlog, oldest = inbox_rows.backlog(tx, now)
     whole = [tally for state, tally in tallied.items() if state in WHOLE]
@@ -95,7 +96,7 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         "oldest_unhandled_at": moment(oldest),
         "waiting_events": int(tx.connection.execute(waiting).scalar_one()),
         "cases": by_state,
-        "open_cases": sum(by_state[state] for state in still_open(by_state)),
+        "open_cases": sum(by_state[state] for state in open_states),
         "made_whole": sum(tally.cases for tally in whole),
         "credits_reversed": sum(tally.credits_reversed for tally in whole),
         "overdue_promises": int(overdue),

@@ -1,5 +1,6 @@
 """`refunds compare`: what this installation decided otherwise than the live one beside it."""
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -24,8 +25,8 @@ def run(
         begins = instant(since)
         ours = output.runtime().store
         try:
-            theirs = Store(other)
-            found = theirs.read(lambda t: ours.read(lambda o: compare(t, o, begins)))
+            with closing(Store(other)) as theirs:
+                found = theirs.read(lambda t: ours.read(lambda o: compare(t, o, begins)))
         except (SQLAlchemyError, ValueError) as error:
             raise Misconfigured(f"--with {redacted(other)}: {one_line(error)}") from error
     if as_json:

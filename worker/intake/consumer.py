@@ -18,7 +18,7 @@ from worker.intake.entry import Entry
 from worker.intake.handed import Handed
 from worker.intake.stream import Backlog, as_text, backlog, entries_read_so_far, open_stream_client
 from worker.intake.upkeep import Every, forget_idle_consumers, trim
-from worker.settings import OBSERVER
+from worker.settings import is_observer
 
 __all__ = ["Accept", "Backlog", "Consumer", "Entry", "backlog", "entries_read_so_far", "open_stream_client"]
 
@@ -245,7 +245,7 @@ class Consumer:
             dropped = forget_idle_consumers(self._redis, self.stream, self.group, but=self.name)
             for consumer, entries in dropped.items():
                 self._log.error("intake.pending_dropped", consumer=consumer, entries=entries, next="run refunds audit")
-            if not self.group.startswith(OBSERVER):
+            if not is_observer(self.group):
                 trim(self._redis, self.stream, self._retention)
         except redis.ResponseError as error:  # an ACL may forbid it; reading goes on, the stream only grows
             self._log.warning("intake.upkeep_refused", stream=self.stream, error=one_line(error))

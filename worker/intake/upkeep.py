@@ -7,7 +7,7 @@ from typing import Any
 import redis
 
 from worker.intake.stream import as_text, groups, position
-from worker.settings import OBSERVER
+from worker.settings import is_observer
 
 FORGET_CONSUMER_AFTER_MS = 3_600_000
 
@@ -40,7 +40,7 @@ def trim(client: redis.Redis, stream: str, retention: timedelta) -> int:
     # the server's clock, since the ids carry its time
     bounds = [(seconds * 1000 + microseconds // 1000 - int(retention.total_seconds() * 1000), 0)]
     for state in groups(client, stream):
-        if as_text(state["name"]).startswith(OBSERVER):
+        if is_observer(as_text(state["name"])):
             continue
         bounds.append(position(as_text(state["last-delivered-id"])))
         if int(state["pending"]):
@@ -53,7 +53,7 @@ def trim(client: redis.Redis, stream: str, retention: timedelta) -> int:
 def observers(client: redis.Redis, stream: str) -> dict[str, datetime]:
     """The observers of the stream, and when what each was given last had been added."""
     found = {as_text(state["name"]): as_text(state["last-delivered-id"]) for state in groups(client, stream)}
-    given = {name: position(last)[0] / 1000 for name, last in found.items() if name.startswith(OBSERVER)}
+    given = {name: position(last)[0] / 1000 for name, last in found.items() if is_observer(name)}
     return {name: datetime.fromtimestamp(at, UTC) for name, at in given.items()}
 
 

@@ -53,15 +53,18 @@ def known() -> tuple[str, ...]:
     return tuple(sorted(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*_*.py")))
 
 
-def require_current(store: Store) -> str:
+def require_current(store: Store, group: str | None = None) -> str:
     """The revision the database is at: this release's, or a newer one that this release may run beside.
 
-    Raises `Misconfigured` with one line for any other.
+    Raises `Misconfigured` with one line for any other, and for the database of another installation than `group`.
     """
-    found, oldest, replica = store.read(lambda tx: (_found(tx), _oldest(tx), _is_replica(tx)))
-    wrong = "the database server is a read-only replica: name the primary" if replica else fault(found, known(), oldest)
+    found, kept, replica = store.read(lambda tx: (_found(tx), _kept(tx), _is_replica(tx)))
+    read_only = "the database server is a read-only replica: name the primary"
+    wrong = read_only if replica else fault(found, known(), kept.get("oldest_release"))
     if wrong or found is None:
         raise Misconfigured(str(wrong))
+    if group is not None:
+        _require(kept.get("group"), group)
     return found
 
 
@@ -73,7 +76,10 @@ def take_for(tx: Tx, group: str) -> None:
 
 def require_ours(tx: Tx, group: str) -> None:
     """Raises `Misconfigured` where the database is another installation's; one that nobody has decided in is anybody's."""
-    owner = tx.connection.execute(select(installation.c.value).where(installation.c.name == "group")).scalar()
+    _require(_kept(tx).get("group"), group)
+
+
+def _require(owner: str | None, group: str) -> None:
     if owner not in (None, group):
         raise Misconfigured(f"the database is of the installation {owner}, and this is {group}: each has one of its own")
 
@@ -105,7 +111,7 @@ def _upgrade(connection: Connection, queue_seconds: float, lock_seconds: float) 
         _stand_in_line(tx, queue_seconds, lock_seconds)
     found = _found(tx)
     if found is not None and found not in known():
-        wrong = fault(found, known(), _oldest(tx))
+        wrong = fault(found, known(), _kept(tx).get("oldest_release"))
         if wrong:
             raise Misconfigured(wrong)
         return []
@@ -149,8 +155,8 @@ def _is_replica(tx: Tx) -> bool:
     return bool(tx.connection.execute(text("select pg_is_in_recovery()")).scalar_one())
 
 
-def _oldest(tx: Tx) -> str | None:
+def _kept(tx: Tx) -> dict[str, str]:
+    """What is true of this installation whichever release looks at it."""
     if not inspect(tx.connection).has_table(installation.name):
-        return None
-    kept = select(installation.c.value).where(installation.c.name == "oldest_release")
-    return tx.connection.execute(kept).scalar()
+        return {}
+    return {row.name: row.value for row in tx.all(select(installation))}

@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Row, Text, func, or_, select
 
-from policy.lifecycle import CaseKind, CaseState
+from policy.lifecycle import CaseKind
+from worker.cases.load import FINAL
 from worker.intake.mail.reader import Mail
 from worker.intake.mail.sender import SenderVerdict
 from worker.store.bulk import Tx
@@ -98,7 +99,7 @@ def open_case_of(tx: Tx, about: About) -> Row[Any] | None:
         wanted.append((cases.c.kind == CaseKind.DUPLICATE_CHARGE.value) & (cases.c.subject == about.purchase_id))
     if not wanted:
         return None
-    still_open = cases.c.state.not_in([state.value for state in CaseState if state.final])
+    still_open = cases.c.state.not_in(FINAL)
     rows = tx.all(select(cases).where(or_(*wanted), still_open))
     return rows[0] if rows else None
 

@@ -115,8 +115,8 @@ def _money(scene: Scene, held: str | None) -> Choice:
     does += f"; {count(unspent, 'unspent credit')} of {facts.purchase_id} become void" if facts.granted else ""
     does += f", {facts.spent} stay spent" if facts.spent else ""
     second = facts.amount > scene.terms.approval_second_person_above_minor_units
-    made = Choice(Act.MONEY, does, _no_money(scene, held), second, moves_money=True)
-    return replace(made, minor_units=facts.amount, currency=facts.currency)
+    refused, amount, currency = _no_money(scene, held), facts.amount, facts.currency
+    return Choice(Act.MONEY, does, refused, second, moves_money=True, minor_units=amount, currency=currency)
 
 
 def _no_money(scene: Scene, held: str | None) -> str | None:

@@ -1,0 +1,20 @@
+"""What is logged, for tests that listen."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+
+from worker.observe import configure_logging
+from worker.settings import Settings
+
+
+@contextmanager
+def heard(level: str = "debug", form: str = "json") -> Iterator[io.StringIO]:
+    """Everything that is logged meanwhile, from that level on; afterwards only errors are."""
+    written = io.StringIO()
+    try:
+        with redirect_stderr(written):
+            configure_logging(Settings.model_validate({"log_level": level, "log_format": form}))
+            yield written
+    finally:
+        configure_logging(Settings(log_level="error", log_format="json"))
