@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
+import redis
 from psycopg import sql
 from sqlalchemy import make_url
 
@@ -28,6 +29,14 @@ def eventually(predicate: Callable[[], object], within: float = 10.0) -> bool:
             return False
         # a look that costs a process of its own leaves the machine to those that are looked at for twice as long
         pause.wait(min(2.0, max(0.01, 2 * (now - looked))))
+
+
+def answers(url: str) -> bool:
+    """True when a Redis answers there."""
+    try:
+        return bool(redis.Redis.from_url(url).ping())
+    except redis.RedisError:
+        return False
 
 
 ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)

@@ -9,6 +9,7 @@ from celery import Celery, signals
 import celeryconfig
 from worker import traces
 from worker.errors import Misconfigured
+from worker.intake.stream import open_stream_client, refuse_cluster
 from worker.observe import configure_logging
 from worker.runtime import Runtime
 from worker.settings import load_settings
@@ -72,6 +73,15 @@ def runtime() -> Runtime:
     if _runtime is None:
         _runtime = Runtime.start(load_settings()).deciding()
     return _runtime
+
+
+@signals.worker_init.connect
+def _refuse_what_no_worker_can_use(**_: object) -> None:
+    try:
+        with open_stream_client(load_settings().redis_url) as client:
+            refuse_cluster(client)
+    except Misconfigured as error:
+        raise SystemExit(f"refunds: {error}") from None
 
 
 @signals.worker_process_init.connect

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import redis
 
 from tests.scenarios.system import a_purchase, a_system, an_account, failed, submitted
-from tests.servers import ON_POSTGRES, eventually
+from tests.servers import ON_POSTGRES, answers, eventually
 from worker.sandbox.servers import free_port
 
 SERVER = shutil.which("redis-server")
@@ -56,13 +55,6 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     finally:
         process.terminate()
         process.wait(10)
-
-
-def answers(url: str) -> bool:
-    try:
-        return bool(redis.Redis.from_url(url).ping())
-    except redis.RedisError:
-        return False
 
 
 @ON_POSTGRES

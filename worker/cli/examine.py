@@ -21,7 +21,7 @@ from worker.clock import moment
 from worker.credits.at_creem import AtCreem
 from worker.creem.client import CreemRefused
 from worker.errors import RefundsError, TryLater, one_line
-from worker.intake.consumer import open_stream_client
+from worker.intake.stream import open_stream_client, refuse_cluster
 from worker.intake.upkeep import observers
 from worker.runtime import Runtime
 from worker.settings import Mode, Settings, redacted
@@ -114,6 +114,7 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
     where = redacted(runtime.settings.redis_url)
     client = open_stream_client(runtime.settings.redis_url)
     client.ping()
+    refuse_cluster(client)
     yield _finding("redis", True, f"{where} answers")
     try:
         info: Any = client.info()

@@ -9,6 +9,7 @@ import typer
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured
+from worker.intake.stream import refuse_cluster
 from worker.runtime import Runtime, names_in
 from worker.settings import Settings
 
@@ -29,9 +30,10 @@ def db_upgrade(as_json: AsJson = False) -> None:
 
 
 def _configured(settings: Settings) -> Runtime:
-    """A runtime whose terms can be read and whose key belongs to its host: neither is a reason to wait."""
+    """A runtime whose terms can be read, whose key belongs to its host, whose Redis is no Cluster: none is a reason to wait."""
     runtime = Runtime.start(settings)
     _ = runtime.bench, runtime.creem_address
+    refuse_cluster(runtime.redis)
     return runtime
 
 

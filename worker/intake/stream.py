@@ -10,6 +10,8 @@ from typing import Any
 
 import redis
 
+from worker.errors import Misconfigured
+
 FIRST = "0-0"
 CHUNK = 1_000
 COUNT_AT_MOST = 100_000
@@ -27,6 +29,22 @@ def open_stream_client(url: str) -> redis.Redis:
     return redis.Redis.from_url(  # type: ignore[no-any-return,unused-ignore]
         url, socket_timeout=3.0, socket_connect_timeout=2.0, retry=None, decode_responses=False, protocol=2
     )
+
+
+def refuse_cluster(client: redis.Redis) -> None:
+    """Raises `Misconfigured` where the server is a node of a Redis Cluster: Celery's broker follows no redirection, and its
+    tasks would stand still without a word. Of a server that is away, or tells nothing of itself, nothing is known.
+    """
+    r: Any = client
+    try:
+        mode = r.info("server").get("redis_mode")
+    except redis.RedisError:
+        return
+    if mode == "cluster":
+        raise Misconfigured(
+            "REFUNDS_REDIS_URL: a node of a Redis Cluster, which Celery cannot use as its broker; "
+            "give refunds a Redis of its own, one for each shard"
+        )
 
 
 @dataclass(frozen=True, slots=True)
