@@ -13,13 +13,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, Table, inspect, select, text, update
+from sqlalchemy import MetaData, Table, cast, func, inspect, select, text, update
+from sqlalchemy.dialects.postgresql import REGCLASS
 
+from tests.store.rows import a_purchase, an_account
 from tests.store.test_engine import ON_POSTGRES, at_once
 from worker.errors import Misconfigured, TryLater
 from worker.store import schema
 from worker.store.engine import Store
-from worker.store.tables import installation, metadata
+from worker.store.tables import accounts, installation, metadata, purchases
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -221,3 +223,17 @@ def test_upgrade_lets_go_when_a_table_cannot_be_had(empty: Store) -> None:
         holder.rollback()
     assert schema.current(empty) is None
     assert schema.upgrade(empty) == list(schema.known())
+
+
+@ON_POSTGRES
+def test_a_lot_and_an_account_change_within_their_page_and_no_index_is_written(empty: Store) -> None:
+    schema.upgrade(empty)
+    names = [str(n) for n in range(200)]
+    empty.write(lambda tx: tx.insert(accounts, [an_account(f"acc_{name}") for name in names]))
+    empty.write(lambda tx: tx.insert(purchases, [a_purchase(f"ord_{name}", f"acc_{name}") for name in names]))
+    for table, change in ((purchases, {"remaining": 45, "spent": 5}), (accounts, {"reversals_today": 1})):
+        with empty.engine.begin() as connection:
+            # of the first page, which was full long before the last row came
+            connection.execute(update(table).where(table.c.account_id == "acc_0").values(change))
+            stayed = select(func.pg_stat_get_xact_tuples_hot_updated(cast(table.name, REGCLASS)))
+            assert connection.execute(stayed).scalar_one() == 1, table.name
