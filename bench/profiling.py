@@ -31,6 +31,9 @@ PARTS = {
     "kombu/": "Celery",
 }
 
+# the last of a stack in a process that stands still
+WAITS = ("wait", "poll", "select", "fetch_many", "_gssapi", "Service.start")
+
 
 def write(at: Servers, events: int) -> None:
     """Profiles one drain of ours and writes the tables."""
@@ -88,16 +91,19 @@ def _sample(pid: int, into: Path) -> subprocess.Popen[bytes]:
 
 
 def parts(samples: list[str]) -> Counter[str]:
-    """Samples by part of the work; a stack that waits for Postgres is counted where it was asked from."""
+    """Samples by part of the work; a stack that waits for Postgres is counted where it was asked from, one that waits for
+    nothing of this work not at all.
+    """
     counted: Counter[str] = Counter()
     for line in "\n".join(samples).splitlines():
         stack, _, count = line.rpartition(" ")
         if not stack:
             continue
         where = next((part for path, part in PARTS.items() if path in stack), "elsewhere")
-        frames = stack.split(";")
-        waits = any(word in frames[-1] for word in ("wait", "poll", "select", "fetch_many", "_gssapi"))
-        counted[where + (", waiting for Postgres" if waits and "psycopg" in stack else "")] += int(count)
+        waits = any(word in stack.rpartition(";")[2] for word in WAITS)
+        if waits and "psycopg" not in stack:
+            continue  # nothing to do: a process between two tasks, the schedule between two ticks
+        counted[where + (", waiting for Postgres" if waits else "")] += int(count)
     return counted
 
 
