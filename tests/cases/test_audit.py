@@ -4,9 +4,11 @@
 import pytest
 from sqlalchemy import text
 
-from tests.cases.world import World, a_purchase, an_account
-from worker.cases.audit import Audit, audit_stream
+from tests.cases.world import START, World, a_purchase, an_account
+from tests.servers import ON_POSTGRES
+from worker.cases.audit import Audit, audit_books, audit_stream
 from worker.cases.audit_checks import CHECKS
+from worker.store.bulk import Tx
 from worker.store.engine import Store
 
 # corruption | check that has to name it | row it has to name
@@ -68,3 +70,17 @@ def test_entry_acknowledged_and_in_no_book_is_a_lost_event(store: Store) -> None
     store.read(lambda tx: audit_stream(tx, result, chunks, world.clock.now()))
     assert [breach["row"] for breach in result.breaches] == ["3-0", "4-0", "2-0"]
     assert result.checked["stream_entries"] == 4
+
+
+@ON_POSTGRES
+def test_each_check_has_an_hour_and_what_comes_after_the_audit_has_a_minute_again(store: Store) -> None:
+    def limit(tx: Tx) -> str:
+        return str(tx.connection.execute(text("show statement_timeout")).scalar_one())
+
+    def during(tx: Tx) -> set[str]:
+        heard: set[str] = set()
+        audit_books(tx, START, lambda check, done, total: heard.add(limit(tx)))
+        return heard
+
+    assert store.read(during) == {"1h"}
+    assert store.read(limit) == "1min"
