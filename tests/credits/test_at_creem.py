@@ -1,7 +1,7 @@
 """Credits that live at Creem: booked there once for each posting, taken before money leaves, given back only where taken."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from itertools import combinations
 from typing import Any
 
@@ -17,6 +17,7 @@ from worker.cases.audit import audit_home
 from worker.cases.book_at_creem import BooksAtCreem
 from worker.cases.money import holds
 from worker.cases.overview import overview
+from worker.credits import at_creem
 from worker.credits.at_creem import AtCreem
 from worker.credits.ledger import Ledger, Posting
 from worker.creem.credits import CreditAccounts, CreditAnswer, Entry
@@ -75,6 +76,10 @@ class CreditsWorld(MoneyWorld):
         c = creem_credits.c
         rows = self.store.read(lambda tx: tx.all(select(c.kind, c.state, c.booked).order_by(c.id)))
         return [(row.kind, row.state, row.booked) for row in rows]
+
+    def ended(self) -> list[datetime | None]:
+        """When each entry ended, oldest first."""
+        return [row.done_at for row in self.store.read(lambda tx: tx.all(select(creem_credits.c.done_at)))]
 
     def breaches(self) -> Sequence[dict[str, str]]:
         result = self.audit()
@@ -228,6 +233,98 @@ def test_what_is_released_is_what_was_taken(world: CreditsWorld) -> None:
     world.book()
     assert world.entries()[4:] == [("freeze", "refused", None), ("release", "dropped", None)]
     assert world.has() == 15
+    assert all(at is not None for at in world.ended())
+
+
+class TwoLots(CreditsWorld):
+    """A customer with two purchases, whose credits at Creem are as many as are set, and holds on either lot."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.double.credits.open("cust_1", 0, "default")
+        bought = [a_purchase(name, "acc_1", 100, customer_id="cust_1") for name in ("ord_1", "ord_2")]
+        self.load(an_account("acc_1"), *bought)
+
+    def set(self, credits: int) -> None:
+        self.double.credits.of("cust_1").balance = credits
+
+    def _on(self, move: Callable[..., int], lot: str, occasion: str) -> list[str]:
+        now = self.clock.now()
+        self.store.write(lambda tx: move(tx, Ledger(HOME), lot, occasion=occasion, case_id=None, now=now))
+        return self.book()
+
+    def hold(self, lot: str, occasion: str) -> list[str]:
+        return self._on(holds.freeze, lot, occasion)
+
+    def release(self, lot: str, occasion: str) -> list[str]:
+        return self._on(holds.release, lot, occasion)
+
+    def void(self, lot: str, occasion: str) -> list[str]:
+        return self._on(holds.void, lot, occasion)
+
+    def give_back(self, job: str, credits: int, lot: str = "ord_1") -> list[str]:
+        wanted = [Posting(PostingKind.REVERSAL, lot, credits, job)]
+        self.store.write(lambda tx: Ledger(HOME).book(tx, wanted, self.clock.now()))
+        return self.book()
+
+    def what_became(self, lot: str) -> at_creem.Taken:
+        return self.store.read(lambda tx: at_creem.taken(tx, lot))
+
+
+def test_a_hold_that_was_released_is_settled_and_the_next_is_given_back_whole(store: Store) -> None:
+    world = TwoLots(store)
+    assert world.hold("ord_1", "first") == ["freeze:ord_1:first short"]
+    assert world.what_became("ord_1").refused is not None
+    assert world.release("ord_1", "first") == ["release:ord_1:first dropped"]
+    assert world.what_became("ord_1") == at_creem.Taken(pending=False, refused=None)
+    world.set(100)
+    assert world.hold("ord_1", "second") == ["freeze:ord_1:second done"]
+    assert world.release("ord_1", "second") == ["release:ord_1:second done"]
+    assert world.has() == 100
+
+
+def test_what_another_lot_gives_back_or_loses_settles_nothing_of_this_one(store: Store) -> None:
+    world = TwoLots(store)
+    assert world.hold("ord_1", "first") == ["freeze:ord_1:first short"]
+    world.set(100)
+    assert world.hold("ord_2", "first") == ["freeze:ord_2:first done"]
+    assert world.release("ord_2", "first") == ["release:ord_2:first done"]
+    assert world.void("ord_2", "gone") == ["freeze:ord_2:gone done"]
+    assert world.what_became("ord_1").refused is not None
+    assert world.release("ord_1", "first") == ["release:ord_1:first dropped"]
+    assert world.has() == 0
+
+
+def test_a_lot_that_was_voided_is_settled_and_what_comes_to_it_later_is_given_back_whole(store: Store) -> None:
+    world = TwoLots(store)
+    world.happen(world.submitted("job_1", credits=5))
+    assert world.void("ord_1", "gone") == ["freeze:ord_1:gone short"]
+    assert world.what_became("ord_1") == at_creem.Taken(pending=False, refused=None)
+    assert world.give_back("job_1", 5) == ["reversal:job_1:ord_1 done"]
+    assert world.hold("ord_1", "later") == ["freeze:ord_1:later done"]
+    assert world.release("ord_1", "later") == ["release:ord_1:later done"]
+    assert world.has() == 5
+
+
+def test_a_void_before_the_refusal_does_not_settle_it(store: Store) -> None:
+    world = TwoLots(store)
+    world.happen(world.submitted("job_1", credits=5))
+    world.set(95)
+    assert world.void("ord_1", "gone") == ["freeze:ord_1:gone done"]
+    assert world.give_back("job_1", 5) == ["reversal:job_1:ord_1 done"]
+    world.set(0)
+    assert world.hold("ord_1", "later") == ["freeze:ord_1:later short"]
+    assert world.what_became("ord_1").refused is not None
+    assert world.release("ord_1", "later") == ["release:ord_1:later dropped"]
+    assert world.has() == 0
+
+
+def test_an_entry_of_another_lot_holds_nothing_up(store: Store) -> None:
+    world = TwoLots(store)
+    now = world.clock.now()
+    world.store.write(lambda tx: holds.freeze(tx, Ledger(HOME), "ord_2", occasion="first", case_id=None, now=now))
+    assert world.what_became("ord_2").pending
+    assert not world.what_became("ord_1").pending
 
 
 def test_entries_wait_in_sight_until_there_is_an_account(store: Store) -> None:
