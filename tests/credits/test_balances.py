@@ -202,6 +202,32 @@ class TestMoney:
         assert (world.state("ord_1"), world.double.gone("tran_1")) == ("refunded", 900)
 
 
+@pytest.mark.parametrize(
+    ("lot", "has", "said"),
+    [
+        ("ord_1", 100, None),
+        ("ord_1", 101, None),
+        ("ord_1", 99, "acc_1 has 99 credits in profiles, fewer than the 100 of ord_1 to take back"),
+        ("ord_2", 40, None),
+        ("ord_2", 39, "acc_1 has 39 credits in profiles, fewer than the 40 of ord_2 to take back"),
+        ("ord_1", None, "acc_1 has 0 credits in profiles, fewer than the 100 of ord_1 to take back"),
+    ],
+)
+def test_a_lot_can_be_taken_back_where_the_balance_holds_all_of_it(store: Store, lot: str, has: int | None, said: str) -> None:
+    product(store)
+    world = world_of(store)
+    world.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100), a_purchase("ord_2", "acc_1", 40))
+    if has is not None:
+        run(store, f"insert into profiles (id, credits) values ('acc_1', {has})")
+    assert store.write(lambda tx: balances(store).short(tx, lot)) == said
+
+
+def test_a_product_without_a_table_is_never_short(store: Store) -> None:
+    world = World(store)
+    world.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100))
+    assert store.write(lambda tx: Ledger().short(tx, "ord_1")) is None
+
+
 class TestAudit:
     """What somebody changed in the product's entries is found, row by row."""
 
@@ -221,6 +247,13 @@ class TestAudit:
         run(world.store, change)
         (breach,) = audited(world)
         assert (breach["check"], breach["problem"]) == ("balances_follow_postings", problem)
+
+    def test_no_more_rows_are_named_than_were_asked_for(self, world: World) -> None:
+        jobs = [f"job_{n}" for n in range(3)]
+        world.happen(*(world.submitted(job, credits=5) for job in jobs), *map(world.failed, jobs))
+        run(world.store, "update credit_entries set ref = 'refunds:x' || ref")
+        found = list(world.store.read(lambda tx: list(balances(world.store).breaches(tx, 2))))
+        assert [problem.split(" in ")[0] for _, problem in found] == ["gives 5 and has no entry"] * 2 + ["stands"] * 2
 
     def test_what_was_booked_before_the_table_was_named_is_none_of_its_business(self, store: Store) -> None:
         product(store)
