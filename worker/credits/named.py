@@ -86,7 +86,9 @@ class Product:
                 return None
             return found if found == account_id.lower() else None
         if isinstance(kind, Integer):
-            number = int(account_id) if account_id.isascii() and account_id.isdecimal() else -1
+            if not (account_id.isascii() and account_id.isdecimal()):
+                return None
+            number = int(account_id)
             return number if str(number) == account_id and number <= _BIGGEST else None
         return account_id
 
