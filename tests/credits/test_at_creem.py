@@ -319,6 +319,123 @@ def test_a_void_before_the_refusal_does_not_settle_it(store: Store) -> None:
     assert world.has() == 0
 
 
+class TestClaim:
+    """Which entry is carried out next: one at a time of each lot, the longest due first, and by nobody else meanwhile."""
+
+    LEASE = timedelta(seconds=60)
+
+    @pytest.fixture
+    def lots(self, store: Store) -> TwoLots:
+        return TwoLots(store)
+
+    def claim(self, world: TwoLots, *, after: float = 0) -> at_creem.Due | None:
+        now = world.clock.now() + timedelta(seconds=after)
+        return world.store.write(lambda tx: at_creem.claim(tx, now, self.LEASE))
+
+    def entry(self, world: TwoLots, move: Callable[..., int], lot: str, occasion: str, *, after: float = 0) -> None:
+        at = world.clock.now() + timedelta(seconds=after)
+        world.store.write(lambda tx: move(tx, Ledger(HOME), lot, occasion=occasion, case_id=None, now=at))
+
+    def key(self, due: at_creem.Due | None) -> str | None:
+        return None if due is None else due.key
+
+    def postponed(self, world: TwoLots, due: at_creem.Due, seconds: float) -> None:
+        until = world.clock.now() + timedelta(seconds=seconds)
+        assert world.store.write(lambda tx: at_creem.postpone(tx, due, until, "away"))
+
+    def test_what_is_open_of_a_lot_holds_up_what_comes_after_it_and_no_other_lot(self, lots: TwoLots) -> None:
+        self.entry(lots, holds.freeze, "ord_1", "a")
+        self.entry(lots, holds.release, "ord_1", "a")
+        self.entry(lots, holds.freeze, "ord_2", "a")
+        first = self.claim(lots)
+        assert first is not None
+        assert first.key == "freeze:ord_1:a"
+        self.postponed(lots, first, 50)
+        assert self.key(self.claim(lots)) == "freeze:ord_2:a"
+        assert self.claim(lots) is None
+        again = self.claim(lots, after=50)
+        assert again is not None
+        assert (again.key, again.attempt) == ("freeze:ord_1:a", 2)
+
+    def test_nothing_is_claimed_before_it_is_due_and_the_longest_due_comes_first(self, lots: TwoLots) -> None:
+        self.entry(lots, holds.freeze, "ord_1", "a", after=20)
+        self.entry(lots, holds.freeze, "ord_2", "a", after=10)
+        assert self.claim(lots, after=9) is None
+        assert [self.key(self.claim(lots, after=20)) for _ in range(3)] == ["freeze:ord_2:a", "freeze:ord_1:a", None]
+
+    def test_of_two_due_at_once_the_older_comes_first(self, lots: TwoLots) -> None:
+        self.entry(lots, holds.freeze, "ord_2", "a")
+        self.entry(lots, holds.freeze, "ord_1", "a")
+        assert [self.key(self.claim(lots)) for _ in range(3)] == ["freeze:ord_2:a", "freeze:ord_1:a", None]
+
+    def test_nobody_else_has_it_until_its_lease_ends_and_then_the_first_can_end_nothing(self, lots: TwoLots) -> None:
+        self.entry(lots, holds.freeze, "ord_1", "a")
+        first = self.claim(lots)
+        assert self.claim(lots, after=59) is None
+        second = self.claim(lots, after=60)
+        assert first is not None
+        assert second is not None
+        assert (first.attempt, second.attempt) == (1, 2)
+        now = lots.clock.now()
+        assert not lots.store.write(lambda tx: at_creem.done(tx, first, "cct_1", now))
+        assert lots.store.write(lambda tx: at_creem.done(tx, second, "cct_2", now))
+        assert lots.entries() == [("freeze", "done", -100)]
+
+    def test_what_was_postponed_is_due_and_says_why_and_once_done_no_more(self, lots: TwoLots) -> None:
+        self.entry(lots, holds.freeze, "ord_1", "a")
+        first = self.claim(lots)
+        assert first is not None
+        self.postponed(lots, first, 5)
+        assert self.said(lots) == ("due", "away")
+        second = self.claim(lots, after=5)
+        assert second is not None
+        assert lots.store.write(lambda tx: at_creem.done(tx, second, "cct_1", lots.clock.now()))
+        assert self.said(lots) == ("done", None)
+
+    def said(self, world: TwoLots) -> tuple[str, str | None]:
+        (row,) = world.store.read(lambda tx: tx.all(select(creem_credits.c.state, creem_credits.c.result)))
+        return row.state, row.result
+
+    def test_what_had_never_been_taken_is_dropped_with_that_word(self, lots: TwoLots) -> None:
+        assert lots.hold("ord_1", "a") == ["freeze:ord_1:a short"]
+        assert lots.release("ord_1", "a") == ["release:ord_1:a dropped"]
+        words = lots.store.read(lambda tx: tx.all(select(creem_credits.c.result).order_by(creem_credits.c.id)))
+        assert words[1].result == "nothing of it had been taken"
+
+
+def test_audit_asks_for_no_entry_of_what_was_booked_before_and_names_no_more_than_asked_for(store: Store) -> None:
+    before = MoneyWorld(store)
+    before.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100, customer_id="cust_1"))
+    before.happen(before.submitted("job_0", credits=5), before.failed("job_0"))
+    before.clock.pass_(hours=1)
+    store.write(lambda tx: HOME.begin(tx, before.clock.now()))
+    assert store.read(lambda tx: list(HOME.breaches(tx, 9))) == []
+    after = MoneyWorld(store, ledger=Ledger(HOME))
+    after.clock.pass_(hours=2)
+    jobs = [f"job_{n}" for n in range(1, 4)]
+    after.happen(*(after.submitted(job, credits=5) for job in jobs), *map(after.failed, jobs))
+    assert store.read(lambda tx: list(HOME.breaches(tx, 9))) == []
+    moved = {"key": creem_credits.c.key + ":x", "booked": 6, "state": "done", "transaction_id": "cct_1"}
+    store.write(lambda tx: tx.connection.execute(update(creem_credits).values(moved)).rowcount)
+    problems = [problem for _, problem in store.read(lambda tx: list(HOME.breaches(tx, 2)))]
+    assert problems == [
+        *["gives 5 and has no entry for Creem"] * 2,
+        *["stands for Creem and was never booked"] * 2,
+        *["gives 5, and Creem was told 6"] * 2,
+    ]
+
+
+def test_of_two_refusals_the_last_is_told(store: Store) -> None:
+    world = TwoLots(store)
+    world.happen(world.submitted("job_1", credits=5))
+    assert world.hold("ord_1", "first") == ["freeze:ord_1:first short"]
+    store.write(lambda tx: tx.connection.execute(update(creem_credits).values(result="long ago")).rowcount)
+    assert world.give_back("job_1", 5) == ["reversal:job_1:ord_1 done"]
+    world.set(0)
+    assert world.hold("ord_1", "second") == ["freeze:ord_1:second short"]
+    assert world.what_became("ord_1").refused == "Creem answered 422: Balance too low for this debit"
+
+
 def test_an_entry_of_another_lot_holds_nothing_up(store: Store) -> None:
     world = TwoLots(store)
     now = world.clock.now()
