@@ -1,5 +1,6 @@
 """One event after another through the real steps: what the customer ends up with."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -303,6 +304,22 @@ def test_more_reversals_than_the_daily_limit_go_to_a_person_unless_the_service_i
     world.happen(world.submitted("job_99", credits=1), world.failed("job_99"))
     assert world.state("job_99") == "refunded"
     assert world.audit().breaches == []
+
+
+@pytest.mark.parametrize(("well", "ends"), [(0, {"refunded": 30}), (100, {"refunded": 20, "review": 10})])
+def test_jobs_of_a_batch_count_towards_the_failures_of_the_service(world: World, well: int, ends: dict[str, int]) -> None:
+    """One by one the twenty-first would have met twenty failures before it; in the first batch of an outage it does too."""
+    world.load(a_purchase("big", "acc_2", credits=500))
+    names = [f"job_{n}" for n in range(30)]
+    good = [f"good_{n}" for n in range(well)]
+    world.happen(
+        *(world.submitted(name, credits=1) for name in names),
+        *(world.submitted(name, "acc_2", credits=1) for name in good),
+        *(world.succeeded(name, "acc_2") for name in good),
+        *(world.failed(name) for name in names),
+    )
+    assert Counter(map(world.state, names)) == ends
+    assert world.audit().ok
 
 
 def test_refused_rerun_gives_the_credits_back_without_waiting(world: World) -> None:

@@ -63,7 +63,8 @@ def test_step_that_waits_for_an_account_holds_none_that_comes_after_it(store: St
 
 @ON_POSTGRES
 def test_step_that_waited_for_an_account_decides_on_what_was_committed_meanwhile(store: Store) -> None:
-    world = stocked(store, 1)
+    world = stocked(store, 5)
+    world.happen(*(world.succeeded(f"job_{n}", "acc_0") for n in range(1, 5)))
     world.arrive(world.failed("job_0", "acc_0"))
     meanwhile = text("update accounts set reversals_today = 20, reversals_day = :day where account_id = 'acc_0'")
     waiting = text("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")

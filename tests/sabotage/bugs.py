@@ -212,6 +212,12 @@ BUGS = (
         (("policy/rules/remedy.py", "if outage or facts.reversals_today < limit:", "if True:"),),
     ),
     Bug(
+        "batch_not_part_of_the_outage",
+        "whether a customer is paid by itself hangs on how many events one read brought",
+        ("tests/cases/test_assess.py",),
+        (("worker/cases/load.py", "if job.ended_at is not None and since < job.ended_at <= until", "if job.ended_at is None"),),
+    ),
+    Bug(
         "doubt_without_budget",
         "an unknown code is a way to free credits",
         ("tests/policy",),

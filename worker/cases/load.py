@@ -6,12 +6,12 @@ deadlock.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, and_, exists, func, or_, select
+from sqlalchemy import Row, and_, exists, func, not_, or_, select
 
 from policy.facts import Report, ReportKind, Rerun, RerunState
 from policy.lifecycle import CaseKind, CaseState
@@ -245,12 +245,12 @@ def _doubt_today(tx: Tx, book: Book) -> int:
 
 
 def _failure_percent(tx: Tx, book: Book) -> int:
-    ended = layer_jobs.c.ended_at
-    recent = and_(ended > book.now - SERVICE_WINDOW, ended <= book.now + SERVICE_WINDOW)
-    counted: Mapping[str, int] = {
-        row.status: row.jobs
-        for row in tx.all(select(layer_jobs.c.status, func.count().label("jobs")).where(recent).group_by(layer_jobs.c.status))
-    }
-    total = sum(counted.values())
-    failed = counted.get("failed", 0) + counted.get("incomplete", 0)
-    return 100 * failed // total if total else 0
+    """Of a hundred jobs that ended of late, those that failed. The jobs of this batch count as they stand after its news: the
+    first batch of an outage is part of the outage.
+    """
+    since, until = book.now - SERVICE_WINDOW, book.now + SERVICE_WINDOW
+    recent = and_(layer_jobs.c.ended_at > since, layer_jobs.c.ended_at <= until, not_(tx.among(layer_jobs.c.job_id, book.jobs)))
+    others = select(layer_jobs.c.status, func.count().label("jobs")).where(recent).group_by(layer_jobs.c.status)
+    counted = Counter({row.status: row.jobs for row in tx.all(others)})
+    counted.update(job.status for job in book.jobs.values() if job.ended_at is not None and since < job.ended_at <= until)
+    return 100 * (counted["failed"] + counted["incomplete"]) // counted.total() if counted else 0
