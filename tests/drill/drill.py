@@ -16,6 +16,7 @@ import redis
 
 from tests.drill.prometheus import SHORTER, Prometheus
 from tests.scenarios.system import System, a_purchase, a_system, an_account, failed, kill_group, submitted
+from tests.scenarios.terminal import in_new_interpreter
 from tests.servers import eventually, fresh_database
 from tests.soak.faults import Kept, Supervisor
 from tests.soak.soak import JOBS_AN_ACCOUNT, OURS, PRICE, STREAM, Producer, Told, charged_twice, settings_of
@@ -291,6 +292,7 @@ def _installed(stack: ExitStack, folder: Path, postgres: RunningPostgres, cache:
     settings = settings_of(folder, creem, double, pipeline)
     settings |= {"REFUNDS_WEB_PORT": str(port), "REFUNDS_READY_BACKLOG_SECONDS": str(120 / SHORTER)}
     system = stack.enter_context(a_system(url, cache.url, **settings))
+    system.typed = in_new_interpreter
     system.load([an_account(f"acc_{number}") for number in range(ACCOUNTS)])
     system.load([
         a_purchase(f"ord_{number}", f"acc_{number}", 100_000, written(datetime.now(UTC) - timedelta(days=1)))

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.scenarios.terminal import Done, in_new_interpreter, in_terminal
 from tests.servers import eventually
 from worker.intake.wire import event_document
 
@@ -27,6 +28,7 @@ class System:
     database_url: str
     redis_url: str
     extra: Mapping[str, str] = field(default_factory=dict)
+    typed: Callable[[Sequence[str], bytes, Mapping[str, str], Path], Done] = in_new_interpreter
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -43,23 +45,12 @@ class System:
             **self.extra,
         }
 
-    def refunds(self, *words: str, stdin: str | bytes = "", expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+    def refunds(self, *words: str, stdin: str | bytes = "", expect: int | None = 0) -> Done:
         """Runs one command to its end."""
-        done = self._typed(words, stdin.encode() if isinstance(stdin, str) else stdin)
+        done = self.typed(words, stdin.encode() if isinstance(stdin, str) else stdin, self.environ, self.folder)
         if expect is not None:
             assert done.returncode == expect, f"refunds {' '.join(words)} gave {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
-
-    def _typed(self, words: Sequence[str], text: bytes) -> subprocess.CompletedProcess[str]:
-        raw = subprocess.run(
-            [sys.executable, "-m", "worker.cli", *words],
-            input=text,
-            env=self.environ,
-            cwd=self.folder,
-            capture_output=True,
-            timeout=120,
-        )
-        return subprocess.CompletedProcess(raw.args, raw.returncode, raw.stdout.decode(), raw.stderr.decode())
 
     def json(self, *words: str, stdin: str = "", expect: int | None = 0) -> Any:
         """Runs one command with `--json` and reads its document."""
@@ -166,7 +157,7 @@ def descendants(pid: int) -> list[int]:
 def a_system(database_url: str, redis_url: str, **extra: str) -> Iterator[System]:
     """A fresh installation with its schema; ended and removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="refunds-test-") as folder:
-        system = System(Path(folder), database_url, redis_url, extra)
+        system = System(Path(folder), database_url, redis_url, extra, in_terminal)
         system.refunds("db", "upgrade")
         try:
             yield system

@@ -1,77 +1,86 @@
-"""`python -m tests.scenarios.terminal`: command lines one after another, each a process of its own, its imports already there.
+"""A terminal that stays open: each command line a process of its own, forked from one whose imports are there.
 
-A scenario that types seventy of them would otherwise spend most of its time on imports.
+A suite that types many hundred of them would otherwise spend most of its time on imports.
 """
 
+import atexit
+import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import BinaryIO
 
-from tests.scenarios.system import System
 from worker.cli.main import run
 
+SECONDS = 120
+"""What no command may take."""
+ON_DEMAND = ("alembic.command", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql.psycopg")
+"""What commands import only when they need it."""
+Done = subprocess.CompletedProcess[str]
 
-@dataclass
-class Terminal(System):
-    """An installation with a terminal that stays open: its commands see the settings of when the first was typed."""
 
-    shell: subprocess.Popen[bytes] | None = None
+def in_new_interpreter(words: Sequence[str], text: bytes, environ: Mapping[str, str], folder: Path) -> Done:
+    """What `refunds` with these words gave, started as from a shell."""
+    line = [sys.executable, "-m", "worker.cli", *words]
+    raw = subprocess.run(line, input=text, env=environ, cwd=folder, capture_output=True, timeout=SECONDS, check=False)
+    return Done(raw.args, raw.returncode, raw.stdout.decode(), raw.stderr.decode())
 
-    def _typed(self, words: Sequence[str], text: bytes) -> subprocess.CompletedProcess[str]:
-        if self.shell is None:
+
+class Terminal:
+    """The terminal of one test process, open from the first line to the end of that process."""
+
+    def __init__(self) -> None:
+        self._shell: subprocess.Popen[bytes] | None = None
+
+    def __call__(self, words: Sequence[str], text: bytes, environ: Mapping[str, str], folder: Path) -> Done:
+        """What `refunds` with these words gave. What reads its environment while it is imported has that of the first line."""
+        if self._shell is None:
             line = [sys.executable, "-m", "tests.scenarios.terminal"]
-            self.shell = subprocess.Popen(line, env=self.environ, cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self.shell.stdin is not None
-        assert self.shell.stdout is not None
-        self.shell.stdin.write(json.dumps({"words": words, "stdin": text.decode()}).encode() + b"\n")
-        self.shell.stdin.flush()
-        answer = json.loads(self.shell.stdout.readline())
-        return subprocess.CompletedProcess(["refunds", *words], answer["code"], answer["out"], answer["err"])
+            self._shell = subprocess.Popen(line, env=environ, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            atexit.register(self._shell.communicate)
+        assert self._shell.stdin is not None
+        assert self._shell.stdout is not None
+        asked = {"words": words, "stdin": text.hex(), "environ": dict(environ), "folder": str(folder)}
+        self._shell.stdin.write(json.dumps(asked).encode() + b"\n")
+        self._shell.stdin.flush()
+        answer = json.loads(self._shell.stdout.readline())
+        return Done(["refunds", *words], answer["code"], answer["out"], answer["err"])
 
-    def stop(self) -> None:
-        """Ends the processes, then the terminal."""
-        super().stop()
-        if self.shell is not None:
-            self.shell.communicate()
-            self.shell = None
+
+in_terminal = Terminal()
 
 
 def main() -> None:
     for line in sys.stdin.buffer:
         asked = json.loads(line)
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            given.write(asked["stdin"].encode())
+            given.write(bytes.fromhex(asked["stdin"]))
+            given.seek(0)
             child = os.fork()
             if child == 0:
-                _command(asked["words"], given, out, err)
+                for number, file in enumerate((given, out, err)):
+                    os.dup2(file.fileno(), number)
+                return _become(asked["words"], asked["environ"], asked["folder"])
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             answer = {"code": code, "out": _text(out), "err": _text(err)}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 
-def _command(words: list[str], given: BinaryIO, out: BinaryIO, err: BinaryIO) -> None:
-    """Becomes the command; does not return."""
-    given.seek(0)
-    for number, file in enumerate((given, out, err)):
-        os.dup2(file.fileno(), number)
+def _become(words: Sequence[str], environ: Mapping[str, str], folder: str) -> None:
+    """Is the command from here on; ends as it does, with what Python does at its end."""
+    signal.alarm(SECONDS)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environ)
     sys.stdin, sys.argv = open(0, closefd=False), ["refunds", *words]  # noqa: SIM115
-    code: object = 0
-    try:
-        run()
-    except SystemExit as end:
-        code = end.code
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else int(code is not None))
+    run()
 
 
 def _text(file: BinaryIO) -> str:
@@ -80,4 +89,7 @@ def _text(file: BinaryIO) -> str:
 
 
 if __name__ == "__main__":
+    for name in ON_DEMAND:
+        import_module(name)
+    gc.freeze()
     main()

@@ -14,7 +14,7 @@ import redis as redis_py
 
 from tests.requests.world import OUR_HOST, PNG, a_mail
 from tests.scenarios.system import ROOT, System, a_purchase, an_account, failed, submitted
-from tests.scenarios.terminal import Terminal
+from tests.scenarios.terminal import in_terminal
 from tests.servers import eventually
 from worker.clock import SystemClock, written
 from worker.sandbox.creem import CreemDouble
@@ -154,7 +154,7 @@ def test_what_is_broken_is_found_mended_and_put_back_by_commands_copied_from_the
     double, settings = creem
     port = free_port()
     settings |= furnish(tmp_path) | {"REFUNDS_PIPELINE_URL": f"http://127.0.0.1:{port}"}
-    system = Terminal(tmp_path, f"sqlite:///{tmp_path / 'refunds.db'}", own_redis.url, settings)
+    system = System(tmp_path, f"sqlite:///{tmp_path / 'refunds.db'}", own_redis.url, settings, in_terminal)
     try:
         (system.folder / "history.jsonl").write_text(history("acc_7", "acc_8"))
         (system.folder / f"{EDITION}.toml").write_text(SHIPPED.replace("2025-12-03", EDITION))

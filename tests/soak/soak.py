@@ -21,6 +21,7 @@ import redis
 from bench.meter import memory_mib
 from tests.requests.world import OUR_HOST, PNG, a_mail
 from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted, succeeded
+from tests.scenarios.terminal import in_new_interpreter
 from tests.servers import conninfo, eventually, fresh_database
 from tests.soak import raw
 from tests.soak.faults import Faults, Kept, Supervisor
@@ -174,6 +175,7 @@ def soak(
         client = redis.Redis.from_url(cache.url)
         pipeline = stack.enter_context(PipelineDouble(client, STREAM, plan_by_hash(wanted.seed), SystemClock(), seed=wanted.seed))
         system = stack.enter_context(a_system(url, cache.url, **settings_of(folder, creem, double, pipeline)))
+        system.typed = in_new_interpreter
         accounts = wanted.events // 2 // JOBS_AN_ACCOUNT + 1
         system.load(list(_history(accounts)) + list(charged_twice(double, range(wanted.charges), told)))
         processes = _processes(system, url, wanted.raw)
