@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.scenarios.terminal import Done, in_new_interpreter, in_terminal
+from tests.scenarios.terminal import COLUMNS, Done, in_new_interpreter, in_terminal
 from tests.servers import eventually
 from worker.intake.wire import event_document
 
@@ -41,7 +41,7 @@ class System:
             "REFUNDS_SWEEP_SECONDS": "0.5",
             "REFUNDS_CLAIM_SECONDS": "2",
             "REFUNDS_ACTOR": "tester",
-            "COLUMNS": "200",
+            "COLUMNS": COLUMNS,
             **self.extra,
         }
 

@@ -20,6 +20,7 @@ from worker.cli.main import run
 
 SECONDS = 120
 """What no command may take."""
+COLUMNS = "200"
 ON_DEMAND = ("alembic.command", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql.psycopg")
 """What commands import only when they need it."""
 Done = subprocess.CompletedProcess[str]
@@ -39,7 +40,9 @@ class Terminal:
         self._shell: subprocess.Popen[bytes] | None = None
 
     def __call__(self, words: Sequence[str], text: bytes, environ: Mapping[str, str], folder: Path) -> Done:
-        """What `refunds` with these words gave. What reads its environment while it is imported has that of the first line."""
+        """What `refunds` with these words gave."""
+        # the one thing that is read while importing, so by the process that the lines are forked from
+        assert environ["COLUMNS"] == COLUMNS
         if self._shell is None:
             line = [sys.executable, "-m", "tests.scenarios.terminal"]
             self._shell = subprocess.Popen(line, env=environ, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -2,11 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
+from tests.scenarios.system import ROOT
+from tests.scenarios.terminal import COLUMNS, Done, in_terminal
 from tests.web.console.one_engine import database_url, migrated
 from worker.store.engine import Store
 
@@ -14,7 +14,6 @@ __all__ = ["database_url", "migrated"]
 
 pytestmark = pytest.mark.slow
 PASSWORD = "correct horse battery"
-Result = subprocess.CompletedProcess[str]
 
 
 class Refunds:
@@ -22,11 +21,11 @@ class Refunds:
 
     def __init__(self, url: str) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("REFUNDS_")}
-        self.environ = kept | {"REFUNDS_DATABASE_URL": url, "REFUNDS_ACTOR": "root", "REFUNDS_LOG_LEVEL": "error"}
+        ours = {"REFUNDS_DATABASE_URL": url, "REFUNDS_ACTOR": "root", "REFUNDS_LOG_LEVEL": "error"}
+        self.environ = kept | ours | {"PYTHONPATH": str(ROOT), "COLUMNS": COLUMNS}
 
-    def __call__(self, *words: str, stdin: str = "") -> Result:
-        command = [sys.executable, "-m", "worker.cli", "operator", *words]
-        return subprocess.run(command, input=stdin, env=self.environ, capture_output=True, text=True, timeout=60, check=False)
+    def __call__(self, *words: str, stdin: str = "") -> Done:
+        return in_terminal(["operator", *words], stdin.encode(), self.environ, ROOT)
 
 
 @pytest.fixture
