@@ -67,8 +67,6 @@ broker_transport_options: dict[str, Any] = {
     "interval_start": 0,
     "interval_step": 0.1,
     "interval_max": 0.2,
-    # Celery's keys apart from the product's on a shared Redis
-    "global_keyprefix": "refunds:",
 }
 broker_connection_retry_on_startup = True
 # for ever: a Redis that is back after a night needs no operator

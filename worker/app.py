@@ -34,6 +34,7 @@ def _make() -> Celery:
         first.maildir.check()
     made = Celery("refunds", broker=_vouched_for(settings.redis_url), include=["worker.tasks"])
     made.config_from_object("celeryconfig")
+    # Celery's keys apart from the product's on a shared Redis, and from those of another installation
     made.conf.broker_transport_options = celeryconfig.broker_transport_options | {"global_keyprefix": f"{settings.group}:"}
     made.conf.beat_schedule = {
         "sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": 30}},
