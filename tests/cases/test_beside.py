@@ -25,8 +25,8 @@ def both(ours: World, theirs: World, *jobs: str) -> None:
         world.happen(*map(world.submitted, jobs))
 
 
-def beside(ours: World, theirs: World) -> Compared:
-    return theirs.store.read(lambda t: ours.store.read(lambda o: compare(t, o, None)))
+def beside(ours: World, theirs: World, examples: int = 1) -> Compared:
+    return theirs.store.read(lambda t: ours.store.read(lambda o: compare(t, o, None, examples=examples)))
 
 
 def test_same_decisions_are_alike_however_the_names_are_ordered(store: Store, other: World) -> None:
@@ -38,15 +38,17 @@ def test_same_decisions_are_alike_however_the_names_are_ordered(store: Store, ot
     assert (found.same, found.alike, found.only_ours, found.only_theirs) == (True, 6, 0, 0)
 
 
-def test_what_differs_is_counted_by_rule_with_its_credits_and_an_example(store: Store, other: World) -> None:
+def test_what_differs_is_counted_by_rule_with_its_credits_and_examples(store: Store, other: World) -> None:
     ours = World(store)
     both(ours, other, "job_1", "job_2", "job_3")
     other.happen(other.failed("job_1", code="invalid_image"), other.failed("job_2", code="invalid_image"), other.failed("job_3"))
     ours.happen(*map(ours.failed, ("job_1", "job_2", "job_3")))
     found = beside(ours, other)
     (row,) = found.differences.values()
-    assert row == Difference("decline by input_fault", "reverse_credits by server_fault", 2, 10, "job_1")
+    assert row == Difference("decline by input_fault", "reverse_credits by server_fault", 2, 10, ["job_1"])
     assert (found.same, found.alike) == (False, 1)
+    (row,) = beside(ours, other, examples=100).differences.values()
+    assert row.examples == ["job_1", "job_2"]
 
 
 def test_what_only_one_side_has_is_no_difference(store: Store, other: World) -> None:

@@ -37,7 +37,8 @@ class Difference:
     ours: str
     cases: int = 0
     credits: int = 0
-    example: str = ""
+    examples: list[str] = field(default_factory=list)
+    """What the first of them are about."""
 
 
 @dataclass(slots=True)
@@ -63,20 +64,23 @@ class Compared:
             "only_theirs": self.only_theirs,
             "only_ours": self.only_ours,
             "differences": [
-                {"theirs": d.theirs, "ours": d.ours, "cases": d.cases, "credits": d.credits, "for_example": d.example}
-                for d in rows
+                {"theirs": d.theirs, "ours": d.ours, "cases": d.cases, "credits": d.credits, "examples": d.examples} for d in rows
             ],
         }
 
-    def _differ(self, theirs: Said, ours: Said) -> None:
+    def _differ(self, theirs: Said, ours: Said, examples: int) -> None:
         names = f"{theirs.outcome} by {theirs.rule}", f"{ours.outcome} by {ours.rule}"
-        kept = self.differences.setdefault(names, Difference(*names, example=ours.subject))
+        kept = self.differences.setdefault(names, Difference(*names))
         kept.cases += 1
         kept.credits += ours.credits - theirs.credits
+        if len(kept.examples) < examples:
+            kept.examples.append(ours.subject)
 
 
-def compare(theirs: Tx, ours: Tx, since: datetime | None) -> Compared:
-    """Every decided case of what failed since then, of both databases, one beside the other; each is read once, in order."""
+def compare(theirs: Tx, ours: Tx, since: datetime | None, *, examples: int = 1) -> Compared:
+    """Every decided case of what failed since then, of both databases, one beside the other; each is read once, in order.
+    Up to `examples` of each difference are named.
+    """
     found = Compared()
     left, right = _decided(theirs, since), _decided(ours, since)
     a, b = next(left, None), next(right, None)
@@ -91,7 +95,7 @@ def compare(theirs: Tx, ours: Tx, since: datetime | None) -> Compared:
             if a.decision == b.decision:
                 found.alike += 1
             else:
-                found._differ(a, b)
+                found._differ(a, b, examples)
             a, b = next(left, None), next(right, None)
     return found
 

@@ -18,6 +18,7 @@ from worker.store.engine import Store
 def run(
     other: Annotated[str, typer.Option("--with", metavar="URL", help="The database of the live installation; it is only read.")],
     since: Annotated[str | None, typer.Option(metavar="DATE", help="Only what failed since, as 2026-03-01, UTC.")] = None,
+    examples: Annotated[int, typer.Option(min=1, max=100_000, help="How many cases of each difference to name.")] = 3,
     as_json: AsJson = False,
 ) -> None:
     """Compares the decisions of two installations that read the same events; exits 1 where they differ."""
@@ -26,7 +27,7 @@ def run(
         ours = output.runtime().store
         try:
             with closing(Store(other)) as theirs:
-                found = theirs.read(lambda t: ours.read(lambda o: compare(t, o, begins)))
+                found = theirs.read(lambda t: ours.read(lambda o: compare(t, o, begins, examples=examples)))
         except (SQLAlchemyError, ValueError) as error:
             raise Misconfigured(f"--with {redacted(other)}: {one_line(error)}") from error
     if as_json:
@@ -44,6 +45,7 @@ def _show(found: Compared) -> None:
     table = output.table("Decided otherwise", "there", "here", "cases", "credits", "for example")
     for row in found.document()["differences"]:
         credits = f"{row['credits']:+d}" if row["credits"] else None
-        table.add_row(*(cell(one) for one in (row["theirs"], row["ours"], row["cases"], credits, row["for_example"])))
+        named = ", ".join(row["examples"])
+        table.add_row(*(cell(one) for one in (row["theirs"], row["ours"], row["cases"], credits, named)))
     out.print(table)
     output.say("{alike} alike; only there: {theirs}, only here: {ours}.", **sums)
