@@ -1,6 +1,8 @@
 """Any number of events in one step: as many statements as for one, no deadlock between steps, a busy account holds up nobody."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
@@ -8,7 +10,9 @@ from sqlalchemy import text
 from tests.cases.world import World, a_job, a_purchase, an_account
 from tests.servers import ON_POSTGRES, eventually
 from tests.store.rows import statements
+from worker.cases.load import SERVICE_JOBS
 from worker.store.engine import Store
+from worker.store.tables import layer_jobs
 
 
 def stocked(store: Store, jobs: int, *, accounts: int = 1, batch: int = 500) -> World:
@@ -80,6 +84,20 @@ def test_step_that_waited_for_an_account_decides_on_what_was_committed_meanwhile
         first.commit()
         assert step.result(30).handled == 1
     assert world.state("job_0") == "review", "the day's limit was reached while it waited"
+
+
+def test_service_is_judged_by_its_latest_ten_thousand_jobs_however_many_ended(store: Store) -> None:
+    """What a batch of a busy account reads stays bounded in a storm of millions."""
+    world = stocked(store, 21)
+    job = {"account_id": "acc_0", "paid_with": "subscription", "price": 0, "undebited": False, "reports": [], "downloads": 0}
+    ended = [
+        {**job, "job_id": f"{status}_{n}", "status": status, "ended_at": world.clock.now() - timedelta(minutes=minutes)}
+        for status, minutes in (("failed", 40), ("succeeded", 20))
+        for n in range(SERVICE_JOBS)
+    ]
+    store.write(lambda tx: tx.insert(layer_jobs, ended))
+    world.happen(*failures(world, range(21), 1))
+    assert Counter(world.state(f"job_{n}") for n in range(21)) == {"refunded": 20, "review": 1}
 
 
 def test_event_of_its_own_task_is_handled_before_a_thousand_of_a_busy_account(store: Store) -> None:

@@ -31,7 +31,10 @@ STATES, KINDS = frozenset(state.value for state in CaseState), frozenset(kind.va
 """What this release knows."""
 FINAL = [state.value for state in CaseState if state.final]
 """States in which a case needs nobody any more."""
-SERVICE_WINDOW = timedelta(hours=1)
+SERVICE_WINDOW, SERVICE_JOBS = timedelta(hours=1), 10_000
+"""How far back the failure rate of the service looks, and at how many jobs, the latest: in a storm an hour is millions, and
+each batch asks.
+"""
 _PIPELINE_AWAY = select(breakers.c.open_until).where(breakers.c.name == "pipeline").scalar_subquery()
 """Until when no new re-run is started: read along with the locks, for nobody's verdict hangs on its last moment."""
 
@@ -250,7 +253,8 @@ def _failure_percent(tx: Tx, book: Book) -> int:
     """
     since, until = book.now - SERVICE_WINDOW, book.now + SERVICE_WINDOW
     recent = and_(layer_jobs.c.ended_at > since, layer_jobs.c.ended_at <= until, not_(tx.among(layer_jobs.c.job_id, book.jobs)))
-    others = select(layer_jobs.c.status, func.count().label("jobs")).where(recent).group_by(layer_jobs.c.status)
+    latest = select(layer_jobs.c.status).where(recent).order_by(layer_jobs.c.ended_at.desc()).limit(SERVICE_JOBS).subquery()
+    others = select(latest.c.status, func.count().label("jobs")).group_by(latest.c.status)
     counted = Counter({row.status: row.jobs for row in tx.all(others)})
     counted.update(job.status for job in book.jobs.values() if job.ended_at is not None and since < job.ended_at <= until)
     return 100 * (counted["failed"] + counted["incomplete"]) // counted.total() if counted else 0
