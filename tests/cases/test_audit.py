@@ -5,9 +5,11 @@ import pytest
 from sqlalchemy import text
 
 from tests.cases.world import START, World, a_purchase, an_account
-from tests.servers import ON_POSTGRES
+from tests.servers import ON_POSTGRES, ON_SQLITE
+from tests.store.rows import statements
 from worker.cases.audit import Audit, audit_books, audit_stream
 from worker.cases.audit_checks import CHECKS
+from worker.intake.stream import Chunk
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 
@@ -66,10 +68,23 @@ def test_entry_acknowledged_and_in_no_book_is_a_lost_event(store: Store) -> None
     world = a_book(store)
     lost = world.failed("job_4").encode()
     result = Audit()
-    chunks = [[("1-0", world.failed("job_1").encode()), ("2-0", lost), ("3-0", b"{"), ("4-0", None)]]
-    store.read(lambda tx: audit_stream(tx, result, chunks, world.clock.now()))
+    chunks: list[Chunk] = [[("1-0", world.failed("job_1").encode()), ("2-0", lost), ("3-0", b"{"), ("4-0", None)]]
+    audit_stream(store, result, chunks, world.clock.now())
     assert [breach["row"] for breach in result.breaches] == ["3-0", "4-0", "2-0"]
     assert result.checked["stream_entries"] == 4
+
+
+@ON_SQLITE
+def test_stream_is_looked_up_in_the_inbox_by_the_index_of_identities(store: Store) -> None:
+    """SQLite says which way it goes however few rows there are; without the index every thousand entries read the whole inbox."""
+    world = a_book(store)
+    entries: Chunk = [("1-0", world.failed("job_1").encode())]
+    with statements(store) as sent:
+        audit_stream(store, Audit(), [entries], world.clock.now())
+    (looked,) = [statement for statement in sent if "FROM inbox" in statement]
+    with store.engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"explain query plan {looked}", (None,) * looked.count("?")).all()
+    assert any("SEARCH inbox USING COVERING INDEX" in row.detail for row in plan)
 
 
 @ON_POSTGRES

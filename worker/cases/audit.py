@@ -3,9 +3,10 @@
 Each check is one query that finds breaches; an empty answer is the proof. The same audit judges tests, demo and production.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -16,8 +17,10 @@ from worker.cases.audit_people import PEOPLE_CHECKS
 from worker.cases.audit_records import RECORD_CHECKS
 from worker.credits.at_creem import AtCreem
 from worker.credits.balances import Balances
+from worker.intake.stream import Chunk
 from worker.intake.wire import read_event
 from worker.store.bulk import Tx
+from worker.store.engine import Store
 from worker.store.tables import (
     case_history,
     cases,
@@ -115,37 +118,50 @@ def audit_home(tx: Tx, audit: Audit, home: Balances | AtCreem) -> None:
     audit.checked["checks"] += 1
 
 
-def audit_stream(tx: Tx, audit: Audit, chunks: Iterable[list[tuple[str, bytes | None]]], received_at: datetime) -> None:
-    """No event lost between stream and cases: every acknowledged entry has an inbox row or a dead letter."""
+def audit_stream(
+    store: Store,
+    audit: Audit,
+    chunks: Iterable[Chunk],
+    received_at: datetime,
+    progress: Callable[[int], None] = lambda done: None,
+) -> None:
+    """No event lost between stream and cases: every acknowledged entry has an inbox row or a dead letter. Each chunk is compared
+    with the database as it stands once the chunk was read; `progress` hears how many entries were.
+    """
+    done = 0
     for chunk in chunks:
-        audit.checked["stream_entries"] = audit.checked.get("stream_entries", 0) + len(chunk)
-        letters = {
-            row.key
-            for row in tx.all(
-                select(dead_letters.c.key).where(tx.among(dead_letters.c.key, [f"stream:{entry}" for entry, _ in chunk]))
-            )
-        }
+        buried = store.read(partial(_buried, entries=[entry for entry, _ in chunk]))
         events: dict[str, tuple[str, str]] = {}
         for entry, raw in chunk:
-            if f"stream:{entry}" in letters:
+            if entry in buried:
                 continue
             try:
                 event = read_event(raw or b"", received_at)
                 events[entry] = (event.source, event.id)
             except Malformed as fault:
                 audit.breach("no_event_lost", entry, f"the entry cannot be read ({fault.reason}) and has no dead letter")
-        known = {
-            (row.source, row.event_id)
-            for row in tx.all(
-                select(inbox.c.source, inbox.c.event_id).where(tx.among(inbox.c.event_id, {name for _, name in events.values()}))
-            )
-        }
-        for entry, identity in events.items():
-            if identity not in known:
-                audit.breach(
-                    "no_event_lost", entry, f"event {identity[1]} of {identity[0]} was acknowledged and is not in the inbox"
-                )
-    audit.checked.setdefault("stream_entries", 0)
+        known = store.read(partial(_taken_in, identities=set(events.values())))
+        for entry, (source, name) in events.items():
+            if (source, name) not in known:
+                audit.breach("no_event_lost", entry, f"event {name} of {source} was acknowledged and is not in the inbox")
+        done += len(chunk)
+        progress(done)
+    audit.checked["stream_entries"] = audit.checked.get("stream_entries", 0) + done
+
+
+def _buried(tx: Tx, entries: Collection[str]) -> set[str]:
+    """Those of the entries that have a dead letter."""
+    keys = [f"stream:{entry}" for entry in entries]
+    rows = tx.all(select(dead_letters.c.key).where(tx.among(dead_letters.c.key, keys)))
+    return {row.key.removeprefix("stream:") for row in rows}
+
+
+def _taken_in(tx: Tx, identities: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of the events that have a row, as (source, id)."""
+    # asked by both columns: an id alone would have Postgres read the whole inbox, for every thousand entries
+    sources, ids = {source for source, _ in identities}, {event_id for _, event_id in identities}
+    both = tx.among(inbox.c.source, sources), tx.among(inbox.c.event_id, ids)
+    return {(row.source, row.event_id) for row in tx.all(select(inbox.c.source, inbox.c.event_id).where(*both))}
 
 
 def _named(query: Select[Any]) -> Select[Any]:

@@ -46,7 +46,7 @@ def read_again(runtime: Runtime) -> Iterator[str]:
     try:
         for chunk in entries_read_so_far(runtime.redis, runtime.settings.stream, runtime.settings.group):
             lost = Audit()
-            runtime.store.read(lambda tx, c=chunk, a=lost: audit_stream(tx, a, [c], now))  # type: ignore[misc]
+            audit_stream(runtime.store, lost, [chunk], now)
             missing = {breach["row"] for breach in lost.breaches}
             again = [Entry(name, raw, {b"event": raw or b""}) for name, raw in chunk if name in missing]
             if again:

@@ -207,17 +207,16 @@ def _audit(runtime: Runtime, bar: Progress, *, books_only: bool) -> Audit:
     runtime.store.read(lambda tx: audit_chain(tx, result, kept, show))
     if books_only:
         return result
-    bar.update(task, description="no event lost", completed=0, total=None)
+    stream, group = runtime.settings.stream, runtime.settings.group
     try:
-        # the stream first and whole, then the database: what was acknowledged then must be in the books now
-        entries = list(entries_read_so_far(runtime.redis, runtime.settings.stream, runtime.settings.group))
+        bar.update(task, description="no event lost", completed=0, total=backlog(runtime.redis, stream, group).length)
+        entries = entries_read_so_far(runtime.redis, stream, group)
+        audit_stream(runtime.store, result, entries, now, lambda compared: bar.update(task, completed=compared))
     except (redis.RedisError, OSError) as error:
         why = (
             f"the stream cannot be read, so that no event was lost is not proved ({one_line(error)}); --books-only leaves it out"
         )
-        result.breach("no_event_lost", runtime.settings.stream, why)
-        return result
-    runtime.store.read(lambda tx: audit_stream(tx, result, entries, now))
+        result.breach("no_event_lost", stream, why)
     return result
 
 

@@ -216,9 +216,9 @@ class Sender:
 
 def _audit(runtime: Runtime) -> Audit:
     now = runtime.clock.now()
-    chunks = list(entries_read_so_far(runtime.redis, runtime.settings.stream, runtime.settings.group))
     result = runtime.store.read(lambda tx: audit_books(tx, now))
-    runtime.store.read(lambda tx: audit_stream(tx, result, chunks, now))
+    entries = entries_read_so_far(runtime.redis, runtime.settings.stream, runtime.settings.group)
+    audit_stream(runtime.store, result, entries, now)
     summary.audited(result)
     return result
 
