@@ -60,6 +60,9 @@ def test_main_job_goes_through_with_each_part_under_its_own_user(
         ("pipeline", ("lpush", "refunds:assess", "forged")),
         ("pipeline", ("xtrim", "layer-jobs:events", "maxlen", "0")),
         ("pipeline", ("xrange", "layer-jobs:events", "-", "+")),
+        ("pipeline", ("xreadgroup", "group", "refunds", "thief", "noack", "streams", "layer-jobs:events", ">")),
+        ("pipeline", ("xack", "layer-jobs:events", "refunds", "0-1")),
+        ("pipeline", ("xadd", "layer-jobs:commands", "*", "command", "forged")),
         ("product", ("xadd", "refunds:events", "*", "event", "forged")),
         ("product", ("xread", "streams", "layer-jobs:events", "0")),
         ("refunds", ("flushall",)),
@@ -79,6 +82,16 @@ def test_user_may_not(guarded: RunningRedis, name: str, words: tuple[str, ...]) 
     client: Any = redis.Redis.from_url(as_user(guarded, name))
     with pytest.raises(NoPermissionError):
         client.execute_command(*words)
+
+
+def test_pipeline_takes_orders_for_reruns(guarded: RunningRedis) -> None:
+    worker: Any = redis.Redis.from_url(as_user(guarded, "refunds"))
+    pipeline: Any = redis.Redis.from_url(as_user(guarded, "pipeline"))
+    pipeline.xgroup_create("layer-jobs:commands", "pipeline", mkstream=True)
+    order = worker.xadd("layer-jobs:commands", {"command": "again"})
+    assert pipeline.xreadgroup("pipeline", "one", {"layer-jobs:commands": ">"})[0][1][0][0] == order
+    assert pipeline.xautoclaim("layer-jobs:commands", "pipeline", "two", 0)[1][0][0] == order
+    assert pipeline.xack("layer-jobs:commands", "pipeline", order) == 1
 
 
 def test_nobody_else_gets_in(guarded: RunningRedis) -> None:
