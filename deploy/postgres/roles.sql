@@ -2,6 +2,7 @@
 -- owns the tables, after the first upgrade; later migrations keep it by the default privileges at the end.
 --
 --   psql "$OWNER_URL" -f deploy/postgres/roles.sql
+--   PGOPTIONS='-c search_path=refunds' psql …        -- where the tables lie in a schema of their own, as docs/joining.md has it
 --   create role refunds_app login password '…' in role refunds_worker;      -- what REFUNDS_DATABASE_URL signs in as
 --   create role refunds_reader login password '…' in role refunds_looks;    -- for dashboards and people
 --
@@ -14,11 +15,20 @@ begin
   if not exists (select from pg_roles where rolname = 'refunds_looks') then create role refunds_looks nologin; end if;
 end $$;
 
-revoke create on schema public from public;
-grant usage on schema public to refunds_worker, refunds_looks;
+-- in the schema that the session is in: of a database shared with the product that is not `public` (see above)
+do $$
+declare
+  s text := quote_ident(current_schema());
+begin
+  execute format('revoke create on schema %s from public', s);
+  execute format('grant usage on schema %s to refunds_worker, refunds_looks', s);
+  execute format('grant select, insert, update on all tables in schema %s to refunds_worker', s);
+  execute format('grant usage on all sequences in schema %s to refunds_worker', s);
+  execute format('grant select on all tables in schema %s to refunds_looks', s);
+  execute format('alter default privileges in schema %s grant select, insert, update on tables to refunds_worker', s);
+  execute format('alter default privileges in schema %s grant usage on sequences to refunds_worker', s);
+end $$;
 
-grant select, insert, update on all tables in schema public to refunds_worker;
-grant usage on all sequences in schema public to refunds_worker;
 -- short-lived rows: who is at work, who is signed in, what is held up; differences in the number of cases, folded into sums
 grant delete on breakers, leases, sessions, sign_ins, case_tallies to refunds_worker;
 -- what has happened stays as it was written
@@ -26,8 +36,4 @@ revoke update on postings, case_history, actions, approvals, chain_links, eviden
 revoke insert on alembic_version from refunds_worker;
 
 -- people and dashboards: everything but who may sign in, and the texts of customers
-grant select on all tables in schema public to refunds_looks;
 revoke select on operators, sessions, sign_ins, inbox, dead_letters, requests, evidence from refunds_looks;
-
-alter default privileges in schema public grant select, insert, update on tables to refunds_worker;
-alter default privileges in schema public grant usage on sequences to refunds_worker;

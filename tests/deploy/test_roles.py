@@ -14,6 +14,7 @@ from tests.servers import ON_POSTGRES, conninfo
 from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.journal import Journal
 from worker.store.engine import Store
+from worker.store.schema import upgrade
 
 ROLES = (Path(__file__).parents[2] / "deploy/postgres/roles.sql").read_text()
 HISTORY = ("postings", "case_history", "actions", "approvals", "chain_links", "evidence_looks", "disputes", "alembic_version")
@@ -90,3 +91,24 @@ def test_reader_sees_cases_and_no_text_of_a_customer(signs_in: dict[str, str]) -
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 reader.execute(closed.encode())
+
+
+@ON_POSTGRES
+def test_roles_of_a_schema_within_the_products_database_leave_the_product_alone(database_url: str) -> None:
+    """As docs/joining.md has it: our tables in `refunds`, the product's in `public`."""
+    beside = make_url(database_url).update_query_dict({"options": "-csearch_path=refunds"})
+    with psycopg.connect(conninfo(database_url), autocommit=True) as product:
+        product.execute("create schema refunds")
+        product.execute("create table public.profiles (id text)")
+        ours = Store(beside.render_as_string(hide_password=False))
+        upgrade(ours)
+        ours.close()
+        product.execute("set search_path = refunds")
+        product.execute(ROLES.encode())
+
+        def may(what: str, table: str) -> bool:
+            row = product.execute("select has_table_privilege('refunds_worker', %s, %s)", (table, what)).fetchone()
+            return row is not None and bool(row[0])
+
+        assert [may(what, "public.profiles") for what in ("select", "insert", "update")] == [False] * 3
+        assert [may(what, "refunds.postings") for what in ("select", "insert", "update")] == [True, True, False]
