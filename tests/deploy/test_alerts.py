@@ -94,3 +94,28 @@ def test_promtool_reads_every_expression_of_the_dashboard(tmp_path: Path) -> Non
     )
     assert said.returncode == 0, said.stdout + said.stderr
     assert f"{len(SHOWN)} rules found" in said.stdout
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian: apt install prometheus)")
+def test_panels_that_divide_find_both_sides_under_the_labels_of_a_scrape(tmp_path: Path) -> None:
+    divided = [expression for expression in SHOWN if " / " in expression]
+    assert divided
+    labels = 'job="refunds", instance="web-1"'
+    shown = {
+        selector for expression in divided for selector in re.findall(r"(refunds_[a-z_]+)(?:\{[a-z]+=~?\"([a-z_]+))?", expression)
+    }
+    series = [
+        {"series": f'{name}{{{labels}, {"status" if "jobs" in name else "state"}="{value or "refunded"}"}}', "values": "1+1x300"}
+        for name, value in sorted(shown)
+    ]
+    asked = [
+        {"expr": f"count({expression}) > bool 0", "eval_time": "300m", "exp_samples": [{"labels": "{}", "value": 1}]}
+        for expression in divided
+    ]
+    (tmp_path / "test.yml").write_text(
+        yaml.safe_dump({"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": asked}]})
+    )
+    said = subprocess.run(
+        [str(PROMTOOL), "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
