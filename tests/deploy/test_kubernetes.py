@@ -14,7 +14,7 @@ import yaml
 from policy import load_editions
 from tests.cases.world import HandClock
 from worker.cli.main import app
-from worker.settings import DEFAULT_TERMS, FILE, Settings
+from worker.settings import DEFAULT_TERMS, FILE, GROUP, Settings
 from worker.store import inbox
 from worker.store.engine import Store
 from worker.store.tables import inbox as rows
@@ -29,7 +29,8 @@ IDS = [document["metadata"]["name"] for _, document in PODS]
 SECRET = next(document for _, document in DOCUMENTS if document["kind"] == "Secret")
 CONFIG = next(document for _, document in DOCUMENTS if document["kind"] == "ConfigMap")
 SCALER = next(document["spec"] for _, document in DOCUMENTS if document["kind"] == "HorizontalPodAutoscaler")
-(SCALED_ON,) = (metric["external"] for metric in SCALER["metrics"])
+SCALED_ON = {metric["external"]["metric"]["name"]: metric["external"]["target"] for metric in SCALER["metrics"]}
+IN_INBOX, ON_STREAM = "refunds_inbox_oldest_age_seconds", "refunds_stream_oldest_age_seconds"
 ADAPTER = yaml.safe_load((FOLDER.parent / "prometheus/adapter.yml").read_text())
 PROMTOOL = shutil.which("promtool")
 
@@ -111,7 +112,7 @@ def test_autoscaler_sees_the_age_of_the_backlog_until_it_is_handled(store: Store
 
     def seen() -> float:
         figures = Figures(store, fakeredis.FakeRedis(), "layer-jobs:events", clock, load_editions(DEFAULT_TERMS))
-        value = figures.registry.get_sample_value(SCALED_ON["metric"]["name"])
+        value = figures.registry.get_sample_value(IN_INBOX)
         assert value is not None
         return value
 
@@ -128,15 +129,24 @@ def test_autoscaler_sees_the_age_of_the_backlog_until_it_is_handled(store: Store
     )
     store.write(lambda tx: tx.insert(rows, [row]))
     clock.pass_(seconds=42)
-    assert seen() == 42 > float(SCALED_ON["target"]["value"])
+    assert seen() == 42 > float(SCALED_ON[IN_INBOX]["value"])
     store.write(lambda tx: tx.connection.execute(rows.update().values(state="handled")))
     assert seen() == 0
 
 
+def test_autoscaler_sees_what_waits_on_the_stream_and_is_drained_from_there(store: Store) -> None:
+    client, clock = fakeredis.FakeRedis(), HandClock()
+    figures = Figures(store, client, "layer-jobs:events", clock, load_editions(DEFAULT_TERMS))
+    client.xgroup_create("layer-jobs:events", GROUP, "0", mkstream=True)
+    client.xadd("layer-jobs:events", {"event": "{}"}, id=f"{int(clock.now().timestamp() * 1000) - 42_000}-0")
+    assert figures.registry.get_sample_value(ON_STREAM) == 42 > float(SCALED_ON[ON_STREAM]["value"])
+
+
+@pytest.mark.parametrize("name", SCALED_ON)
 @pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian: apt install prometheus)")
-def test_autoscaler_gets_the_age_once_however_many_web_processes_export_it(tmp_path: Path) -> None:
-    (rule,) = ADAPTER["externalRules"]
-    assert rule["name"]["as"] == rule["seriesQuery"] == SCALED_ON["metric"]["name"]
+def test_autoscaler_gets_the_age_once_however_many_web_processes_export_it(name: str, tmp_path: Path) -> None:
+    (rule,) = (each for each in ADAPTER["externalRules"] if each["seriesQuery"] == name)
+    assert rule["name"]["as"] == name
     query = rule["metricsQuery"].replace("<<.Series>>", rule["seriesQuery"]).replace("<<.LabelMatchers>>", 'job="refunds"')
     series = [{"series": f'{rule["seriesQuery"]}{{job="refunds", instance="web-{n}"}}', "values": f"{40 + n}"} for n in range(2)]
     asked = {"expr": query, "eval_time": "0m", "exp_samples": [{"labels": "{}", "value": 41}]}

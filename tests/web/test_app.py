@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -55,9 +56,11 @@ class Site:
 
     def __init__(self, store: Store, *, secrets: tuple[str, ...] = (SECRET,), body_seconds: float = 10.0) -> None:
         self.store, self.clock, self.hints = store, HandClock(NOW), list[int]()
+        self.unread_since: datetime | None = None
         receiver = Receiver(store, self.clock, Environment.TEST.accepts)
         limit = timedelta(seconds=120)
         web = Web(store, fakeredis.FakeRedis(), receiver, secrets, self.clock, self.hints.extend, limit, body_seconds)
+        web = replace(web, unread_since=lambda: self.unread_since)
         self.app = make_app(web)
 
     def ask(self, method: str, path: str, content: Any = None, headers: Any = None) -> httpx.Response:
@@ -223,6 +226,9 @@ def test_readiness_says_what_is_wrong(site: Site) -> None:
     answer = site.ask("GET", "/readyz")
     assert answer.status_code == 503
     assert "1 events wait" in answer.json()["checks"]["backlog_age"]["fault"]
+    site.unread_since = site.clock.now() - timedelta(seconds=121)
+    fault = site.ask("GET", "/readyz").json()["checks"]["backlog_age"]["fault"]
+    assert fault == "the oldest entry of the stream waits for 121 s; is intake running?"
 
 
 @contextmanager

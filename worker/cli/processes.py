@@ -78,6 +78,7 @@ def web() -> None:
         from worker.creem.receive import Receiver
         from worker.intake.accept import Accepted
         from worker.intake.process import stop_on_signals, until_ready
+        from worker.intake.stream import backlog
         from worker.web.app import Web, make_app
         from worker.web.console.console import Console
         from worker.web.metrics import Figures
@@ -97,10 +98,19 @@ def web() -> None:
             modes = runtime.creem_address.environment.accepts if runtime.creem_address else None
             receiver = Receiver(runtime.store, runtime.clock, modes)
             limit = timedelta(seconds=settings.ready_backlog_seconds)
-            figures = Figures(
-                runtime.store, runtime.redis, settings.stream, runtime.clock, runtime.editions, group=settings.group
+            stream, group = settings.stream, settings.group
+            figures = Figures(runtime.store, runtime.redis, stream, runtime.clock, runtime.editions, group=group)
+            site = Web(
+                runtime.store,
+                runtime.redis,
+                receiver,
+                secrets,
+                runtime.clock,
+                hint,
+                limit,
+                figures=figures,
+                unread_since=lambda: backlog(runtime.redis, stream, group).oldest_at,
             )
-            site = Web(runtime.store, runtime.redis, receiver, secrets, runtime.clock, hint, limit, figures=figures)
             password = settings.console_password
             console = Console.of(
                 store=runtime.store,

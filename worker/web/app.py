@@ -7,7 +7,7 @@ stored before it is answered; what it means is found out later.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import redis
@@ -58,6 +58,8 @@ class Web:
     backlog_limit: timedelta
     body_seconds: float = BODY_SECONDS
     figures: Figures | None = None
+    unread_since: Callable[[], datetime | None] = lambda: None
+    """Since when the oldest entry of the stream waits to be taken in; None where none does."""
 
     async def webhook(self, request: Request) -> Response:
         """One delivery: 200 once it is stored, and every repeat of it."""
@@ -135,8 +137,11 @@ class Web:
         now = self.clock.now()
         try:
             waiting, oldest = self.store.read(lambda tx: inbox.backlog(tx, now))
-        except (TryLater, Misconfigured) as error:
+            unread = self.unread_since()
+        except (TryLater, Misconfigured, redis.RedisError, OSError) as error:
             return one_line(error)
+        if unread is not None and now - unread > self.backlog_limit:
+            return f"the oldest entry of the stream waits for {(now - unread).total_seconds():.0f} s; is intake running?"
         if oldest is None or now - oldest <= self.backlog_limit:
             return None
         return f"{waiting} events wait, the oldest for {(now - oldest).total_seconds():.0f} s; is a worker running?"
