@@ -92,7 +92,6 @@ disputes         | transaction_id = 'tran_9'          | true                    
 disputes         | transaction_id = 'tran_ord_2', heard_at = :old | true             | none_refunded_under_dispute           | = 'tran_ord_2'
 requests         | case_id = (select case_id from cases where job_id = 'job_1') | purchase_id = 'ord_2' | requests_have_their_mail | = select case_id from cases where order_id = 'ord_2'
 evidence         | delete_by = :old                   | name = 'more.png'            | no_evidence_kept_too_long             | evidence_id
-evidence         | state = 'lost', deleted_at = :old  | name = 'more.png'            | evidence_is_there                     | evidence_id
 evidence         | case_id = (select case_id from cases where job_id = 'job_1') | name = 'more.png' | evidence_is_of_its_request | evidence_id
 proposals        | ended_by = proposed_by             | true                         | two_people_agreed                     | proposal_id
 proposals        | ended_by = null                    | true                         | two_people_agreed                     | proposal_id

@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.requests.world import PNG, PeopleWorld
+from worker.cli.examine import examine
 from worker.errors import Refused
+from worker.settings import load_settings
 from worker.store.engine import Store
 from worker.store.tables import evidence
 
@@ -117,9 +119,16 @@ def test_file_that_is_gone_is_said_and_not_hidden(world: PeopleWorld) -> None:
         path.unlink()
     with pytest.raises(Refused, match="not there any more"):
         world.evidence.look(evidence_id, by="ann", reason="is it blank")
-    assert world.evidence.missing() == 2
-    assert states(world) == {"lost"}
-    assert "evidence_is_there" in [breach["check"] for breach in world.audit().breaches]
+    assert evidence_id in world.evidence.missing()
+    assert len(world.evidence.missing()) == 2
+    assert states(world) == {"kept"}, "a folder that is away comes back"
+    told = {
+        "REFUNDS_DATABASE_URL": world.store.url,
+        "REFUNDS_REDIS_URL": "redis://127.0.0.1:1/0",
+        "REFUNDS_EVIDENCE_DIR": str(world.files.folder),
+    }
+    (found,) = [finding for finding in examine(load_settings(told)) if finding["check"] == "evidence files"]
+    assert (found["ok"], found["finding"].split(" in ")[0]) == (False, "2 files should lie")
 
 
 def test_half_written_file_is_left_by_nobody(world: PeopleWorld) -> None:

@@ -106,7 +106,7 @@ def test_dying_at_every_commit_and_every_file_loses_and_doubles_nothing(world: P
     kept = {row.stored for row in world.rows(select(evidence.c.stored))}
     assert {path.name for path in world.files.folder.iterdir()} == kept
     assert len(kept) == 30
-    assert world.evidence.missing() == 0
+    assert world.evidence.missing() == []
 
 
 @dataclass(frozen=True, slots=True)

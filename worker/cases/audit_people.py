@@ -18,13 +18,6 @@ def _not_kept_too_long(now: datetime) -> Select[Any]:
     return select(e.evidence_id.label("row"), said("had to be gone by ", e.delete_by, " and is ", e.state)).where(late)
 
 
-def _is_there(_: datetime) -> Select[Any]:
-    e = evidence.c
-    return select(e.evidence_id.label("row"), said("is lost: its file was not there, and nobody deleted it")).where(
-        e.state == "lost"
-    )
-
-
 def _requests_have_cases(_: datetime) -> Select[Any]:
     c = cases.c
     mail = exists().where(requests.c.request_id == c.subject, requests.c.case_id == c.case_id)
@@ -62,7 +55,6 @@ def _told_once(_: datetime) -> Select[Any]:
 
 PEOPLE_CHECKS: tuple[tuple[str, Query], ...] = (
     ("no_evidence_kept_too_long", _not_kept_too_long),
-    ("evidence_is_there", _is_there),
     ("requests_have_their_mail", _requests_have_cases),
     ("two_people_agreed", _two_people_agreed),
     ("decisions_name_their_people", _decisions_name_their_people),

@@ -51,6 +51,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("restore", _restore),
         ("chain", _chain),
         ("people", _people),
+        ("evidence files", _evidence),
         ("packages", _packages),
         ("traces", _traces),
     )
@@ -210,6 +211,13 @@ def _people(runtime: Runtime) -> Iterator[Finding]:
     fine = f"{folder} is read by us alone" if private else f"{folder} can be read by others; chmod 700 {folder}"
     yield _finding("evidence", private, fine)
     yield from _backups(settings)
+
+
+def _evidence(runtime: Runtime) -> Iterator[Finding]:
+    folder, gone = runtime.settings.evidence_dir, runtime.evidence.missing()
+    fine = "every file that customers sent and that is to be kept is there"
+    wrong = f"{len(gone)} files should lie in {folder} and do not, as {', '.join(gone[:1])}; is it the folder of the others?"
+    yield _finding("evidence files", not gone, wrong if gone else fine)
 
 
 def _backups(settings: Settings) -> Iterator[Finding]:

@@ -27,10 +27,9 @@ BEFORE_THE_LAST_DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What one sweep did: files deleted on time, files found missing, leftovers removed."""
+    """What one sweep did: files deleted on time, leftovers removed."""
 
     deleted: int
-    lost: int
     orphans: int
 
 
@@ -60,25 +59,20 @@ class Evidence:
         return row, self.files.read(row.stored)
 
     def sweep(self) -> Swept:
-        """Whatever is due to be deleted is gone, what a crash left behind too, and what is missing is said. Bounded."""
+        """Whatever is due to be deleted is gone, and what a crash left behind too. Bounded."""
         now = self.clock.now()
         due = self.store.write(lambda tx: self._tombstones(tx, now))
-        lost = 0
         for row in due:
-            lost += not self.files.has(row.stored) and row.state == "kept"
             self.files.delete(row.stored)
         self.store.write(lambda tx: _end(tx, due, now))
-        return Swept(len(due), lost, self._orphans(now))
+        return Swept(len(due), self._orphans(now))
 
-    def missing(self) -> int:
-        """Marks what should be there and is not; returns how many files that is."""
-        kept = self.store.read(lambda tx: tx.all(select(evidence).where(evidence.c.state == "kept").limit(10 * ROUND)))
-        gone = [row for row in kept if not self.files.has(row.stored)]
-        now = self.clock.now()
-        self.store.write(lambda tx: _lose(tx, gone, now))
-        for row in gone:
-            log.error("evidence.lost", evidence_id=row.evidence_id, case_id=row.case_id)
-        return len(gone)
+    def missing(self) -> list[str]:
+        """The files that should be there and are not, by id: of the 2,000 that came last. Nothing is marked, for a folder that is
+        away comes back.
+        """
+        newest = select(evidence).where(evidence.c.state == "kept").order_by(evidence.c.received_at.desc()).limit(10 * ROUND)
+        return [row.evidence_id for row in self.store.read(lambda tx: tx.all(newest)) if not self.files.has(row.stored)]
 
     def _tombstones(self, tx: Tx, now: datetime) -> Sequence[Row[Any]]:
         terms = self.bench.terms_at(now)
@@ -118,9 +112,4 @@ class Evidence:
 
 def _end(tx: Tx, gone: Sequence[Row[Any]], now: datetime) -> None:
     records = [{"evidence_id": r.evidence_id, "was": "deleting", "state": "deleted", "deleted_at": now} for r in gone]
-    tx.update(evidence, records, by=["evidence_id"], expect={"state": "was"})
-
-
-def _lose(tx: Tx, gone: Sequence[Row[Any]], now: datetime) -> None:
-    records = [{"evidence_id": r.evidence_id, "was": "kept", "state": "lost", "deleted_at": now} for r in gone]
     tx.update(evidence, records, by=["evidence_id"], expect={"state": "was"})
