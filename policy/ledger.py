@@ -6,7 +6,7 @@ at least 0; what would break it raises `LedgerError`.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -102,48 +102,3 @@ def _by_lot(word: str, shares: Iterable[Share]) -> Counter[str]:
 def _never_negative(what: str, credits: int) -> None:
     if credits < 0:
         raise LedgerError(f"{what} is never negative, not {credits}")
-
-
-@dataclass(frozen=True, slots=True)
-class LotBalance:
-    """Where the credits of one lot are. Raises `LedgerError` on figures that break the law of a lot."""
-
-    granted: int = 0
-    remaining: int = 0
-    spent: int = 0
-    frozen: int = 0
-    void: int = 0
-
-    def __post_init__(self) -> None:
-        parts = {"remaining": self.remaining, "spent": self.spent, "frozen": self.frozen, "void": self.void}
-        for name, credits in parts.items():
-            _never_negative(f"{name} of a lot", credits)
-        if sum(parts.values()) != self.granted:
-            raise LedgerError(f"{parts} do not add up to the {self.granted} granted")
-
-    def apply(self, kind: PostingKind, credits: int) -> "LotBalance":
-        """The balance after one posting. Raises `LedgerError` on a negative posting and on one the lot does not cover."""
-        _never_negative(f"a {kind}", credits)
-        source, destination = _COLUMNS[kind]
-        return replace(
-            self,
-            granted=self.granted + (credits if kind is PostingKind.GRANT else 0),
-            remaining=self.remaining + _change("remaining", source, destination, credits),
-            spent=self.spent + _change("spent", source, destination, credits),
-            frozen=self.frozen + _change("frozen", source, destination, credits),
-            void=self.void + _change("void", source, destination, credits),
-        )
-
-
-_COLUMNS: dict[PostingKind, tuple[str, str]] = {
-    PostingKind.GRANT: ("issued", "remaining"),
-    PostingKind.DEBIT: ("remaining", "spent"),
-    PostingKind.REVERSAL: ("spent", "remaining"),
-    PostingKind.FREEZE: ("remaining", "frozen"),
-    PostingKind.RELEASE: ("frozen", "remaining"),
-    PostingKind.VOID: ("frozen", "void"),
-}
-
-
-def _change(column: str, source: str, destination: str, credits: int) -> int:
-    return credits * ((column == destination) - (column == source))

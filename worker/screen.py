@@ -2,7 +2,6 @@
 
 import os
 import sys
-from datetime import datetime
 
 from rich.console import Console
 from rich.markup import escape
@@ -62,19 +61,6 @@ def line(label: str, value: object, style: str = "") -> None:
 def say(markup: str, **values: object) -> None:
     """A sentence with markup of ours and values of others."""
     out.print(markup.format(**{name: escape(clean(value)) for name, value in values.items()}), soft_wrap=True)
-
-
-def ago(at: datetime | None, now: datetime) -> str:
-    """How long ago, in one unit."""
-    if at is None:
-        return "-"
-    seconds = (now - at).total_seconds()
-    word = "ago" if seconds >= 0 else "from now"
-    seconds = abs(seconds)
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit} {word}"
-    return f"{seconds:.0f} s {word}"
 
 
 def progress() -> Progress:

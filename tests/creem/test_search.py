@@ -32,12 +32,6 @@ def test_search_turns_every_page_and_puts_them_in_order() -> None:
     ]
 
 
-def test_search_by_order_asks_for_the_order() -> None:
-    world = here(a_page())
-    assert world.creem.transactions_of_order("ord_1") == []
-    assert dict(world.sent[0].url.params) == {"order_id": "ord_1", "page_number": "1", "page_size": "100"}
-
-
 def test_nobody_known_has_no_transactions() -> None:
     assert here(saying(an_error(404, "Customer not found"), 404)).creem.transactions_of_customer("cust_9") == []
 

@@ -55,9 +55,6 @@ class Between:
     def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
         return self.inner.transactions_of_customer(customer_id)
 
-    def transactions_of_order(self, order_id: str) -> list[Transaction]:
-        return self.inner.transactions_of_order(order_id)
-
     def refund(self, armed: Armed) -> Answer:
         answer = self.inner.refund(armed)
         self.after_call()

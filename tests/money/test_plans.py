@@ -91,9 +91,6 @@ class AsksAgain:
     def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
         return self.inner.transactions_of_customer(customer_id)
 
-    def transactions_of_order(self, order_id: str) -> list[Transaction]:
-        return self.inner.transactions_of_order(order_id)
-
     def refund(self, armed: Armed) -> Answer:
         first = self.inner.refund(armed)
         return self.inner.refund(Armed("tran_1", armed.until)) if first.outcome is Outcome.UNKNOWN else first

@@ -83,7 +83,6 @@ def test_lease_that_ran_out_in_the_middle_of_a_call_sends_nothing_twice(world: M
         environment = inner.environment
         transaction = staticmethod(inner.transaction)
         transactions_of_customer = staticmethod(inner.transactions_of_customer)
-        transactions_of_order = staticmethod(inner.transactions_of_order)
 
         @staticmethod
         def refund(armed: object) -> object:

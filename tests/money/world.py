@@ -84,9 +84,6 @@ class DoorCreem:
     def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
         return self.inner.transactions_of_customer(customer_id)
 
-    def transactions_of_order(self, order_id: str) -> list[Transaction]:
-        return self.inner.transactions_of_order(order_id)
-
     def refund(self, armed: Armed) -> Answer:
         return self.doors.through("call", lambda: self.inner.refund(armed))
 

@@ -16,7 +16,7 @@ from worker.creem.credits import CreditAccounts
 from worker.creem.environment import Address, Environment, address_of
 from worker.creem.post import Refunds
 from worker.creem.reads import CreemAway, CreemRefused, Reads, Wait
-from worker.creem.search import everything
+from worker.creem.search import of_customer
 from worker.creem.transactions import Transaction, read_transaction
 from worker.creem.wire import Ask, Pace, Wire
 from worker.deadline import DeadlineTransport
@@ -38,10 +38,6 @@ class Creem(Protocol):
         ...
 
     def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
-        """All of them, oldest first."""
-        ...
-
-    def transactions_of_order(self, order_id: str) -> list[Transaction]:
         """All of them, oldest first."""
         ...
 
@@ -103,11 +99,7 @@ class CreemHttp:
 
     def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
         """Every transaction of the customer, oldest first."""
-        return everything(self._reads, "customer_id", customer_id) if _can_be_asked(customer_id) else []
-
-    def transactions_of_order(self, order_id: str) -> list[Transaction]:
-        """Every transaction of the order, oldest first."""
-        return everything(self._reads, "order_id", order_id) if _can_be_asked(order_id) else []
+        return of_customer(self._reads, customer_id) if _can_be_asked(customer_id) else []
 
     def refund(self, armed: Armed) -> Answer:
         """Sends `POST /v1/refunds` once, using the permission up. See `worker.creem.post`."""

@@ -20,7 +20,6 @@ class Charge:
     customer_id: str | None
     email: str | None
     product_id: str | None
-    product_kind: str | None
     request_id: str | None
     amount: int
     currency: str
@@ -86,8 +85,6 @@ class DisputeCreated:
 @dataclass(frozen=True, slots=True)
 class Nothing:
     """An event that changes nothing here; it is kept."""
-
-    event_type: str
 
 
 Said = CheckoutCompleted | SubscriptionPaid | SubscriptionChanged | RefundCreated | DisputeCreated | Nothing

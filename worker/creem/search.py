@@ -21,8 +21,8 @@ class _Page:
     next: int | None = None
 
 
-def everything(reads: Reads, field: str, value: str) -> list[Transaction]:
-    """Every transaction whose `field` has that value, each once, oldest first; empty also where Creem does not know the value.
+def of_customer(reads: Reads, customer_id: str) -> list[Transaction]:
+    """Every transaction of the customer, each once, oldest first; empty also where Creem does not know the customer.
 
     Each page is a question of its own, with tries and a time of its own. Raises what `Reads.ask` raises.
     """
@@ -31,7 +31,7 @@ def everything(reads: Reads, field: str, value: str) -> list[Transaction]:
     while number is not None:
         if number > PAGES:
             raise CreemAway("Creem", f"a search goes on after {PAGES} pages of {PAGE_SIZE}")
-        query = {field: value, "page_number": str(number), "page_size": str(PAGE_SIZE)}
+        query = {"customer_id": customer_id, "page_number": str(number), "page_size": str(PAGE_SIZE)}
         page = reads.ask(Ask("GET", PATH, query), _page) or _Page()
         # what moves while we turn pages comes twice: what was read last counts
         found |= {transaction.id: transaction for transaction in page.transactions}

@@ -62,7 +62,7 @@ def read_webhook(raw: bytes) -> Webhook:
         type=type_,
         created_at=at,
         mode=said.may("mode", text),
-        said=reader(said, at) if reader is not None else Nothing(type_),
+        said=reader(said, at) if reader is not None else Nothing(),
         raw=raw.decode(),
         sha256=digest(raw),
     )
@@ -102,7 +102,7 @@ class _Part:
 
 
 def _checkout(said: _Part, at: datetime) -> CheckoutCompleted:
-    order, product, customer = said.part("order"), said.maybe("product"), said.maybe("customer")
+    order, customer = said.part("order"), said.maybe("customer")
     transaction = order.maybe("transaction")
     paid_at = transaction.may("created_at", moment) or order.may("updated_at", moment) or order.may("created_at", moment)
     charge = Charge(
@@ -112,7 +112,6 @@ def _checkout(said: _Part, at: datetime) -> CheckoutCompleted:
         customer_id=said.may("customer", ref) or order.may("customer", ref),
         email=customer.may("email", text),
         product_id=said.may("product", ref) or order.may("product", ref),
-        product_kind=product.may("billing_type", text),
         request_id=said.may("request_id", text),
         amount=transaction.may("amount_paid", money) or order.may("amount_paid", money) or order.of("amount", money),
         currency=order.of("currency", text),
@@ -137,7 +136,6 @@ def _paid(said: _Part, at: datetime) -> SubscriptionPaid:
         customer_id=said.may("customer", ref),
         email=customer.may("email", text),
         product_id=said.may("product", ref),
-        product_kind="recurring",
         request_id=None,
         amount=product.of("price", money) if amount is None else amount,
         currency=transaction.may("currency", text) or product.of("currency", text),
