@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -306,6 +307,10 @@ def test_hostile_text_never_reaches_the_terminal_as_it_is(system: System) -> Non
         assert "\x1b" not in shown
         assert "\u202e" not in shown
     assert "\x1b" not in system.refunds("dead", "list").stdout
+
+
+def test_release_is_said(system: System) -> None:
+    assert system.refunds("--version").stdout == f"refunds {version('layer-refunds')}\n"
 
 
 def test_doctor_tells_good_from_bad(system: System) -> None:

@@ -1,5 +1,8 @@
 """The commands, in the groups that people look for them in."""
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from worker.cli import (
@@ -28,6 +31,20 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"refunds {version('layer-refunds')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_any(
+    _: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Which release this is.")] = False,
+) -> None:
+    pass
+
 
 db = typer.Typer(help="The schema.", no_args_is_help=True)
 db.command("upgrade")(processes.db_upgrade)
