@@ -37,7 +37,7 @@ class ReportKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What an attempt produced, in layers. `expected` is None where the pipeline did not say."""
+    """What an attempt produced, in layers. `expected` is None or 0 where the pipeline did not say, or did not know yet."""
 
     delivered: int
     expected: int | None = None
@@ -46,10 +46,9 @@ class Output:
     def complete_for(self, expected: int | None) -> bool:
         """True when every expected layer is there and none is corrupted.
 
-        `expected` is the job's own figure, used where the output has none.
+        `expected` is the job's own figure, used where the output has none. Output of no layer is never complete.
         """
-        wanted = self.expected if self.expected is not None else expected
-        return self.corrupted == 0 and self.delivered >= (1 if wanted is None else wanted)
+        return self.corrupted == 0 and self.delivered >= (self.expected or expected or 1)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -58,12 +58,14 @@ def rerun_delivered(facts: JobFacts, terms: Terms) -> Verdict | None:
 
 
 def contradictory_reports(facts: JobFacts, terms: Terms) -> Verdict | None:
-    """A person looks where one attempt is said to have both delivered and failed, and no other attempt delivered."""
+    """A person looks where one attempt is said to have both delivered and failed, and no other attempt delivered. Where no
+    credits stand that could come back, nothing is owed either way.
+    """
     attempts = contradicted_attempts(facts, terms)
     if not attempts or delivered_attempts(facts):
         return None
     reason = f"attempt {min(attempts)} was reported both as a complete success and as failed"
-    return Verdict(Outcome.REVIEW, standing_clause(facts, terms), reason, because={"attempt": min(attempts)})
+    return _in_doubt(facts, standing_clause(facts, terms), reason, {"attempt": min(attempts)})
 
 
 def delivered_anyway(facts: JobFacts, terms: Terms) -> Verdict | None:
@@ -93,9 +95,18 @@ def rerun_in_flight(facts: JobFacts, terms: Terms) -> Verdict | None:
 
 
 def nothing_missing(facts: JobFacts, terms: Terms) -> Verdict | None:
-    """A person looks where a job is said to have failed and the figures show complete output."""
+    """A person looks where a job is said to have failed and the figures show complete output. Where no credits stand that could
+    come back, nothing is owed either way.
+    """
     fault = standing_fault(facts, terms)
     if fault is None or not denied_by_figures(facts, terms):
         return None
     reason = f"attempt {fault.report.attempt} was reported as {fault.report.kind}, but its figures show that nothing is missing"
-    return Verdict(Outcome.REVIEW, fault.clause, reason, because=because_of(fault, facts))
+    return _in_doubt(facts, fault.clause, reason, because_of(fault, facts))
+
+
+def _in_doubt(facts: JobFacts, clause: Clause, reason: str, because: Because) -> Verdict:
+    if facts.standing_debit > 0:
+        return Verdict(Outcome.REVIEW, clause, reason, because=because)
+    nothing = f"{reason}; either way it took no credits that could come back"
+    return Verdict(Outcome.NOTHING_OWED, clause, nothing, because={**because, "debit": facts.debit})

@@ -42,6 +42,13 @@ reports                        | facts                              | outcome   
 1 short:6/6; 1 internal_error  |                                    | reverse_credits | server_fault          | 5
 1 corrupted_download:6/6       |                                    | rerun           | rerun_once            | 0
 1 short=corrupted_download:6/6 |                                    | rerun           | rerun_once            | 0
+1 internal_error:0/0           |                                    | reverse_credits | server_fault          | 5
+1 internal_error:0/0           | layers_expected=6                  | reverse_credits | server_fault          | 5
+1 short:0/0                    |                                    | rerun           | rerun_once            | 0
+1 ok:0/0                       |                                    | rerun           | rerun_once            | 0
+1 ok; 1 internal_error         | paid_with=free; debit=0            | nothing_owed    | contradictory_reports | 0
+1 ok; 1 internal_error         | price=0; debit=0                   | nothing_owed    | contradictory_reports | 0
+1 short:6/6                    | paid_with=pass; debit=0            | nothing_owed    | nothing_missing       | 0
 """
 
 COSTS_AND_BLAME = """
