@@ -16,6 +16,7 @@ from worker.cases.document import account_document, document, find, summary
 from worker.cases.document import listing as list_cases
 from worker.cases.requeue import Plan, Requeuer
 from worker.cli import output
+from worker.cli.consent import ask
 from worker.cli.correspondence import files, mails
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured
@@ -231,7 +232,7 @@ def requeue(
                 output.say("[yellow]{more} more match; these are the longest open.[/]", more=in_all - len(plans))
         acting = [plan for plan in plans if not plan.nothing]
         if not dry_run and acting:
-            output.ask(f"Put back {len(acting)} of {len(plans)}?", yes=yes or as_json)
+            ask(f"Put back {len(acting)} of {len(plans)}?", yes=yes)
             with progress() as bar:
                 for plan in bar.track(acting, description="putting back"):
                     step.requeue(plan.case_id, by=output.actor(runtime.settings), reason=reason)

@@ -6,6 +6,7 @@ import typer
 
 from worker.cases.dead import DeadLetters, letter
 from worker.cli import output
+from worker.cli.consent import ask
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured, Refused
 from worker.screen import progress
@@ -107,7 +108,7 @@ def _requeue_all(all_of: str | None, reason: str, limit: int, *, yes: bool, as_j
         chosen = letters.of_reason(all_of, limit)
         items: list[dict[str, str]] = []
         if chosen:
-            output.ask(f"Put back {len(chosen)} letters with reason {all_of}?", yes=yes or as_json)
+            ask(f"Put back {len(chosen)} letters with reason {all_of}?", yes=yes)
         with progress() as bar:
             for dead_id in bar.track(chosen, description="putting back"):
                 try:

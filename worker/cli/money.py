@@ -9,6 +9,7 @@ import typer
 from worker.cases.money import limits
 from worker.cases.money.reconcile import Reconciliation
 from worker.cli import output
+from worker.cli.consent import ask
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import one_line
 from worker.intake.consumer import Entry, entries_read_so_far
@@ -96,9 +97,10 @@ def release(reason: output.Reason, yes: output.Yes = False, as_json: AsJson = Fa
         runtime = output.runtime()
         now = runtime.clock.now()
         stopped = runtime.store.read(lambda tx: limits.closed_to(tx, (limits.MONEY,), now))
-        if stopped is not None and not as_json:
-            output.say("Money is stopped: {why}", why=stopped[0])
-            output.ask("Let it go on?", yes=yes)
+        if stopped is not None:
+            if not as_json:
+                output.say("Money is stopped: {why}", why=stopped[0])
+            ask("Let money go on?", yes=yes)
         by = output.actor(runtime.settings)
         runtime.store.write(lambda tx: limits.release(tx, by=by, reason=reason, now=runtime.clock.now()))
     _said({"money": "released", "by": by}, "Money goes on; claims that waited are due now.", as_json)

@@ -76,11 +76,3 @@ def one_clear_line() -> Iterator[None]:
         stop(str(error), 2)
     except Refused as error:
         stop(str(error), 1)
-
-
-def ask(question: str, *, yes: bool) -> None:
-    """Goes on only with consent; a script, which has no terminal to be asked on, gave it by naming what it wants."""
-    if yes or not sys.stdin.isatty():
-        return
-    if not typer.confirm(question, err=True):
-        stop("left as it is", 1)

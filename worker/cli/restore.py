@@ -7,6 +7,7 @@ import typer
 from policy.words import count
 from worker.cases.money.restore import QUARANTINE, Checked, Recovered
 from worker.cli import output
+from worker.cli.consent import ask
 from worker.cli.money import read_again
 from worker.cli.output import AsJson, cell, one_clear_line, out
 
@@ -32,7 +33,7 @@ def recover(reason: output.Reason, books_only: BooksOnly = False, yes: output.Ye
         found = runtime.restorer.check()
         if not as_json:
             _show(found)
-            output.ask(f"Put back {len(found.missing)} calls?", yes=yes)
+        ask(f"Put back {len(found.missing)} calls?", yes=yes)
         again = 0 if books_only else sum(1 for _ in read_again(runtime))
         done = runtime.restorer.recover(by=output.actor(runtime.settings), reason=reason, events=again)
     if as_json:
@@ -48,21 +49,26 @@ def lift(reason: output.Reason, yes: output.Yes = False, as_json: AsJson = False
     with one_clear_line():
         runtime = output.runtime()
         found = runtime.restorer.check()
-        if not as_json and found.stopped is not None:
-            output.say("Money is stopped: {why}", why=found.stopped)
-            if not found.whole:
-                hours = round(QUARANTINE.total_seconds() / 3600)
-                output.say(
-                    "[yellow]No journal tells what was sent.[/] Claims that came unsent out of the backup will only be read, and "
-                    "money stays still for {hours} h longer. Look at the refunds in Creem's dashboard before you go on.",
-                    hours=hours,
-                )
-            output.ask("Let it go on?", yes=yes)
+        if found.stopped is not None:
+            if not as_json:
+                _stopped(found)
+            ask("Let money go on?", yes=yes)
         done = runtime.restorer.lift(by=output.actor(runtime.settings), reason=reason)
     if as_json:
         output.document(done)
     else:
         output.say("Lifted at mark {mark}; money goes on from {money_from}. {claims_only_read} claims are only read.", **done)
+
+
+def _stopped(found: Checked) -> None:
+    output.say("Money is stopped: {why}", why=found.stopped)
+    if not found.whole:
+        hours = round(QUARANTINE.total_seconds() / 3600)
+        output.say(
+            "[yellow]No journal tells what was sent.[/] Claims that came unsent out of the backup will only be read, and "
+            "money stays still for {hours} h longer. Look at the refunds in Creem's dashboard before you go on.",
+            hours=hours,
+        )
 
 
 def _show(found: Checked) -> None:
@@ -111,10 +117,12 @@ def chain(reason: output.Reason, yes: output.Yes = False, as_json: AsJson = Fals
     """After a restore: the heads of the chain that the backup did not hold are no longer asked about; on record for ever."""
     with one_clear_line():
         runtime = output.runtime()
+        strange = runtime.forgiver.strange()
         if not as_json:
-            for kept, why in runtime.forgiver.strange():
+            for kept, why in strange:
                 output.line(f"{kept.head.name} link {kept.head.number}", why, "yellow")
-            output.ask("Were they lost with a restore?", yes=yes)
+        if strange:
+            ask(f"Lost with a restore: {count(len(strange), 'head')}?", yes=yes)
         done = runtime.forgiver.forgive(by=output.actor(runtime.settings), reason=reason)
     if as_json:
         return output.document({"forgiven": done})

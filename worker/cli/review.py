@@ -6,6 +6,7 @@ import typer
 
 from worker.cli import output
 from worker.cli.cases import Name
+from worker.cli.consent import ask
 from worker.cli.correspondence import files, mails
 from worker.cli.output import AsJson, cell, one_clear_line, out
 
@@ -109,7 +110,7 @@ def _decide(name: str, choice: str | None, reason: str, *, yes: bool, as_json: b
         by = output.actor(runtime.settings)
         if not (yes or as_json):
             _show_what(runtime.reviewer.look(name, by=by), choice)
-            output.ask("Do it?", yes=False)
+        ask(f"Do it, and {name} is decided?" if as_json else "Do it?", yes=yes)
         told = runtime.reviewer.decide(name, choice, by=by, reason=reason)
     if as_json:
         return output.document(told)
