@@ -124,6 +124,29 @@ def test_unreadable_letter_is_refused_at_requeue_and_can_be_put_aside(world: Wor
     assert bytes(world.letters.one(letter["dead_id"]).raw) == b"\xff not json"
 
 
+def test_plan_says_what_becomes_of_a_letter_and_leaves_it_open(world: World) -> None:
+    known = world.submitted("job_9")
+    world.arrive(b"\xff not json", known)
+    [letter], _ = world.letters.listing(state="open", limit=10, after=None)
+    plan = world.letters.plan(letter["dead_id"])
+    assert (plan["reason"], plan["would_be"]) == ("not_utf8", "open")
+    assert "still cannot be read" in plan["next"]
+    assert world.letters.plan_discard(letter["dead_id"])["would_be"] == "discarded"
+    readable = inbox_rows.new_letter(
+        key="stream:7-8", reason="wrong_version", detail="-", raw=world.failed("job_9").encode(),
+        received_at=world.clock.now(), now=world.clock.now(),
+    )  # fmt: skip
+    again = {**readable, "dead_id": f"{readable['dead_id']}2", "key": "stream:7-9", "raw": known.encode()}
+    world.store.write(lambda tx: inbox_rows.bury(tx, [readable, again]))
+    assert world.letters.plan("stream:7-8")["would_be"] == "requeued"
+    assert "already known" in world.letters.plan("stream:7-9")["next"]
+    assert len(world.dead()) == 3
+    world.letters.discard("stream:7-9", by="tester", reason="twice")
+    for plan_of in (world.letters.plan, world.letters.plan_discard):
+        with pytest.raises(Refused, match="already discarded by tester: twice"):
+            plan_of("stream:7-9")
+
+
 def test_redelivered_malformed_entry_makes_one_letter(world: World) -> None:
     from worker.intake.consumer import Entry
 

@@ -72,6 +72,38 @@ def test_approved_job_gets_its_credits_and_says_who_decided(world: PeopleWorld) 
     assert [said["type"] for said in world.announced()][-1] == "refund.credits_reversed"
 
 
+def test_plan_says_what_the_decision_would_do_and_leaves_the_case_free(world: PeopleWorld) -> None:
+    case_id = in_review(world)
+    before = world.digest()
+    plan = world.reviewer.plan("job_1", None, by="ann")
+    assert (plan["case_id"], plan["choice"], plan["needs_second"], plan["agrees_with"]) == (case_id, "credits", False, None)
+    assert plan["does"] == world.choices(case_id)["credits"]["does"]
+    assert world.reviewer.plan("job_1", "decline", by="ann")["does"] == world.choices(case_id)["decline"]["does"]
+    assert world.digest() == before
+    assert world.rows(select(leases.c.name).where(leases.c.name.like("review:%"))) == []
+    world.reviewer.take(case_id, by="bob")
+    for refused, said in (
+        (lambda: world.reviewer.plan("job_1", None, by="ann"), "is with bob until"),
+        (lambda: world.reviewer.plan("job_1", "money", by="bob"), "money is no choice here; credits, decline are"),
+        (lambda: world.reviewer.plan("job_0", None, by="ann"), "job_0"),
+    ):
+        with pytest.raises(Refused, match=said):
+            refused()
+
+
+def test_plan_says_who_has_to_agree_and_what_agreeing_would_do(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    world.load({"record": "purchase", **second_purchase()})
+    assert world.reviewer.plan(case_id, "forfeit", by="ann")["needs_second"]
+    world.decide(case_id, "forfeit", by="ann")
+    with pytest.raises(Refused, match="a second, different person has to agree"):
+        world.reviewer.plan(case_id, "forfeit", by="ann")
+    with pytest.raises(Refused, match="agree to it or withdraw it first"):
+        world.reviewer.plan(case_id, "decline", by="bob")
+    plan = world.reviewer.plan(case_id, None, by="bob")
+    assert (plan["choice"], plan["needs_second"], plan["agrees_with"]) == ("forfeit", False, "ann")
+
+
 def test_declined_case_stays_declined_when_it_is_looked_at_again(world: PeopleWorld) -> None:
     case_id = in_review(world)
     world.decide(case_id, "decline", reason="the output was whole")

@@ -281,6 +281,30 @@ def test_dead_letters_are_grouped_and_put_back_by_reason(system: System) -> None
     assert "--all-of" in one_line(system.refunds("dead", "requeue", "--reason", "which?", expect=2).stderr)
 
 
+def test_dry_run_of_dead_letters_says_which_by_reason_and_changes_nothing(system: System) -> None:
+    system.emit(["no json", "nor this", failed("job_1").replace("layer_job.failed", "layer_job.frozen")])
+    sweep(system)
+    before = system.json("dead", "list", "--all")
+    one = before["items"][0]["dead_id"]
+    why = ("--reason", "a look", "--dry-run")
+    many = system.json("dead", "requeue", "--all-of", "not_json", *why)
+    assert (many["dry_run"], many["next"], len(many["items"])) == (True, None, 2)
+    assert {(item["reason"], item["would_be"]) for item in many["items"]} == {("not_json", "open")}
+    single = system.json("dead", "requeue", one, *why)
+    assert (single["dry_run"], single["dead_id"], single["reason"]) == (True, one, "unknown_type")
+    gone = system.json("dead", "discard", one, *why)
+    assert (gone["dry_run"], gone["would_be"]) == (True, "discarded")
+    shown = system.refunds("dead", "requeue", "--all-of", "not_json", *why).stdout
+    assert "2 with reason not_json would stay open" in shown
+    for words in (["requeue", one], ["discard", one], ["requeue", "--all-of", "not_json"]):
+        assert "Nothing was changed" in system.refunds("dead", *words, *why).stdout
+    assert system.json("dead", "list", "--all") == before
+    assert "left as it is" in one_line(system.refunds("dead", "discard", one, "--reason", "r", stdin="n\n", expect=1).stderr)
+    refused = system.refunds("dead", "requeue", "--all-of", "not_json", "--reason", "r", "--json", stdin="no\n", expect=1)
+    assert (refused.stdout, system.json("dead", "list", "--all")) == ("", before)
+    assert system.json("dead", "discard", one, "--reason", "noise", "--yes")["state"] == "discarded"
+
+
 def test_files_that_are_not_there_and_commands_that_do_not_exist_are_usage(system: System) -> None:
     assert "No such file" in one_line(system.refunds("import", "nowhere.jsonl", expect=2).stderr)
     assert system.refunds("refund", expect=2).stdout == ""

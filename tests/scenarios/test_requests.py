@@ -114,11 +114,24 @@ def test_queue_is_worked_through_with_commands(small: System, tmp_path: Path) ->
     status = small.json("status")
     assert (status["review"]["waiting"], status["deadlines"][0]["case_id"], status["approved"]) == (1, case_id, [])
     assert case_id in small.refunds("status", "--deadlines").stdout
-    told = small.json("review", "decline", case_id, "--reason", "the key is not there yet")
+    before = small.json("review", "show", case_id)
+    why = ("--reason", "the key is not there yet")
+    plan = small.json("review", "decline", case_id, *why, "--dry-run")
+    assert (plan["dry_run"], plan["choice"], plan["does"]) == (True, "decline", choices["decline"]["does"])
+    assert plan["needs_second"] is False
+    shown = small.refunds("review", "decline", case_id, *why, "--dry-run").stdout
+    assert f"decline: {plan['does']}." in shown
+    assert "Nothing was changed" in shown
+    assert "no remedy at hand" in small.refunds("review", "approve", case_id, *why, "--dry-run", expect=1).stderr
+    for more in ([], ["--json"]):
+        assert (
+            small.refunds("review", "decline", case_id, *why, *more, stdin="n\n", expect=1).stderr == "refunds: left as it is\n"
+        )
+    assert small.json("review", "show", case_id) == before
+    told = small.json("review", "decline", case_id, *why)
     assert told["done"]
     assert small.json("review", "list")["items"] == []
-    why = small.refunds("why", case_id).stdout
-    assert "A person decided that: the key is not there yet" in why
+    assert "A person decided that: the key is not there yet" in small.refunds("why", case_id).stdout
     assert json.loads(small.refunds("why", case_id, "--json").stdout)["same_again"]
     assert "picture.png" in small.refunds("show", case_id).stdout
     assert small.refunds("status", "--deadlines").stdout == "No promise is running.\n"

@@ -78,24 +78,36 @@ class DeadLetters:
         """
         row = self._open(name)
         now = self.clock.now()
-        try:
-            fresh = _fresh_row(row, now) if row.inbox_id is None else None
-        except Malformed as fault:
-            raise Refused(f"{row.dead_id} still cannot be read: {fault.detail}") from fault
+        fresh = _fresh_row(row, now)
 
         def put_back(tx: Tx) -> str:
             if fresh is None:
                 back = (inbox.c.id == row.inbox_id, inbox.c.state == "dead")
                 tx.connection.execute(update(inbox).where(*back).values(state="new", attempts=0, due_at=now, handled_at=None))
-                told = f"inbox row {row.inbox_id} is to be handled again"
-            else:
-                if not inbox_rows.insert(tx, [fresh]):
-                    raise Refused(f"{row.dead_id}: an event with this identity is already known; the first stays")
-                told = f"event {fresh['event_id']} is in the inbox"
+            elif not inbox_rows.insert(tx, [fresh]):
+                raise _known(row)
             self._resolve(tx, row, "requeued", by, reason)
-            return told
+            return _told(row, fresh)
 
         return self.store.write(put_back)
+
+    def plan(self, name: str) -> dict[str, str]:
+        """What `requeue` would do with the letter now, which it leaves as it is: `would_be` requeued, or still open, and `next`.
+
+        Raises `Refused` where there is no open letter of that name.
+        """
+        row = self._open(name)
+        try:
+            fresh = _fresh_row(row, self.clock.now())
+            if fresh is not None and self.store.read(lambda tx: _is_known(tx, fresh)):
+                raise _known(row)
+        except Refused as refusal:
+            return _planned(row, "open", str(refusal))
+        return _planned(row, "requeued", _told(row, fresh))
+
+    def plan_discard(self, name: str) -> dict[str, str]:
+        """What `discard` would do, in the same shape. Raises `Refused` where there is no open letter of that name."""
+        return _planned(self._open(name), "discarded", "its bytes stay")
 
     def discard(self, name: str, *, by: str, reason: str) -> None:
         """Marks the letter as dealt with; its bytes stay."""
@@ -117,11 +129,32 @@ class DeadLetters:
             raise Refused(f"{row.dead_id} was dealt with meanwhile")
 
 
-def _fresh_row(row: Row[Any], now: datetime) -> Record:
-    """The inbox row that the letter's bytes make now. Raises `Malformed` where they still cannot be read."""
-    if row.key.startswith("creem:"):
-        return creem_row_of(read_webhook(bytes(row.raw)), now)
-    return row_of(read_event(bytes(row.raw), now), row.key.removeprefix("stream:"), now)
+def _fresh_row(row: Row[Any], now: datetime) -> Record | None:
+    """The inbox row that the letter's bytes make now; None where they have one. Raises `Refused` where they cannot be read."""
+    if row.inbox_id is not None:
+        return None
+    try:
+        if row.key.startswith("creem:"):
+            return creem_row_of(read_webhook(bytes(row.raw)), now)
+        return row_of(read_event(bytes(row.raw), now), row.key.removeprefix("stream:"), now)
+    except Malformed as fault:
+        raise Refused(f"{row.dead_id} still cannot be read: {fault.detail}") from fault
+
+
+def _is_known(tx: Tx, fresh: Record) -> bool:
+    return bool(inbox_rows.same_identity(tx, [(fresh["source"], fresh["event_id"])]))
+
+
+def _known(row: Row[Any]) -> Refused:
+    return Refused(f"{row.dead_id}: an event with this identity is already known; the first stays")
+
+
+def _told(row: Row[Any], fresh: Record | None) -> str:
+    return f"inbox row {row.inbox_id} is to be handled again" if fresh is None else f"event {fresh['event_id']} is in the inbox"
+
+
+def _planned(row: Row[Any], would_be: str, following: str) -> dict[str, str]:
+    return {"dead_id": row.dead_id, "reason": row.reason, "would_be": would_be, "next": following}
 
 
 def letter(row: Row[Any]) -> dict[str, Any]:

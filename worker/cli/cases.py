@@ -209,7 +209,7 @@ def requeue(
     stuck: Annotated[bool, typer.Option("--stuck", help="All whose last step failed.")] = False,
     before: Annotated[datetime | None, typer.Option(help="All opened before this moment, UTC.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Most cases at once, longest open first.")] = 100,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
+    dry_run: output.DryRun = False,
     yes: output.Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -237,9 +237,10 @@ def requeue(
                 for plan in bar.track(acting, description="putting back"):
                     step.requeue(plan.case_id, by=output.actor(runtime.settings), reason=reason)
     if as_json:
-        return output.page([plan.document() | {"requeued": not dry_run and not plan.nothing} for plan in plans], None)
+        done = [plan.document() | {"requeued": not dry_run and not plan.nothing} for plan in plans]
+        return output.page(done, None, dry_run=dry_run)
     if dry_run:
-        output.say("[dim]Nothing was changed.[/]")
+        output.nothing_changed()
     elif acting:
         output.say("{n} put back; the worker takes them within seconds.", n=len(acting))
     else:

@@ -1,5 +1,6 @@
 """Dead letters: look, put back, put aside."""
 
+from collections import Counter
 from typing import Annotated
 
 import typer
@@ -11,6 +12,8 @@ from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured, Refused
 from worker.screen import progress
 
+SHOWN = 20
+"""Most letters that are named of each kind."""
 Name = Annotated[str, typer.Argument(metavar="DEAD", help="A dead letter's id, or where it came from.")]
 
 
@@ -84,31 +87,38 @@ def requeue(
     name: Annotated[str | None, typer.Argument(metavar="[DEAD]", help="A dead letter's id, or where it came from.")] = None,
     all_of: Annotated[str | None, typer.Option(metavar="REASON", help="Instead: every open letter of this reason.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most letters at once, oldest first.")] = 1000,
+    dry_run: output.DryRun = False,
     yes: output.Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Puts a letter's document back to be handled like any other; refused while it still cannot be read."""
     if name is None:
-        return _requeue_all(all_of, reason, limit, yes=yes, as_json=as_json)
+        return _requeue_all(all_of, reason, limit, dry_run=dry_run, yes=yes, as_json=as_json)
     with one_clear_line():
         if all_of is not None:
             raise Misconfigured("name one letter, or all of a reason with --all-of; not both")
         letters = _letters()
+        if dry_run:
+            return _show_plan(letters.plan(name), as_json)
         told = letters.requeue(name, by=output.actor(output.settings()), reason=reason)
     if as_json:
         return output.document({"dead_id": name, "state": "requeued", "next": told})
     output.say("{told}.", told=told)
 
 
-def _requeue_all(all_of: str | None, reason: str, limit: int, *, yes: bool, as_json: bool) -> None:
+def _requeue_all(all_of: str | None, reason: str, limit: int, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     with one_clear_line():
         if all_of is None:
             raise Misconfigured("name a letter, or all of a reason with --all-of")
         letters, by = _letters(), output.actor(output.settings())
         chosen = letters.of_reason(all_of, limit)
-        items: list[dict[str, str]] = []
+        if dry_run:
+            with progress() as bar:
+                plans = [letters.plan(dead_id) for dead_id in bar.track(chosen, description="working out what would happen")]
+            return _show_plans(plans, as_json)
         if chosen:
             ask(f"Put back {len(chosen)} letters with reason {all_of}?", yes=yes)
+        items: list[dict[str, str]] = []
         with progress() as bar:
             for dead_id in bar.track(chosen, description="putting back"):
                 try:
@@ -121,14 +131,45 @@ def _requeue_all(all_of: str | None, reason: str, limit: int, *, yes: bool, as_j
         return output.page(items, None)
     back = sum(item["state"] == "requeued" for item in items)
     output.say("{back} of {n} letters are put back.", back=back, n=len(items))
-    for item in [item for item in items if item["state"] == "open"][:20]:
+    for item in [item for item in items if item["state"] == "open"][:SHOWN]:
         output.say("[yellow]{dead_id}[/]  {next}", dead_id=item["dead_id"], next=item["next"])
 
 
-def discard(name: Name, reason: output.Reason, as_json: AsJson = False) -> None:
+def discard(
+    name: Name, reason: output.Reason, dry_run: output.DryRun = False, yes: output.Yes = False, as_json: AsJson = False
+) -> None:
     """Marks a letter as dealt with; its bytes stay."""
     with one_clear_line():
-        _letters().discard(name, by=output.actor(output.settings()), reason=reason)
+        letters = _letters()
+        plan = letters.plan_discard(name)
+        if dry_run:
+            return _show_plan(plan, as_json)
+        ask(f"Put {plan['dead_id']} ({plan['reason']}) aside?", yes=yes)
+        letters.discard(name, by=output.actor(output.settings()), reason=reason)
     if as_json:
         return output.document({"dead_id": name, "state": "discarded"})
     output.say("{name} is put aside; its bytes stay.", name=name)
+
+
+def _show_plan(plan: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        return output.document({"dry_run": True, **plan})
+    stays = "stay open" if plan["would_be"] == "open" else f"be {plan['would_be']}"
+    output.say("[bold]{dead_id}[/] ({reason}) would {then}: {next}.", then=stays, **plan)
+    output.nothing_changed()
+
+
+def _show_plans(plans: list[dict[str, str]], as_json: bool) -> None:
+    if as_json:
+        return output.page(plans, None, dry_run=True)
+    for (reason, then), count in Counter((plan["reason"], plan["would_be"]) for plan in plans).most_common():
+        would = "would stay open" if then == "open" else f"would be {then}"
+        output.say("[bold]{count}[/] with reason {reason} {would}:", count=count, reason=reason, would=would)
+        alike = [plan for plan in plans if (plan["reason"], plan["would_be"]) == (reason, then)]
+        for plan in alike[:SHOWN]:
+            output.say("  {dead_id}  {next}", **plan)
+        if count > SHOWN:
+            output.say("[dim]… and {more} more[/]", more=count - SHOWN)
+    if not plans:
+        output.say("No open letter has that reason.")
+    output.nothing_changed()

@@ -22,6 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdou
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="Most rows.")]
 After = Annotated[str | None, typer.Option(help="Continue after this id (`next` of the page before).")]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -52,9 +53,18 @@ def document(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=True) + "\n")
 
 
-def page(items: Sequence[Any], following: str | None) -> None:
-    """Prints a list as the contract says."""
-    document({"items": list(items), "next": following})
+def page(items: Sequence[Any], following: str | None, *, dry_run: bool = False) -> None:
+    """Prints a list as the contract says; of a dry run it says that it is one."""
+    document({"dry_run": True} | _listed(items, following) if dry_run else _listed(items, following))
+
+
+def nothing_changed() -> None:
+    """The last line of a dry run."""
+    say("[dim]Nothing was changed.[/]")
+
+
+def _listed(items: Sequence[Any], following: str | None) -> dict[str, Any]:
+    return {"items": list(items), "next": following}
 
 
 def stop(message: str, code: int) -> NoReturn:

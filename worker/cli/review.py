@@ -84,14 +84,23 @@ def take(name: Name, as_json: AsJson = False) -> None:
     output.say("{name} is yours for fifteen minutes.", name=name)
 
 
-def approve(name: Name, reason: output.Reason, choice: Choice = None, yes: output.Yes = False, as_json: AsJson = False) -> None:
+def approve(
+    name: Name,
+    reason: output.Reason,
+    choice: Choice = None,
+    dry_run: output.DryRun = False,
+    yes: output.Yes = False,
+    as_json: AsJson = False,
+) -> None:
     """Gives the remedy, or agrees to what somebody proposed; shows first what it does."""
-    _decide(name, choice, reason, yes=yes, as_json=as_json)
+    _decide(name, choice, reason, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
-def decline(name: Name, reason: output.Reason, yes: output.Yes = False, as_json: AsJson = False) -> None:
+def decline(
+    name: Name, reason: output.Reason, dry_run: output.DryRun = False, yes: output.Yes = False, as_json: AsJson = False
+) -> None:
     """Gives nothing; the customer is told the reason."""
-    _decide(name, "decline", reason, yes=yes, as_json=as_json)
+    _decide(name, "decline", reason, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 def withdraw(name: Name, reason: output.Reason, as_json: AsJson = False) -> None:
@@ -104,28 +113,32 @@ def withdraw(name: Name, reason: output.Reason, as_json: AsJson = False) -> None
     output.say("{told}.", told=told["told"])
 
 
-def _decide(name: str, choice: str | None, reason: str, *, yes: bool, as_json: bool) -> None:
+def _decide(name: str, choice: str | None, reason: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     with one_clear_line():
         runtime = output.runtime()
         by = output.actor(runtime.settings)
-        if not (yes or as_json):
-            _show_what(runtime.reviewer.look(name, by=by), choice)
-        ask(f"Do it, and {name} is decided?" if as_json else "Do it?", yes=yes)
-        told = runtime.reviewer.decide(name, choice, by=by, reason=reason)
+        if dry_run or not yes:
+            plan = runtime.reviewer.plan(name, choice, by=by)
+            if not as_json:
+                _show_plan(plan)
+            if not dry_run:
+                ask(f"{plan['choice']} for {plan['case_id']}: do it?", yes=yes)
+        if not dry_run:
+            told = runtime.reviewer.decide(name, choice, by=by, reason=reason)
     if as_json:
-        return output.document(told)
+        return output.document({"dry_run": True, **plan} if dry_run else told)
+    if dry_run:
+        return output.nothing_changed()
     output.say("{told}.", told=told["told"])
     if told["overtook"]:
         output.say("[dim]{n} that came earlier still wait; the reason is on record.[/]", n=told["overtook"])
 
 
-def _show_what(found: dict[str, Any], choice: str | None) -> None:
-    named = choice or (found["proposal"] or {}).get("choice")
-    remedies = [c for c in found["choices"] if c["choice"] in {"credits", "money"} and c["refused"] is None]
-    chosen = next((c for c in found["choices"] if c["choice"] == named), None) if named else next(iter(remedies), None)
-    if chosen is not None:
-        second = " A second person has to agree." if chosen["needs_second"] and not found["proposal"] else ""
-        if second and chosen["second_because"]:
-            second = f" A second person has to agree: {chosen['second_because']}."
-        output.say("[bold]{choice}[/]: {does}.{second}", choice=chosen["choice"], does=chosen["does"], second=second)
-        output.say("[dim]{approved}[/]", approved=found["approved_by_you"]["said"])
+def _show_plan(plan: dict[str, Any]) -> None:
+    second = ""
+    if plan["needs_second"]:
+        because = f": {plan['second_because']}" if plan["second_because"] else ""
+        second = f" A second person has to agree{because}."
+    agrees = f" That agrees to what {plan['agrees_with']} proposed." if plan["agrees_with"] else ""
+    output.say("[bold]{choice}[/]: {does}.{more}", choice=plan["choice"], does=plan["does"], more=second + agrees)
+    output.say("[dim]{approved}[/]", approved=plan["approved_by_you"]["said"])

@@ -119,6 +119,10 @@ class Reviewer:
         tell(spans.moves([scene.case], scene.now), self.clock.now())
         return told
 
+    def plan(self, name: str, choice: str | None, *, by: str) -> dict[str, Any]:
+        """What `decide` would do for this person now, without doing it; the case stays free. Raises `Refused` where it would."""
+        return self.store.read(lambda tx: self._plan(tx, name, choice, person(by)))
+
     def withdraw(self, name: str, *, by: str, reason: str) -> dict[str, Any]:
         """Ends the open proposal without effect; what was frozen for it is free again. Anybody may."""
         if not reason.strip():
@@ -205,6 +209,22 @@ class Reviewer:
         now = self.clock.now()
         return allowance.allowance_of(tx, by, self.bench.terms_at(now), now)
 
+    def _plan(self, tx: Tx, name: str, choice: str | None, by: str) -> dict[str, Any]:
+        row = _waiting(tx, name)
+        lease = _leases(tx, [row], self.clock.now()).get(row.case_id)
+        if lease is not None and lease.holder != by:
+            raise _held(row, lease)
+        offered, allowed = self._choices(self._scene(tx, row)), self._allowance(tx, by)
+        proposal = _proposals(tx, [row]).get(row.case_id)
+        if proposal is None:
+            chosen = allowed.checked(_chosen(offered, choice, row)).document()
+        else:
+            agreed = _to_agree(proposal, choice, by, offered, row)
+            chosen = {"choice": agreed.value, "does": proposal.does, "needs_second": False, "second_because": None}
+        shown = {key: chosen[key] for key in ("choice", "does", "needs_second", "second_because")}
+        agrees = {"agrees_with": proposal.proposed_by if proposal is not None else None}
+        return {"case_id": row.case_id, **shown, **agrees, "approved_by_you": allowed.document()}
+
     # deciding
 
     def _take(self, tx: Tx, row: Row[Any], by: str) -> None:
@@ -214,7 +234,7 @@ class Reviewer:
         taken = update(leases).where(leases.c.name == _lease(row.case_id), free).values(holder=holder, until=now + LEASE)
         if tx.connection.execute(taken).rowcount != 1:
             held = tx.all(select(leases).where(leases.c.name == _lease(row.case_id)))[0]
-            raise Refused(f"{row.case_id} is with {held.holder} until {moment(held.until)}")
+            raise _held(row, held)
 
     def _decide(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> tuple[dict[str, Any], Scene]:
         row = lock_case(tx, _waiting(tx, name).case_id)
@@ -244,15 +264,7 @@ class Reviewer:
         return self._allowance(tx, by).checked(chosen)
 
     def _agree(self, tx: Tx, scene: Scene, proposal: Row[Any], choice: str | None, by: str, reason: str) -> dict[str, Any]:
-        case_id = scene.case.case_id
-        if choice not in {None, proposal.choice}:
-            raise Refused(f"{case_id}: {proposal.choice} is proposed by {proposal.proposed_by}; agree to it or withdraw it first")
-        if by == proposal.proposed_by:
-            raise Refused(f"{case_id}: {proposal.choice} was proposed by {by}; a second, different person has to agree")
-        act = Act(proposal.choice)
-        if act is not Act.FORFEIT:
-            # it has to be possible still; what a forfeit takes is frozen already
-            _chosen(self._choices(scene), act.value, scene.row)
+        act = _to_agree(proposal, choice, by, self._choices(scene), scene.row)
         ended = {"state": "agreed", "ended_by": by, "ended_at": scene.now, "ended_reason": reason}
         _end(tx, proposal, ended)
         scene.case.note("review.agreed", choice=act.value, by=by, reason=reason, proposed_by=proposal.proposed_by)
@@ -354,6 +366,23 @@ def _chosen(offered: list[Choice], choice: str | None, row: Row[Any]) -> Choice:
     if named.refused is not None:
         raise Refused(f"{row.case_id}: {choice} cannot be chosen: {named.refused}")
     return named
+
+
+def _to_agree(proposal: Row[Any], choice: str | None, by: str, offered: list[Choice], row: Row[Any]) -> Act:
+    """What is proposed, where this person may agree to it and it can still be done."""
+    if choice not in {None, proposal.choice}:
+        raise Refused(f"{row.case_id}: {proposal.choice} is proposed by {proposal.proposed_by}; agree to it or withdraw it first")
+    if by == proposal.proposed_by:
+        raise Refused(f"{row.case_id}: {proposal.choice} was proposed by {by}; a second, different person has to agree")
+    act = Act(proposal.choice)
+    if act is not Act.FORFEIT:
+        # it has to be possible still; what a forfeit takes is frozen already
+        _chosen(offered, act.value, row)
+    return act
+
+
+def _held(row: Row[Any], lease: Row[Any]) -> Refused:
+    return Refused(f"{row.case_id} is with {lease.holder} until {moment(lease.until)}")
 
 
 def _done(scene: Scene, act: Act, told: str, overtook: int) -> dict[str, Any]:
