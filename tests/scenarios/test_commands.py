@@ -81,6 +81,18 @@ def test_pages_follow_one_another_without_a_gap(system: System) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "right"),
+    [(("cases",), "case_01J"), (("review", "list"), "case_01J"), (("dead", "list"), "dead_01J")],
+)
+def test_id_to_continue_after_that_is_none_is_usage(system: System, words: tuple[str, ...], right: str) -> None:
+    other = "dead_" if right.startswith("case_") else "case_"
+    for wrong in ("garbage", "", f"{other}{'0' * 26}", f"{right[:5]}{'0' * 25}", f"{right[:5]}{'0' * 26}\n"):
+        said = one_line(system.refunds(*words, "--after", wrong, "--json", expect=2).stderr)
+        assert f"--after: expected an id like {right}…, which is `next` of the page before" in said
+    assert system.json(*words, "--after", f"{right[:5]}{'0' * 26}")["items"] == []
+
+
+@pytest.mark.parametrize(
     ("name", "value", "said"),
     [
         ("REFUNDS_REDIS_ULR", "redis://x", "did you mean REFUNDS_REDIS_URL?"),
@@ -303,6 +315,19 @@ def test_dry_run_of_dead_letters_says_which_by_reason_and_changes_nothing(system
     refused = system.refunds("dead", "requeue", "--all-of", "not_json", "--reason", "r", "--json", stdin="no\n", expect=1)
     assert (refused.stdout, system.json("dead", "list", "--all")) == ("", before)
     assert system.json("dead", "discard", one, "--reason", "noise", "--yes")["state"] == "discarded"
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "\t\n", "\u200b"])
+def test_reason_that_says_nothing_is_refused_everywhere(system: System, reason: str) -> None:
+    said = set()
+    for words in (
+        "requeue job_1", "dead discard dead_1", "dead requeue --all-of not_json", "review approve job_1", "review withdraw job_1",
+        "money stop", "money release", "restore lift", "operator add ana", "policy activate 2027-01-01",
+    ):  # fmt: skip
+        done = system.refunds(*words.split(), "--reason", reason, stdin="correct horse battery", expect=2)
+        assert done.stdout == ""
+        said.add(one_line(done.stderr))
+    assert said == {"refunds: --reason: expected why, in words; it stays on record, and this one is empty\n"}
 
 
 def test_files_that_are_not_there_and_commands_that_do_not_exist_are_usage(system: System) -> None:

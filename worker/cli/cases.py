@@ -33,7 +33,7 @@ def listing(
     kind: Annotated[CaseKind | None, typer.Option(help="Only this kind.")] = None,
     as_json: AsJson = False,
     limit: output.Limit = 50,
-    after: output.After = None,
+    after: output.AfterCase = None,
 ) -> None:
     """Cases, newest first."""
     with one_clear_line():

@@ -27,7 +27,7 @@ def listing(
     by_reason: Annotated[bool, typer.Option("--by-reason", help="How many of each reason, with one to look at.")] = False,
     as_json: AsJson = False,
     limit: output.Limit = 50,
-    after: output.After = None,
+    after: output.AfterLetter = None,
 ) -> None:
     """What could not be read or handled, newest first."""
     if by_reason:

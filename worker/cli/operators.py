@@ -21,7 +21,7 @@ def _operators() -> Operators:
 
 def add(
     name: Name,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "added",
+    reason: output.Reason = "added",
     as_json: AsJson = False,
 ) -> None:
     """Lets somebody sign in. The password is asked for, or read from stdin where that is no terminal; a disabled name comes

@@ -2,8 +2,9 @@
 
 import getpass
 import json
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
@@ -19,9 +20,29 @@ from worker.settings import Settings, load_settings
 __all__ = ["cell", "clean", "err", "line", "out", "say", "state", "table"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+CONTINUE = "Continue after this id (`next` of the page before)."
+LETTERS_OF_ULID = "[0-9A-HJKMNP-TV-Z]"
+
+
+def _after(prefix: str) -> Callable[[str | None], str | None]:
+    def check(value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(f"{prefix}_{LETTERS_OF_ULID}{{26}}", value):
+            stop(f"--after: expected an id like {prefix}_01J…, which is `next` of the page before; not {value!r}", 2)
+        return value
+
+    return check
+
+
+def _said(reason: str) -> str:
+    if not any(character.isprintable() and not character.isspace() for character in reason):
+        stop("--reason: expected why, in words; it stays on record, and this one is empty", 2)
+    return reason.strip()
+
+
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="Most rows.")]
-After = Annotated[str | None, typer.Option(help="Continue after this id (`next` of the page before).")]
-Reason = Annotated[str, typer.Option(help="Why, for the record.")]
+AfterCase = Annotated[str | None, typer.Option("--after", help=CONTINUE, callback=_after("case"))]
+AfterLetter = Annotated[str | None, typer.Option("--after", help=CONTINUE, callback=_after("dead"))]
+Reason = Annotated[str, typer.Option(help="Why, for the record.", callback=_said)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -55,16 +76,12 @@ def document(value: Any) -> None:
 
 def page(items: Sequence[Any], following: str | None, *, dry_run: bool = False) -> None:
     """Prints a list as the contract says; of a dry run it says that it is one."""
-    document({"dry_run": True} | _listed(items, following) if dry_run else _listed(items, following))
+    document(({"dry_run": True} if dry_run else {}) | {"items": list(items), "next": following})
 
 
 def nothing_changed() -> None:
     """The last line of a dry run."""
     say("[dim]Nothing was changed.[/]")
-
-
-def _listed(items: Sequence[Any], following: str | None) -> dict[str, Any]:
-    return {"items": list(items), "next": following}
 
 
 def stop(message: str, code: int) -> NoReturn:

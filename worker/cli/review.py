@@ -13,7 +13,7 @@ from worker.cli.output import AsJson, cell, one_clear_line, out
 Choice = Annotated[str | None, typer.Option("--choice", help="What to do; without it the remedy at hand.")]
 
 
-def listing(as_json: AsJson = False, limit: output.Limit = 50, after: output.After = None) -> None:
+def listing(as_json: AsJson = False, limit: output.Limit = 50, after: output.AfterCase = None) -> None:
     """What waits for a person, in the order received."""
     with one_clear_line():
         runtime = output.runtime()
