@@ -2,6 +2,7 @@
 exists.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
@@ -51,6 +52,17 @@ from worker.reruns import PipelineHttp, PipelineStream, Reruns
 from worker.settings import Mode, Settings
 from worker.store.engine import Store
 from worker.store.schema import require_current, take_for
+
+
+def creem_faults(values: Mapping[str, str]) -> Sequence[str]:
+    """What is wrong with the Creem key among settings that are not yet validated, by itself or at its host."""
+    key = values.get("creem_api_key")
+    try:
+        if key:
+            address_of(key, values.get("creem_base_url") or None)
+    except Misconfigured as error:
+        return error.faults
+    return ()
 
 
 @dataclass

@@ -7,7 +7,7 @@ fault too: a misspelt name would otherwise switch something off in silence.
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -189,6 +189,8 @@ def is_observer(group: str) -> bool:
     return group.startswith(OBSERVER)
 
 
+Fit = Callable[[Mapping[str, str]], Iterable[str]]
+"""What names the settings that do not go together, by values that are not yet validated."""
 _NOT_FOR_OBSERVERS = {
     "outcomes_stream": "announces nothing",
     "mail_dir": "would take the mails of the live installation away",
@@ -199,8 +201,12 @@ _NOT_FOR_OBSERVERS = {
 }
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process. Raises `Misconfigured` with one line for every fault there is."""
+def load_settings(environ: Mapping[str, str] | None = None, fit: Fit = lambda _: ()) -> Settings:
+    """The settings of this process. Raises `Misconfigured` with one line for every fault there is.
+
+    `fit` says what only the layers above know; it gets the values by their names in `Settings`. A variable that is wrong by
+    itself is named once.
+    """
     environ, faults = _with_files(os.environ if environ is None else environ)
     faults += _unknown_names(environ)
     ours = {
@@ -213,6 +219,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         settings = Settings.model_validate(ours, by_name=True)
     except ValidationError as error:
         faults += [f"{PREFIX}{str(e['loc'][0]).upper()}: {_right(e['msg'])}" for e in error.errors(include_url=False)]
+    named = {fault.partition(":")[0] for fault in faults}
+    faults += [fault for fault in fit(ours) if fault.partition(":")[0] not in named]
     if faults:
         raise Misconfigured(*faults)
     return settings

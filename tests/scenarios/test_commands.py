@@ -116,6 +116,19 @@ def test_every_wrong_setting_is_reported_at_once(system: System) -> None:
     assert [line.split(":")[1].strip() for line in lines] == ["REFUNDS_TURBO", "REFUNDS_MODE", "REFUNDS_BATCH"]
 
 
+def test_creem_key_is_named_with_the_other_faults(system: System) -> None:
+    system.extra = {"REFUNDS_MODE": "brave", "REFUNDS_CREEM_API_KEY": "abc"}
+    lines = system.refunds("status", expect=2).stderr.strip().splitlines()
+    assert [line.split(":")[1].strip() for line in lines] == ["REFUNDS_MODE", "REFUNDS_CREEM_API_KEY"]
+    assert "abc" not in lines[1]
+    system.extra = {"REFUNDS_CREEM_API_KEY": "creem_test_1", "REFUNDS_CREEM_BASE_URL": "https://api.creem.io"}
+    [found] = system.json("doctor", expect=2)["findings"]
+    assert (found["check"], found["ok"]) == ("configuration", False)
+    assert "REFUNDS_CREEM_BASE_URL: https://api.creem.io is the live host" in found["finding"]
+    system.extra |= {"REFUNDS_CREEM_BASE_URL": "api.creem.io", "REFUNDS_CREEM_API_KEY": "creem test"}
+    assert len(system.refunds("cases", expect=2).stderr.splitlines()) == 2, "a variable is named once"
+
+
 def test_celery_itself_names_a_wrong_setting_without_a_traceback(system: System) -> None:
     system.extra = {"REFUNDS_REDIS_ULR": "x"}
     process = system.start("celery", "-A", "worker", "worker")
