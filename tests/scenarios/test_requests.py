@@ -140,7 +140,7 @@ def test_queue_is_worked_through_with_commands(small: System, tmp_path: Path) ->
 
 
 def test_request_of_a_file_that_is_not_there_is_one_clear_line(small: System) -> None:
-    said = small.refunds("request", "add", "nothing.eml", expect=1).stderr
+    said = small.refunds("request", "add", "nothing.eml", expect=2).stderr
     assert said.strip() == "refunds: nothing.eml: No such file or directory"
 
 

@@ -1,6 +1,9 @@
 """Processes: schema, intake, the all-in-one worker, the doubles, and the doctor that looks at them all."""
 
+import errno
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -12,6 +15,8 @@ from worker.errors import Misconfigured
 from worker.intake.stream import refuse_cluster
 from worker.runtime import Runtime, names_in
 from worker.settings import Settings
+
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on loopback.")]
 
 
 def db_upgrade(as_json: AsJson = False) -> None:
@@ -139,8 +144,20 @@ def demo(
         raise typer.Exit(run_demo(jobs=jobs, seed=seed, keep=keep))
 
 
+@contextmanager
+def _free(port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise Misconfigured(
+            f"--port: something listens on 127.0.0.1 port {port} already; end it, or name another port"
+        ) from error
+
+
 def sandbox_pipeline(
-    port: Annotated[int, typer.Option(help="Where to listen on loopback.")] = 8090,
+    port: Port = 8090,
     seed: Annotated[int, typer.Option(help="Chooses how each job's re-run ends.")] = 7,
 ) -> None:
     """A pipeline double over HTTP that answers re-runs: some deliver, some fail, some never answer."""
@@ -148,11 +165,12 @@ def sandbox_pipeline(
 
     with one_clear_line():
         settings = output.settings()
-        serve(settings.redis_url, settings.stream, port, seed)
+        with _free(port):
+            serve(settings.redis_url, settings.stream, port, seed)
 
 
 def sandbox_creem(
-    port: Annotated[int, typer.Option(help="Where to listen on loopback.")] = 8070,
+    port: Port = 8070,
     webhooks: Annotated[str | None, typer.Option(help="Where webhooks go, such as http://127.0.0.1:8080/webhooks/creem.")] = None,
     api_key: Annotated[str, typer.Option(help="The key it takes.")] = "creem_test_double",
     webhook_secret: Annotated[str, typer.Option(help="What it signs webhooks with.")] = "double-secret",  # noqa: S107 - opens nothing
@@ -171,15 +189,16 @@ def sandbox_creem(
         except (KeyError, ValueError) as error:
             raise Misconfigured(f"--trouble: {error}") from None
         said = functools.partial(output.say, "{line}")
-        serve(
-            port,
-            webhook_url=webhooks,
-            api_key=api_key,
-            webhook_secret=webhook_secret,
-            switches=switches,
-            seed=seed,
-            say=lambda line: said(line=line),
-        )
+        with _free(port):
+            serve(
+                port,
+                webhook_url=webhooks,
+                api_key=api_key,
+                webhook_secret=webhook_secret,
+                switches=switches,
+                seed=seed,
+                say=lambda line: said(line=line),
+            )
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -8,7 +8,7 @@ import typer
 from worker.cases.requests.maildir import read_mail_file
 from worker.cli import output
 from worker.cli.output import AsJson, one_clear_line
-from worker.errors import Refused
+from worker.errors import Misconfigured, Refused
 
 
 def add(
@@ -20,7 +20,7 @@ def add(
         try:
             raw = read_mail_file(file)
         except OSError as error:
-            raise Refused(f"{file}: {error.strerror or 'cannot be read'}") from error
+            raise Misconfigured(f"{file}: {error.strerror or 'cannot be read'}") from error
         taken = runtime.mailroom.take(raw, origin="file")
     if as_json:
         return output.document(

@@ -1,15 +1,26 @@
 """The web process: uvicorn on one socket, with limits on everything a client can send."""
 
+import errno
+import socket
+
 import uvicorn
 from starlette.types import ASGIApp
 
 from worker.errors import Misconfigured
+from worker.observe import log
 from worker.settings import Settings
 from worker.web.console.hosts import on_loopback
 
 MOST_AT_ONCE = 64
 """Requests in hand; more are told to come again."""
 GRACE_SECONDS = 15
+BACKLOG = 2048
+"""Connections that wait to be taken."""
+_RIGHT = {
+    errno.EADDRINUSE: "REFUNDS_WEB_PORT: cannot listen on {}; end what listens there, or set another port",
+    errno.EACCES: "REFUNDS_WEB_PORT: cannot listen on {}; set a port from 1024 on",
+}
+_OTHER = "REFUNDS_WEB_HOST: cannot listen on {}; set an address of this machine"
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
@@ -29,8 +40,25 @@ def check_host(settings: Settings) -> None:
         raise Misconfigured(f"REFUNDS_WEB_HOST: {settings.web_host} can be reached from outside; {right}")
 
 
+def listen(settings: Settings) -> list[socket.socket]:
+    """A socket for every address of the host. Raises `Misconfigured`, with what to do, where one cannot be had."""
+    host, port = settings.web_host, settings.web_port
+    found: list[socket.socket] = []
+    try:
+        asked = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in dict.fromkeys(asked):
+            found.append(socket.create_server(address, family=family, backlog=BACKLOG))
+    except OSError as error:
+        for one in found:
+            one.close()
+        why = (error.strerror or type(error).__name__).partition(" (while")[0]
+        raise Misconfigured(_RIGHT.get(error.errno or 0, _OTHER).format(f"{host} port {port}: {why}")) from error
+    return found
+
+
 def serve(app: ASGIApp, settings: Settings) -> None:
-    """Answers until SIGTERM or SIGINT, then finishes what is in hand."""
+    """Answers until SIGTERM or SIGINT, then finishes what is in hand. Raises `Misconfigured` where it cannot listen."""
+    listening = listen(settings)
     config = uvicorn.Config(
         app,
         host=settings.web_host,
@@ -50,4 +78,5 @@ def serve(app: ASGIApp, settings: Settings) -> None:
         access_log=False,
         log_config=None,
     )
-    uvicorn.Server(config).run()
+    log.info("web.listening", addresses=[f"{at[0]} port {at[1]}" for at in (one.getsockname() for one in listening)])
+    uvicorn.Server(config).run(sockets=listening)
