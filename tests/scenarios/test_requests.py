@@ -139,6 +139,20 @@ def test_queue_is_worked_through_with_commands(small: System, tmp_path: Path) ->
     assert "does not wait for a person: it is declined" in gone.stderr
 
 
+def test_dry_run_says_that_a_second_person_has_to_agree(small: System, tmp_path: Path) -> None:
+    small.extra = {**small.extra, "REFUNDS_CREEM_API_KEY": "creem_test_nobody_is_asked"}
+    bought = a_purchase("ord_9", paid_at=written(datetime.now(UTC) - timedelta(days=1)))
+    small.load([{**bought, "amount": 60_000}])
+    path = tmp_path / "one.eml"
+    path.write_bytes(a_mail("Please refund order ord_9."))
+    words = ("review", "approve", small.json("request", "add", str(path))["case_id"], "--reason", "a look", "--dry-run")
+    shown = small.refunds(*words).stdout
+    assert "money: 600.00 USD go back" in shown
+    assert "A second person has to agree" in shown
+    plan = small.json(*words)
+    assert (plan["dry_run"], plan["choice"], plan["needs_second"]) == (True, "money", True)
+
+
 def test_request_of_a_file_that_is_not_there_is_one_clear_line(small: System) -> None:
     said = small.refunds("request", "add", "nothing.eml", expect=2).stderr
     assert said.strip() == "refunds: nothing.eml: No such file or directory"

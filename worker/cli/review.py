@@ -123,6 +123,8 @@ def _decide(name: str, choice: str | None, reason: str, *, dry_run: bool, yes: b
                 _show_plan(plan)
             if not dry_run:
                 ask(f"{plan['choice']} for {plan['case_id']}: do it?", yes=yes)
+            # what was shown, and not what has become the remedy at hand since
+            choice = plan["choice"]
         if not dry_run:
             told = runtime.reviewer.decide(name, choice, by=by, reason=reason)
     if as_json:
