@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, or_, select
+from sqlalchemy import ColumnElement, Row, and_, literal_column, or_, select
 
+from policy.lifecycle import CaseKind
 from worker.cases.book import NOBODY
 from worker.cases.correspondence import mails_of, notices_of, receipts_of
 from worker.clock import moment as moment
@@ -14,10 +15,17 @@ from worker.store.tables import accounts, case_history, cases, effects, layer_jo
 
 
 def find(tx: Tx, name: str) -> Row[Any]:
-    """The case with this case, job or order id. Raises `Refused` where there is none, saying what is known of the name."""
-    named = or_(cases.c.case_id == name, cases.c.job_id == name, cases.c.order_id == name, cases.c.subject == name)
+    """The case with this case, job or order id; of a job its own, before those of mails about it. Raises `Refused` where there is
+    none, saying what is known of the name.
+    """
+    c = cases.c
+    # each of these by an index of its own: a case of a job is found by its subject
+    of_others: ColumnElement[str] = literal_column(f"'{CaseKind.JOB.value}'")
+    by_subject = and_(c.kind.in_([kind.value for kind in CaseKind]), c.subject == name)
+    named = or_(c.case_id == name, by_subject, and_(c.kind != of_others, c.job_id == name), c.order_id == name)
+    its_own = and_(c.kind == CaseKind.JOB.value, c.subject == name)
     # an order may be a duplicate and disputed: what still needs somebody comes first
-    order = (cases.c.closed_at.is_not(None), cases.c.opened_at.desc())
+    order = (its_own.desc(), c.closed_at.is_not(None), c.opened_at.desc())
     rows = tx.all(select(cases).where(named).order_by(*order).limit(1))
     if rows:
         return rows[0]

@@ -5,6 +5,8 @@ Append-only: `postings`, `case_history`, `actions`, `approvals`, `evidence_looks
 integers, money is integer minor units, there is no float in this schema.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     Boolean,
     CheckConstraint,
@@ -35,6 +37,12 @@ metadata = MetaData(
     }
 )
 
+
+def _partial(name: str, those: str, *columns: Column[Any], unique: bool = False) -> None:
+    """An index of those rows only, on either engine."""
+    Index(name, *columns, unique=unique, postgresql_where=text(those), sqlite_where=text(those))
+
+
 inbox = Table(
     "inbox",
     metadata,
@@ -59,8 +67,8 @@ inbox = Table(
     UniqueConstraint("source", "event_id"),
     CheckConstraint("state in ('new','waiting','handled','dead')", name="state"),
 )
-Index("ix_inbox_due", inbox.c.due_at, inbox.c.id, postgresql_where=text("state = 'new'"), sqlite_where=text("state = 'new'"))
-Index("ix_inbox_waiting", inbox.c.job_id, postgresql_where=text("state = 'waiting'"), sqlite_where=text("state = 'waiting'"))
+_partial("ix_inbox_due", "state = 'new'", inbox.c.due_at, inbox.c.id)
+_partial("ix_inbox_waiting", "state = 'waiting'", inbox.c.job_id)
 Index("ix_inbox_job", inbox.c.job_id)
 
 dead_letters = Table(
@@ -134,6 +142,7 @@ purchases = Table(
 Index("ix_purchases_account", purchases.c.account_id, purchases.c.paid_at, purchases.c.purchase_id)
 Index("ix_purchases_customer", purchases.c.customer_id, purchases.c.paid_at)
 Index("ix_purchases_subscription", purchases.c.subscription_id)
+_partial("ix_purchases_order", "order_id is not null", purchases.c.order_id)
 # one purchase for each charge: a charge told of twice, by import and by webhook, grants once
 Index("uq_purchases_transaction_id", purchases.c.transaction_id, unique=True)
 
@@ -154,7 +163,7 @@ charges = Table(
     Column("looks", Integer, nullable=False),
     CheckConstraint("refunded >= 0 and (amount_paid is null or refunded <= amount_paid)", name="refunded"),
 )
-Index("ix_charges_due", charges.c.due_at, postgresql_where=text("due_at is not null"), sqlite_where=text("due_at is not null"))
+_partial("ix_charges_due", "due_at is not null", charges.c.due_at)
 
 creem_refunds = Table(
     "creem_refunds",
@@ -219,12 +228,7 @@ layer_jobs = Table(
 )
 Index("ix_layer_jobs_account", layer_jobs.c.account_id)
 Index("ix_layer_jobs_ended", layer_jobs.c.ended_at)
-Index(
-    "ix_layer_jobs_undebited",
-    layer_jobs.c.account_id,
-    postgresql_where=text("undebited"),
-    sqlite_where=text("undebited"),
-)
+_partial("ix_layer_jobs_undebited", "undebited", layer_jobs.c.account_id)
 
 postings = Table(
     "postings",
@@ -245,7 +249,7 @@ postings = Table(
     CheckConstraint("source <> destination", name="two_sides"),
     CheckConstraint("kind in ('grant','debit','reversal','freeze','release','void')", name="kind"),
 )
-Index("ix_postings_job", postings.c.job_id, postgresql_where=text("job_id is not null"), sqlite_where=text("job_id is not null"))
+_partial("ix_postings_job", "job_id is not null", postings.c.job_id)
 Index("ix_postings_purchase", postings.c.purchase_id)
 
 creem_credits = Table(
@@ -274,12 +278,7 @@ creem_credits = Table(
     CheckConstraint("(state = 'done') = (transaction_id is not null)", name="done"),
     CheckConstraint("(state = 'done') = (booked is not null)", name="booked"),
 )
-Index(
-    "ix_creem_credits_due",
-    creem_credits.c.due_at,
-    postgresql_where=text("state in ('due','claimed')"),
-    sqlite_where=text("state in ('due','claimed')"),
-)
+_partial("ix_creem_credits_due", "state in ('due','claimed')", creem_credits.c.due_at)
 Index("ix_creem_credits_purchase", creem_credits.c.purchase_id, creem_credits.c.id)
 
 cases = Table(
@@ -331,13 +330,11 @@ cases = Table(
 )
 Index("ix_cases_account", cases.c.account_id)
 Index("ix_cases_state", cases.c.state, cases.c.case_id)
-Index(
-    "ix_cases_next",
-    cases.c.next_action_at,
-    postgresql_where=text("next_action_at is not null"),
-    sqlite_where=text("next_action_at is not null"),
-)
-Index("ix_cases_warn", cases.c.warn_at, postgresql_where=text("warn_at is not null"), sqlite_where=text("warn_at is not null"))
+_partial("ix_cases_next", "next_action_at is not null", cases.c.next_action_at)
+_partial("ix_cases_warn", "warn_at is not null", cases.c.warn_at)
+# a case of a job is found by its subject; these hold the few others, and no event touches them
+_partial("ix_cases_others_job", "kind <> 'job'", cases.c.job_id)
+_partial("ix_cases_order", "order_id is not null", cases.c.order_id)
 # cases close in about the order of their rows: next to nothing to keep, and the last day need not read all days
 Index("ix_cases_closed", cases.c.closed_at, postgresql_using="brin")
 
@@ -398,12 +395,7 @@ effects = Table(
     Column("result", Text),
     CheckConstraint("state in ('due','claimed','done','dropped')", name="state"),
 )
-Index(
-    "ix_effects_due",
-    effects.c.due_at,
-    postgresql_where=text("state in ('due','claimed')"),
-    sqlite_where=text("state in ('due','claimed')"),
-)
+_partial("ix_effects_due", "state in ('due','claimed')", effects.c.due_at)
 Index("ix_effects_case", effects.c.case_id)
 
 doubt_days = Table(
@@ -501,7 +493,7 @@ payments = Table(
     CheckConstraint("amount > 0 and refunded >= 0", name="amount"),
     CheckConstraint("(closed_at is null) = (due_at is not null)", name="due_while_open"),
 )
-Index("ix_payments_due", payments.c.due_at, postgresql_where=text("due_at is not null"), sqlite_where=text("due_at is not null"))
+_partial("ix_payments_due", "due_at is not null", payments.c.due_at)
 Index("ix_payments_case", payments.c.case_id)
 Index("ix_payments_armed", payments.c.armed_at)
 
@@ -604,6 +596,7 @@ requests = Table(
     Column("confirmed_at", Instant),
 )
 Index("ix_requests_case", requests.c.case_id, requests.c.received_at)
+_partial("ix_requests_job", "job_id is not null", requests.c.job_id)
 
 evidence = Table(
     "evidence",
@@ -628,12 +621,7 @@ evidence = Table(
     CheckConstraint("(deleted_at is null) = (state in ('kept','deleting'))", name="deleted_when_gone"),
 )
 Index("ix_evidence_case", evidence.c.case_id)
-Index(
-    "ix_evidence_delete",
-    evidence.c.delete_by,
-    postgresql_where=text("state in ('kept','deleting')"),
-    sqlite_where=text("state in ('kept','deleting')"),
-)
+_partial("ix_evidence_delete", "state in ('kept','deleting')", evidence.c.delete_by)
 
 evidence_looks = Table(
     "evidence_looks",
@@ -666,13 +654,7 @@ proposals = Table(
     CheckConstraint("(ended_by is null) = (state = 'open')", name="ended_when_closed"),
     CheckConstraint("state <> 'agreed' or ended_by <> proposed_by", name="two_people"),
 )
-Index(
-    "uq_proposals_open",
-    proposals.c.case_id,
-    unique=True,
-    postgresql_where=text("state = 'open'"),
-    sqlite_where=text("state = 'open'"),
-)
+_partial("uq_proposals_open", "state = 'open'", proposals.c.case_id, unique=True)
 
 notices = Table(
     "notices",
@@ -697,12 +679,7 @@ notices = Table(
     CheckConstraint("state in ('due','sending','sent','refused','unknown','dropped')", name="state"),
     CheckConstraint("(ended_at is null) = (state in ('due','sending'))", name="ended_when_closed"),
 )
-Index(
-    "ix_notices_due",
-    notices.c.due_at,
-    postgresql_where=text("state in ('due','sending')"),
-    sqlite_where=text("state in ('due','sending')"),
-)
+_partial("ix_notices_due", "state in ('due','sending')", notices.c.due_at)
 Index("ix_notices_case", notices.c.case_id)
 Index("ix_notices_account", notices.c.account_id, notices.c.kind, notices.c.created_at)
 
