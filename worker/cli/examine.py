@@ -60,6 +60,7 @@ def examine(settings: Settings) -> list[Finding]:
             findings += check(runtime)
         except (RefundsError, redis.RedisError, OSError) as error:
             findings.append(_finding(name, False, one_line(error)))
+    runtime.store.close()
     return findings
 
 
