@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from tests.requests.world import PNG, PeopleWorld, a_mail, text_of
 from worker.cases.requests.mailroom import Taken
+from worker.errors import Refused
 from worker.store.engine import Store
 from worker.store.tables import case_history, evidence, requests
 
@@ -124,6 +125,60 @@ def test_delivered_job_is_a_persons_and_credits_come_back_once(world: PeopleWorl
     # the pipeline says so as well, later: nothing comes back twice
     world.happen(world.failed("job_1", id="late", code="bad_output"))
     assert world.credits() == 50
+
+
+@pytest.mark.parametrize(("verified", "reruns", "back"), [(True, 0, 50), (False, 1, 45)])
+def test_customer_who_asked_for_the_credits_gets_them_instead_of_a_rerun(
+    world: PeopleWorld, verified: bool, reruns: int, back: int
+) -> None:
+    """policy.md, "Which re-run"; a mail that anybody may have written asks for nothing."""
+    world.bought_once()
+    world.happen(world.submitted("job_1"))
+    world.mail("My job_1 hangs, I want my credits back.", verified=verified)
+    world.happen(world.failed("job_1", code="job_timeout"))
+    assert (world.case("job_1") or {})["reruns"] == reruns
+    assert world.credits() == back
+    assert world.audit().ok
+
+
+def test_mail_about_a_job_that_had_not_ended_ends_with_the_job(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.submitted("job_2"))
+    failing, running = world.mail("job_1 hangs"), world.mail("job_2 hangs", message_id="<mail-2@example.org>")
+    assert (failing.state, running.state) == ("review", "review")
+    assert "not said how the job ended" in (failing.reason or "")
+    world.happen(world.failed("job_1"))
+    assert (world.state("job_1"), world.credits()) == ("refunded", 45)
+    assert (world.case("job_1") or {})["kind"] == "job", "of a job its own case is shown"
+    mail = world.case(failing.case_id) or {}
+    assert (mail["state"], mail["decision"]["reason"]) == ("nothing_owed", "the credits of the job have already come back")
+    assert world.queue() == [running.case_id]
+    world.happen(world.succeeded("job_2"))
+    assert (world.case(running.case_id) or {})["decision"]["rule"] == "job_delivered"
+
+
+def test_approval_of_a_mail_about_a_job_means_its_credits_and_money_only_where_it_is_named(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.submitted("job_2"))
+    world.decide(world.mail("The layers of job_1 are blank.").case_id)
+    assert (world.credits(), world.claim("tran_ord_1")) == (45, None)
+    taken = world.mail("job_2 hangs", message_id="<mail-2@example.org>")
+    world.arrive(world.failed("job_2"))
+    world.assessor.assess()
+    assert world.choices(taken.case_id)["money"]["refused"] is None
+    with pytest.raises(Refused, match="no remedy at hand"):
+        world.decide(taken.case_id)
+    assert (world.credits(), world.claim("tran_ord_1")) == (50, None)
+
+
+def test_further_mail_about_the_same_joins_the_first_unless_anybody_may_have_written_it(world: PeopleWorld) -> None:
+    world.bought_once()
+    first = world.mail()
+    again = world.mail("Any news about my order ord_1?", message_id="<mail-2@example.org>")
+    assert (again.outcome, again.case_id) == (Taken.ATTACHED, first.case_id)
+    other = world.mail("Where is my refund for ord_1?", message_id="<mail-3@example.org>", verified=False)
+    assert (other.outcome, other.state) == (Taken.OPENED, "waiting")
+    assert sorted(world.queue()) == sorted([first.case_id, other.case_id])
 
 
 def test_mail_about_a_job_with_an_open_case_goes_to_that_case(world: PeopleWorld) -> None:

@@ -154,6 +154,8 @@ class Book:
     touched: set[str] = field(default_factory=set)
     """Jobs whose case is to be judged again."""
     rerun_available: bool = True
+    credits_asked: set[str] = field(default_factory=set)
+    """Jobs whose customer asked for the credits, in a mail that is confirmed."""
     doubt_credits: int = 0
     doubt_spent: int = 0
     service_failure_percent: int = 0

@@ -135,6 +135,7 @@ def _facts(book: Book, case: Case, job: Job | None, reports: frozenset[Report]) 
         account_known=account is not None and account.known,
         account_status=AccountStatus(account.status) if account else AccountStatus.ACTIVE,
         rerun_available=book.rerun_available,
+        credits_requested=case.subject in book.credits_asked,
         reversals_today=account.reversals_on(utc_day(book.now)) if account else 0,
         doubt_credits_today=book.doubt_credits,
         service_failure_percent=book.service_failure_percent,

@@ -24,7 +24,7 @@ from worker.errors import OfNewerRelease
 from worker.intake.records import AccountRecord, PurchaseRecord
 from worker.intake.wire import AccountOpened, Event
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, breakers, cases, charges, doubt_days, layer_jobs, payments, purchases, reruns
+from worker.store.tables import accounts, breakers, cases, charges, doubt_days, layer_jobs, payments, purchases, requests, reruns
 
 REPORTS: TypeAdapter[list[Report]] = TypeAdapter(list[Report])
 STATES, KINDS = frozenset(state.value for state in CaseState), frozenset(kind.value for kind in CaseKind)
@@ -219,9 +219,13 @@ def load_lots_money(tx: Tx, book: Book) -> None:
 
 
 def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:
-    """What a verdict needs beyond the job: the doubt budget, the service's failure rate of late. Each is read only where a job of
-    the batch can depend on it.
+    """What a verdict needs beyond the job: whether credits were asked for, the doubt budget, the service's failure rate of late.
+    Each is read only where a job of the batch can depend on it.
     """
+    again = [job_id for job_id in book.touched if job_id in book.jobs and _may_run_again(book.jobs[job_id], bench)]
+    if again:
+        asked = select(requests.c.job_id).where(tx.among(requests.c.job_id, again), requests.c.confirmed_at.is_not(None))
+        book.credits_asked = {row.job_id for row in tx.all(asked)}
     failing = [
         report
         for job_id in book.touched
@@ -237,6 +241,16 @@ def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:
     judged = Counter(book.jobs[job_id].account_id for job_id in book.touched if job_id in book.jobs)
     if any(account.reversals_today + judged[account.account_id] > limit for account in book.accounts.values()):
         book.service_failure_percent = _failure_percent(tx, book)
+
+
+def _may_run_again(job: Job, bench: Bench) -> bool:
+    return job.rerun is None and any(
+        any(terms.rerunnable(report.code) for terms in bench.editions)
+        if report.kind is ReportKind.FAILED
+        else report.kind is ReportKind.INCOMPLETE
+        or (report.output is not None and not report.output.complete_for(job.layers_expected))
+        for report in job.reports
+    )
 
 
 def _doubt_today(tx: Tx, book: Book) -> int:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, exists, not_, select, update
 
-from policy.lifecycle import CaseState
+from policy.lifecycle import CaseKind, CaseState
+from policy.rules.requests import job_not_ended
 from worker.cases.assess import Assessed, Assessor
 from worker.cases.effects import Performer, due_effects
 from worker.cases.judge import Bench
@@ -23,7 +24,7 @@ from worker.store import inbox, tallies
 from worker.store.bulk import Tx
 from worker.store.effects import EffectKind
 from worker.store.engine import Store
-from worker.store.tables import case_history, cases
+from worker.store.tables import case_history, cases, layer_jobs
 
 STUCK_AFTER = 5
 ROUNDS = 20
@@ -97,7 +98,8 @@ class Sweeper:
 
     def _wake_due(self, done: Assessed) -> int:
         now = self.clock.now()
-        due = [row.case_id for row in self.store.read(lambda tx: _due_cases(tx, now, self.batch))]
+        due = [row.case_id for row in self.store.read(lambda tx: [*_due_cases(tx, now, self.batch), *_overtaken(tx, self.batch)])]
+        due = list(dict.fromkeys(due))
         if not due:
             return 0
         try:
@@ -143,6 +145,15 @@ def _due_cases(tx: Tx, now: datetime, limit: int) -> Sequence[Row[Any]]:
     ours = cases.c.state.in_(STATES) & cases.c.kind.in_(KINDS)
     due = select(cases.c.case_id).where(cases.c.next_action_at <= now, ours)
     return tx.all(due.order_by(cases.c.next_action_at).limit(limit))
+
+
+def _overtaken(tx: Tx, limit: int) -> Sequence[Row[Any]]:
+    """Mails that were told "the job has not ended" by our books, whose job has, and needs nobody any more."""
+    c, own = cases.c, cases.alias("own").c
+    ended = exists().where(layer_jobs.c.job_id == c.job_id, layer_jobs.c.status != "running")
+    busy = exists().where(own.kind == CaseKind.JOB.value, own.subject == c.job_id, own.closed_at.is_(None))
+    told = c.kind == CaseKind.REQUEST.value, c.state == CaseState.REVIEW.value, c.rule == job_not_ended.__name__
+    return tx.all(select(c.case_id).where(*told, ended, not_(busy)).limit(limit))
 
 
 def _set_aside(tx: Tx, case_id: str, why: str, now: datetime) -> None:

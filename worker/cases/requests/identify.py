@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row, Text, func, or_, select
 
-from policy.lifecycle import CaseKind
+from policy.lifecycle import CaseKind, CaseState
 from worker.cases.load import FINAL
 from worker.intake.mail.reader import Mail
 from worker.intake.mail.sender import SenderVerdict
@@ -90,8 +90,10 @@ def answered(tx: Tx, references: Sequence[str], answers: Sequence[str]) -> Row[A
     return rows[0] if rows else None
 
 
-def open_case_of(tx: Tx, about: About) -> Row[Any] | None:
-    """The open case of the job, or of the purchase as a duplicate: where it exists, the mail belongs to it."""
+def open_case_of(tx: Tx, about: About, *, confirmed: bool) -> Row[Any] | None:
+    """The open case of the job, or of the purchase as a duplicate; else, for a mail that is confirmed, that of an earlier mail
+    about the same which waits for a person. Where it exists, the mail belongs to it.
+    """
     wanted = []
     if about.job_id is not None:
         wanted.append((cases.c.kind == CaseKind.JOB.value) & (cases.c.subject == about.job_id))
@@ -100,8 +102,18 @@ def open_case_of(tx: Tx, about: About) -> Row[Any] | None:
     if not wanted:
         return None
     still_open = cases.c.state.not_in(FINAL)
-    rows = tx.all(select(cases).where(or_(*wanted), still_open))
+    rows = tx.all(select(cases).where(or_(*wanted), still_open)) or (_earlier(tx, about) if confirmed else ())
     return rows[0] if rows else None
+
+
+def _earlier(tx: Tx, about: About) -> Sequence[Row[Any]]:
+    same = requests.c.job_id == about.job_id
+    if about.job_id is None:
+        same = requests.c.job_id.is_(None) & (requests.c.purchase_id == about.purchase_id)
+    opened = requests.c.request_id == cases.c.subject
+    asked = select(cases).join(requests, opened).where(cases.c.kind == CaseKind.REQUEST.value, same)
+    theirs = asked.where(cases.c.account_id == about.account_id, cases.c.state == CaseState.REVIEW.value)
+    return tx.all(theirs.order_by(cases.c.opened_at).limit(1))
 
 
 def confirmed(about: About, verdict: SenderVerdict) -> bool:

@@ -117,9 +117,10 @@ class Mailroom:
         if letter is not None:
             return self._answer(tx, mail, kept, letter, origin, now)
         request = _record(mail, named, about, origin, now)
-        if confirmed(about, mail.verdict):
+        vouched = confirmed(about, mail.verdict)
+        if vouched:
             request["confirmed_at"] = now
-        standing = open_case_of(tx, about)
+        standing = open_case_of(tx, about, confirmed=vouched)
         if standing is not None and standing.account_id == about.account_id:
             return self._attach(tx, kept, request, standing, now)
         return self._open(tx, kept, request, now)

@@ -40,6 +40,8 @@ class Choice:
     currency: str | None = None
     second_because: str | None = None
     """Why a second person is needed for what one could do otherwise."""
+    only_by_name: bool = False
+    """True where `approve` means it only when it is named."""
 
     @property
     def gives(self) -> bool:
@@ -79,7 +81,8 @@ def choices(scene: Scene, *, mode: Mode, money_can_leave: str | None) -> list[Ch
 def recommended(offered: Sequence[Choice]) -> Choice | None:
     """What `approve` means where no choice is named: the first remedy that can be given."""
     remedies = {Act.CREDITS, Act.MONEY}
-    return next((choice for choice in offered if choice.act in remedies and choice.refused is None), None)
+    given = (choice for choice in offered if choice.act in remedies and not choice.only_by_name)
+    return next((choice for choice in given if choice.refused is None), None)
 
 
 def _held(choice: Choice, scene: Scene, held: str | None) -> Choice:
@@ -116,7 +119,9 @@ def _money(scene: Scene, held: str | None) -> Choice:
     does += f", {facts.spent} stay spent" if facts.spent else ""
     second = facts.amount > scene.terms.approval_second_person_above_minor_units
     refused, amount, currency = _no_money(scene, held), facts.amount, facts.currency
-    return Choice(Act.MONEY, does, refused, second, moves_money=True, minor_units=amount, currency=currency)
+    # a mail about one job asks for its credits: the money of the whole purchase is more than that
+    named = scene.case.kind is CaseKind.REQUEST and scene.case.job_id is not None
+    return Choice(Act.MONEY, does, refused, second, moves_money=True, minor_units=amount, currency=currency, only_by_name=named)
 
 
 def _no_money(scene: Scene, held: str | None) -> str | None:
