@@ -11,7 +11,7 @@ from worker import traces
 from worker.errors import Misconfigured
 from worker.intake.stream import open_stream_client, refuse_cluster
 from worker.observe import configure_logging
-from worker.runtime import Runtime
+from worker.runtime import Runtime, creem_faults
 from worker.settings import load_settings
 
 SWEEP, PAY, RECONCILE = "refunds.sweep", "refunds.pay", "refunds.reconcile"
@@ -26,7 +26,7 @@ os.environ.setdefault("FLOWER_PURGE_OFFLINE_WORKERS", "60")
 
 
 def _make() -> Celery:
-    settings = load_settings()
+    settings = load_settings(fit=creem_faults)
     # wrong terms, or a key at the wrong host, are said once, now, and not by every task
     first = Runtime.start(settings)
     _ = first.bench, first.creem_address, first.notifier
