@@ -192,7 +192,8 @@ def test_read_event_takes_a_time_up_to_a_day_ahead_and_no_further() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-03-02T10:15:00Z", "2026-03-02t10:15:00z", "2026-03-02T11:15:00+01:00", "2026-03-02T10:15:00.000000000Z"]
+    "text",
+    ["2026-03-02T10:15:00Z", "2026-03-02t10:15:00z", "2026-03-02T11:15:00+01:00", "2026-03-02T10:15:00.000000000000000000Z"],
 )
 def test_read_event_turns_every_zone_into_utc(text: str) -> None:
     time = read_event(an_event(path="time", value=text), NOW).time

@@ -17,7 +17,7 @@ from worker.strict import Malformed, Reason, shown
 MAX_PROBLEMS = 5
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ][0-2]\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)")
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ][0-2]\d:\d\d:\d\d(?:\.\d{1,30})?(?:[Zz]|[+-]\d\d:\d\d)")
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 Check = Callable[[object], Any]
@@ -69,7 +69,7 @@ Code = Annotated[str, *_field(_matching(r"[A-Za-z0-9_.-]{1,64}"), "1 to 64 of A-
 Email = Annotated[
     str, *_field(_matching(rf"[^@\s{_CONTROL}]+@[^@\s{_CONTROL}]+", 254), "an address of at most 254 characters with one @")
 ]
-Instant = Annotated[datetime, *_field(_instant, "an RFC 3339 time with its zone, like 2026-03-02T10:15:00Z")]
+Instant = Annotated[datetime, *_field(_instant, "an RFC 3339 time with its zone, like 2026-03-02T10:15:00Z, from 2000 to 2199")]
 Message = Annotated[str, *_field(_text(300), "a text")]
 Stage = Annotated[str, *_field(_text(64), "a text")]
 Currency = Annotated[str, *_field(_matching(r"[A-Z]{3}"), "a currency of three capital letters, like USD")]
