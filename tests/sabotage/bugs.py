@@ -212,6 +212,18 @@ BUGS = (
         (("policy/rules/remedy.py", "if outage or facts.reversals_today < limit:", "if True:"),),
     ),
     Bug(
+        "wish_for_credits_not_heard",
+        "a customer who asked for credits waits for a re-run",
+        ("tests/requests/test_requests.py::test_customer_who_asked_for_the_credits_gets_them_instead_of_a_rerun",),
+        (("worker/cases/load.py", "book.credits_asked = {row.job_id for row in tx.all(asked)}", "book.credits_asked = set()"),),
+    ),
+    Bug(
+        "anybody_asks_for_credits",
+        "a forged mail decides what a customer gets",
+        ("tests/requests/test_requests.py::test_customer_who_asked_for_the_credits_gets_them_instead_of_a_rerun",),
+        (("worker/cases/load.py", ", requests.c.confirmed_at.is_not(None))", ")"),),
+    ),
+    Bug(
         "batch_not_part_of_the_outage",
         "whether a customer is paid by itself hangs on how many events one read brought",
         ("tests/cases/test_assess.py",),

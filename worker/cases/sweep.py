@@ -98,8 +98,8 @@ class Sweeper:
 
     def _wake_due(self, done: Assessed) -> int:
         now = self.clock.now()
-        due = [row.case_id for row in self.store.read(lambda tx: [*_due_cases(tx, now, self.batch), *_overtaken(tx, self.batch)])]
-        due = list(dict.fromkeys(due))
+        found = self.store.read(lambda tx: [*_due_cases(tx, now, self.batch), *_overtaken(tx, self.batch)])
+        due = list(dict.fromkeys(row.case_id for row in found))
         if not due:
             return 0
         try:
@@ -152,7 +152,8 @@ def _overtaken(tx: Tx, limit: int) -> Sequence[Row[Any]]:
     c, own = cases.c, cases.alias("own").c
     ended = exists().where(layer_jobs.c.job_id == c.job_id, layer_jobs.c.status != "running")
     busy = exists().where(own.kind == CaseKind.JOB.value, own.subject == c.job_id, own.closed_at.is_(None))
-    told = c.kind == CaseKind.REQUEST.value, c.state == CaseState.REVIEW.value, c.rule == job_not_ended.__name__
+    # one that could not be judged is tried again at its own pace
+    told = c.kind == CaseKind.REQUEST.value, c.state == CaseState.REVIEW.value, c.rule == job_not_ended.__name__, c.stuck == 0
     return tx.all(select(c.case_id).where(*told, ended, not_(busy)).limit(limit))
 
 
