@@ -7,7 +7,9 @@ from typing import Protocol
 
 from ulid import ULID
 
-_LETTERS = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ" * 8
+LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""What a ULID is written in."""
+_LETTERS = LETTERS.encode() * 8
 """A letter of a ULID for each byte: five bits of chance."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.intake.readers import GROUP, STREAM, Inbox, Reading
-from worker.intake.stream import backlog, entries_read_so_far
+from worker.intake.stream import backlog, entries_read_so_far, waits_since
 from worker.intake.upkeep import forget_idle_consumers, observers, trim
 
 
@@ -28,6 +28,7 @@ class WithoutLag:
 def test_no_stream_is_no_backlog(reading: Reading) -> None:
     state = backlog(reading.client, STREAM, GROUP)
     assert (state.undelivered, state.pending, state.length, state.oldest_id, state.oldest_at) == (0, 0, 0, None, None)
+    assert waits_since(reading.client, STREAM, GROUP) is None
 
 
 def test_without_a_group_everything_waits(reading: Reading) -> None:
@@ -36,6 +37,7 @@ def test_without_a_group_everything_waits(reading: Reading) -> None:
     assert (state.undelivered, state.pending, state.length, state.oldest_id) == (2, 0, 2, ids[0])
     assert state.oldest_at is not None
     assert abs(state.oldest_at - datetime.now(UTC)) < timedelta(minutes=1)
+    assert waits_since(reading.client, STREAM, GROUP) == state.oldest_at
 
 
 @pytest.mark.parametrize("knows_lag", [True, False])
@@ -46,6 +48,7 @@ def test_the_backlog_counts_what_is_not_given_and_what_is_not_acknowledged(readi
     client: Any = reading.client if knows_lag else WithoutLag(reading.client)
     state = backlog(client, STREAM, GROUP)
     assert (state.undelivered, state.pending, state.length, state.oldest_id) == (3, 1, 6, ids[2])
+    assert waits_since(client, STREAM, GROUP) == state.oldest_at
 
 
 @pytest.mark.parametrize("knows_lag", [True, False])

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Row, and_, literal_column, or_, select
 from policy.lifecycle import CaseKind
 from worker.cases.book import NOBODY
 from worker.cases.correspondence import mails_of, notices_of, receipts_of
+from worker.cases.load import KINDS
 from worker.clock import moment as moment
 from worker.errors import Refused
 from worker.store.bulk import Tx
@@ -21,7 +22,7 @@ def find(tx: Tx, name: str) -> Row[Any]:
     c = cases.c
     # each of these by an index of its own: a case of a job is found by its subject
     of_others: ColumnElement[str] = literal_column(f"'{CaseKind.JOB.value}'")
-    by_subject = and_(c.kind.in_([kind.value for kind in CaseKind]), c.subject == name)
+    by_subject = and_(c.kind.in_(KINDS), c.subject == name)
     named = or_(c.case_id == name, by_subject, and_(c.kind != of_others, c.job_id == name), c.order_id == name)
     its_own = and_(c.kind == CaseKind.JOB.value, c.subject == name)
     # an order may be a duplicate and disputed: what still needs somebody comes first

@@ -244,13 +244,17 @@ def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:
 
 
 def _may_run_again(job: Job, bench: Bench) -> bool:
-    return job.rerun is None and any(
-        any(terms.rerunnable(report.code) for terms in bench.editions)
-        if report.kind is ReportKind.FAILED
-        else report.kind is ReportKind.INCOMPLETE
-        or (report.output is not None and not report.output.complete_for(job.layers_expected))
-        for report in job.reports
-    )
+    return job.rerun is None and any(_is_mendable(report, job, bench) for report in job.reports)
+
+
+def _is_mendable(report: Report, job: Job, bench: Bench) -> bool:
+    match report.kind:
+        case ReportKind.FAILED:
+            return any(terms.rerunnable(report.code) for terms in bench.editions)
+        case ReportKind.INCOMPLETE:
+            return True
+        case ReportKind.SUCCEEDED:
+            return report.output is not None and not report.output.complete_for(job.layers_expected)
 
 
 def _doubt_today(tx: Tx, book: Book) -> int:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.text import Text
 
+from worker.clock import LETTERS
 from worker.errors import Misconfigured, Refused, TryLater
 from worker.observe import configure_logging
 from worker.runtime import Runtime, creem_faults
@@ -21,12 +22,11 @@ __all__ = ["cell", "clean", "err", "line", "out", "say", "state", "table"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 CONTINUE = "Continue after this id (`next` of the page before)."
-LETTERS_OF_ULID = "[0-9A-HJKMNP-TV-Z]"
 
 
 def _after(prefix: str) -> Callable[[str | None], str | None]:
     def check(value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(f"{prefix}_{LETTERS_OF_ULID}{{26}}", value):
+        if value is not None and not re.fullmatch(f"{prefix}_[{LETTERS}]{{26}}", value):
             stop(f"--after: expected an id like {prefix}_01J…, which is `next` of the page before; not {value!r}", 2)
         return value
 

@@ -83,7 +83,7 @@ def web() -> None:
         from worker.creem.receive import Receiver
         from worker.intake.accept import Accepted
         from worker.intake.process import stop_on_signals, until_ready
-        from worker.intake.stream import backlog
+        from worker.intake.stream import waits_since
         from worker.web.app import Web, make_app
         from worker.web.console.console import Console
         from worker.web.metrics import Figures
@@ -114,7 +114,7 @@ def web() -> None:
                 hint,
                 limit,
                 figures=figures,
-                unread_since=lambda: backlog(runtime.redis, stream, group).oldest_at,
+                unread_since=lambda: waits_since(runtime.redis, stream, group),
             )
             password = settings.console_password
             console = Console.of(

@@ -209,7 +209,7 @@ def _audit(runtime: Runtime, bar: Progress, *, books_only: bool) -> Audit:
         return result
     stream, group = runtime.settings.stream, runtime.settings.group
     try:
-        bar.update(task, description="no event lost", completed=0, total=backlog(runtime.redis, stream, group).length)
+        bar.update(task, description="no event lost", completed=0, total=runtime.redis.xlen(stream))
         entries = entries_read_so_far(runtime.redis, stream, group)
         audit_stream(runtime.store, result, entries, now, lambda compared: bar.update(task, completed=compared))
     except (redis.RedisError, OSError) as error:

@@ -60,7 +60,7 @@ class Backlog:
     @property
     def oldest_at(self) -> datetime | None:
         """The server's time at which the oldest unacknowledged entry was added."""
-        return None if self.oldest_id is None else datetime.fromtimestamp(position(self.oldest_id)[0] / 1000, UTC)
+        return None if self.oldest_id is None else _added_at(self.oldest_id)
 
 
 def position(stream_id: str) -> tuple[int, int]:
@@ -74,23 +74,44 @@ def as_text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
+def _added_at(stream_id: str) -> datetime:
+    return datetime.fromtimestamp(position(stream_id)[0] / 1000, UTC)
+
+
 def backlog(client: redis.Redis, stream: str, group: str) -> Backlog:
     """What waits in the stream for the group. Raises `redis.RedisError` when Redis is away."""
     r: Any = client
     length = int(r.xlen(stream))
-    state = next((g for g in groups(client, stream) if as_text(g["name"]) == group), None)
-    last = as_text(state["last-delivered-id"]) if state else FIRST
-    pending = int(state["pending"]) if state else 0
-    # the group may acknowledge its last entry between the two questions
-    oldest = r.xpending(stream, group)["min"] if pending else None
-    waiting = [as_text(oldest)] if oldest is not None else []
-    waiting += [as_text(entry_id) for entry_id, _ in r.xrange(stream, min=f"({last}", count=1)]
+    state = _state(client, stream, group)
     return Backlog(
-        undelivered=_undelivered(r, stream, last, length, state),
-        pending=pending,
+        undelivered=_undelivered(r, stream, _last(state), length, state),
+        pending=int(state["pending"]) if state else 0,
         length=length,
-        oldest_id=min(waiting, key=position, default=None),
+        oldest_id=_oldest(client, stream, group, state),
     )
+
+
+def waits_since(client: redis.Redis, stream: str, group: str) -> datetime | None:
+    """`Backlog.oldest_at` without counting anything. Raises `redis.RedisError` when Redis is away."""
+    oldest = _oldest(client, stream, group, _state(client, stream, group))
+    return None if oldest is None else _added_at(oldest)
+
+
+def _state(client: redis.Redis, stream: str, group: str) -> Any:
+    return next((found for found in groups(client, stream) if as_text(found["name"]) == group), None)
+
+
+def _last(state: Any) -> str:
+    return as_text(state["last-delivered-id"]) if state else FIRST
+
+
+def _oldest(client: redis.Redis, stream: str, group: str, state: Any) -> str | None:
+    r: Any = client
+    # the group may acknowledge its last entry between the two questions
+    oldest = r.xpending(stream, group)["min"] if state and int(state["pending"]) else None
+    waiting = [as_text(oldest)] if oldest is not None else []
+    waiting += [as_text(entry_id) for entry_id, _ in r.xrange(stream, min=f"({_last(state)}", count=1)]
+    return min(waiting, key=position, default=None)
 
 
 def _undelivered(r: Any, stream: str, last: str, length: int, state: Any) -> int | None:
@@ -129,10 +150,10 @@ def entries_read_so_far(client: redis.Redis, stream: str, group: str) -> Iterato
     no field `event`.
     """
     r: Any = client
-    state = next((g for g in groups(client, stream) if as_text(g["name"]) == group), None)
+    state = _state(client, stream, group)
     if state is None:
         return
-    last, after = as_text(state["last-delivered-id"]), FIRST
+    last, after = _last(state), FIRST
     while page := r.xrange(stream, min=f"({after}", max=last, count=CHUNK):
         # asked after the page was read: an entry acknowledged in between is left out or rightly in, never wrongly in
         first, after = as_text(page[0][0]), as_text(page[-1][0])
