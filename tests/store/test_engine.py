@@ -207,15 +207,53 @@ def test_session_has_limits_and_speaks_utc(store: Store) -> None:
     }
 
 
-@ON_POSTGRES
-def test_lost_connection_is_replaced(store: Store) -> None:
-    pid = select(func.pg_backend_pid())
-    victim = store.read(lambda tx: tx.connection.execute(pid).scalar_one())
+def end_session(store: Store, pid: int) -> None:
+    """Ends a session of the database as an administrator would."""
     killer = Store(store.url)
-    assert killer.write(lambda tx: tx.connection.execute(select(func.pg_terminate_backend(victim))).scalar_one())
+    assert killer.write(lambda tx: tx.connection.execute(select(func.pg_terminate_backend(pid, 20_000))).scalar_one())
     killer.close()
+
+
+def session_of(tx: Tx) -> int:
+    """The number of the session that a unit of work has."""
+    return int(tx.connection.execute(select(func.pg_backend_pid())).scalar_one())
+
+
+@ON_POSTGRES
+def test_connection_lost_between_two_units_is_replaced(store: Store) -> None:
+    end_session(store, store.read(session_of))
     store.write(lambda tx: tx.insert(accounts, [an_account()]))
     assert count(store, accounts) == 1
+
+
+@ON_POSTGRES
+def test_unit_whose_connection_broke_before_the_commit_is_repeated(store: Store) -> None:
+    sessions: list[int] = []
+
+    def work(tx: Tx) -> None:
+        tx.insert(accounts, [an_account()])
+        sessions.append(session_of(tx))
+        if len(sessions) == 1:
+            end_session(store, sessions[0])
+        tx.insert(accounts, [an_account("acc_2")])
+
+    store.write(work)
+    assert (len(sessions), count(store, accounts)) == (2, 2)
+
+
+@ON_POSTGRES
+def test_unit_whose_connection_broke_at_the_commit_is_not_repeated(store: Store) -> None:
+    units: list[int] = []
+
+    def work(tx: Tx) -> None:
+        tx.insert(accounts, [an_account()])
+        units.append(session_of(tx))
+        end_session(store, units[-1])
+
+    # the answer to a commit may be lost: whether it stands is not known, and who asks next reads
+    with pytest.raises(TryLater, match="the database is not reachable"):
+        store.write(work)
+    assert len(units) == 1
 
 
 @ALONE

@@ -30,7 +30,9 @@ SESSION = {
 
 
 class Store:
-    """Units of work on one database. A unit is repeated as a whole on deadlock, serialization failure or collision."""
+    """Units of work on one database. A unit is repeated as a whole on deadlock, serialization failure, collision,
+    and where its connection broke before the commit.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -75,16 +77,34 @@ class Store:
             raise TryLater("the database", why_unreachable(error)) from error
         except NoConnectionFree as error:
             raise TryLater("the database", "no connection came free in time") from error
+        except _Broken as error:
+            raise TryLater("the database", why_unreachable(error.by)) from error
         raise AssertionError("unreachable: the loop above returns or raises")
 
     def _once(self, connection: Connection, work: Callable[[Tx], T], *, writing: bool) -> T:
         if self.dialect == "postgresql" and not writing:
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin() as transaction:
-            result = work(Tx(connection))
+            try:
+                result = work(Tx(connection))
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    # not at the commit, whose answer alone may be lost: nothing of it stands
+                    raise _Broken(error) from error
+                raise
             if not writing:
                 transaction.rollback()
         return result
+
+
+class _Broken(Exception):
+    """A connection turned out to be broken before the commit: kept ones outlive their server, and to ask each before its use
+    would cost every unit a round trip.
+    """
+
+    def __init__(self, by: DBAPIError) -> None:
+        super().__init__(by)
+        self.by = by
 
 
 def _open(url: str) -> Engine:
@@ -96,7 +116,6 @@ def _open(url: str) -> Engine:
         return engine
     return create_engine(
         url,
-        pool_pre_ping=True,
         pool_size=4,
         max_overflow=4,
         pool_timeout=10,
@@ -141,7 +160,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _worth_repeating(error: BaseException) -> bool:
-    if isinstance(error, Collision):
+    if isinstance(error, Collision | _Broken):
         return True
     if not isinstance(error, DBAPIError):
         return False
