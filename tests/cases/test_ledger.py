@@ -26,7 +26,7 @@ def test_posting_that_stands_already_moves_no_lot(store: Store) -> None:
         Posting(PostingKind.REVERSAL, "ord_1", 5, job_id=name, case_id=str((world.case("job_1") or {})["case_id"]))
         for name in ("job_1", "job_2")
     ]
-    with pytest.raises(Collision, match="1 postings already stand"):
+    with pytest.raises(Collision, match="1 rows of postings appeared"):
         store.write(lambda tx: Ledger().book(tx, again, world.clock.now()))
     assert lot(store) == (95, 5)
     assert world.audit().breaches == []

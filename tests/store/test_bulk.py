@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from tests.servers import ON_POSTGRES, eventually
 from tests.store.rows import NOON, a_job, a_purchase, an_account, count, given, given_an_account_with_a_purchase, statements
 from tests.store.test_engine import at_once
+from worker.errors import Collision
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import accounts, dead_letters, inbox, layer_jobs, postings, purchases
@@ -107,6 +108,105 @@ def test_add_refuses_a_row_that_is_not_there_and_writes_nothing(store: Store) ->
     with pytest.raises(ValueError, match="1 rows of purchases to add to do not exist"):
         store.write(lambda tx: tx.add(purchases, spent, by="purchase_id"))
     assert store.read(lambda tx: tx.all(select(purchases.c.spent))) == [(0,)]
+
+
+def test_what_is_given_together_stands_as_if_each_were_sent_alone(store: Store) -> None:
+    given_an_account_with_a_purchase(store, credits=50)
+
+    def work(tx: Tx) -> None:
+        with tx.together():
+            # a row and what refers to it, and two statements about one table
+            tx.insert(accounts, [an_account("acc_2")])
+            tx.insert_all(purchases, [a_purchase("ord_2", "acc_2")], purchases.c.purchase_id)
+            tx.add(purchases, [{"purchase_id": "ord_2", "remaining": -5, "spent": 5}], by="purchase_id")
+            tx.insert_absent(layer_jobs, [a_job("job_1"), a_job("job_2", "acc_2")])
+            tx.update_all(accounts, [{"account_id": "acc_1", "status": "suspended"}], by=["account_id"])
+
+    store.write(work)
+    lots = store.read(lambda tx: tx.all(select(purchases.c.remaining, purchases.c.spent).order_by(purchases.c.purchase_id)))
+    assert [tuple(row) for row in lots] == [(50, 0), (45, 5)]
+    standing = store.read(lambda tx: tx.all(select(accounts.c.status).order_by(accounts.c.account_id)))
+    assert [row.status for row in standing] == ["suspended", "active"]
+    assert count(store, layer_jobs) == 2
+
+
+@ON_POSTGRES
+def test_what_is_given_together_about_several_tables_is_one_round_trip(store: Store) -> None:
+    given_an_account_with_a_purchase(store)
+    used = {"purchase_id": "ord_1", "remaining": -5, "spent": 5}
+
+    def work(tx: Tx) -> None:
+        with tx.together():
+            tx.insert_all(layer_jobs, [a_job("job_1")], layer_jobs.c.job_id)
+            tx.insert_absent(accounts, [an_account("acc_2")])
+            tx.add(purchases, [used], by="purchase_id")
+
+    with statements(store) as sent:
+        store.write(work)
+    assert len(sent) == 1
+    assert [count(store, table) for table in (accounts, layer_jobs)] == [2, 1]
+
+
+def test_what_is_read_between_statements_given_together_sees_those_before_it(store: Store) -> None:
+    def work(tx: Tx) -> Any:
+        with tx.together():
+            tx.insert(accounts, [an_account("acc_1")])
+            seen = tx.all(select(accounts.c.account_id))
+            tx.insert(purchases, [a_purchase()])
+            return seen
+
+    assert store.write(work) == [("acc_1",)]
+    assert count(store, purchases) == 1
+
+
+Given = Callable[[Tx], None]
+MOVED: dict[str, Given] = {
+    "a row that came up meanwhile": lambda tx: tx.insert_all(
+        accounts, [an_account("acc_1"), an_account("acc_2")], accounts.c.account_id
+    ),
+    "a row that moved": lambda tx: tx.update_all(
+        accounts,
+        [{"account_id": "acc_1", "email": "a@example.org", "was": "deleted"}],
+        by=["account_id"],
+        expect={"status": "was"},
+    ),
+    "a row that went": lambda tx: tx.update_all(accounts, [{"account_id": "acc_none", "email": None}], by=["account_id"]),
+}
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "together"])
+@pytest.mark.parametrize("moved", MOVED.values(), ids=MOVED)
+def test_what_somebody_else_changed_meanwhile_is_a_collision(store: Store, moved: Given, alone: bool) -> None:
+    given_an_account_with_a_purchase(store)
+
+    def work(tx: Tx) -> None:
+        if alone:
+            moved(tx)
+            return
+        with tx.together():
+            tx.insert_all(layer_jobs, [a_job()], layer_jobs.c.job_id)
+            moved(tx)
+            tx.add(purchases, [{"purchase_id": "ord_1", "remaining": -5, "spent": 5}], by="purchase_id")
+
+    with pytest.raises(Collision, match="1 rows of accounts"):
+        store.write(work)
+    assert (count(store, accounts), count(store, layer_jobs)) == (1, 0)
+    assert store.read(lambda tx: tx.all(select(purchases.c.spent))) == [(0,)]
+
+
+def test_of_statements_given_together_none_is_sent_where_the_caller_fails(store: Store) -> None:
+    def failing(tx: Tx) -> None:
+        with tx.together():
+            tx.insert(accounts, [an_account()])
+            raise ZeroDivisionError
+
+    def work(tx: Tx) -> None:
+        with pytest.raises(ZeroDivisionError):
+            failing(tx)
+        assert tx.all(select(accounts.c.account_id)) == []
+
+    store.write(work)
+    assert count(store, accounts) == 0
 
 
 def test_among_finds_the_rows_that_hold_one_of_the_values(store: Store) -> None:

@@ -33,7 +33,7 @@ def intend(tx: Tx, announced: Sequence[Record], more: Sequence[Record] = (), *, 
     """
     effects.add(tx, announced)
     written = [found for effect in announced if told and (found := _of_announcement(effect, now)) is not None]
-    tx.insert_new(notices, [*written, *more], notices.c.notice_id)
+    tx.insert_absent(notices, [*written, *more])
 
 
 def notice(case: Case, kind: NoticeKind, now: datetime, occasion: str = "", **payload: Any) -> Record:

@@ -5,14 +5,12 @@ A key that somebody else took meanwhile repeats the whole unit.
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Any
 
 from policy.facts import Report, RerunState
 from worker.cases.book import Book, Case, Job
 from worker.cases.load import REPORTS
 from worker.cases.notify import intend
 from worker.credits.ledger import Ledger
-from worker.errors import Collision
 from worker.store.arrays import Written
 from worker.store.bulk import Record, Tx
 from worker.store.tables import accounts, case_history, cases, doubt_days, layer_jobs, purchases, reruns
@@ -20,27 +18,22 @@ from worker.store.tables import accounts, case_history, cases, doubt_days, layer
 
 def write(tx: Tx, book: Book, ledger: Ledger, by: str, *, told: bool = True) -> None:
     """Makes everything that changed in the book durable within this transaction; notices only where customers are told."""
-    _added(purchases.name, tx.insert_new(purchases, book.purchases_new, purchases.c.purchase_id), book.purchases_new)
-    tx.update(purchases, book.purchases_changed, by=["purchase_id"])
-    _write_jobs(tx, book.jobs.values())
-    write_cases(tx, book.cases.values(), book.now, by)
-    ledger.book(tx, book.postings, book.now)
-    _write_accounts(tx, book)
-    _write_reruns(tx, book)
-    intend(tx, book.effects, now=book.now, told=told)
-    if book.doubt_spent:
-        tx.add(doubt_days, [{"day": book.now.date(), "credits": book.doubt_spent}], by="day")
-
-
-def _added(what: str, keys: set[Any], records: list[Any]) -> None:
-    if len(keys) != len(records):
-        raise Collision(f"{len(records) - len(keys)} rows of {what} appeared meanwhile")
+    with tx.together():
+        tx.insert_all(purchases, book.purchases_new, purchases.c.purchase_id)
+        tx.update_all(purchases, book.purchases_changed, by=["purchase_id"])
+        _write_jobs(tx, book.jobs.values())
+        write_cases(tx, book.cases.values(), book.now, by)
+        ledger.book(tx, book.postings, book.now)
+        _write_accounts(tx, book)
+        _write_reruns(tx, book)
+        intend(tx, book.effects, now=book.now, told=told)
+        if book.doubt_spent:
+            tx.add(doubt_days, [{"day": book.now.date(), "credits": book.doubt_spent}], by="day")
 
 
 def _write_jobs(tx: Tx, jobs: Iterable[Job]) -> None:
-    new = [_job_record(job) for job in jobs if job.added]
-    _added(layer_jobs.name, tx.insert_new(layer_jobs, new, layer_jobs.c.job_id), new)
-    tx.update(layer_jobs, [_job_record(job) for job in jobs if job.changed and not job.added], by=["job_id"])
+    tx.insert_all(layer_jobs, [_job_record(job) for job in jobs if job.added], layer_jobs.c.job_id)
+    tx.update_all(layer_jobs, [_job_record(job) for job in jobs if job.changed and not job.added], by=["job_id"])
 
 
 def _job_record(job: Job) -> Record:
@@ -70,11 +63,9 @@ def write_cases(tx: Tx, written: Collection[Case], now: datetime, by: str) -> No
     """Makes cases that are new or changed stand, with their history. Raises `Collision` where one of them moved meanwhile."""
     opened = [case for case in written if case.was is None]
     moved = [case for case in written if case.was is not None and case.changed]
-    _added(cases.name, tx.insert_new(cases, [_case_record(case) for case in opened], cases.c.case_id), opened)
+    tx.insert_all(cases, [_case_record(case) for case in opened], cases.c.case_id)
     guarded = [{**_case_record(case), "was": case.was.value} for case in moved if case.was is not None]
-    changed = tx.update(cases, guarded, by=["case_id"], expect={"state": "was"})
-    if len(changed) != len(moved):
-        raise Collision(f"{len(moved) - len(changed)} cases moved meanwhile")
+    tx.update_all(cases, guarded, by=["case_id"], expect={"state": "was"})
     tx.insert(
         case_history,
         [
@@ -131,7 +122,7 @@ def _write_accounts(tx: Tx, book: Book) -> None:
         for account in book.accounts.values()
         if account.changed
     ]
-    tx.update(accounts, changed, by=["account_id"])
+    tx.update_all(accounts, changed, by=["account_id"])
 
 
 def _write_reruns(tx: Tx, book: Book) -> None:
@@ -153,5 +144,5 @@ def _write_reruns(tx: Tx, book: Book) -> None:
             )
         else:
             ended.append({"job_id": job.job_id, "state": job.rerun.state.value, "ended_at": book.now})
-    _added(reruns.name, tx.insert_new(reruns, asked, reruns.c.job_id), asked)
-    tx.update(reruns, ended, by=["job_id"])
+    tx.insert_all(reruns, asked, reruns.c.job_id)
+    tx.update_all(reruns, ended, by=["job_id"])

@@ -13,7 +13,6 @@ from typing import Protocol
 from sqlalchemy import select
 
 from policy.ledger import Lot, PostingKind, Share, sides
-from worker.errors import Collision
 from worker.store.bulk import Tx
 from worker.store.tables import postings, purchases
 
@@ -127,9 +126,7 @@ class Ledger:
                     "at": at,
                 }
             )
-        added = tx.insert_new(postings, records, postings.c.key)
-        if len(added) != len(records):
-            raise Collision(f"{len(records) - len(added)} postings already stand")
+        tx.insert_all(postings, records, postings.c.key)
         tx.add(purchases, _by_lot(wanted), by="purchase_id")
         if self.home is not None:
             self.home.book(tx, wanted, at)

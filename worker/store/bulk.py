@@ -1,11 +1,13 @@
 """Set-based SQL: one statement for a whole batch, the same on both engines, its cost constant in the number of rows.
 
 A batch travels as one array a column (Postgres `unnest`) or as one JSON text (SQLite `json_each`), never as a growing list
-of parameters, so that the statement is compiled once.
+of parameters, so that the statement is compiled once. Statements whose rows nobody waits for can travel together.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -27,6 +29,7 @@ from sqlalchemy import (
     cast,
     column,
     func,
+    literal_column,
     select,
     text,
     true,
@@ -35,18 +38,66 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from worker.errors import Collision
 from worker.store.arrays import ArrayOf, document, literal
 
 Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What is raised where not every record found its row."""
+
+    error: type[Exception]
+    why: str
+
+
+_MOVED = _Refusal(Collision, "appeared, moved or went meanwhile")
+_ABSENT = _Refusal(ValueError, "to add to do not exist")
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A statement over records of one table."""
+
+    statement: Any
+    table: Table
+    fields: Mapping[str, str]
+    records: Sequence[Record]
+    refusal: _Refusal | None = None
+
+    def check(self, rows: int) -> None:
+        if self.refusal is not None and rows != len(self.records):
+            raise self.refusal.error(f"{len(self.records) - rows} rows of {self.table.name} {self.refusal.why}")
 
 
 class Tx:
     """One open transaction, with the set-based statements the steps need."""
 
     def __init__(self, connection: Connection) -> None:
-        self.connection = connection
         self.dialect = connection.dialect
         self.postgres = connection.dialect.name == "postgresql"
+        self._connection = connection
+        self._gathered: list[_Change] | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, with everything sent that was gathered for it."""
+        self._send()
+        return self._connection
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What `insert`, `insert_all`, `insert_absent`, `update_all` and `add` are given in here goes out as few statements as
+        can be, in order, and before anything else is asked: with the effect of one after another, and fewer round trips.
+        A `Collision` may so come later, at the end of the block at the latest.
+        """
+        self._gathered = []
+        try:
+            yield
+            self._send()
+        finally:
+            self._gathered = None
 
     def all(self, statement: Select[Any]) -> Sequence[Row[Any]]:
         """Every row the statement gives."""
@@ -72,7 +123,19 @@ class Tx:
         """Adds the records; all carry the same columns."""
         if records:
             names = tuple(records[0])
-            self._run(_insertion(self.postgres, table, names), table, dict(zip(names, names, strict=True)), records)
+            self._change(_insertion(self.postgres, table, names), table, _same(names), records)
+
+    def insert_all(self, table: Table, records: Sequence[Record], key: Column[Any]) -> None:
+        """Adds the records. Raises `Collision` where a unique constraint forbids one: it came up meanwhile."""
+        if records:
+            names = tuple(records[0])
+            self._change(_new_insertion(self.postgres, table, names, (key,)), table, _same(names), records, _MOVED)
+
+    def insert_absent(self, table: Table, records: Sequence[Record]) -> None:
+        """Adds the records that no unique constraint forbids."""
+        if records:
+            names = tuple(records[0])
+            self._change(_new_insertion(self.postgres, table, names, ()), table, _same(names), records)
 
     def insert_new(self, table: Table, records: Sequence[Record], key: Column[Any]) -> set[Any]:
         """Adds the records that no unique constraint forbids and returns the `key` of each that was added."""
@@ -83,8 +146,7 @@ class Tx:
         if not records:
             return []
         names = tuple(records[0])
-        statement = _new_insertion(self.postgres, table, names, columns)
-        return self._run(statement, table, dict(zip(names, names, strict=True)), records).all()
+        return self._run(_new_insertion(self.postgres, table, names, columns), table, _same(names), records).all()
 
     def update(
         self, table: Table, records: Sequence[Record], *, by: Sequence[str], expect: Mapping[str, str] | None = None
@@ -96,10 +158,23 @@ class Tx:
         """
         if not records:
             return set()
-        guards = tuple((expect or {}).items())
-        fields = {name: name for name in records[0]} | {field: name for name, field in guards}
-        statement = _guarded_update(self.postgres, table, tuple(fields.items()), tuple(by), guards)
+        statement, fields = self._guarded(table, records[0], by, expect)
         return set(self._run(statement, table, fields, records).scalars())
+
+    def update_all(
+        self, table: Table, records: Sequence[Record], *, by: Sequence[str], expect: Mapping[str, str] | None = None
+    ) -> None:
+        """The same. Raises `Collision` where a record found no row: somebody else moved first."""
+        if records:
+            statement, fields = self._guarded(table, records[0], by, expect)
+            self._change(statement, table, fields, records, _MOVED)
+
+    def _guarded(
+        self, table: Table, record: Record, by: Sequence[str], expect: Mapping[str, str] | None
+    ) -> tuple[Any, Mapping[str, str]]:
+        guards = tuple((expect or {}).items())
+        fields = {name: name for name in record} | {field: name for name, field in guards}
+        return _guarded_update(self.postgres, table, tuple(fields.items()), tuple(by), guards), fields
 
     def add(self, table: Table, records: Sequence[Record], *, by: str) -> None:
         """Adds each record's figures to the row named by `by`.
@@ -111,25 +186,66 @@ class Tx:
         if len({record[by] for record in records}) != len(records):
             raise ValueError(f"records for {table.name} are not grouped by {by}")
         names = tuple(records[0])
-        changed = self._run(
-            _addition(self.postgres, table, names, by), table, dict(zip(names, names, strict=True)), records
-        ).all()
-        if len(changed) != len(records):
-            raise ValueError(f"{len(records) - len(changed)} rows of {table.name} to add to do not exist")
+        self._change(_addition(self.postgres, table, names, by), table, _same(names), records, _ABSENT)
+
+    def _change(
+        self,
+        statement: Any,
+        table: Table,
+        fields: Mapping[str, str],
+        records: Sequence[Record],
+        refusal: _Refusal | None = None,
+    ) -> None:
+        change = _Change(statement, table, fields, records, refusal)
+        if self._gathered is None:
+            change.check(self._alone(change))
+            return
+        if any(table.fullname == other.table.fullname for other in self._gathered):
+            # statements that travel together do not see each other's rows
+            self._send()
+        self._gathered.append(change)
+
+    def _send(self) -> None:
+        changes, self._gathered = self._gathered, [] if self._gathered is not None else None
+        if not changes:
+            return
+        if len(changes) == 1 or not self.postgres:
+            for change in changes:
+                change.check(self._alone(change))
+            return
+        sent = {name: value for change in changes for name, value in self._sent(change).items()}
+        together = _together(tuple((change.statement, change.refusal is not None) for change in changes))
+        rows = self._connection.execute(together, sent).one()
+        for change, found in zip(changes, rows, strict=True):
+            change.check(found)
+
+    def _alone(self, change: _Change) -> int:
+        result = self._connection.execute(change.statement, self._sent(change))
+        return len(result.all()) if change.refusal else 0
 
     def _run(self, statement: Any, table: Table, fields: Mapping[str, str], records: Sequence[Record]) -> Result[Any]:
-        """Executes a statement over `rows`; `fields` maps each field of the records to the table column whose type it has."""
-        kinds = {field: table.c[name].type for field, name in fields.items()}
-        columns = {field: [record[field] for record in records] for field in kinds}
+        return self.connection.execute(statement, self._sent(_Change(statement, table, fields, records)))
+
+    def _sent(self, change: _Change) -> dict[str, Any]:
+        """The parameters of a statement over `rows`."""
+        kinds = {field: change.table.c[name].type for field, name in change.fields.items()}
+        columns = {field: [record[field] for record in change.records] for field in kinds}
         if self.postgres:
-            sent = {f"all_{field}": literal(columns[field], kind) for field, kind in kinds.items()}
-        else:
-            plain = []
-            for field, kind in kinds.items():
-                bind = kind.dialect_impl(self.dialect).bind_processor(self.dialect)
-                plain.append([_plain(value, kind, bind) for value in columns[field]])
-            sent = {"all_rows": json.dumps(list(zip(*plain, strict=True)))}
-        return self.connection.execute(statement, sent)
+            return {_bind(change.table, field): literal(columns[field], kind) for field, kind in kinds.items()}
+        plain = []
+        for field, kind in kinds.items():
+            bind = kind.dialect_impl(self.dialect).bind_processor(self.dialect)
+            plain.append([_plain(value, kind, bind) for value in columns[field]])
+        return {"all_rows": json.dumps(list(zip(*plain, strict=True)))}
+
+
+def _same(names: Iterable[str]) -> Mapping[str, str]:
+    """Fields of records that are columns of the table by the same names."""
+    return {name: name for name in names}
+
+
+def _bind(table: Table, field: str) -> str:
+    return f"{table.fullname}_{field}"
 
 
 # The statements below are built once for each shape and kept: building one costs SQLAlchemy more than Postgres takes to run it.
@@ -139,16 +255,16 @@ Fields = tuple[tuple[str, str], ...]
 
 
 def _rows(postgres: bool, table: Table, fields: Fields) -> Subquery:
-    """The records of a batch as a table named `rows`: parameters `all_<field>` on Postgres, one JSON text `all_rows` on
+    """The records of a batch as a table named `rows`: parameters `<table>_<field>` on Postgres, one JSON text `all_rows` on
     SQLite.
     """
     kinds = {field: table.c[name].type for field, name in fields}
-    return _unnest(kinds) if postgres else _json_each(kinds)
+    return _unnest(table, kinds) if postgres else _json_each(kinds)
 
 
-def _unnest(kinds: Mapping[str, Any]) -> Subquery:
+def _unnest(table: Table, kinds: Mapping[str, Any]) -> Subquery:
     travels = {field: Text() if _is_document(kind) else kind for field, kind in kinds.items()}
-    arrays = [bindparam(f"all_{field}", type_=ArrayOf(kind)) for field, kind in travels.items()]
+    arrays = [bindparam(_bind(table, field), type_=ArrayOf(kind)) for field, kind in travels.items()]
     derived = func.unnest(*arrays).table_valued(*(column(field, kind) for field, kind in travels.items()), name="r")
     each = derived.render_derived(name="r")
     chosen = [
@@ -179,7 +295,8 @@ def _insertion(postgres: bool, table: Table, names: tuple[str, ...]) -> Any:
 
 @cache
 def _new_insertion(postgres: bool, table: Table, names: tuple[str, ...], columns: tuple[Column[Any], ...]) -> Any:
-    return _insertion(postgres, table, names).on_conflict_do_nothing().returning(*columns)
+    insertion = _insertion(postgres, table, names).on_conflict_do_nothing()
+    return insertion.returning(*columns) if columns else insertion
 
 
 @cache
@@ -197,6 +314,17 @@ def _addition(postgres: bool, table: Table, names: tuple[str, ...], by: str) -> 
     rows = _rows(postgres, table, tuple((name, name) for name in names))
     sums = {name: table.c[name] + rows.c[name] for name in names if name != by}
     return update(table).values(sums).where(table.c[by] == rows.c[by]).returning(table.c[by])
+
+
+@cache
+def _together(parts: tuple[tuple[Any, bool], ...]) -> Any:
+    """One statement for several, which gives for each the number of its rows, where that is counted, and else 0."""
+    named = [(statement.cte(f"part_{number}"), counted) for number, (statement, counted) in enumerate(parts)]
+    found = [
+        select(func.count()).select_from(part).scalar_subquery() if counted else literal_column("0") for part, counted in named
+    ]
+    numbers = [number.label(f"rows_{place}") for place, number in enumerate(found)]
+    return select(*numbers).add_cte(*(part for part, counted in named if not counted))
 
 
 def _plain(value: Any, kind: Any, bind: Any) -> Any:

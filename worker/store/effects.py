@@ -34,9 +34,9 @@ class Effect:
     case_state: str
 
 
-def add(tx: Tx, records: Sequence[Record]) -> set[str]:
-    """Writes intents; one whose key exists already stays as it is. Returns the ids of the new ones."""
-    return tx.insert_new(effects, records, effects.c.effect_id)
+def add(tx: Tx, records: Sequence[Record]) -> None:
+    """Writes intents; one whose key exists already stays as it is."""
+    tx.insert_absent(effects, records)
 
 
 def _ready(now: datetime) -> Any:
