@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Column, MetaData, Table, Text, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from tests.servers import ON_POSTGRES, eventually
@@ -145,6 +145,40 @@ def test_what_is_given_together_about_several_tables_is_one_round_trip(store: St
         store.write(work)
     assert len(sent) == 1
     assert [count(store, table) for table in (accounts, layer_jobs)] == [2, 1]
+
+
+def names(store: Store, column: Column[Any]) -> list[str]:
+    """Everything a column holds."""
+    return [row[0] for row in store.read(lambda tx: tx.all(select(column)))]
+
+
+@ON_POSTGRES
+def test_tables_of_the_product_may_be_called_like_ours(store: Store) -> None:
+    # the parameters of one would be those of the other
+    alike = Table("accounts", MetaData(), Column("account_id", Text), schema="shop")
+    run_together = Table("accounts_account", MetaData(), Column("id", Text))
+
+    def make(tx: Tx) -> None:
+        for sql in (
+            "create schema shop",
+            "create table shop.accounts (account_id text)",
+            "create table accounts_account (id text)",
+        ):
+            tx.connection.execute(text(sql))
+
+    def work(tx: Tx) -> None:
+        with tx.together():
+            tx.insert(accounts, [an_account("ours")])
+            tx.insert(alike, [{"account_id": "theirs"}])
+            tx.insert(run_together, [{"id": "theirs too"}])
+
+    store.write(make)
+    store.write(work)
+    assert [names(store, column) for column in (accounts.c.account_id, alike.c.account_id, run_together.c.id)] == [
+        ["ours"],
+        ["theirs"],
+        ["theirs too"],
+    ]
 
 
 def test_what_is_read_between_statements_given_together_sees_those_before_it(store: Store) -> None:

@@ -66,6 +66,15 @@ class _Change:
     records: Sequence[Record]
     refusal: _Refusal | None = None
 
+    @property
+    def parameters(self) -> frozenset[str]:
+        """What the columns of the records are called within the statement, on Postgres."""
+        return frozenset(_parameter(self.table, field) for field in self.fields)
+
+    def goes_with(self, other: "_Change") -> bool:
+        """Whether both can be one statement: there neither sees the other's rows, and nothing may be called the same."""
+        return self.table.fullname != other.table.fullname and self.parameters.isdisjoint(other.parameters)
+
     def check(self, rows: int) -> None:
         if self.refusal is not None and rows != len(self.records):
             raise self.refusal.error(f"{len(self.records) - rows} rows of {self.table.name} {self.refusal.why}")
@@ -200,8 +209,7 @@ class Tx:
         if self._gathered is None:
             change.check(self._alone(change))
             return
-        if any(table.fullname == other.table.fullname for other in self._gathered):
-            # statements that travel together do not see each other's rows
+        if not all(change.goes_with(other) for other in self._gathered):
             self._send()
         self._gathered.append(change)
 
@@ -231,7 +239,7 @@ class Tx:
         kinds = {field: change.table.c[name].type for field, name in change.fields.items()}
         columns = {field: [record[field] for record in change.records] for field in kinds}
         if self.postgres:
-            return {_bind(change.table, field): literal(columns[field], kind) for field, kind in kinds.items()}
+            return {_parameter(change.table, field): literal(columns[field], kind) for field, kind in kinds.items()}
         plain = []
         for field, kind in kinds.items():
             bind = kind.dialect_impl(self.dialect).bind_processor(self.dialect)
@@ -244,8 +252,8 @@ def _same(names: Iterable[str]) -> Mapping[str, str]:
     return {name: name for name in names}
 
 
-def _bind(table: Table, field: str) -> str:
-    return f"{table.fullname}_{field}"
+def _parameter(table: Table, field: str) -> str:
+    return f"{table.fullname}_{field}".replace(".", "_")
 
 
 # The statements below are built once for each shape and kept: building one costs SQLAlchemy more than Postgres takes to run it.
@@ -264,7 +272,7 @@ def _rows(postgres: bool, table: Table, fields: Fields) -> Subquery:
 
 def _unnest(table: Table, kinds: Mapping[str, Any]) -> Subquery:
     travels = {field: Text() if _is_document(kind) else kind for field, kind in kinds.items()}
-    arrays = [bindparam(_bind(table, field), type_=ArrayOf(kind)) for field, kind in travels.items()]
+    arrays = [bindparam(_parameter(table, field), type_=ArrayOf(kind)) for field, kind in travels.items()]
     derived = func.unnest(*arrays).table_valued(*(column(field, kind) for field, kind in travels.items()), name="r")
     each = derived.render_derived(name="r")
     chosen = [
