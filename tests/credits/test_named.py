@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Column, MetaData, Table, Text, Uuid, text
+from sqlalchemy import TIMESTAMP, BigInteger, Column, Enum, Float, Integer, MetaData, Numeric, Table, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import DOMAIN, ENUM
 
 from tests.servers import ON_SQLITE
-from worker.credits.named import Named, Product, find
+from worker.credits.named import Named, Product, find, kind_of, needs_a_value
+from worker.store.columns import Instant
 from worker.store.engine import Store
 
 UUID = "0aa0bbcc-0000-4000-8000-00000000000f"
@@ -116,6 +118,54 @@ def test_a_table_will_do_or_every_fault_is_named(store: Store, columns: str, fau
     found, said = store.read(lambda tx: find(tx, ENTRIES, unique="key", adds=True))
     assert said == list(faults)
     assert (found is None) == bool(faults)
+
+
+@pytest.mark.parametrize(
+    ("part", "found", "postgres", "kind"),
+    [
+        ("account", Text(), True, Text),
+        ("account", Integer(), True, BigInteger),
+        ("account", Uuid(), True, Uuid),
+        ("account", DOMAIN("shop_id", Text()), True, Text),
+        ("account", DOMAIN("number", Integer()), True, BigInteger),
+        ("account", Float(), True, None),
+        ("account", ENUM("a", "b", name="few"), True, None),
+        ("account", Enum("a", "b"), False, None),
+        ("key", Text(), True, Text),
+        ("key", Integer(), True, None),
+        ("key", Uuid(), True, None),
+        ("kind", ENUM("a", "b", name="few"), True, None),
+        ("credits", Numeric(), True, BigInteger),
+        ("balance", Float(), True, None),
+        ("after", Text(), True, None),
+        ("at", TIMESTAMP(), True, Instant),
+        ("at", Text(), True, None),
+        ("at", Text(), False, Instant),
+        ("at", Integer(), False, None),
+    ],
+)
+def test_what_a_column_holds_follows_from_its_part_and_its_type(part: str, found: Any, postgres: bool, kind: Any) -> None:
+    taken = kind_of(part, found, postgres=postgres)
+    assert taken is None if kind is None else type(taken) is kind
+    # accounts travel as text everywhere
+    assert not isinstance(taken, Uuid) or taken.as_uuid is False
+
+
+@pytest.mark.parametrize(
+    ("column", "needed"),
+    [
+        ({}, True),
+        ({"nullable": True}, False),
+        ({"default": "''"}, False),
+        ({"identity": {"start": 1}}, False),
+        ({"computed": {"sqltext": "1"}}, False),
+        ({"autoincrement": True}, False),
+        ({"autoincrement": False, "default": None, "identity": None, "computed": None}, True),
+        ({"autoincrement": "auto"}, True),
+    ],
+)
+def test_a_column_needs_a_value_where_nothing_else_gives_one(column: dict[str, Any], needed: bool) -> None:
+    assert needs_a_value({"nullable": False} | column) == needed
 
 
 @ON_SQLITE

@@ -107,7 +107,7 @@ def find(tx: Tx, named: Named, *, unique: str, adds: bool) -> tuple[Product | No
         return None, wrong
     columns = []
     for part, name in named.parts.items():
-        kind = _kind(part, listed[name]["type"], postgres=tx.postgres)
+        kind = kind_of(part, listed[name]["type"], postgres=tx.postgres)
         if kind is None:
             wrong.append(f"{named}.{name} is {listed[name]['type']}, which cannot hold what {part} is")
         else:
@@ -122,7 +122,7 @@ def find(tx: Tx, named: Named, *, unique: str, adds: bool) -> tuple[Product | No
         wrong += [
             f"{named}.{name} may not be empty and has no default: name it, as a part or as {name}='text'"
             for name, column in listed.items()
-            if name not in {*named.parts.values(), *named.fixed} and _needed(column)
+            if name not in {*named.parts.values(), *named.fixed} and needs_a_value(column)
         ]
     if tx.postgres:
         wrong += _not_allowed(tx, named, adds=adds)
@@ -148,7 +148,8 @@ def doubts(tx: Tx, named: Named) -> list[str]:
     return found
 
 
-def _kind(part: str, found: TypeEngine[Any], *, postgres: bool) -> TypeEngine[Any] | None:
+def kind_of(part: str, found: TypeEngine[Any], *, postgres: bool) -> TypeEngine[Any] | None:
+    """As what a column that was found with this type is read and written; None where it cannot hold what the part is."""
     found = getattr(found, "data_type", found)  # a domain is what it is made of
     if part in _NUMBERS:
         return BigInteger() if isinstance(found, Integer | Numeric) and not isinstance(found, Float) else None
@@ -161,7 +162,8 @@ def _kind(part: str, found: TypeEngine[Any], *, postgres: bool) -> TypeEngine[An
     return Text() if type(found).__visit_name__ != "enum" and isinstance(found, String) else None
 
 
-def _needed(column: Mapping[str, Any]) -> bool:
+def needs_a_value(column: Mapping[str, Any]) -> bool:
+    """Whether every new row has to say what stands in a column, described as SQLAlchemy's inspector does."""
     given = column.get("default") is not None or column.get("identity") or column.get("computed")
     return not column["nullable"] and not given and column.get("autoincrement") is not True
 
