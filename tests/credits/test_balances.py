@@ -90,6 +90,8 @@ def test_credits_of_a_failed_job_are_on_the_products_balance_with_an_entry_that_
     assert rows(world.store, f"select {said} from credit_entries") == [
         ("refunds:reversal:job_1:ord_1", "acc_1", 5, "reversal", "job_1", case["case_id"], 100, "us")
     ]
+    booked = "select 1 from credit_entries join postings on ref = 'refunds:' || postings.key and credit_entries.at = postings.at"
+    assert len(rows(world.store, booked)) == 1
     assert audited(world) == []
 
 
@@ -254,6 +256,10 @@ class TestAudit:
         run(world.store, "update credit_entries set ref = 'refunds:x' || ref")
         found = list(world.store.read(lambda tx: list(balances(world.store).breaches(tx, 2))))
         assert [problem.split(" in ")[0] for _, problem in found] == ["gives 5 and has no entry"] * 2 + ["stands"] * 2
+
+    def test_a_table_that_nothing_was_ever_booked_in_is_compared_with_nothing(self, store: Store) -> None:
+        product(store)
+        assert store.read(lambda tx: list(balances(store).breaches(tx, 10))) == []
 
     def test_what_was_booked_before_the_table_was_named_is_none_of_its_business(self, store: Store) -> None:
         product(store)
