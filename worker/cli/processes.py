@@ -1,9 +1,6 @@
 """Processes: schema, intake, the all-in-one worker, the doubles, and the doctor that looks at them all."""
 
-import errno
 import functools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -144,18 +141,6 @@ def demo(
         raise typer.Exit(run_demo(jobs=jobs, seed=seed, keep=keep))
 
 
-@contextmanager
-def _free(port: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        raise Misconfigured(
-            f"--port: something listens on 127.0.0.1 port {port} already; end it, or name another port"
-        ) from error
-
-
 def sandbox_pipeline(
     port: Port = 8090,
     seed: Annotated[int, typer.Option(help="Chooses how each job's re-run ends.")] = 7,
@@ -165,8 +150,7 @@ def sandbox_pipeline(
 
     with one_clear_line():
         settings = output.settings()
-        with _free(port):
-            serve(settings.redis_url, settings.stream, port, seed)
+        serve(settings.redis_url, settings.stream, port, seed)
 
 
 def sandbox_creem(
@@ -189,16 +173,15 @@ def sandbox_creem(
         except (KeyError, ValueError) as error:
             raise Misconfigured(f"--trouble: {error}") from None
         said = functools.partial(output.say, "{line}")
-        with _free(port):
-            serve(
-                port,
-                webhook_url=webhooks,
-                api_key=api_key,
-                webhook_secret=webhook_secret,
-                switches=switches,
-                seed=seed,
-                say=lambda line: said(line=line),
-            )
+        serve(
+            port,
+            webhook_url=webhooks,
+            api_key=api_key,
+            webhook_secret=webhook_secret,
+            switches=switches,
+            seed=seed,
+            say=lambda line: said(line=line),
+        )
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import redis
 
 from worker.clock import Clock, SystemClock
+from worker.listening import LOOPBACK, taking
 from worker.sandbox.answers import Answers, Ending, JobsOnStream
 
 BODY_LIMIT = 64 * 1024
@@ -92,7 +93,7 @@ class PipelineDouble:
         self._turned_away: set[str] = set()
         self._jobs = JobsOnStream(redis, stream)
         self._answers = Answers(redis, stream, clock)
-        self._server = _Server(("127.0.0.1", port), _handler(self))
+        self._server = _Server((LOOPBACK, port), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="pipeline-double", daemon=True)
 
     def __enter__(self) -> Self:
@@ -205,12 +206,17 @@ def plan_by_hash(seed: int) -> Callable[[str], RerunPlan]:
 
 
 def serve(redis_url: str, stream: str, port: int, seed: int, ready: Callable[[str], None] = lambda url: None) -> None:
-    """Runs the double until SIGINT or SIGTERM; `ready` is told its address. To be called in the main thread of a process."""
+    """Runs the double until SIGINT or SIGTERM; `ready` is told its address. To be called in the main thread of a process.
+
+    Raises `Misconfigured` where it cannot listen.
+    """
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     client = redis.Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=5)
-    with PipelineDouble(client, stream, plan_by_hash(seed), SystemClock(), port, seed=seed) as double:
+    with taking(LOOPBACK, port, host_named="--port", port_named="--port"):
+        listening = PipelineDouble(client, stream, plan_by_hash(seed), SystemClock(), port, seed=seed)
+    with listening as double:
         ready(double.url)
         over.wait()
     client.close()

@@ -1,12 +1,12 @@
 """The web process: uvicorn on one socket, with limits on everything a client can send."""
 
-import errno
 import socket
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from worker.errors import Misconfigured
+from worker.listening import taking
 from worker.observe import log
 from worker.settings import Settings
 from worker.web.console.hosts import on_loopback
@@ -16,11 +16,6 @@ MOST_AT_ONCE = 64
 GRACE_SECONDS = 15
 BACKLOG = 2048
 """Connections that wait to be taken."""
-_RIGHT = {
-    errno.EADDRINUSE: "REFUNDS_WEB_PORT: cannot listen on {}; end what listens there, or set another port",
-    errno.EACCES: "REFUNDS_WEB_PORT: cannot listen on {}; set a port from 1024 on",
-}
-_OTHER = "REFUNDS_WEB_HOST: cannot listen on {}; set an address of this machine"
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
@@ -45,14 +40,14 @@ def listen(settings: Settings) -> list[socket.socket]:
     host, port = settings.web_host, settings.web_port
     found: list[socket.socket] = []
     try:
-        asked = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, _, _, _, address in dict.fromkeys(asked):
-            found.append(socket.create_server(address, family=family, backlog=BACKLOG))
-    except OSError as error:
+        with taking(host, port, host_named="REFUNDS_WEB_HOST", port_named="REFUNDS_WEB_PORT"):
+            asked = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            for family, _, _, _, address in dict.fromkeys(asked):
+                found.append(socket.create_server(address, family=family, backlog=BACKLOG))
+    except Misconfigured:
         for one in found:
             one.close()
-        why = (error.strerror or type(error).__name__).partition(" (while")[0]
-        raise Misconfigured(_RIGHT.get(error.errno or 0, _OTHER).format(f"{host} port {port}: {why}")) from error
+        raise
     return found
 
 

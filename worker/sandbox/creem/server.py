@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from worker.clock import SystemClock
+from worker.listening import LOOPBACK, taking
 from worker.sandbox.creem.answers import Answer, NoAnswer, Reply, as_json
 from worker.sandbox.creem.control import PREFIX, control
 from worker.sandbox.creem.deliveries import post_to
@@ -30,7 +31,7 @@ class CreemServer:
     def __init__(self, double: CreemDouble, port: int = 0) -> None:
         self.double = double
         self._over = threading.Event()
-        self._server = _Server(("127.0.0.1", port), _handler(double, self._over))
+        self._server = _Server((LOOPBACK, port), _handler(double, self._over))
         self._threads = (
             threading.Thread(target=self._server.serve_forever, args=(TICK_SECONDS,), name="creem-double", daemon=True),
             threading.Thread(target=self._tick, name="creem-double-clock", daemon=True),
@@ -138,7 +139,10 @@ def serve(
     seed: int = 0,
     say: Callable[[str], None] = partial(print, flush=True),  # noqa: B008 - frozen
 ) -> None:
-    """Runs the double with a handful of payments until SIGINT or SIGTERM, and says where it is. For a process's main thread."""
+    """Runs the double with a handful of payments until SIGINT or SIGTERM, and says where it is. For a process's main thread.
+
+    Raises `Misconfigured` where it cannot listen.
+    """
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
@@ -147,7 +151,9 @@ def serve(
         SystemClock(), api_key=api_key, webhook_secret=webhook_secret, switches=switches, deliver=deliver, seed=seed
     )
     payments = some_payments(double)
-    with CreemServer(double, port) as server:
+    with taking(LOOPBACK, port, host_named="--port", port_named="--port"):
+        server = CreemServer(double, port)
+    with server:
         say(f"url             {server.url}")
         say(f"api key         {api_key}")
         say(f"webhook secret  {webhook_secret}")
