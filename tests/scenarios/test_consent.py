@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from tests.scenarios.terminal import Done
 
 pytestmark = pytest.mark.slow
 REQUEUE = ("requeue", "job_1", "--reason", "r")
+LOOP = "while read -r name; do refunds requeue $name --reason r; done"
+WITHOUT_TEE = "import ctypes; ctypes.CDLL = lambda _: object(); from worker.cli.main import run; run()"
+"""The command where the system has no call that looks into a pipe."""
 
 
 @pytest.fixture
@@ -43,9 +47,9 @@ def at_a_terminal(system: System, *words: str, typed: str) -> Done:
     return Done(line, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def in_a_shell(system: System, script: str) -> Done:
+def in_a_shell(system: System, script: str, started: str = "-m worker.cli") -> Done:
     """The script with `refunds` in it, as a person would write it."""
-    defined = f'refunds() {{ "{sys.executable}" -m worker.cli "$@"; }}\n'
+    defined = f'refunds() {{ "{sys.executable}" {started} "$@"; }}\n'
     line = ["bash", "-c", defined + script]
     done = subprocess.run(line, env=system.environ, cwd=system.folder, capture_output=True, timeout=60, check=False)
     return Done(line, done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -102,8 +106,23 @@ def test_script_with_a_stdin_that_says_nothing_is_not_kept_waiting(system: Syste
     assert put_back(system) == 3
 
 
+def test_no_in_a_socket_is_heard_and_left_there(system: System) -> None:
+    ours, theirs = socket.socketpair()
+    line = [sys.executable, "-m", "worker.cli", *REQUEUE]
+    with ours, theirs:
+        for said, code in (b"", 0), (b"n\n", 1):
+            ours.sendall(said)
+            done = subprocess.run(line, stdin=theirs.fileno(), env=system.environ, cwd=system.folder, timeout=60, check=False)
+            assert (done.returncode, put_back(system)) == (code, 1)
+        assert theirs.recv(16, socket.MSG_DONTWAIT) == b"n\n"
+
+
 def test_loop_that_reads_names_from_stdin_loses_none(system: System) -> None:
-    loop = "while read -r name; do refunds requeue $name --reason r; done"
-    for script in (f"printf 'job_1\\njob_2\\n' | {loop}", f"printf 'job_1\\njob_2\\n' > names; {loop} < names"):
+    for script in (f"printf 'job_1\\njob_2\\n' | {LOOP}", f"printf 'job_1\\njob_2\\n' > names; {LOOP} < names"):
         in_a_shell(system, script)
     assert [put_back(system, name) for name in ("job_1", "job_2")] == [2, 2]
+
+
+def test_pipe_that_cannot_be_looked_into_keeps_its_lines(system: System) -> None:
+    in_a_shell(system, f"printf 'job_1\\njob_2\\n' | {LOOP}", started=f"-c '{WITHOUT_TEE}'")
+    assert [put_back(system, name) for name in ("job_1", "job_2")] == [1, 1]
