@@ -147,6 +147,27 @@ def test_plan_says_what_becomes_of_a_letter_and_leaves_it_open(world: World) -> 
             plan_of("stream:7-9")
 
 
+def test_plans_of_letters_with_one_event_say_what_putting_them_back_does(world: World) -> None:
+    now = world.clock.now()
+    raws = [world.failed("job_1").encode(), world.failed("job_1").encode(), b"{", world.failed("job_2").encode()]
+    letters = [
+        inbox_rows.new_letter(key=f"stream:{n}-0", reason="wrong_version", detail="-", raw=raw, received_at=now, now=now)
+        for n, raw in enumerate(raws)
+    ]
+    world.store.write(lambda tx: inbox_rows.bury(tx, letters))
+    names = [letter["dead_id"] for letter in letters]
+    planned = [(plan["would_be"], plan["next"]) for plan in world.letters.plans(names)]
+    assert planned[0][0] == "requeued"
+    assert "an event with this identity is already known" in planned[1][1]
+    done = []
+    for name in names:
+        try:
+            done.append(("requeued", world.letters.requeue(name, by="tester", reason="readable now")))
+        except Refused as refusal:
+            done.append(("open", str(refusal)))
+    assert planned == done
+
+
 def test_redelivered_malformed_entry_makes_one_letter(world: World) -> None:
     from worker.intake.consumer import Entry
 

@@ -1,5 +1,6 @@
 """Dead letters put back for another reading, or put aside."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,9 @@ from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
 from worker.store.tables import dead_letters, inbox
 from worker.strict import Malformed
+
+Identity = tuple[str, str]
+"""Source and id of an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +100,25 @@ class DeadLetters:
 
         Raises `Refused` where there is no open letter of that name.
         """
-        row = self._open(name)
-        try:
-            fresh = _fresh_row(row, self.clock.now())
-            if fresh is not None and self.store.read(lambda tx: _is_known(tx, fresh)):
-                raise _known(row)
-        except Refused as refusal:
-            return _planned(row, "open", str(refusal))
-        return _planned(row, "requeued", _told(row, fresh))
+        (plan,) = self.plans([name])
+        return plan
+
+    def plans(self, names: Iterable[str]) -> Iterator[dict[str, str]]:
+        """The same of many that are put back one after the other: of two with one event the first goes back."""
+        gone_back: set[Identity] = set()
+        for name in names:
+            row = self._open(name)
+            try:
+                fresh = _fresh_row(row, self.clock.now())
+                if fresh is not None:
+                    identity = (fresh["source"], fresh["event_id"])
+                    if identity in gone_back or self._is_known(identity):
+                        raise _known(row)
+                    gone_back.add(identity)
+            except Refused as refusal:
+                yield _planned(row, "open", str(refusal))
+            else:
+                yield _planned(row, "requeued", _told(row, fresh))
 
     def plan_discard(self, name: str) -> dict[str, str]:
         """What `discard` would do, in the same shape. Raises `Refused` where there is no open letter of that name."""
@@ -113,6 +128,9 @@ class DeadLetters:
         """Marks the letter as dealt with; its bytes stay."""
         row = self._open(name)
         self.store.write(lambda tx: self._resolve(tx, row, "discarded", by, reason))
+
+    def _is_known(self, identity: Identity) -> bool:
+        return bool(self.store.read(lambda tx: inbox_rows.same_identity(tx, [identity])))
 
     def _open(self, name: str) -> Row[Any]:
         row = self.one(name)
@@ -139,10 +157,6 @@ def _fresh_row(row: Row[Any], now: datetime) -> Record | None:
         return row_of(read_event(bytes(row.raw), now), row.key.removeprefix("stream:"), now)
     except Malformed as fault:
         raise Refused(f"{row.dead_id} still cannot be read: {fault.detail}") from fault
-
-
-def _is_known(tx: Tx, fresh: Record) -> bool:
-    return bool(inbox_rows.same_identity(tx, [(fresh["source"], fresh["event_id"])]))
 
 
 def _known(row: Row[Any]) -> Refused:

@@ -114,7 +114,7 @@ def _requeue_all(all_of: str | None, reason: str, limit: int, *, dry_run: bool, 
         chosen = letters.of_reason(all_of, limit)
         if dry_run:
             with progress() as bar:
-                plans = [letters.plan(dead_id) for dead_id in bar.track(chosen, description="working out what would happen")]
+                plans = list(letters.plans(bar.track(chosen, description="working out what would happen")))
             return _show_plans(plans, as_json)
         if chosen:
             ask(f"Put back {len(chosen)} letters with reason {all_of}?", yes=yes)
