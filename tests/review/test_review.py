@@ -349,8 +349,14 @@ def test_forfeiture_withdrawn_gives_everything_back(world: PeopleWorld) -> None:
     case_id = a_dispute(world)
     world.load({"record": "purchase", **second_purchase()})
     world.decide(case_id, "forfeit", by="ann")
-    told = world.reviewer.withdraw(case_id, by="bob", reason="not without a warning")
-    assert told["told"] == "forfeit is withdrawn; 20 credits can be spent again"
+    before = world.digest()
+    plan = world.reviewer.plan_withdraw(case_id, by="bob", reason="a look")
+    assert world.digest() == before
+    with pytest.raises(Refused, match="forfeit is proposed by ann by now"):
+        world.reviewer.withdraw(case_id, "suspend", by="bob", reason="another was shown")
+    told = world.reviewer.withdraw(case_id, "forfeit", by="bob", reason="not without a warning")
+    assert plan == told
+    assert (told["proposed_by"], told["told"]) == ("ann", "forfeit is withdrawn; 20 credits can be spent again")
     assert (world.credits(), world.account("acc_1")["frozen"]) == (20, 45)
     with pytest.raises(Refused, match="nothing is proposed"):
         world.reviewer.withdraw(case_id, by="bob", reason="again")

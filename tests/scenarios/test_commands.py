@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 
-from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted
+from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted, succeeded
 from tests.servers import ON_POSTGRES, eventually
 from worker.cases.chain.heads import Head, Heads
 
@@ -248,11 +248,16 @@ def test_new_terms_that_move_much_take_effect_with_two_people(system: System, tm
     said = "edition 2027-01-01 of the terms waits for a person: `refunds policy activate 2027-01-01`"
     assert said in system.refunds("doctor", expect=1).stdout
     words = ("policy", "activate", "2027-01-01", "--reason", "agreed in the meeting")
+    dry = system.json(*words, "--dry-run")
+    assert (dry["dry_run"], dry["would_be"], dry["credits"]) == (True, "proposed", 5)
+    assert "would be put to a second person" in system.refunds(*words, "--dry-run").stdout
+    assert "left as it is" in system.refunds(*words, stdin="no\n", expect=1).stderr
     shown = system.refunds(*words).stdout
     assert "waits for a second person" in shown
     assert "proposed by tester; another person has to" in one_line(system.refunds(*words, expect=1).stderr)
     system.extra = {**system.extra, "REFUNDS_ACTOR": "somebody else"}
-    done = system.json(*words)
+    assert system.json(*words, "--dry-run")["would_be"] == "activated"
+    done = system.json(*words, "--yes")
     assert (done["state"], done["by"], done["first"], done["credits"]) == ("activated", "somebody else", "tester", 5)
     assert said not in system.refunds("doctor").stdout
     assert "no edition 2031-01-01" in one_line(
@@ -345,6 +350,35 @@ def test_dry_run_of_dead_letters_says_which_by_reason_and_changes_nothing(system
     refused = system.refunds("dead", "requeue", "--all-of", "not_json", "--reason", "r", "--json", stdin="no\n", expect=1)
     assert (refused.stdout, system.json("dead", "list", "--all")) == ("", before)
     assert system.json("dead", "discard", one, "--reason", "noise", "--yes")["state"] == "discarded"
+
+
+def test_brake_on_money_never_asks_and_letting_it_go_does(system: System) -> None:
+    why = ("--reason", "looking at something")
+    dry = system.json("money", "stop", *why, "--dry-run")
+    assert dry == {"dry_run": True, "would_be": "stopped", "stopped": None, "waiting_minor_units": 0}
+    assert "money is not stopped" in one_line(system.refunds("money", "release", *why, "--dry-run", expect=1).stderr)
+    system.refunds("money", "stop", *why, stdin="n\n")
+    assert "stopped already: money: stopped by tester" in system.refunds("money", "stop", *why, "--dry-run").stdout
+    assert system.json("money", "release", *why, "--dry-run")["would_be"] == "released"
+    assert "left as it is" in system.refunds("money", "release", *why, stdin="n\n", expect=1).stderr
+    assert "money" in system.json("status")["breakers"]
+    system.refunds("money", "release", *why, "--yes")
+    assert system.json("status")["breakers"] == {}
+
+
+def test_withdrawal_is_shown_and_asked_for(system: System) -> None:
+    system.load([an_account(), a_purchase(credits=2000)])
+    system.emit([submitted("job_1", credits=1500), failed("job_1"), succeeded("job_1")])
+    sweep(system)
+    assert system.json("review", "approve", "job_1", "--reason", "the log shows a crash")["waits_for_second"]
+    words = ("review", "withdraw", "job_1", "--reason", "the log was another's")
+    dry = system.json(*words, "--dry-run")
+    assert (dry["dry_run"], dry["choice"], dry["proposed_by"]) == (True, "credits", "tester")
+    assert "Nothing was changed" in system.refunds(*words, "--dry-run").stdout
+    assert "left as it is" in system.refunds(*words, stdin="n\n", expect=1).stderr
+    assert system.json("review", "show", "job_1")["proposal"]["choice"] == "credits"
+    assert system.json(*words, "--yes")["told"] == "credits is withdrawn"
+    assert "nothing is proposed" in one_line(system.refunds(*words, "--dry-run", expect=1).stderr)
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "\t\n", "\u200b"])

@@ -51,6 +51,15 @@ def test_what_failed_half_way_left_nothing(store: Store) -> None:
     assert count(store, accounts) == 0
 
 
+def test_rehearsal_gives_what_the_work_gives_and_leaves_nothing(store: Store) -> None:
+    def work(tx: Tx) -> int:
+        tx.insert(accounts, [an_account()])
+        return int(tx.connection.execute(select(func.count()).select_from(accounts)).scalar_one())
+
+    assert (store.rehearse(work), count(store, accounts)) == (1, 0)
+    assert (store.write(work), count(store, accounts)) == (1, 1)
+
+
 def test_reading_writes_nothing(store: Store) -> None:
     def write(tx: Tx) -> None:
         tx.insert(accounts, [an_account()])

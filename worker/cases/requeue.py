@@ -19,14 +19,6 @@ from worker.store.tables import case_history, cases, effects, payments
 _SETTLED = (CaseState.REFUNDED.value, CaseState.EXTERNAL.value)
 
 
-class _Undo(Exception):
-    """Carries the outcome of a rehearsal out of the transaction that must not commit."""
-
-    def __init__(self, moves: list[tuple[str, str, str | None, str, int]]) -> None:
-        super().__init__(moves)
-        self.moves = moves
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What requeueing one case would do."""
@@ -99,7 +91,8 @@ class Requeuer:
         row, pending, claims = self.store.read(lambda tx: _with_effects(tx, name))
         would_be, credits = row.state, 0
         if not _settled(row):
-            for case_id, _, _, state, reversed_credits in self._rehearse(row.case_id):
+            rehearsed = self.store.rehearse(lambda tx: self.assessor.judge_in(tx, [row.case_id]))
+            for case_id, _, _, state, reversed_credits in rehearsed.moves:
                 if case_id == row.case_id:
                     would_be, credits = state, reversed_credits - row.credits_reversed
         outside = [f"{e.kind} ({e.key})" for e in pending]
@@ -133,16 +126,6 @@ class Requeuer:
 
         self.store.write(put_back)
         return plan
-
-    def _rehearse(self, case_id: str) -> list[tuple[str, str, str | None, str, int]]:
-        def act_and_undo(tx: Tx) -> None:
-            raise _Undo(self.assessor.judge_in(tx, [case_id]).moves)
-
-        try:
-            self.store.write(act_and_undo)
-        except _Undo as undone:
-            return undone.moves
-        raise AssertionError("unreachable: the rehearsal always ends in its undoing")
 
 
 def _with_effects(tx: Tx, name: str) -> tuple[Row[Any], Sequence[Row[Any]], Sequence[Row[Any]]]:

@@ -8,6 +8,7 @@ import typer
 
 from worker.cases.money import limits
 from worker.cases.money.reconcile import Reconciliation
+from worker.cases.overview import overview
 from worker.cli import output
 from worker.cli.consent import ask
 from worker.cli.output import AsJson, cell, one_clear_line, out
@@ -15,6 +16,7 @@ from worker.errors import one_line
 from worker.intake.consumer import Entry, entries_read_so_far
 from worker.runtime import Runtime
 from worker.screen import progress
+from worker.store.bulk import Tx
 
 
 def reconcile(
@@ -82,28 +84,49 @@ def _show(runtime: Runtime, done: Reconciliation) -> None:
     output.say(f"\n{verdict} Compared: {{counted}}.", unmatched=done.unmatched, counted=counted or "nothing")
 
 
-def stop(reason: output.Reason, as_json: AsJson = False) -> None:
-    """Stops all money until it is released; credits go on."""
+def stop(reason: output.Reason, dry_run: output.DryRun = False, as_json: AsJson = False) -> None:
+    """Stops all money until it is released; credits go on. A brake: it never asks."""
     with one_clear_line():
         runtime = output.runtime()
         by, now = output.actor(runtime.settings), runtime.clock.now()
+        if dry_run:
+            return _show_stop(runtime, as_json)
         runtime.store.write(lambda tx: limits.stop(tx, by=by, reason=reason, now=now))
     _said({"money": "stopped", "by": by}, 'No money leaves until `refunds money release --reason "…"`. Credits go on.', as_json)
 
 
-def release(reason: output.Reason, yes: output.Yes = False, as_json: AsJson = False) -> None:
+def _show_stop(runtime: Runtime, as_json: bool) -> None:
+    stopped, claims = _stopped(runtime), runtime.store.read(lambda tx: overview(tx, runtime.clock.now()))["payments"]
+    waiting = claims["waiting_minor_units"]
+    already = f"Money is stopped already: {stopped}. " if stopped is not None else ""
+    sentence = f"{already}{waiting} minor units under way would wait, credits would go on. Nothing was changed."
+    document = {"dry_run": True, "would_be": "stopped", "stopped": stopped, "waiting_minor_units": waiting}
+    _said(document, sentence, as_json)
+
+
+def release(reason: output.Reason, dry_run: output.DryRun = False, yes: output.Yes = False, as_json: AsJson = False) -> None:
     """Lets money go on after a stop, by hand or by the terms' limit."""
     with one_clear_line():
         runtime = output.runtime()
-        now = runtime.clock.now()
-        stopped = runtime.store.read(lambda tx: limits.closed_to(tx, (limits.MONEY,), now))
-        if stopped is not None:
-            if not as_json:
-                output.say("Money is stopped: {why}", why=stopped[0])
-            ask("Let money go on?", yes=yes)
-        by = output.actor(runtime.settings)
-        runtime.store.write(lambda tx: limits.release(tx, by=by, reason=reason, now=runtime.clock.now()))
+        by, stopped = output.actor(runtime.settings), _stopped(runtime)
+
+        def let_go(tx: Tx) -> None:
+            limits.release(tx, by=by, reason=reason, now=runtime.clock.now())
+
+        runtime.store.rehearse(let_go)
+        if not as_json:
+            output.say("Money is stopped: {why}", why=stopped)
+        if dry_run:
+            return _said({"dry_run": True, "would_be": "released", "stopped": stopped}, "Nothing was changed.", as_json)
+        ask("Let money go on?", yes=yes)
+        runtime.store.write(let_go)
     _said({"money": "released", "by": by}, "Money goes on; claims that waited are due now.", as_json)
+
+
+def _stopped(runtime: Runtime) -> str | None:
+    """Why money is stopped, by hand or by the terms' limit; None where it is not."""
+    found = runtime.store.read(lambda tx: limits.closed_to(tx, (limits.MONEY,), runtime.clock.now()))
+    return None if found is None else found[0]
 
 
 def _said(document: dict[str, Any], sentence: str, as_json: bool) -> None:

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from policy.words import count
 from worker.cli import output
+from worker.cli.consent import ask
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Refused
 from worker.web.console.operators import Operators
@@ -50,13 +52,27 @@ def listing(as_json: AsJson = False) -> None:
     out.print(table)
 
 
-def disable(name: Name, reason: output.Reason, as_json: AsJson = False) -> None:
+def disable(
+    name: Name, reason: output.Reason, dry_run: output.DryRun = False, yes: output.Yes = False, as_json: AsJson = False
+) -> None:
     """Ends every session of a name and lets it sign in no more."""
     with one_clear_line():
-        ended = _operators().disable(name, by=output.actor(output.settings()), reason=reason)
+        operators, by = _operators(), output.actor(output.settings())
+        would_end = operators.plan_disable(name, by=by, reason=reason)
+        if dry_run:
+            return _show_plan(name, would_end, as_json)
+        ask(f"Let {name} sign in no more, and end {count(would_end, 'session')}?", yes=yes)
+        ended = operators.disable(name, by=by, reason=reason)
     if as_json:
         return output.document({"name": name, "disabled": True, "sessions_ended": ended})
     output.say("{name} may sign in no more; {n} sessions ended.", name=name, n=ended)
+
+
+def _show_plan(name: str, would_end: int, as_json: bool) -> None:
+    if as_json:
+        return output.document({"dry_run": True, "name": name, "would_be": "disabled", "sessions": would_end})
+    output.say("{name} would sign in no more; {sessions} would end.", name=name, sessions=count(would_end, "session"))
+    output.nothing_changed()
 
 
 def _password() -> str:

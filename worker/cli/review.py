@@ -103,13 +103,23 @@ def decline(
     _decide(name, "decline", reason, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
-def withdraw(name: Name, reason: output.Reason, as_json: AsJson = False) -> None:
+def withdraw(
+    name: Name, reason: output.Reason, dry_run: output.DryRun = False, yes: output.Yes = False, as_json: AsJson = False
+) -> None:
     """Ends what is proposed without effect."""
     with one_clear_line():
         runtime = output.runtime()
-        told = runtime.reviewer.withdraw(name, by=output.actor(runtime.settings), reason=reason)
+        by = output.actor(runtime.settings)
+        plan = runtime.reviewer.plan_withdraw(name, by=by, reason=reason)
+        if not as_json:
+            output.say("[bold]withdraw[/]: {told}. It was proposed by {proposed_by}.", **plan)
+        if not dry_run:
+            ask(f"Withdraw {plan['choice']} for {plan['case_id']}?", yes=yes)
+            told = runtime.reviewer.withdraw(name, plan["choice"], by=by, reason=reason)
     if as_json:
-        return output.document(told)
+        return output.document({"dry_run": True, **plan} if dry_run else told)
+    if dry_run:
+        return output.nothing_changed()
     output.say("{told}.", told=told["told"])
 
 

@@ -45,11 +45,15 @@ class Store:
 
     def write(self, work: Callable[[Tx], T]) -> T:
         """What `work` returned, committed. `work` may run more than once and must have no effect outside the database."""
-        return self._run(work, writing=True)
+        return self._run(work, writing=True, keep=True)
+
+    def rehearse(self, work: Callable[[Tx], T]) -> T:
+        """What `write` would return or raise now, found by really doing it in a transaction that is then undone."""
+        return self._run(work, writing=True, keep=False)
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """What `work` returned, from one consistent look at the database; nothing is written."""
-        return self._run(work, writing=False)
+        return self._run(work, writing=False, keep=False)
 
     def close(self) -> None:
         """Gives the connections back."""
@@ -59,7 +63,7 @@ class Store:
         """Drops connections inherited through a fork without closing the parent's sockets."""
         self.engine.dispose(close=False)
 
-    def _run(self, work: Callable[[Tx], T], *, writing: bool) -> T:
+    def _run(self, work: Callable[[Tx], T], *, writing: bool, keep: bool) -> T:
         try:
             for attempt in Retrying(
                 retry=retry_if_exception(_worth_repeating),
@@ -68,7 +72,7 @@ class Store:
                 reraise=True,
             ):
                 with attempt, self.engine.connect().execution_options(writing=writing) as connection:
-                    return self._once(connection, work, writing=writing)
+                    return self._once(connection, work, writing=writing, keep=keep)
         except (ProgrammingError, OperationalError, InterfaceError) as error:
             if getattr(error.orig, "sqlstate", None) == NO_SUCH_TABLE or "no such table" in str(error.orig):
                 raise Misconfigured("the schema is missing: run `refunds db upgrade`") from error
@@ -81,7 +85,7 @@ class Store:
             raise TryLater("the database", why_unreachable(error.by)) from error
         raise AssertionError("unreachable: the loop above returns or raises")
 
-    def _once(self, connection: Connection, work: Callable[[Tx], T], *, writing: bool) -> T:
+    def _once(self, connection: Connection, work: Callable[[Tx], T], *, writing: bool, keep: bool) -> T:
         if self.dialect == "postgresql" and not writing:
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin() as transaction:
@@ -92,7 +96,7 @@ class Store:
                     # not at the commit, whose answer alone may be lost: nothing of it stands
                     raise _Broken(error) from error
                 raise
-            if not writing:
+            if not keep:
                 transaction.rollback()
         return result
 

@@ -39,7 +39,12 @@ def test_operators_are_added_listed_and_disabled(refunds: Refunds) -> None:
     assert (added.returncode, json.loads(added.stdout)) == (0, {"name": "ana", "added": True})
     items = json.loads(refunds("list", "--json").stdout)["items"]
     assert [(item["name"], item["added_by"], item["disabled_at"]) for item in items] == [("ana", "root", None)]
-    gone = refunds("disable", "ana", "--reason", "left", "--json")
+    dry = refunds("disable", "ana", "--reason", "left", "--dry-run", "--json")
+    assert json.loads(dry.stdout) == {"dry_run": True, "name": "ana", "would_be": "disabled", "sessions": 0}
+    assert "Nothing was changed" in refunds("disable", "ana", "--reason", "left", "--dry-run").stdout
+    assert "left as it is" in refunds("disable", "ana", "--reason", "left", stdin="n\n").stderr
+    assert json.loads(refunds("list", "--json").stdout)["items"] == items
+    gone = refunds("disable", "ana", "--reason", "left", "--json", "--yes")
     assert json.loads(gone.stdout) == {"name": "ana", "disabled": True, "sessions_ended": 0}
     shown = refunds("list").stdout
     assert "disabled" in shown

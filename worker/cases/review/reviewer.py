@@ -123,11 +123,17 @@ class Reviewer:
         """What `decide` would do for this person now, without doing it; the case stays free. Raises `Refused` where it would."""
         return self.store.read(lambda tx: self._plan(tx, name, choice, person(by)))
 
-    def withdraw(self, name: str, *, by: str, reason: str) -> dict[str, Any]:
-        """Ends the open proposal without effect; what was frozen for it is free again. Anybody may."""
+    def withdraw(self, name: str, choice: str | None = None, *, by: str, reason: str) -> dict[str, Any]:
+        """Ends the open proposal, of this choice where one is named, without effect; what was frozen for it is free again.
+        Anybody may.
+        """
         if not reason.strip():
             raise Refused("a reason is required")
-        return self.store.write(lambda tx: self._withdraw(tx, name, person(by), reason.strip()))
+        return self.store.write(lambda tx: self._withdraw(tx, name, choice, person(by), reason.strip()))
+
+    def plan_withdraw(self, name: str, *, by: str, reason: str) -> dict[str, Any]:
+        """What `withdraw` would return now; the proposal stays open. Raises `Refused` where nothing is proposed."""
+        return self.store.rehearse(lambda tx: self._withdraw(tx, name, None, person(by), reason))
 
     def end_stale(self) -> int:
         """Ends proposals whose case no longer waits for a person, as if withdrawn; returns how many."""
@@ -305,11 +311,13 @@ class Reviewer:
             "overtook": 0,
         }
 
-    def _withdraw(self, tx: Tx, name: str, by: str, reason: str) -> dict[str, Any]:
+    def _withdraw(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> dict[str, Any]:
         row = lock_case(tx, find(tx, name).case_id)
         proposal = _proposals(tx, [row]).get(row.case_id)
         if proposal is None:
             raise Refused(f"{row.case_id}: nothing is proposed")
+        if choice not in {None, proposal.choice}:
+            raise Refused(f"{row.case_id}: {proposal.choice} is proposed by {proposal.proposed_by} by now; look again")
         scene = self._scene(tx, row)
         _end(tx, proposal, {"state": "withdrawn", "ended_by": by, "ended_at": scene.now, "ended_reason": reason})
         released = unfreeze_for(tx, self.ledger, scene, proposal.proposal_id)
@@ -319,6 +327,7 @@ class Reviewer:
         return {
             "case_id": row.case_id,
             "choice": proposal.choice,
+            "proposed_by": proposal.proposed_by,
             "done": False,
             "waits_for_second": False,
             "told": told,

@@ -47,17 +47,19 @@ class Operators:
 
     def disable(self, name: str, *, by: str, reason: str) -> int:
         """Ends every session of the name and lets it sign in no more; returns how many sessions ended. Raises `Refused`."""
-        now = self.clock.now()
+        return self.store.write(lambda tx: self._disable(tx, name, by, reason))
 
-        def write(tx: Tx) -> int:
-            active = (operators.c.name == name, operators.c.disabled_at.is_(None))
-            if tx.connection.execute(update(operators).where(*active).values(disabled_at=now)).rowcount != 1:
-                raise Refused(f"{name}: no active operator of that name")
-            ended = tx.connection.execute(delete(sessions).where(sessions.c.operator == name)).rowcount
-            _on_record(tx, now, by, "operator.disable", name, reason)
-            return ended
+    def plan_disable(self, name: str, *, by: str, reason: str) -> int:
+        """How many sessions `disable` would end now, which it leaves as they are. Raises `Refused` where it would."""
+        return self.store.rehearse(lambda tx: self._disable(tx, name, by, reason))
 
-        return self.store.write(write)
+    def _disable(self, tx: Tx, name: str, by: str, reason: str) -> int:
+        now, active = self.clock.now(), (operators.c.name == name, operators.c.disabled_at.is_(None))
+        if tx.connection.execute(update(operators).where(*active).values(disabled_at=now)).rowcount != 1:
+            raise Refused(f"{name}: no active operator of that name")
+        ended = tx.connection.execute(delete(sessions).where(sessions.c.operator == name)).rowcount
+        _on_record(tx, now, by, "operator.disable", name, reason)
+        return ended
 
     def listing(self) -> list[dict[str, Any]]:
         """Every operator, by name; never a hash."""
