@@ -11,7 +11,7 @@ from worker import traces
 from worker.errors import Misconfigured
 from worker.intake.stream import open_stream_client, refuse_cluster
 from worker.observe import configure_logging
-from worker.runtime import Runtime, creem_faults
+from worker.runtime import Runtime, unfit
 from worker.settings import load_settings
 
 SWEEP, PAY, RECONCILE = "refunds.sweep", "refunds.pay", "refunds.reconcile"
@@ -26,10 +26,10 @@ os.environ.setdefault("FLOWER_PURGE_OFFLINE_WORKERS", "60")
 
 
 def _make() -> Celery:
-    settings = load_settings(fit=creem_faults)
-    # wrong terms, or a key at the wrong host, are said once, now, and not by every task
+    settings = load_settings(fit=unfit)
+    # wrong terms are said once, now, and not by every task
     first = Runtime.start(settings)
-    _ = first.bench, first.creem_address, first.notifier
+    _ = first.bench
     if first.maildir is not None:
         first.maildir.check()
     made = Celery("refunds", broker=_vouched_for(settings.redis_url), include=["worker.tasks"])

@@ -2,7 +2,7 @@
 exists.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
@@ -38,7 +38,7 @@ from worker.cases.review.reviewer import Reviewer
 from worker.cases.sweep import Sweeper
 from worker.clock import Clock, SystemClock, new_id
 from worker.credits.at_creem import AtCreem
-from worker.credits.balances import Balances
+from worker.credits.balances import Balances, misnamed
 from worker.credits.ledger import Ledger
 from worker.creem.client import CreemHttp
 from worker.creem.environment import Address, address_of
@@ -46,7 +46,7 @@ from worker.errors import Misconfigured
 from worker.intake.accept import Desk
 from worker.intake.consumer import open_stream_client
 from worker.intake.signature import Producers
-from worker.notices.mail.postbox import postbox_of
+from worker.notices.mail.postbox import place_of, postbox_of
 from worker.notices.outcomes import OutcomeStream
 from worker.reruns import PipelineHttp, PipelineStream, Reruns
 from worker.settings import Mode, Settings
@@ -54,15 +54,22 @@ from worker.store.engine import Store
 from worker.store.schema import require_current, take_for
 
 
-def creem_faults(values: Mapping[str, str]) -> Sequence[str]:
-    """What is wrong with the Creem key among settings that are not yet validated, by itself or at its host."""
-    key = values.get("creem_api_key")
+def unfit(values: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with settings that are not yet validated, as far as only those who use them can say: the Creem key, by
+    itself or at its host, the tables of balances, the address of notices.
+    """
+    key, notices = values.get("creem_api_key"), values.get("notices_url")
     try:
         if key:
             address_of(key, values.get("creem_base_url") or None)
     except Misconfigured as error:
-        return error.faults
-    return ()
+        yield from error.faults
+    yield from misnamed(values.get("balance_table") or None, values.get("balance_entries") or None)
+    try:
+        if notices:
+            place_of(notices)
+    except ValueError as error:
+        yield f"REFUNDS_NOTICES_URL: {error}"
 
 
 @dataclass
@@ -131,14 +138,8 @@ class Runtime:
         """
         table, entries, name = self.settings.balance_table, self.settings.balance_entries, self.settings.creem_credits
         if name is not None:
-            if table is not None:
-                raise Misconfigured("REFUNDS_CREEM_CREDITS: credits live in one place; REFUNDS_BALANCE_TABLE is set as well")
-            if self.settings.creem_api_key is None:
-                raise Misconfigured("REFUNDS_CREEM_CREDITS: credits at Creem need a REFUNDS_CREEM_API_KEY")
             return AtCreem(name)
         if table is None:
-            if entries is not None:
-                raise Misconfigured("REFUNDS_BALANCE_ENTRIES: there are entries only with a REFUNDS_BALANCE_TABLE")
             return None
         return self.store.read(lambda tx: Balances.open(tx, table, entries))
 
@@ -269,10 +270,7 @@ class Runtime:
         s = self.settings
         if s.notices_url is None or s.mode is Mode.OBSERVE:
             return None
-        try:
-            postbox = postbox_of(s.notices_url, timeout=s.notices_timeout_seconds)
-        except ValueError as error:
-            raise Misconfigured(f"REFUNDS_NOTICES_URL: {error}") from error
+        postbox = postbox_of(s.notices_url, timeout=s.notices_timeout_seconds)
         gather = timedelta(seconds=s.notices_gather_seconds)
         return Mailer(postbox, s.notices_from, s.notices_reply_to, s.notices_url.startswith("file:"), gather)
 

@@ -7,7 +7,7 @@ fault too: a misspelt name would otherwise switch something off in silence.
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -190,7 +190,7 @@ def is_observer(group: str) -> bool:
 
 
 Fit = Callable[[Mapping[str, str]], Iterable[str]]
-"""What names the settings that do not go together, by values that are not yet validated."""
+"""What names the settings that cannot be, by values that are not yet validated."""
 _NOT_FOR_OBSERVERS = {
     "outcomes_stream": "announces nothing",
     "mail_dir": "would take the mails of the live installation away",
@@ -220,7 +220,7 @@ def load_settings(environ: Mapping[str, str] | None = None, fit: Fit = lambda _:
     except ValidationError as error:
         faults += [f"{PREFIX}{str(e['loc'][0]).upper()}: {_right(e['msg'])}" for e in error.errors(include_url=False)]
     named = {fault.partition(":")[0] for fault in faults}
-    faults += [fault for fault in fit(ours) if fault.partition(":")[0] not in named]
+    faults += [fault for fault in (*_together(ours), *fit(ours)) if fault.partition(":")[0] not in named]
     if faults:
         raise Misconfigured(*faults)
     return settings
@@ -240,6 +240,16 @@ def _as_observer(ours: dict[str, str]) -> list[str]:
         faults.append(f"{PREFIX}MODE: an observer carries nothing out; leave it out, or set it to observe")
     ours["outcomes_stream"] = f"{OBSERVER}{name}:events"
     return faults
+
+
+def _together(ours: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with settings that rule one another out, or of which one needs the other."""
+    if ours.get("creem_credits") and ours.get("balance_table"):
+        yield f"{PREFIX}CREEM_CREDITS: credits live in one place; {PREFIX}BALANCE_TABLE is set as well"
+    if ours.get("creem_credits") and not ours.get("creem_api_key"):
+        yield f"{PREFIX}CREEM_CREDITS: credits at Creem need a {PREFIX}CREEM_API_KEY"
+    if ours.get("balance_entries") and not ours.get("balance_table"):
+        yield f"{PREFIX}BALANCE_ENTRIES: there are entries only with a {PREFIX}BALANCE_TABLE"
 
 
 def _right(message: str) -> str:

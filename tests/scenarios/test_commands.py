@@ -130,6 +130,18 @@ def test_creem_key_is_named_with_the_other_faults(system: System) -> None:
     assert len(system.refunds("cases", expect=2).stderr.splitlines()) == 2, "a variable is named once"
 
 
+def test_settings_that_do_not_go_together_are_named_with_the_other_faults(system: System) -> None:
+    system.extra = {
+        "REFUNDS_MODE": "brave", "REFUNDS_CREEM_CREDITS": "default", "REFUNDS_BALANCE_TABLE": "profiles",
+        "REFUNDS_BALANCE_ENTRIES": "entries(key=id)", "REFUNDS_NOTICES_URL": "smtp://ann:hunter2@mail.example.org?starttls=none",
+    }  # fmt: skip
+    lines = system.refunds("status", expect=2).stderr.strip().splitlines()
+    assert [line.removeprefix("refunds: REFUNDS_").partition(":")[0] for line in lines] == [
+        "MODE", "CREEM_CREDITS", "CREEM_CREDITS", "BALANCE_TABLE", "BALANCE_ENTRIES", "NOTICES_URL",
+    ]  # fmt: skip
+    assert "hunter2" not in "".join(lines)
+
+
 def test_port_that_is_taken_is_said_alike_by_all_that_listen_with_what_to_do(system: System) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -14,7 +14,7 @@ from rich.text import Text
 from worker.clock import LETTERS
 from worker.errors import Misconfigured, Refused, TryLater
 from worker.observe import configure_logging
-from worker.runtime import Runtime, creem_faults
+from worker.runtime import Runtime, unfit
 from worker.screen import cell, clean, err, line, out, say, state, table
 from worker.settings import Settings, load_settings
 
@@ -49,7 +49,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 def settings() -> Settings:
     """The settings, with logging set up after them."""
-    loaded = load_settings(fit=creem_faults)
+    loaded = load_settings(fit=unfit)
     configure_logging(loaded)
     return loaded
 

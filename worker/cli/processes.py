@@ -32,9 +32,9 @@ def db_upgrade(as_json: AsJson = False) -> None:
 
 
 def _configured(settings: Settings) -> Runtime:
-    """A runtime whose terms can be read, whose key belongs to its host, whose Redis is no Cluster: none is a reason to wait."""
+    """A runtime whose terms can be read and whose Redis is no Cluster: neither is a reason to wait."""
     runtime = Runtime.start(settings)
-    _ = runtime.bench, runtime.creem_address
+    _ = runtime.bench
     refuse_cluster(runtime.redis)
     return runtime
 

@@ -24,6 +24,7 @@ GIVES = {PostingKind.REVERSAL: 1, PostingKind.RELEASE: 1, PostingKind.FREEZE: -1
 """What one credit of a posting adds to a balance; the product told us of the others, or they were taken before."""
 GIVEN = case(*((postings.c.kind == kind.value, sign * postings.c.credits) for kind, sign in GIVES.items()))
 """What a row of postings adds to a balance; NULL where nothing."""
+TABLE, ENTRIES = "REFUNDS_BALANCE_TABLE", "REFUNDS_BALANCE_ENTRIES"
 MARK = "refunds:"
 """What our keys in the product's table of entries begin with."""
 
@@ -38,15 +39,16 @@ class Balances:
     @classmethod
     def open(cls, tx: Tx, table: str, entries: str | None) -> "Balances":
         """The tables that `REFUNDS_BALANCE_TABLE` and `REFUNDS_BALANCE_ENTRIES` name. Raises `Misconfigured`, a line a fault."""
-        faults: list[str] = []
-        accounts = _named(tx, faults, "REFUNDS_BALANCE_TABLE", table, [ACCOUNT, BALANCE], [], unique=ACCOUNT, adds=False)
-        kept = None
-        if entries is not None:
-            more = ["kind", "job", "case", AT, AFTER]
-            kept = _named(tx, faults, "REFUNDS_BALANCE_ENTRIES", entries, [KEY, ACCOUNT, CREDITS], more, unique=KEY, adds=True)
+        named, faults = _read(table, entries)
+        found = {}
+        for setting, one in named.items():
+            unique, adds = (ACCOUNT, False) if setting == TABLE else (KEY, True)
+            found[setting], wrong = find(tx, one, unique=unique, adds=adds)
+            faults += [f"{setting}: {fault}" for fault in wrong]
+        accounts = found.get(TABLE)
         if faults or accounts is None:
             raise Misconfigured(*faults)
-        return cls(accounts, kept)
+        return cls(accounts, found.get(ENTRIES))
 
     def begin(self, tx: Tx, now: datetime) -> None:
         """Remembers since when postings are booked here, for the audit."""
@@ -141,17 +143,25 @@ class Balances:
         return {column: said[part] for part, column in named.parts.items()} | dict(named.fixed)
 
 
-def _named(
-    tx: Tx, faults: list[str], setting: str, words: str, needed: list[str], more: list[str], *, unique: str, adds: bool
-) -> Product | None:
-    try:
-        named = Named.parse(words, needed, more, adds=adds)
-    except ValueError as error:
-        faults.append(f"{setting}: {error}")
-        return None
-    product, wrong = find(tx, named, unique=unique, adds=adds)
-    faults += [f"{setting}: {fault}" for fault in wrong]
-    return product
+def misnamed(table: str | None, entries: str | None) -> list[str]:
+    """What is wrong with the words of the two settings, a line each; whether there are such tables only the database knows."""
+    return _read(table, entries)[1]
+
+
+def _read(table: str | None, entries: str | None) -> tuple[dict[str, Named], list[str]]:
+    """The tables that the settings name, by setting, and a line for each that names none."""
+    found, faults = dict[str, Named](), list[str]()
+    more = ["kind", "job", "case", AT, AFTER]
+    for setting, words, needed, rest in (
+        (TABLE, table, [ACCOUNT, BALANCE], []),
+        (ENTRIES, entries, [KEY, ACCOUNT, CREDITS], more),
+    ):
+        try:
+            if words is not None:
+                found[setting] = Named.parse(words, needed, rest, adds=setting == ENTRIES)
+        except ValueError as error:
+            faults.append(f"{setting}: {error}")
+    return found, faults
 
 
 def _owners(tx: Tx, purchase_ids: Iterable[str]) -> dict[str, str]:

@@ -145,16 +145,22 @@ class SmtpPostbox:
 
 
 def postbox_of(url: str, *, timeout: float) -> Postbox:
-    """The postbox that a URL names: `file:///path`, `smtp://` or `smtps://`. Raises `ValueError` in plain words, without
-    quoting the URL, for anything else.
+    """The postbox that a URL names. Raises `ValueError` as `place_of` does."""
+    place = place_of(url)
+    return Outbox(place) if isinstance(place, Path) else SmtpPostbox(place, timeout=timeout)
+
+
+def place_of(url: str) -> Server | Path:
+    """The server or the folder that a URL names: `file:///path`, `smtp://` or `smtps://`. Raises `ValueError` in plain words,
+    without quoting the URL, for anything else.
     """
     parts = split(url)
     if parts is not None and parts.scheme in {"smtp", "smtps"}:
-        return SmtpPostbox(server_of(parts), timeout=timeout)
+        return server_of(parts)
     if parts is not None and parts.scheme == "file" and parts.netloc in {"", "localhost"}:
         folder = unquote(parts.path)
         if folder.startswith("/") and folder.isprintable() and not parts.query and not parts.fragment:
-            return Outbox(Path(folder))
+            return Path(folder)
     raise ValueError(EXPECTED)
 
 
