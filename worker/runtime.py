@@ -44,8 +44,8 @@ from worker.creem.client import CreemHttp
 from worker.creem.environment import Address, address_of
 from worker.errors import Misconfigured
 from worker.intake.accept import Desk
-from worker.intake.consumer import open_stream_client
 from worker.intake.signature import Producers
+from worker.intake.stream import open_stream_client, refuse_cluster
 from worker.notices.mail.postbox import place_of, postbox_of
 from worker.notices.outcomes import OutcomeStream
 from worker.reruns import PipelineHttp, PipelineStream, Reruns
@@ -112,8 +112,13 @@ class Runtime:
 
     @cached_property
     def redis(self) -> redis.Redis:
-        """Redis, with time limits on everything: a stream read blocks shorter than the socket waits."""
-        return open_stream_client(self.settings.redis_url)
+        """Redis, with time limits on everything: a stream read blocks shorter than the socket waits.
+
+        Raises `Misconfigured` where it is a node of a Redis Cluster.
+        """
+        client = open_stream_client(self.settings.redis_url)
+        refuse_cluster(client)
+        return client
 
     @cached_property
     def editions(self) -> Editions:

@@ -1,4 +1,4 @@
-"""A node of a Redis Cluster is refused by every process before it begins: Celery's broker follows no redirection."""
+"""A node of a Redis Cluster is refused by every process and command: Celery's broker follows no redirection."""
 
 import shutil
 import subprocess
@@ -14,6 +14,12 @@ from worker.sandbox.servers import free_port
 
 SERVER = shutil.which("redis-server")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(SERVER is None, reason="needs a redis-server that can be a cluster's node")]
+
+COMMANDS = (
+    "intake", "worker", "web", "status", "status --json", "audit", "reconcile", "restore check", "drain", "emit -",
+    "sandbox pipeline --port 0",
+)  # fmt: skip
+"""Every command that goes to Redis."""
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +39,19 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait(10)
 
 
-def test_processes_refuse_it_in_one_line_and_the_doctor_names_it(node: str, tmp_path: Path) -> None:
+def test_processes_and_commands_refuse_it_in_one_line_and_the_doctor_names_it(node: str, tmp_path: Path) -> None:
     with a_system(f"sqlite:///{tmp_path / 'refunds.db'}", node) as system:
-        for command in ("intake", "worker", "web"):
-            [line] = system.refunds(command, expect=2).stderr.splitlines()
-            assert "a node of a Redis Cluster" in line
+        for command in COMMANDS:
+            said = system.refunds(*command.split(), expect=2)
+            [line] = said.stderr.splitlines()
+            assert line.startswith("refunds: REFUNDS_REDIS_URL: a node of a Redis Cluster"), command
+            assert said.stdout == "", command
+        system.refunds("audit", "--books-only")
         [found] = [item for item in system.json("doctor", expect=1)["findings"] if item["check"] == "redis"]
         assert not found["ok"]
         assert "a node of a Redis Cluster" in found["finding"]
         celery = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-c", "1"]
-        said = subprocess.run(celery, env=system.environ, capture_output=True, text=True, timeout=60, check=False)
-    assert said.returncode != 0
-    assert "a node of a Redis Cluster" in said.stderr
-    assert "Traceback" not in said.stderr
+        ended = subprocess.run(celery, env=system.environ, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    assert "a node of a Redis Cluster" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 from worker.cli import output
 from worker.cli.output import AsJson, one_clear_line
 from worker.errors import TryLater, one_line
+from worker.runtime import Runtime
 from worker.screen import cell, out, table
 
 ANSWER_SECONDS = 2.0
@@ -27,7 +28,7 @@ def drain(
 ) -> None:
     """Lets every task process finish its task and take no other; exit 0 once none runs. Stop the processes then."""
     with one_clear_line():
-        output.settings()
+        _ = Runtime.start(output.settings()).redis
         from worker.app import app
 
         try:

@@ -21,7 +21,6 @@ from worker.clock import moment
 from worker.credits.at_creem import AtCreem
 from worker.creem.client import CreemRefused
 from worker.errors import RefundsError, TryLater, one_line
-from worker.intake.stream import open_stream_client, refuse_cluster
 from worker.intake.upkeep import observers
 from worker.runtime import Runtime
 from worker.settings import Mode, Settings, redacted
@@ -114,9 +113,8 @@ def _balances(runtime: Runtime) -> Iterator[Finding]:
 
 def _redis(runtime: Runtime) -> Iterator[Finding]:
     where = redacted(runtime.settings.redis_url)
-    client = open_stream_client(runtime.settings.redis_url)
+    client = runtime.redis
     client.ping()
-    refuse_cluster(client)
     yield _finding("redis", True, f"{where} answers")
     try:
         info: Any = client.info()

@@ -11,12 +11,10 @@ import typer
 from worker.cases.imports import Imported, Importer, Known
 from worker.cli import output
 from worker.cli.output import AsJson, one_clear_line
-from worker.clock import SystemClock
 from worker.errors import Misconfigured, TryLater, one_line
-from worker.intake.consumer import open_stream_client
 from worker.intake.records import read_record
-from worker.intake.signature import Producers
 from worker.intake.wire import read_event
+from worker.runtime import Runtime
 from worker.screen import progress
 from worker.strict import Malformed
 
@@ -97,9 +95,8 @@ def emit(file: File, as_json: AsJson = False) -> None:
     What intake will not be able to read is said now.
     """
     with one_clear_line():
-        settings = output.settings()
-        producers, clock = Producers.named(settings.event_secrets), SystemClock()
-        client = open_stream_client(settings.redis_url)
+        runtime = Runtime.start(output.settings())
+        stream, producers, clock, client = runtime.settings.stream, runtime.producers, runtime.clock, runtime.redis
         sent, unreadable = 0, list[dict[str, object]]()
         pipeline = client.pipeline(transaction=False)
         bar = progress()
@@ -113,7 +110,7 @@ def emit(file: File, as_json: AsJson = False) -> None:
                 except Malformed as fault:
                     unreadable.append({"line": number, "reason": fault.reason, "detail": fault.detail})
                     fields = {"event": line}
-                pipeline.xadd(settings.stream, fields)
+                pipeline.xadd(stream, fields)
                 sent += 1
                 if sent % 500 == 0:
                     pipeline.execute()
@@ -127,5 +124,5 @@ def emit(file: File, as_json: AsJson = False) -> None:
         said = f"refunds: {file}, line {bad['line']}: goes to the dead letters: {bad['detail']}"
         output.err.print(output.cell(said), soft_wrap=True)
     if as_json:
-        return output.document({"sent": sent, "stream": settings.stream, "unreadable": unreadable})
-    output.say("{sent} events on {stream}.", sent=sent, stream=settings.stream)
+        return output.document({"sent": sent, "stream": stream, "unreadable": unreadable})
+    output.say("{sent} events on {stream}.", sent=sent, stream=stream)

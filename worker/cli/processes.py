@@ -9,7 +9,6 @@ import typer
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured
-from worker.intake.stream import refuse_cluster
 from worker.runtime import Runtime, names_in
 from worker.settings import Settings
 
@@ -34,8 +33,7 @@ def db_upgrade(as_json: AsJson = False) -> None:
 def _configured(settings: Settings) -> Runtime:
     """A runtime whose terms can be read and whose Redis is no Cluster: neither is a reason to wait."""
     runtime = Runtime.start(settings)
-    _ = runtime.bench
-    refuse_cluster(runtime.redis)
+    _ = runtime.bench, runtime.redis
     return runtime
 
 
@@ -150,6 +148,7 @@ def sandbox_pipeline(
 
     with one_clear_line():
         settings = output.settings()
+        _ = Runtime.start(settings).redis
         serve(settings.redis_url, settings.stream, port, seed)
 
 
