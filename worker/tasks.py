@@ -30,11 +30,14 @@ ALONE = 8
 
 
 def step(function: Callable[..., str]) -> Callable[..., str]:
-    """Binds the log context and turns errors into what to do next: a service that is away is not a defect, the sweep repeats."""
+    """Binds the log context and turns errors into what to do next: a service that is away is not a defect, the sweep repeats.
+
+    The ids go by the names that lines have for them, so that a line about another job than the task's says its own.
+    """
 
     @functools.wraps(function)
     def run(self: Task, **ids: Any) -> str:
-        named = {name: value for name, value in ids.items() if isinstance(value, str) and value}
+        named = {f"{name}_id": value for name, value in ids.items() if isinstance(value, str) and value}
         with structlog.contextvars.bound_contextvars(task=self.name, task_id=self.request.id, **named):
             try:
                 return function(**ids)
@@ -57,6 +60,9 @@ def assess(job: str = "", event: str = "", inbox: Sequence[int] = (), entries: S
         done = runtime().first_hand.handle(list(entries), again=again)
     else:
         done = runtime().assessor.assess(list(inbox), waited=OWN_HINT)
+    if done.events > 1 or any(moved != job for _, moved, *_ in done.moves):
+        # what was taken along has names of its own
+        structlog.contextvars.unbind_contextvars("job_id", "event_id")
     _tell(done)
     runtime().performer.announce_held(done.effects)
     return _summary(done)
@@ -183,7 +189,7 @@ def hint_accepted(accepted: Sequence[Accepted]) -> None:
             _send(drain, {})
     for start in range(0, len(accepted), batch):
         chunk = accepted[start : start + batch]
-        _send(assess, {"job": f"{chunk[0].job_id} and {len(chunk) - 1} more", "inbox": [row.inbox_id for row in chunk]})
+        _send(assess, {"job": f"{len(chunk)} events", "inbox": [row.inbox_id for row in chunk]})
 
 
 def hint_sweep() -> None:
@@ -234,7 +240,7 @@ def _summary(done: Assessed) -> str:
         return moves[0]
     if moves:
         return f"{_counted(state for _, _, _, state, _ in done.moves)} of {done.handled} events"
-    if done.handled or done.waiting or done.dead or done.failed:
+    if done.events:
         return f"noted {done.handled} waiting {done.waiting} dead {done.dead} failed {done.failed}"
     return "nothing due"
 

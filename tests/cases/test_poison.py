@@ -1,10 +1,12 @@
 """What one bad event, one bad case or one absent service costs the others: nothing."""
 
+import json
 from collections.abc import Iterable
 
 import pytest
 
 from tests.cases.world import World, a_purchase, an_account
+from tests.logs import heard
 from worker.cases.assess import OWN_HINT
 from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Refused, TryLater
@@ -50,6 +52,13 @@ def test_poisonous_event_spoils_only_itself_at_every_place_in_the_batch(world: W
     exhaust(world)
     assert world.dead() == [("keeps_failing", "open")]
     assert world.state("poison") is None
+
+
+def test_failure_of_an_event_is_said_of_its_own_job(world: World) -> None:
+    with heard() as said:
+        world.happen(world.failed("job_1"), world.failed("poison"), world.failed("job_2"))
+    told = [json.loads(line) for line in said.getvalue().splitlines()]
+    assert [line["job_id"] for line in told if line["event"] == "event.failed"] == ["poison"]
 
 
 def test_one_poisonous_event_among_hundreds_costs_itself(world: World) -> None:

@@ -8,6 +8,7 @@ import subprocess
 from typing import Any
 
 import pytest
+import redis as redis_py
 
 from tests.scenarios.system import ROOT, System, a_purchase, an_account, failed, submitted
 from tests.servers import ON_POSTGRES, eventually
@@ -59,7 +60,20 @@ def test_one_filter_says_what_became_of_a_job_handled_alone_and_of_one_drained(s
     drained = [record for record in told if record["event"] == "cases.moved"]
     assert drained, system.logs()
     for job in many:
-        # a task that took a few along is named after the first of them, and so is each line it writes
-        said = [one for one in about(job, told) if one["event"] == "cases.moved" or (one.get("job_id") == job and "state" in one)]
+        said = [one for one in about(job, told) if one["event"] in {"case.moved", "cases.moved"}]
         assert len(said) == 1, (job, said)
         assert "refunded" in json.dumps(said)
+
+
+def test_task_that_took_several_names_none_of_them_and_each_line_its_own_job(system: System) -> None:
+    jobs = [f"job_{number}" for number in range(1, 6)]
+    system.load([an_account(), a_purchase(credits=1000)])
+    system.emit([document for job in jobs for document in (submitted(job), failed(job))])
+    assert system.start("tests.scenarios.one_task").wait(60) == 0, system.logs()
+    moved = [record for record in records(system) if record["event"] == "case.moved"]
+    assert sorted(record["job_id"] for record in moved) == jobs
+    for job in jobs:
+        assert [record["job_id"] for record in about(job, moved)] == [job]
+    with redis_py.Redis.from_url(system.redis_url) as client:
+        [sent] = [json.loads(message)["headers"]["kwargsrepr"] for message in client.lrange("refunds:assess", 0, -1)]
+    assert sent.startswith("{'job': '10 events', 'inbox': [")

@@ -79,9 +79,14 @@ class Assessed:
         return self
 
     @property
+    def events(self) -> int:
+        """How many it took up, whatever came of them."""
+        return self.handled + self.waiting + self.dead + self.failed
+
+    @property
     def busy(self) -> bool:
         """True when anything at all was done."""
-        return bool(self.handled or self.waiting or self.dead or self.failed or self.moves)
+        return bool(self.events or self.moves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ class Assessor:
         """Handles rows that came in claimed (`Desk.accept` with a lease), without reading their text again; announcements
         that follow are claimed for the caller to make. Raises `TryLater` when the database is away.
         """
-        claims = [Claim(row.inbox_id, 1) for row in accepted]
+        claims = [Claim(row.inbox_id, 1, row.event_id, row.job_id) for row in accepted]
         try:
             return self._together(claims, {row.inbox_id: of_accepted(row) for row in accepted})
         except TryLater:
@@ -191,12 +196,12 @@ class Assessor:
             raise
         except OfNewerRelease as error:
             # two releases run side by side: a process of the newer one takes it
-            log.warning("event.left_for_newer_release", inbox_id=claim.id, error=str(error))
+            log.warning("event.left_for_newer_release", **_about(claim), error=str(error))
             due_at = self.clock.now() + LEFT_FOR
             self.store.write(lambda tx: inbox.release(tx, [claim], due_at))
             return Assessed(failed=1)
         except Exception as error:
-            log.exception("event.failed", inbox_id=claim.id, attempt=claim.attempt)
+            log.exception("event.failed", **_about(claim), attempt=claim.attempt)
             why = f"{type(error).__name__}: {one_line(error)}"
         if claim.attempt >= self.max_attempts:
             return self._bury(claim, "keeps_failing", why)
@@ -276,6 +281,11 @@ class Assessor:
         inbox.settle(tx, [f for f in fates if f["id"] not in standing or f["state"] != Fate.HANDLED.value])
         _bury(tx, dead, now)
         return _account_for([*book.cases.values(), *moved], book, settled, fates, len(dead))
+
+
+def _about(claim: Claim) -> dict[str, Any]:
+    """Of whom a line of the log is: not of the job that the task was sent for, where it took others along."""
+    return {"inbox_id": claim.id, "event_id": claim.event_id, "job_id": claim.job_id}
 
 
 def _claimed(tx: Tx, claims: Sequence[Claim], at_hand: Mapping[int, News] | None) -> tuple[list[News], list[Unread]]:

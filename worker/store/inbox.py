@@ -24,6 +24,9 @@ class Claim:
 
     id: int
     attempt: int
+    event_id: str | None = None
+    job_id: str | None = None
+    """What the row is about, for the log."""
 
 
 def new_row(
@@ -118,7 +121,7 @@ def _take(tx: Tx, chosen: Any, until: datetime) -> list[Claim]:
         update(inbox)
         .where(inbox.c.id.in_(chosen.scalar_subquery()))
         .values(attempts=inbox.c.attempts + 1, due_at=until)
-        .returning(inbox.c.id, inbox.c.attempts)
+        .returning(inbox.c.id, inbox.c.attempts, inbox.c.event_id, inbox.c.job_id)
     )
     return [Claim(*row) for row in tx.connection.execute(statement)]
 
