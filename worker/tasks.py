@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 
 from worker.app import app, runtime
 from worker.cases.assess import OWN_HINT, Assessed
+from worker.cases.requests.turn import take_turn
 from worker.errors import Misconfigured, TryLater
 from worker.intake.accept import Accepted
 from worker.intake.entry import Entry
@@ -125,11 +126,8 @@ def reconcile() -> str:
 @app.task(name="refunds.requests", bind=True)
 @step
 def requests() -> str:
-    """Takes in the mails that have arrived, and deletes the files whose time is over."""
-    maildir = runtime().maildir
-    taken = maildir.take() if maildir is not None else []
-    swept = runtime().evidence.sweep()
-    runtime().reviewer.end_stale()
+    """Deletes the files whose time is over, and takes in the mails that have arrived."""
+    swept, taken = take_turn(runtime().reviewer, runtime().evidence, runtime().maildir)
     for mail in taken:
         log.info("request.received", case_id=mail.case_id, state=mail.state, outcome=mail.outcome.value)
     return f"mails {len(taken)} deleted {swept.deleted}" if taken or swept.deleted or swept.orphans else "idle"

@@ -1,23 +1,29 @@
 """The Maildir: what arrives is taken and removed, whoever dies or reads at the same time."""
 
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from sqlalchemy import func, select
 
-from tests.faults import Crash
+from tests.faults import Crash, database_lost
 from tests.money.world import Doors, DoorStore
 from tests.requests.world import PNG, PeopleWorld, a_mail
 from worker.cases.requests.files import Files
 from worker.cases.requests.maildir import Maildir
+from worker.cases.requests.turn import take_turn
 from worker.errors import Misconfigured, TryLater
+from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import evidence, requests
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -87,6 +93,48 @@ def test_mail_that_cannot_be_kept_stays_where_it_is(world: PeopleWorld, maildir:
     assert len(maildir.take()) == 1
 
 
+def test_mail_of_which_only_a_part_fits_leaves_nothing_on_the_disk_and_is_taken_once_there_is_room(
+    world: PeopleWorld, maildir: Maildir
+) -> None:
+    deliver(maildir, "1", a_mail(files={"a.png": PNG}))
+    tight = Maildir(maildir.folder, replace(world.mailroom, files=TightFiles(world.files.folder, room=1)))
+    for _ in range(3):
+        with pytest.raises(TryLater, match="No space left"):
+            tight.take()
+        assert list(world.files.folder.iterdir()) == []
+    assert len(maildir.take()) == 1
+    assert world.evidence.missing() == []
+
+
+def test_mail_that_finds_no_room_does_not_hold_up_the_deletion_that_makes_room(world: PeopleWorld, maildir: Maildir) -> None:
+    decided = world.mail(files={"a.png": PNG})
+    world.decide(decided.case_id, "decline")
+    world.clock.pass_(days=2)
+    deliver(maildir, "1", a_mail(message_id="<2@example.org>", sender="someone@else.example"))
+    tight = Maildir(maildir.folder, replace(world.mailroom, files=TightFiles(world.files.folder, room=2)))
+    assert len(list(world.files.folder.iterdir())) == 2
+    swept, taken = take_turn(world.reviewer, world.evidence, tight)
+    assert (swept.deleted, len(taken)) == (2, 1)
+
+
+def test_mail_whose_commit_stands_though_nobody_heard_of_it_keeps_its_files(world: PeopleWorld, maildir: Maildir) -> None:
+    deliver(maildir, "1", a_mail(files={"a.png": PNG}))
+    with pytest.raises(TryLater, match="the connection was lost"):
+        Maildir(maildir.folder, replace(world.mailroom, store=LostCommit(world.store))).take()
+    assert maildir.take() == []
+    assert maildir.waiting() == 0
+    assert {row.stored for row in world.rows(select(evidence.c.stored))} == {path.name for path in world.files.folder.iterdir()}
+    assert world.evidence.missing() == []
+
+
+def test_mail_whose_commit_does_not_stand_leaves_no_file(world: PeopleWorld, maildir: Maildir) -> None:
+    deliver(maildir, "1", a_mail(files={"a.png": PNG}))
+    with pytest.raises(TryLater, match="the connection was lost"):
+        Maildir(maildir.folder, replace(world.mailroom, store=LostCommit(world.store, stands=False))).take()
+    assert list(world.files.folder.iterdir()) == []
+    assert len(maildir.take()) == 1
+
+
 def test_dying_at_every_commit_and_every_file_loses_and_doubles_nothing(world: PeopleWorld, maildir: Maildir) -> None:
     """A mail with two files: three files kept, one commit, one removal, and a death before and after each of them."""
     for point in range(10):
@@ -135,3 +183,27 @@ def test_hostile_corpus_goes_through_the_whole_step_and_nothing_is_lost(world: P
     assert len(corpus) - 5 <= keys <= len(corpus)
     world.sweep()
     assert world.audit().breaches == []
+
+
+@dataclass(frozen=True, slots=True)
+class TightFiles(Files):
+    """A folder on a disk with room for so many files."""
+
+    room: int
+
+    def keep(self, content: bytes) -> str:
+        if self.folder.is_dir() and len(list(self.folder.iterdir())) >= self.room:
+            raise TryLater("the evidence folder", os.strerror(errno.ENOSPC))
+        return Files.keep(self, content)
+
+
+class LostCommit(Store):
+    """A database whose connection is gone at every commit; the commit stands, or does not."""
+
+    def __init__(self, inner: Store, *, stands: bool = True) -> None:
+        self.url, self.engine, self.stands = inner.url, inner.engine, stands
+
+    def write(self, work: Callable[[Tx], T]) -> T:
+        if self.stands:
+            super().write(work)
+        database_lost()

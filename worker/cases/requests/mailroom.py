@@ -5,7 +5,7 @@ names a job or an order, and our own books say the rest.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -74,23 +74,25 @@ class Mailroom:
         if known is not None:
             return known
         now = self.clock.now()
-        kept = self._keep(mail, raw)
+        kept: list[Record] = []
         try:
+            for record in self._keep(mail, raw):
+                # one by one: what was kept before one fails has to be known
+                kept.append(record)
             taken = self.store.write(lambda tx: self._take(tx, mail, kept, origin, now))
         except Exception:
-            # whatever was not committed has no row; the sweep would find the files too
-            self._drop(kept)
+            self._drop_uncommitted(mail, kept)
             raise
         if taken.outcome is Taken.KNOWN:
             self._drop(kept)
         log.info("request.taken", outcome=taken.outcome.value, case_id=taken.case_id, state=taken.state, files=len(kept))
         return taken
 
-    def _keep(self, mail: Mail, raw: bytes) -> list[Record]:
+    def _keep(self, mail: Mail, raw: bytes) -> Iterator[Record]:
         parts = [(RAW, "message/rfc822", "mail", raw)]
         parts += [(a.name, a.declared_type, a.kind, a.content) for a in mail.attachments]
-        return [
-            {
+        for name, declared, kind, content in parts:
+            yield {
                 "name": name,
                 "declared_type": declared,
                 "kind": kind,
@@ -98,8 +100,15 @@ class Mailroom:
                 "sha256": sha256(content).hexdigest(),
                 "stored": self.files.keep(content),
             }
-            for name, declared, kind, content in parts
-        ]
+
+    def _drop_uncommitted(self, mail: Mail, kept: Sequence[Record]) -> None:
+        """What was kept for nothing is gone: a disk that is full has no room for the leftovers of every turn.
+
+        A commit may stand though its answer was lost; then these are the files of its rows. Where that cannot be read the sweep
+        finds those without a row.
+        """
+        if self.store.read(lambda tx: _known(tx, mail.key)) is None:
+            self._drop(kept)
 
     def _drop(self, kept: Sequence[Record]) -> None:
         for record in kept:
