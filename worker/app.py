@@ -2,12 +2,15 @@
 
 import gc
 import os
+from functools import partial
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from celery import Celery, signals
+from celery.schedules import schedule
 
 import celeryconfig
 from worker import traces
+from worker.clock import SteadyClock, SystemClock
 from worker.errors import Misconfigured
 from worker.intake.stream import open_stream_client, refuse_cluster
 from worker.observe import configure_logging
@@ -36,17 +39,19 @@ def _make() -> Celery:
     made.config_from_object("celeryconfig")
     # Celery's keys apart from the product's on a shared Redis, and from those of another installation
     made.conf.broker_transport_options = celeryconfig.broker_transport_options | {"global_keyprefix": f"{settings.group}:"}
+    # by the host's clock a schedule whose clock was an hour ahead, and is set right, would send nothing for that hour
+    every = partial(schedule, nowfun=SteadyClock(SystemClock()).now, app=made)
     made.conf.beat_schedule = {
-        "sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": 30}},
-        "requests": {"task": REQUESTS, "schedule": settings.people_seconds, "options": {"expires": 30}},
-        "notify": {"task": NOTIFY, "schedule": settings.people_seconds, "options": {"expires": 30}},
-        "chain": {"task": CHAIN, "schedule": CHAIN_SECONDS, "options": {"expires": 60}},
-        "reconcile": {"task": RECONCILE, "schedule": settings.reconcile_seconds, "options": {"expires": 600}},
+        "sweep": {"task": SWEEP, "schedule": every(settings.sweep_seconds), "options": {"expires": 30}},
+        "requests": {"task": REQUESTS, "schedule": every(settings.people_seconds), "options": {"expires": 30}},
+        "notify": {"task": NOTIFY, "schedule": every(settings.people_seconds), "options": {"expires": 30}},
+        "chain": {"task": CHAIN, "schedule": every(CHAIN_SECONDS), "options": {"expires": 60}},
+        "reconcile": {"task": RECONCILE, "schedule": every(settings.reconcile_seconds), "options": {"expires": 600}},
     }
     if settings.creem_api_key is not None:
-        made.conf.beat_schedule["pay"] = {"task": PAY, "schedule": settings.sweep_seconds, "options": {"expires": 30}}
+        made.conf.beat_schedule["pay"] = {"task": PAY, "schedule": every(settings.sweep_seconds), "options": {"expires": 30}}
     if settings.creem_credits is not None:
-        made.conf.beat_schedule["book"] = {"task": BOOK, "schedule": settings.sweep_seconds, "options": {"expires": 30}}
+        made.conf.beat_schedule["book"] = {"task": BOOK, "schedule": every(settings.sweep_seconds), "options": {"expires": 30}}
     made.conf.worker_concurrency = settings.concurrency
     return made
 

@@ -1,7 +1,9 @@
 """Time, chance and identities: the one door they come through."""
 
 import secrets
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 
@@ -27,6 +29,17 @@ class SystemClock:
     def now(self) -> datetime:
         """The present, in UTC, with its zone."""
         return datetime.now(UTC)
+
+
+class SteadyClock:
+    """The time at which it was made, carried on by a timer that nobody sets: for what is to happen every so often."""
+
+    def __init__(self, clock: Clock, timer: Callable[[], float] = time.monotonic) -> None:
+        self._timer, self._began, self._from = timer, timer(), clock.now()
+
+    def now(self) -> datetime:
+        """The time of the beginning and what went by since."""
+        return self._from + timedelta(seconds=self._timer() - self._began)
 
 
 def new_id(prefix: str, now: datetime) -> str:

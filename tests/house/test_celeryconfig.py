@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 from celery.app.defaults import NAMESPACES, flatten
+from celery.beat import ScheduleEntry
+from celery.schedules import schedule
 from kombu.transport.redis import Channel
 
 import celeryconfig
 import worker
+from tests.cases.world import HandClock
 from worker.app import app
+from worker.clock import SteadyClock
 from worker.settings import load_settings
 
 SETTINGS = {name: value for name, value in vars(celeryconfig).items() if name.islower() and not name.startswith("_")}
@@ -58,6 +62,17 @@ def test_every_route_leads_from_a_task_to_a_declared_queue() -> None:
 def test_the_schedule_sends_tasks_that_exist() -> None:
     app.loader.import_default_modules()
     assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= set(app.tasks)
+
+
+def test_schedule_goes_on_though_its_hosts_clock_is_set_back() -> None:
+    host, steady = HandClock(), 0.0
+    clock = SteadyClock(host, lambda: steady)
+    entry = ScheduleEntry("sweep", "refunds.sweep", schedule=schedule(2, nowfun=clock.now, app=app), app=app)
+    host.pass_(hours=-1)
+    assert not entry.is_due().is_due
+    steady = 2.0
+    assert entry.is_due().is_due
+    assert {type(each["schedule"].nowfun.__self__) for each in app.conf.beat_schedule.values()} == {SteadyClock}
 
 
 def test_broker_and_schedule_come_from_the_settings() -> None:
