@@ -44,7 +44,7 @@ prove: $(STAMP) ## every fault, crash and pair of them, through money and the au
 simulate: $(STAMP) ## weeks of a town under drawn weather, one a seed, judged by an independent reference (SEEDS=2000, or SEED=7 alone)
 	@$(BIN)/python -m tests.simulation.prove $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(ARGS)
 
-soak: $(STAMP) ## real processes and servers killed, frozen, cut off and emptied under load, raw Celery beside (ARGS="--events 10000 --faults 60")
+soak: $(STAMP) ## real processes and servers killed, frozen, cut off and emptied under load, disks full, clocks set, raw Celery beside (ARGS="--events 10000 --faults 60")
 	@$(BIN)/python -m tests.soak.prove $(ARGS)
 
 drill: $(STAMP) ## every part broken in turn under load: which alert fires, what status says, how it heals (ARGS="--only Redis")

@@ -56,11 +56,12 @@ class System:
         """Runs one command with `--json` and reads its document."""
         return json.loads(self.refunds(*words, "--json", stdin=stdin, expect=expect).stdout)
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """Starts a process that stays, its log beside the database."""
+    def start(self, *words: str, **environ: str) -> subprocess.Popen[bytes]:
+        """Starts a process that stays, its log beside the database; `environ` is its alone."""
         command = [sys.executable, "-m", *words]
         with (self.folder / f"{words[0]}-{len(self.processes)}.log").open("wb") as log:
-            process = subprocess.Popen(command, env=self.environ, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
+            ours = {**self.environ, **environ}
+            process = subprocess.Popen(command, env=ours, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
         self.processes.append(process)
         return process
 

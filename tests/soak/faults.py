@@ -16,11 +16,21 @@ import psycopg
 import redis
 
 from tests.scenarios.system import descendants, kill_group
+from tests.soak.clocks import WallClock
+from tests.soak.disk import SmallDisk
 from worker.sandbox.servers import RunningPostgres, RunningRedis
 
 FREEZE_SECONDS = (2.5, 6.0)
 """Longer than a claim lasts in the soak, so that others take what a frozen process held."""
 AWAY_SECONDS = (0.2, 3.0)
+FULL_SECONDS = (2.5, 6.0)
+"""Long enough for the mail that comes meanwhile to be tried and turned away."""
+STEPS = (-90, -45, 45, 90)
+"""Seconds by which a clock is set wrong, and then right again. What a process claims is due by its own clock, so that it may wait
+for as long as that was ahead; the soak waits for four minutes.
+"""
+WRONG_FOR = (1, 5)
+"""So many faults happen before it is set right."""
 
 
 @dataclass
@@ -31,6 +41,8 @@ class Kept:
     start: Callable[[], subprocess.Popen[bytes]]
     spared: bool = False
     """Never killed, so that its memory can be watched."""
+    clock: WallClock | None = None
+    """Its own, where it can be set."""
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     wanted: bool = True
@@ -39,8 +51,19 @@ class Kept:
     def keep(self) -> None:
         """Starts it where it does not run."""
         if self.wanted and (self.process is None or self.process.poll() is not None):
+            self._forget()
             self.process = self.start()
             self.starts += 1
+
+    def end(self) -> None:
+        """Ends it where it runs."""
+        if self.process is not None and self.process.poll() is None:
+            kill_group(self.process)
+        self._forget()
+
+    def _forget(self) -> None:
+        if self.clock is not None and self.process is not None:
+            self.clock.forget(self.process.pid)
 
 
 @dataclass
@@ -55,12 +78,20 @@ class Faults:
     evidence: Path
     emptied: Callable[[], None]
     """Called after Redis was emptied: producers send again."""
+    mailed: Callable[[], None]
+    """Called while the disk is full: a customer sends files."""
+    disk: SmallDisk | None = None
+    """The disk of the evidence folder, where it can be filled."""
     done: Counter[str] = field(default_factory=Counter)
     kills: int = 0
+    _stepped: WallClock | None = None
+    _right_at: int = 0
+    """After how many faults in all the clock that is wrong is set right."""
 
     def commit(self) -> str:
         """One fault; returns its name."""
-        kinds: list[tuple[int, Callable[[], str]]] = [
+        # one that cannot be committed here keeps its share: the same seed draws the same faults everywhere
+        kinds: list[tuple[int, Callable[[], str] | None]] = [
             (50, self._kill),
             (14, self._kill_child),
             (10, self._freeze),
@@ -71,10 +102,23 @@ class Faults:
             (3, self._lose_database),
             (2, self._lose_folder),
             (1, self._empty_redis),
+            (4, self._fill_disk if self.disk is not None else None),
+            (6, self._step_clock if any(one.clock is not None for one in self.processes) else None),
         ]
-        name = self.chance.choices([do for _, do in kinds], [share for share, _ in kinds])[0]()
+        if self.done.total() >= self._right_at:
+            self.set_clock_right()
+        do = None
+        while do is None:
+            (do,) = self.chance.choices([do for _, do in kinds], [share for share, _ in kinds])
+        name = do()
         self.done[name] += 1
         return name
+
+    def set_clock_right(self) -> None:
+        """No clock is wrong any more."""
+        if self._stepped is not None:
+            self._stepped.set(0)
+            self._stepped = None
 
     def _victim(self) -> Kept:
         return self.chance.choice([one for one in self.processes if not one.spared and one.process is not None])
@@ -151,6 +195,25 @@ class Faults:
         aside.rename(self.evidence)
         return "evidence folder away"
 
+    def _fill_disk(self) -> str:
+        """The evidence folder has no room, or too little, for the mail that comes."""
+        assert self.disk is not None
+        self.disk.fill(free_pages=self.chance.randint(0, 2))
+        self.mailed()
+        time.sleep(self.chance.uniform(*FULL_SECONDS))
+        self.disk.clear()
+        return "evidence disk full"
+
+    def _step_clock(self) -> str:
+        """The clock of one process jumps; it goes on with it through the faults that follow."""
+        self.set_clock_right()
+        victim = self.chance.choice([one for one in self.processes if one.clock is not None])
+        self._stepped, seconds = victim.clock, self.chance.choice(STEPS)
+        assert self._stepped is not None
+        self._stepped.set(seconds)
+        self._right_at = self.done.total() + self.chance.randint(*WRONG_FOR)
+        return f"clock {seconds:+d} s {victim.name}"
+
     def _empty_redis(self) -> str:
         with redis.Redis.from_url(self.redis.url, retry=None) as client:
             client.flushall()
@@ -176,5 +239,4 @@ class Supervisor(threading.Thread):
         self.over.set()
         self.join()
         for process in self.processes:
-            if process.process is not None and process.process.poll() is None:
-                kill_group(process.process)
+            process.end()

@@ -1,11 +1,16 @@
-"""Real processes under load while they are killed, frozen, cut off and emptied; raw Celery under the same kills beside."""
+"""Real processes under load while they are killed, frozen, cut off and emptied, their disk full and their clocks wrong.
+
+Raw Celery runs under the same kills beside.
+"""
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from tests.soak.disk import OWN_MOUNTS, with_own_mounts
 from tests.soak.soak import Found, Wanted, soak
 from worker.sandbox.servers import start_postgres, start_redis
 from worker.screen import out, progress, say, table
@@ -18,9 +23,19 @@ def main() -> int:
     options.add_argument("--faults", type=int, default=300, help="(%(default)s)")
     options.add_argument("--seconds", type=float, default=900, help="over which both are spread (%(default)s)")
     options.add_argument("--seed", type=int, default=1, help="which faults, in which order (%(default)s)")
+    options.add_argument("--charges", type=int, default=20, help="customers who paid twice (%(default)s)")
+    options.add_argument(
+        "--mails", type=int, default=10, help="mails with files, beside those that meet a full disk (%(default)s)"
+    )
+    options.add_argument("--reruns", type=float, default=0.07, help="the share of jobs that are run again (%(default)s)")
     options.add_argument("--without-raw", action="store_true", help="no raw Celery beside")
     asked = options.parse_args()
-    wanted = Wanted(asked.events, asked.faults, asked.seconds, raw=not asked.without_raw, seed=asked.seed)
+    if OWN_MOUNTS not in os.environ and (before := with_own_mounts()):
+        again = [*before, sys.executable, "-m", "tests.soak.prove", *sys.argv[1:]]
+        os.execvpe(again[0], again, os.environ | {OWN_MOUNTS: "yes"})  # noqa: S606 - words of our own
+    wanted = Wanted(
+        asked.events, asked.faults, asked.seconds, asked.charges, asked.mails, not asked.without_raw, asked.reruns, asked.seed
+    )
     with tempfile.TemporaryDirectory(prefix="refunds-soak-") as name:
         # Postgres may run as another user, who must get to its folder
         Path(name).chmod(0o755)
@@ -62,6 +77,8 @@ def _show(found: Found, seconds: float) -> None:
         ends.add_row("raw Celery: of jobs sent", f"{found.raw_sent:,}")
         ends.add_row("raw Celery: lost, given back twice", f"{found.raw_lost}, {found.raw_twice}")
     out.print(ends)
+    for line in found.left_out:
+        say("[yellow]Left out:[/] {line}", line=line)
     for line in found.wrong:
         say("[red]{line}[/]", line=line)
     say("{s} s", s=f"{seconds:.0f}")

@@ -1,5 +1,6 @@
 """Real Redis, Postgres, Celery workers, intake and schedule under load, and faults committed on all of them; then the count."""
 
+import errno
 import json
 import os
 import random
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_accoun
 from tests.scenarios.terminal import in_new_interpreter
 from tests.servers import conninfo, eventually, fresh_database
 from tests.soak import raw
+from tests.soak.clocks import Clocks, clocks_in
+from tests.soak.disk import LeftOut, SmallDisk, small_disk
 from tests.soak.faults import Faults, Kept, Supervisor
 from worker.clock import SystemClock, written
 from worker.sandbox.creem import CreemDouble, SecondRefund, Switches
@@ -74,6 +78,8 @@ class Found:
     raw_sent: int = 0
     raw_lost: int = 0
     raw_twice: int = 0
+    left_out: list[str] = field(default_factory=list)
+    """Faults that this machine does not let us commit, and why."""
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -117,6 +123,27 @@ class Producer(threading.Thread):
         since = time.monotonic() - AGAIN_SECONDS
         for document in [document for at, document in list(self.sent) if at >= since]:
             self.send(document)
+
+
+class Customers:
+    """Those who write mails with files, one after another and then again."""
+
+    def __init__(self, maildir: Path, accounts: int) -> None:
+        self.maildir, self.accounts, self.mails = maildir, accounts, 0
+
+    def write(self) -> None:
+        """One more mail lies there."""
+        number, self.mails = self.mails, self.mails + 1
+        who = number % self.accounts
+        mail = a_mail(
+            f"Order ord_{who}, please.",
+            sender=f"acc_{who}@example.org",
+            message_id=f"<soak-{number}@x>",
+            files={"a.png": PNG + number.to_bytes(2, "big")},
+        )
+        beside = self.maildir / "tmp" / f"mail-{number}"
+        beside.write_bytes(mail)
+        beside.rename(self.maildir / "new" / beside.name)
 
 
 @dataclass
@@ -174,40 +201,74 @@ def soak(
         creem = stack.enter_context(CreemServer(double))
         client = redis.Redis.from_url(cache.url)
         pipeline = stack.enter_context(PipelineDouble(client, STREAM, plan_by_hash(wanted.seed), SystemClock(), seed=wanted.seed))
+        disk = _disk(stack, folder, found)
         system = stack.enter_context(a_system(url, cache.url, **settings_of(folder, creem, double, pipeline)))
         system.typed = in_new_interpreter
         accounts = wanted.events // 2 // JOBS_AN_ACCOUNT + 1
         system.load(list(_history(accounts)) + list(charged_twice(double, range(wanted.charges), told)))
-        processes = _processes(system, url, wanted.raw)
+        processes = _processes(system, url, wanted.raw, _clocks(folder, found))
         supervisor = Supervisor(processes)
         stack.callback(supervisor.end)
         supervisor.start()
         raw_send = _raw_sender(cache.url, wanted.raw)
         pause = max(0.0, wanted.seconds / wanted.events - 0.0004)
         producer = Producer(cache.url, documents(told, wanted, chance, raw_send), pause)
-        dsn = conninfo(postgres.url)
-        faults = Faults(random.Random(wanted.seed + 1), processes, cache, postgres, dsn, folder / "evidence", producer.again)
+        customers = Customers(folder / "mail", accounts)
+        faults = Faults(
+            chance=random.Random(wanted.seed + 1),
+            processes=processes,
+            redis=cache,
+            postgres=postgres,
+            dsn=conninfo(postgres.url),
+            evidence=evidence_in(folder),
+            emptied=producer.again,
+            mailed=customers.write,
+            disk=disk,
+        )
         began = time.monotonic()
         producer.start()
-        _commit_faults(wanted, faults, producer, folder, processes, found, began, tell)
+        _commit_faults(wanted, faults, producer, customers, processes, found, began, tell)
         producer.join()
         while faults.done.total() < wanted.faults:
             tell(len(producer.sent), faults.done.total(), faults.commit())
+        faults.set_clock_right()
         found.seconds = time.monotonic() - began
         _heal(system, told, found, wanted)
         found.faults, found.kills, found.starts = faults.done, faults.kills, sum(process.starts for process in processes)
         found.events, found.jobs = len(producer.sent), len(told.failing) + len(told.well)
-        _judge(system, url, told, double, found, folder, wanted)
+        _judge(system, url, told, double, found)
+        _judge_mails(system, url, customers, found, folder)
         if wanted.raw:
             _judge_raw(url, cache.url, told, found)
     return found
+
+
+def evidence_in(folder: Path) -> Path:
+    """The files of customers, on what may be a disk of their own."""
+    return folder / "disk" / "evidence"
+
+
+def _disk(stack: ExitStack, folder: Path, found: Found) -> SmallDisk | None:
+    try:
+        return stack.enter_context(small_disk(evidence_in(folder).parent))
+    except LeftOut as why:
+        found.left_out.append(f"no full disk: {why}")
+        return None
+
+
+def _clocks(folder: Path, found: Found) -> Clocks | None:
+    try:
+        return clocks_in(folder / "clocks")
+    except LeftOut as why:
+        found.left_out.append(f"no clock is set: {why}")
+        return None
 
 
 def settings_of(folder: Path, creem: CreemServer, double: CreemDouble, pipeline: PipelineDouble) -> dict[str, str]:
     """The environment of an installation whose mails, files and journal lie in `folder`, all patience short."""
     for name in ("new", "cur", "tmp"):
         (folder / "mail" / name).mkdir(parents=True)
-    (folder / "evidence").mkdir()
+    evidence_in(folder).mkdir(parents=True)
     return {
         "REFUNDS_PIPELINE_URL": pipeline.url,
         "REFUNDS_CREEM_API_KEY": double.api_key,
@@ -218,7 +279,7 @@ def settings_of(folder: Path, creem: CreemServer, double: CreemDouble, pipeline:
         "REFUNDS_PEOPLE_SECONDS": "1",
         "REFUNDS_MAIL_DIR": str(folder / "mail"),
         "REFUNDS_MAIL_HOSTS": OUR_HOST,
-        "REFUNDS_EVIDENCE_DIR": str(folder / "evidence"),
+        "REFUNDS_EVIDENCE_DIR": str(evidence_in(folder)),
         "REFUNDS_LOG_LEVEL": "warning",
         "REFUNDS_SWEEP_SECONDS": "1",
         "REFUNDS_CLAIM_SECONDS": "2",
@@ -246,14 +307,20 @@ def charged_twice(double: CreemDouble, numbers: Iterable[int], told: Told) -> It
         told.orders.append(f"twice_{number}_1")
 
 
-def _processes(system: System, url: str, with_raw: bool) -> list[Kept]:
+def _processes(system: System, url: str, with_raw: bool, clocks: Clocks | None) -> list[Kept]:
     worker = ("celery", "-A", "worker", "worker", "--concurrency", "1", "--without-mingle", "--without-gossip")
+
+    def ours(kind: str, *words: str, spared: bool = False) -> Kept:
+        clock = clocks.make(f"{kind}-spared" if spared else kind) if clocks is not None else None
+        environ = clock.environ if clock is not None else {}
+        return Kept(kind, lambda: system.start(*words, **environ), spared=spared, clock=clock)
+
     found = [
-        Kept("worker", lambda: system.start(*worker, "-n", "spared@%h"), spared=True),
-        Kept("intake", lambda: system.start("worker.cli", "intake"), spared=True),
-        Kept("worker", lambda: system.start(*worker, "-n", "other@%h")),
-        Kept("intake", lambda: system.start("worker.cli", "intake")),
-        Kept("beat", lambda: system.start("celery", "-A", "worker", "beat")),
+        ours("worker", *worker, "-n", "spared@%h", spared=True),
+        ours("intake", "worker.cli", "intake", spared=True),
+        ours("worker", *worker, "-n", "other@%h"),
+        ours("intake", "worker.cli", "intake"),
+        ours("beat", "celery", "-A", "worker", "beat"),
     ]
     if with_raw:
         raw.prepare(conninfo(url))
@@ -302,7 +369,7 @@ def _raw_sender(url: str, wanted: bool) -> Callable[[str], None]:
 
 
 def _commit_faults(
-    wanted: Wanted, faults: Faults, producer: Producer, folder: Path, processes: list[Kept], found: Found, began: float,
+    wanted: Wanted, faults: Faults, producer: Producer, customers: Customers, processes: list[Kept], found: Found, began: float,
     tell: Callable[[int, int, str], None],
 ) -> None:  # fmt: skip
     mails = 0
@@ -310,13 +377,7 @@ def _commit_faults(
     while producer.is_alive():
         gone = time.monotonic() - began
         if mails < wanted.mails and gone > (mails + 1) * wanted.seconds / (wanted.mails + 2):
-            mail = a_mail(
-                f"Order ord_{mails}, please.",
-                sender=f"acc_{mails}@example.org",
-                message_id=f"<soak-{mails}@x>",
-                files={"a.png": PNG},
-            )
-            (folder / "mail" / "new" / f"mail-{mails}").write_bytes(mail)
+            customers.write()
             mails += 1
         if faults.done.total() < wanted.faults and gone > (faults.done.total() + 1) * wanted.seconds / (wanted.faults + 1):
             try:
@@ -347,7 +408,7 @@ def _heal(system: System, told: Told, found: Found, wanted: Wanted) -> None:
     found.healed_seconds = time.monotonic() - began
 
 
-def _judge(system: System, url: str, told: Told, double: CreemDouble, found: Found, folder: Path, wanted: Wanted) -> None:
+def _judge(system: System, url: str, told: Told, double: CreemDouble, found: Found) -> None:
     audit = json.loads(system.refunds("audit", "--json", expect=None).stdout)
     found.wrong += [f"audit: {breach}" for breach in audit["breaches"][:5]]
     with psycopg.connect(conninfo(url)) as db:
@@ -355,7 +416,6 @@ def _judge(system: System, url: str, told: Told, double: CreemDouble, found: Fou
         back: dict[str, int] = dict(
             db.execute("select job_id, sum(credits)::int from postings where kind = 'reversal' group by job_id").fetchall()
         )
-        requests = db.execute("select count(*) from cases where kind = 'request'").fetchone()
     found.ends.update(ends.values())
     for job in told.failing:
         state = ends.get(job)
@@ -370,12 +430,27 @@ def _judge(system: System, url: str, told: Told, double: CreemDouble, found: Fou
     found.ends["charges sent back once"] = sum(double.gone(f"tran_{order}", "refund") == 900 for order in told.orders)
     if double.overpaid():
         found.wrong.append(f"paid twice: {double.overpaid()}")
-    taken = int(requests[0]) if requests else 0
-    waiting = len(list((folder / "mail" / "new").iterdir()))
-    if taken + waiting != wanted.mails or waiting:
-        found.wrong.append(f"{wanted.mails} mails, {taken} requests, {waiting} still lie there")
-    found.ends["requests"] = taken
     found.wrong[20:] = []
+
+
+def _judge_mails(system: System, url: str, customers: Customers, found: Found, folder: Path) -> None:
+    """Every mail is with a case, and its files as they were sent."""
+    with psycopg.connect(conninfo(url)) as db:
+        taken = db.execute("select count(*)::int from requests").fetchall()[0][0]
+        kept = db.execute("select evidence_id, stored, sha256 from evidence where state = 'kept'").fetchall()
+    waiting = len(list((folder / "mail" / "new").iterdir()))
+    if taken != customers.mails or waiting:
+        found.wrong.append(f"{customers.mails} mails, {taken} taken, {waiting} still lie there")
+    if len(kept) != 2 * taken:
+        found.wrong.append(f"{taken} mails with a file each, {len(kept)} files kept")
+    for evidence_id, stored, expected in kept:
+        file = evidence_in(folder) / stored
+        if not file.exists() or sha256(file.read_bytes()).hexdigest() != expected:
+            found.wrong.append(f"the file of {evidence_id} is not what was sent")
+    found.ends["mails taken, with their files"] = taken
+    full = os.strerror(errno.ENOSPC)
+    turned_away = sum(log.read_text(errors="replace").count(full) for log in system.folder.glob("*.log"))
+    found.ends["turns at the mails that met a full disk"] = turned_away
 
 
 def _judge_raw(url: str, redis_url: str, told: Told, found: Found) -> None:
