@@ -76,7 +76,7 @@ def clocks_in(folder: Path) -> Clocks:
         if wrong is None:
             return clocks
         why.append(f"{library}: {wrong}")
-    raise LeftOut(f"{'; '.join(why) or 'no libfaketime'}; the wheel `libfaketime` of the group dev would be right")
+    raise LeftOut(f"{'; '.join(why) or 'no libfaketime'}; `pip install libfaketime` in this environment would help")
 
 
 def _libraries() -> list[Path]:
