@@ -1,5 +1,6 @@
 """Time, chance and identities: the one door they come through."""
 
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -9,6 +10,12 @@ from typing import Protocol
 
 from ulid import ULID
 
+from worker.errors import TryLater
+
+ASK_EVERY = 5.0
+"""Seconds after which `SharedClock` asks again: a timer runs off by less than a millisecond meanwhile."""
+SLOW_ANSWER = 1.0
+"""Seconds after which an answer is old by we do not know how much: the process may have been frozen."""
 LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """What a ULID is written in."""
 _LETTERS = LETTERS.encode() * 8
@@ -40,6 +47,43 @@ class SteadyClock:
     def now(self) -> datetime:
         """The time of the beginning and what went by since."""
         return self._from + timedelta(seconds=self._timer() - self._began)
+
+
+class SharedClock:
+    """The time of all processes, whatever their hosts' clocks say: what `ask` answers, carried on by a timer that nobody sets.
+
+    `ask` returns None where there is no time but the host's, and raises `TryLater` where it cannot be had: then the last answer
+    goes on, and before there was one it is the host's.
+    """
+
+    def __init__(self, ask: Callable[[], datetime | None], host: Clock, timer: Callable[[], float] = time.monotonic) -> None:
+        self._ask, self._host, self._timer = ask, host, timer
+        self._answer: tuple[datetime, float] | None = None
+        self._ask_at = timer()
+
+    def now(self) -> datetime:
+        """The present, in UTC, with its zone."""
+        if self._timer() >= self._ask_at:
+            self._look()
+        if self._answer is None:
+            return self._host.now()
+        there, then = self._answer
+        return there + timedelta(seconds=self._timer() - then)
+
+    def _look(self) -> None:
+        began = self._timer()
+        # before the question: one that is not answered is not put again at every look at the time
+        self._ask_at = began + ASK_EVERY
+        try:
+            there = self._ask()
+        except TryLater:
+            return
+        if there is None:
+            self._ask_at = math.inf
+            return
+        ended = self._timer()
+        if self._answer is None or ended - began <= SLOW_ANSWER:
+            self._answer = there, ended
 
 
 def new_id(prefix: str, now: datetime) -> str:

@@ -36,7 +36,7 @@ from worker.cases.requests.maildir import Maildir
 from worker.cases.requests.mailroom import Mailroom
 from worker.cases.review.reviewer import Reviewer
 from worker.cases.sweep import Sweeper
-from worker.clock import Clock, SystemClock, new_id
+from worker.clock import Clock, SharedClock, SystemClock, new_id
 from worker.credits.at_creem import AtCreem
 from worker.credits.balances import Balances, misnamed
 from worker.credits.ledger import Ledger
@@ -81,8 +81,10 @@ class Runtime:
 
     @classmethod
     def start(cls, settings: Settings) -> "Runtime":
-        """A runtime on the host's clock."""
-        return cls(settings, SystemClock())
+        """A runtime by the database's clock; by the host's where the database has none, or does not answer yet."""
+        runtime = cls(settings, SystemClock())
+        runtime.clock = SharedClock(lambda: runtime.store.read(database_time), SystemClock())
+        return runtime
 
     def ready(self) -> "Runtime":
         """This runtime, once the database is there with the schema of this release and not of another installation.

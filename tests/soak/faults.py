@@ -25,10 +25,8 @@ FREEZE_SECONDS = (2.5, 6.0)
 AWAY_SECONDS = (0.2, 3.0)
 FULL_SECONDS = (2.5, 6.0)
 """Long enough for the mail that comes meanwhile to be tried and turned away."""
-STEPS = (-90, -45, 45, 90)
-"""Seconds by which a clock is set wrong, and then right again. What a process claims is due by its own clock, so that it may wait
-for as long as that was ahead; the soak waits for four minutes.
-"""
+STEPS = (-3600, -300, 300, 3600)
+"""Seconds by which a clock is set wrong, and then right again."""
 WRONG_FOR = (1, 5)
 """So many faults happen before it is set right."""
 

@@ -17,7 +17,7 @@ from worker.cases.editions import refused
 from worker.cases.money.clocks import apart, database_time
 from worker.cases.money.restore import Checked
 from worker.cli import ground
-from worker.clock import moment
+from worker.clock import SystemClock, moment
 from worker.credits.at_creem import AtCreem
 from worker.creem.client import CreemRefused
 from worker.errors import RefundsError, TryLater, one_line
@@ -84,8 +84,9 @@ def _database(runtime: Runtime) -> Iterator[Finding]:
         mode = "WAL" if wal else "a rollback journal: below 3.51.3 WAL can corrupt"
         yield _finding("sqlite", True, f"{sqlite3.sqlite_version}, with {mode}; good for one machine, Postgres for production")
         return
-    wrong = runtime.store.read(lambda tx: apart(database_time(tx), runtime.clock.now()))
-    yield _finding("clock", not wrong, f"{wrong}: no money leaves from here" if wrong else "agrees with the database's")
+    wrong = runtime.store.read(lambda tx: apart(database_time(tx), SystemClock().now()))
+    suffers = f"{wrong}: what the schedule sends from or to here may be dropped as too old, and logs are dated by it"
+    yield _finding("clock", not wrong, suffers if wrong else "agrees with the database's")
     wanted = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
     for name, right in wanted.items():
         found = runtime.store.read(lambda tx, n=name: tx.connection.execute(text(f"show {n}")).scalar_one())  # type: ignore[misc]

@@ -1,6 +1,7 @@
-"""The clock of this host beside the database's: by one that jumped, limits of an hour and a day mean nothing (T1).
+"""The time a process goes by beside the database's: by one that jumped, limits of an hour and a day mean nothing (T1).
 
-Whoever finds its own clock wrong arms no call; credits go on, and so does every other host.
+Whoever finds them apart arms no call; credits go on. Processes ask the database for the time (`SharedClock`), so they are apart
+only where its clock was set between two questions.
 """
 
 from datetime import datetime, timedelta

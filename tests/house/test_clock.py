@@ -1,0 +1,91 @@
+"""The time that processes share is the database's, whatever becomes of their hosts' clocks."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.cases.world import START, HandClock
+from tests.faults import database_lost
+from tests.servers import ON_POSTGRES
+from worker.clock import ASK_EVERY, SharedClock
+from worker.runtime import Runtime
+from worker.settings import load_settings
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class House:
+    """A host with a database beside it; time goes by for the database and for the timer together."""
+
+    host: HandClock = field(default_factory=HandClock)
+    database: HandClock = field(default_factory=HandClock)
+    timer: float = 0.0
+    away: bool = False
+    answers_after: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.clock = SharedClock(self.ask, self.host, lambda: self.timer)
+
+    def ask(self) -> datetime | None:
+        if self.away:
+            database_lost()
+        told = self.database.now()
+        self.pass_(self.answers_after)
+        return told
+
+    def pass_(self, seconds: float) -> None:
+        self.timer += seconds
+        self.database.pass_(seconds=seconds)
+        self.host.pass_(seconds=seconds)
+
+
+@pytest.mark.parametrize("step", [-HOUR, HOUR, timedelta(days=365)])
+def test_host_whose_clock_is_set_goes_on_by_the_databases(step: timedelta) -> None:
+    house = House()
+    house.clock.now()
+    house.host.at += step
+    for _ in range(3):
+        house.pass_(ASK_EVERY / 2 + 0.1)
+        assert house.clock.now() == house.database.now()
+
+
+def test_database_that_is_away_stops_no_clock() -> None:
+    house = House()
+    house.clock.now()
+    house.away, house.host.at = True, START - HOUR
+    house.pass_(600)
+    assert house.clock.now() == house.database.now()
+
+
+def test_before_the_first_answer_the_hosts_clock_counts() -> None:
+    house = House(away=True)
+    assert house.clock.now() == house.host.now()
+    house.away, house.host.at = False, START + HOUR
+    house.pass_(ASK_EVERY)
+    assert house.clock.now() == house.database.now()
+
+
+def test_answer_that_lay_about_while_the_process_was_frozen_is_not_believed() -> None:
+    house = House()
+    house.clock.now()
+    house.answers_after = 90
+    house.pass_(ASK_EVERY)
+    assert house.clock.now() == house.database.now()
+
+
+def test_database_without_a_clock_leaves_the_hosts() -> None:
+    clock = SharedClock(lambda: None, host := HandClock())
+    clock.now()
+    host.pass_(hours=1)
+    assert clock.now() == host.now()
+
+
+@ON_POSTGRES
+def test_processes_go_by_the_clock_of_postgres(database_url: str) -> None:
+    runtime = Runtime.start(load_settings({"REFUNDS_DATABASE_URL": database_url}))
+    assert isinstance(runtime.clock, SharedClock)
+    runtime.clock.now()
+    assert runtime.clock._answer is not None
+    runtime.store.close()
