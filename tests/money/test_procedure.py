@@ -135,6 +135,25 @@ def test_low_balance_is_tried_again_by_days_and_seen(world: MoneyWorld) -> None:
     holds(world)
 
 
+def test_claim_that_waited_for_days_and_was_sent_is_nobodys_before_its_call_is_old(world: MoneyWorld) -> None:
+    """Once a person was told then, at the first look that failed, that nothing could be sent for a day."""
+    world.double.switches = replace(NASTY, low_balance=1, turns_early=False, settle_after=86_400 * 3)
+    world.twice_charged()
+    world.settle_down(days=2, done=lambda: world.double.posts("tran_1") == 2)
+    world.double.switches = replace(world.double.switches, probe=Fault.HTML_502)
+    world.settle_down(days=0.9)
+    assert (world.state("ord_1"), world.claim("tran_1").state) == ("refunding", "in_progress")
+    world.settle_down(days=0.3)
+    found = world.case("ord_1")
+    assert found is not None
+    assert found["state"] == "review"
+    assert found["decision"]["reason"].startswith("not proved within 24 hours: Creem is not reachable")
+    world.double.switches = replace(world.double.switches, probe=Fault.NONE)
+    world.settle_down(days=5)
+    assert world.state("ord_1") == "refunded"
+    holds(world)
+
+
 def test_low_balance_that_lasts_goes_to_a_person_with_the_lot_released(world: MoneyWorld) -> None:
     assert play(world, days=20, low_balance=99) == "review"
     assert world.credits() == 200

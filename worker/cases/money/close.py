@@ -22,6 +22,13 @@ from worker.store.bulk import Tx
 from worker.store.tables import purchases
 
 WORKER = "worker"
+MAY_HAVE_LEFT = {
+    PaymentState.SENDING,
+    PaymentState.UNKNOWN,
+    PaymentState.CONFIRMING,
+    PaymentState.IN_PROGRESS,
+    PaymentState.REJECTED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +107,23 @@ def hand_over(tx: Tx, case: Case, why: str, now: datetime) -> None:
 
 def wait(tx: Tx, payment: Row[Any], case: Case, due_at: datetime, why: str, with_: Closing) -> str:
     """The claim waits for its next turn; one that waits for too long is also a person's. Returns it in words."""
-    move(tx, payment, PaymentState(payment.state), due_at=due_at, detail=why)
-    overdue(tx, payment, case, why, with_)
+    state = PaymentState(payment.state)
+    move(tx, payment, state, due_at=due_at, detail=why)
+    overdue(tx, payment, case, why, with_, left=state in MAY_HAVE_LEFT)
     write_cases(tx, [case], with_.now, WORKER)
     return f"later: {why}"
 
 
-def overdue(tx: Tx, payment: Row[Any], case: Case, why: str, with_: Closing) -> None:
-    """Hands the case over where its claim could not be carried out for as long as the terms allow; the claim goes on trying."""
+def overdue(tx: Tx, payment: Row[Any], case: Case, why: str, with_: Closing, *, left: bool) -> None:
+    """Hands the case over where its claim could not be carried out for as long as the terms allow; the claim goes on trying.
+
+    Where a call may have `left`, nobody is told that nothing was sent: a person who believes that sends the money again.
+    """
     hours = with_.bench.terms_at(case.failed_at).unproved_payment_hours
-    if with_.now - payment.created_at >= timedelta(hours=hours):
-        hand_over(tx, case, f"nothing could be sent for {hours} hours: {why}", with_.now)
+    since: datetime = (payment.armed_at if left else None) or payment.created_at
+    if with_.now - since >= timedelta(hours=hours):
+        said = f"not proved within {hours} hours" if left else f"nothing could be sent for {hours} hours"
+        hand_over(tx, case, f"{said}: {why}", with_.now)
 
 
 def _decided(case: Case, with_: Closing) -> str:

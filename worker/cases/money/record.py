@@ -155,7 +155,7 @@ def _not_sent(tx: Tx, payment: Row[Any], case: Case, answer: Answer, with_: Clos
     pause = timedelta(seconds=min(NOT_SENT_PAUSE, 2 ** min(payment.attempts, 12)))
     move(tx, payment, PaymentState.CLAIMED, next_step=SEND, due_at=with_.now + pause, detail=answer.detail)
     limits.away(tx, answer.detail, with_.now)
-    overdue(tx, payment, case, answer.detail, with_)
+    overdue(tx, payment, case, answer.detail, with_, left=False)
     write_cases(tx, [case], with_.now, WORKER)
 
 
