@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import func, select
 
 from tests.cases.world import a_purchase, an_account
-from tests.crash.world import DEATHS, Fault, How, Installation, Way
+from tests.crash.world import Installation, Way
+from tests.faults import DEATHS, Fault, How, faults_read, faults_written, one_more
 from worker.store.engine import Store
 from worker.store.tables import inbox, reruns
 
@@ -58,7 +59,7 @@ class Plan:
     faults: frozenset[Fault] = frozenset()
 
     def __str__(self) -> str:
-        return f"{self.story}/{self.way}{'/doubled' if self.doubled else ''}/" + ",".join(map(str, sorted(self.faults)))
+        return f"{self.story}/{self.way}{'/doubled' if self.doubled else ''}/" + faults_written(self.faults)
 
     @classmethod
     def parse(cls, text: str) -> "Plan":
@@ -66,8 +67,7 @@ class Plan:
         story, way, *rest = [*text.split("/"), "", ""][: max(2, text.count("/") + 1)]
         if story not in STORIES or way not in set(Way) or not rest or rest[0] not in {"doubled", rest[-1]}:
             raise ValueError(f"{text}: no plan; `credits_back/stored/3 dies after` would be one")
-        words = [one.split(" ", 1) for one in rest[-1].split(",") if one]
-        return cls(story, Way(way), rest[0] == "doubled", frozenset(Fault(int(n), How(how)) for n, how in words))
+        return cls(story, Way(way), rest[0] == "doubled", faults_read(rest[-1]))
 
 
 @dataclass
@@ -100,7 +100,7 @@ def play(plan: Plan, store: Store) -> Played:
         rests = True
     if not rests:
         played.wrong.append("never comes to rest")
-    played.doors, played.deaths = world.doors.names, len(world.deaths)
+    played.doors, played.deaths = world.doors.names, len(world.doors.deaths)
     played.end = _end(world)
     played.wrong += [f"{breach['check']}: {breach['row']} {breach['problem']}" for breach in world.audit().breaches]
     return played
@@ -146,10 +146,7 @@ def ways() -> list[Plan]:
 
 def singles(of: Played, hows: Iterable[How] = How) -> list[Plan]:
     """Everything that can go wrong at every door that the run passed, beyond what went wrong in it already."""
-    known = of.plan.faults
-    last = max((fault.passage for fault in known), default=-1)
-    points = [Fault(passage, how) for passage in range(last + 1, len(of.doors)) for how in hows]
-    return [replace(of.plan, faults=known | {point}) for point in points]
+    return [replace(of.plan, faults=faults) for faults in one_more(of.plan.faults, len(of.doors), hows)]
 
 
 def pairs(of: Played, play_one: Callable[[Plan], Played]) -> list[Plan]:

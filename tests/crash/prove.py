@@ -4,15 +4,15 @@ Doors are found by walking, so a new commit or call is crashed without anybody w
 as what `--plan` takes.
 """
 
-import argparse
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 from tests.arena import Arena, quiet, side_by_side
 from tests.crash.plans import Plan, Played, compared, pairs, plain, play, singles, ways
+from tests.proving import asked, show_doors, show_wrong
 from worker.screen import out, say, table
 
 
@@ -59,13 +59,17 @@ class Figures:
             self.wrong.append((str(played.plan), played.wrong))
 
 
-def sets(theatre: Theatre, every: int) -> Iterator[tuple[str, list[Plan]]]:
-    """The sets by name, each every Nth plan of it."""
-    plays = [theatre.plain(way) for way in ways()]
-    once = [plan for played in plays for plan in singles(played)]
-    yield "every fault at every door", once[::every]
-    yield "the same, everything told twice", [replace(plan, doubled=True) for plan in once][::every]
-    yield "every pair of deaths", [plan for played in plays for plan in pairs(played, theatre.play)][::every]
+def sets(theatre: Theatre) -> dict[str, Callable[[], list[Plan]]]:
+    """The sets by name, each found when it is asked for."""
+
+    def once() -> list[Plan]:
+        return [plan for way in ways() for plan in singles(theatre.plain(way))]
+
+    return {
+        "every fault at every door": once,
+        "the same, everything told twice": lambda: [replace(plan, doubled=True) for plan in once()],
+        "every pair of deaths": lambda: [plan for way in ways() for plan in pairs(theatre.plain(way), theatre.play)],
+    }
 
 
 theatre_in = cache(Theatre)
@@ -85,9 +89,7 @@ def play_all(name: str, plans: Sequence[Plan], processes: int) -> Figures:
 
 
 def _tell(played: Played) -> int:
-    for number, door in enumerate(played.doors):
-        wrong = ", ".join(fault.how.value for fault in played.plan.faults if fault.passage == number)
-        say("{number:>4}  {door:<24} [red]{wrong}[/]", number=number, door=door, wrong=wrong)
+    show_doors(played.doors, played.plan.faults)
     for name, value in played.end.items():
         say("{name:<16} {value}", name=name, value=value)
     for one in played.wrong:
@@ -97,18 +99,15 @@ def _tell(played: Played) -> int:
 
 def main() -> int:
     """Plays everything, prints the figures, and returns 1 where anything was wrong."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--every", type=int, default=1, help="play every Nth plan of each set")
-    options.add_argument("--processes", type=int, default=2)
-    options.add_argument("--plan", type=Plan.parse, help="play this one alone and show each door")
-    chosen = options.parse_args()
+    chosen = asked(__doc__, Plan.parse)
     quiet()
     arena = Arena()
     theatre = Theatre(arena)
     if chosen.plan is not None:
         return _tell(theatre.play(chosen.plan))
     began = time.monotonic()
-    done = [play_all(name, plans, chosen.processes) for name, plans in sets(theatre, chosen.every)]
+    wanted = {name: plans for name, plans in sets(theatre).items() if chosen.only in name}
+    done = [play_all(name, plans()[:: chosen.every], chosen.processes) for name, plans in wanted.items()]
     arena.close()
     shown = table("The automatic path: nothing lost, nothing twice, wherever it dies", "set", "plans", "deaths", "wrong")
     for figures in done:
@@ -119,8 +118,7 @@ def main() -> int:
     for door, times in sorted(met.items()):
         doors.add_row(*door.split(" | "), str(times))
     out.print(doors)
-    for plan, wrong in [one for figures in done for one in figures.wrong][:40]:
-        say('[red]--plan "{plan}"[/]: {wrong}', plan=plan, wrong="; ".join(wrong))
+    show_wrong([one for figures in done for one in figures.wrong])
     say("{n} plans in {seconds} s", n=sum(f.plans for f in done), seconds=f"{time.monotonic() - began:.0f}")
     return 1 if any(figures.wrong for figures in done) else 0
 

@@ -5,7 +5,8 @@ import pytest
 from tests.arena import Arena
 from tests.crash.plans import Plan, pairs, singles, ways
 from tests.crash.prove import Theatre
-from tests.crash.world import Fault, How, Way
+from tests.crash.world import Way
+from tests.faults import Fault, How
 
 pytestmark = pytest.mark.slow
 SHARE = 31

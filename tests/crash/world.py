@@ -7,18 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import count
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import fakeredis
-import redis
 from sqlalchemy import func, select
 
 from tests.cases.world import World
-from tests.faults import Crash, database_lost
+from tests.doors import DoorRedis, Doors, DoorStore
+from tests.faults import Crash, Fault
 from worker.cases.drain import Drain
 from worker.cases.first_hand import FirstHand
 from worker.cases.sweep import Sweeper
-from worker.errors import TryLater
 from worker.intake.accept import Desk
 from worker.intake.consumer import Consumer
 from worker.intake.entry import Entry
@@ -27,24 +26,10 @@ from worker.notices.outcomes import OutcomeStream
 from worker.observe import log
 from worker.reruns import Answer, Reply, RerunOrder
 from worker.settings import GROUP
-from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import cases, effects, inbox
 
-T = TypeVar("T")
 STREAM = "crash:events"
-QUIET = {"XINFO", "XLEN", "XPENDING", "XRANGE"}
-"""Only read by the test itself."""
-
-
-class How(StrEnum):
-    """What happens at a door."""
-
-    DIES_BEFORE = "dies before"
-    DIES_AFTER = "dies after"
-    FAILS_BEFORE = "fails before"
-    ANSWER_LOST = "answer lost"
-    """It is done, and the one who did it is told that it failed: a commit or a call with an unknown end."""
 
 
 class Way(StrEnum):
@@ -53,87 +38,6 @@ class Way(StrEnum):
     STORED = "stored"
     DRAINED = "drained"
     HANDED = "handed"
-
-
-DEATHS = (How.DIES_BEFORE, How.DIES_AFTER)
-
-
-@dataclass(frozen=True, order=True)
-class Fault:
-    """One thing that goes wrong: at the nth door that is passed, this."""
-
-    passage: int
-    how: How
-
-    def __str__(self) -> str:
-        return f"{self.passage} {self.how}"
-
-
-@dataclass
-class Doors:
-    """Counts every passage and lets go wrong what was asked for."""
-
-    faults: frozenset[Fault] = frozenset()
-    names: list[str] = field(default_factory=list)
-
-    def through(self, name: str, work: Callable[[], T], lost: Callable[[], T]) -> T:
-        """Does `work`; `lost` is what its caller meets where nothing came back."""
-        passage = len(self.names)
-        self.names.append(name)
-        wrong = {fault.how for fault in self.faults if fault.passage == passage}
-        if How.DIES_BEFORE in wrong:
-            raise Crash(f"before {name}")
-        if How.FAILS_BEFORE in wrong:
-            return lost()
-        result = work()
-        if How.DIES_AFTER in wrong:
-            raise Crash(f"after {name}")
-        return lost() if How.ANSWER_LOST in wrong else result
-
-
-def _redis_lost() -> NoReturn:
-    raise redis.ConnectionError("the answer was lost")
-
-
-class DoorStore(Store):
-    """A database whose commits are doors while processes are at work."""
-
-    def __init__(self, inner: Store, doors: Doors) -> None:
-        self.url, self.engine, self.doors, self.watched = inner.url, inner.engine, doors, False
-
-    def write(self, work: Callable[[Tx], T]) -> T:
-        if not self.watched:
-            return super().write(work)
-        whole = super().write
-        return self.doors.through("commit", lambda: whole(work), database_lost)
-
-
-class _DoorPipeline:
-    """A pipeline that is one door: everything in it travels together."""
-
-    def __init__(self, inner: Any, doors: Doors) -> None:
-        self._inner, self._doors = inner, doors
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def execute(self) -> Any:
-        return self._doors.through("redis pipeline", self._inner.execute, _redis_lost)
-
-
-class DoorRedis(fakeredis.FakeRedis):
-    """A Redis whose every command is a door."""
-
-    doors: Doors
-
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        whole: Callable[..., Any] = super().execute_command
-        if str(args[0]).split()[0].upper() in QUIET:
-            return whole(*args, **options)
-        return self.doors.through(f"redis {args[0]}", lambda: whole(*args, **options), _redis_lost)
-
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
-        return _DoorPipeline(super().pipeline(transaction, shard_hint), self.doors)
 
 
 @dataclass
@@ -176,7 +80,6 @@ class Installation(World):
         outcomes = OutcomeStream(self.inside, "refunds:events")
         self.performer = replace(self.performer, reruns=self.behind, outcomes=outcomes)
         self.sweeper = Sweeper(self.guarded, self.assessor, self.performer, self.bench, self.clock, 500)
-        self.deaths: list[str] = []
         self._names = count()
         self._start_processes()
 
@@ -235,16 +138,10 @@ class Installation(World):
             raise
 
     def _process(self, step: Callable[[], object]) -> None:
-        self.guarded.watched = True
-        try:
-            step()
-        except Crash as crash:
-            self.deaths.append(str(crash))
+        died = len(self.doors.deaths)
+        self.doors.process(step)
+        if len(self.doors.deaths) > died:
             self._start_processes()
-        except (TryLater, redis.RedisError):
-            pass  # said, and tried again at the next turn
-        finally:
-            self.guarded.watched = False
 
     def at_rest(self) -> bool:
         """Every entry is acknowledged, every row handled, every effect done, every case at an end."""

@@ -10,8 +10,9 @@ from sqlalchemy import delete, select, update
 
 from policy.ledger import PostingKind
 from tests.cases.world import a_purchase, an_account
-from tests.faults import Crash
-from tests.money.world import Doors, DoorStore, MoneyWorld
+from tests.doors import Doors, DoorStore
+from tests.faults import death
+from tests.money.world import MoneyWorld
 from tests.servers import ON_SQLITE
 from worker.cases.audit import audit_home
 from worker.cases.book_at_creem import BooksAtCreem
@@ -20,7 +21,7 @@ from worker.cases.overview import overview
 from worker.credits import at_creem
 from worker.credits.at_creem import AtCreem
 from worker.credits.ledger import Ledger, Posting
-from worker.creem.credits import CreditAccounts, CreditAnswer, Entry
+from worker.creem.credits import Booked, CreditAccounts, CreditAnswer, Entry
 from worker.errors import Misconfigured
 from worker.sandbox.creem import SecondRefund, Switches
 from worker.sandbox.creem.words import Fault, Lost, RefundAnswer
@@ -38,7 +39,8 @@ class DoorAccounts:
         self._inner, self._doors = inner, doors
 
     def book(self, entry: Entry, name: str) -> CreditAnswer:
-        return self._doors.through("call", lambda: self._inner.book(entry, name))
+        nothing = CreditAnswer(Booked.LATER, "the connection was lost", heard=False)
+        return self._doors.through("call", lambda: self._inner.book(entry, name), lambda: nothing)
 
 
 class CreditsWorld(MoneyWorld):
@@ -53,11 +55,9 @@ class CreditsWorld(MoneyWorld):
     def book(self) -> list[str]:
         """One process carries out what is due, and dies where it is told to."""
         accounts = DoorAccounts(self.a_client().credits, self.booking)
-        self.rooms.guarded = True
-        try:
-            return BooksAtCreem(self.rooms, accounts, HOME.name, self.clock, timedelta(seconds=60)).carry_out()
-        except Crash as crash:
-            return [str(crash)]
+        books = BooksAtCreem(self.rooms, accounts, HOME.name, self.clock, timedelta(seconds=60))
+        told = self.booking.process(books.carry_out)
+        return self.booking.deaths[-1:] if told is None else told
 
     def pay(self) -> list[str]:
         self.book()
@@ -135,7 +135,7 @@ def test_dying_twice_at_any_two_points_it_is_booked_once(store: Store, points: t
     world.double.credits.open("cust_1", 95)
     world.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100, customer_id="cust_1"))
     world.fail()
-    world.booking.dies_at = frozenset(points)
+    world.booking.faults = frozenset(map(death, points))
     [died] = world.book()
     assert died in {"before commit", "after commit", "before call", "after call"}
     world.later()

@@ -1,12 +1,13 @@
-"""Every single trouble, every crash of the plain run and a share of all pairs; `make prove` plays all of them."""
+"""Every single trouble and a share of all pairs of them; `make prove` plays all. Deaths are in test_whole_way.py."""
 
 from dataclasses import dataclass
 
 import pytest
 
 from tests.arena import Arena
-from tests.money.plans import Plan, Played, deaths, play, play_in
-from tests.money.prove import pairs, pairs_of_crashes, pairs_with_webhooks, troubles
+from tests.faults import DEATHS, Fault, How
+from tests.money.plans import Plan, Played, play, play_in, singles, what_is_wrong
+from tests.money.prove import pairs, pairs_with_webhooks, troubles
 from worker.creem.answers import Answer, Outcome
 from worker.creem.client import Armed, Creem
 from worker.creem.environment import Environment
@@ -17,40 +18,25 @@ SHARE = 389
 """A prime: every so manyth plan of the large sets, so that no single trouble is left out."""
 
 
-def faults(plans: list[Plan], arena: Arena) -> dict[str, list[str]]:
-    """What was wrong, by plan; empty where every plan held."""
-    played = (play_in(arena, plan) for plan in plans)
-    return {str(one.plan): one.wrong for one in played if one.wrong}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("part", [0, 1, *(pytest.param(part, marks=pytest.mark.nightly) for part in range(2, 6))])
 def test_every_trouble_alone_ends_proved_or_with_a_person(arena: Arena, part: int) -> None:
-    assert faults(troubles()[part::6], arena) == {}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(4))
-def test_dying_at_any_point_sends_nothing_twice(arena: Arena, part: int) -> None:
-    plain = play_in(arena, Plan())
-    assert plain.state == "refunded"
-    assert faults(deaths(plain)[part::4], arena) == {}
+    assert what_is_wrong(arena, troubles()[part::6]) == {}
 
 
 @pytest.mark.slow
 def test_dying_around_a_call_that_the_reads_do_not_show_yet_sends_nothing_twice(arena: Arena) -> None:
     lagging = play_in(arena, Plan(at="lost_and_get_lags"))
-    assert lagging.state == "refunded"
-    assert faults(deaths(lagging), arena) == {}
+    assert lagging.states == ["refunded"]
+    called = lagging.doors.index("pay: call")
+    near = [plan for plan in singles(lagging, DEATHS) if all(-3 <= fault.passage - called < 6 for fault in plan.faults)]
+    assert what_is_wrong(arena, near) == {}
 
 
 @pytest.mark.slow
 @pytest.mark.nightly
 def test_share_of_all_pairs_holds(arena: Arena) -> None:
-    crashes = pairs_of_crashes(arena)
-    assert len(crashes) > 800
-    assert faults(crashes[::SHARE], arena) == {}
-    assert faults([*pairs(), *pairs_with_webhooks()][::SHARE], arena) == {}
+    assert what_is_wrong(arena, [*pairs(), *pairs_with_webhooks()][::SHARE]) == {}
 
 
 @pytest.mark.slow
@@ -65,8 +51,10 @@ def test_share_of_all_pairs_holds(arena: Arena) -> None:
         # wrong once: told of by webhook, not yet shown by the read
         Plan(before="refunded_before_read", at="lost_and_get_lags"),
         Plan(before="disputed_before_read", at="lost_and_get_lags"),
-        Plan(dies_at=frozenset({13})),
-        Plan(dies_at=frozenset({12, 20})),
+        Plan(faults=frozenset({Fault(24, How.DIES_AFTER)})),
+        Plan(faults=frozenset({Fault(20, How.ANSWER_LOST), Fault(40, How.DIES_BEFORE)})),
+        Plan("two_claims", doubled=True, faults=frozenset({Fault(22, How.DIES_AFTER)})),
+        Plan("reconciled", faults=frozenset({Fault(25, How.DIES_AFTER)})),
     ],
     ids=str,
 )

@@ -2,20 +2,22 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 from sqlalchemy import select, union_all
 
 from tests.cases.world import HandClock, World, a_purchase, an_account
-from tests.faults import Crash
+from tests.doors import Doors, DoorStore
+from tests.faults import Fault, away
 from worker.cases.imports import Importer
+from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.pay import Payer
 from worker.cases.money.reconcile import Reconciler
 from worker.clock import written
-from worker.creem.answers import Answer
+from worker.creem.answers import Answer, Outcome
 from worker.creem.client import Armed, Creem, CreemHttp
 from worker.creem.environment import Address, Environment
 from worker.creem.receive import Received, Receiver
@@ -23,53 +25,16 @@ from worker.creem.transactions import Transaction
 from worker.intake.records import read_record
 from worker.sandbox.creem import CreemDouble, Switches
 from worker.settings import Mode
-from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import breakers, cases, charges, payments
+from worker.store.tables import breakers, cases, charges, effects, inbox, payments
 
-T = TypeVar("T")
 ADDRESS = Address("https://test-api.creem.io", Environment.TEST)
 KEY = "creem_test_double"
 
 
 @dataclass
-class Doors:
-    """Every commit and every call of the procedure, counted; dies at the passages it is told to.
-
-    Each passage has two points, before it and after it: passage n is points 2n and 2n + 1.
-    """
-
-    dies_at: frozenset[int] = frozenset()
-    passed: int = 0
-    names: list[str] = field(default_factory=list)
-
-    def through(self, name: str, work: Callable[[], T]) -> T:
-        """Does `work`, dying before or after it where that was asked for."""
-        point, self.passed = 2 * self.passed, self.passed + 1
-        self.names.append(name)
-        if point in self.dies_at:
-            raise Crash(f"before {name}")
-        result = work()
-        if point + 1 in self.dies_at:
-            raise Crash(f"after {name}")
-        return result
-
-
-class DoorStore(Store):
-    """A database whose commits are doors."""
-
-    def __init__(self, inner: Store, doors: Doors) -> None:
-        self.url, self.engine, self.doors, self.guarded = inner.url, inner.engine, doors, False
-
-    def write(self, work: Callable[[Tx], T]) -> T:
-        if not self.guarded:
-            return super().write(work)
-        return self.doors.through("commit", lambda: super(DoorStore, self).write(work))
-
-
-@dataclass
 class DoorCreem:
-    """Creem whose calls are doors."""
+    """Creem whose calls are doors. A call whose answer is lost is one whose outcome is unknown, whether or not it was made."""
 
     inner: Creem
     doors: Doors
@@ -79,13 +44,14 @@ class DoorCreem:
         return self.inner.environment
 
     def transaction(self, transaction_id: str) -> Transaction | None:
-        return self.doors.through("read", lambda: self.inner.transaction(transaction_id))
+        return self.doors.through("read", lambda: self.inner.transaction(transaction_id), away("Creem"))
 
     def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
-        return self.inner.transactions_of_customer(customer_id)
+        return self.doors.through("search", lambda: self.inner.transactions_of_customer(customer_id), away("Creem"))
 
     def refund(self, armed: Armed) -> Answer:
-        return self.doors.through("call", lambda: self.inner.refund(armed))
+        nothing = Answer(Outcome.UNKNOWN, detail="the connection was lost")
+        return self.doors.through("call", lambda: self.inner.refund(armed), lambda: nothing)
 
 
 class MoneyWorld(World):
@@ -96,14 +62,14 @@ class MoneyWorld(World):
         store: Store,
         *,
         switches: Switches | None = None,
-        dies_at: frozenset[int] = frozenset(),
+        faults: frozenset[Fault] = frozenset(),
         mode: Mode = Mode.FULL,
         clock: HandClock | None = None,
         hears: bool = True,
         seed: int = 0,
         **more: Any,
     ) -> None:
-        self.doors = Doors(dies_at)
+        self.doors = Doors(faults)
         self.guarded = DoorStore(store, self.doors)
         super().__init__(self.guarded, mode=mode, clock=clock, creem=True, **more)
         self.hears = hears
@@ -133,12 +99,16 @@ class MoneyWorld(World):
     def _deliver(self, body: bytes, headers: dict[str, str]) -> int:
         if not self.hears:
             return 503
-        self.received.append(self.receiver.receive(body)[0])
+        got = self.doors.process(lambda: self.receiver.receive(body), "web: ")
+        if got is None:
+            return 503
+        self.received.append(got[0])
         return 200
 
     def payer(self, holder: str | None = None) -> Payer:
         """A fresh process that may pay."""
         self.generation += 1
+        seen = self.witnesses()
         return Payer(
             store=self.guarded,
             creem=DoorCreem(self.creem, self.doors),
@@ -149,28 +119,38 @@ class MoneyWorld(World):
             refund_seconds=20,
             turn_seconds=50,
             timer=self.seconds,
+            witnesses=seen,
+            watch=Watch(self.guarded, seen, self.clock) if seen.any else None,
         )
 
+    def witnesses(self) -> Witnesses:
+        """Who remembers outside the database, as a process that has just started finds them: here nobody."""
+        return Witnesses()
+
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.store, self.creem, self.settler, self.assessor, self.clock, timedelta(days=60))
+        return Reconciler(
+            self.store, DoorCreem(self.creem, self.doors), self.settler, self.assessor, self.clock, timedelta(days=60)
+        )
 
     def pay(self) -> list[str]:
         """One process pays what is due, and dies where it is told to; the next one starts from the rows alone."""
-        self.guarded.guarded = True
-        try:
-            return self.payer().pay()
-        except Crash as crash:
-            return [str(crash)]
-        finally:
-            self.guarded.guarded = False
+        return self.doors.process(self.payer().pay) or []
 
-    def twice_charged(self, *, apart: timedelta = timedelta(minutes=5), charges: int = 2, tax: int = 0, **more: Any) -> list[str]:
-        """One customer charged for the same thing so many times; returns the transactions, first to last."""
+    def twice_charged(self, *, charges: int = 2, **more: Any) -> list[str]:
+        """One customer charged for the same thing so many times, and the product's history of it is loaded; returns the
+        transactions, first to last.
+        """
+        self.load(*self.history_of_charges(charges, **more))
+        return [f"tran_{number}" for number in range(charges)]
+
+    def history_of_charges(
+        self, charges: int = 2, *, apart: timedelta = timedelta(minutes=5), tax: int = 0, **more: Any
+    ) -> list[dict[str, Any]]:
+        """One customer is charged for the same thing so many times; returns what the product's history says of that."""
         first_paid = self.clock.now() - timedelta(hours=1)
-        records, names = [an_account()], []
+        records = [an_account()]
         for number in range(charges):
             paid_at, name = first_paid + number * apart, f"tran_{number}"
-            names.append(name)
             self.double.pay(
                 name,
                 customer_id="cust_1",
@@ -182,8 +162,7 @@ class MoneyWorld(World):
                 email="acc_1@example.org",
             )
             records.append(self.bought(f"ord_{number}", name, paid_at.isoformat(), request_id=f"chk_{number}", **more))
-        self.load(*records)
-        return names
+        return records
 
     def charged_again(self, number: int, *, settle: bool = True) -> str:
         """Another customer charged twice, five minutes apart; returns the later transaction. Without `settle` the purchases are
@@ -224,13 +203,17 @@ class MoneyWorld(World):
         """Lets time pass, step by step, with everything that ordinary processes do in it."""
         until = self.clock.now() + timedelta(days=days)
         while self.clock.now() < until:
-            self.double.tick()
-            self.sweep()
-            self.pay()
+            self.turn()
             if (done or self.at_rest)():
                 self.sweep()
                 return
             self.clock.at = self._next_moment(until)
+
+    def turn(self) -> None:
+        """What ordinary processes do at one moment."""
+        self.double.tick()
+        self.sweep()
+        self.pay()
 
     def _next_moment(self, until: Any) -> Any:
         now = self.clock.now()
@@ -240,6 +223,8 @@ class MoneyWorld(World):
                     select(payments.c.due_at),
                     select(charges.c.due_at),
                     select(cases.c.next_action_at),
+                    select(inbox.c.due_at).where(inbox.c.state == "new"),
+                    select(effects.c.due_at).where(effects.c.state.in_(["due", "claimed"])),
                     select(breakers.c.open_until).where(breakers.c.needs_person.is_(False)),
                 )  # type: ignore[arg-type]
             )
@@ -249,9 +234,17 @@ class MoneyWorld(World):
         return min([*ahead, now + timedelta(hours=6), until]) + timedelta(milliseconds=1)
 
     def at_rest(self) -> bool:
-        """True when no claim is open and Creem has nothing more to tell."""
-        open_claims = self.store.read(lambda tx: tx.all(select(payments.c.payment_id).where(payments.c.closed_at.is_(None))))
-        return not open_claims and self.double.next_due() is None
+        """True when no claim is open, nothing that came in is unhandled, and Creem has nothing more to tell."""
+        return not self.open_claims() and self.all_handled() and self.double.next_due() is None
+
+    def open_claims(self) -> list[tuple[str, str]]:
+        """The state of the case and of the claim, for each claim that is open."""
+        joined = select(cases.c.state, payments.c.state.label("claim")).join(payments, payments.c.case_id == cases.c.case_id)
+        return [(r.state, r.claim) for r in self.store.read(lambda tx: tx.all(joined.where(payments.c.closed_at.is_(None))))]
+
+    def all_handled(self) -> bool:
+        """True when no row of the inbox waits for anybody, not even until a dead process's time is over."""
+        return not self.store.read(lambda tx: tx.all(select(inbox.c.id).where(inbox.c.state == "new").limit(1)))
 
     def claim(self, transaction_id: str) -> Any:
         rows = self.store.read(lambda tx: tx.all(select(payments).where(payments.c.transaction_id == transaction_id)))

@@ -4,7 +4,6 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -12,8 +11,8 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import func, select
 
-from tests.faults import Crash, database_lost
-from tests.money.world import Doors, DoorStore
+from tests.doors import Doors, DoorStore
+from tests.faults import away, database_lost, death
 from tests.requests.world import PNG, PeopleWorld, a_mail
 from worker.cases.requests.files import Files
 from worker.cases.requests.maildir import Maildir
@@ -139,11 +138,9 @@ def test_dying_at_every_commit_and_every_file_loses_and_doubles_nothing(world: P
     """A mail with two files: three files kept, one commit, one removal, and a death before and after each of them."""
     for point in range(10):
         path = deliver(maildir, "1", a_mail(message_id=f"<{point}@example.org>", files={"a.png": PNG, "b.png": PNG + b"b"}))
-        doors = Doors(frozenset({point}))
+        doors = Doors(frozenset({death(point)}))
         dying = replace(world.mailroom, store=DoorStore(world.store, doors), files=DoorFiles(world.files.folder, doors))
-        dying.store.guarded = True  # type: ignore[attr-defined]
-        with suppress(Crash):
-            Maildir(maildir.folder, dying).take()
+        doors.process(Maildir(maildir.folder, dying).take)
         maildir.take()
         assert not path.exists()
         assert len(world.rows(select(requests).where(requests.c.message_id == f"<{point}@example.org>"))) == 1
@@ -164,7 +161,7 @@ class DoorFiles(Files):
     doors: Doors
 
     def keep(self, content: bytes) -> str:
-        return self.doors.through("file", lambda: Files.keep(self, content))
+        return self.doors.through("file", lambda: Files.keep(self, content), away("the evidence folder"))
 
 
 def test_folder_that_is_no_maildir_is_said_at_start(tmp_path: Path, world: PeopleWorld) -> None:

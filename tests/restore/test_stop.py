@@ -154,7 +154,7 @@ def test_claim_closed_since_as_somebody_elses_is_ours_again(world: RestoreWorld)
     world.charged()
     world.go_on(days=1)
     world.set_back(BEFORE_THE_TURN)
-    MoneyWorld.payer(world).pay()
+    replace(world.payer(), witnesses=Witnesses(), watch=None).pay()
     assert world.state("ord_1") == "external"
     world.restorer().recover(by="ops", reason="disk lost")
     world.restorer().lift(by="ops", reason="compared")

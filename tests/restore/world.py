@@ -1,7 +1,7 @@
 """An installation whose database, Redis and claim journal can each be set back, with every commit of a refund's way on film."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,12 +10,12 @@ import fakeredis
 from sqlalchemy import delete, insert, select
 
 from tests.cases.world import an_account
+from tests.doors import Doors
 from tests.faults import Crash
 from tests.money.plans import impatient_terms
-from tests.money.world import Doors, MoneyWorld
-from worker.cases.money.epoch import MEMBER, Watch, Witnesses
+from tests.money.world import MoneyWorld
+from worker.cases.money.epoch import MEMBER, Witnesses
 from worker.cases.money.journal import Journal
-from worker.cases.money.pay import Payer
 from worker.cases.money.restore import Restorer
 from worker.sandbox.creem import SecondRefund, Switches
 from worker.store.engine import Store
@@ -62,9 +62,9 @@ class Film(Doors):
     frames: list[tuple[Rows, float | None]] = field(default_factory=list)
     rolls: bool = True
 
-    def through(self, name: str, work: Callable[[], T]) -> T:
-        result = super().through(name, work)
-        if name == "commit" and self.rolls:
+    def through(self, name: str, work: Callable[[], T], lost: Callable[[], T]) -> T:
+        result = super().through(name, work, lost)
+        if self.watched and name == "commit" and self.rolls:
             self.add()
             if len(self.frames) > self.last:
                 self.rolls = False
@@ -94,12 +94,7 @@ class RestoreWorld(MoneyWorld):
         self.film.add()
 
     def witnesses(self) -> Witnesses:
-        """As a process that has just started finds them."""
         return Witnesses(Journal(self.folder), self.marks)
-
-    def payer(self, holder: str | None = None) -> Payer:
-        seen = self.witnesses()
-        return replace(super().payer(holder), witnesses=seen, watch=Watch(self.guarded, seen, self.clock))
 
     def restorer(self) -> Restorer:
         return Restorer(self.store, self.witnesses(), self.settler, self.clock)

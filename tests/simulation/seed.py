@@ -15,11 +15,12 @@ from pathlib import Path
 from sqlalchemy import select
 
 from tests.cases.world import HandClock
+from tests.chance import chance_of
 from tests.money.plans import impatient_terms
 from tests.restore.world import Rows
 from tests.simulation.hub import Hub, Weather
 from tests.simulation.stories import CHANGED_CODE, GRANTED, SECOND_EDITION, Teller, Told, allowed
-from tests.simulation.town import Town, chance_of
+from tests.simulation.town import Town
 from worker.cases.money import limits
 from worker.errors import Refused
 from worker.sandbox.creem.catalogue import merge

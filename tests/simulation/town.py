@@ -1,10 +1,7 @@
 """One installation of many processes on one database, with its product, its customers, its provider and its weather."""
 
 import json
-import random
-import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
@@ -15,7 +12,8 @@ import fakeredis
 from sqlalchemy import bindparam, func, select, true, union_all
 
 from tests.cases.world import HandClock
-from tests.crash.world import STREAM, DoorRedis
+from tests.crash.world import STREAM
+from tests.doors import DoorRedis
 from tests.faults import database_lost
 from tests.money.plans import NASTY
 from tests.money.world import DoorCreem, MoneyWorld
@@ -71,21 +69,6 @@ DUE: tuple[tuple[str, Any], ...] = (
     ),
 )
 """What falls due next for whom, as one statement each."""
-
-
-@contextmanager
-def chance_of(seed: int) -> Iterator[random.Random]:
-    """Everything drawn inside comes from the seed, the random part of identities too."""
-    chance, before, drawn = random.Random(seed), secrets.token_bytes, random.getstate()
-    names = random.Random(seed + 1)
-    secrets.token_bytes = lambda nbytes=32: names.randbytes(nbytes or 32)
-    # what tenacity draws between two reads of Creem
-    random.seed(seed + 2)
-    try:
-        yield chance
-    finally:
-        secrets.token_bytes = before
-        random.setstate(drawn)
 
 
 @dataclass
