@@ -321,6 +321,18 @@ BUGS = (
         (("worker/cases/money/arm.py", "    return _kept_is_gone(payment, kept, known)\n", "    return None\n"),),
     ),
     Bug(
+        "line_without_its_call_is_nothing",
+        "a call that the journal alone remembers is armed and made again",
+        ("tests/money/test_whole_way.py::test_journal_line_whose_commit_never_came_is_an_unknown_call_and_nothing_is_sent",),
+        (("worker/cases/money/arm.py", "if before and before[-1].attempt > payment.attempts:", "if False:"),),
+    ),
+    Bug(
+        "sent_call_is_said_to_be_unsent",
+        "a person is told that nothing could be sent, and sends again what is on its way",
+        ("tests/money/test_procedure.py::test_claim_that_waited_for_days_and_was_sent_is_nobodys_before_its_call_is_old",),
+        (("worker/cases/money/close.py", "left=state in MAY_HAVE_LEFT)", "left=False)"),),
+    ),
+    Bug(
         "amount_not_compared",
         "a charge of another size than was approved is sent back",
         ("tests/money/test_approved.py",),
