@@ -7,19 +7,30 @@ as what `--plan` takes.
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Protocol
 
 from tests.arena import Arena, quiet, side_by_side
 from tests.crash.plans import Plan, Played, compared, pairs, plain, play, singles, ways
 from tests.proving import asked, show_doors, show_wrong
 from worker.screen import out, say, table
+from worker.store.engine import Store
+
+
+class Stage(Protocol):
+    """A database that can be made empty again."""
+
+    def empty(self) -> AbstractContextManager[Store]:
+        """The database without a row in it."""
+        ...
 
 
 class Theatre:
     """Plays plans on a database that is made empty again for each, and knows how each story ends without faults."""
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: Stage) -> None:
         self._arena = arena
         self._plain: dict[Plan, Played] = {}
 

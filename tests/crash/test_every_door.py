@@ -1,16 +1,34 @@
 """Every fault at every door of the shortest way, and a share of all others; `make prove` plays all of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from tests.arena import Arena
 from tests.crash.plans import Plan, pairs, singles, ways
 from tests.crash.prove import Theatre
 from tests.crash.world import Way
-from tests.faults import Fault, How
+from tests.faults import DEATHS, Fault, How
+from tests.restore.world import put_back, snapshot
+from tests.servers import ON_POSTGRES
+from worker.store.engine import Store
 
 pytestmark = pytest.mark.slow
 SHARE = 31
 """Every so manyth plan of the large sets: prime, so that each kind of fault has its turn."""
+
+
+class PutBack:
+    """A database of either engine whose rows are put back as they were, none."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._nothing = store, snapshot(store)
+
+    @contextmanager
+    def empty(self) -> Iterator[Store]:
+        put_back(self._store, self._nothing)
+        yield self._store
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +60,27 @@ def test_share_of_all_faults_in_all_stories_told_once_and_twice(theatre: Theatre
 def test_dying_again_while_the_first_death_is_made_good(theatre: Theatre) -> None:
     plain = theatre.plain(Plan("rerun_fails"))
     assert faults(pairs(plain, theatre.play)[::151], theatre) == {}
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("way", list(Way))
+def test_dying_anywhere_holds_on_postgres(store: Store, way: Way) -> None:
+    """Before and after every commit; the night has every fault at every door."""
+    theatre = Theatre(PutBack(store))
+    plain = theatre.plain(Plan("two_of_one_account", way))
+    commits = {number for number, door in enumerate(plain.doors) if door == "commit"}
+    assert len(commits) >= 3
+    plans = [plan for plan in singles(plain, DEATHS) if {fault.passage for fault in plan.faults} <= commits]
+    assert faults(plans, theatre) == {}
+
+
+@pytest.mark.nightly
+@ON_POSTGRES
+@pytest.mark.parametrize("way", list(Way))
+def test_dying_anywhere_in_every_story_holds_on_postgres(store: Store, way: Way) -> None:
+    theatre = Theatre(PutBack(store))
+    every = [plan for plain in ways() if plain.way is way for plan in singles(theatre.plain(plain))]
+    assert faults(every, theatre) == {}
 
 
 def test_plan_prints_as_what_can_be_played_again() -> None:
