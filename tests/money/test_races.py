@@ -1,8 +1,6 @@
 """Two payers, webhooks and a reconcile at the same time on the same charges; and leases that are worth nothing."""
 
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,6 +8,7 @@ import pytest
 
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
+from tests.threads import at_once
 from worker.sandbox.creem import Switches
 from worker.store.engine import Store
 
@@ -21,19 +20,6 @@ def world(store: Store) -> Iterator[MoneyWorld]:
     made = MoneyWorld(store, switches=replace(NASTY, both_accepted=True))
     yield made
     made.close()
-
-
-def at_once(*works: Callable[[], object]) -> None:
-    """Runs all of them, started together; what one raises is raised."""
-    gate = threading.Barrier(len(works))
-
-    def run(work: Callable[[], object]) -> object:
-        gate.wait(10)
-        return work()
-
-    with ThreadPoolExecutor(len(works)) as pool:
-        for done in [pool.submit(run, work) for work in works]:
-            done.result(60)
 
 
 @pytest.mark.parametrize("turn_seconds", [50.0, 0.0], ids=["leases_hold", "leases_are_over_at_once"])
