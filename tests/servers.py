@@ -4,8 +4,10 @@ import os
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -39,6 +41,18 @@ def answers(url: str) -> bool:
         return False
 
 
+@contextmanager
+def commands(client: redis.Redis) -> Iterator[Counter[str]]:
+    """What the server was asked to do meanwhile by whomever, by command, without what belongs to opening a connection."""
+    done: Counter[str] = Counter()
+    client.config_resetstat()
+    yield done
+    told: Any = client.info("commandstats")
+    calls = {name.removeprefix("cmdstat_"): int(stat["calls"]) for name, stat in told.items()}
+    done.update({name: times for name, times in calls.items() if name.split("|")[0] not in CONNECTING})
+
+
+CONNECTING = {"auth", "client", "config", "hello", "info", "ping", "select"}
 ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For what is about processes and Redis and not about the engine: the one of production."""

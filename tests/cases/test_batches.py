@@ -1,18 +1,37 @@
 """Any number of events in one step: as many statements as for one, no deadlock between steps, a busy account holds up nobody."""
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+import redis as redis_py
 from sqlalchemy import text
 
+from tests.cases.test_drain import STREAM, put
+from tests.cases.test_first_hand import handed
 from tests.cases.world import World, a_job, a_purchase, an_account
-from tests.servers import ON_POSTGRES, eventually
+from tests.servers import ON_POSTGRES, commands, eventually
 from tests.store.rows import statements
+from worker.cases.assess import Assessed
+from worker.cases.drain import Drain
+from worker.cases.first_hand import FirstHand
 from worker.cases.load import SERVICE_JOBS
+from worker.intake.stream import open_stream_client
+from worker.notices.outcomes import OutcomeStream
+from worker.sandbox.servers import start_redis
 from worker.store.engine import Store
 from worker.store.tables import layer_jobs
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[redis_py.Redis]:
+    """A server of its own: what it is asked is asked by us."""
+    with start_redis(tmp_path / "redis") as server, open_stream_client(server.url) as client:
+        yield client
 
 
 def stocked(store: Store, jobs: int, *, accounts: int = 1, batch: int = 500) -> World:
@@ -40,6 +59,90 @@ def test_step_sends_as_many_statements_for_three_hundred_events_as_for_ten(store
     assert many == few, "the same statements, to the letter"
     assert len(few) < 30
     assert world.audit().ok
+
+
+def few_and_many(world: World, client: redis_py.Redis, work: Callable[[range], object]) -> list[Counter[str]]:
+    """Does the work for ten jobs and for three hundred: the same statements, to the letter; returns the commands to Redis."""
+    sent: list[list[str]] = []
+    asked: list[Counter[str]] = []
+    for numbers in (range(10, 20), range(20, 320)):
+        with statements(world.store) as meanwhile, commands(client) as done:
+            work(numbers)
+        sent.append(meanwhile)
+        asked.append(Counter({name: times for name, times in done.items() if name.split("|")[0] not in BY_THE_CLOCK}))
+    few, many = sent
+    assert many == few
+    assert len(few) < 30
+    return asked
+
+
+BY_THE_CLOCK = {"time", "xautoclaim", "xinfo", "xpending", "xtrim"}
+"""What a consumer asks every few seconds, however much it reads."""
+
+
+def draining(world: World, client: redis_py.Redis) -> Drain:
+    """A task process that reads, and has begun."""
+    performer = replace(world.performer, outcomes=OutcomeStream(client, "refunds:events"))
+    drain = Drain(client, STREAM, world.desk, world.assessor, performer)
+    put(client, world.failed("unheard_of"))
+    assert drain.turn() is not None
+    assert drain.turn() is None
+    return drain
+
+
+def test_draining_sends_as_many_statements_and_reads_for_three_hundred_events_as_for_ten(
+    store: Store, redis: redis_py.Redis
+) -> None:
+    world = stocked(store, 320, accounts=100)
+    drain = draining(world, redis)
+
+    def work(numbers: range) -> None:
+        put(redis, *failures(world, numbers, 100))
+        assert [done.handled for done in iter(drain.turn, None)] == [len(numbers)]
+
+    few, many = few_and_many(world, redis, work)
+    # the test's own entries, and an announcement for each
+    assert few == {"xreadgroup": 2, "xack": 1, "xadd": 2 * 10}
+    assert many == {"xreadgroup": 2, "xack": 1, "xadd": 2 * 300}
+
+
+def test_entries_at_first_hand_cost_a_read_each_and_the_same_statements(store: Store, redis: redis_py.Redis) -> None:
+    world = stocked(store, 320, accounts=100)
+    ids = handed(redis, *failures(world, range(320), 100))
+
+    def work(numbers: range) -> None:
+        first_hand = FirstHand(redis, STREAM, world.desk, world.assessor)
+        assert first_hand.handle([ids[n] for n in numbers]).handled == len(numbers)
+
+    few, many = few_and_many(world, redis, work)
+    assert few == {"xrange": 10, "xack": 1}
+    assert many == {"xrange": 300, "xack": 1}, "a task is handed one entry"
+
+
+def test_desk_sends_as_many_statements_for_three_hundred_entries_as_for_ten(store: Store, redis: redis_py.Redis) -> None:
+    world = stocked(store, 320, accounts=100)
+    assert few_and_many(world, redis, lambda numbers: world.arrive(*failures(world, numbers, 100))) == [Counter()] * 2
+    again: list[int] = []
+    for numbers in (range(10, 20), range(20, 320)):
+        with statements(store) as meanwhile:
+            assert world.arrive(*failures(world, numbers, 100)) == []
+        again.append(len(meanwhile))
+    assert again[0] == again[1] < 5, "what comes again is compared with what stands, all in one look"
+
+
+@pytest.mark.parametrize(("waiting", "taken"), [(1, [1]), (49, [49]), (50, [50]), (120, [50, 50, 20])])
+def test_batch_is_as_large_as_what_waits_up_to_its_limit(
+    store: Store, redis: redis_py.Redis, waiting: int, taken: list[int]
+) -> None:
+    world = stocked(store, 2 * waiting + 1, accounts=20, batch=50)
+    drain = draining(world, redis)
+    put(redis, *failures(world, range(waiting), 20))
+    with commands(redis) as asked:
+        drained = [done.handled for done in iter(drain.turn, None)]
+    assert (drained, asked["xreadgroup"], asked["xack"]) == (taken, len(taken) + 1, len(taken)), "the last read finds nothing"
+
+    world.arrive(*failures(world, range(waiting, 2 * waiting), 20))
+    assert [done.handled for done in iter(world.assessor.assess, Assessed())] == taken
 
 
 @ON_POSTGRES
