@@ -28,11 +28,19 @@ class Doors:
     """False while nobody but the test itself is at work: then nothing counts."""
     who: str = ""
     """The process at work, with a colon."""
+    after: Callable[[], None] = lambda: None
+    """Looks at what there is, after every passage and however it went."""
 
     def through(self, name: str, work: Callable[[], T], lost: Callable[[], T]) -> T:
         """Does `work`; `lost` is what its caller meets where nothing came back."""
         if not self.watched:
             return work()
+        try:
+            return self._pass(name, work, lost)
+        finally:
+            self.after()
+
+    def _pass(self, name: str, work: Callable[[], T], lost: Callable[[], T]) -> T:
         passage = len(self.names)
         self.names.append(self.who + name)
         wrong = {fault.how for fault in self.faults if fault.passage == passage}

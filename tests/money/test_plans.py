@@ -90,3 +90,4 @@ def test_judge_catches_a_client_that_asks_again(arena: Arena) -> None:
         played = play(plan, store, client=AsksAgain)
     assert played.overpaid == 900
     assert any("more than one refund" in one for one in played.wrong)
+    assert any("no way of the model" in one for one in played.wrong)

@@ -1,0 +1,288 @@
+"""The way of a refund to Creem as a model: claim → read → arm → one call → prove, with two processes and a database set back.
+
+Each `without` takes one thing away that the code does; `search` then finds the shortest way to the harm.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from worker.cases.money import prove, remember
+from worker.cases.money.claims import READ, SEND
+
+OPEN, SAID_NO, SENDS = (frozenset(state.value for state in some) for some in (prove.OPEN, prove.SAID_NO, remember.SENDS))
+
+
+class Row(NamedTuple):
+    """A claim, as `payments` holds it."""
+
+    state: str = "claimed"
+    step: str = SEND
+    attempts: int = 0
+    closed: bool = False
+
+
+class Payer(NamedTuple):
+    """One process: what it does, and what it knows that no row does."""
+
+    does: str = "nothing"
+    ours: bool = False
+    """Its turn has not run out."""
+    step: str = ""
+    seen: bool = False
+    """The charge was shown as refunded when it was read."""
+    asked: int = 0
+    """How far the witnesses said that the database had come."""
+    attempt: int = 0
+    answer: str = ""
+
+
+class World(NamedTuple):
+    """All that is durable, and the two processes."""
+
+    row: Row | None = None
+    payers: tuple[Payer, ...] = (Payer(), Payer())
+    posts: int = 0
+    adrift: int = 0
+    """Calls on the wire whose answer nobody waits for."""
+    accepted: int = 0
+    """Refunds that Creem took on and has not carried out."""
+    moved: int = 0
+    shown: bool = False
+    failed: bool = False
+    """Creem told of a refund that came to nothing."""
+    journal: int = 0
+    redis: int = 0
+    stopped: bool = False
+    backup: tuple[Row | None, int] | None = None
+    restored: bool = False
+
+
+IDLE = Payer()
+RECORDED = {
+    "succeeded": Row("confirming", READ),
+    "pending": Row("in_progress", READ),
+    "failed": Row("rejected", READ),
+    "low balance": Row("refused", SEND),
+    "no": Row("refused", READ),
+    "lost": Row("unknown", READ),
+    "not sent": Row("claimed", SEND),
+}
+"""What an answer makes of a claim that waits for it."""
+NOTHING_MOVED = ("failed", "low balance", "no")
+
+
+@dataclass(frozen=True)
+class Refund:
+    """claim → read → arm → one call → prove, as worker/cases/money does it, at a provider that pays whatever it is asked."""
+
+    witnesses: frozenset[str] = frozenset()
+    restores: bool = False
+    """The database may be set back once, to any moment before."""
+    redis_too: bool = False
+    """And Redis with it."""
+    slowly: bool = False
+    """A restore takes longer than a permission lasts: who was at work is gone."""
+    without: str = ""
+    payers: int = 2
+    calls: int = 2
+    """How many may be armed at most."""
+    shows_anything: bool = False
+    """Creem may show a refund that is not ours, or none: for ways that really were gone."""
+
+    @property
+    def start(self) -> World:
+        return World(payers=(IDLE,) * self.payers)
+
+    def harm(self, world: World) -> str | None:
+        if world.moved > 1:
+            return "money moved twice"
+        refunded = world.row is not None and world.row.state == "refunded"
+        return "done, and no money moved" if refunded and not world.moved and not self.shows_anything else None
+
+    def over(self, world: World) -> bool:
+        """Closed, or read again and again with a person told: by day, by hand, never by another call."""
+        return world.row is not None and (world.row.closed or world.row.state in OPEN)
+
+    def moves(self, world: World) -> Iterator[tuple[str, World]]:
+        if world.row is None:
+            yield "the charge is claimed", world._replace(row=Row())
+        for who in range(self.payers):
+            for name, after in self._process(world, who):
+                yield f"{'AB'[who]} {name}", after
+            if world.payers[who] != IDLE:
+                lost = int(world.payers[who].does == "waits")
+                yield f"{'AB'[who]} dies", _at(world, who, IDLE)._replace(adrift=world.adrift + lost)
+        yield from self._creem(world)
+        if self.restores and not world.restored:
+            if world.backup is None:
+                yield "a backup is made", world._replace(backup=(world.row, world.redis))
+            else:
+                row, redis = world.backup
+                kept = redis if self.redis_too else world.redis
+                back = world._replace(row=row, redis=kept, backup=None, restored=True)
+                if self.slowly:
+                    lost = sum(one.does == "waits" for one in world.payers)
+                    back = back._replace(payers=self.start.payers, adrift=world.adrift + lost)
+                yield "the backup is put back", back
+        if world.stopped:
+            yield "a person recovers and lifts", self._lifted(world)
+
+    def _process(self, world: World, who: int) -> Iterator[tuple[str, World]]:
+        me, row = world.payers[who], world.row
+        match me.does:
+            case "nothing" if row is not None and not row.closed:
+                yield from self._turn(world, who, row)
+            case "has read" if me.step == SEND:
+                yield from self._arm(world, who, row)
+            case "has read":
+                yield from self._prove(world, who, row)
+            case "is armed":
+                yield "calls", self._call(world, who, me.attempt)
+                yield "cannot connect", _at(world, who, me._replace(does="knows", answer="not sent"))
+            case "called first":  # only without `arm first`
+                armed = row is not None and row.state in SENDS
+                after = world._replace(row=Row("sending", READ, me.attempt)) if armed else world
+                yield "arms", _at(after, who, me._replace(does="waits"))
+            case "waits":
+                lost = _at(world, who, me._replace(does="knows", answer="lost"))
+                yield "hears nothing", lost._replace(adrift=world.adrift + 1)
+            case "knows" if me.answer == "lost" and self.without == "a lost answer is no reason to call":
+                yield "calls again", self._call(world, who, me.attempt)
+            case "knows":
+                yield f"records: {me.answer}", _at(world._replace(row=_recorded(row, me)), who, IDLE)
+
+    def _turn(self, world: World, who: int, row: Row) -> Iterator[tuple[str, World]]:
+        if not world.restored:  # set back, the numbers of turns come again: then the fence is worth nothing
+            world = world._replace(payers=tuple(one._replace(ours=False) for one in world.payers))
+        if row.state != "sending":
+            asked = max(world.redis if "redis" in self.witnesses else 0, world.journal - 1 if "journal" in self.witnesses else 0)
+            yield "takes a turn and reads", _at(world, who, Payer("has read", True, row.step, world.shown, asked))
+        elif self.without == "found armed is unknown":
+            yield "calls again", self._call(world, who, row.attempts)
+        else:
+            yield "finds a call without an answer", world._replace(row=row._replace(state="unknown"))
+
+    def _arm(self, world: World, who: int, row: Row | None) -> Iterator[tuple[str, World]]:
+        me, guarded = world.payers[who], self.without != "arms only what stands as it was"
+        gone = _at(world, who, IDLE)
+        if row is None or (guarded and (not me.ours or row.closed or row.state not in SENDS)):
+            yield "is too late", gone
+            return
+        set_back = self.witnesses and (world.stopped or me.asked > row.attempts)
+        if set_back and self.without != "a stop is heeded":
+            yield "finds the database set back", gone._replace(stopped=True)
+            return
+        if "journal" in self.witnesses and world.journal > row.attempts:
+            yield "reads of a call in the journal", gone._replace(row=_remembered(row, world.journal))
+            return
+        yield "closes what is not as approved", gone._replace(row=Row("mismatch", READ, row.attempts, True))
+        if me.seen:
+            yield "closes what went back already", gone._replace(row=Row("not_needed", READ, row.attempts, True))
+        elif row.attempts < self.calls:
+            attempt = row.attempts + 1
+            noted = world.journal if self.without == "journal first" else max(world.journal, attempt)
+            armed = world._replace(row=Row("sending", READ, attempt), journal=noted)
+            if self.without == "arm first":
+                called = self._call(world, who, attempt)
+                yield "calls", _at(called, who, called.payers[who]._replace(does="called first"))
+            else:
+                yield "arms", _at(armed, who, Payer("is armed", attempt=attempt))
+                yield "dies between journal and commit", gone._replace(journal=noted)
+
+    def _call(self, world: World, who: int, attempt: int) -> World:
+        told = max(world.redis, attempt) if "redis" in self.witnesses else 0
+        noted = max(world.journal, attempt) if self.without == "journal first" else world.journal
+        return _at(world, who, Payer("waits", attempt=attempt))._replace(posts=world.posts + 1, redis=told, journal=noted)
+
+    def _prove(self, world: World, who: int, row: Row | None) -> Iterator[tuple[str, World]]:
+        me, gone = world.payers[who], _at(world, who, IDLE)
+        if row is None or not me.ours or row.closed or row.state not in OPEN | SAID_NO:
+            yield "is too late", gone
+        elif me.seen:
+            ends = "not_needed" if row.state == "refused" else "refunded"
+            yield "proves it", gone._replace(row=Row(ends, READ, row.attempts, True))
+        elif row.state in SAID_NO:
+            yield "proves that no money moved", gone._replace(row=Row(row.state, READ, row.attempts, True))
+        elif row.state == "in_progress" and world.failed:
+            yield "proves that it came to nothing", gone._replace(row=Row("rejected", READ, row.attempts, True))
+        elif row.state == "unknown" and self.without == "paid proves nothing":
+            yield "calls again", self._call(world, who, row.attempts)
+        else:
+            yield "proves nothing", gone
+
+    def _creem(self, world: World) -> Iterator[tuple[str, World]]:
+        for who in range(self.payers):
+            me = world.payers[who]
+            if me.does == "waits":
+                heard = {answer: _at(world, who, me._replace(does="knows", answer=answer)) for answer in RECORDED}
+                yield "Creem pays", heard["succeeded"]._replace(moved=world.moved + 1)
+                yield "Creem pays and says that it failed", heard["failed"]._replace(moved=world.moved + 1)
+                yield "Creem accepts", heard["pending"]._replace(accepted=world.accepted + 1)
+                for answer in NOTHING_MOVED:
+                    yield f"Creem says {answer}", heard[answer]
+        if world.adrift:
+            less = world._replace(adrift=world.adrift - 1)
+            yield "a call is lost", less
+            yield "Creem pays late", less._replace(moved=world.moved + 1)
+            yield "Creem accepts late", less._replace(accepted=world.accepted + 1)
+        if world.accepted:
+            less = world._replace(accepted=world.accepted - 1)
+            yield "Creem carries it out", less._replace(moved=world.moved + 1)
+            yield "Creem tells that it failed", less._replace(failed=True)
+        if self.shows_anything or (world.moved and not world.shown):
+            yield "Creem shows it", world._replace(shown=not world.shown)
+
+    def _lifted(self, world: World) -> World:
+        row = world.row
+        if "journal" in self.witnesses:
+            if world.journal > (row.attempts if row is not None else 0):
+                row = _remembered(row or Row(), world.journal)
+        elif row is not None and not row.closed and row.step == SEND:
+            row = Row("unknown", READ, row.attempts + 1)
+        return world._replace(row=row, stopped=False, redis=row.attempts if row is not None else 0)
+
+
+def _at(world: World, who: int, payer: Payer) -> World:
+    return world._replace(payers=(*world.payers[:who], payer, *world.payers[who + 1 :]))
+
+
+def _recorded(row: Row | None, payer: Payer) -> Row | None:
+    waits = row is not None and row.attempts == payer.attempt and row.state in {"sending", "unknown"}
+    if row is None or not waits or (row.state == "unknown" and payer.answer == "not sent"):
+        return row
+    return RECORDED[payer.answer]._replace(attempts=row.attempts)
+
+
+def _remembered(row: Row, attempts: int) -> Row:
+    if row.state == "refunded" or (row.state in OPEN | SAID_NO and row.step == READ and not row.closed):
+        return row._replace(attempts=attempts)
+    return Row("unknown", READ, attempts)
+
+
+View = tuple[Row | None, int]
+"""What can be seen from outside: the row, and how many calls were on the wire."""
+
+
+def follow(model: Refund, views: Sequence[View]) -> int:
+    """How many of these views, one after another, the model can show; all of them where they are one of its ways."""
+    worlds = {model.start}
+    for number, view in enumerate(views):
+        if number or view != (None, 0):
+            before = _unseen(model, worlds)
+            worlds = {after for world in before for _, after in model.moves(world) if (after.row, after.posts) == view}
+        if not worlds:
+            return number
+    return len(views)
+
+
+def _unseen(model: Refund, worlds: set[World]) -> set[World]:
+    """These, and all that can come of them without anything to be seen."""
+    reached, waits = set(worlds), list(worlds)
+    while waits:
+        world = waits.pop()
+        same = (world.row, world.posts)
+        fresh = {after for _, after in model.moves(world) if (after.row, after.posts) == same} - reached
+        reached |= fresh
+        waits += fresh
+    return reached
