@@ -798,4 +798,115 @@ BUGS = (
             ),
         ),
     ),
+    # a database set back
+    Bug(
+        "journal_line_after_the_commit",
+        "a call that the database forgets is in no journal",
+        ("tests/restore/test_stop.py::test_journal_that_cannot_be_written_lets_nothing_leave",),
+        (
+            ("worker/cases/money/arm.py", 'PAID = "paid"\n', 'PAID = "paid"\nLATER = []\n'),
+            (
+                "worker/cases/money/arm.py",
+                "with_.witnesses.journal.add(mark - 1, now, call_of(payment, case, attempt, now, deadline_at))",
+                "LATER.append((with_.witnesses.journal, mark - 1, now, call_of(payment, case, attempt, now, deadline_at)))",
+            ),
+            (
+                "worker/cases/money/pay.py",
+                "        untold = self.witnesses.tell(armed.mark)\n",
+                "        while arm.LATER:\n            journal, *line = arm.LATER.pop()\n            journal.add(*line)\n"
+                "        untold = self.witnesses.tell(armed.mark)\n",
+            ),
+        ),
+    ),
+    Bug(
+        "set_back_and_armed_all_the_same",
+        "what the database forgot is sent a second time",
+        ("tests/restore/test_stop.py::test_without_a_journal_redis_alone_stops_money",),
+        (("worker/cases/money/arm.py", "        if held is not None:\n", "        if False:\n"),),
+    ),
+    Bug(
+        "mark_that_never_rises",
+        "nobody notices that the database was set back",
+        ("tests/restore/test_stop.py::test_fresh_installation_starts_without_ceremony_and_every_witness_learns_of_it",),
+        (("worker/cases/money/epoch.py", "mark = max(int(stands.mark), above) + 1", "mark = max(int(stands.mark), above)"),),
+    ),
+    Bug(
+        "lower_mark_replaces_a_higher_one",
+        "a process that wakes up late makes Redis forget",
+        ("tests/restore/test_stop.py::test_lower_mark_never_replaces_a_higher_one",),
+        (("worker/cases/money/epoch.py", "{MEMBER: mark}, gt=True)", "{MEMBER: mark})"),),
+    ),
+    Bug(
+        "recovered_call_is_armed_again",
+        "the person who recovers sends everything a second time",
+        ("tests/restore/test_stop.py::test_recovered_claim_is_proved_by_reading_and_the_person_is_on_record",),
+        (
+            (
+                "worker/cases/money/remember.py",
+                "move(tx, payment, PaymentState.SENDING, next_step=READ, due_at=with_.now, probes=0, **known)",
+                "move(tx, payment, PaymentState(payment.state), **known)",
+            ),
+        ),
+    ),
+    Bug(
+        "backup_not_doubted_without_a_journal",
+        "what was sent and is in no witness is sent again after the lift",
+        ("tests/restore/test_stop.py::test_both_witnesses_lost_stop_money_until_a_person_lifts_it_and_a_day_longer",),
+        (("worker/cases/money/restore.py", "doubted = 0 if found.whole else self._doubt()", "doubted = 0"),),
+    ),
+    Bug(
+        "torn_line_takes_the_next_along",
+        "a call is in the journal and nobody can read it",
+        ("tests/restore/test_journal.py",),
+        (("worker/cases/money/journal.py", 'line = f"\\n{json.dumps', 'line = f"{json.dumps'),),
+    ),
+    Bug(
+        "replica_taken_for_the_primary",
+        "decisions are made on books as they were",
+        ("tests/store/test_replica.py",),
+        (
+            (
+                "worker/store/schema.py",
+                'return bool(tx.connection.execute(text("select pg_is_in_recovery()")).scalar_one())',
+                "return False",
+            ),
+        ),
+    ),
+    # who says it
+    Bug(
+        "origin_that_only_begins_like_ours",
+        "a host whose name begins like ours decides in an operator's name",
+        ("tests/web/console/test_guard.py::test_form_that_another_site_sent_is_refused_even_with_the_token",),
+        (
+            (
+                "worker/web/console/hosts.py",
+                'return named is None or _netloc(named) == request.headers.get("host", "").lower()',
+                'return named is None or str(_netloc(named)).startswith(request.headers.get("host", "").lower())',
+            ),
+        ),
+    ),
+    Bug(
+        "first_of_two_senders_believed",
+        "a mail that shows people another sender moves an account's credits",
+        ("tests/intake/mail/test_corpus.py",),
+        (("worker/intake/mail/sender.py", "if len(values) != 1 or headers.cut", "if not values or headers.cut"),),
+    ),
+    Bug(
+        "sender_vouched_for_as_another_domain",
+        "whoever passes DMARC for a domain of his own writes as any customer",
+        ("tests/intake/mail/test_corpus.py",),
+        (("worker/intake/mail/results.py", "    if about - {domain}:\n", "    if False:\n"),),
+    ),
+    Bug(
+        "any_sender_vouched_for_is_the_customer",
+        "a customer asks for another's money",
+        ("tests/requests/test_requests.py::test_unconfirmed_sender_is_parked_and_the_accounts_own_address_is_asked",),
+        (
+            (
+                "worker/cases/requests/identify.py",
+                "    return about.own and verdict is SenderVerdict.VERIFIED\n",
+                "    return verdict is SenderVerdict.VERIFIED\n",
+            ),
+        ),
+    ),
 )

@@ -1,12 +1,22 @@
 """Every bug still has its place in the code and its tests, and the way they are put in really works."""
 
 import ast
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.sabotage.__main__ import ROOT, GoneAstray, applied, put_in
 from tests.sabotage.bugs import BUGS, Bug
+
+QUICKEST = {
+    "saturday_is_a_business_day",
+    "reversal_booked_to_nobody",
+    "unsettled_payment_may_be_sent_again",
+    "permission_outlives_its_time",
+    "live_key_sent_to_another_host",
+    "torn_line_takes_the_next_along",
+}
 
 
 def test_there_are_enough_of_them_and_each_has_a_name_of_its_own() -> None:
@@ -36,8 +46,9 @@ def test_place_that_is_gone_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_of_them_really_is_caught() -> None:
-    [bug] = [bug for bug in BUGS if bug.name == "velocity_not_looked_at"]
-    caught = put_in(bug)
-    assert caught.by is not None, caught.said
-    assert caught.by.startswith("tests/policy/")
+def test_six_quickest_really_are_caught() -> None:
+    quick = [bug for bug in BUGS if bug.name in QUICKEST]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(put_in, quick))
+    assert len(found) == 6
+    assert {one.bug.name: one.said for one in found if one.by is None or one.by.partition("::")[0] not in one.bug.caught_by} == {}
