@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -36,15 +37,30 @@ class Mode(StrEnum):
     OBSERVE = "observe"
 
 
-def _url(*schemes: str, example: str) -> BeforeValidator:
+def _url(*schemes: str, example: str, plain: bool = True) -> BeforeValidator:
+    """One of these addresses; `plain`: whoever opens it reads it as every URL is read."""
+
     def check(value: object) -> object:
         if value is None:
             return None
         if not isinstance(value, str) or not value.startswith(tuple(f"{scheme}:" for scheme in schemes)):
             raise ValueError(f"expected a URL like {example}")
+        if plain and not _is_read(value):
+            # whoever opened it would tell the part of the password that it took for a port
+            raise ValueError(
+                f"expected a URL like {example}; in a user name or password write / ? # [ ] @ % as %2F, %3F and so on"
+            )
         return value
 
     return BeforeValidator(check)
+
+
+def _is_read(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.port is None or bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def _none_if_empty(value: object) -> object:
@@ -93,7 +109,9 @@ class Settings(BaseSettings):
 
     database_url: Annotated[
         str,
-        _url("sqlite", "postgresql+psycopg", example="postgresql+psycopg://user@host/database or sqlite:///refunds.db"),
+        _url(
+            "sqlite", "postgresql+psycopg", example="postgresql+psycopg://user@host/database or sqlite:///refunds.db", plain=False
+        ),
         Field(repr=False),
     ] = "sqlite:///refunds.db"
     redis_url: Annotated[str, _url("redis", "rediss", "unix", example="redis://localhost:6379/0"), Field(repr=False)] = (
@@ -134,7 +152,9 @@ class Settings(BaseSettings):
     evidence_dir: Path = Path("evidence")
     """Where the files of customers lie until they are deleted: outside the database, readable by us alone."""
     notices_url: Annotated[
-        str | None, _url("smtp", "smtps", "file", example="smtp://user:password@mail.internal:587?starttls=required"), Optional
+        str | None,
+        _url("smtp", "smtps", "file", example="smtp://user:password@mail.internal:587?starttls=required", plain=False),
+        Optional,
     ] = Field(None, repr=False)
     """How customers are written to: a mail server, or `file:///folder` for development; none: nobody is written to."""
     notices_from: Annotated[str, MailAddress] = "support@localhost"
@@ -286,5 +306,7 @@ def _unknown_names(environ: Mapping[str, str]) -> list[str]:
 
 
 def redacted(url: str) -> str:
-    """The URL without its password, fit for a log line."""
-    return re.sub(r"(?<=//)([^:@/]*):[^@]*@", r"\1:***@", url)
+    """The URL without its password, wherever in it that stands: fit for a log line."""
+    # up to the last @, for one that the password itself holds
+    hidden = re.sub(r"(?<=//)([^:@/]*):.*@", r"\1:***@", url)
+    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", hidden)
