@@ -108,9 +108,9 @@ class Tx:
         finally:
             self._gathered = None
 
-    def all(self, statement: Select[Any]) -> Sequence[Row[Any]]:
-        """Every row the statement gives."""
-        return self.connection.execute(statement).all()
+    def all(self, statement: Select[Any], **values: Any) -> Sequence[Row[Any]]:
+        """Every row the statement gives for these values of its parameters."""
+        return self.connection.execute(statement, values).all()
 
     def limit(self, name: str, seconds: float) -> None:
         """Sets a time limit of the session for this transaction only (0: none); SQLite has none."""

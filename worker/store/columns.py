@@ -10,8 +10,6 @@ from sqlalchemy.types import TypeDecorator
 Big = BigInteger().with_variant(Integer, "sqlite")
 Document = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
-_TEXT = "%Y-%m-%dT%H:%M:%S.%fZ"
-
 
 class Instant(TypeDecorator[datetime]):
     """A moment in UTC with its zone: `timestamptz` on Postgres, fixed-width ISO text that sorts on SQLite. A time without
@@ -34,13 +32,13 @@ class Instant(TypeDecorator[datetime]):
         if value.tzinfo is None:
             raise ValueError(f"a time without a zone may not be stored: {value!r}")
         value = value.astimezone(UTC)
-        return value.strftime(_TEXT) if dialect.name == "sqlite" else value
+        return value.isoformat(timespec="microseconds").replace("+00:00", "Z") if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """The moment, in UTC."""
         if value is None:
             return None
         if isinstance(value, str):
-            return datetime.strptime(value, _TEXT).replace(tzinfo=UTC)
+            return datetime.fromisoformat(value)
         assert isinstance(value, datetime)
         return value.astimezone(UTC)

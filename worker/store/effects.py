@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, and_, select, update
+from sqlalchemy import Row, and_, bindparam, select, update
 
 from worker.store.bulk import Record, Tx
 from worker.store.tables import cases, effects
@@ -39,15 +39,22 @@ def add(tx: Tx, records: Sequence[Record]) -> None:
     tx.insert_absent(effects, records)
 
 
-def _ready(now: datetime) -> Any:
+def _ready(now: Any) -> Any:
     # a claim whose time is over belongs to a process that died
     return and_(effects.c.state.in_(["due", "claimed"]), effects.c.due_at <= now)
 
 
+DUE = (
+    select(effects.c.effect_id, effects.c.kind, effects.c.case_id, effects.c.job_id)
+    .where(_ready(bindparam("now")))
+    .order_by(effects.c.due_at)
+    .limit(bindparam("limit"))
+)
+
+
 def due(tx: Tx, now: datetime, limit: int) -> Sequence[Row[Any]]:
     """Effects to be done now: id, kind, case and job, oldest first."""
-    columns = (effects.c.effect_id, effects.c.kind, effects.c.case_id, effects.c.job_id)
-    return tx.all(select(*columns).where(_ready(now)).order_by(effects.c.due_at).limit(limit))
+    return tx.all(DUE, now=now, limit=limit)
 
 
 def claim(tx: Tx, kind: EffectKind, *, ids: Sequence[str], limit: int, now: datetime, lease: timedelta) -> list[Effect]:

@@ -6,13 +6,21 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Row, exists, func, select, tuple_, update
+from sqlalchemy import Row, bindparam, exists, func, select, tuple_, update
 
 from worker.clock import new_id
 from worker.store.bulk import Record, Tx
 from worker.store.tables import dead_letters, inbox, layer_jobs
 
 NO_TIME = timedelta(0)
+
+# what every sweep asks, built once
+OVERTAKEN = (
+    select(inbox.c.id)
+    .where(inbox.c.state == "waiting", exists().where(layer_jobs.c.job_id == inbox.c.job_id))
+    .limit(bindparam("limit"))
+)
+DUE = select(inbox.c.id).where(inbox.c.state == "new", inbox.c.due_at <= bindparam("by")).limit(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +168,7 @@ def overtaken(tx: Tx, limit: int) -> list[int]:
     Job and report that name different accounts are handled under different locks: each may miss the other, and nobody would
     come back to the report.
     """
-    known = exists().where(layer_jobs.c.job_id == inbox.c.job_id)
-    return [row.id for row in tx.all(select(inbox.c.id).where(inbox.c.state == "waiting", known).limit(limit))]
+    return [row.id for row in tx.all(OVERTAKEN, limit=limit)]
 
 
 def wake(tx: Tx, ids: Sequence[int], now: datetime) -> None:
@@ -216,7 +223,7 @@ def bury(tx: Tx, letters: Sequence[Record]) -> int:
 
 def any_due(tx: Tx, by: datetime) -> bool:
     """True when a row has waited to be handled since `by` or longer and nobody has claimed it."""
-    return bool(tx.all(select(inbox.c.id).where(inbox.c.state == "new", inbox.c.due_at <= by).limit(1)))
+    return bool(tx.all(DUE, by=by))
 
 
 def unhandled_from(tx: Tx, source: str) -> bool:

@@ -11,6 +11,8 @@ FOLD_ABOVE = 500
 """Rows that are read without a thought; above that they are worth adding up."""
 FOLD_AT_ONCE = 20_000
 _t = case_tallies.c
+MANY = select(select(func.count()).select_from(select(_t.id).limit(FOLD_ABOVE + 1).subquery()).scalar_subquery() > FOLD_ABOVE)
+"""Whether folding pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,7 @@ def by_state(tx: Tx) -> dict[str, Tally]:
 
 def many(tx: Tx) -> bool:
     """True where folding pays."""
-    some = select(_t.id).limit(FOLD_ABOVE + 1).subquery()
-    return int(tx.connection.execute(select(func.count()).select_from(some)).scalar_one()) > FOLD_ABOVE
+    return bool(tx.connection.execute(MANY).scalar_one())
 
 
 def fold(tx: Tx) -> int:
