@@ -6,21 +6,24 @@ Each check is one query that finds breaches; an empty answer is the proof. The s
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, Table, func, select
 
+from worker.cases import audit_checks, audit_money, audit_records
 from worker.cases.audit_checks import CHECKS
 from worker.cases.audit_money import MONEY_CHECKS
 from worker.cases.audit_people import PEOPLE_CHECKS
 from worker.cases.audit_records import RECORD_CHECKS
+from worker.cases.audit_words import before
 from worker.credits.at_creem import AtCreem
 from worker.credits.balances import Balances
 from worker.intake.stream import Chunk
 from worker.intake.wire import read_event
 from worker.store.bulk import Tx
 from worker.store.engine import Store
+from worker.store.inbox import NO_TIME
 from worker.store.tables import (
     case_history,
     cases,
@@ -45,6 +48,9 @@ NAMED = 100
 """Most rows named for one check; the count says how many there are."""
 STATEMENT_SECONDS = 3600.0
 """How long one check may take: it passes over whole tables, and holds no lock that anybody waits for."""
+
+SPANS = (NO_TIME, audit_checks.GRACE, audit_money.OVERDUE, audit_records.OVERDUE)
+"""How far back the checks look from their moment."""
 
 COUNTED = (
     postings,
@@ -96,17 +102,17 @@ def audit_books(tx: Tx, now: datetime, progress: Callable[[str, int, int], None]
     """Every check that the database alone can answer; `progress` hears which is next, how many are done, and of how many."""
     tx.limit("statement_timeout", STATEMENT_SECONDS)
     audit = Audit()
-    checks = (*CHECKS, *MONEY_CHECKS, *PEOPLE_CHECKS, *RECORD_CHECKS)
-    total = len(COUNTED) + len(checks)
+    asked, total = _checks(), len(COUNTED) + len(_checks())
+    times = {before(span).key: now - span for span in SPANS}
     for done, table in enumerate(COUNTED):
         progress(f"counting {table.name}", done, total)
-        audit.checked[table.name] = int(tx.connection.execute(select(func.count()).select_from(table)).scalar_one())
-    for done, (name, query) in enumerate(checks, len(COUNTED)):
+        audit.checked[table.name] = int(tx.connection.execute(_number(table)).scalar_one())
+    for done, (name, query) in enumerate(asked, len(COUNTED)):
         progress(name, done, total)
-        for row in tx.all(_named(query(now))):
+        for row in tx.all(query, **times):
             audit.breach(name, str(row.row), str(row.problem))
     progress("done", total, total)
-    audit.checked["checks"] = len(checks)
+    audit.checked["checks"] = len(asked)
     return audit
 
 
@@ -162,6 +168,17 @@ def _taken_in(tx: Tx, identities: Collection[tuple[str, str]]) -> set[tuple[str,
     sources, ids = {source for source, _ in identities}, {event_id for _, event_id in identities}
     both = tx.among(inbox.c.source, sources), tx.among(inbox.c.event_id, ids)
     return {(row.source, row.event_id) for row in tx.all(select(inbox.c.source, inbox.c.event_id).where(*both))}
+
+
+@cache
+def _number(table: Table) -> Select[Any]:
+    return select(func.count()).select_from(table)
+
+
+@cache
+def _checks() -> tuple[tuple[str, Select[Any]], ...]:
+    """Every check as one statement, built once: that takes longer than asking it of a small book."""
+    return tuple((name, _named(query())) for name, query in (*CHECKS, *MONEY_CHECKS, *PEOPLE_CHECKS, *RECORD_CHECKS))
 
 
 def _named(query: Select[Any]) -> Select[Any]:

@@ -1,13 +1,13 @@
 """The checks of the audit: each is one query for the rows that do not fit, as (row, problem)."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Select, String, and_, case, exists, false, func, literal, not_, or_, select
 
 from policy.ledger import PostingKind
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.audit_words import Query, said
+from worker.cases.audit_words import Query, before, said
 from worker.cases.load import FINAL
 from worker.store.tables import case_history, cases, dead_letters, effects, inbox, layer_jobs, postings, purchases, reruns
 
@@ -19,7 +19,7 @@ def _sum(kind: PostingKind) -> Any:
     return func.coalesce(func.sum(case((postings.c.kind == kind.value, postings.c.credits), else_=0)), 0)
 
 
-def _postings_balance(_: datetime) -> Select[Any]:
+def _postings_balance() -> Select[Any]:
     lot, frozen, void = "lot:" + postings.c.purchase_id, "frozen:" + postings.c.purchase_id, "void:" + postings.c.purchase_id
     job = "job:" + postings.c.job_id
     sides = {
@@ -40,7 +40,7 @@ def _postings_balance(_: datetime) -> Select[Any]:
     ).where(or_(not_(fits), postings.c.credits <= 0))
 
 
-def _lots_add_up(_: datetime) -> Select[Any]:
+def _lots_add_up() -> Select[Any]:
     p = purchases.c
     return select(
         p.purchase_id.label("row"),
@@ -59,7 +59,7 @@ def _lots_add_up(_: datetime) -> Select[Any]:
     ).where(or_(p.remaining + p.spent + p.frozen + p.void != p.granted, p.remaining < 0, p.spent < 0, p.frozen < 0, p.void < 0))
 
 
-def _lots_follow_postings(_: datetime) -> Select[Any]:
+def _lots_follow_postings() -> Select[Any]:
     grant, debit, reversal = _sum(PostingKind.GRANT), _sum(PostingKind.DEBIT), _sum(PostingKind.REVERSAL)
     freeze, release, void = _sum(PostingKind.FREEZE), _sum(PostingKind.RELEASE), _sum(PostingKind.VOID)
     p = purchases.c
@@ -98,12 +98,12 @@ def _per_job() -> Any:
     return wanted.group_by(postings.c.job_id).subquery("per_job")
 
 
-def _no_job_got_back_more(_: datetime) -> Select[Any]:
+def _no_job_got_back_more() -> Select[Any]:
     j = _per_job().c
     return select(j.job_id.label("row"), said("got back ", j.back, " of a debit of ", j.debit)).where(j.back > j.debit)
 
 
-def _no_job_reversed_twice(_: datetime) -> Select[Any]:
+def _no_job_reversed_twice() -> Select[Any]:
     twice = (
         select(postings.c.job_id, postings.c.purchase_id, func.count().label("times"))
         .where(postings.c.kind == PostingKind.REVERSAL.value)
@@ -114,7 +114,7 @@ def _no_job_reversed_twice(_: datetime) -> Select[Any]:
     return select(twice.job_id.label("row"), said("reversed ", twice.times, " times into ", twice.purchase_id))
 
 
-def _debits_equal_prices(_: datetime) -> Select[Any]:
+def _debits_equal_prices() -> Select[Any]:
     j = _per_job()
     jobs = layer_jobs.outerjoin(j, j.c.job_id == layer_jobs.c.job_id)
     debit = func.coalesce(j.c.debit, 0)
@@ -127,7 +127,7 @@ def _debits_equal_prices(_: datetime) -> Select[Any]:
     )
 
 
-def _postings_name_jobs(_: datetime) -> Select[Any]:
+def _postings_name_jobs() -> Select[Any]:
     jobs = postings.outerjoin(layer_jobs, layer_jobs.c.job_id == postings.c.job_id)
     moves = postings.c.kind.in_([PostingKind.DEBIT.value, PostingKind.REVERSAL.value])
     return (
@@ -137,7 +137,7 @@ def _postings_name_jobs(_: datetime) -> Select[Any]:
     )
 
 
-def _own_lots_only(_: datetime) -> Select[Any]:
+def _own_lots_only() -> Select[Any]:
     joined = postings.join(purchases, purchases.c.purchase_id == postings.c.purchase_id).join(
         layer_jobs, layer_jobs.c.job_id == postings.c.job_id
     )
@@ -151,7 +151,7 @@ def _own_lots_only(_: datetime) -> Select[Any]:
     )
 
 
-def failed_jobs_without_case(_: datetime) -> Select[Any]:
+def failed_jobs_without_case() -> Select[Any]:
     """Failed or incomplete jobs with a standing debit that no case is about, as (row, problem, account_id)."""
     j = _per_job()
     joined = layer_jobs.join(j, j.c.job_id == layer_jobs.c.job_id).outerjoin(
@@ -168,8 +168,8 @@ def failed_jobs_without_case(_: datetime) -> Select[Any]:
     )
 
 
-def _open_cases_have_owner_and_time(now: datetime) -> Select[Any]:
-    forgotten = or_(cases.c.owner.is_(None), cases.c.next_action_at.is_(None), cases.c.next_action_at < now - GRACE)
+def _open_cases_have_owner_and_time() -> Select[Any]:
+    forgotten = or_(cases.c.owner.is_(None), cases.c.next_action_at.is_(None), cases.c.next_action_at < before(GRACE))
     return select(
         cases.c.case_id.label("row"),
         said(
@@ -178,7 +178,7 @@ def _open_cases_have_owner_and_time(now: datetime) -> Select[Any]:
     ).where(cases.c.state.not_in(FINAL), forgotten)
 
 
-def _cases_say_what_the_ledger_says(_: datetime) -> Select[Any]:
+def _cases_say_what_the_ledger_says() -> Select[Any]:
     booked = (
         select(postings.c.case_id, func.sum(postings.c.credits).label("back"))
         .where(postings.c.kind == PostingKind.REVERSAL.value)
@@ -193,32 +193,32 @@ def _cases_say_what_the_ledger_says(_: datetime) -> Select[Any]:
     )
 
 
-def _refunded_cases_paid_what_they_owed(_: datetime) -> Select[Any]:
+def _refunded_cases_paid_what_they_owed() -> Select[Any]:
     short = or_(cases.c.credits_reversed != cases.c.credits_owed, cases.c.credits_reversed == 0)
     return select(
         cases.c.case_id.label("row"), said("is refunded with ", cases.c.credits_reversed, " of ", cases.c.credits_owed, " owed")
     ).where(cases.c.state == CaseState.REFUNDED.value, cases.c.kind == CaseKind.JOB.value, short)
 
 
-def _final_cases_are_explained(_: datetime) -> Select[Any]:
+def _final_cases_are_explained() -> Select[Any]:
     mute = or_(cases.c.clause.is_(None), cases.c.reason.is_(None), cases.c.facts.is_(None), cases.c.terms.is_(None))
     return select(cases.c.case_id.label("row"), said("is ", cases.c.state, " without clause, reason or facts")).where(
         cases.c.state.in_(FINAL), mute
     )
 
 
-def _cases_have_history(_: datetime) -> Select[Any]:
+def _cases_have_history() -> Select[Any]:
     # not `not in`: whose list outgrows Postgres' working memory is read once for each case
     opened = exists().where(case_history.c.case_id == cases.c.case_id, case_history.c.event == "case.opened")
     return select(cases.c.case_id.label("row"), said("has no opening in its history")).where(~opened)
 
 
-def _effects_are_not_forgotten(now: datetime) -> Select[Any]:
-    waits = and_(effects.c.state.in_(["due", "claimed"]), effects.c.due_at < now - GRACE)
+def _effects_are_not_forgotten() -> Select[Any]:
+    waits = and_(effects.c.state.in_(["due", "claimed"]), effects.c.due_at < before(GRACE))
     return select(effects.c.key.label("row"), said("is ", effects.c.state, " since ", effects.c.due_at)).where(waits)
 
 
-def _intents_of_reruns_stand(_: datetime) -> Select[Any]:
+def _intents_of_reruns_stand() -> Select[Any]:
     joined = reruns.outerjoin(effects, effects.c.key == "rerun:" + reruns.c.job_id)
     return (
         select(reruns.c.job_id.label("row"), said("has a re-run and no intent to ask for it"))
@@ -227,13 +227,13 @@ def _intents_of_reruns_stand(_: datetime) -> Select[Any]:
     )
 
 
-def _unhandled_rows_are_young(now: datetime) -> Select[Any]:
+def _unhandled_rows_are_young() -> Select[Any]:
     return select(inbox.c.event_id.label("row"), said("waits to be handled since ", inbox.c.received_at)).where(
-        inbox.c.state == "new", inbox.c.due_at < now - GRACE
+        inbox.c.state == "new", inbox.c.due_at < before(GRACE)
     )
 
 
-def _dead_rows_have_letters(_: datetime) -> Select[Any]:
+def _dead_rows_have_letters() -> Select[Any]:
     letter = exists().where(dead_letters.c.inbox_id == inbox.c.id)
     return select(inbox.c.event_id.label("row"), said("is dead and has no dead letter")).where(inbox.c.state == "dead", ~letter)
 

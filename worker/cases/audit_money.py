@@ -1,12 +1,12 @@
 """The money checks of the audit: each is one query for the rows that do not fit, as (row, problem)."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Select, and_, exists, func, not_, or_, select
 
 from policy.lifecycle import CaseKind, CaseState, PaymentState
-from worker.cases.audit_words import Query, said
+from worker.cases.audit_words import Query, before, said
 from worker.store.tables import breakers, cases, charges, disputes, payment_attempts, payments, proposals, purchases
 
 OVERDUE = timedelta(hours=1)
@@ -14,7 +14,7 @@ OVERDUE = timedelta(hours=1)
 MOVED_NOTHING = ["not_sent", "refused"]
 
 
-def _not_beyond_what_was_paid(_: datetime) -> Select[Any]:
+def _not_beyond_what_was_paid() -> Select[Any]:
     joined = payments.join(charges, charges.c.transaction_id == payments.c.transaction_id)
     beyond = or_(payments.c.refunded > charges.c.amount_paid, charges.c.refunded > charges.c.amount_paid)
     return (
@@ -35,7 +35,7 @@ def _not_beyond_what_was_paid(_: datetime) -> Select[Any]:
     )
 
 
-def _not_refunded_twice(_: datetime) -> Select[Any]:
+def _not_refunded_twice() -> Select[Any]:
     a = payment_attempts.c
     could_have = or_(a.outcome.is_(None), a.outcome.not_in(MOVED_NOTHING))
     calls = select(a.payment_id, func.count().label("calls")).where(could_have).group_by(a.payment_id).having(func.count() > 1)
@@ -43,7 +43,7 @@ def _not_refunded_twice(_: datetime) -> Select[Any]:
     return select(twice.payment_id.label("row"), said("had ", twice.calls, " calls that may have moved money"))
 
 
-def _not_armed_under_dispute(_: datetime) -> Select[Any]:
+def _not_armed_under_dispute() -> Select[Any]:
     joined = payment_attempts.join(payments, payments.c.payment_id == payment_attempts.c.payment_id).join(
         disputes, disputes.c.transaction_id == payments.c.transaction_id
     )
@@ -57,7 +57,7 @@ def _not_armed_under_dispute(_: datetime) -> Select[Any]:
     )
 
 
-def _claims_count_their_calls(_: datetime) -> Select[Any]:
+def _claims_count_their_calls() -> Select[Any]:
     counted = (
         select(payment_attempts.c.payment_id, func.count().label("calls")).group_by(payment_attempts.c.payment_id).subquery("c")
     )
@@ -70,15 +70,15 @@ def _claims_count_their_calls(_: datetime) -> Select[Any]:
     )
 
 
-def _claims_take_their_turns(now: datetime) -> Select[Any]:
+def _claims_take_their_turns() -> Select[Any]:
     # while Creem is away claims wait, and are seen to wait
-    away = exists().where(breakers.c.name == "creem", breakers.c.open_until > now - OVERDUE)
+    away = exists().where(breakers.c.name == "creem", breakers.c.open_until > before(OVERDUE))
     return select(payments.c.payment_id.label("row"), said("is ", payments.c.state, ", due since ", payments.c.due_at)).where(
-        payments.c.due_at < now - OVERDUE, not_(away)
+        payments.c.due_at < before(OVERDUE), not_(away)
     )
 
 
-def _cases_say_what_claims_say(_: datetime) -> Select[Any]:
+def _cases_say_what_claims_say() -> Select[Any]:
     money = CaseKind.DUPLICATE_CHARGE.value
     mine = payments.c.case_id == cases.c.case_id
     refunded = exists().where(mine, payments.c.state == PaymentState.REFUNDED.value)
@@ -94,7 +94,7 @@ def _cases_say_what_claims_say(_: datetime) -> Select[Any]:
     )
 
 
-def _lots_follow_their_money(_: datetime) -> Select[Any]:
+def _lots_follow_their_money() -> Select[Any]:
     joined = payments.join(purchases, purchases.c.purchase_id == payments.c.purchase_id)
     p = purchases.c
     gone = and_(payments.c.state == PaymentState.REFUNDED.value, or_(p.remaining > 0, p.frozen > 0))
@@ -109,7 +109,7 @@ def _lots_follow_their_money(_: datetime) -> Select[Any]:
     )
 
 
-def _frozen_for_a_reason(_: datetime) -> Select[Any]:
+def _frozen_for_a_reason() -> Select[Any]:
     p = purchases.c
     claimed = exists().where(payments.c.purchase_id == p.purchase_id, payments.c.closed_at.is_(None))
     disputed = exists().where(charges.c.transaction_id == p.transaction_id, charges.c.disputed_at.is_not(None))
@@ -121,7 +121,7 @@ def _frozen_for_a_reason(_: datetime) -> Select[Any]:
     ).where(p.frozen > 0, not_(claimed), not_(disputed), not_(proposed))
 
 
-def _disputes_have_cases(_: datetime) -> Select[Any]:
+def _disputes_have_cases() -> Select[Any]:
     joined = charges.join(purchases, purchases.c.transaction_id == charges.c.transaction_id)
     case = exists().where(cases.c.kind == CaseKind.DISPUTE.value, cases.c.subject == charges.c.transaction_id)
     return (

@@ -1,24 +1,24 @@
 """The checks of the audit about people: files kept no longer than promised, two people where two are
 needed, customers told once."""
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, and_, exists, func, or_, select
 
 from policy.lifecycle import CaseKind
-from worker.cases.audit_words import Query, said
+from worker.cases.audit_words import Query, before, said
 from worker.cases.book import BY_PERSON
+from worker.store.inbox import NO_TIME
 from worker.store.tables import case_history, cases, evidence, proposals, requests
 
 
-def _not_kept_too_long(now: datetime) -> Select[Any]:
+def _not_kept_too_long() -> Select[Any]:
     e = evidence.c
-    late = and_(e.state.in_(["kept", "deleting"]), e.delete_by < now)
+    late = and_(e.state.in_(["kept", "deleting"]), e.delete_by < before(NO_TIME))
     return select(e.evidence_id.label("row"), said("had to be gone by ", e.delete_by, " and is ", e.state)).where(late)
 
 
-def _requests_have_cases(_: datetime) -> Select[Any]:
+def _requests_have_cases() -> Select[Any]:
     c = cases.c
     mail = exists().where(requests.c.request_id == c.subject, requests.c.case_id == c.case_id)
     return select(c.case_id.label("row"), said("is about a mail that is not there")).where(
@@ -26,7 +26,7 @@ def _requests_have_cases(_: datetime) -> Select[Any]:
     )
 
 
-def _two_people_agreed(_: datetime) -> Select[Any]:
+def _two_people_agreed() -> Select[Any]:
     p = proposals.c
     alone = or_(p.ended_by.is_(None), p.ended_by == p.proposed_by)
     return select(p.proposal_id.label("row"), said(p.choice, " was agreed to by ", p.ended_by, " alone")).where(
@@ -34,7 +34,7 @@ def _two_people_agreed(_: datetime) -> Select[Any]:
     )
 
 
-def _decisions_name_their_people(_: datetime) -> Select[Any]:
+def _decisions_name_their_people() -> Select[Any]:
     c = cases.c
     named = exists().where(case_history.c.case_id == c.case_id, case_history.c.event == "review.decided")
     return select(c.case_id.label("row"), said("was decided by a person whom its history does not name")).where(
@@ -42,7 +42,7 @@ def _decisions_name_their_people(_: datetime) -> Select[Any]:
     )
 
 
-def _told_once(_: datetime) -> Select[Any]:
+def _told_once() -> Select[Any]:
     h = case_history.c
     kind = h.detail["kind"].as_string()
     told = select(h.case_id.label("row"), said("was told of ", func.count(), " times: ", kind))

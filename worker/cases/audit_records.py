@@ -1,12 +1,12 @@
 """The checks of the audit about rows that tell of the same thing: whoever reads one must find what the other says."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Select, and_, case, exists, func, not_, or_, select, union_all
 
 from policy.lifecycle import PaymentState
-from worker.cases.audit_words import Query, said
+from worker.cases.audit_words import Query, before, said
 from worker.cases.load import FINAL
 from worker.store.tables import (
     case_tallies,
@@ -27,14 +27,14 @@ OVERDUE = timedelta(hours=2)
 """How long a mail may be on its way before its sender counts as forgotten."""
 
 
-def _final_cases_are_closed(_: datetime) -> Select[Any]:
+def _final_cases_are_closed() -> Select[Any]:
     c = cases.c
     return select(c.case_id.label("row"), said("is ", c.state, " and was closed at ", c.closed_at)).where(
         c.closed_at.is_(None) == c.state.in_(FINAL)
     )
 
 
-def _cases_are_tallied(_: datetime) -> Select[Any]:
+def _cases_are_tallied() -> Select[Any]:
     c, t = cases.c, case_tallies.c
     late = func.count(case((c.delivered_late, 1)))
     there = select(
@@ -47,21 +47,21 @@ def _cases_are_tallied(_: datetime) -> Select[Any]:
     return select(both.state.label("row"), off).group_by(both.state).having(or_(*(part != 0 for part in more)))
 
 
-def _handled_rows_say_when(_: datetime) -> Select[Any]:
+def _handled_rows_say_when() -> Select[Any]:
     i = inbox.c
     return select(i.event_id.label("row"), said("is handled and nothing says when")).where(
         i.state == "handled", i.handled_at.is_(None)
     )
 
 
-def _effects_done_say_when(_: datetime) -> Select[Any]:
+def _effects_done_say_when() -> Select[Any]:
     e = effects.c
     return select(e.key.label("row"), said("is ", e.state, ", ended at ", e.done_at)).where(
         e.done_at.is_(None) == e.state.in_(["done", "dropped"])
     )
 
 
-def _claims_are_of_their_purchases(_: datetime) -> Select[Any]:
+def _claims_are_of_their_purchases() -> Select[Any]:
     a, p = payments.c, purchases.c
     other = or_(
         p.transaction_id.is_(None), a.transaction_id != p.transaction_id, a.account_id != p.account_id, a.currency != p.currency
@@ -74,7 +74,7 @@ def _claims_are_of_their_purchases(_: datetime) -> Select[Any]:
     )
 
 
-def _claims_are_of_their_cases(_: datetime) -> Select[Any]:
+def _claims_are_of_their_cases() -> Select[Any]:
     joined = payments.join(cases, cases.c.case_id == payments.c.case_id)
     return (
         select(payments.c.payment_id.label("row"), said("is of ", payments.c.account_id, ", its case of ", cases.c.account_id))
@@ -83,14 +83,14 @@ def _claims_are_of_their_cases(_: datetime) -> Select[Any]:
     )
 
 
-def _claims_say_what_moved(_: datetime) -> Select[Any]:
+def _claims_say_what_moved() -> Select[Any]:
     a = payments.c
     moved = a.state == PaymentState.REFUNDED.value
     wrong = or_(and_(moved, a.refunded < a.amount), and_(not_(moved), a.refunded != 0))
     return select(a.payment_id.label("row"), said("is ", a.state, " with ", a.refunded, " of ", a.amount)).where(wrong)
 
 
-def _charges_show_our_refunds(_: datetime) -> Select[Any]:
+def _charges_show_our_refunds() -> Select[Any]:
     joined = payments.join(charges, charges.c.transaction_id == payments.c.transaction_id)
     return (
         select(charges.c.transaction_id.label("row"), said("shows ", charges.c.refunded, ", we proved ", payments.c.refunded))
@@ -99,7 +99,7 @@ def _charges_show_our_refunds(_: datetime) -> Select[Any]:
     )
 
 
-def _proved_claims_were_sent(_: datetime) -> Select[Any]:
+def _proved_claims_were_sent() -> Select[Any]:
     a, t = payments.c, payment_attempts.c
     sent = exists().where(t.payment_id == a.payment_id)
     return select(a.payment_id.label("row"), said("is refunded and no call of ours is on record")).where(
@@ -107,33 +107,33 @@ def _proved_claims_were_sent(_: datetime) -> Select[Any]:
     )
 
 
-def _calls_end_after_they_begin(_: datetime) -> Select[Any]:
+def _calls_end_after_they_begin() -> Select[Any]:
     t = payment_attempts.c
     return select(t.payment_id.label("row"), said("was armed at ", t.armed_at, " until ", t.deadline_at)).where(
         t.deadline_at < t.armed_at
     )
 
 
-def _disputes_mark_their_charges(_: datetime) -> Select[Any]:
+def _disputes_mark_their_charges() -> Select[Any]:
     marked = exists().where(charges.c.transaction_id == disputes.c.transaction_id, charges.c.disputed_at.is_not(None))
     return select(disputes.c.dispute_id.label("row"), said("is about a charge that says nothing of it")).where(~marked)
 
 
-def _notices_are_not_forgotten(now: datetime) -> Select[Any]:
+def _notices_are_not_forgotten() -> Select[Any]:
     n = notices.c
     return select(n.key.label("row"), said("is ", n.state, " since ", n.due_at)).where(
-        n.state == "sending", n.due_at < now - OVERDUE
+        n.state == "sending", n.due_at < before(OVERDUE)
     )
 
 
-def _notices_sent_name_their_mail(_: datetime) -> Select[Any]:
+def _notices_sent_name_their_mail() -> Select[Any]:
     n = notices.c
     return select(n.key.label("row"), said("was sent to ", n.sent_to, " as ", n.message_id)).where(
         n.state == "sent", or_(n.message_id.is_(None), n.sent_to.is_(None))
     )
 
 
-def _evidence_is_of_its_request(_: datetime) -> Select[Any]:
+def _evidence_is_of_its_request() -> Select[Any]:
     joined = evidence.join(mails, mails.c.request_id == evidence.c.request_id)
     return (
         select(evidence.c.evidence_id.label("row"), said("is of ", evidence.c.case_id, ", its mail of ", mails.c.case_id))

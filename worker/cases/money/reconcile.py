@@ -115,12 +115,11 @@ class Reconciler:
     # our own sides
 
     def _jobs(self, done: Reconciliation) -> None:
-        now = self.clock.now()
         done.count(
             "jobs",
             self.store.read(lambda tx: int(tx.connection.execute(select(func.count()).select_from(layer_jobs)).scalar_one())),
         )
-        rows = self.store.read(lambda tx: tx.all(failed_jobs_without_case(now).limit(CHUNK)))
+        rows = self.store.read(lambda tx: tx.all(failed_jobs_without_case().limit(CHUNK)))
         for row in rows:
             moved = self.assessor.judge_jobs([(row.row, row.account_id)]).moves
             if moved:
