@@ -183,7 +183,7 @@ class Hub:
             return
         due = ask()
         # a host whose clock is behind finds nothing yet; a real one would look again two seconds later
-        again = [(now + LOOKS_AGAIN, role) for moment, role in due if now - SKEWED <= moment <= now]
+        again = [(now + max(LOOKS_AGAIN, now - moment), role) for moment, role in due if now - SKEWED <= moment <= now]
         due = [(moment, role) for moment, role in due if moment > now] + again
         ahead = [moment for moment, _ in due] + wakes + [moment for moment, *_ in self._happenings[:1]]
         at = min([*ahead, now + timedelta(hours=6), until]) + timedelta(milliseconds=1)

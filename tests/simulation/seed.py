@@ -14,13 +14,13 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from tests.arena import scratch
 from tests.cases.world import HandClock
-from tests.chance import chance_of
 from tests.money.plans import impatient_terms
 from tests.restore.world import Rows
 from tests.simulation.hub import Hub, Weather
 from tests.simulation.stories import CHANGED_CODE, GRANTED, SECOND_EDITION, Teller, Told, allowed
-from tests.simulation.town import Town
+from tests.simulation.town import Town, world_of
 from worker.cases.money import limits
 from worker.errors import Refused
 from worker.sandbox.creem.catalogue import merge
@@ -172,9 +172,9 @@ class Fates:
 def play(seed: int, store: Store, weather: Weather | None = None, spoils: Callable[[Town], None] = lambda town: None) -> Played:
     """Plays the seed on an empty database; `spoils` may tamper with it before it is judged."""
     played = Played(seed)
-    with chance_of(seed) as chance, tempfile.TemporaryDirectory(prefix="refunds-journal-") as folder:
-        clock = HandClock()
-        hub = Hub(clock, chance)
+    clock, chance = HandClock(), random.Random(seed)
+    hub = Hub(clock, chance)
+    with world_of(seed, clock, hub.pause), scratch("journal") as folder:
         # of a chance of its own: seeds that were known before it came keep everything else
         hands_on = random.Random(f"{seed} tasks").random() < 0.5
         weather = replace(weather or Weather.drawn(chance), hands_on=hands_on)

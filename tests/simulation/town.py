@@ -1,17 +1,21 @@
 """One installation of many processes on one database, with its product, its customers, its provider and its weather."""
 
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import fakeredis
 from sqlalchemy import bindparam, func, select, true, union_all
 
 from tests.cases.world import HandClock
+from tests.chance import chance_of
 from tests.crash.world import STREAM
 from tests.doors import DoorRedis
 from tests.faults import database_lost
@@ -69,6 +73,19 @@ DUE: tuple[tuple[str, Any], ...] = (
     ),
 )
 """What falls due next for whom, as one statement each."""
+
+
+@contextmanager
+def world_of(seed: int, clock: HandClock, pause: Callable[[float], None]) -> Iterator[None]:
+    """Whatever is asked for a number, the time or a rest inside, in the libraries and the double of Redis too, is drawn from the
+    seed and the hand clock.
+    """
+
+    def seconds() -> float:
+        return clock.at.timestamp()
+
+    with chance_of(seed), patch.multiple(time, time=seconds, monotonic=seconds, sleep=pause):
+        yield
 
 
 @dataclass
