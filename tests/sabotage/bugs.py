@@ -363,6 +363,18 @@ BUGS = (
         (("worker/cases/money/prove.py", "    if seen.refunded_whole:\n        if state", "    if True:\n        if state"),),
     ),
     Bug(
+        "lying_proof_believed",
+        "what a read shows once is booked and told to the customer, though the read before the call showed another amount",
+        ("tests/money/test_approved.py",),
+        (
+            (
+                "worker/cases/money/prove.py",
+                "if payment.charged is not None and seen.amount_paid not in {None, payment.charged}:",
+                "if False:",
+            ),
+        ),
+    ),
+    Bug(
         "unknown_forgotten",
         "a claim that is never proved is nobody's",
         ("tests/money/test_procedure.py",),
