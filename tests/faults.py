@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NoReturn
 
 import redis
+from sqlalchemy.exc import OperationalError
 
 from worker.errors import TryLater
 
@@ -75,3 +76,14 @@ database_lost = away("the database")
 def redis_lost() -> NoReturn:
     """The same of Redis, whose clients raise an error of their own."""
     raise redis.ConnectionError("the answer was lost")
+
+
+class DeadlockDetected(Exception):
+    """What Postgres' driver raises in one of two units that wait for each other."""
+
+    sqlstate = "40P01"
+
+
+def deadlock() -> NoReturn:
+    """The database throws the unit away so that another can go on."""
+    raise OperationalError(None, None, DeadlockDetected("deadlock detected"))

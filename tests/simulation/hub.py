@@ -14,7 +14,7 @@ from typing import Any
 import redis
 
 from tests.cases.world import HandClock
-from tests.faults import Crash
+from tests.faults import Crash, deadlock
 from worker.errors import TryLater
 
 _greenlets: Any = import_module("greenlet")
@@ -223,6 +223,12 @@ class Weather:
     editions: bool = False
     drains: bool = False
     hands_on: bool = False
+    dies_during: float = 0.0
+    """Within a unit of work, before its commit."""
+    deadlocks: float = 0.0
+    """Deadlocks and serialization errors: units that the database throws away and that are repeated."""
+    jumps: int = 0
+    """How often the clock of one host is hours off for a while."""
 
     @classmethod
     def drawn(cls, chance: random.Random) -> "Weather":
@@ -241,6 +247,10 @@ class Weather:
             *(rate(0.02), rate(0.02), rate(0.03), rate(0.03), rate(0.3), rate(0.02), rate(90.0), rate(0.3), rate(0.3)),
             *(times(12), times(6), times(2), times(2), times(12), times(2), times(1), times(4)),
             *(either(), either(), either(), either()),
+            hands_on=either(),
+            dies_during=rate(0.02),
+            deadlocks=rate(0.1),
+            jumps=times(4),
         )
 
 
@@ -252,7 +262,7 @@ class Doors:
     weather: Weather
     calm: bool = False
     away: set[str] = field(default_factory=set)
-    """Services nobody reaches just now: `database`, `redis`, `pipeline`."""
+    """What nobody reaches just now: `database`, `redis`, `pipeline`, and `disk`, which is full."""
     met: Counter[str] = field(default_factory=Counter)
 
     def through(self, name: str, work: Callable[[], Any], lost: Callable[[], Any] | None = None) -> Any:
@@ -273,6 +283,22 @@ class Doors:
         if fate == "dies after":
             raise Crash(name)
         return lost() if lost is not None and fate == "answer lost" else result
+
+    def within(self, name: str) -> None:
+        """A unit of work has done all but commit: here it is thrown away, or its process dies."""
+        if self.hub.running is None or self.calm:
+            return
+        draw = self.hub.chance.random()
+        if draw < self.weather.dies_during:
+            self._meets(name, "dies during")
+            raise Crash(name)
+        if draw < self.weather.dies_during + self.weather.deadlocks:
+            self._meets(name, "deadlock")
+            deadlock()
+
+    def _meets(self, name: str, fate: str) -> None:
+        self.hub.note(name, fate)
+        self.met[f"{name}: {fate}"] += 1
 
     def _stand_still(self) -> None:
         draw = self.hub.chance.random()

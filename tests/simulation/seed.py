@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -83,7 +83,7 @@ class Fates:
             return timedelta(days=self.chance.uniform(0.1, DAYS))
 
         for _ in range(weather.outages):
-            at, what = start + some_time(), self.chance.choice(["database", "redis", "pipeline", "creem", "webhooks"])
+            at, what = start + some_time(), self.chance.choice(["database", "redis", "pipeline", "creem", "webhooks", "disk"])
             lasts = timedelta(seconds=self.chance.uniform(SHORT.total_seconds(), LONG.total_seconds()))
             self.hub.at(at, f"{what} goes", lambda what=what: self._goes(what))  # type: ignore[misc]
             self.hub.at(at + lasts, f"{what} comes", lambda what=what: self._comes(what))  # type: ignore[misc]
@@ -93,6 +93,7 @@ class Fates:
             ("restore", weather.restores, self._restore),
             ("requeue", weather.requeues, self._requeue),
             ("stop", weather.stops, self._stop),
+            ("jump", weather.jumps, self._jump),
         ):
             for _ in range(times):
                 self.hub.at(start + some_time(), name, happens)
@@ -146,7 +147,15 @@ class Fates:
         else:
             self.town.recover()
 
+    def _jump(self) -> None:
+        self.happened["clock jumped"] += 1
+        hours = self.chance.choice([-1, 1]) * self.chance.uniform(0.1, 12)
+        right = self.town.jump(timedelta(hours=hours))
+        self.hub.at(self.town.clock.now() + timedelta(hours=self.chance.uniform(0.2, 8)), "put right", right)
+
     def _requeue(self) -> None:
+        if self.chance.random() < 0.2:
+            self.town.deal_with_letters()
         try:
             self.town.requeue()
             self.happened["requeued"] += 1
@@ -175,9 +184,7 @@ def play(seed: int, store: Store, weather: Weather | None = None, spoils: Callab
     clock, chance = HandClock(), random.Random(seed)
     hub = Hub(clock, chance)
     with world_of(seed, clock, hub.pause), scratch("journal") as folder:
-        # of a chance of its own: seeds that were known before it came keep everything else
-        hands_on = random.Random(f"{seed} tasks").random() < 0.5
-        weather = replace(weather or Weather.drawn(chance), hands_on=hands_on)
+        weather = weather or Weather.drawn(chance)
         town = Town(store, Path(folder), hub, weather, two_editions() if weather.editions else impatient_terms(), seed, clock)
         try:
             _play(town, played, spoils)

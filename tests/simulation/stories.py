@@ -214,6 +214,7 @@ class Teller:
         # a pipeline that is away, an event that is late or a worker that stands still may cost the hour that a re-run has
         disturbed = kind == "late" or self.weather.outages or self.weather.flushes or self.weather.restores or self.weather.late
         disturbed = disturbed or self.weather.pipeline_lost or self.weather.freezes or self.weather.stops
+        disturbed = disturbed or self.weather.jumps or self.weather.dies_during
         slow = self.weather.redis_lost or self.weather.commit_lost or self.weather.dies_before or self.weather.dies_after
         return {"delivered", "refunded"} if disturbed or slow or self.weather.kills else {"delivered"}
 

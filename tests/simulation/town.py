@@ -26,11 +26,12 @@ from tests.simulation.hub import SKEWED, Doors, Hub, Process, Step, Weather
 from worker.cases.drain import Drain
 from worker.cases.first_hand import FirstHand
 from worker.cases.money.epoch import Watch, Witnesses
-from worker.cases.money.journal import Journal
+from worker.cases.money.journal import Call, Journal, append
 from worker.cases.money.pay import Payer
 from worker.cases.money.reconcile import Reconciler
 from worker.cases.money.restore import Restorer
 from worker.cases.sweep import Sweeper
+from worker.errors import Refused, TryLater
 from worker.intake.accept import Accepted, Desk
 from worker.intake.consumer import Consumer
 from worker.intake.entry import Entry
@@ -45,6 +46,8 @@ from worker.store.engine import Store
 from worker.store.tables import breakers, cases, charges, effects, inbox, payments
 
 T = TypeVar("T")
+BEHIND_ALL = f"{2**64 - 1}-{2**64 - 1}"
+"""An id behind every other: nothing is pending after it."""
 
 
 def _next(*moments: tuple[Any, Any]) -> Any:
@@ -107,13 +110,47 @@ class SimStore(Store):
 
     def write(self, work: Callable[[Tx], T]) -> T:
         whole = super().write
-        done: T = self.doors.through("commit", lambda: whole(work), database_lost)
+
+        def unit(tx: Tx) -> T:
+            done = work(tx)
+            self.doors.within("commit")
+            return done
+
+        done: T = self.doors.through("commit", lambda: whole(unit), database_lost)
         return done
 
     def read(self, work: Callable[[Tx], T]) -> T:
         if self.doors.hub.running is not None and "database" in self.doors.away:
             database_lost()
         return super().read(work)
+
+
+class SimRedis(DoorRedis):
+    """Redis as processes reach it. Whoever asks for idle consumers finds none that lives: a real one speaks every second, here
+    they sleep until there is something to read.
+    """
+
+    speak: Callable[[], None]
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        if args[0] == "XINFO CONSUMERS":
+            self.speak()
+        return super().execute_command(*args, **options)
+
+
+class SimJournal(Journal):
+    """The claim journal on a disk that may be full."""
+
+    def __init__(self, folder: Path, doors: Doors) -> None:
+        super().__init__(folder)
+        self.doors = doors
+
+    def add(self, mark: int, at: datetime, call: Call | None = None) -> None:
+        if "disk" not in self.doors.away:
+            return super().add(mark, at, call)
+        self.doors.met["journal: disk full"] += 1
+        append(self.folder / f"{at:%Y-%m}.jsonl", b'\n{"mark":')  # what still fitted
+        raise TryLater("the claim journal", "no space left on device")
 
 
 @dataclass
@@ -142,7 +179,8 @@ class Town(MoneyWorld):
         self.sim = SimStore(store, self.gates)
         server = fakeredis.FakeServer()
         self.outside = fakeredis.FakeRedis(server=server)
-        self.inside = DoorRedis(server=server)
+        self.inside = SimRedis(server=server)
+        self.inside.speak = self._readers_speak
         self.inside.doors = self.gates  # type: ignore[assignment]
         self.redis = self.outside
         self.hints: list[tuple[list[int], list[str]]] = []
@@ -157,6 +195,10 @@ class Town(MoneyWorld):
         """Every document that producers ever sent."""
         self.unsent: list[str] = []
         """What they could not send because Redis was away."""
+        self.readers: dict[str, str] = {}
+        """The name under which each process reads the stream."""
+        self.hosts: list[HostClock] = []
+        """The clocks of the youngest processes."""
         self._names = count()
 
     # processes
@@ -168,9 +210,10 @@ class Town(MoneyWorld):
             self.hub.start(f"intake{number}", "intake", "stream", self._intake)
         for number in range(chance.randint(1, 2) if self.weather.drains else 0):
             self.hub.start(f"drain{number}", "intake", "stream", self._drain)
-        for number in range(chance.randint(1, 2)):
+        for number in range(chance.randint(1, 3)):
             self.hub.start(f"sweep{number}", "sweep", "rows", self._sweep)
-        self.hub.start("hinted", "hinted", "rows", self._hinted)
+        for number in range(chance.randint(1, 4)):
+            self.hub.start(f"hinted{number}", "hinted", "rows", self._hinted)
         for number in range(chance.randint(1, 2)):
             self.hub.start(f"pay{number}", "pay", "money", self._pay)
         self.hub.start("reconcile", "reconcile", "never", self._reconcile)
@@ -179,15 +222,36 @@ class Town(MoneyWorld):
 
     def _clock(self) -> HostClock:
         most = self.weather.skew
-        return HostClock(self.clock, timedelta(seconds=self.hub.chance.uniform(-most, most)))
+        made = HostClock(self.clock, timedelta(seconds=self.hub.chance.uniform(-most, most)))
+        # of those that are at work, with a few that are no more
+        self.hosts = [*self.hosts[-11:], made]
+        return made
+
+    def jump(self, by: timedelta) -> Callable[[], None]:
+        """The clock of some host goes wrong by so much; returns what puts it right."""
+        host = self.hub.chance.choice(self.hosts)
+        before, host.off = host.off, host.off + by
+        self.hub.stir("rows", "stream", "money")
+
+        def put_right() -> None:
+            host.off = before
+
+        return put_right
+
+    def _readers_speak(self) -> None:
+        for name in self.readers.values():
+            self.outside.xreadgroup(GROUP, name, {STREAM: BEHIND_ALL})
 
     def _consumer(self, accepts: Any, hinted: Callable[[Any], None] | None = None, handed: Handed | None = None) -> Consumer:
+        process = self.hub.running
+        assert process is not None
+        name = self.readers[process.name] = f"process-{next(self._names)}"
         return Consumer(
             self.inside,
             accepts,
             stream=STREAM,
             group=GROUP,
-            name=f"process-{next(self._names)}",
+            name=name,
             log=log,
             on_accepted=hinted,
             handed=handed,
@@ -260,7 +324,7 @@ class Town(MoneyWorld):
         return work
 
     def _pay(self) -> Step:
-        clock, witnesses = self._clock(), Witnesses(Journal(self.folder), self.inside)
+        clock, witnesses = self._clock(), Witnesses(SimJournal(self.folder, self.gates), self.inside)
         payer = Payer(
             store=self.sim,
             creem=DoorCreem(self.creem, self.gates),  # type: ignore[arg-type]
@@ -273,6 +337,7 @@ class Town(MoneyWorld):
             timer=self.seconds,
             witnesses=witnesses,
             watch=Watch(self.sim, witnesses, clock),
+            other_clock=lambda tx: self.clock.now(),
         )
         return lambda: bool(payer.pay())
 
@@ -323,7 +388,8 @@ class Town(MoneyWorld):
                 at = connection.execute(statement, {"since": now - SKEWED}).scalar()
                 if at is not None:
                     found.append((at, role))
-        self.looks = [at for at in self.looks if at > now]
+        # those that went by while others were at work too: nobody was called for them
+        self.looks = [at for at in self.looks if at > now - SKEWED]
         return found + [(at, "intake") for at in self.looks]
 
     # what befalls it
@@ -364,6 +430,15 @@ class Town(MoneyWorld):
         if rows:
             self.requeuer.requeue(self.hub.chance.choice(list(rows)).case_id, by="ops", reason="to be sure")
             self.hub.stir("rows")
+
+    def deal_with_letters(self) -> None:
+        """Somebody puts each dead letter back, or aside where it still cannot be read."""
+        for letter in self.letters.listing(state="open", limit=100, after=None)[0]:
+            try:
+                self.letters.requeue(letter["dead_id"], by="ops", reason="the producer was mended")
+            except Refused:
+                self.letters.discard(letter["dead_id"], by="ops", reason="no event")
+        self.hub.stir("rows")
 
     def left(self) -> dict[str, int]:
         """What is not at its end and not with a person."""
