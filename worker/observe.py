@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -35,7 +36,7 @@ def configure_logging(settings: Settings) -> None:
             renderer,
         ],
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Patient(sys.stderr)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -54,6 +55,14 @@ def configure_logging(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+class _Patient(logging.StreamHandler[Any]):
+    """Writes lines; one that cannot be written stops nobody's work, whatever it is that cannot be done."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        with suppress(Exception):
+            super().handleError(record)
 
 
 def _one_line_an_outage(record: logging.LogRecord) -> bool:

@@ -2,14 +2,20 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
+from policy.lifecycle import CaseState
 from tests.cases.world import World, a_purchase, an_account
+from tests.doors import Doors, DoorStore
+from tests.faults import death
 from tests.logs import heard
 from worker.cases.assess import OWN_HINT
+from worker.cases.imports import Importer
 from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Refused, TryLater
+from worker.intake.records import read_record
 from worker.store import inbox as inbox_rows
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -224,6 +230,41 @@ def test_requeue_plan_changes_nothing_and_its_real_run_does_what_it_said(store: 
     assert world.state("job_1") == "refunded"
     row = next(row for row in world.case("job_1")["history"] if row["event"] == "case.requeued")  # type: ignore[index]
     assert (row["by"], row["detail"]) == ("tester", {"reason": "customer on the phone"})
+
+
+@pytest.mark.parametrize("dies_at", range(6), ids=lambda point: f"point {point}")
+def test_requeue_of_many_killed_in_the_middle_is_repeated_without_harm(store: Store, dies_at: int) -> None:
+    world = World(store)
+    world.load(an_account(), a_purchase())
+    for name in ("job_1", "job_2", "job_3"):
+        world.happen(world.submitted(name), world.failed(name, code="job_timeout"))
+    world.clock.pass_(minutes=61)
+    doors = Doors(frozenset({death(dies_at)}))
+    mortal = DoorStore(store, doors)
+    names, _ = world.requeuer.matching(state=CaseState.RERUNNING, limit=10)
+    dying = replace(world.requeuer, store=mortal)
+    assert doors.process(lambda: [dying.requeue(name, by="ann", reason="all of them") for name in names]) is None
+    assert len(doors.deaths) == 1
+    for name in world.requeuer.matching(state=CaseState.RERUNNING, limit=10)[0]:
+        world.requeuer.requeue(name, by="ann", reason="once more")
+    world.sweep()
+    assert [world.state(name) for name in ("job_1", "job_2", "job_3")] == ["refunded"] * 3
+    assert (world.credits(), world.audit().breaches) == (100, [])
+
+
+@pytest.mark.parametrize("dies_at", range(8))
+def test_import_killed_in_the_middle_is_repeated_without_harm(store: Store, dies_at: int) -> None:
+    world = World(store)
+    records = [read_record(json.dumps(record).encode()) for record in (an_account(), a_purchase(), a_purchase("ord_2"))]
+    doors = Doors(frozenset({death(dies_at)}))
+    mortal = DoorStore(store, doors)
+    dying = Importer(mortal, replace(world.assessor, store=mortal, batch=1), world.clock)
+    assert doors.process(lambda: dying.take(records, lambda _: None)) is None
+    assert len(doors.deaths) == 1
+    world.clock.pass_(minutes=1)
+    world.load(an_account(), a_purchase(), a_purchase("ord_2"))
+    world.sweep()
+    assert (world.credits(), world.audit().breaches) == (200, [])
 
 
 def test_requeue_of_nothing_known_says_what_is_known(store: Store) -> None:

@@ -189,6 +189,22 @@ def test_a_wiped_redis_gets_its_group_again_from_the_beginning(reading: Reading,
     assert reading.log.events("warning") == ["intake.group_gone"]
 
 
+def test_redis_that_comes_back_as_an_older_copy_hands_out_again_what_it_forgot_was_done(reading: Reading, inbox: Inbox) -> None:
+    consumer = reading.consumer(inbox, reclaim_idle_ms=0, reclaim_every=0)
+    known = reading.add("a", "b")
+    reading.client.xgroup_create(STREAM, GROUP, id="0")
+    reading.client.xreadgroup(GROUP, "gone", {STREAM: ">"}, count=1)
+    copy = reading.client.dump(STREAM)
+    assert eventually(lambda: (consumer.step(), inbox.documents == [b"a", b"b"])[1])
+    reading.add("told after the copy")
+    assert eventually(lambda: (consumer.step(), len(inbox.documents) == 3)[1])
+    reading.client.restore(STREAM, 0, copy, replace=True)
+    before, new = len(inbox.calls), reading.add("c")
+    assert eventually(lambda: (consumer.step(), reading.pending == 0 and inbox.documents[-1] == b"c")[1])
+    # what is known comes again, which changes nothing; what the copy lacks was taken in before, or reconcile names it
+    assert sorted(one for call in inbox.calls[before:] for one in call) == sorted(known + new)
+
+
 def test_pending_entries_that_were_deleted_are_reported_and_let_go(reading: Reading, inbox: Inbox) -> None:
     consumer = reading.consumer(inbox)
     consumer.step()

@@ -163,6 +163,24 @@ def test_worker_killed_in_the_middle_loses_and_doubles_nothing(system: System) -
     holds(system, jobs)
 
 
+@ON_POSTGRES
+def test_schedule_that_dies_is_started_again_and_sweeps_go_on(database_url: str, own_redis: RunningRedis) -> None:
+    with a_system(database_url, own_redis.url, REFUNDS_HINTS="0") as system:
+        worker = system.worker(1)
+
+        def beats() -> list[int]:
+            lines = {pid: Path(f"/proc/{pid}/cmdline") for pid in descendants(worker.pid)}
+            return [pid for pid, line in lines.items() if line.exists() and b"\0beat\0" in line.read_bytes()]
+
+        assert eventually(beats, within=60), system.logs()
+        (first,) = beats()
+        os.kill(first, signal.SIGKILL)
+        assert eventually(lambda: [pid for pid in beats() if pid != first], within=60), system.logs()
+        # nothing but sweeps does any work here
+        system.emit(many(system, 2))
+        system.settles(cases=2)
+
+
 @pytest.mark.nightly
 @ON_POSTGRES
 def test_task_processes_killed_while_they_drain_a_backlog_are_started_again(database_url: str, own_redis: RunningRedis) -> None:

@@ -1,15 +1,17 @@
 """Text from outside stays text: in SQL, in logs, on terminals, in messages of the broker."""
 
 import ast
+import io
 import json
 import logging
 import os
 import pickle
 import re
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given, settings
@@ -148,3 +150,29 @@ def test_no_column_holds_a_float() -> None:
     columns = [column for table in metadata.sorted_tables for column in table.columns]
     assert len(columns) > 50
     assert not [str(column) for column in columns if isinstance(column.type, Float | Numeric)]
+
+
+class Full(io.StringIO):
+    """What the log goes to has gone away."""
+
+    def write(self, _: str) -> NoReturn:
+        raise ValueError("I/O operation on closed file")
+
+
+class Unsayable:
+    def __repr__(self) -> str:
+        raise ZeroDivisionError("no words for this")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_log_that_raises_stops_no_step(store: Store, form: str) -> None:
+    world = World(store)
+    world.load(an_account(), a_purchase())
+    with heard(form=form):
+        log.warning("odd", value=Unsayable())
+        logging.getLogger("of.others").warning("%d of %s", "no number")
+        logging.getLogger().handlers[0].setStream(Full())  # type: ignore[attr-defined]
+        with redirect_stderr(Full()):
+            world.happen(world.submitted("job_1"), world.failed("job_1"))
+            log.error("said.to.nobody")
+    assert (world.state("job_1"), world.credits()) == ("refunded", 100)

@@ -1,6 +1,7 @@
 """The figures: they agree with the rows, cost the same however many cases there are, and outlive the parts they tell of."""
 
 import asyncio
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import event, insert, update
 from sqlalchemy.engine import Engine
 
 from policy import load_editions
-from tests.cases.world import START, HandClock
+from tests.cases.world import START, HandClock, World, a_purchase, an_account
 from tests.money.world import MoneyWorld
 from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
@@ -219,3 +220,17 @@ def test_jobs_are_counted_by_how_they_ended_within_the_hour(account: Store) -> N
     found = values(figures(account).text())
     by_status = [found[f"refunds_jobs_ended_last_hour[{status}]"] for status in ("failed", "succeeded", "incomplete")]
     assert by_status == [2, 1, 0]
+
+
+def test_text_from_outside_makes_no_series_of_its_own(store: Store) -> None:
+    world = World(store)
+    world.load(an_account(), a_purchase(credits=1_000))
+    world.happen(world.submitted("job_0"), world.failed("job_0"), '{"broken": "plain"')
+    before = set(values(figures(store).text()))
+    hostile = [f'x{n}"}} 1\nrefunds_cases{{state="y{n}' for n in range(30)]
+    for n, text in enumerate(hostile, 1):
+        why = {"code": f"code_{n}", "message": text, "stage": text[:60]}
+        world.happen(world.submitted(f"job_{n}"), world.failed(f"job_{n}", failure=why), f'{{"broken": {text}')
+    told = figures(store).text()
+    assert set(values(told)) == before
+    assert not re.search(rb"code_|y[0-9]", told)

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -20,6 +20,9 @@ SQLITE_WAL_FROM = (3, 51, 3)
 REPEATS = 5
 BUSY_SECONDS = 20
 NO_SUCH_TABLE = "42P01"
+ONLY_READS = "25006"
+GONE = {ONLY_READS, "25P03"}
+"""What is no defect although the driver calls it an internal error: the server only reads any more, or has ended our session."""
 SESSION = {
     "timezone": "UTC",
     # nothing may hang for ever; a lock held longer than this is somebody's defect. Milliseconds
@@ -73,10 +76,10 @@ class Store:
             ):
                 with attempt, self.engine.connect().execution_options(writing=writing) as connection:
                     return self._once(connection, work, writing=writing, keep=keep)
-        except (ProgrammingError, OperationalError, InterfaceError) as error:
+        except (ProgrammingError, OperationalError, InterfaceError, InternalError) as error:
             if getattr(error.orig, "sqlstate", None) == NO_SUCH_TABLE or "no such table" in str(error.orig):
                 raise Misconfigured("the schema is missing: run `refunds db upgrade`") from error
-            if isinstance(error, ProgrammingError):
+            if _is_defect(error, writing):
                 raise
             raise TryLater("the database", why_unreachable(error)) from error
         except NoConnectionFree as error:
@@ -171,6 +174,14 @@ def _worth_repeating(error: BaseException) -> bool:
     state = getattr(error.orig, "sqlstate", None)
     # not a locked SQLite file: it was already waited for
     return state in {"40P01", "40001"}
+
+
+def _is_defect(error: DBAPIError, writing: bool) -> bool:
+    if not isinstance(error, InternalError):
+        return isinstance(error, ProgrammingError)
+    state = getattr(error.orig, "sqlstate", None)
+    # a look that writes is a defect of ours
+    return state not in GONE or (state == ONLY_READS and not writing)
 
 
 def why_unreachable(error: DBAPIError) -> str:
