@@ -84,11 +84,22 @@ def test_no_account_of_the_name_is_no_reason_to_give_up(page: httpx.Response) ->
         accounts(an_account(name=7)),
         accounts("cca_1"),
         saying({"data": {}}),
+        *(accounts(an_account(id=name)) for name in ("../../refunds", "..", "a?b", "a#b", "a/b")),
     ],
 )
 def test_page_that_cannot_be_meant_is_not_believed(page: httpx.Response) -> None:
+    world = here(page)
     with pytest.raises(TryLater):
-        asked(here(page))
+        asked(world)
+    assert {call.method for call in world.sent} == {"GET"}
+
+
+def test_pages_that_never_end_are_left() -> None:
+    with pytest.raises(TryLater, match="from one page to the same"):
+        asked(here(accounts(an_account(name="bonus"), more=True)))
+    turned = [accounts(an_account(id=f"cca_{number}", name="bonus"), more=True) for number in range(101)]
+    with pytest.raises(TryLater, match="go on after 100 pages"):
+        asked(here(*turned))
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,15 @@ from tenacity import wait_none
 
 from tests.cases.world import HandClock
 from tests.creem.world import a_transaction, an_error, here
-from tests.fuzz.changes import by_places
+from tests.fuzz.changes import by_bytes, by_places
 from tests.fuzz.documents import deliveries, events, texts, unclean
 from tests.fuzz.http import ask
 from tests.fuzz.parser import Check, Parser, pure
 from tests.intake.documents import NOW
 from worker.creem.answers import Outcome
 from worker.creem.client import CreemRefused
+from worker.creem.credits import Booked
+from worker.creem.credits import Entry as BookEntry
 from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
 from worker.creem.transactions import Transaction
@@ -30,6 +32,7 @@ from worker.creem.webhooks import MAX_BYTES
 from worker.errors import TryLater
 from worker.intake.accept import Desk
 from worker.intake.consumer import Entry
+from worker.intake.signature import Key, Producers
 from worker.reruns import Answer, PipelineHttp, RerunOrder
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -39,6 +42,9 @@ from worker.strict import digest, loads
 from worker.web.app import Web, make_app
 
 SECRET = "a secret of the fuzzer"
+KEYS = {name: Key(name, source, name.encode() * 16) for name, source in (("mill", "/image-pipeline"), ("shop", "/shop"))}
+_CREDITS_PAGE = b'{"object":"list","data":[{"id":"cca_1","customer_id":"cust_1","name":"credits"}],"has_more":false}'
+_ENTRY_URL = r"https://test-api\.creem\.io/v1/customer-credits/accounts/[\w-]+/(credit|debit)"
 STATUSES = (200, 200, 200, 201, 204, 302, 400, 401, 404, 408, 422, 429, 500, 502, 503)
 
 
@@ -91,6 +97,36 @@ def _entry(folder: Path) -> Iterator[Check]:
             yield "what came is nowhere in the books"
         if b"event" not in fields and new != (0, 1):
             yield "an entry without its field is not with the dead letters"
+
+    yield check
+    books.store.close()
+
+
+@contextmanager
+def _signed(folder: Path) -> Iterator[Check]:
+    """Signed entries, the signature on a line before its document, none for one that is right: only what a key signed, for its
+    own source, becomes a row; everything else is a letter with its bytes.
+    """
+    books = Books(folder)
+    desk, number, before = Desk(books.store, HandClock(NOW), Producers(KEYS)), 0, (0, 0)
+
+    def check(raw: bytes) -> Iterator[str]:
+        nonlocal number, before
+        number += 1
+        said, _, document = raw.partition(b"\n")
+        said = said or KEYS["mill"].sign(document).encode()
+        signers = [
+            key for key in KEYS.values() if said == f"{key.id}:{hmac.new(key.secret, document, sha256).hexdigest()}".encode()
+        ]
+        desk.accept([Entry(f"{number}-0", document, {b"event": document, b"signature": said})])
+        now = books.count()
+        new, before = (now[0] - before[0], now[1] - before[1]), now
+        if new[0] and (not signers or loads(document)["source"] != signers[0].source):
+            yield "taken from nobody who may say it"
+        if not signers and new != (0, 1):
+            yield f"signed by nobody, and became {new[0]} rows and {new[1]} letters"
+        if not books.holds(document) and (new != (0, 0) or not _repeats(books.store, document)):
+            yield "what came is nowhere in the books"
 
     yield check
     books.store.close()
@@ -175,6 +211,38 @@ def _creem(raw: bytes) -> Iterator[str]:
         yield "more was kept than a column takes"
 
 
+def _credits(raw: bytes) -> Iterator[str]:
+    """Whatever Creem answers about credits, to the question or to the entry: done only where it names our entry, short only for
+    one that takes, and nothing asked without end.
+    """
+    chosen = sha256(raw).digest()
+    told = httpx.Response(STATUSES[chosen[0] % len(STATUSES)] if chosen[1] % 2 else 422, content=raw)
+    if chosen[2] % 2:
+        told.status_code = 200
+    entry = BookEntry("case_1:take", "cust_1", 5 if chosen[3] % 2 else -5, "job_1")
+    for replies in ((told,), (httpx.Response(200, content=_CREDITS_PAGE), told)):
+        meets = here(*replies, chance=0.0)
+        try:
+            answer = meets.creem.credits.book(entry, "credits")
+        except (TryLater, CreemRefused) as error:
+            yield from unclean(error=str(error))
+            continue
+        finally:
+            if len(meets.sent) > 120:
+                yield f"one entry was {len(meets.sent)} requests"
+        yield from unclean(detail=answer.detail, transaction_id=answer.transaction_id)
+        posts = [request for request in meets.sent if request.method == "POST"]
+        astray = [url for url in map(str, (request.url for request in posts)) if not re.fullmatch(_ENTRY_URL, url)]
+        if len(posts) > 1 or astray:
+            yield f"one entry was {len(posts)} calls, some of them to {astray}"
+        if answer.booked is Booked.DONE and (
+            told.status_code not in {200, 201} or json.loads(raw)["idempotency_key"] != entry.key
+        ):
+            yield f"done by a {told.status_code} about something else"
+        if answer.booked is Booked.SHORT and (told.status_code != 422 or entry.credits > 0):
+            yield f"short by a {told.status_code} to {entry.credits}"
+
+
 def _pipeline(raw: bytes) -> Iterator[str]:
     """Whatever the pipeline answers: one of three words and one clean line, without the password."""
     status = STATUSES[sha256(raw).digest()[0] % len(STATUSES)]
@@ -198,6 +266,24 @@ def _pipeline(raw: bytes) -> Iterator[str]:
             yield f"another address was asked: {url}"
 
 
+def _signatures() -> list[bytes]:
+    """Right ones, one of another key, one under another's name, one of a key over a source that is not its own."""
+    right, other = KEYS["mill"], KEYS["shop"]
+    named = [other.sign(raw).replace("shop:", "mill:").encode() + b"\n" + raw for raw in events()[:2]]
+    return (
+        [b"\n" + raw for raw in events()]
+        + named
+        + [key.sign(events()[0]).encode() + b"\n" + events()[0] for key in (right, other)]
+    )
+
+
+def _credit_answers() -> list[bytes]:
+    done = {"id": "cct_1", "idempotency_key": "case_1:take", "amount": "5"}
+    short = {"error": {"code": "insufficient_balance", "message": "Insufficient balance"}}
+    more = {"object": "list", "data": [{"id": "cca_1", "customer_id": "cust_1", "name": "other"}], "has_more": True}
+    return [*(json.dumps(each).encode() for each in (done, short, more, an_error(404, "No such account"))), _CREDITS_PAGE]
+
+
 def _answers() -> list[bytes]:
     done = {"id": "ref_1", "status": "succeeded", "amount": 5831, "currency": "EUR", "transaction": "tran_1"}
     errors = (an_error(400, "Transaction already refunded"), an_error(429, "Too many requests"), an_error(401, "Invalid key"))
@@ -210,7 +296,9 @@ def _answers() -> list[bytes]:
 
 DOORS = (
     Parser("stream-entry", events, by_places, _entry),
+    Parser("signed-entry", _signatures, by_bytes(head=120), _signed),
     Parser("webhook-route", deliveries, by_places, _delivery, slowest=0.2),
     Parser("creem-answer", _answers, by_places, pure(_creem)),
+    Parser("credits-answer", _credit_answers, by_places, pure(_credits)),
     Parser("pipeline-answer", lambda: [b"job_42", b'{"accepted": true}', b"retry later\r\n"], by_places, pure(_pipeline)),
 )

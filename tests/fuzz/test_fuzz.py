@@ -13,7 +13,15 @@ from tests.fuzz.kept import keep, kept
 from tests.fuzz.parser import Parser, feed, fuzz, pure
 from tests.fuzz.targets import TARGETS, named, quiet
 
-RUNS = {"mail": 60, "stream-entry": 60, "webhook-route": 50, "console": 50, "import-file": 30, "emit-file": 25}
+RUNS = {
+    "mail": 60,
+    "stream-entry": 60,
+    "signed-entry": 60,
+    "webhook-route": 50,
+    "console": 50,
+    "import-file": 30,
+    "emit-file": 25,
+}
 """Of the slow ones; the others get a thousand."""
 SEED = 5
 

@@ -5,6 +5,7 @@ repeated until it is heard. What comes back here is no money.
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,14 +14,15 @@ from typing import Any
 
 from worker.creem.envelope import Said, word
 from worker.creem.reading import Unreadable, text
-from worker.creem.reads import BODY_LIMIT, Reads
+from worker.creem.reads import BODY_LIMIT, CreemAway, Reads
 from worker.creem.wire import Ask, Pace, Unheard, Wire
 from worker.errors import one_line
 
 PATH = "/v1/customer-credits/accounts"
-PAGE = 100
+PAGE, PAGES = 100, 100
 LONGEST_KEY = 100
 SHORT = "insufficient_balance"
+_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Booked(StrEnum):
@@ -102,7 +104,7 @@ class CreditAccounts:
 
     def _find(self, customer_id: str, name: str) -> str | None:
         after: str | None = None
-        while True:
+        for _ in range(PAGES):
             query = {"customer_id": customer_id, "limit": str(PAGE)} | ({"starting_after": after} if after else {})
             page = self._reads.ask(Ask("GET", PATH, query), _page_of(customer_id))
             if page is None:
@@ -112,7 +114,10 @@ class CreditAccounts:
                     return account_id
             if not page.more or not page.accounts:
                 return None
+            if page.accounts[-1][0] == after:
+                raise CreemAway("Creem", f"the credits accounts of {customer_id} lead from one page to the same")
             after = page.accounts[-1][0]
+        raise CreemAway("Creem", f"the credits accounts of {customer_id} go on after {PAGES} pages of {PAGE}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +133,17 @@ def _page_of(customer_id: str) -> Callable[[dict[str, Any]], _Page]:
             raise Unreadable("a list of credits accounts is expected")
         if any(each.get("customer_id") != customer_id for each in data):
             raise Unreadable("credits accounts of another customer")
-        return _Page([(text(each.get("id")), text(each.get("name"))) for each in data], document.get("has_more") is True)
+        return _Page([(_id(each.get("id")), text(each.get("name"))) for each in data], document.get("has_more") is True)
 
     return read
+
+
+def _id(value: object) -> str:
+    # it becomes a part of an address: `../../refunds` would be another one
+    found = text(value)
+    if _ID.fullmatch(found) is None:
+        raise Unreadable("an id of a credits account is of letters, digits, _ and -")
+    return found
 
 
 def _short(key: str) -> str:
