@@ -118,7 +118,13 @@ BUGS = (
         "collision_swallowed",
         "postings that already stood count as made, and the lot is added to a second time",
         ("tests/cases/test_ledger.py",),
-        (("worker/credits/ledger.py", "if len(added) != len(records):", "if False:"),),
+        (
+            (
+                "worker/credits/ledger.py",
+                "tx.insert_all(postings, records, postings.c.key)",
+                "tx.insert_absent(postings, records)",
+            ),
+        ),
     ),
     Bug(
         "one_sided_reversal",
@@ -740,7 +746,7 @@ BUGS = (
         "collision_not_repeated",
         "two that meet both fail",
         ("tests/store/test_engine.py",),
-        (("worker/store/engine.py", "    if isinstance(error, Collision):\n        return True\n", ""),),
+        (("worker/store/engine.py", "if isinstance(error, Collision | _Broken):", "if isinstance(error, _Broken):"),),
     ),
     Bug(
         "live_key_sent_to_another_host",
