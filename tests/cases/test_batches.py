@@ -1,7 +1,7 @@
 """Any number of events in one step: as many statements as for one, no deadlock between steps, a busy account holds up nobody."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -43,7 +43,7 @@ def stocked(store: Store, jobs: int, *, accounts: int = 1, batch: int = 500) -> 
     return world
 
 
-def failures(world: World, numbers: range, accounts: int) -> list[str]:
+def failures(world: World, numbers: Iterable[int], accounts: int) -> list[str]:
     return [world.failed(f"job_{n}", f"acc_{n % accounts}") for n in numbers]
 
 
@@ -145,22 +145,46 @@ def test_batch_is_as_large_as_what_waits_up_to_its_limit(
     assert [done.handled for done in iter(world.assessor.assess, Assessed())] == taken
 
 
+def somebody_waits(store: Store) -> bool:
+    """Whether a session waits for another's lock."""
+    waiting = text("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+    with store.engine.connect() as fresh:
+        return bool(fresh.execute(waiting).scalar_one())
+
+
+@ON_POSTGRES
+def test_account_that_is_held_holds_up_nobody_who_has_nothing_in_its_batch(store: Store) -> None:
+    """Who has waits along, for as long as a lock may be held at most."""
+    world = stocked(store, 50, accounts=5, batch=20)
+    world.load(an_account("acc_hot"), a_purchase("ord_hot", "acc_hot"), *(a_job(f"hot_{n}", "acc_hot") for n in range(10)))
+    by_account = sorted(range(50), key=lambda n: n % 5)
+    world.arrive(*(world.failed(f"hot_{n}", "acc_hot") for n in range(10)), *failures(world, by_account, 5))
+    hold = text("select account_id from accounts where account_id = 'acc_hot' for update")
+    with ThreadPoolExecutor(1) as other, store.engine.connect() as holder:
+        assert holder.execute(hold).all() == [("acc_hot",)]
+        step = other.submit(world.assessor.assess)
+        assert eventually(lambda: somebody_waits(store))
+        assert [world.assessor.assess().handled for _ in range(3)] == [20, 20, 0], "those of its batch are claimed"
+        assert [world.state(f"job_{n}") for n in range(50)].count("refunded") == 40
+        assert not step.done()
+        holder.rollback()
+        assert step.result(30).handled == 20
+    world.sweep()
+    states = Counter(world.state(job) for job in (*(f"job_{n}" for n in range(50)), *(f"hot_{n}" for n in range(10))))
+    assert states == {"refunded": 60}
+    assert world.audit().ok
+
+
 @ON_POSTGRES
 def test_step_that_waits_for_an_account_holds_none_that_comes_after_it(store: Store) -> None:
     """All take accounts in one order: whoever waits holds only what comes before, so no two can wait for one another."""
     world = stocked(store, 48, accounts=24)
     world.arrive(*reversed(failures(world, range(48), 24)))
     lock = "select account_id from accounts where account_id {} 'acc_0' for update skip locked"
-    waiting = text("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
-
-    def waits() -> bool:
-        with store.engine.connect() as fresh:
-            return bool(fresh.execute(waiting).scalar_one())
-
     with ThreadPoolExecutor(1) as other, store.engine.connect() as first, store.engine.connect() as looker:
         assert first.execute(text(lock.format("="))).all() == [("acc_0",)]
         step = other.submit(world.assessor.assess)
-        assert eventually(waits)
+        assert eventually(lambda: somebody_waits(store))
         assert len(looker.execute(text(lock.format("<>"))).all()) == 23
         looker.rollback()
         first.rollback()
@@ -174,16 +198,10 @@ def test_step_that_waited_for_an_account_decides_on_what_was_committed_meanwhile
     world.happen(*(world.succeeded(f"job_{n}", "acc_0") for n in range(1, 5)))
     world.arrive(world.failed("job_0", "acc_0"))
     meanwhile = text("update accounts set reversals_today = 20, reversals_day = :day where account_id = 'acc_0'")
-    waiting = text("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
-
-    def waits() -> bool:
-        with store.engine.connect() as fresh:
-            return bool(fresh.execute(waiting).scalar_one())
-
     with ThreadPoolExecutor(1) as other, store.engine.connect() as first:
         first.execute(meanwhile, {"day": world.clock.now().date()})
         step = other.submit(world.assessor.assess)
-        assert eventually(waits)
+        assert eventually(lambda: somebody_waits(store))
         first.commit()
         assert step.result(30).handled == 1
     assert world.state("job_0") == "review", "the day's limit was reached while it waited"
