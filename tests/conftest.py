@@ -12,6 +12,7 @@ import pytest
 import redis as redis_py
 from hypothesis import settings
 
+import tests.drawn  # noqa: F401 - makes its profile known
 from tests.servers import POSTGRES_OVERRIDE, REDIS_OVERRIDE, fresh_database, worker_number
 from worker.intake.stream import open_stream_client
 from worker.sandbox.servers import ServerFailed, start_postgres, start_redis

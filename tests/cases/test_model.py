@@ -9,10 +9,11 @@ from itertools import count
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.cases.world import World, a_purchase, an_account
+from tests.drawn import drawn
 from worker.store.engine import Store
 
 RERUNNABLE = {"gpu_out_of_memory", "job_timeout", "worker_crashed"}
@@ -123,12 +124,7 @@ def world(store: Store) -> World:
     return World(store)
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@drawn(60, HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
 @given(stories=st.lists(STORIES, min_size=1, max_size=14), seed=st.integers(0, 2**32))
 def test_any_order_of_arrival_comes_to_the_reference(world: World, stories: list[Story], seed: int) -> None:
     tag = f"x{next(EXAMPLE)}"  # one database for all examples, and for each its own names

@@ -1,17 +1,16 @@
 """Forged, tampered and replayed messages: nobody is given more than was taken from them."""
 
-import shutil
-from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from tests.arena import Arena
 from tests.cases.world import World, a_purchase, an_account
+from tests.drawn import drawn
 from tests.fuzz.http import ask
 from tests.web.console.site import Site
 from worker.store.engine import Store
-from worker.store.schema import upgrade
 
 
 def a_world(store: Store) -> World:
@@ -70,24 +69,16 @@ SHAPE: dict[str, dict[str, Any]] = {
 }
 
 
-def test_no_sequence_of_events_gives_more_than_was_bought(tmp_path: Path) -> None:
-    empty = Store(f"sqlite:///{tmp_path / 'empty.db'}")
-    upgrade(empty)
-    empty.close()
-
-    @settings(max_examples=25, deadline=None, derandomize=True, database=None)
-    @given(STEPS)
-    def hold(steps: list[tuple[str, str, int, int]]) -> None:
-        store = Store(f"sqlite:///{shutil.copy(tmp_path / 'empty.db', tmp_path / 'one.db')}")
+@drawn(25, HealthCheck.too_slow)
+@given(steps=STEPS)
+def test_no_sequence_of_events_gives_more_than_was_bought(arena: Arena, steps: list[tuple[str, str, int, int]]) -> None:
+    with arena.empty() as store:
         world = a_world(store)
         for number, (kind, job, attempt, credits) in enumerate(steps):
             named: dict[str, Any] = {"credits": credits} if kind == "submitted" else {"attempt": attempt}
             world.happen(world.event(kind, job, id=f"evt-{number}", **SHAPE[kind], **named))
         assert 0 <= world.credits() <= 100
         assert world.audit().ok
-        store.close()
-
-    hold()
 
 
 def test_address_with_a_slash_too_many_leads_to_no_foreign_name(store: Store) -> None:
