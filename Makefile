@@ -39,7 +39,7 @@ check: $(STAMP) ## format, lint, types, import rules, dependencies, terms, every
 	@$(COVERAGE) run --rcfile=/dev/null --branch --source=policy -m pytest -qq -p no:cacheprovider tests/policy
 	@$(COVERAGE) report --rcfile=/dev/null --fail-under=100 --skip-covered --show-missing
 
-prove: $(STAMP) ## every fault, crash and pair of them, through money and the automatic path (ARGS="--every 10" for a tenth)
+prove: $(STAMP) ## every fault at every door of the automatic path and of money's, pairs, all told twice (ARGS="--every 10" for a tenth)
 	@$(BIN)/python -m tests.crash.prove $(ARGS)
 	@$(BIN)/python -m tests.money.prove $(ARGS)
 

@@ -1,7 +1,7 @@
 """Every fault at every door of the automatic path, every pair of deaths, and each fault again with everything told twice.
 
 Doors are found by walking, so a new commit or call is crashed without anybody writing a test for it. A plan that fails prints
-as what `--plan` takes.
+as the command that plays it again.
 """
 
 import time
@@ -129,7 +129,7 @@ def main() -> int:
     for door, times in sorted(met.items()):
         doors.add_row(*door.split(" | "), str(times))
     out.print(doors)
-    show_wrong([one for figures in done for one in figures.wrong])
+    show_wrong("tests.crash.prove", [one for figures in done for one in figures.wrong])
     say("{n} plans in {seconds} s", n=sum(f.plans for f in done), seconds=f"{time.monotonic() - began:.0f}")
     return 1 if any(figures.wrong for figures in done) else 0
 

@@ -1,7 +1,7 @@
 """`make prove`: every trouble, every fault at every door, every pair of deaths and every pair of troubles on the way of money.
 
 Exhaustive and deterministic: doors are found by walking, so a new commit or call is crashed without anybody writing a test for
-it. A plan that fails prints as what `--plan` takes.
+it. A plan that fails prints as the command that plays it again.
 """
 
 import time
@@ -135,7 +135,7 @@ def main() -> int:
         say("[dim]{name}: {plans} plans, {wrong} wrong[/]", name=name, plans=done[-1].plans, wrong=len(done[-1].wrong))
     arena.close()
     _show(done)
-    show_wrong([one for f in done for one in f.wrong])
+    show_wrong("tests.money.prove", [one for f in done for one in f.wrong])
     say("{plans} plans in {seconds} s", plans=sum(f.plans for f in done), seconds=f"{time.monotonic() - began:.0f}")
     return 1 if any(f.wrong for f in done) else 0
 
@@ -144,7 +144,7 @@ def _tell(played: Played) -> int:
     show_doors(played.doors, played.plan.faults)
     ends = ", ".join(str(state) for state in played.states)
     say("ends {ends}; {posts} refund calls, {deaths} deaths", ends=ends, posts=played.posts, deaths=played.deaths)
-    show_wrong([(str(played.plan), played.wrong)] if played.wrong else [])
+    show_wrong("tests.money.prove", [(str(played.plan), played.wrong)] if played.wrong else [])
     return 1 if played.wrong else 0
 
 

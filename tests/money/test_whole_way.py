@@ -96,6 +96,11 @@ def test_whoever_else_dies_costs_nobody_anything(arena: Arena, process: str, sto
     assert (played.states, played.posts, played.deaths) == (["refunded"], 1, 1)
 
 
+def test_plan_goes_the_same_way_when_it_is_played_again(arena: Arena) -> None:
+    plan = Plan("two_claims", doubled=True, faults=frozenset({Fault(30, How.ANSWER_LOST), Fault(41, How.DIES_AFTER)}))
+    assert play_in(arena, plan) == play_in(arena, plan)
+
+
 def test_plan_prints_as_what_can_be_played_again() -> None:
     plan = Plan("two_claims", "get_lags", "answers_failed", "swapped", True, frozenset({Fault(3, How.DIES_AFTER)}))
     assert Plan.parse(str(plan)) == plan
