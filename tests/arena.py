@@ -17,8 +17,8 @@ from worker.screen import progress
 from worker.store.engine import Store
 from worker.store.schema import upgrade
 
-HASTE = ("locking_mode=exclusive", "synchronous=off", "journal_mode=memory", "temp_store=memory")
-"""A play need not survive a power cut, and nobody else has its file."""
+HASTE = ("synchronous=off", "journal_mode=memory", "temp_store=memory")
+"""A play need not survive a power cut."""
 P = TypeVar("P")
 R = TypeVar("R")
 
