@@ -115,13 +115,13 @@ def _proposed(tx: Tx, terms: Terms) -> str | None:
 
 def _propose(tx: Tx, terms: Terms, by: str) -> None:
     row = [{"name": _proposal(terms), "value": json.dumps({"digest": terms.digest, "by": by})}]
-    tx.insert_new(installation, row, installation.c.name)
+    tx.insert_absent(installation, row)
     tx.update(installation, row, by=["name"])
 
 
 def _keep(tx: Tx, terms: Terms) -> None:
     row = [{"name": f"terms:{terms.edition}", "value": terms.digest}]
-    tx.insert_new(installation, row, installation.c.name)
+    tx.insert_absent(installation, row)
     tx.update(installation, row, by=["name"])
 
 

@@ -162,7 +162,7 @@ def pause_after(tries: int) -> timedelta:
 
 def _not_heard(tx: Tx, why: str, clock: Clock) -> None:
     # shared by all workers: after some calls in a row that nobody heard, no new re-run is started for a while
-    tx.insert_new(breakers, [{"name": "pipeline", "failures": 0, "open_until": None, "last_error": why}], breakers.c.name)
+    tx.insert_absent(breakers, [{"name": "pipeline", "failures": 0, "open_until": None, "last_error": why}])
     name = breakers.c.name == "pipeline"
     failures = tx.connection.execute(
         update(breakers).where(name).values(failures=breakers.c.failures + 1, last_error=why).returning(breakers.c.failures)

@@ -48,7 +48,7 @@ def lock_accounts(tx: Tx, book: Book, account_ids: Iterable[str]) -> None:
     missing = [account_id for account_id in wanted if account_id not in found]
     if missing:
         stubs = [{"account_id": account_id, "status": "active", "known": False, "opened_at": book.now} for account_id in missing]
-        tx.insert_new(accounts, stubs, accounts.c.account_id)
+        tx.insert_absent(accounts, stubs)
         found |= _locked(tx, book, missing)
     book.accounts |= found
 
@@ -260,7 +260,7 @@ def _is_mendable(report: Report, job: Job, bench: Bench) -> bool:
 def _doubt_today(tx: Tx, book: Book) -> int:
     # one row a day, locked after the accounts: the budget of the whole service is spent by one batch at a time
     day = book.now.date()
-    tx.insert_new(doubt_days, [{"day": day, "credits": 0}], doubt_days.c.day)
+    tx.insert_absent(doubt_days, [{"day": day, "credits": 0}])
     rows = tx.all(select(doubt_days.c.credits).where(doubt_days.c.day == day).with_for_update())
     return int(rows[0].credits)
 

@@ -66,7 +66,7 @@ class AtCreem:
 
     def begin(self, tx: Tx, now: datetime) -> None:
         """Remembers since when postings are written down here, for the audit."""
-        tx.insert_new(installation, [{"name": self._since, "value": now.isoformat()}], installation.c.name)
+        tx.insert_absent(installation, [{"name": self._since, "value": now.isoformat()}])
 
     def book(self, tx: Tx, wanted: Sequence[Posting], at: datetime) -> None:
         """Writes down what these postings give and take, to be carried out after the commit."""

@@ -52,7 +52,7 @@ class Balances:
 
     def begin(self, tx: Tx, now: datetime) -> None:
         """Remembers since when postings are booked here, for the audit."""
-        tx.insert_new(installation, [{"name": self._since, "value": now.isoformat()}], installation.c.name)
+        tx.insert_absent(installation, [{"name": self._since, "value": now.isoformat()}])
 
     def doubts(self, tx: Tx) -> list[str]:
         """What may keep single rows from being booked into, a line each."""

@@ -70,7 +70,7 @@ def require_current(store: Store, group: str | None = None) -> str:
 
 def take_for(tx: Tx, group: str) -> None:
     """This database is of that installation from now on. Raises `Misconfigured` where it is of another."""
-    tx.insert_new(installation, [{"name": "group", "value": group}], installation.c.name)
+    tx.insert_absent(installation, [{"name": "group", "value": group}])
     require_ours(tx, group)
 
 

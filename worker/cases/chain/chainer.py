@@ -130,5 +130,5 @@ def _may_come(last: Row[Any], oldest_open: int | None, next_xid: int | None) -> 
 
 def _told(tx: Tx, now: datetime) -> None:
     until = now + TOLD_EVERY
-    tx.insert_new(leases, [{"name": TELLING, "holder": "chain", "until": until}], leases.c.name)
+    tx.insert_absent(leases, [{"name": TELLING, "holder": "chain", "until": until}])
     tx.connection.execute(update(leases).where(leases.c.name == TELLING).values(until=until))

@@ -45,7 +45,7 @@ def lock(tx: Tx, transaction_ids: Iterable[str]) -> dict[str, Known]:
     if not wanted:
         return {}
     new = [{"transaction_id": one, "refunded": 0, "looks": 0} for one in wanted]
-    tx.insert_new(charges, new, charges.c.transaction_id)
+    tx.insert_absent(charges, new)
     chosen = select(charges).where(tx.among(charges.c.transaction_id, wanted)).order_by(charges.c.transaction_id)
     return {row.transaction_id: _known(row) for row in tx.all(chosen.with_for_update())}
 
@@ -72,7 +72,7 @@ def hear_refunds(tx: Tx, told: Sequence[RefundCreated], now: datetime, *, can_re
         }
         for one in {one.refund_id: one for one in told}.values()
     ]
-    tx.insert_new(creem_refunds, records, creem_refunds.c.refund_id)
+    tx.insert_absent(creem_refunds, records)
     # the same refund may be told of again with what became of it; a settled word is kept
     open_words = creem_refunds.c.status.in_(["pending", "requiresAction"])
     for one in told:
@@ -110,7 +110,7 @@ def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None
         }
         for one in {one.dispute_id: one for one in told}.values()
     ]
-    tx.insert_new(disputes, records, disputes.c.dispute_id)
+    tx.insert_absent(disputes, records)
     for one in told:
         untold = (charges.c.transaction_id == one.transaction_id, charges.c.disputed_at.is_(None))
         tx.connection.execute(update(charges).where(*untold).values(disputed_at=one.created_at))

@@ -100,7 +100,7 @@ def mark_of(tx: Tx) -> int:
 
 def rise(tx: Tx, now: datetime, *, above: int = 0) -> int:
     """The next mark, also above that one; everybody else who wants to rise waits for this transaction."""
-    tx.insert_new(epochs, [{"name": MONEY, "mark": 0, "risen_at": now}], epochs.c.name)
+    tx.insert_absent(epochs, [{"name": MONEY, "mark": 0, "risen_at": now}])
     stands = tx.all(select(epochs.c.mark).where(epochs.c.name == MONEY).with_for_update())[0]
     mark = max(int(stands.mark), above) + 1
     tx.connection.execute(update(epochs).where(epochs.c.name == MONEY).values(mark=mark, risen_at=now))
@@ -141,7 +141,7 @@ def held_back(tx: Tx, remembered: Remembered, now: datetime) -> tuple[str, datet
     why = behind(mark, remembered)
     if why is not None:
         limits.open_until(tx, limits.RESTORE, limits.FOR_EVER, f"{why}; see `refunds restore check`", needs_person=True)
-        tx.insert_new(epochs, [{"name": MONEY, "mark": 0, "risen_at": now}], epochs.c.name)
+        tx.insert_absent(epochs, [{"name": MONEY, "mark": 0, "risen_at": now}])
         tx.connection.execute(update(epochs).where(epochs.c.name == MONEY).values(stopped_at=now))
         return why, now + STOPPED
     if not vouched(mark, remembered):

@@ -123,4 +123,4 @@ def _armed(tx: Tx, since: datetime) -> int:
 
 
 def _there(tx: Tx, name: str) -> None:
-    tx.insert_new(breakers, [{"name": name, "failures": 0, "open_until": None, "last_error": None}], breakers.c.name)
+    tx.insert_absent(breakers, [{"name": name, "failures": 0, "open_until": None, "last_error": None}])

@@ -59,7 +59,7 @@ def _keep(tx: Tx, payment: Row[Any], calls: Sequence[Call]) -> None:
         call = by_number.get(attempt, last)
         known = {"armed_at": call.armed_at, "deadline_at": call.deadline_at}
         rows.append({"payment_id": payment.payment_id, "attempt": attempt, **known})
-    tx.insert_new(payment_attempts, rows, payment_attempts.c.attempt)
+    tx.insert_absent(payment_attempts, rows)
     a = payment_attempts.c
     earlier = (a.payment_id == payment.payment_id, a.attempt < last.attempt, a.outcome.is_(None))
     tx.connection.execute(update(payment_attempts).where(*earlier).values(outcome="not_sent", detail=MOVED_NOTHING))

@@ -41,7 +41,7 @@ class Turn:
 
 def take_the_floor(tx: Tx, holder: str, now: datetime, lease: timedelta) -> bool:
     """True when this process alone may call Creem until the lease ends: one slow provider holds up one process, not all."""
-    tx.insert_new(leases, [{"name": "creem", "holder": holder, "until": now}], leases.c.name)
+    tx.insert_absent(leases, [{"name": "creem", "holder": holder, "until": now}])
     free = or_(leases.c.until <= now, leases.c.holder == holder)
     taken = update(leases).where(leases.c.name == "creem", free).values(holder=holder, until=now + lease)
     return tx.connection.execute(taken).rowcount == 1

@@ -77,7 +77,7 @@ def allowances(tx: Tx, terms: Terms, now: datetime) -> list[Allowance]:
 def queue_up(tx: Tx, person: str, now: datetime) -> None:
     """Two decisions of one person at once come one after the other from here on, so that the later one sees the earlier."""
     name = f"approver:{person}"
-    tx.insert_new(leases, [{"name": name, "holder": person, "until": now}], leases.c.name)
+    tx.insert_absent(leases, [{"name": name, "holder": person, "until": now}])
     # the sum is read by a later statement: one that waited for this lock would not see what was committed meanwhile
     tx.all(select(leases.c.name).where(leases.c.name == name).with_for_update())
 

@@ -235,7 +235,7 @@ class Reviewer:
 
     def _take(self, tx: Tx, row: Row[Any], by: str) -> None:
         now, holder = self.clock.now(), person(by)
-        tx.insert_new(leases, [{"name": _lease(row.case_id), "holder": holder, "until": now}], leases.c.name)
+        tx.insert_absent(leases, [{"name": _lease(row.case_id), "holder": holder, "until": now}])
         free = or_(leases.c.until <= now, leases.c.holder == holder)
         taken = update(leases).where(leases.c.name == _lease(row.case_id), free).values(holder=holder, until=now + LEASE)
         if tx.connection.execute(taken).rowcount != 1:

@@ -58,7 +58,7 @@ class Credentials:
     def _count(self, tx: Tx, keys: list[str]) -> None:
         now = self.clock.now()
         tx.connection.execute(delete(sign_ins).where(sign_ins.c.wait_until < now - FORGOTTEN_AFTER))
-        tx.insert_new(sign_ins, [{"name": key, "failures": 0, "wait_until": None} for key in keys], sign_ins.c.name)
+        tx.insert_absent(sign_ins, [{"name": key, "failures": 0, "wait_until": None} for key in keys])
         rows = tx.all(select(sign_ins).where(sign_ins.c.name.in_(keys)).order_by(sign_ins.c.name).with_for_update())
         waits = [row.wait_until for row in rows if row.wait_until is not None and row.wait_until > now]
         if waits:
