@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -18,3 +19,15 @@ def at_once(*works: Callable[[], T]) -> list[T]:
 
     with ThreadPoolExecutor(len(works)) as pool:
         return [done.result(60) for done in [pool.submit(run, work) for work in works]]
+
+
+def ends(*works: Callable[[], Any], of: type[Exception]) -> list[Any]:
+    """What each returned, or raised of this kind, all of them started together."""
+
+    def end(work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except of as error:
+            return error
+
+    return at_once(*(partial(end, work) for work in works))

@@ -10,7 +10,8 @@ from sqlalchemy import select
 
 from tests.cases.world import a_purchase
 from tests.requests.world import PeopleWorld
-from tests.review.test_review import at_once, in_review
+from tests.review.test_review import in_review
+from tests.threads import ends
 from worker.errors import Refused
 from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store
@@ -127,7 +128,7 @@ def test_what_two_people_agreed_to_counts_for_neither(world: PeopleWorld) -> Non
 def test_two_decisions_of_one_person_at_once_see_each_other(world: PeopleWorld) -> None:
     for day in range(3):
         asked = [a_request(world, 10 * day + number, 1500) for number in (1, 2, 3)]
-        found = at_once(*(lambda case_id=case_id: world.decide(case_id, "money") for case_id in asked))
+        found = ends(*(lambda case_id=case_id: world.decide(case_id, "money") for case_id in asked), of=Refused)
         assert sorted(one["done"] for one in found) == [False, False, True], found
         for case_id, one in zip(asked, found, strict=True):
             if not one["done"]:

@@ -1,8 +1,6 @@
 """What a person decides: in order, alone or with a second person, once, and with every effect of the policy's own decisions."""
 
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from sqlalchemy import select
 
 from tests.cases.world import an_account, moves
 from tests.requests.world import PeopleWorld
+from tests.threads import ends
 from worker.errors import Refused
 from worker.settings import Mode
 from worker.store.engine import Store
@@ -35,21 +34,6 @@ def in_review(world: PeopleWorld, job: str = "job_1") -> str:
     assert found is not None
     assert found["state"] == "review", found
     return str(found["case_id"])
-
-
-def at_once(*works: Callable[[], Any]) -> list[Any]:
-    """Runs all of them, started together; returns what each gave or refused with."""
-    gate = threading.Barrier(len(works))
-
-    def run(work: Callable[[], Any]) -> Any:
-        gate.wait(10)
-        try:
-            return work()
-        except Refused as refused:
-            return refused
-
-    with ThreadPoolExecutor(len(works)) as pool:
-        return [done.result(60) for done in [pool.submit(run, work) for work in works]]
 
 
 def test_approved_job_gets_its_credits_and_says_who_decided(world: PeopleWorld) -> None:
@@ -148,7 +132,7 @@ def test_case_given_back_is_free_and_only_by_its_holder(world: PeopleWorld) -> N
 def test_lease_race_has_one_winner(world: PeopleWorld) -> None:
     case_id = in_review(world)
     for turn in range(5):
-        found = at_once(*(lambda by=by: world.reviewer.take(case_id, by=by) for by in ("ann", "bob", "cat", "dan")))
+        found = ends(*(lambda by=by: world.reviewer.take(case_id, by=by) for by in ("ann", "bob", "cat", "dan")), of=Refused)
         assert sum(not isinstance(one, Refused) for one in found) == 1, turn
         world.clock.pass_(minutes=16)
 
@@ -157,7 +141,7 @@ def test_two_people_deciding_at_once_decide_once(world: PeopleWorld) -> None:
     for turn in range(5):
         case_id = in_review(world, f"job_{turn + 1}") if turn else in_review(world)
         works = [lambda by=by, case_id=case_id: world.decide(case_id, "credits", by=by) for by in ("ann", "bob", "cat")]
-        found = at_once(*works)
+        found = ends(*works, of=Refused)
         assert sum(not isinstance(one, Refused) for one in found) == 1
     assert world.credits() == 50
     assert world.rows(select(leases).where(leases.c.name.like("review:%"))) == []
@@ -310,7 +294,7 @@ def test_agreement_race_agrees_once(world: PeopleWorld) -> None:
     case_id = a_dispute(world)
     world.load({"record": "purchase", **second_purchase()})
     world.decide(case_id, "forfeit", by="ann")
-    found = at_once(*(lambda by=by: world.decide(case_id, "forfeit", by=by) for by in ("bob", "cat", "ann")))
+    found = ends(*(lambda by=by: world.decide(case_id, "forfeit", by=by) for by in ("bob", "cat", "ann")), of=Refused)
     assert sum(not isinstance(one, Refused) for one in found) == 1
 
 

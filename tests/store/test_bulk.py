@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 
 from tests.servers import ON_POSTGRES, eventually
 from tests.store.rows import NOON, a_job, a_purchase, an_account, count, given, given_an_account_with_a_purchase, statements
-from tests.store.test_engine import at_once
+from tests.threads import at_once
 from worker.errors import Collision
 from worker.store.bulk import Tx
 from worker.store.engine import Store

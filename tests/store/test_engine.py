@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy import event, func, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tests.store.rows import NOON, an_account, count, given
+from tests.threads import at_once
 from worker.errors import Collision, Misconfigured, TryLater
 from worker.store.bulk import Tx
 from worker.store.engine import REPEATS, Store
@@ -20,25 +21,6 @@ from worker.store.tables import accounts
 ALONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 PATIENCE = 30
-
-
-def at_once(*works: Callable[[], Any]) -> list[Any]:
-    """Runs each in a thread of its own; what each returned or raised."""
-    results: list[Any] = [None] * len(works)
-
-    def run(i: int) -> None:
-        try:
-            results[i] = works[i]()
-        except Exception as error:
-            results[i] = error
-
-    threads = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
-    return results
 
 
 def test_what_failed_half_way_left_nothing(store: Store) -> None:

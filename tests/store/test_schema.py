@@ -17,7 +17,8 @@ from sqlalchemy import MetaData, Table, cast, func, inspect, select, text, updat
 from sqlalchemy.dialects.postgresql import REGCLASS
 
 from tests.store.rows import a_purchase, an_account
-from tests.store.test_engine import ON_POSTGRES, at_once
+from tests.store.test_engine import ON_POSTGRES
+from tests.threads import at_once
 from worker.errors import Misconfigured, TryLater
 from worker.store import schema
 from worker.store.engine import Store
