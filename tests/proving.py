@@ -1,11 +1,12 @@
 """What every prover asks for and shows: a share of the plans or one of them alone, what was wrong, and how to play it again."""
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from tests.faults import Fault
-from worker.screen import say
+from worker.screen import out, say, table
 
 
 def asked(about: str | None, plan: Callable[[str], Any]) -> argparse.Namespace:
@@ -23,6 +24,21 @@ def asked(about: str | None, plan: Callable[[str], Any]) -> argparse.Namespace:
     options.add_argument("--processes", type=int, default=2)
     options.add_argument("--plan", type=known, help="play this one alone, by the name it is printed with, and show each door")
     return options.parse_args()
+
+
+def went_wrong(doors: Sequence[str], faults: Iterable[Fault]) -> Iterator[str]:
+    """At which of the doors that one run passed, and how, as `show_met` splits it: of each fault that it came to."""
+    for fault in faults:
+        if fault.passage < len(doors):
+            yield f"{doors[fault.passage]} | {fault.how}"
+
+
+def show_met(met: Counter[str], title: str = "What went wrong where", **more: Counter[str]) -> None:
+    """How often each kind of thing went wrong at each kind of door, and what `more` counts of it."""
+    shown = table(f"\n{title}", "door", "what", "times", *(name.replace("_", " ") for name in more))
+    for where, times in sorted(met.items()):
+        shown.add_row(*where.split(" | "), str(times), *(str(counted[where] or "") for counted in more.values()))
+    out.print(shown)
 
 
 def show_doors(doors: Sequence[str], faults: Iterable[Fault]) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from tests.arena import Arena, quiet, side_by_side
 from tests.crash.plans import Plan, Played, compared, pairs, plain, play, singles, ways
-from tests.proving import asked, show_doors, show_wrong
+from tests.proving import asked, show_doors, show_met, show_wrong, went_wrong
 from worker.screen import out, say, table
 from worker.store.engine import Store
 
@@ -63,9 +63,7 @@ class Figures:
         """One more plan."""
         self.plans += 1
         self.deaths += played.deaths
-        for fault in played.plan.faults:
-            if fault.passage < len(played.doors):
-                self.doors[f"{played.doors[fault.passage]} | {fault.how}"] += 1
+        self.doors.update(went_wrong(played.doors, played.plan.faults))
         if played.wrong:
             self.wrong.append((str(played.plan), played.wrong))
 
@@ -124,11 +122,7 @@ def main() -> int:
     for figures in done:
         shown.add_row(figures.name, str(figures.plans), str(figures.deaths), str(len(figures.wrong)))
     out.print(shown)
-    met = sum((figures.doors for figures in done), Counter())
-    doors = table("\nWhat went wrong where", "door", "what", "times")
-    for door, times in sorted(met.items()):
-        doors.add_row(*door.split(" | "), str(times))
-    out.print(doors)
+    show_met(sum((figures.doors for figures in done), Counter()))
     show_wrong("tests.crash.prove", [one for figures in done for one in figures.wrong])
     say("{n} plans in {seconds} s", n=sum(f.plans for f in done), seconds=f"{time.monotonic() - began:.0f}")
     return 1 if any(figures.wrong for figures in done) else 0

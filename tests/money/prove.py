@@ -13,7 +13,7 @@ from functools import partial
 from tests.arena import Arena, quiet, side_by_side
 from tests.faults import DEATHS
 from tests.money.plans import AT, BEFORE, HOOKS, STORIES, Plan, Played, play_in, singles
-from tests.proving import asked, show_doors, show_wrong
+from tests.proving import asked, show_doors, show_met, show_wrong, went_wrong
 from worker.screen import out, say, table
 
 CRASHED_WITH = ("post_timeout_after_commit", "post_timeout_before_commit", "low_balance_twice", "answers_failed")
@@ -57,11 +57,9 @@ class Figures:
         if plan.untroubled and plan.faults and all(fault.how in DEATHS for fault in plan.faults):
             self.crashes += played.deaths
             self.for_crashes += played.with_person
-        for fault in plan.faults:
-            if fault.passage < len(played.doors):
-                where = f"{played.doors[fault.passage]} | {fault.how}"
-                self.doors[where] += 1
-                self.persons[where] += played.with_person if plan.untroubled and len(plan.faults) == 1 else 0
+        for where in went_wrong(played.doors, plan.faults):
+            self.doors[where] += 1
+            self.persons[where] += played.with_person if plan.untroubled and len(plan.faults) == 1 else 0
         if played.wrong:
             self.wrong.append((str(plan), played.wrong))
 
@@ -165,14 +163,8 @@ def _show(done: Sequence[Figures]) -> None:
         cells = (f.plans, f.deaths, f.requests, f.posts, f.overpaid, f.beside_us, f.unproved, f.with_person, len(f.wrong))
         shown.add_row(f.name, *map(str, cells))
     out.print(shown)
-    met = _together(done, lambda f: f.doors)
-    persons = _together(done, lambda f: f.persons)
-    doors = table(
-        "\nWhat went wrong where, and how often it alone left a case with a person", "door", "what", "times", "with a person"
-    )
-    for door, times in sorted(met.items()):
-        doors.add_row(*door.split(" | "), str(times), str(persons[door] or ""))
-    out.print(doors)
+    met, persons = _together(done, lambda f: f.doors), _together(done, lambda f: f.persons)
+    show_met(met, "What went wrong where, and how often it alone left a case with a person", with_a_person=persons)
     crashes, cases = sum(f.crashes for f in done), sum(f.for_crashes for f in done)
     if crashes:
         price = f"{1000 * cases / crashes:.1f}"
