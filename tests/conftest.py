@@ -4,6 +4,8 @@ Missing binaries make the tests fail, not skip: a suite that passes without havi
 """
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,11 +13,14 @@ from urllib.parse import urlsplit
 import pytest
 import redis as redis_py
 from hypothesis import settings
+from sqlalchemy import make_url
 
 import tests.drawn  # noqa: F401 - makes its profile known
+from tests.arena import room_for_a_server, scratch
 from tests.servers import POSTGRES_OVERRIDE, REDIS_OVERRIDE, fresh_database, worker_number
 from worker.intake.stream import open_stream_client
 from worker.sandbox.servers import ServerFailed, start_postgres, start_redis
+from worker.store.schema import upgrade
 
 # `make mutate` plays the same few examples thousands of times
 settings.register_profile("mutate", deadline=None, max_examples=25, derandomize=True)
@@ -59,19 +64,45 @@ def postgres_server() -> Iterator[str]:
     if given:
         yield given
         return
-    try:
-        server = start_postgres(durable=False)
-    except ServerFailed as error:
-        pytest.fail(f"{error}\nor name a running one in {POSTGRES_OVERRIDE}", pytrace=False)
-    with server:
-        yield server.url
+    with scratch("postgres", room_for_a_server() or tempfile.gettempdir()) as folder:
+        # it may run as another user, who must get there
+        Path(folder).chmod(0o755)
+        try:
+            server = start_postgres(Path(folder), durable=False)
+        except ServerFailed as error:
+            pytest.fail(f"{error}\nor name a running one in {POSTGRES_OVERRIDE}", pytrace=False)
+        with server:
+            yield server.url
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: str) -> Iterator[str]:
+    """The name of a database with the schema of this release and nothing in it, to be copied by the server."""
+    with fresh_database(postgres_server) as url:
+        upgrade(url)
+        yield str(make_url(url).database)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, as a file."""
+    path = tmp_path_factory.mktemp("migrated") / "refunds.db"
+    upgrade(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database made for this test alone, once on each engine."""
+    """The URL of a database made for this test alone, once on each engine: empty, or with its schema where the test asks for
+    the `store`.
+    """
+    migrated = "store" in request.fixturenames
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'refunds.db'}"
+        path = tmp_path / "refunds.db"
+        if migrated:
+            shutil.copyfile(request.getfixturevalue("migrated_sqlite"), path)
+        yield f"sqlite:///{path}"
         return
-    with fresh_database(request.getfixturevalue("postgres_server")) as url:
+    template = request.getfixturevalue("migrated_postgres") if migrated else "template0"
+    with fresh_database(request.getfixturevalue("postgres_server"), template=template) as url:
         yield url

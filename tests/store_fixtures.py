@@ -6,14 +6,12 @@ import pytest
 
 from tests.arena import Arena
 from worker.store.engine import Store
-from worker.store.schema import upgrade
 
 
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
     """A database of its own for this test, with the schema of this release, once on each engine."""
     made = Store(database_url)
-    upgrade(made)
     yield made
     made.close()
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.scenarios.system import ROOT, System, a_purchase, an_account, failed, kill_group, submitted
 from tests.servers import ON_POSTGRES, eventually
-from tests.web.console.live import a_browser
+from tests.web.console.live import NEEDS_CHROMIUM, a_browser
 from worker.sandbox.servers import free_port
 
 pytestmark = [pytest.mark.slow, ON_POSTGRES]
@@ -29,6 +29,7 @@ def status(address: str, *, signed_in: bool) -> int:
         return 0
 
 
+@NEEDS_CHROMIUM
 def test_task_list_says_job_and_outcome_and_can_be_searched(system: System, tmp_path: Path) -> None:
     port = free_port()
     address = f"http://127.0.0.1:{port}"

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 import uvicorn
 from playwright.sync_api import Browser, Playwright
 
@@ -13,6 +14,7 @@ from tests.web.console.site import Site
 from worker.sandbox.servers import free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: install one to click through pages")
 SWITCHES = [
     "--headless",
     "--no-sandbox",

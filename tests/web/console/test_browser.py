@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
 
 from tests.requests.world import PeopleWorld
-from tests.web.console.live import CHROMIUM, a_browser, listening
+from tests.web.console.live import NEEDS_CHROMIUM, a_browser, listening
 from tests.web.console.scene import a_scene
 from tests.web.console.screenshots import paths
 from tests.web.console.site import PASSWORD, Site
@@ -17,10 +17,7 @@ from worker.store.engine import Store
 from worker.store.schema import upgrade
 from worker.web.console.operators import Operators
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: install one to click through the console"),
-]
+pytestmark = [pytest.mark.slow, NEEDS_CHROMIUM]
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@
 import pytest
 
 from tests.cases.world import World
-from tests.web.console.one_engine import database_url, migrated
+from tests.web.console.one_engine import database_url
 from tests.web.console.site import SHARED, Browser, Site, letter, states
 from worker.store.engine import Store
 from worker.web.console.forms import MAX_BYTES
 
-__all__ = ["database_url", "migrated"]
+__all__ = ["database_url"]
 
 
 @pytest.fixture

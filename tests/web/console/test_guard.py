@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.cases.world import World
-from tests.web.console.one_engine import database_url, migrated
+from tests.web.console.one_engine import database_url
 from tests.web.console.site import PASSWORD, SHARED, Browser, Site, hidden_fields, letter, states, words_of
 from worker.cases.review.reviewer import Reviewer
 from worker.credits.ledger import Ledger
@@ -14,7 +14,7 @@ from worker.store.engine import Store
 
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-__all__ = ["database_url", "migrated"]
+__all__ = ["database_url"]
 
 
 @pytest.fixture

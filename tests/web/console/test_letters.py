@@ -5,13 +5,13 @@ import re
 from sqlalchemy import update
 
 from tests.requests.world import PeopleWorld
-from tests.web.console.one_engine import database_url, migrated
+from tests.web.console.one_engine import database_url
 from tests.web.console.reading import page
 from tests.web.console.scene import RAW
 from tests.web.console.site import Browser, words_of
 from worker.store.tables import dead_letters
 
-__all__ = ["database_url", "migrated"]
+__all__ = ["database_url"]
 
 
 def test_dead_letters_are_shown_safely_and_given_out_whole(world: PeopleWorld, local: Browser) -> None:

@@ -4,13 +4,13 @@ import pytest
 from sqlalchemy import select
 
 from tests.cases.world import World
-from tests.web.console.one_engine import database_url, migrated
+from tests.web.console.one_engine import database_url
 from tests.web.console.site import PASSWORD, Site, letter, states, words_of
 from worker.store.engine import Store
 from worker.store.tables import dead_letters
 from worker.web.console.operators import Operators
 
-__all__ = ["database_url", "migrated"]
+__all__ = ["database_url"]
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 
 from tests.scenarios.system import ROOT
 from tests.scenarios.terminal import COLUMNS, Done, in_terminal
-from tests.web.console.one_engine import database_url, migrated
+from tests.web.console.one_engine import database_url
 from worker.store.engine import Store
 
-__all__ = ["database_url", "migrated"]
+__all__ = ["database_url"]
 
 pytestmark = pytest.mark.slow
 PASSWORD = "correct horse battery"

@@ -4,14 +4,14 @@ import pytest
 from sqlalchemy import select
 
 from tests.cases.world import World
-from tests.web.console.one_engine import database_url, migrated
+from tests.web.console.one_engine import database_url
 from tests.web.console.site import PASSWORD, SHARED, Site, words_of
 from worker.errors import Refused
 from worker.store.engine import Store
 from worker.store.tables import actions
 from worker.web.console.operators import Operators
 
-__all__ = ["database_url", "migrated"]
+__all__ = ["database_url"]
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from sqlalchemy import update
 
 from tests.cases.world import a_purchase, an_account
 from tests.requests.world import PeopleWorld
-from tests.web.console.one_engine import database_url, migrated
+from tests.web.console.one_engine import database_url
 from tests.web.console.reading import case_id, page
 from tests.web.console.scene import a_request
 from tests.web.console.site import Browser, words_of
 from worker.store.tables import case_history, cases
 
-__all__ = ["database_url", "migrated"]
+__all__ = ["database_url"]
 
 
 def test_overview_says_what_waits(local: Browser) -> None:

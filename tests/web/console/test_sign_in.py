@@ -7,14 +7,14 @@ import pytest
 from sqlalchemy import select, text
 
 from tests.cases.world import World
-from tests.web.console.one_engine import database_url, migrated
+from tests.web.console.one_engine import database_url
 from tests.web.console.site import SHARED, Site
 from worker.errors import TryLater
 from worker.store.engine import Store
 from worker.store.tables import sessions, sign_ins
 from worker.web.console import passwords
 
-__all__ = ["database_url", "migrated"]
+__all__ = ["database_url"]
 
 PAGES = [
     "/",
