@@ -35,6 +35,13 @@ class TryLater(RefundsError):
         return f"{self.service} is not reachable: {self.why}"
 
 
+class LockedOut(TryLater):
+    """A row was held by somebody else for as long as we wait: an open transaction, or a process that stands still."""
+
+    def __str__(self) -> str:
+        return f"{self.service}: {self.why}"
+
+
 class CannotProcess(RefundsError):
     """This document can never be handled as it stands: it goes to the dead letters with this reason."""
 

@@ -15,7 +15,7 @@ from tests.cases.test_drain import STREAM, put
 from tests.cases.test_first_hand import handed
 from tests.cases.world import World, a_job, a_purchase, an_account
 from tests.servers import ON_POSTGRES, commands, eventually
-from tests.store.rows import statements
+from tests.store.rows import statements, waiting_for_locks
 from worker.cases.assess import Assessed
 from worker.cases.drain import Drain
 from worker.cases.first_hand import FirstHand
@@ -32,6 +32,13 @@ def redis(tmp_path: Path) -> Iterator[redis_py.Redis]:
     """A server of its own: what it is asked is asked by us."""
     with start_redis(tmp_path / "redis") as server, open_stream_client(server.url) as client:
         yield client
+
+
+@pytest.fixture
+def patient(store: Store) -> Iterator[Store]:
+    """Whose sessions wait for a lock longer than any of these tests."""
+    with waiting_for_locks(store, milliseconds=60_000) as made:
+        yield made
 
 
 def stocked(store: Store, jobs: int, *, accounts: int = 1, batch: int = 500) -> World:
@@ -153,9 +160,9 @@ def somebody_waits(store: Store) -> bool:
 
 
 @ON_POSTGRES
-def test_account_that_is_held_holds_up_nobody_who_has_nothing_in_its_batch(store: Store) -> None:
-    """Who has waits along, for as long as a lock may be held at most."""
-    world = stocked(store, 50, accounts=5, batch=20)
+def test_account_that_is_held_holds_up_nobody_who_has_nothing_in_its_batch(store: Store, patient: Store) -> None:
+    """Who has waits along, until it is clear that the account is held (`test_held.py`)."""
+    world = stocked(patient, 50, accounts=5, batch=20)
     world.load(an_account("acc_hot"), a_purchase("ord_hot", "acc_hot"), *(a_job(f"hot_{n}", "acc_hot") for n in range(10)))
     by_account = sorted(range(50), key=lambda n: n % 5)
     world.arrive(*(world.failed(f"hot_{n}", "acc_hot") for n in range(10)), *failures(world, by_account, 5))

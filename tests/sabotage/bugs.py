@@ -48,6 +48,24 @@ BUGS = (
         (("worker/intake/consumer.py", "self._own() or self._reclaimed() or self._fresh()", "self._own() or self._fresh()"),),
     ),
     Bug(
+        "held_account_counts_as_failed_attempt",
+        "events of an account that somebody holds use up their attempts and end with the dead letters",
+        ("tests/cases/test_held.py",),
+        (
+            (
+                "worker/cases/assess.py",
+                "            self.store.write(lambda tx: inbox.release(tx, left, due_at))\n        done =",
+                '            self.store.write(lambda tx: [inbox.postpone(tx, one, "held", due_at) for one in left])\n        done =',
+            ),
+        ),
+    ),
+    Bug(
+        "held_account_holds_up_its_batch",
+        "one account whose row is held stalls everybody who shares a batch with it",
+        ("tests/cases/test_held.py",),
+        (("worker/cases/assess.py", "if account_id in now}", "if now}"),),
+    ),
+    Bug(
         "conflict_taken_for_a_repeat",
         "a second, different event under a known name vanishes without a trace",
         ("tests/cases/test_assess.py",),

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Table, event, func, insert, select
+from sqlalchemy import Table, event, func, insert, make_url, select
 
 from worker.store.bulk import Record
 from worker.store.engine import Store
@@ -30,6 +30,15 @@ def a_job(name: str = "job_1", account: str = "acc_1", reports: Any = (), **over
     """A running job of five credits."""
     job = {"price": 5, "paid_with": "credits", "undebited": False, "status": "running", "downloads": 0}
     return {"job_id": name, "account_id": account, "reports": reports} | job | over
+
+
+@contextmanager
+def waiting_for_locks(store: Store, *, milliseconds: int) -> Iterator[Store]:
+    """The same Postgres by sessions that wait so long for a lock."""
+    url = make_url(store.url).update_query_dict({"options": f"-c lock_timeout={milliseconds}"})
+    made = Store(url.render_as_string(hide_password=False))
+    yield made
+    made.close()
 
 
 def given(store: Store, table: Table, *records: Record) -> None:

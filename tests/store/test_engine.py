@@ -193,7 +193,7 @@ def test_session_has_limits_and_speaks_utc(store: Store) -> None:
     assert store.read(settings) == {
         "timezone": "UTC",
         "statement_timeout": "1min",
-        "lock_timeout": "20s",
+        "lock_timeout": "5s",
         "idle_in_transaction_session_timeout": "1min",
     }
 

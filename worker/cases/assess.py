@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Row
 
@@ -20,6 +20,7 @@ from worker.cases.fold import Fate, fold
 from worker.cases.gather import Unread, placed, read_all, woken_cases
 from worker.cases.judge import Bench, judge
 from worker.cases.load import (
+    held_accounts,
     jobs_of_newly_vouched,
     load_jobs,
     load_lots_money,
@@ -34,7 +35,7 @@ from worker.cases.requests.judge import judge_requests
 from worker.cases.write import write
 from worker.clock import Clock
 from worker.credits.ledger import Ledger
-from worker.errors import CannotProcess, OfNewerRelease, TryLater, one_line
+from worker.errors import CannotProcess, LockedOut, OfNewerRelease, TryLater, one_line
 from worker.intake.accept import Accepted, Desk
 from worker.intake.entry import Entry
 from worker.observe import log
@@ -46,11 +47,14 @@ from worker.store.inbox import Claim
 from worker.traces import Span, tell
 
 WORKER = "worker"
+K = TypeVar("K")
 OWN_HINT = timedelta(seconds=1)
 """How long a row is left to the task that was sent for it, before another task or the sweep takes it along."""
 
 LEFT_FOR = timedelta(seconds=10)
 """How long an event about a newer release's case is left to its processes before anybody looks at it again."""
+HELD_FOR = timedelta(seconds=5)
+"""How long an event is left whose account somebody else holds."""
 
 
 @dataclass(slots=True)
@@ -101,6 +105,8 @@ class Assessor:
     batch: int
     lease: timedelta
     max_attempts: int
+    held: set[str] = field(default_factory=set)
+    """Accounts that somebody else held when this process last looked: nobody waits for them again."""
 
     def assess(self, inbox_ids: Sequence[int] = (), *, waited: timedelta = inbox.NO_TIME) -> Assessed:
         """Handles the rows named and those that are due since `waited`, up to a batch.
@@ -146,6 +152,8 @@ class Assessor:
 
         try:
             return self._commit(work)
+        except LockedOut:
+            return None
         except TryLater:
             raise
         except Exception as error:
@@ -154,7 +162,13 @@ class Assessor:
 
     def wake(self, case_ids: Sequence[str]) -> Assessed:
         """Judges cases again whose time has come, by the same path and without news."""
-        return self._commit(lambda tx: self.judge_in(tx, case_ids))
+        try:
+            return self._commit(lambda tx: self.judge_in(tx, case_ids))
+        except LockedOut as error:
+            rows = self.store.read(lambda tx: woken_cases(tx, case_ids))
+            held = self._held({row.case_id: row.account_id for row in rows}, error)
+            # those of held accounts stay due
+            return self.wake([case_id for case_id in case_ids if case_id not in held])
 
     def judge_jobs(self, jobs: Sequence[tuple[str, str]]) -> Assessed:
         """Judges jobs, as (job id, account id), whether or not they have a case: what a lost step left undone is done."""
@@ -178,6 +192,8 @@ class Assessor:
             return self._alone(claims[0])
         try:
             return self._commit(lambda tx: self._work(tx, *_claimed(tx, claims, at_hand), held=at_hand is not None))
+        except LockedOut as error:
+            return self._beside_held(claims, at_hand, error)
         except TryLater:
             raise
         except Exception as error:
@@ -192,6 +208,8 @@ class Assessor:
             return self._bury(claim, "kills_its_worker", f"{self.max_attempts} attempts began and none ended")
         try:
             return self._commit(lambda tx: self._work(tx, *_claimed(tx, [claim], None)))
+        except LockedOut as error:
+            return self._beside_held([claim], None, error)
         except TryLater:
             raise
         except OfNewerRelease as error:
@@ -208,6 +226,42 @@ class Assessor:
         due_at = self.clock.now() + timedelta(seconds=2**claim.attempt)
         self.store.write(lambda tx: inbox.postpone(tx, claim, why, due_at))
         return Assessed(failed=1)
+
+    def _beside_held(self, claims: Sequence[Claim], at_hand: Mapping[int, News] | None, error: LockedOut) -> Assessed:
+        """Leaves the rows whose account somebody else holds for later, uncounted, and handles the others. Raises the error where
+        it was not an account.
+        """
+
+        def look(tx: Tx) -> dict[int, str]:
+            news, _ = placed(tx, _claimed(tx, claims, at_hand)[0])
+            return {item.row.id: item.account_id for item in news if item.account_id}
+
+        held = self._held(self.store.write(look), error)
+        left = [claim for claim in claims if claim.id in held]
+        if left:
+            log.warning("account.held", accounts=sorted(set(held.values()))[:5], rows=len(left), next="tried again")
+            due_at = self.clock.now() + HELD_FOR
+            self.store.write(lambda tx: inbox.release(tx, left, due_at))
+        done = self._together([claim for claim in claims if claim.id not in held], at_hand)
+        done.failed += len(left)
+        return done
+
+    def _held(self, accounts: Mapping[K, str], error: LockedOut) -> dict[K, str]:
+        """Of these, as (what, account id), those whose account somebody else holds now, which is kept in mind. Raises the error
+        where none is, and none was thought to be.
+        """
+        now = self.store.write(lambda tx: held_accounts(tx, accounts.values()))
+        if not now and not isinstance(error, _KeptInMind):
+            raise error
+        # where none is held whatever was kept in mind is forgotten: the same error cannot come again
+        self.held.difference_update(accounts.values() if now else set(self.held))
+        self.held.update(now)
+        return {what: account_id for what, account_id in accounts.items() if account_id in now}
+
+    def _lock(self, tx: Tx, book: Book, account_ids: Sequence[str]) -> None:
+        if known := self.held.intersection(account_ids):
+            raise _KeptInMind("the database", f"the account {min(known)} was held by another session just now")
+        lock_accounts(tx, book, account_ids)
 
     def _give_back(self, claims: Sequence[Claim]) -> None:
         """The database went away, which is no fault of these rows; where it is still away, their claim ends by itself."""
@@ -240,13 +294,13 @@ class Assessor:
         dead = [*unread, *unplaced]
         woken = woken_cases(tx, case_ids)
 
-        lock_accounts(
+        self._lock(
             tx, book, [n.account_id for n in news if n.account_id] + [row.account_id for row in woken] + [a for _, a in named]
         )
         released, unreadable = read_all(_no_longer_waiting(tx, news))
         dead += unreadable
         news = sorted([*news, *released], key=lambda item: item.rank)
-        lock_accounts(tx, book, [n.account_id for n in released if n.account_id])
+        self._lock(tx, book, [n.account_id for n in released if n.account_id])
 
         jobs = {n.job_id for n in news if n.job_id} | {row.job_id for row in woken if row.job_id}
         jobs |= {job_id for job_id, _ in named}
@@ -281,6 +335,10 @@ class Assessor:
         inbox.settle(tx, [f for f in fates if f["id"] not in standing or f["state"] != Fate.HANDLED.value])
         _bury(tx, dead, now)
         return _account_for([*book.cases.values(), *moved], book, settled, fates, len(dead))
+
+
+class _KeptInMind(LockedOut):
+    """The account need not be waited for to know that it is held."""
 
 
 def _about(claim: Claim) -> dict[str, Any]:

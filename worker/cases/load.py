@@ -63,6 +63,14 @@ def _locked(tx: Tx, book: Book, account_ids: Sequence[str]) -> dict[str, Account
     return {row.account_id: _account(row) for row in rows}
 
 
+def held_accounts(tx: Tx, account_ids: Iterable[str]) -> set[str]:
+    """Those whose row somebody else has locked at this moment."""
+    named = tx.among(accounts.c.account_id, sorted(set(account_ids)))
+    rows = select(accounts.c.account_id).where(named)
+    there = {row.account_id for row in tx.all(rows)}
+    return there - {row.account_id for row in tx.all(rows.with_for_update(skip_locked=True))}
+
+
 def _account(row: Row[Any]) -> Account:
     return Account(
         account_id=row.account_id,

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from worker.errors import Collision, Misconfigured, TryLater, one_line
+from worker.errors import Collision, LockedOut, Misconfigured, TryLater, one_line
 from worker.store.bulk import Tx
 
 T = TypeVar("T")
@@ -20,14 +20,15 @@ SQLITE_WAL_FROM = (3, 51, 3)
 REPEATS = 5
 BUSY_SECONDS = 20
 NO_SUCH_TABLE = "42P01"
+LOCK_NOT_AVAILABLE = "55P03"
 ONLY_READS = "25006"
 GONE = {ONLY_READS, "25P03"}
 """What is no defect although the driver calls it an internal error: the server only reads any more, or has ended our session."""
 SESSION = {
     "timezone": "UTC",
-    # nothing may hang for ever; a lock held longer than this is somebody's defect. Milliseconds
+    # nothing may hang for ever; a lock held longer than this is somebody's defect, and what else waits goes on. Milliseconds
     "statement_timeout": "60000",
-    "lock_timeout": "20000",
+    "lock_timeout": "5000",
     "idle_in_transaction_session_timeout": "60000",
 }
 
@@ -79,6 +80,8 @@ class Store:
         except (ProgrammingError, OperationalError, InterfaceError, InternalError) as error:
             if getattr(error.orig, "sqlstate", None) == NO_SUCH_TABLE or "no such table" in str(error.orig):
                 raise Misconfigured("the schema is missing: run `refunds db upgrade`") from error
+            if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+                raise LockedOut("the database", "another session holds a row that is needed, and does not let it go") from error
             if _is_defect(error, writing):
                 raise
             raise TryLater("the database", why_unreachable(error)) from error
