@@ -116,6 +116,17 @@ def test_who_is_known_to_be_held_is_not_waited_for_again(world: World, store: St
     assert world.audit().ok
 
 
+def test_job_that_is_named_is_judged_as_soon_as_its_account_is_free(world: World, store: Store) -> None:
+    """Reconcile names jobs: that an account was held once keeps no later look from it."""
+    with held(store, HELD):
+        world.arrive(world.failed(LEFT[0], HELD))
+        world.assessor.assess()
+        with pytest.raises(LockedOut):
+            world.assessor.judge_jobs([(LEFT[0], HELD)])
+    assert world.assessor.held == {HELD}
+    assert world.assessor.judge_jobs([(LEFT[0], HELD)]).moves == []
+
+
 def test_cases_of_others_whose_time_has_come_are_judged(world: World, store: Store) -> None:
     early = [world.failed(f"early_{n}", account) for n, account in enumerate([HELD, *OTHERS])]
     world.happen(*early)

@@ -54,8 +54,9 @@ BUGS = (
         (
             (
                 "worker/cases/assess.py",
-                "            self.store.write(lambda tx: inbox.release(tx, left, due_at))\n        done =",
-                '            self.store.write(lambda tx: [inbox.postpone(tx, one, "held", due_at) for one in left])\n        done =',
+                "            due_at = self.clock.now() + HELD_FOR\n            self.store.write(lambda tx: inbox.release(tx, claims, due_at))",
+                "            due_at = self.clock.now() + HELD_FOR\n"
+                '            self.store.write(lambda tx: [inbox.postpone(tx, one, "held", due_at) for one in claims])',
             ),
         ),
     ),
@@ -63,7 +64,7 @@ BUGS = (
         "held_account_holds_up_its_batch",
         "one account whose row is held stalls everybody who shares a batch with it",
         ("tests/cases/test_held.py",),
-        (("worker/cases/assess.py", "if account_id in now}", "if now}"),),
+        (("worker/cases/assess.py", "whose.items() if account_id in now}", "whose.items() if now}"),),
     ),
     Bug(
         "conflict_taken_for_a_repeat",

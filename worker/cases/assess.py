@@ -6,7 +6,7 @@ poisonous event costs only itself.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -106,7 +106,7 @@ class Assessor:
     lease: timedelta
     max_attempts: int
     held: set[str] = field(default_factory=set)
-    """Accounts that somebody else held when this process last looked: nobody waits for them again."""
+    """Accounts that somebody else held when this process last looked: their events and cases do not wait for them again."""
 
     def assess(self, inbox_ids: Sequence[int] = (), *, waited: timedelta = inbox.NO_TIME) -> Assessed:
         """Handles the rows named and those that are due since `waited`, up to a batch.
@@ -122,7 +122,7 @@ class Assessor:
             for claim in claims:
                 if claim.attempt > 1:
                     # somebody failed or died over this row before: it may not spoil others
-                    done += self._alone(claim)
+                    done += self._together([claim])
         except TryLater:
             self._give_back(claims)
             raise
@@ -146,6 +146,8 @@ class Assessor:
         then nothing of it stands, and they go the way where attempts are. Raises `TryLater` when the database is away.
         """
         reading = desk.read(entries)
+        if any(event.account_id in self.held for _, event in reading.events.values()):
+            return None
 
         def work(tx: Tx) -> Assessed:
             return self._work(tx, [of_accepted(row) for row in desk.take_in(tx, reading)], held=True, recorded=True)
@@ -161,14 +163,17 @@ class Assessor:
             return None
 
     def wake(self, case_ids: Sequence[str]) -> Assessed:
-        """Judges cases again whose time has come, by the same path and without news."""
-        try:
-            return self._commit(lambda tx: self.judge_in(tx, case_ids))
-        except LockedOut as error:
-            rows = self.store.read(lambda tx: woken_cases(tx, case_ids))
-            held = self._held({row.case_id: row.account_id for row in rows}, error)
-            # those of held accounts stay due
-            return self.wake([case_id for case_id in case_ids if case_id not in held])
+        """Judges cases again whose time has come, by the same path and without news. Those whose account somebody else holds
+        stay due.
+        """
+
+        def whose() -> dict[str, str]:
+            return {row.case_id: row.account_id for row in self.store.read(lambda tx: woken_cases(tx, case_ids))}
+
+        def work(held: Set[str]) -> Assessed:
+            return self._commit(lambda tx: self.judge_in(tx, [case_id for case_id in case_ids if case_id not in held]))
+
+        return self._around(whose, work)
 
     def judge_jobs(self, jobs: Sequence[tuple[str, str]]) -> Assessed:
         """Judges jobs, as (job id, account id), whether or not they have a case: what a lost step left undone is done."""
@@ -186,21 +191,27 @@ class Assessor:
         return done
 
     def _together(self, claims: Sequence[Claim], at_hand: Mapping[int, News] | None = None) -> Assessed:
+        def work(held: Set[int]) -> Assessed:
+            done = self._leave([claim for claim in claims if claim.id in held])
+            done += self._all([claim for claim in claims if claim.id not in held], at_hand)
+            return done
+
+        return self._around(lambda: self._whose(claims, at_hand), work)
+
+    def _all(self, claims: Sequence[Claim], at_hand: Mapping[int, News] | None) -> Assessed:
         if not claims:
             return Assessed()
         if len(claims) == 1:
             return self._alone(claims[0])
         try:
             return self._commit(lambda tx: self._work(tx, *_claimed(tx, claims, at_hand), held=at_hand is not None))
-        except LockedOut as error:
-            return self._beside_held(claims, at_hand, error)
         except TryLater:
             raise
         except Exception as error:
             log.warning("batch.split", rows=len(claims), error=one_line(error))
         done = Assessed()
         for claim in claims:
-            done += self._alone(claim)
+            done += self._together([claim])
         return done
 
     def _alone(self, claim: Claim) -> Assessed:
@@ -208,8 +219,6 @@ class Assessor:
             return self._bury(claim, "kills_its_worker", f"{self.max_attempts} attempts began and none ended")
         try:
             return self._commit(lambda tx: self._work(tx, *_claimed(tx, [claim], None)))
-        except LockedOut as error:
-            return self._beside_held([claim], None, error)
         except TryLater:
             raise
         except OfNewerRelease as error:
@@ -227,41 +236,42 @@ class Assessor:
         self.store.write(lambda tx: inbox.postpone(tx, claim, why, due_at))
         return Assessed(failed=1)
 
-    def _beside_held(self, claims: Sequence[Claim], at_hand: Mapping[int, News] | None, error: LockedOut) -> Assessed:
-        """Leaves the rows whose account somebody else holds for later, uncounted, and handles the others. Raises the error where
-        it was not an account.
+    def _around(self, whose: Callable[[], Mapping[K, str]], work: Callable[[Set[K]], Assessed]) -> Assessed:
+        """What comes of `work`, which is told what to leave because its account is held by somebody else: of what `whose` gives,
+        as (what, account id). Raises `LockedOut` where something else is held.
         """
+        held = self._held(whose()) if self.held else set[K]()
+        try:
+            return work(held)
+        except LockedOut:
+            if (more := self._held(whose())) <= held:
+                raise
+        return work(more)
+
+    def _held(self, whose: Mapping[K, str]) -> set[K]:
+        """Those of these whose account somebody else holds at this moment, which is kept in mind; what no longer is so is not."""
+        named = {*whose.values(), *self.held}
+        now = self.store.write(lambda tx: held_accounts(tx, named))
+        self.held.clear()
+        self.held.update(now)
+        return {what for what, account_id in whose.items() if account_id in now}
+
+    def _whose(self, claims: Sequence[Claim], at_hand: Mapping[int, News] | None) -> dict[int, str]:
+        """The account of each claimed row that is about one, by the row's id."""
 
         def look(tx: Tx) -> dict[int, str]:
             news, _ = placed(tx, _claimed(tx, claims, at_hand)[0])
             return {item.row.id: item.account_id for item in news if item.account_id}
 
-        held = self._held(self.store.write(look), error)
-        left = [claim for claim in claims if claim.id in held]
-        if left:
-            log.warning("account.held", accounts=sorted(set(held.values()))[:5], rows=len(left), next="tried again")
+        return self.store.write(look)
+
+    def _leave(self, claims: Sequence[Claim]) -> Assessed:
+        """Leaves rows whose account somebody else holds for later, uncounted."""
+        if claims:
+            log.warning("account.held", accounts=sorted(self.held)[:5], rows=len(claims), next="tried again")
             due_at = self.clock.now() + HELD_FOR
-            self.store.write(lambda tx: inbox.release(tx, left, due_at))
-        done = self._together([claim for claim in claims if claim.id not in held], at_hand)
-        done.failed += len(left)
-        return done
-
-    def _held(self, accounts: Mapping[K, str], error: LockedOut) -> dict[K, str]:
-        """Of these, as (what, account id), those whose account somebody else holds now, which is kept in mind. Raises the error
-        where none is, and none was thought to be.
-        """
-        now = self.store.write(lambda tx: held_accounts(tx, accounts.values()))
-        if not now and not isinstance(error, _KeptInMind):
-            raise error
-        # where none is held whatever was kept in mind is forgotten: the same error cannot come again
-        self.held.difference_update(accounts.values() if now else set(self.held))
-        self.held.update(now)
-        return {what: account_id for what, account_id in accounts.items() if account_id in now}
-
-    def _lock(self, tx: Tx, book: Book, account_ids: Sequence[str]) -> None:
-        if known := self.held.intersection(account_ids):
-            raise _KeptInMind("the database", f"the account {min(known)} was held by another session just now")
-        lock_accounts(tx, book, account_ids)
+            self.store.write(lambda tx: inbox.release(tx, claims, due_at))
+        return Assessed(failed=len(claims))
 
     def _give_back(self, claims: Sequence[Claim]) -> None:
         """The database went away, which is no fault of these rows; where it is still away, their claim ends by itself."""
@@ -294,13 +304,13 @@ class Assessor:
         dead = [*unread, *unplaced]
         woken = woken_cases(tx, case_ids)
 
-        self._lock(
+        lock_accounts(
             tx, book, [n.account_id for n in news if n.account_id] + [row.account_id for row in woken] + [a for _, a in named]
         )
         released, unreadable = read_all(_no_longer_waiting(tx, news))
         dead += unreadable
         news = sorted([*news, *released], key=lambda item: item.rank)
-        self._lock(tx, book, [n.account_id for n in released if n.account_id])
+        lock_accounts(tx, book, [n.account_id for n in released if n.account_id])
 
         jobs = {n.job_id for n in news if n.job_id} | {row.job_id for row in woken if row.job_id}
         jobs |= {job_id for job_id, _ in named}
@@ -335,10 +345,6 @@ class Assessor:
         inbox.settle(tx, [f for f in fates if f["id"] not in standing or f["state"] != Fate.HANDLED.value])
         _bury(tx, dead, now)
         return _account_for([*book.cases.values(), *moved], book, settled, fates, len(dead))
-
-
-class _KeptInMind(LockedOut):
-    """The account need not be waited for to know that it is held."""
 
 
 def _about(claim: Claim) -> dict[str, Any]:
