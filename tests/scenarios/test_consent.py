@@ -102,10 +102,8 @@ def test_script_that_says_no_no_goes_on(system: System) -> None:
 
 def test_script_with_a_stdin_that_says_nothing_is_not_kept_waiting(system: System) -> None:
     for stdin in ("< /dev/null", "<&-", "< <(exec sleep 30 > /dev/null 2>&1)"):
-        assert (
-            in_a_shell(system, f"refunds {' '.join(REQUEUE)} {stdin}; asked=$?; kill $! 2> /dev/null; exit $asked").returncode
-            == 0
-        )
+        script = f"refunds {' '.join(REQUEUE)} {stdin}; asked=$?; kill $! 2> /dev/null; exit $asked"
+        assert in_a_shell(system, script).returncode == 0
     assert put_back(system) == 3
 
 

@@ -78,9 +78,9 @@ class Store:
                 with attempt, self.engine.connect().execution_options(writing=writing) as connection:
                     return self._once(connection, work, writing=writing, keep=keep)
         except (ProgrammingError, OperationalError, InterfaceError, InternalError) as error:
-            if getattr(error.orig, "sqlstate", None) == NO_SUCH_TABLE or "no such table" in str(error.orig):
+            if sqlstate(error) == NO_SUCH_TABLE or "no such table" in str(error.orig):
                 raise Misconfigured("the schema is missing: run `refunds db upgrade`") from error
-            if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+            if sqlstate(error) == LOCK_NOT_AVAILABLE:
                 raise LockedOut("the database", "another session holds a row that is needed, and does not let it go") from error
             if _is_defect(error, writing):
                 raise
@@ -174,17 +174,21 @@ def _worth_repeating(error: BaseException) -> bool:
         return True
     if not isinstance(error, DBAPIError):
         return False
-    state = getattr(error.orig, "sqlstate", None)
     # not a locked SQLite file: it was already waited for
-    return state in {"40P01", "40001"}
+    return sqlstate(error) in {"40P01", "40001"}
 
 
 def _is_defect(error: DBAPIError, writing: bool) -> bool:
     if not isinstance(error, InternalError):
         return isinstance(error, ProgrammingError)
-    state = getattr(error.orig, "sqlstate", None)
+    state = sqlstate(error)
     # a look that writes is a defect of ours
     return state not in GONE or (state == ONLY_READS and not writing)
+
+
+def sqlstate(error: DBAPIError) -> str | None:
+    """The five characters by which Postgres calls the error; None where it said nothing, and on SQLite."""
+    return getattr(error.orig, "sqlstate", None)
 
 
 def why_unreachable(error: DBAPIError) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from worker.errors import Misconfigured, TryLater
 from worker.store.bulk import Tx
-from worker.store.engine import Store
+from worker.store.engine import LOCK_NOT_AVAILABLE, Store, sqlstate
 from worker.store.tables import installation
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -139,8 +139,7 @@ def _stand_in_line(tx: Tx, queue_seconds: float, lock_seconds: float) -> None:
 
 
 def _in_one_line(error: OperationalError, why: str) -> Exception:
-    lock_not_available = getattr(error.orig, "sqlstate", None) == "55P03"
-    return TryLater("the database", why) if lock_not_available else error
+    return TryLater("the database", why) if sqlstate(error) == LOCK_NOT_AVAILABLE else error
 
 
 def _found(tx: Tx) -> str | None:
