@@ -126,6 +126,15 @@ def test_entries_at_first_hand_cost_a_read_each_and_the_same_statements(store: S
     assert many == {"xrange": 300, "xack": 1}, "a task is handed one entry"
 
 
+@ON_POSTGRES
+def test_event_alone_is_four_round_trips_up_to_its_commit(store: Store, redis: redis_py.Redis) -> None:
+    world = stocked(store, 1)
+    first_hand = FirstHand(redis, STREAM, world.desk, world.assessor)
+    with statements(store) as sent:
+        assert first_hand.handle(handed(redis, world.failed("job_0", "acc_0"))).handled == 1
+    assert len(sent) == 4, "taken in, its account locked, all read that is known, all written"
+
+
 def test_desk_sends_as_many_statements_for_three_hundred_entries_as_for_ten(store: Store, redis: redis_py.Redis) -> None:
     world = stocked(store, 320, accounts=100)
     assert few_and_many(world, redis, lambda numbers: world.arrive(*failures(world, numbers, 100))) == [Counter()] * 2

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from sqlalchemy import Row
 
 from policy.lifecycle import CaseState
 from tests.cases.world import World, a_purchase, an_account
@@ -17,18 +19,17 @@ from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Refused, TryLater
 from worker.intake.records import read_record
 from worker.store import inbox as inbox_rows
-from worker.store.bulk import Tx
 from worker.store.engine import Store
 
 
 class Allergic(Ledger):
     """A ledger that cannot bear one job."""
 
-    def of_jobs(self, tx: Tx, job_ids: Iterable[str]) -> dict[str, JobCredits]:
-        named = list(job_ids)
-        if "poison" in named:
+    def booked(self, rows: Iterable[Row[Any]]) -> dict[str, JobCredits]:
+        found = super().booked(rows)
+        if "poison" in found:
             raise ZeroDivisionError("the ledger stumbles over poison")
-        return super().of_jobs(tx, named)
+        return found
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_dead_letter_put_back_is_handled_like_any_other(world: World) -> None:
 class Away(Ledger):
     """A ledger whose database has just gone away."""
 
-    def of_jobs(self, tx: Tx, job_ids: Iterable[str]) -> dict[str, JobCredits]:
+    def booked(self, rows: Iterable[Row[Any]]) -> dict[str, JobCredits]:
         raise TryLater("the database", "connection reset")
 
 

@@ -179,7 +179,7 @@ BUGS = (
         "account_not_locked",
         "two workers decide about one account on the same old facts",
         ("tests/cases/test_batches.py",),
-        (("worker/cases/load.py", "rows = tx.all(statement.with_for_update())", "rows = tx.all(statement)"),),
+        (("worker/cases/load.py", "order_by(accounts.c.account_id).with_for_update()\n", "order_by(accounts.c.account_id)\n"),),
     ),
     Bug(
         "accounts_locked_in_any_order",
@@ -188,8 +188,8 @@ BUGS = (
         (
             (
                 "worker/cases/load.py",
-                "account_ids)).order_by(accounts.c.account_id)\n",
-                "account_ids)).order_by(func.random())\n",
+                "order_by(accounts.c.account_id).with_for_update()\n",
+                "order_by(func.random()).with_for_update()\n",
             ),
         ),
     ),

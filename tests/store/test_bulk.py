@@ -6,14 +6,14 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, MetaData, Table, Text, select, text
+from sqlalchemy import Column, MetaData, Select, Table, Text, bindparam, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from tests.servers import ON_POSTGRES, eventually
 from tests.store.rows import NOON, a_job, a_purchase, an_account, count, given, given_an_account_with_a_purchase, statements
 from tests.threads import at_once
 from worker.errors import Collision
-from worker.store.bulk import Tx
+from worker.store.bulk import Among, Tx
 from worker.store.engine import Store
 from worker.store.tables import accounts, dead_letters, inbox, layer_jobs, postings, purchases
 
@@ -249,6 +249,49 @@ def test_among_finds_the_rows_that_hold_one_of_the_values(store: Store) -> None:
     found = store.read(lambda tx: tx.all(select(accounts.c.account_id).where(tx.among(accounts.c.account_id, wanted))))
     assert {row.account_id for row in found} == {"acc 'quoted'", "acc_3"}
     assert store.read(lambda tx: tx.all(select(accounts.c.email).where(tx.among(accounts.c.account_id, [])))) == []
+
+
+def _opened(among: Among) -> Select[Any]:
+    wanted = (
+        among(accounts.c.account_id, "names"),
+        among(accounts.c.opened_at, "moments"),
+        accounts.c.status == bindparam("status"),
+    )
+    return select(accounts.c.account_id).where(*wanted).order_by(accounts.c.account_id)
+
+
+@pytest.mark.parametrize("names", [[], ["acc 'quoted'"], ["acc_none"], ["acc_3", "acc 'quoted'", "acc_none"]])
+@pytest.mark.parametrize("moments", [[], [NOON], [NOON, NOON + timedelta(1)]])
+def test_question_is_answered_for_lists_of_any_length(store: Store, names: list[str], moments: list[datetime]) -> None:
+    given(store, accounts, an_account("acc_1"), an_account("acc 'quoted'"), an_account("acc_3"), an_account("acc_4"))
+    found = store.read(lambda tx: tx.ask(_opened, names=set(names), moments=moments, status="active"))
+    there = {"acc 'quoted'", "acc_3"} if NOON in moments else set()
+    assert [row.account_id for row in found] == sorted(there & set(names))
+    assert store.read(lambda tx: tx.ask(_opened, names=names, moments=moments, status="closed")) == []
+
+
+@ON_POSTGRES
+def test_question_about_one_is_planned_once_and_not_each_time(store: Store) -> None:
+    given(store, accounts, an_account("acc_1"))
+    kinds = text("select sum(custom_plans), sum(generic_plans) from pg_prepared_statements where statement like '%email%'")
+
+    def work(tx: Tx) -> Any:
+        for _ in range(40):
+            assert len(tx.ask(_anything_of, names=["acc_1"])) == 1
+        return tx.connection.execute(kinds).one()
+
+    anew, kept = store.write(work)
+    # the driver prepares it at the sixth, and Postgres looks at five plans
+    assert (anew, kept) == (5, 30)
+
+
+def _anything_of(among: Among) -> Select[Any]:
+    # as many tables as a job is read from
+    rows = select(accounts.c.email).where(among(accounts.c.account_id, "names"))
+    for _ in range(4):
+        lots = purchases.alias()
+        rows = rows.outerjoin(lots, lots.c.account_id == accounts.c.account_id)
+    return rows
 
 
 def test_among_compares_moments(store: Store) -> None:

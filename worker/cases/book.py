@@ -147,6 +147,8 @@ class Book:
     """Purchases whose money is to be looked at again."""
     lots_gone: dict[str, LotMoney] = field(default_factory=dict)
     """What is known of the money of lots that jobs drew on, by purchase, where some of it went back or is disputed."""
+    lots_quiet: set[str] = field(default_factory=set)
+    """Lots of whose money nothing went back, is on its way back or is disputed, as the jobs were read."""
     lots_claimed: set[str] = field(default_factory=set)
     """Lots whose money may be on its way back: credits that return to them meanwhile stay frozen until that is settled."""
     postings: list[Posting] = field(default_factory=list)

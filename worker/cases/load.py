@@ -8,10 +8,11 @@ deadlock.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, and_, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, not_, or_, select
 
 from policy.facts import Report, ReportKind, Rerun, RerunState
 from policy.lifecycle import CaseKind, CaseState
@@ -19,12 +20,24 @@ from policy.terms import FaultClass
 from worker.cases.book import Account, Book, Case, Job, LotMoney
 from worker.cases.judge import Bench
 from worker.cases.news import News
-from worker.credits.ledger import JobCredits, Ledger
+from worker.credits.ledger import BOOKED, JobCredits, Ledger
 from worker.errors import OfNewerRelease
 from worker.intake.records import AccountRecord, PurchaseRecord
 from worker.intake.wire import AccountOpened, Event
-from worker.store.bulk import Tx
-from worker.store.tables import accounts, breakers, cases, charges, doubt_days, layer_jobs, payments, purchases, requests, reruns
+from worker.store.bulk import Among, Tx
+from worker.store.tables import (
+    accounts,
+    breakers,
+    cases,
+    charges,
+    doubt_days,
+    layer_jobs,
+    payments,
+    postings,
+    purchases,
+    requests,
+    reruns,
+)
 
 REPORTS: TypeAdapter[list[Report]] = TypeAdapter(list[Report])
 STATES, KINDS = frozenset(state.value for state in CaseState), frozenset(kind.value for kind in CaseKind)
@@ -35,8 +48,6 @@ SERVICE_WINDOW, SERVICE_JOBS = timedelta(hours=1), 10_000
 """How far back the failure rate of the service looks, and at how many jobs, the latest: in a storm an hour is millions, and
 each batch asks.
 """
-_PIPELINE_AWAY = select(breakers.c.open_until).where(breakers.c.name == "pipeline").scalar_subquery()
-"""Until when no new re-run is started: read along with the locks, for nobody's verdict hangs on its last moment."""
 
 
 def lock_accounts(tx: Tx, book: Book, account_ids: Iterable[str]) -> None:
@@ -54,13 +65,18 @@ def lock_accounts(tx: Tx, book: Book, account_ids: Iterable[str]) -> None:
 
 
 def _locked(tx: Tx, book: Book, account_ids: Sequence[str]) -> dict[str, Account]:
-    away = _PIPELINE_AWAY.label("pipeline_away_until")
-    statement = select(accounts, away).where(tx.among(accounts.c.account_id, account_ids)).order_by(accounts.c.account_id)
-    rows = tx.all(statement.with_for_update())
+    rows = tx.ask(_lock, account_ids=account_ids)
     if rows:
         until = rows[0].pipeline_away_until
         book.rerun_available = until is None or until <= book.now
     return {row.account_id: _account(row) for row in rows}
+
+
+def _lock(among: Among) -> Select[Any]:
+    # in one order for everybody; read along is until when no new re-run is started: nobody's verdict hangs on its last moment
+    away = select(breakers.c.open_until).where(breakers.c.name == "pipeline").scalar_subquery()
+    chosen = select(accounts, away.label("pipeline_away_until")).where(among(accounts.c.account_id, "account_ids"))
+    return chosen.order_by(accounts.c.account_id).with_for_update()
 
 
 def held_accounts(tx: Tx, account_ids: Iterable[str]) -> set[str]:
@@ -106,22 +122,45 @@ def load_jobs(tx: Tx, book: Book, job_ids: Iterable[str], ledger: Ledger) -> Non
     wanted = sorted(set(job_ids))
     if not wanted:
         return
-    rows = tx.all(
+    rows = tx.ask(_jobs, job_ids=wanted)
+    booked = ledger.booked(rows)
+    # a job with several postings has as many rows
+    for job_id, row in {row.job_id: row for row in rows}.items():
+        book.jobs[job_id] = _job(row, booked.get(job_id, JobCredits()))
+        if row.has_case:
+            book.cases[job_id] = case_of(SimpleNamespace(**dict(zip(cases.c.keys(), row[-len(cases.c) :], strict=True))))
+    book.lots_quiet = {row.booked_lot for row in rows if row.booked_lot is not None and not row.lot_moved}
+    unknown = [job_id for job_id in wanted if job_id not in book.jobs]
+    if unknown:
+        book.cases |= {row.subject: case_of(row) for row in tx.ask(_cases, job_ids=unknown)}
+
+
+def _jobs(among: Among) -> Select[Any]:
+    # a round trip is much of what a single event waits for, so all of it is one; what it is of the lots is seldom asked more
+    case = and_(cases.c.kind == CaseKind.JOB.value, cases.c.subject == layer_jobs.c.job_id)
+    return (
         select(
             layer_jobs,
             reruns.c.attempt.label("rerun_attempt"),
             reruns.c.state.label("rerun_state"),
             reruns.c.deadline_at.label("rerun_deadline_at"),
+            *BOOKED,
+            _moved().label("lot_moved"),
+            cases.c.case_id.is_not(None).label("has_case"),
+            *cases.c,
         )
         .outerjoin(reruns, reruns.c.job_id == layer_jobs.c.job_id)
-        .where(tx.among(layer_jobs.c.job_id, wanted))
+        .outerjoin(cases, case)
+        .outerjoin(postings, postings.c.job_id == layer_jobs.c.job_id)
+        .outerjoin(purchases, purchases.c.purchase_id == postings.c.purchase_id)
+        .outerjoin(charges, charges.c.transaction_id == purchases.c.transaction_id)
+        .where(among(layer_jobs.c.job_id, "job_ids"))
+        .order_by(postings.c.id)
     )
-    booked = ledger.of_jobs(tx, [row.job_id for row in rows]) if rows else {}
-    for row in rows:
-        book.jobs[row.job_id] = _job(row, booked.get(row.job_id, JobCredits()))
-    known = select(cases).where(cases.c.kind == CaseKind.JOB.value, tx.among(cases.c.subject, wanted))
-    for row in tx.all(known):
-        book.cases[row.subject] = case_of(row)
+
+
+def _cases(among: Among) -> Select[Any]:
+    return select(cases).where(cases.c.kind == CaseKind.JOB.value, among(cases.c.subject, "job_ids"))
 
 
 def _job(row: Row[Any], credits: JobCredits) -> Job:
@@ -148,7 +187,7 @@ def _job(row: Row[Any], credits: JobCredits) -> Job:
     )
 
 
-def case_of(row: Row[Any]) -> Case:
+def case_of(row: Row[Any] | SimpleNamespace) -> Case:
     """The case that a row of `cases` is. Raises `OfNewerRelease` for a state or a kind that this release does not know."""
     if row.state not in STATES or row.kind not in KINDS:
         raise OfNewerRelease(f"{row.case_id} is {row.kind} in state {row.state}, which a newer release wrote")
@@ -211,19 +250,33 @@ def load_lots_money(tx: Tx, book: Book) -> None:
     is not also made good in credits.
     """
     drawn = {share.purchase_id for job_id in book.touched if job_id in book.jobs for share in book.jobs[job_id].credits.debits}
+    if not book.heard:
+        # what the jobs were read with still stands
+        drawn -= book.lots_quiet
     if not drawn:
         return
-    claimed = exists().where(payments.c.purchase_id == purchases.c.purchase_id, payments.c.closed_at.is_(None))
-    money = (purchases.c.amount, charges.c.amount_paid, func.coalesce(charges.c.refunded, 0).label("refunded"))
-    known = select(purchases.c.purchase_id, *money, charges.c.disputed_at, claimed.label("claimed"))
-    joined = known.outerjoin(charges, charges.c.transaction_id == purchases.c.transaction_id)
-    moved = or_(charges.c.refunded > 0, charges.c.disputed_at.is_not(None), claimed)
-    for row in tx.all(joined.where(tx.among(purchases.c.purchase_id, drawn), moved)):
+    for row in tx.ask(_lots_money, purchase_ids=drawn):
         if row.claimed:
             book.lots_claimed.add(row.purchase_id)
         if row.refunded or row.disputed_at is not None:
             gone = row.refunded >= (row.amount_paid or row.amount) > 0
             book.lots_gone[row.purchase_id] = LotMoney(gone, row.disputed_at is not None)
+
+
+def _lots_money(among: Among) -> Select[Any]:
+    money = (purchases.c.amount, charges.c.amount_paid, func.coalesce(charges.c.refunded, 0).label("refunded"))
+    known = select(purchases.c.purchase_id, *money, charges.c.disputed_at, _claimed().label("claimed"))
+    joined = known.outerjoin(charges, charges.c.transaction_id == purchases.c.transaction_id)
+    return joined.where(among(purchases.c.purchase_id, "purchase_ids"), _moved())
+
+
+def _moved() -> ColumnElement[bool]:
+    """That some of the money of a lot went back, or may be on its way, or is disputed; with its charge joined."""
+    return or_(func.coalesce(charges.c.refunded, 0) > 0, charges.c.disputed_at.is_not(None), _claimed())
+
+
+def _claimed() -> ColumnElement[bool]:
+    return exists().where(payments.c.purchase_id == purchases.c.purchase_id, payments.c.closed_at.is_(None))
 
 
 def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:

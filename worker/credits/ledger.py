@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import select
+from sqlalchemy import Row, Select, select
 
 from policy.ledger import Lot, PostingKind, Share, sides
-from worker.store.bulk import Tx
+from worker.store.bulk import Among, Tx
 from worker.store.tables import postings, purchases
 
 # what one credit of each kind moves between the columns of its lot
@@ -25,6 +25,14 @@ _MOVES: dict[PostingKind, dict[str, int]] = {
     PostingKind.RELEASE: {"frozen": -1, "remaining": +1},
     PostingKind.VOID: {"frozen": -1, "void": +1},
 }
+
+
+BOOKED = (
+    postings.c.kind.label("booked_kind"),
+    postings.c.purchase_id.label("booked_lot"),
+    postings.c.credits.label("booked_credits"),
+)
+"""What a posting moved, for `Ledger.booked`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +90,22 @@ class Ledger:
     def open_lots(self, tx: Tx, account_ids: Iterable[str]) -> dict[str, list[Lot]]:
         """The lots of each account that still have credits, oldest purchase first."""
         lots: dict[str, list[Lot]] = defaultdict(list)
-        rows = tx.all(
-            select(purchases.c.account_id, purchases.c.purchase_id, purchases.c.remaining)
-            .where(tx.among(purchases.c.account_id, account_ids), purchases.c.remaining > 0)
-            .order_by(purchases.c.paid_at, purchases.c.purchase_id)
-        )
-        for row in rows:
+        for row in tx.ask(_open_lots, account_ids=account_ids):
             lots[row.account_id].append(Lot(row.purchase_id, row.remaining))
         return lots
 
     def of_jobs(self, tx: Tx, job_ids: Iterable[str]) -> dict[str, JobCredits]:
         """What the books say about each job, by job id; a job without postings is absent."""
+        return self.booked(tx.ask(_booked, job_ids=job_ids))
+
+    def booked(self, rows: Iterable[Row[Any]]) -> dict[str, JobCredits]:
+        """The same, out of rows that somebody read with other things: `job_id` and the columns `BOOKED`, in order of booking;
+        NULL where a job has no postings.
+        """
         found: dict[str, dict[str, list[Share]]] = defaultdict(lambda: defaultdict(list))
-        rows = tx.all(
-            select(postings.c.job_id, postings.c.kind, postings.c.purchase_id, postings.c.credits)
-            .where(tx.among(postings.c.job_id, job_ids))
-            .order_by(postings.c.id)
-        )
         for row in rows:
-            found[row.job_id][row.kind].append(Share(row.purchase_id, row.credits))
+            if row.booked_kind is not None:
+                found[row.job_id][row.booked_kind].append(Share(row.booked_lot, row.booked_credits))
         return {
             job_id: JobCredits(tuple(kinds[PostingKind.DEBIT]), tuple(kinds[PostingKind.REVERSAL]))
             for job_id, kinds in found.items()
@@ -134,6 +139,18 @@ class Ledger:
     def short(self, tx: Tx, purchase_id: str) -> str | None:
         """Why the unspent credits of a lot cannot all be frozen: the product's balance is lower. None where they can."""
         return None if self.home is None else self.home.short(tx, purchase_id)
+
+
+def _open_lots(among: Among) -> Select[Any]:
+    return (
+        select(purchases.c.account_id, purchases.c.purchase_id, purchases.c.remaining)
+        .where(among(purchases.c.account_id, "account_ids"), purchases.c.remaining > 0)
+        .order_by(purchases.c.paid_at, purchases.c.purchase_id)
+    )
+
+
+def _booked(among: Among) -> Select[Any]:
+    return select(postings.c.job_id, *BOOKED).where(among(postings.c.job_id, "job_ids")).order_by(postings.c.id)
 
 
 def _by_lot(wanted: Sequence[Posting]) -> list[Mapping[str, int | str]]:

@@ -5,7 +5,7 @@ of parameters, so that the statement is compiled once. Statements whose rows nob
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -42,6 +42,10 @@ from worker.errors import Collision
 from worker.store.arrays import ArrayOf, document, literal
 
 Record = Mapping[str, Any]
+Among = Callable[[ColumnElement[Any], str], ColumnElement[bool]]
+"""The condition that a column holds one of the values that are given under a name."""
+Question = Callable[[Among], Select[Any]]
+"""Makes a statement out of that; its other parameters are `bindparam`s. A function of a module: it is kept by what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,20 @@ class Tx:
         """Every row the statement gives for these values of its parameters."""
         return self.connection.execute(statement, values).all()
 
+    def ask(self, question: Question, **values: Any) -> Sequence[Row[Any]]:
+        """The same for a question that is put again and again: it is built once, and given these values each time.
+
+        Lists of one are asked for with `=`: Postgres takes an unseen list for ten values, and so plans anew each time.
+        """
+        statement, kinds = _built(self.postgres, question, alone=False)
+        lists = {name: list(values[name]) for name in kinds}
+        if all(len(listed) == 1 for listed in lists.values()):
+            statement, _ = _built(self.postgres, question, alone=True)
+            sent = {name: listed[0] for name, listed in lists.items()}
+        else:
+            sent = {name: self._listed(listed, kinds[name]) for name, listed in lists.items()}
+        return self.connection.execute(statement, values | sent).all()
+
     def limit(self, name: str, seconds: float) -> None:
         """Sets a time limit of the session for this transaction only (0: none); SQLite has none."""
         if self.postgres:
@@ -120,13 +138,15 @@ class Tx:
 
     def among(self, which: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
         """The condition that a column holds one of the values."""
+        return _is_among(self.postgres, which, None, self._listed(values, which.type))
+
+    def _listed(self, values: Iterable[Any], kind: Any) -> str:
+        """The values of a list as they travel: an array literal on Postgres, a JSON text on SQLite."""
         listed = list(values)
         if self.postgres:
-            return which == any_(bindparam(None, literal(listed, which.type), type_=ArrayOf(which.type)))
-        bind = which.type.dialect_impl(self.dialect).bind_processor(self.dialect)
-        plain = [bind(value) for value in listed] if bind else listed
-        each = func.json_each(bindparam(None, json.dumps(plain), type_=Text)).table_valued("value")
-        return which.in_(select(type_coerce(each.c.value, which.type)))
+            return literal(listed, kind)
+        bind = kind.dialect_impl(self.dialect).bind_processor(self.dialect)
+        return json.dumps([bind(value) for value in listed] if bind else listed)
 
     def insert(self, table: Table, records: Sequence[Record]) -> None:
         """Adds the records; all carry the same columns."""
@@ -256,6 +276,15 @@ def _parameter(table: Table, field: str) -> str:
     return f"{table.fullname}_{field}".replace(".", "_")
 
 
+def _is_among(postgres: bool, which: ColumnElement[Any], name: str | None, listed: str | None = None) -> ColumnElement[bool]:
+    kind = ArrayOf(which.type) if postgres else Text()
+    given = bindparam(name, type_=kind) if listed is None else bindparam(name, listed, type_=kind)
+    if postgres:
+        return which == any_(given)
+    each = func.json_each(given).table_valued("value")
+    return which.in_(select(type_coerce(each.c.value, which.type)))
+
+
 # The statements below are built once for each shape and kept: building one costs SQLAlchemy more than Postgres takes to run it.
 
 Fields = tuple[tuple[str, str], ...]
@@ -291,6 +320,17 @@ def _json_each(kinds: Mapping[str, Any]) -> Subquery:
             value = func.from_hex(value)
         chosen.append(type_coerce(value, String() if _is_document(kind) else kind).label(field))
     return select(*chosen).subquery("rows")
+
+
+@cache
+def _built(postgres: bool, question: Question, *, alone: bool) -> tuple[Select[Any], Mapping[str, Any]]:
+    listed: dict[str, Any] = {}
+
+    def among(which: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        listed[name] = which.type
+        return which == bindparam(name, type_=which.type) if alone else _is_among(postgres, which, name)
+
+    return question(among), listed
 
 
 @cache

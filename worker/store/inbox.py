@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Row, bindparam, exists, func, select, tuple_, update
+from sqlalchemy import Row, Select, bindparam, exists, func, select, tuple_, update
 
 from worker.clock import new_id
-from worker.store.bulk import Record, Tx
+from worker.store.bulk import Among, Record, Tx
 from worker.store.tables import dead_letters, inbox, layer_jobs
 
 NO_TIME = timedelta(0)
@@ -139,27 +139,38 @@ def lock(tx: Tx, claims: Sequence[Claim]) -> Sequence[Row[Any]]:
     if not claims:
         return []
     attempt = {claim.id: claim.attempt for claim in claims}
-    rows = tx.all(
-        select(inbox).where(tx.among(inbox.c.id, attempt), inbox.c.state == "new").order_by(inbox.c.id).with_for_update()
-    )
+    rows = tx.ask(_claimed, ids=attempt)
     return [row for row in rows if row.attempts == attempt[row.id]]
 
 
 def lock_again(tx: Tx, claims: Sequence[Claim]) -> set[int]:
     """The same for rows whose text is at hand: the ids that are still ours, locked."""
     attempt = {claim.id: claim.attempt for claim in claims}
-    found = select(inbox.c.id, inbox.c.attempts).where(tx.among(inbox.c.id, attempt), inbox.c.state == "new")
-    rows = tx.all(found.order_by(inbox.c.id).with_for_update())
-    return {row.id for row in rows if row.attempts == attempt[row.id]}
+    return {row.id for row in tx.ask(_still_claimed, ids=attempt) if row.attempts == attempt[row.id]}
+
+
+def _claimed(among: Among) -> Select[Any]:
+    return _taken(select(inbox), among)
+
+
+def _still_claimed(among: Among) -> Select[Any]:
+    return _taken(select(inbox.c.id, inbox.c.attempts), among)
+
+
+def _taken(chosen: Select[Any], among: Among) -> Select[Any]:
+    return chosen.where(among(inbox.c.id, "ids"), inbox.c.state == "new").order_by(inbox.c.id).with_for_update()
 
 
 def waiting_for(tx: Tx, job_ids: Sequence[str]) -> Sequence[Row[Any]]:
     """The rows that wait for one of these jobs to become known, locked."""
     if not job_ids:
         return []
-    return tx.all(
-        select(inbox).where(inbox.c.state == "waiting", tx.among(inbox.c.job_id, job_ids)).order_by(inbox.c.id).with_for_update()
-    )
+    return tx.ask(_waiting_for, job_ids=job_ids)
+
+
+def _waiting_for(among: Among) -> Select[Any]:
+    waiting = select(inbox).where(inbox.c.state == "waiting", among(inbox.c.job_id, "job_ids"))
+    return waiting.order_by(inbox.c.id).with_for_update()
 
 
 def overtaken(tx: Tx, limit: int) -> list[int]:
