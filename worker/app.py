@@ -16,6 +16,7 @@ from worker.intake.stream import open_stream_client, refuse_cluster
 from worker.observe import configure_logging
 from worker.runtime import Runtime, unfit
 from worker.settings import load_settings
+from worker.task_events import TellLater
 
 SWEEP, PAY, RECONCILE = "refunds.sweep", "refunds.pay", "refunds.reconcile"
 REQUESTS, NOTIFY, BOOK, CHAIN = "refunds.requests", "refunds.notify", "refunds.book", "refunds.chain"
@@ -53,6 +54,7 @@ def _make() -> Celery:
     if settings.creem_credits is not None:
         made.conf.beat_schedule["book"] = {"task": BOOK, "schedule": every(settings.sweep_seconds), "options": {"expires": 30}}
     made.conf.worker_concurrency = settings.concurrency
+    made.steps["consumer"].add(TellLater)
     return made
 
 
