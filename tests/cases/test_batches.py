@@ -17,12 +17,15 @@ from tests.cases.world import World, a_job, a_purchase, an_account
 from tests.servers import ON_POSTGRES, commands, eventually
 from tests.store.rows import statements, waiting_for_locks
 from worker.cases.assess import Assessed
+from worker.cases.book import Book
 from worker.cases.drain import Drain
 from worker.cases.first_hand import FirstHand
-from worker.cases.load import SERVICE_JOBS
+from worker.cases.load import SERVICE_JOBS, load_jobs
+from worker.credits.ledger import Ledger
 from worker.intake.stream import open_stream_client
 from worker.notices.outcomes import OutcomeStream
 from worker.sandbox.servers import start_redis
+from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import layer_jobs
 
@@ -133,6 +136,29 @@ def test_event_alone_is_four_round_trips_up_to_its_commit(store: Store, redis: r
     with statements(store) as sent:
         assert first_hand.handle(handed(redis, world.failed("job_0", "acc_0"))).handled == 1
     assert len(sent) == 4, "taken in, its account locked, all read that is known, all written"
+
+
+@ON_POSTGRES
+def test_batch_reads_no_more_of_tables_that_have_grown(store: Store) -> None:
+    """Also where Postgres does not know yet that they have: it takes a kind of cases for few, until somebody counts them."""
+    world = stocked(store, 2_000, accounts=200)
+    world.happen(*failures(world, range(1_500), 200))
+    few = [f"job_{n}" for n in range(1_480, 1_520)]
+    names = ("layer_jobs", "reruns", "cases")
+    rows = text("select relname, seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = any(:names)")
+
+    def so_far(tx: Tx) -> Counter[str]:
+        return Counter({row[0]: row[1] for row in tx.connection.execute(rows, {"names": list(names)})})
+
+    def look(tx: Tx) -> Counter[str]:
+        book, before = Book(world.clock.now()), so_far(tx)
+        load_jobs(tx, book, few, Ledger())
+        assert (len(book.jobs), len(book.cases)) == (40, 20)
+        return so_far(tx) - before
+
+    read = store.write(look)
+    assert read["layer_jobs"] >= 40
+    assert {name: n for name, n in read.items() if n > 3 * len(few)} == {}
 
 
 def test_desk_sends_as_many_statements_for_three_hundred_entries_as_for_ten(store: Store, redis: redis_py.Redis) -> None:

@@ -8,11 +8,10 @@ deadlock.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, literal_column, not_, or_, select
 
 from policy.facts import Report, ReportKind, Rerun, RerunState
 from policy.lifecycle import CaseKind, CaseState
@@ -125,19 +124,30 @@ def load_jobs(tx: Tx, book: Book, job_ids: Iterable[str], ledger: Ledger) -> Non
     rows = tx.ask(_jobs, job_ids=wanted)
     booked = ledger.booked(rows)
     # a job with several postings has as many rows
-    for job_id, row in {row.job_id: row for row in rows}.items():
-        book.jobs[job_id] = _job(row, booked.get(job_id, JobCredits()))
-        if row.has_case:
-            book.cases[job_id] = case_of(SimpleNamespace(**dict(zip(cases.c.keys(), row[-len(cases.c) :], strict=True))))
+    found = {row.job_id: row for row in rows}
+    book.jobs |= {job_id: _job(row, booked.get(job_id, JobCredits())) for job_id, row in found.items()}
     book.lots_quiet = {row.booked_lot for row in rows if row.booked_lot is not None and not row.lot_moved}
-    unknown = [job_id for job_id in wanted if job_id not in book.jobs]
-    if unknown:
-        book.cases |= {row.subject: case_of(row) for row in tx.ask(_cases, job_ids=unknown)}
+    known = [row.case_id for row in found.values() if row.case_id is not None]
+    unheard_of = [job_id for job_id in wanted if job_id not in found]
+    standing = [
+        *(tx.ask(_cases, case_ids=known) if known else ()),
+        *(tx.ask(_cases_about, jobs=unheard_of) if unheard_of else ()),
+    ]
+    book.cases |= {row.subject: case_of(row) for row in standing}
 
 
 def _jobs(among: Among) -> Select[Any]:
-    # a round trip is much of what a single event waits for, so all of it is one; what it is of the lots is seldom asked more
-    case = and_(cases.c.kind == CaseKind.JOB.value, cases.c.subject == layer_jobs.c.job_id)
+    """A job with its re-run and its postings, and whether there is anything to ask about its case and the money of its lots:
+    mostly there is not, and round trips are most of what a single event waits for.
+    """
+    # what is asked of each row by itself is looked up in an index, however little Postgres knows of a table that is new
+    case: Select[Any] = select(cases.c.case_id).where(cases.c.kind == CaseKind.JOB.value, cases.c.subject == layer_jobs.c.job_id)
+    lot = purchases.outerjoin(charges, charges.c.transaction_id == purchases.c.transaction_id)
+    moved: Select[Any] = (
+        select(literal_column("1")).select_from(lot).where(purchases.c.purchase_id == postings.c.purchase_id, _moved())
+    )
+    booked = layer_jobs.outerjoin(reruns, and_(reruns.c.job_id == layer_jobs.c.job_id, among(reruns.c.job_id, "job_ids")))
+    booked = booked.outerjoin(postings, and_(postings.c.job_id == layer_jobs.c.job_id, among(postings.c.job_id, "job_ids")))
     return (
         select(
             layer_jobs,
@@ -145,22 +155,21 @@ def _jobs(among: Among) -> Select[Any]:
             reruns.c.state.label("rerun_state"),
             reruns.c.deadline_at.label("rerun_deadline_at"),
             *BOOKED,
-            _moved().label("lot_moved"),
-            cases.c.case_id.is_not(None).label("has_case"),
-            *cases.c,
+            moved.scalar_subquery().label("lot_moved"),
+            case.scalar_subquery().label("case_id"),
         )
-        .outerjoin(reruns, reruns.c.job_id == layer_jobs.c.job_id)
-        .outerjoin(cases, case)
-        .outerjoin(postings, postings.c.job_id == layer_jobs.c.job_id)
-        .outerjoin(purchases, purchases.c.purchase_id == postings.c.purchase_id)
-        .outerjoin(charges, charges.c.transaction_id == purchases.c.transaction_id)
+        .select_from(booked)
         .where(among(layer_jobs.c.job_id, "job_ids"))
         .order_by(postings.c.id)
     )
 
 
 def _cases(among: Among) -> Select[Any]:
-    return select(cases).where(cases.c.kind == CaseKind.JOB.value, among(cases.c.subject, "job_ids"))
+    return select(cases).where(among(cases.c.case_id, "case_ids"))
+
+
+def _cases_about(among: Among) -> Select[Any]:
+    return select(cases).where(cases.c.kind == CaseKind.JOB.value, among(cases.c.subject, "jobs"))
 
 
 def _job(row: Row[Any], credits: JobCredits) -> Job:
@@ -187,7 +196,7 @@ def _job(row: Row[Any], credits: JobCredits) -> Job:
     )
 
 
-def case_of(row: Row[Any] | SimpleNamespace) -> Case:
+def case_of(row: Row[Any]) -> Case:
     """The case that a row of `cases` is. Raises `OfNewerRelease` for a state or a kind that this release does not know."""
     if row.state not in STATES or row.kind not in KINDS:
         raise OfNewerRelease(f"{row.case_id} is {row.kind} in state {row.state}, which a newer release wrote")
