@@ -97,6 +97,8 @@ def _forget_the_parents(**_: object) -> None:
     global _runtime
     # what the parent imported stays: looking through it again and again took a tenth of a busy process
     gc.freeze()
+    # a batch makes tens of thousands of objects that go with it: to look for circles among them every 700 took a tenth, too
+    gc.set_threshold(20_000)
     if _runtime is not None:
         _runtime.store.forget_connections()
         _runtime = None

@@ -62,15 +62,15 @@ def document(value: Any) -> str | None:
 
 
 def literal(values: Sequence[Any], kind: Any) -> str:
-    """The array literal of these values as a column of this type holds them; None is NULL.
+    """The array literal of these values as a column of this type holds them; None is NULL. Of documents it is a JSON array.
 
     Raises `ValueError` for a time without a zone.
     """
+    if isinstance(kind, JSON):
+        return "[" + ",".join(document(value) or "null" for value in values) + "]"
     if len(values) > 1 and all(map(is_, values, repeat(values[0]))):
         # most columns of a batch hold one and the same thing
         return "{" + ",".join(repeat(literal(values[:1], kind)[1:-1], len(values))) + "}"
-    if isinstance(kind, JSON):
-        return _texts([document(value) for value in values])
     if isinstance(kind, Instant):
         return _plain(_instants(values))
     if isinstance(kind, Integer | Date | Boolean):

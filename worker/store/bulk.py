@@ -1,7 +1,8 @@
 """Set-based SQL: one statement for a whole batch, the same on both engines, its cost constant in the number of rows.
 
-A batch travels as one array a column (Postgres `unnest`) or as one JSON text (SQLite `json_each`), never as a growing list
-of parameters, so that the statement is compiled once. Statements whose rows nobody waits for can travel together.
+A batch travels as one array a column (Postgres `unnest`; documents as one JSON array) or as one JSON text (SQLite `json_each`),
+never as a growing list of parameters, so that the statement is compiled once. Statements whose rows nobody waits for can travel
+together.
 """
 
 import json
@@ -27,7 +28,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     cast,
-    column,
     func,
     literal_column,
     select,
@@ -300,15 +300,18 @@ def _rows(postgres: bool, table: Table, fields: Fields) -> Subquery:
 
 
 def _unnest(table: Table, kinds: Mapping[str, Any]) -> Subquery:
-    travels = {field: Text() if _is_document(kind) else kind for field, kind in kinds.items()}
-    arrays = [bindparam(_parameter(table, field), type_=ArrayOf(kind)) for field, kind in travels.items()]
-    derived = func.unnest(*arrays).table_valued(*(column(field, kind) for field, kind in travels.items()), name="r")
-    each = derived.render_derived(name="r")
-    chosen = [
-        (cast(each.c[field], postgresql.JSONB) if _is_document(kind) else each.c[field]).label(field)
-        for field, kind in kinds.items()
-    ]
+    # functions that give rows, beside one another in a select, go in step
+    chosen = [_each(_parameter(table, field), kind).label(field) for field, kind in kinds.items()]
     return select(*chosen).subquery("rows")
+
+
+def _each(parameter: str, kind: Any) -> ColumnElement[Any]:
+    """The values of a column, one a row."""
+    if not _is_document(kind):
+        return type_coerce(func.unnest(bindparam(parameter, type_=ArrayOf(kind))), kind)
+    # as one document: a list of texts would be escaped, and read twice
+    each = func.jsonb_array_elements(cast(bindparam(parameter, type_=Text), postgresql.JSONB), type_=postgresql.JSONB)
+    return func.nullif(each, cast(literal_column("'null'"), postgresql.JSONB), type_=postgresql.JSONB)
 
 
 def _json_each(kinds: Mapping[str, Any]) -> Subquery:
