@@ -140,6 +140,26 @@ def test_cases_of_others_whose_time_has_come_are_judged(world: World, store: Sto
     assert states(world, names) == {"review"}
 
 
+def test_due_cases_of_a_held_account_take_no_place_from_those_of_others(store: Store) -> None:
+    with waiting_for_locks(store, milliseconds=250) as hasty:
+        world = World(hasty, batch=2)
+        world.load(an_account(HELD), an_account("acc_0"))
+        mine = [f"mine_{n}" for n in range(3)]
+        world.happen(*(world.failed(name, HELD) for name in mine))
+        world.happen(world.failed("later", "acc_0"))
+        world.clock.pass_(days=30)
+        with held(store, HELD):
+            world.sweeper.sweep()
+            assert states(world, [*mine, "later"]) == {"waiting"}, "the first two are found, and left"
+            world.sweeper.sweep()
+            assert states(world, mine) == {"waiting"}
+            assert world.state("later") == "review"
+        # nothing else is due that would make it look
+        for _ in range(2):
+            world.sweeper.sweep()
+        assert states(world, mine) == {"review"}
+
+
 def test_lock_on_something_else_gives_everything_back(world: World, store: Store) -> None:
     world.arrive(*news(world))
     with store.engine.connect() as other:

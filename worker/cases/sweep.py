@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, exists, not_, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, not_, or_, select, update
 
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import job_not_ended
@@ -20,7 +20,7 @@ from worker.clock import Clock
 from worker.errors import TryLater, one_line
 from worker.observe import log
 from worker.store import effects, inbox, tallies
-from worker.store.bulk import Tx
+from worker.store.bulk import Among, Tx
 from worker.store.effects import EffectKind
 from worker.store.engine import Store
 from worker.store.tables import case_history, cases, layer_jobs
@@ -100,9 +100,14 @@ class Sweeper:
 
     def _wake_due(self, done: Assessed) -> int:
         now = self.clock.now()
-        limit = self.batch
-        found = self.store.read(lambda tx: [*tx.all(DUE_CASES, now=now, limit=limit), *tx.all(OVERTAKEN, limit=limit)])
-        due = list(dict.fromkeys(row.case_id for row in found))
+        limit, held = self.batch, self.assessor.held
+
+        def look(tx: Tx) -> list[Row[Any]]:
+            # of accounts that somebody holds there may be more than a batch: they take no place from others
+            of_held = tx.ask(_due_cases_of_held, now=now, limit=limit, held=held) if held else []
+            return [*tx.ask(_due_cases, now=now, limit=limit, held=held), *of_held, *tx.all(OVERTAKEN, limit=limit)]
+
+        due = list(dict.fromkeys(row.case_id for row in self.store.read(look)))
         if not due:
             return 0
         try:
@@ -143,11 +148,19 @@ class Sweeper:
         return self.store.write(lambda tx: _warn(tx, self.bench, now, self.batch))
 
 
-def _due_cases() -> Select[Any]:
+def _due(*which: ColumnElement[bool]) -> Select[Any]:
     # not those that only a newer release understands
     ours = cases.c.state.in_(STATES) & cases.c.kind.in_(KINDS)
-    due = select(cases.c.case_id).where(cases.c.next_action_at <= bindparam("now"), ours)
+    due = select(cases.c.case_id).where(cases.c.next_action_at <= bindparam("now"), ours, *which)
     return due.order_by(cases.c.next_action_at).limit(bindparam("limit"))
+
+
+def _due_cases(among: Among) -> Select[Any]:
+    return _due(not_(among(cases.c.account_id, "held")))
+
+
+def _due_cases_of_held(among: Among) -> Select[Any]:
+    return _due(among(cases.c.account_id, "held"))
 
 
 def _overtaken() -> Select[Any]:
@@ -161,7 +174,7 @@ def _overtaken() -> Select[Any]:
 
 
 # what every sweep asks, built once
-DUE_CASES, OVERTAKEN = _due_cases(), _overtaken()
+DUE_CASES, OVERTAKEN = _due(), _overtaken()
 LATE_CASES = (
     select(cases.c.case_id, cases.c.terms, cases.c.failed_at, cases.c.due_at, cases.c.warned_percent)
     .where(cases.c.warn_at <= bindparam("now"), cases.c.closed_at.is_(None))
