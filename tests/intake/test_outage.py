@@ -164,7 +164,7 @@ def test_a_redis_that_stands_still_for_seconds_loses_and_doubles_nothing(server:
 
 PLACES = {
     "before the claim": ("before_cursor_execute", 1),
-    "in the work": ("before_cursor_execute", 8),
+    "in the work": ("before_cursor_execute", 4),
     "at the commit": ("commit", 2),
 }
 
