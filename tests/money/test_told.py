@@ -142,6 +142,19 @@ def test_job_paid_from_a_disputed_charge_is_held_for_a_person(world: MoneyWorld)
     assert world.credits() == 0
 
 
+def test_failure_that_comes_with_the_word_of_a_dispute_is_held_for_a_person(world: MoneyWorld) -> None:
+    """What is known of the charge is read with the job, before the word is heard."""
+    world.twice_charged(charges=1, credits=20)
+    world.happen(world.submitted("job_1", credits=8))
+    world.arrive(world.failed("job_1"))
+    world.double.dispute("tran_0")
+    heard(world)
+    found = world.case("job_1")
+    assert found is not None
+    assert (found["state"], found["decision"]["clause"]) == ("review", "dispute-hold")
+    assert world.credits() == 0
+
+
 def test_refund_by_another_hand_takes_its_credits_along(world: MoneyWorld) -> None:
     world.twice_charged(charges=1, credits=20)
     world.happen(world.submitted("job_1", credits=5))

@@ -249,6 +249,24 @@ BUGS = (
         (("worker/cases/load.py", ", requests.c.confirmed_at.is_not(None))", ")"),),
     ),
     Bug(
+        "money_of_lots_not_looked_at",
+        "a job whose charge is disputed is paid in credits too",
+        ("tests/money/test_told.py::test_job_paid_from_a_disputed_charge_is_held_for_a_person",),
+        (("worker/cases/load.py", " and not row.lot_moved}", "}"),),
+    ),
+    Bug(
+        "what_was_just_heard_not_asked_for",
+        "a failure that comes in one batch with the word of a dispute is paid in credits too",
+        ("tests/money/test_told.py::test_failure_that_comes_with_the_word_of_a_dispute_is_held_for_a_person",),
+        (("worker/cases/load.py", "    if not book.heard:\n", "    if True:\n"),),
+    ),
+    Bug(
+        "untold_at_the_end",
+        "Flower shows the last tasks of a worker that was stopped as never ended",
+        ("tests/house/test_task_events.py",),
+        (("worker/task_events.py", "            consumer.event_dispatcher.flush()", "            pass"),),
+    ),
+    Bug(
         "batch_not_part_of_the_outage",
         "whether a customer is paid by itself hangs on how many events one read brought",
         ("tests/cases/test_assess.py",),
