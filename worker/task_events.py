@@ -13,7 +13,7 @@ MOMENT = 0.05
 
 class TellLater(bootsteps.StartStopStep):  # type: ignore[misc]
     """Puts off what the worker's consumer has gathered to tell; each event still says when it happened. What is untold when
-    the worker stops is told then.
+    the worker stops is told then, and what its last tasks come to as Celery does by itself.
     """
 
     requires = ("celery.worker.consumer.events:Events",)
@@ -41,6 +41,8 @@ class TellLater(bootsteps.StartStopStep):  # type: ignore[misc]
         dispatcher.on_send_buffered = lambda: hub.call_soon(wait)
 
     def stop(self, consumer: Any) -> None:
-        """Called before the dispatcher is closed."""
-        if consumer.event_dispatcher is not None:
-            consumer.event_dispatcher.flush()
+        """Called before the dispatcher is closed; tasks may still run, and the loop turns no more."""
+        dispatcher = consumer.event_dispatcher
+        if dispatcher is not None:
+            dispatcher.on_send_buffered = consumer.on_send_event_buffered
+            dispatcher.flush()

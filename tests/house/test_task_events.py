@@ -1,14 +1,23 @@
 """What Flower is told of tasks: after they were given to a process, what is close in time together, and all of it."""
 
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery
 from kombu.asynchronous import Hub
 
+from tests.servers import eventually
 from worker.app import app as ours
+from worker.sandbox.servers import start_redis
 from worker.task_events import MOMENT, TellLater
 
 
@@ -29,6 +38,9 @@ class Consumer:
 
     hub: Any
     event_dispatcher: Any
+
+    def on_send_event_buffered(self) -> None:
+        """How Celery tells by itself."""
 
     def tell(self, *names: str) -> None:
         """Something happened to a task."""
@@ -104,3 +116,56 @@ def test_pool_that_gathers_nothing_is_left_alone(consumer: Consumer) -> None:
     TellLater(without).start(without)
     assert consumer.event_dispatcher.on_send_buffered is before
     TellLater(without).stop(Consumer(None, None))
+
+
+HELD = """
+import os
+import redis
+from celery import Celery
+from worker.task_events import TellLater
+
+app = Celery("held", broker=os.environ["BROKER"])
+app.conf.update(worker_send_task_events=True, task_ignore_result=True)
+app.steps["consumer"].add(TellLater)
+
+@app.task(name="held")
+def held():
+    redis.Redis.from_url(os.environ["BROKER"]).blpop("let go", timeout=30)
+"""
+
+
+@contextmanager
+def listening(app: Celery) -> Iterator[list[str]]:
+    """The types of the events that come meanwhile, as they come."""
+    heard: list[str] = []
+    with app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection, handlers={"*": lambda event: heard.append(event["type"])})
+        thread = threading.Thread(target=receiver.capture, kwargs={"wakeup": False})
+        thread.start()
+        try:
+            yield heard
+        finally:
+            receiver.should_stop = True
+            thread.join()
+
+
+@pytest.mark.slow
+def test_task_that_ends_while_its_worker_stops_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "held_app.py").write_text(HELD)
+    with start_redis(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:
+        app = Celery("held", broker=server.url, set_as_current=False)
+        command = [sys.executable, "-m", "celery", "-A", "held_app", "worker", "--concurrency", "1", "--loglevel", "error"]
+        places = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[2])])
+        environment = {**os.environ, "BROKER": server.url, "PYTHONPATH": places}
+        with listening(app) as heard, subprocess.Popen(command, env=environment, cwd=tmp_path) as worker:
+            try:
+                assert eventually(lambda: "worker-online" in heard, within=30)
+                app.send_task("held", ignore_result=True)
+                assert eventually(lambda: "task-started" in heard)
+                worker.terminate()
+                assert eventually(lambda: "worker-offline" in heard), "it takes nothing more, and waits for its task"
+                client.rpush("let go", "now")
+                assert worker.wait(20) == 0
+                assert eventually(lambda: "task-succeeded" in heard)
+            finally:
+                worker.kill()

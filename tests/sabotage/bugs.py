@@ -264,7 +264,13 @@ BUGS = (
         "untold_at_the_end",
         "Flower shows the last tasks of a worker that was stopped as never ended",
         ("tests/house/test_task_events.py",),
-        (("worker/task_events.py", "            consumer.event_dispatcher.flush()", "            pass"),),
+        (("worker/task_events.py", "_send_event_buffered\n            dispatcher.flush()", "_send_event_buffered"),),
+    ),
+    Bug(
+        "last_tasks_told_too_late",
+        "Flower shows tasks that ended while their worker stopped as never ended",
+        ("tests/house/test_task_events.py",),
+        (("worker/task_events.py", "dispatcher.on_send_buffered = consumer.on_send_event_buffered", "pass"),),
     ),
     Bug(
         "batch_not_part_of_the_outage",
