@@ -97,7 +97,7 @@ def _forget_the_parents(**_: object) -> None:
     global _runtime
     # what the parent imported stays: looking through it again and again took a tenth of a busy process
     gc.freeze()
-    # a batch makes tens of thousands of objects that go with it: to look for circles among them every 700 took a tenth, too
+    # a batch makes tens of thousands of objects that go with it: to look for circles among them every 700 took nearly a tenth
     gc.set_threshold(20_000)
     if _runtime is not None:
         _runtime.store.forget_connections()

@@ -43,6 +43,8 @@ STATES, KINDS = frozenset(state.value for state in CaseState), frozenset(kind.va
 """What this release knows."""
 FINAL = [state.value for state in CaseState if state.final]
 """States in which a case needs nobody any more."""
+LOTS = purchases.outerjoin(charges, charges.c.transaction_id == purchases.c.transaction_id)
+"""Purchases with what is known of their charges."""
 SERVICE_WINDOW, SERVICE_JOBS = timedelta(hours=1), 10_000
 """How far back the failure rate of the service looks, and at how many jobs, the latest: in a storm an hour is millions, and
 each batch asks.
@@ -140,14 +142,16 @@ def _jobs(among: Among) -> Select[Any]:
     """A job with its re-run and its postings, and whether there is anything to ask about its case and the money of its lots:
     mostly there is not, and round trips are most of what a single event waits for.
     """
-    # what is asked of each row by itself is looked up in an index, however little Postgres knows of a table that is new
+
+    def of_job(column: ColumnElement[str]) -> ColumnElement[bool]:
+        # named for each table by itself: joined alone, a table that Postgres has not counted yet would be read whole
+        return and_(column == layer_jobs.c.job_id, among(column, "job_ids"))
+
+    # what is asked of each row by itself is looked up in an index, for the same reason
     case: Select[Any] = select(cases.c.case_id).where(cases.c.kind == CaseKind.JOB.value, cases.c.subject == layer_jobs.c.job_id)
-    lot = purchases.outerjoin(charges, charges.c.transaction_id == purchases.c.transaction_id)
     moved: Select[Any] = (
-        select(literal_column("1")).select_from(lot).where(purchases.c.purchase_id == postings.c.purchase_id, _moved())
+        select(literal_column("1")).select_from(LOTS).where(purchases.c.purchase_id == postings.c.purchase_id, _moved())
     )
-    booked = layer_jobs.outerjoin(reruns, and_(reruns.c.job_id == layer_jobs.c.job_id, among(reruns.c.job_id, "job_ids")))
-    booked = booked.outerjoin(postings, and_(postings.c.job_id == layer_jobs.c.job_id, among(postings.c.job_id, "job_ids")))
     return (
         select(
             layer_jobs,
@@ -158,7 +162,8 @@ def _jobs(among: Among) -> Select[Any]:
             moved.scalar_subquery().label("lot_moved"),
             case.scalar_subquery().label("case_id"),
         )
-        .select_from(booked)
+        .outerjoin_from(layer_jobs, reruns, of_job(reruns.c.job_id))
+        .outerjoin_from(layer_jobs, postings, of_job(postings.c.job_id))
         .where(among(layer_jobs.c.job_id, "job_ids"))
         .order_by(postings.c.id)
     )
@@ -274,14 +279,13 @@ def load_lots_money(tx: Tx, book: Book) -> None:
 
 def _lots_money(among: Among) -> Select[Any]:
     money = (purchases.c.amount, charges.c.amount_paid, func.coalesce(charges.c.refunded, 0).label("refunded"))
-    known = select(purchases.c.purchase_id, *money, charges.c.disputed_at, _claimed().label("claimed"))
-    joined = known.outerjoin(charges, charges.c.transaction_id == purchases.c.transaction_id)
-    return joined.where(among(purchases.c.purchase_id, "purchase_ids"), _moved())
+    known = select(purchases.c.purchase_id, *money, charges.c.disputed_at, _claimed().label("claimed")).select_from(LOTS)
+    return known.where(among(purchases.c.purchase_id, "purchase_ids"), _moved())
 
 
 def _moved() -> ColumnElement[bool]:
-    """That some of the money of a lot went back, or may be on its way, or is disputed; with its charge joined."""
-    return or_(func.coalesce(charges.c.refunded, 0) > 0, charges.c.disputed_at.is_not(None), _claimed())
+    """That some of the money of one of `LOTS` went back, or may be on its way, or is disputed."""
+    return or_(charges.c.refunded > 0, charges.c.disputed_at.is_not(None), _claimed())
 
 
 def _claimed() -> ColumnElement[bool]:

@@ -138,15 +138,14 @@ class Tx:
 
     def among(self, which: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
         """The condition that a column holds one of the values."""
-        return _is_among(self.postgres, which, None, self._listed(values, which.type))
+        return _is_among(self.postgres, which, None, self._listed(list(values), which.type))
 
-    def _listed(self, values: Iterable[Any], kind: Any) -> str:
+    def _listed(self, values: list[Any], kind: Any) -> str:
         """The values of a list as they travel: an array literal on Postgres, a JSON text on SQLite."""
-        listed = list(values)
         if self.postgres:
-            return literal(listed, kind)
+            return literal(values, kind)
         bind = kind.dialect_impl(self.dialect).bind_processor(self.dialect)
-        return json.dumps([bind(value) for value in listed] if bind else listed)
+        return json.dumps([bind(value) for value in values] if bind else values)
 
     def insert(self, table: Table, records: Sequence[Record]) -> None:
         """Adds the records; all carry the same columns."""
