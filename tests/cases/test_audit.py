@@ -88,14 +88,16 @@ def test_stream_is_looked_up_in_the_inbox_by_the_index_of_identities(store: Stor
 
 
 @ON_POSTGRES
-def test_each_check_has_an_hour_and_what_comes_after_the_audit_has_a_minute_again(store: Store) -> None:
-    def limit(tx: Tx) -> str:
-        return str(tx.connection.execute(text("show statement_timeout")).scalar_one())
+def test_each_check_has_an_hour_and_reads_whole_tables_and_what_comes_after_the_audit_does_neither(store: Store) -> None:
+    def settings(tx: Tx) -> tuple[str, ...]:
+        return tuple(
+            tx.connection.execute(text(f"show {name}")).scalar_one() for name in ("statement_timeout", "random_page_cost")
+        )
 
-    def during(tx: Tx) -> set[str]:
-        heard: set[str] = set()
-        audit_books(tx, START, lambda check, done, total: heard.add(limit(tx)))
+    def during(tx: Tx) -> set[tuple[str, ...]]:
+        heard: set[tuple[str, ...]] = set()
+        audit_books(tx, START, lambda check, done, total: heard.add(settings(tx)))
         return heard
 
-    assert store.read(during) == {"1h"}
-    assert store.read(limit) == "1min"
+    assert store.read(during) == {("1h", "4")}
+    assert store.read(settings) == ("1min", "1.1")

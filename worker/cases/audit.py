@@ -101,6 +101,7 @@ class Audit:
 def audit_books(tx: Tx, now: datetime, progress: Callable[[str, int, int], None] = lambda check, done, total: None) -> Audit:
     """Every check that the database alone can answer; `progress` hears which is next, how many are done, and of how many."""
     tx.limit("statement_timeout", STATEMENT_SECONDS)
+    tx.plan_for_all_rows()
     audit = Audit()
     asked, total = _checks(), len(COUNTED) + len(_checks())
     times = {before(span).key: now - span for span in SPANS}

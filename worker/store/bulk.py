@@ -132,8 +132,16 @@ class Tx:
 
     def limit(self, name: str, seconds: float) -> None:
         """Sets a time limit of the session for this transaction only (0: none); SQLite has none."""
+        self._set(name, f"{round(seconds * 1000)}ms")
+
+    def plan_for_all_rows(self) -> None:
+        """Has this transaction read whole tables from end to end rather than row by row through an index: pages that lie anywhere
+        count as much as Postgres itself says, not as little as our sessions say.
+        """
+        self._set("random_page_cost", "4")
+
+    def _set(self, name: str, value: str) -> None:
         if self.postgres:
-            value = f"{round(seconds * 1000)}ms"
             self.connection.execute(text("select set_config(:name, :value, true)"), {"name": name, "value": value})
 
     def among(self, which: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
