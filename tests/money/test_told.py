@@ -10,7 +10,7 @@ import pytest
 from tests.cases.world import a_job, a_purchase, an_account, moves
 from tests.money.world import MoneyWorld
 from worker.sandbox.creem import Switches
-from worker.sandbox.creem.words import Nested
+from worker.sandbox.creem.words import Lie, Nested
 from worker.store.engine import Store
 
 
@@ -164,6 +164,23 @@ def test_refund_by_another_hand_takes_its_credits_along(world: MoneyWorld) -> No
     lot = world.account("acc_1")["lots"][0]
     assert (lot["remaining"], lot["frozen"], lot["void"], lot["spent"]) == (0, 0, 15, 5)
     assert world.audit().breaches == []
+
+
+@pytest.mark.parametrize("lie", [Lie.OTHER_MODE, Lie.OTHER_TRANSACTION, Lie.NOT_FOUND])
+def test_charge_whose_reads_teach_nothing_is_read_once_an_hour_and_keeps_no_other_waiting(world: MoneyWorld, lie: Lie) -> None:
+    """Once one of another mode was read on and on for as long as a task may take, and no other charge at all."""
+    world.twice_charged(apart=timedelta(days=2))
+    world.double.set("tran_0", Switches(get=lie))
+    for name in ("tran_0", "tran_1"):
+        world.double.refund_in_dashboard(name)
+    heard(world)
+    assert sorted(world.pay()) == ["not there tran_0", "read tran_1"]
+    world.clock.pass_(minutes=59)
+    assert world.pay() == []
+    world.double.set("tran_0", Switches())
+    world.clock.pass_(minutes=1)
+    assert world.pay() == ["read tran_0"]
+    assert [lot["void"] for lot in world.account("acc_1")["lots"]] == [100, 100]
 
 
 def test_refunds_in_parts_are_added_up_by_their_own_ids(world: MoneyWorld) -> None:

@@ -261,6 +261,18 @@ BUGS = (
         (("worker/cases/load.py", "    if not book.heard:\n", "    if True:\n"),),
     ),
     Bug(
+        "other_mode_read_on_and_on",
+        "one charge of another mode is read for as long as a task may take, and no other charge at all",
+        ("tests/money/test_told.py::test_charge_whose_reads_teach_nothing_is_read_once_an_hour_and_keeps_no_other_waiting",),
+        (
+            (
+                "worker/cases/money/pay.py",
+                " or not self.creem.environment.accepts(seen.mode):\n            # nothing",
+                ":\n            # nothing",
+            ),
+        ),
+    ),
+    Bug(
         "untold_at_the_end",
         "Flower shows the last tasks of a worker that was stopped as never ended",
         ("tests/house/test_task_events.py",),

@@ -221,7 +221,8 @@ class Payer:
             if isinstance(error, TryLater) and error.service != "Creem":
                 raise
             return self._look_later(transaction_id, str(error))
-        if seen is None or not _is(seen, transaction_id):
+        if seen is None or not _is(seen, transaction_id) or not self.creem.environment.accepts(seen.mode):
+            # nothing is learned from it: were it not put off, it would be read on and on, and no other charge at all
             later = self.clock.now() + timedelta(hours=1)
             self.store.write(lambda tx: charges.put_off(tx, transaction_id, later))
             return f"not there {transaction_id}"
