@@ -40,6 +40,13 @@ PARTS = {
             "worker/cases/money/settle.py",
             "worker/cases/money/turn.py",
         ),
-        ("tests/money/test_arm.py", "tests/money/test_approved.py", "tests/money/test_procedure.py", "tests/money/test_told.py"),
+        (
+            "tests/money/test_arm.py",
+            "tests/money/test_approved.py",
+            "tests/money/test_compare.py",
+            "tests/money/test_ends.py",
+            "tests/money/test_procedure.py",
+            "tests/money/test_told.py",
+        ),
     ),
 }

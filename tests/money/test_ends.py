@@ -1,0 +1,280 @@
+"""Every end of a claim is told whole: in its row, in the history of its case, to the product, and in the log."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.logs import heard
+from tests.money.plans import NASTY
+from tests.money.world import MoneyWorld
+from worker.sandbox.creem.words import Ending, Fault, Lie, Lost, Meanwhile, RefundAnswer, SecondRefund
+from worker.store.engine import Store
+
+OWED = "the same 9.00 USD were charged 5 minutes after ord_0, which stays valid"
+SHOWN_AS_PAID = "not proved within 24 hours: Creem still shows the charge as paid"
+LOW = "no money moved: Creem answered 400: Insufficient balance to refund this transaction"
+KEPT, TAKEN = {"remaining": 100, "frozen": 0, "void": 0}, {"remaining": 0, "frozen": 0, "void": 100}
+FROZEN = {"remaining": 0, "frozen": 100, "void": 0}
+
+
+@dataclass(frozen=True)
+class End:
+    """How a claim on the later of two charges ends."""
+
+    claim: str
+    case: str
+    why: str
+    """What the claim's row and its last line in the history say."""
+    lot: dict[str, int]
+    credits: str
+    """What is said of the lot's hundred credits."""
+    reason: str | None = None
+    """What the customer is told, where that is not the same."""
+    tells: str | None = "refund.in_review"
+    days: float = 3
+
+
+ENDS: dict[str, tuple[dict[str, Any], End]] = {
+    "another hand before the call": (
+        {"before_read": Meanwhile.FULL_REFUND},
+        End(
+            "not_needed",
+            "external",
+            "the charge was refunded in full by another hand before we sent anything",
+            TAKEN,
+            "credits_voided",
+            reason=OWED,
+            tells=None,
+        ),
+    ),
+    "another hand, and our call refused for it": (
+        {"meanwhile": Meanwhile.FULL_REFUND, "second_refund": SecondRefund.REFUSED},
+        End(
+            "not_needed", "external", "the charge was refunded by another hand", TAKEN, "credits_voided", reason=OWED, tells=None
+        ),
+    ),
+    "not the charge that was approved": (
+        {"get": Lie.OTHER_CURRENCY},
+        End("mismatch", "review", "the transaction is in EUR, the purchase in USD", KEPT, "credits_released"),
+    ),
+    "Creem says that it failed": (
+        {"answer": RefundAnswer.FAILED},
+        End("rejected", "review", "no money moved: Creem answered failed", KEPT, "credits_released"),
+    ),
+    "the balance stays too low": (
+        {"low_balance": 99},
+        End("refused", "review", LOW, KEPT, "credits_released", days=20),
+    ),
+}
+
+
+@pytest.fixture
+def world(store: Store) -> Iterator[MoneyWorld]:
+    made = MoneyWorld(store, switches=NASTY)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def told() -> Iterator["Told"]:
+    with heard("info") as written:
+        yield Told(written)
+
+
+@dataclass
+class Told:
+    """What was logged."""
+
+    written: Any
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        """Its lines, without the time."""
+        lines = map(json.loads, self.written.getvalue().splitlines())
+        return [{k: v for k, v in line.items() if k not in {"timestamp", "event"}} for line in lines if line["event"] == event]
+
+
+def play(world: MoneyWorld, *, days: float = 3, **switches: Any) -> dict[str, Any]:
+    """Two charges five minutes apart; the case of the later one, some days after."""
+    world.double.switches = replace(NASTY, **switches)
+    world.twice_charged()
+    world.settle_down(days=days)
+    world.sweep()
+    assert world.audit().breaches == []
+    return case(world)
+
+
+def case(world: MoneyWorld) -> dict[str, Any]:
+    found = world.case("ord_1")
+    assert found is not None
+    return found
+
+
+def lot(world: MoneyWorld, name: str = "ord_1") -> dict[str, int]:
+    lots = {each["purchase_id"]: each for each in world.account("acc_1")["lots"]}
+    return {side: lots[name][side] for side in ("remaining", "frozen", "void")}
+
+
+def notes(found: dict[str, Any], event: str) -> list[dict[str, Any]]:
+    return [line["detail"] for line in found["history"] if line["event"] == event]
+
+
+def told_to_the_product(world: MoneyWorld, reason: str) -> dict[str, Any]:
+    """The one announcement, of which the ids are checked here."""
+    (said,) = world.announced()
+    data = dict(said["data"])
+    case_id = case(world)["case_id"]
+    assert (said["id"], said["subject"], data.pop("case_id")) == (f"announce:{case_id}:{said['type']}", case_id, case_id)
+    always = {
+        "job_id": None,
+        "case_kind": "duplicate_charge",
+        "account_id": "acc_1",
+        "order_id": "ord_1",
+        "credits": 0,
+        "outcome": "refund_payment",
+        "clause": "duplicate-charge",
+        "terms": "2025-12-03",
+        "decided_by": "policy",
+        "reason": reason,
+    }
+    assert {name: data.pop(name) for name in always} == always
+    return {"type": said["type"], **data}
+
+
+@pytest.mark.parametrize("which", ENDS)
+def test_end_without_money_is_told_whole(world: MoneyWorld, told: Told, which: str) -> None:
+    switches, end = ENDS[which]
+    found = play(world, days=end.days, **switches)
+    claim = world.claim("tran_1")
+    assert (claim.state, claim.next_step, claim.due_at, claim.refunded, claim.detail) == (end.claim, "read", None, 0, end.why)
+    assert (found["state"], found["decision"]["reason"]) == (end.case, end.reason or end.why)
+    assert notes(found, "payment.closed") == [
+        {"transaction_id": "tran_1", "state": end.claim, "why": end.why, end.credits: 100},
+    ]
+    assert notes(found, "case.moved")[-1] == {"from": "refunding", "to": end.case}
+    assert lot(world) == end.lot
+    if end.tells is None:
+        assert world.announced() == []
+        assert found["closed_at"] is not None
+    else:
+        said = told_to_the_product(world, end.reason or end.why)
+        assert said == {"type": end.tells, "amount": 900, "currency": "USD"}
+        assert found["closed_at"] is None
+    assert told.of("payment.closed") == [
+        {
+            "level": "warning",
+            "case_id": found["case_id"],
+            "transaction_id": "tran_1",
+            "state": end.claim,
+            "why": end.why,
+        }
+    ]
+
+
+def test_case_without_money_is_looked_at_again_in_a_day(world: MoneyWorld) -> None:
+    found = play(world, get=Lie.OTHER_CURRENCY)
+    assert found["closed_at"] is None
+    assert found["next_action_at"] == claim_closed(world, timedelta(days=1))
+
+
+def claim_closed(world: MoneyWorld, after: timedelta = timedelta(0)) -> str:
+    """That long after the claim ended, as it is written."""
+    at = world.claim("tran_1").closed_at + after
+    return str(at.isoformat(timespec="microseconds").replace("+00:00", "Z"))
+
+
+def test_dispute_keeps_the_lot_frozen(world: MoneyWorld, told: Told) -> None:
+    world.double.switches = replace(NASTY, get_lag=600.0)
+    world.twice_charged()
+    world.double.dispute("tran_1")
+    world.double.tick()
+    world.pay()
+    while world.claim("tran_1").closed_at is None:
+        world.sweep()
+        world.clock.pass_(seconds=30)
+        world.pay()
+    (line,) = told.of("payment.closed")
+    assert (line["state"], line["why"]) == ("not_needed", "the charge is under dispute: nothing is sent beside it")
+    assert lot(world) == FROZEN
+    found = world.case(line["case_id"])
+    assert found is not None
+    assert notes(found, "payment.closed") == [
+        {"transaction_id": "tran_1", "state": "not_needed", "why": line["why"], "credits_kept_frozen": 100}
+    ]
+
+
+def test_proof_is_told_whole(world: MoneyWorld, told: Told) -> None:
+    found = play(world)
+    claim = world.claim("tran_1")
+    assert (claim.state, claim.next_step, claim.due_at, claim.refunded, claim.detail) == ("refunded", "read", None, 900, None)
+    assert (found["state"], found["decision"]["reason"]) == ("refunded", OWED)
+    assert (found["closed_at"], found["next_action_at"]) == (claim_closed(world), None)
+    assert notes(found, "payment.refunded") == [
+        {"transaction_id": "tran_1", "amount": 900, "currency": "USD", "credits_voided": 100}
+    ]
+    assert lot(world) == TAKEN
+    assert told_to_the_product(world, OWED) == {
+        "type": "refund.payment_refunded",
+        "amount": 900,
+        "currency": "USD",
+        "transaction_id": "tran_1",
+    }
+    assert told.of("payment.refunded") == [
+        {"level": "info", "case_id": found["case_id"], "transaction_id": "tran_1", "amount": 900}
+    ]
+
+
+def test_claim_that_is_not_proved_goes_to_a_person_and_on(world: MoneyWorld, told: Told) -> None:
+    found = play(world, ends=Ending.NEVER, turns_early=False)
+    claim = world.claim("tran_1")
+    assert (claim.state, claim.next_step, claim.closed_at) == ("in_progress", "read", None)
+    assert claim.detail == "Creem still shows the charge as paid"
+    assert (found["state"], found["decision"]["reason"], found["closed_at"]) == ("review", SHOWN_AS_PAID, None)
+    assert notes(found, "case.handed_over") == [{"why": SHOWN_AS_PAID}]
+    assert lot(world) == FROZEN
+    assert told_to_the_product(world, SHOWN_AS_PAID) == {"type": "refund.in_review"}
+    assert told.of("payment.needs_person") == [{"level": "error", "case_id": found["case_id"], "why": SHOWN_AS_PAID}]
+
+
+def test_looks_at_a_claim_grow_rarer_and_end_on_the_hour_a_person_is_called(world: MoneyWorld) -> None:
+    world.double.switches = replace(NASTY, ends=Ending.NEVER, turns_early=False)
+    world.twice_charged()
+    world.pay()
+    armed = world.claim("tran_1").armed_at
+    due = []
+    while world.clock.now() < armed + timedelta(days=3):
+        due.append(world.claim("tran_1").due_at - world.clock.now())
+        world.clock.at = world.claim("tran_1").due_at
+        world.pay()
+    first = [5.0, 30.0, 120.0, 600.0]
+    seconds = [pause.total_seconds() for pause in due]
+    assert seconds[1:4] == pytest.approx(first[1:], abs=1)
+    hourly, daily = seconds[4:-3], seconds[-3:]
+    assert hourly[:-1] == pytest.approx([3600.0] * (len(hourly) - 1), abs=1)
+    assert sum(seconds[:-2]) == pytest.approx(86_400, abs=2), "the last look of the first day is at its end"
+    assert daily[-2:] == pytest.approx([86_400.0] * 2, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("switches", "why"),
+    [
+        ({"probe": Lie.NOT_FOUND}, "Creem does not know the transaction"),
+        ({"probe": Lie.OTHER_TRANSACTION}, "Creem answered with another transaction, "),
+        ({"probe": Lie.OTHER_MODE}, "the transaction is of mode prod"),
+        ({"probe": Lie.OTHER_CURRENCY}, "the transaction is in EUR now"),
+        ({"probe": Lie.OTHER_AMOUNT}, "Creem shows 990 minor units as paid, and showed 900 before the call"),
+    ],
+)
+def test_read_that_is_not_of_our_call_proves_nothing(world: MoneyWorld, switches: dict[str, Any], why: str) -> None:
+    found = play(world, days=1.2, answer=RefundAnswer.SUCCEEDED, post=Fault.TIMEOUT, post_side=Lost.AFTER_COMMIT, **switches)
+    assert world.claim("tran_1").detail.startswith(why)
+    assert world.claim("tran_1").state == "unknown"
+    assert found["state"] == "review"
+    assert found["decision"]["reason"].startswith(f"not proved within 24 hours: {why}")
+    world.double.switches = replace(world.double.switches, probe=Fault.NONE)
+    world.settle_down(days=2)
+    assert world.state("ord_1") == "refunded"
+    assert world.double.gone("tran_1") == 900
