@@ -273,6 +273,12 @@ BUGS = (
         ),
     ),
     Bug(
+        "persons_no_asked_again",
+        "what a person said of a charge that could not go back is undone by news of another charge",
+        ("tests/review/test_claimed_before.py",),
+        (("worker/cases/money/settle.py", "if answered and (payment is not None or decision", "if answered and (decision"),),
+    ),
+    Bug(
         "untold_at_the_end",
         "Flower shows the last tasks of a worker that was stopped as never ended",
         ("tests/house/test_task_events.py",),

@@ -126,12 +126,9 @@ class Settler:
         terms = self.bench.terms_at(charge.facts.paid_at)
         facts = ChargeFacts(now=now, charge=charge.facts, first=first, group=size)
         decision = decide_charge(facts, terms)
-        if (
-            case.rule == BY_PERSON
-            and case.state is not None
-            and case.state.final
-            and decision.outcome is not Outcome.REFUND_PAYMENT
-        ):
+        answered = case.rule == BY_PERSON and case.state is not None and case.state.final
+        if answered and (payment is not None or decision.outcome is not Outcome.REFUND_PAYMENT):
+            # only money that is owed and can still leave by itself overturns what a person said
             return
         if payment is not None and decision.outcome is Outcome.REFUND_PAYMENT:
             # one claim on a charge, for ever: what became of it is a person's to judge

@@ -1,0 +1,77 @@
+"""A charge has one claim, for ever: what became of it is a person's to judge, and what that person said stands."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from tests.cases.world import moves
+from tests.money.plans import NASTY
+from tests.requests.world import PeopleWorld
+from worker.clock import written
+from worker.sandbox.creem.words import RefundAnswer
+from worker.store.engine import Store
+from worker.store.tables import cases
+
+
+@pytest.fixture
+def world(store: Store, tmp_path: Path) -> Iterator[PeopleWorld]:
+    """Creem fails at every refund."""
+    made = PeopleWorld(store, tmp_path, switches=replace(NASTY, answer=RefundAnswer.FAILED))
+    yield made
+    assert made.audit().breaches == []
+    made.close()
+
+
+def cases_of(world: PeopleWorld) -> list[dict[str, Any]]:
+    """Every case about the order, oldest first."""
+    rows = world.rows(select(cases.c.case_id).where(cases.c.order_id == "ord_1").order_by(cases.c.opened_at))
+    found = [world.case(row.case_id) for row in rows]
+    return [each for each in found if each is not None]
+
+
+def test_persons_no_to_a_charge_that_could_not_go_back_stands_whatever_is_heard_of_others(world: PeopleWorld) -> None:
+    *two, third = world.history_of_charges(3)
+    world.load(*two)
+    world.settle_down()
+    assert world.state("ord_1") == "review"
+    world.decide("ord_1", "decline", reason="paid back by transfer")
+    world.double.switches = NASTY
+    world.load(*two, third)
+    world.settle_down()
+    assert world.state("ord_2") == "refunded"
+    world.double.refund_in_dashboard("tran_0")
+    world.settle_down()
+    found = world.case("ord_1")
+    assert found is not None
+    assert (found["state"], found["decision"]["reason"]) == ("declined", "paid back by transfer")
+    assert moves(found).count("case.decided") == 1
+    assert world.double.posts("tran_1") == 1
+
+
+def test_duplicate_of_which_a_claim_of_another_case_failed_is_a_persons(world: PeopleWorld) -> None:
+    """The customer asked for the second charge by mail before the first was known: a person approved it, and Creem failed."""
+    paid = world.clock.now() - timedelta(hours=1)
+    known: dict[str, Any] = {"customer_id": "cust_acc_1", "product_id": "prod_ord_1"}
+    world.double.pay("tran_first", amount=900, order_id="ord_first", paid_at=paid - timedelta(minutes=5), **known)
+    world.bought_once(ago=timedelta(hours=1))
+    request = world.mail().case_id
+    world.decide(request, "money")
+    world.settle_down(days=1)
+    assert world.claim("tran_ord_1").state == "rejected"
+    first = world.bought("ord_first", "tran_first", written(paid - timedelta(minutes=5)), **known)
+    world.load({**first, "credits": 50})
+    duplicate = next(case for case in cases_of(world) if case["kind"] == "duplicate_charge")
+    assert duplicate["state"] == "review"
+    said = f"the charge was claimed before, by {request}, and that claim ended as rejected"
+    assert duplicate["decision"]["reason"] == said
+    assert duplicate["decision"]["clause"] == "duplicate-charge"
+    world.settle_down(days=3)
+    again = next(case for case in cases_of(world) if case["kind"] == "duplicate_charge")
+    assert (again["state"], again["decision"]["reason"]) == ("review", said)
+    assert again["next_action_at"] > written(world.clock.now())
+    assert world.double.posts("tran_ord_1") == 1
