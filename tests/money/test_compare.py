@@ -188,6 +188,11 @@ def test_refund_of_ours_that_creem_does_not_show_any_more_is_named(world: MoneyW
     assert found(world, replace(SEEN, status="refunded")) == []
 
 
+def test_part_that_we_gave_back_and_creem_shows_is_not_named(world: MoneyWorld) -> None:
+    we_refunded(world, 500)
+    assert found(world, replace(SEEN, status="partialRefund", refunded_amount=500)) == []
+
+
 def test_claim_of_ours_that_gave_nothing_back_is_no_proof(world: MoneyWorld) -> None:
     we_refunded(world, 1071, PaymentState.REJECTED)
     assert found(world, SEEN) == []

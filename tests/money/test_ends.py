@@ -3,16 +3,22 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
+from policy.lifecycle import CaseState
 from tests.logs import heard
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
+from worker.cases.load import case_of
+from worker.cases.money.close import Closing, overdue
 from worker.sandbox.creem.words import Ending, Fault, Lie, Lost, Meanwhile, RefundAnswer, SecondRefund
+from worker.store.bulk import Tx
 from worker.store.engine import Store
+from worker.store.tables import cases, creem_refunds, payments
 
 OWED = "the same 9.00 USD were charged 5 minutes after ord_0, which stays valid"
 SHOWN_AS_PAID = "not proved within 24 hours: Creem still shows the charge as paid"
@@ -278,3 +284,105 @@ def test_read_that_is_not_of_our_call_proves_nothing(world: MoneyWorld, switches
     world.settle_down(days=2)
     assert world.state("ord_1") == "refunded"
     assert world.double.gone("tran_1") == 900
+
+
+def test_unknown_outcome_is_closed_by_nothing_but_a_proof(world: MoneyWorld) -> None:
+    """Creem goes on showing the charge as paid, and tells of a refund that failed: of which one, nobody knows."""
+    world.double.switches = replace(NASTY, post=Fault.TIMEOUT, post_side=Lost.BEFORE_COMMIT, post_times=1)
+    world.twice_charged()
+    world.pay()
+    tell_of_a_refund(world, "ref_1", "tran_1", "failed", world.clock.now())
+    world.settle_down(days=2)
+    claim = world.claim("tran_1")
+    assert (claim.state, claim.closed_at, claim.detail) == ("unknown", None, "Creem still shows the charge as paid")
+    assert world.double.posts("tran_1") == 1
+
+
+def tell_of_a_refund(world: MoneyWorld, refund_id: str, transaction_id: str, status: str, at: datetime) -> None:
+    """Creem told by webhook of a refund of this charge, made at that time."""
+    row = {
+        "refund_id": refund_id,
+        "transaction_id": transaction_id,
+        "amount": 900,
+        "currency": "USD",
+        "status": status,
+        "reason": "duplicate",
+    }
+    world.store.write(lambda tx: tx.insert(creem_refunds, [{**row, "created_at": at, "heard_at": world.clock.now()}]))
+
+
+@pytest.mark.parametrize("word", ["failed", "canceled"])
+def test_refund_that_came_to_nothing_after_all_ends_the_claim_with_a_person(world: MoneyWorld, word: str) -> None:
+    world.double.switches = replace(NASTY, ends=Ending.NEVER, turns_early=False)
+    world.twice_charged()
+    world.pay()
+    armed = world.claim("tran_1").armed_at
+    for other, transaction_id, at in (("ref_0", "tran_0", armed), ("ref_old", "tran_1", armed - timedelta(seconds=1))):
+        tell_of_a_refund(world, other, transaction_id, word, at)
+    tell_of_a_refund(world, "ref_two", "tran_1", "pending", armed)
+    look(world)
+    assert world.claim("tran_1").closed_at is None, "one of them may still be paid"
+    settled = update(creem_refunds).where(creem_refunds.c.refund_id == "ref_two").values(status=word)
+    world.store.write(lambda tx: tx.connection.execute(settled))
+    look(world)
+    claim = world.claim("tran_1")
+    assert (claim.state, claim.detail) == ("rejected", "no money moved: Creem still shows the charge as paid")
+    assert world.state("ord_1") == "review"
+    assert lot(world) == KEPT
+
+
+@pytest.mark.parametrize(
+    "told_of", [[], [("ref_0", "tran_0", 0)], [("ref_old", "tran_1", -1)]], ids=["none", "others", "earlier"]
+)
+def test_refund_of_another_charge_or_of_another_time_ends_no_claim(
+    world: MoneyWorld, told_of: list[tuple[str, str, int]]
+) -> None:
+    world.double.switches = replace(NASTY, ends=Ending.NEVER, turns_early=False)
+    world.twice_charged()
+    world.pay()
+    for name, transaction_id, seconds in told_of:
+        tell_of_a_refund(world, name, transaction_id, "failed", world.claim("tran_1").armed_at + timedelta(seconds=seconds))
+    look(world)
+    look(world)
+    assert (world.claim("tran_1").state, world.claim("tran_1").closed_at) == ("in_progress", None)
+
+
+def look(world: MoneyWorld) -> None:
+    """The next look at the claim."""
+    world.clock.at = max(world.clock.at, world.claim("tran_1").due_at)
+    world.pay()
+
+
+DAY = timedelta(hours=24)
+LITTLE = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("left", "armed", "made", "said"),
+    [
+        (False, None, DAY, "nothing could be sent for 24 hours: so it is"),
+        (False, timedelta(0), DAY, "nothing could be sent for 24 hours: so it is"),
+        (False, None, DAY - LITTLE, None),
+        (True, DAY, 2 * DAY, "not proved within 24 hours: so it is"),
+        (True, DAY - LITTLE, 2 * DAY, None),
+        (True, None, DAY, "not proved within 24 hours: so it is"),
+    ],
+)
+def test_person_is_called_when_the_time_of_the_terms_is_over(
+    world: MoneyWorld, left: bool, armed: timedelta | None, made: timedelta, said: str | None
+) -> None:
+    """Counted from the call where one may have left, from the claim where none did, whatever was refused in between."""
+    world.twice_charged()
+    now = world.clock.now()
+    since = {"created_at": now - made, "armed_at": None if armed is None else now - armed}
+    changed = update(payments).where(payments.c.transaction_id == "tran_1").values(**since)
+    with_ = Closing(world.settler.ledger, world.bench, now)
+
+    def wait(tx: Tx) -> str | None:
+        tx.connection.execute(changed)
+        payment = tx.all(select(payments).where(payments.c.transaction_id == "tran_1"))[0]
+        waiting = case_of(tx.all(select(cases).where(cases.c.case_id == payment.case_id))[0])
+        overdue(tx, payment, waiting, "so it is", with_, left=left)
+        return waiting.reason if waiting.state is CaseState.REVIEW else None
+
+    assert world.store.write(wait) == said
