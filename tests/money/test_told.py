@@ -6,12 +6,18 @@ from datetime import timedelta
 from itertools import permutations
 
 import pytest
+from sqlalchemy import select
 
 from tests.cases.world import a_job, a_purchase, an_account, moves
 from tests.money.world import MoneyWorld
+from worker.cases.money.charges import hear_refunds, lock
+from worker.creem.said import RefundCreated
+from worker.creem.transactions import Transaction
 from worker.sandbox.creem import Switches
 from worker.sandbox.creem.words import Lie, Nested
+from worker.store.bulk import Tx
 from worker.store.engine import Store
+from worker.store.tables import charges
 
 
 @pytest.fixture
@@ -270,3 +276,56 @@ def test_reconcile_finds_the_transaction_of_an_order_and_with_it_the_duplicate(w
     assert world.state("ord_late") == "refunded"
     assert world.double.gone("tran_late") == 900
     assert world.audit().breaches == []
+
+
+@pytest.fixture
+def keyless(store: Store) -> Iterator[MoneyWorld]:
+    """An installation that hears Creem's webhooks and has no key to read there."""
+    made = MoneyWorld(store, key=False)
+    yield made
+    assert made.audit().breaches == []
+    made.close()
+
+
+def lots(world: MoneyWorld) -> list[tuple[int, int]]:
+    """(left, void) of each lot."""
+    return [(lot["remaining"], lot["void"]) for lot in world.account("acc_1")["lots"]]
+
+
+def test_where_nothing_can_be_read_the_sum_of_what_was_heard_counts(keyless: MoneyWorld) -> None:
+    keyless.twice_charged(charges=1, credits=90)
+    for part, left in ((300, (60, 30)), (300, (30, 60)), (300, (0, 90))):
+        keyless.double.refund_in_dashboard("tran_0", part)
+        heard(keyless)
+        assert lots(keyless) == [left]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["known of the charge first", "and last"])
+def test_where_nothing_can_be_read_no_more_goes_back_than_was_paid(keyless: MoneyWorld, first: bool) -> None:
+    """The same refund told of under new ids, with its charge or without: once that was more than the row may hold."""
+    keyless.twice_charged(charges=1, credits=90)
+    told = [("ref_1", first), ("ref_2", not first), ("ref_3", first), ("ref_4", not first)]
+    for refund_id, whole in told:
+        hear_of_refund(keyless, refund_id, 400, whole=whole)
+    row = keyless.store.read(lambda tx: tx.all(select(charges)))[0]
+    assert (row.amount_paid, row.refunded, row.due_at) == (900, 900, None)
+
+
+def test_where_nothing_can_be_read_a_refund_of_an_unknown_charge_is_kept_as_it_was_told(keyless: MoneyWorld) -> None:
+    hear_of_refund(keyless, "ref_1", 400, whole=False)
+    hear_of_refund(keyless, "ref_1", 400, whole=False)
+    row = keyless.store.read(lambda tx: tx.all(select(charges)))[0]
+    assert (row.amount_paid, row.refunded) == (None, 400)
+
+
+def hear_of_refund(world: MoneyWorld, refund_id: str, cents: int, *, whole: bool) -> None:
+    """Creem tells of a refund, with its charge beside it or without."""
+    paid = Transaction("tran_0", "test", 900, 900, "USD", "payment", "paid", "paid", 0)
+    now = world.clock.now()
+    one = RefundCreated(refund_id, "tran_0", cents, "USD", "succeeded", "requested", now, paid if whole else None, None)
+
+    def hear(tx: Tx) -> None:
+        lock(tx, ["tran_0"])
+        hear_refunds(tx, [one], now, can_read=False)
+
+    world.store.write(hear)

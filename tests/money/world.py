@@ -66,12 +66,13 @@ class MoneyWorld(World):
         mode: Mode = Mode.FULL,
         clock: HandClock | None = None,
         hears: bool = True,
+        key: bool = True,
         seed: int = 0,
         **more: Any,
     ) -> None:
         self.doors = Doors(faults)
         self.guarded = DoorStore(store, self.doors)
-        super().__init__(self.guarded, mode=mode, clock=clock, creem=True, **more)
+        super().__init__(self.guarded, mode=mode, clock=clock, creem=key, **more)
         self.hears = hears
         self.receiver = Receiver(store, self.clock, Environment.TEST.accepts)
         self.double = CreemDouble(self.clock, api_key=KEY, switches=switches or Switches(), deliver=self._deliver, seed=seed)

@@ -88,13 +88,13 @@ def hear_refunds(tx: Tx, told: Sequence[RefundCreated], now: datetime, *, can_re
         tx.connection.execute(update(payments).where(*reading, payments.c.state != "sending").values(due_at=now))
         return
     paid = {one.transaction_id: one.transaction.amount_paid for one in told if one.transaction is not None}
-    for transaction_id, refunded in _heard(tx, transactions).items():
-        most = paid.get(transaction_id)
-        grown = charges.c.refunded < refunded
-        values: dict[str, Any] = {"refunded": refunded if most is None else min(refunded, most)}
-        if most is not None:
-            values["amount_paid"] = most
-        tx.connection.execute(update(charges).where(charges.c.transaction_id == transaction_id, grown).values(values))
+    heard = _heard(tx, transactions)
+    for transaction_id, known in lock(tx, transactions).items():
+        most, refunded = paid.get(transaction_id) or known.amount_paid, heard.get(transaction_id, 0)
+        if refunded > known.refunded:
+            # one refund may be told of under two ids: no more goes back than was paid
+            values = {"refunded": refunded if most is None else min(refunded, most), "amount_paid": most}
+            tx.connection.execute(update(charges).where(charges.c.transaction_id == transaction_id).values(values))
 
 
 def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None:
