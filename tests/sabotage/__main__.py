@@ -109,6 +109,9 @@ def main() -> int:
     options.add_argument("--only", nargs="*", help="names of bugs")
     options.add_argument("--processes", type=int, default=2)
     chosen = options.parse_args()
+    unknown = set(chosen.only or ()) - {bug.name for bug in BUGS}
+    if unknown:
+        options.error(f"no bug of the name {', '.join(sorted(unknown))}")
     bugs = [bug for bug in BUGS if not chosen.only or bug.name in chosen.only]
     with ThreadPoolExecutor(chosen.processes) as pool, progress() as bar:
         found = []
