@@ -88,6 +88,7 @@ charges          | refunded = 0                       | transaction_id = 'tran_o
 charges          | amount_paid = 1                    | transaction_id = 'tran_ord_2' | no_charge_refunded_beyond_what_was_paid | transaction_id
 charges          | disputed_at = null                 | transaction_id = 'tran_ord_4' | disputes_mark_their_charges          | = select dispute_id from disputes
 charges          | disputed_at = :old                 | transaction_id = 'tran_ord_1' | disputes_have_cases                  | transaction_id
+charges          | amount_paid = 900, refunded = 900  | transaction_id = 'tran_ord_1' | credits_go_with_their_money          | = 'ord_1'
 disputes         | transaction_id = 'tran_9'          | true                         | disputes_mark_their_charges           | dispute_id
 disputes         | transaction_id = 'tran_ord_2', heard_at = :old | true             | none_refunded_under_dispute           | = 'tran_ord_2'
 requests         | case_id = (select case_id from cases where job_id = 'job_1') | purchase_id = 'ord_2' | requests_have_their_mail | = select case_id from cases where order_id = 'ord_2'

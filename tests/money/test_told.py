@@ -309,6 +309,7 @@ def test_where_nothing_can_be_read_no_more_goes_back_than_was_paid(keyless: Mone
         hear_of_refund(keyless, refund_id, 400, whole=whole)
     row = keyless.store.read(lambda tx: tx.all(select(charges)))[0]
     assert (row.amount_paid, row.refunded, row.due_at) == (900, 900, None)
+    assert lots(keyless) == [(0, 90)]
 
 
 def test_where_nothing_can_be_read_a_refund_of_an_unknown_charge_is_kept_as_it_was_told(keyless: MoneyWorld) -> None:
@@ -327,5 +328,6 @@ def hear_of_refund(world: MoneyWorld, refund_id: str, cents: int, *, whole: bool
     def hear(tx: Tx) -> None:
         lock(tx, ["tran_0"])
         hear_refunds(tx, [one], now, can_read=False)
+        world.settler.settle(tx, ["ord_0"], now)
 
     world.store.write(hear)

@@ -291,6 +291,36 @@ BUGS = (
         ),
     ),
     Bug(
+        "end_of_a_claim_is_the_end_of_its_charge",
+        "a charge that a person refunds after our claim failed leaves the customer the credits as well",
+        ("tests/money/test_another_hand.py",),
+        (
+            (
+                "worker/cases/money/settle.py",
+                "(payment.closed_at is None or payment.state == PaymentState.REFUNDED.value)",
+                "payment.state != PaymentState.NOT_NEEDED.value",
+            ),
+        ),
+    ),
+    Bug(
+        "price_compared_with_what_was_paid",
+        "of a charge with tax that went back whole some credits are left to spend",
+        ("tests/money/test_another_hand.py::test_share_is_of_what_was_paid_with_tax",),
+        (
+            (
+                "worker/cases/money/settle.py",
+                "purchase_id, charge.refunded, charge.paid",
+                "purchase_id, charge.facts.refunded_amount, charge.paid",
+            ),
+        ),
+    ),
+    Bug(
+        "part_before_our_call_forgotten",
+        "the share of what went back by another hand before our call is left to spend",
+        ("tests/money/test_another_hand.py::test_part_that_went_back_before_our_call_takes_its_share_along",),
+        (("worker/cases/money/close.py", "    if known.refunded:\n", "    if False:\n"),),
+    ),
+    Bug(
         "untold_at_the_end",
         "Flower shows the last tasks of a worker that was stopped as never ended",
         ("tests/house/test_task_events.py",),

@@ -5,9 +5,10 @@ from typing import Any
 
 from sqlalchemy import Select, and_, exists, func, not_, or_, select
 
+from policy.ledger import PostingKind
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.audit_words import Query, before, said
-from worker.store.tables import breakers, cases, charges, disputes, payment_attempts, payments, proposals, purchases
+from worker.store.tables import breakers, cases, charges, disputes, payment_attempts, payments, postings, proposals, purchases
 
 OVERDUE = timedelta(hours=1)
 """How long a due claim may wait for its turn before it counts as forgotten."""
@@ -109,6 +110,29 @@ def _lots_follow_their_money() -> Select[Any]:
     )
 
 
+def _credits_go_with_their_money() -> Select[Any]:
+    p, c = purchases.c, charges.c
+    # an open claim settles the lot when it ends
+    open_claim = exists().where(payments.c.purchase_id == p.purchase_id, payments.c.closed_at.is_(None))
+    # what a person gave back for a failed job afterwards is on record
+    given_back = select(func.coalesce(func.sum(postings.c.credits), 0)).where(
+        postings.c.purchase_id == p.purchase_id, postings.c.kind == PostingKind.REVERSAL.value
+    )
+    return (
+        select(
+            p.purchase_id.label("row"),
+            said("still has ", p.remaining, " to spend; ", c.refunded, " of ", c.amount_paid, " paid for it went back"),
+        )
+        .select_from(purchases.join(charges, c.transaction_id == p.transaction_id))
+        .where(
+            c.amount_paid > 0,
+            c.refunded >= c.amount_paid,
+            not_(open_claim),
+            p.remaining > given_back.scalar_subquery(),
+        )
+    )
+
+
 def _frozen_for_a_reason() -> Select[Any]:
     p = purchases.c
     claimed = exists().where(payments.c.purchase_id == p.purchase_id, payments.c.closed_at.is_(None))
@@ -139,6 +163,7 @@ MONEY_CHECKS: tuple[tuple[str, Query], ...] = (
     ("claims_take_their_turns", _claims_take_their_turns),
     ("cases_say_what_claims_say", _cases_say_what_claims_say),
     ("lots_follow_their_money", _lots_follow_their_money),
+    ("credits_go_with_their_money", _credits_go_with_their_money),
     ("frozen_for_a_reason", _frozen_for_a_reason),
     ("disputes_have_cases", _disputes_have_cases),
 )

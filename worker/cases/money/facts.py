@@ -19,6 +19,8 @@ class Charge:
     order_id: str
     paid: int
     """What the customer paid, as Creem says where it was read, else as the purchase says."""
+    refunded: int
+    """What went back, by anybody's hand, of what was paid."""
 
     @property
     def transaction_id(self) -> str | None:
@@ -78,4 +80,4 @@ def _charge(row: Row[Any]) -> Charge:
         # with tax in it more goes back than the price: all of it back is the whole amount back
         refunded_amount=row.amount if refunded >= paid > 0 else min(refunded, max(row.amount - 1, 0)),
     )
-    return Charge(facts, row.order_id or row.purchase_id, paid)
+    return Charge(facts, row.order_id or row.purchase_id, paid, refunded)

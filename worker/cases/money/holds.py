@@ -38,12 +38,14 @@ def void(tx: Tx, ledger: Ledger, purchase_id: str, *, occasion: str, case_id: st
     return credits
 
 
-def void_share(tx: Tx, ledger: Ledger, purchase_id: str, share: int, *, occasion: str, case_id: str | None, now: datetime) -> int:
-    """Voids so much of the lot that `share` of its credits are void in all, as far as they are unspent and not frozen;
-    returns how many were voided now.
+def void_gone(tx: Tx, ledger: Ledger, purchase_id: str, refunded: int, paid: int, *, case_id: str | None, now: datetime) -> int:
+    """Voids the share of the lot whose money went back by another hand, as far as it is unspent and not frozen: `refunded` of
+    `paid` minor units in all. Returns how many credits were voided now.
     """
     lot = _lot(tx, purchase_id)
+    share = int(lot.granted) if refunded >= paid else int(lot.granted) * refunded // paid
     credits = max(0, min(share - int(lot.void), int(lot.remaining)))
+    occasion = f"outside.{refunded}"
     _book(tx, ledger, PostingKind.FREEZE, purchase_id, credits, occasion, case_id, now)
     _book(tx, ledger, PostingKind.VOID, purchase_id, credits, occasion, case_id, now)
     return credits
@@ -51,7 +53,7 @@ def void_share(tx: Tx, ledger: Ledger, purchase_id: str, share: int, *, occasion
 
 def _lot(tx: Tx, purchase_id: str) -> Row[Any]:
     lot = purchases.c
-    chosen = select(lot.remaining, lot.frozen, lot.void).where(lot.purchase_id == purchase_id)
+    chosen = select(lot.granted, lot.remaining, lot.frozen, lot.void).where(lot.purchase_id == purchase_id)
     return tx.all(chosen.with_for_update())[0]
 
 

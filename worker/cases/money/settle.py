@@ -196,26 +196,20 @@ class Settler:
 
     def _gone_elsewhere(self, work: _Work, charge: Charge) -> None:
         payment = work.payments.get(charge.transaction_id or "")
-        refunded, paid = charge.facts.refunded_amount, charge.paid
-        if not refunded or not paid or (payment is not None and payment.state != PaymentState.NOT_NEEDED.value):
+        if not charge.refunded or not charge.paid:
             return
-        granted = charge.facts.granted
-        share = granted if refunded >= paid else granted * refunded // paid
-        voided = holds.void_share(
-            work.tx,
-            self.ledger,
-            charge.facts.purchase_id,
-            share,
-            occasion=f"outside.{refunded}",
-            case_id=None,
-            now=work.now,
+        if payment is not None and (payment.closed_at is None or payment.state == PaymentState.REFUNDED.value):
+            # an open claim settles the lot when it ends, and one that gave the money back has
+            return
+        voided = holds.void_gone(
+            work.tx, self.ledger, charge.facts.purchase_id, charge.refunded, charge.paid, case_id=None, now=work.now
         )
         if voided:
             log.error(
                 "refund.without_claim",
                 transaction_id=charge.transaction_id,
                 purchase_id=charge.facts.purchase_id,
-                refunded=refunded,
+                refunded=charge.refunded,
                 voided=voided,
             )
 
@@ -248,7 +242,8 @@ def _stay_with_a_person(case: Case, payment: Row[Any], now: datetime, decision: 
         _remind(case, now)
         return
     record(case, decision, facts)
-    case.reason = f"the charge was claimed before, by {payment.case_id}, and that claim ended as {payment.state}"
+    became = "is" if payment.closed_at is None else "ended as"
+    case.reason = f"the charge was claimed before, by {payment.case_id}, and that claim {became} {payment.state}"
     go(case, CaseState.REVIEW, next_action_at=now + REMIND)
 
 

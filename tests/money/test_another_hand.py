@@ -1,0 +1,84 @@
+"""Money that went back by another hand takes its credits along, whatever became of our own claim on it before."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.money.plans import NASTY
+from tests.money.world import MoneyWorld
+from worker.sandbox.creem.words import Lie, Meanwhile, RefundAnswer
+from worker.store.engine import Store
+
+FAILED: dict[str, dict[str, Any]] = {
+    "rejected": {"answer": RefundAnswer.FAILED},
+    "mismatch": {"get": Lie.OTHER_CURRENCY},
+    "refused": {"low_balance": 99},
+}
+"""How a claim ends with no money moved, and by what."""
+
+
+@pytest.fixture
+def world(store: Store) -> Iterator[MoneyWorld]:
+    made = MoneyWorld(store, switches=NASTY)
+    yield made
+    assert made.audit().breaches == []
+    made.close()
+
+
+def lot(world: MoneyWorld, name: str = "ord_1") -> tuple[int, int, int]:
+    """(left, frozen, void) of a lot of a hundred credits."""
+    found = {each["purchase_id"]: each for each in world.account("acc_1")["lots"]}[name]
+    return found["remaining"], found["frozen"], found["void"]
+
+
+def claim_fails(world: MoneyWorld, how: str) -> None:
+    """Two charges; the claim on the later one comes to nothing, and a person has the case."""
+    world.double.switches = replace(NASTY, **FAILED[how])
+    world.twice_charged()
+    world.settle_down(days=20)
+    assert (world.claim("tran_1").state, world.state("ord_1"), lot(world)) == (how, "review", (100, 0, 0))
+    world.double.switches = NASTY
+
+
+@pytest.mark.parametrize("how", FAILED)
+def test_charge_that_a_person_refunds_after_our_claim_failed_takes_its_credits_along(world: MoneyWorld, how: str) -> None:
+    """Once the customer kept both: the end of a claim was taken for the end of what may happen to its charge."""
+    claim_fails(world, how)
+    world.double.refund_in_dashboard("tran_1")
+    world.settle_down(days=1)
+    assert lot(world) == (0, 0, 100)
+    assert world.state("ord_1") == "external"
+    assert world.claim("tran_1").state == how
+    assert world.double.gone("tran_1") == 900
+
+
+@pytest.mark.parametrize("how", FAILED)
+def test_parts_that_a_person_refunds_after_our_claim_failed_take_their_shares_along(world: MoneyWorld, how: str) -> None:
+    claim_fails(world, how)
+    for part, left in ((300, (67, 0, 33)), (300, (34, 0, 66)), (300, (0, 0, 100))):
+        world.double.refund_in_dashboard("tran_1", part)
+        world.settle_down(days=0.1)
+        assert lot(world) == left
+
+
+def test_part_that_went_back_before_our_call_takes_its_share_along(world: MoneyWorld) -> None:
+    world.double.switches = replace(NASTY, before_read=Meanwhile.PART_REFUND)
+    world.twice_charged()
+    world.settle_down(days=1)
+    assert (world.claim("tran_1").state, world.state("ord_1")) == ("mismatch", "review")
+    assert lot(world) == (50, 0, 50)
+    found = world.case("ord_1")
+    assert found is not None
+    closed = next(line["detail"] for line in found["history"] if line["event"] == "payment.closed")
+    assert (closed["credits_released"], closed["credits_voided"]) == (100, 50)
+
+
+@pytest.mark.parametrize(("part", "left"), [(None, (0, 0, 100)), (1071, (0, 0, 100)), (1070, (1, 0, 99)), (535, (51, 0, 49))])
+def test_share_is_of_what_was_paid_with_tax(world: MoneyWorld, part: int | None, left: tuple[int, int, int]) -> None:
+    """Once the price was compared with what was paid: of a charge that went back whole, some credits were left to spend."""
+    world.twice_charged(charges=1, tax=171)
+    world.double.refund_in_dashboard("tran_0", part)
+    world.settle_down(days=1)
+    assert lot(world, "ord_0") == left
