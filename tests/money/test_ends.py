@@ -14,11 +14,11 @@ from tests.logs import heard
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from worker.cases.load import case_of
-from worker.cases.money.close import Closing, overdue
+from worker.cases.money.close import Closing, hand_over, overdue
 from worker.sandbox.creem.words import Ending, Fault, Lie, Lost, Meanwhile, RefundAnswer, SecondRefund
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import cases, creem_refunds, payments
+from worker.store.tables import cases, creem_refunds, payments, postings
 
 OWED = "the same 9.00 USD were charged 5 minutes after ord_0, which stays valid"
 SHOWN_AS_PAID = "not proved within 24 hours: Creem still shows the charge as paid"
@@ -162,9 +162,10 @@ def test_end_without_money_is_told_whole(world: MoneyWorld, told: Told, which: s
     ]
     assert notes(found, "case.moved")[-1] == {"from": "refunding", "to": end.case}
     assert lot(world) == end.lot
+    assert postings_of(world, "ord_1")[-1].endswith(f":{claim.payment_id}.{claim.turn}")
     if end.tells is None:
         assert world.announced() == []
-        assert found["closed_at"] is not None
+        assert (found["closed_at"], found["next_action_at"]) == (claim_closed(world), None)
     else:
         said = told_to_the_product(world, end.reason or end.why)
         assert said == {"type": end.tells, "amount": 900, "currency": "USD"}
@@ -190,6 +191,12 @@ def claim_closed(world: MoneyWorld, after: timedelta = timedelta(0)) -> str:
     """That long after the claim ended, as it is written."""
     at = world.claim("tran_1").closed_at + after
     return str(at.isoformat(timespec="microseconds").replace("+00:00", "Z"))
+
+
+def postings_of(world: MoneyWorld, purchase_id: str) -> list[str]:
+    """The keys of what was booked on a lot, first to last."""
+    chosen = select(postings.c.key).where(postings.c.purchase_id == purchase_id).order_by(postings.c.id)
+    return [row.key for row in world.store.read(lambda tx: tx.all(chosen))]
 
 
 def test_dispute_keeps_the_lot_frozen(world: MoneyWorld, told: Told) -> None:
@@ -386,3 +393,17 @@ def test_person_is_called_when_the_time_of_the_terms_is_over(
         return waiting.reason if waiting.state is CaseState.REVIEW else None
 
     assert world.store.write(wait) == said
+
+
+def test_person_is_told_once_of_one_reason_and_again_of_another(world: MoneyWorld, told: Told) -> None:
+    world.twice_charged()
+    now = world.clock.now()
+
+    def tell(tx: Tx) -> tuple[list[str], datetime | None]:
+        waiting = case_of(tx.all(select(cases).where(cases.c.order_id == "ord_1"))[0])
+        for why in ("one", "one", "two", "two"):
+            hand_over(tx, waiting, why, now)
+        return [detail["why"] for event, detail in waiting.history if event == "case.handed_over"], waiting.next_action_at
+
+    assert world.store.write(tell) == (["one", "two"], now + timedelta(days=1))
+    assert [line["why"] for line in told.of("payment.needs_person")] == ["one", "two"]

@@ -41,12 +41,14 @@ PARTS = {
             "worker/cases/money/turn.py",
         ),
         (
-            "tests/money/test_arm.py",
+            "tests/money/test_another_hand.py",
             "tests/money/test_approved.py",
+            "tests/money/test_arm.py",
             "tests/money/test_compare.py",
             "tests/money/test_ends.py",
             "tests/money/test_procedure.py",
             "tests/money/test_told.py",
+            "tests/review/test_claimed_before.py",
         ),
     ),
 }

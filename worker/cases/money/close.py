@@ -40,15 +40,13 @@ class Closing:
     now: datetime
 
 
-def close(
-    tx: Tx, payment: Row[Any], case: Case, to: PaymentState, target: CaseState, why: str, with_: Closing, **values: Any
-) -> str:
+def close(tx: Tx, payment: Row[Any], case: Case, to: PaymentState, target: CaseState, why: str, with_: Closing) -> str:
     """Ends a claim that gave nothing back, releases its lot, and moves its case; returns it in words.
 
     The lot stays frozen under a dispute, and is voided where the money went back by another hand.
     """
     now = with_.now
-    move(tx, payment, to, next_step=READ, due_at=None, closed_at=now, detail=why, **values)
+    move(tx, payment, to, next_step=READ, due_at=None, closed_at=now, detail=why)
     known = charges.lock(tx, [payment.transaction_id])[payment.transaction_id]
     words = _settle_lot(tx, payment, known, with_)
     case.note("payment.closed", transaction_id=payment.transaction_id, state=to.value, why=why, **words)
