@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
+from tests.requests.world import PeopleWorld
 from worker.sandbox.creem.words import Lie, Meanwhile, RefundAnswer
 from worker.store.engine import Store
 
@@ -82,3 +84,25 @@ def test_share_is_of_what_was_paid_with_tax(world: MoneyWorld, part: int | None,
     world.double.refund_in_dashboard("tran_0", part)
     world.settle_down(days=1)
     assert lot(world, "ord_0") == left
+
+
+def test_credits_that_come_back_to_a_lot_of_which_a_part_went_back_are_void_in_proportion(store: Store, tmp_path: Path) -> None:
+    """Once the second booking for one and the same part was refused, and with it every nightly look at the charge."""
+    world = PeopleWorld(store, tmp_path, switches=NASTY)
+    transaction = world.bought_once(credits=20)
+    world.happen(world.submitted("job_1", credits=15))
+    world.double.refund_in_dashboard(transaction, 450)
+    world.settle_down(days=0.1)
+    assert lot(world) == (0, 0, 5)
+    world.happen(world.failed("job_1"))
+    assert world.state("job_1") == "review"
+    assert "the share of what went back stays void" in world.choices("job_1")["credits"]["does"]
+    told = world.decide("job_1", "credits", reason="ours")["told"]
+    assert told == "15 credits came back, 5 of them void: their money went back before"
+    assert lot(world) == (10, 0, 10)
+    for _ in range(2):
+        assert world.reconciler().reconcile().ok
+        world.settle_down(days=1)
+    assert lot(world) == (10, 0, 10)
+    assert world.audit().breaches == []
+    world.close()

@@ -13,7 +13,8 @@ from tests.cases.world import moves
 from tests.money.plans import NASTY
 from tests.requests.world import PeopleWorld
 from worker.clock import written
-from worker.sandbox.creem.words import RefundAnswer
+from worker.errors import Refused
+from worker.sandbox.creem.words import Fault, Lost, RefundAnswer
 from worker.store.engine import Store
 from worker.store.tables import cases
 
@@ -75,3 +76,33 @@ def test_duplicate_of_which_a_claim_of_another_case_failed_is_a_persons(world: P
     assert (again["state"], again["decision"]["reason"]) == ("review", said)
     assert again["next_action_at"] > written(world.clock.now())
     assert world.double.posts("tran_ord_1") == 1
+
+
+def test_dispute_won_gives_back_what_a_claim_had_frozen_before_it(world: PeopleWorld) -> None:
+    """Once it gave back what the dispute itself had frozen, which was nothing: the rest stayed frozen for ever."""
+    world.double.switches = replace(NASTY, get_lag=600.0)
+    world.twice_charged()
+    world.double.dispute("tran_1")
+    world.settle_down(days=1)
+    assert (world.claim("tran_1").state, frozen(world)) == ("not_needed", 100)
+    dispute = next(case for case in cases_of(world) if case["kind"] == "dispute")["case_id"]
+    assert world.choices(dispute)["won"]["does"] == "the bank decided for us: 100 frozen credits can be spent again"
+    assert world.decide(dispute, "won", reason="the bank said so")["told"] == "100 credits can be spent again"
+    assert (frozen(world), world.credits()) == (0, 200)
+
+
+def test_dispute_is_not_won_while_a_refund_of_the_charge_may_be_on_its_way(world: PeopleWorld) -> None:
+    world.double.switches = replace(NASTY, post=Fault.TIMEOUT, post_side=Lost.BEFORE_COMMIT, post_times=1)
+    world.twice_charged()
+    world.pay()
+    world.double.dispute("tran_1")
+    world.settle_down(days=0.1)
+    assert world.claim("tran_1").closed_at is None
+    dispute = next(case for case in cases_of(world) if case["kind"] == "dispute")["case_id"]
+    with pytest.raises(Refused, match="a refund may be on its way"):
+        world.decide(dispute, "won")
+    assert frozen(world) == 100
+
+
+def frozen(world: PeopleWorld) -> int:
+    return int({lot["purchase_id"]: lot for lot in world.account("acc_1")["lots"]}["ord_1"]["frozen"])

@@ -8,6 +8,7 @@ from sqlalchemy import Select, and_, exists, func, not_, or_, select
 from policy.ledger import PostingKind
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.audit_words import Query, before, said
+from worker.cases.money.charges import won
 from worker.store.tables import breakers, cases, charges, disputes, payment_attempts, payments, postings, proposals, purchases
 
 OVERDUE = timedelta(hours=1)
@@ -48,13 +49,14 @@ def _not_armed_under_dispute() -> Select[Any]:
     joined = payment_attempts.join(payments, payments.c.payment_id == payment_attempts.c.payment_id).join(
         disputes, disputes.c.transaction_id == payments.c.transaction_id
     )
+    over = won(disputes.c.transaction_id).where(cases.c.closed_at <= payment_attempts.c.armed_at)
     return (
         select(
             payments.c.transaction_id.label("row"),
             said("was armed at ", payment_attempts.c.armed_at, ", its dispute was heard of at ", disputes.c.heard_at),
         )
         .select_from(joined)
-        .where(payment_attempts.c.armed_at > disputes.c.heard_at)
+        .where(payment_attempts.c.armed_at > disputes.c.heard_at, not_(over))
     )
 
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import ColumnElement, Exists, Row, exists, func, select, update
 
+from policy.lifecycle import CaseKind, CaseState
 from worker.creem.said import DisputeCreated, RefundCreated
 from worker.creem.transactions import Transaction
 from worker.observe import log
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, charges, creem_refunds, disputes, payments, purchases
+from worker.store.tables import accounts, cases, charges, creem_refunds, disputes, payments, purchases
 
 LOOKS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600))
 """When to look again while Creem does not yet show what it told us; after the last one reconcile goes on asking."""
@@ -98,7 +99,7 @@ def hear_refunds(tx: Tx, told: Sequence[RefundCreated], now: datetime, *, can_re
 
 
 def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None:
-    """Keeps disputes, each once, and marks their charges. The charges are locked."""
+    """Keeps disputes, each once, and marks their charges, but for one that was won since it began. The charges are locked."""
     records = [
         {
             "dispute_id": one.dispute_id,
@@ -112,8 +113,20 @@ def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None
     ]
     tx.insert_absent(disputes, records)
     for one in told:
-        untold = (charges.c.transaction_id == one.transaction_id, charges.c.disputed_at.is_(None))
+        over = won(one.transaction_id).where(cases.c.closed_at >= one.created_at)
+        untold = (charges.c.transaction_id == one.transaction_id, charges.c.disputed_at.is_(None), ~over)
         tx.connection.execute(update(charges).where(*untold).values(disputed_at=one.created_at))
+
+
+def won(transaction_id: ColumnElement[str] | str) -> Exists:
+    """The condition that a person said of the dispute of this charge that we won it: the charge stands again."""
+    c = cases.c
+    return exists().where(c.kind == CaseKind.DISPUTE.value, c.subject == transaction_id, c.state == CaseState.DECLINED.value)
+
+
+def stand_again(tx: Tx, transaction_id: str) -> None:
+    """The dispute of this charge was won: it holds nothing any more, and reads that still show it change nothing."""
+    tx.connection.execute(update(charges).where(charges.c.transaction_id == transaction_id).values(disputed_at=None))
 
 
 def observe(tx: Tx, seen: Transaction, now: datetime) -> bool:
@@ -123,11 +136,15 @@ def observe(tx: Tx, seen: Transaction, now: datetime) -> bool:
     """
     known = lock(tx, [seen.id])[seen.id]
     paid = seen.amount_paid or known.amount_paid
-    refunded = max(known.refunded, seen.refunded_amount if not seen.refunded_whole else (paid or seen.refunded_amount))
+    heard = _heard(tx, [seen.id]).get(seen.id, 0)
+    shown = seen.refunded_amount if not seen.refunded_whole else (paid or seen.refunded_amount)
+    # the bank took all of it, for as long as the dispute lasts: what went back beside it, only webhooks tell
+    refunded = max(known.refunded, heard if seen.chargeback else shown)
     if paid is not None:
         refunded = min(refunded, paid)
-    disputed_at = known.disputed_at or (now if seen.chargeback else None)
-    heard = _heard(tx, [seen.id]).get(seen.id, 0)
+    disputed_at = known.disputed_at
+    if disputed_at is None and seen.chargeback and not tx.all(select(won(seen.id)))[0][0]:
+        disputed_at = now
     behind = heard > refunded and not seen.refunded_whole
     due_at = None
     if behind:

@@ -144,10 +144,5 @@ def _settle_lot(tx: Tx, payment: Row[Any], known: charges.Known, with_: Closing)
         row = tx.all(select(purchases.c.frozen).where(purchases.c.purchase_id == payment.purchase_id))[0]
         return {"credits_kept_frozen": int(row.frozen)}
     words = {"credits_released": holds.release(tx, with_.ledger, payment.purchase_id, **lot)}
-    if known.refunded:
-        paid = known.amount_paid or payment.amount
-        lost = holds.void_gone(
-            tx, with_.ledger, payment.purchase_id, known.refunded, paid, case_id=payment.case_id, now=with_.now
-        )
-        words["credits_voided"] = lost
-    return words
+    voided = holds.void_gone(tx, with_.ledger, payment.purchase_id, case_id=payment.case_id, now=with_.now)
+    return words | ({"credits_voided": voided} if voided else {})

@@ -13,7 +13,7 @@ from sqlalchemy import Row, select
 from policy.ledger import PostingKind
 from worker.credits.ledger import Ledger, Posting
 from worker.store.bulk import Tx
-from worker.store.tables import purchases
+from worker.store.tables import charges, purchases
 
 
 def freeze(tx: Tx, ledger: Ledger, purchase_id: str, *, occasion: str, case_id: str | None, now: datetime) -> int:
@@ -38,14 +38,21 @@ def void(tx: Tx, ledger: Ledger, purchase_id: str, *, occasion: str, case_id: st
     return credits
 
 
-def void_gone(tx: Tx, ledger: Ledger, purchase_id: str, refunded: int, paid: int, *, case_id: str | None, now: datetime) -> int:
-    """Voids the share of the lot whose money went back by another hand, as far as it is unspent and not frozen: `refunded` of
-    `paid` minor units in all. Returns how many credits were voided now.
+def void_gone(tx: Tx, ledger: Ledger, purchase_id: str, *, case_id: str | None, now: datetime) -> int:
+    """Voids the share of the lot whose money is known to have gone back, as far as it is unspent and not frozen; returns how
+    many credits were voided now.
     """
+    p, c = purchases.c, charges.c
+    known = select(p.granted, p.amount, c.amount_paid, c.refunded).join(charges, c.transaction_id == p.transaction_id)
+    rows = tx.all(known.where(p.purchase_id == purchase_id, c.refunded > 0))
+    if not rows:
+        return 0
+    granted, refunded, paid = int(rows[0].granted), int(rows[0].refunded), int(rows[0].amount_paid or rows[0].amount)
+    share = granted if refunded >= paid else granted * refunded // paid
     lot = _lot(tx, purchase_id)
-    share = int(lot.granted) if refunded >= paid else int(lot.granted) * refunded // paid
     credits = max(0, min(share - int(lot.void), int(lot.remaining)))
-    occasion = f"outside.{refunded}"
+    # what is void already names the booking: credits that come back later are void in proportion too
+    occasion = f"outside.{refunded}.{lot.void}"
     _book(tx, ledger, PostingKind.FREEZE, purchase_id, credits, occasion, case_id, now)
     _book(tx, ledger, PostingKind.VOID, purchase_id, credits, occasion, case_id, now)
     return credits
@@ -53,7 +60,7 @@ def void_gone(tx: Tx, ledger: Ledger, purchase_id: str, refunded: int, paid: int
 
 def _lot(tx: Tx, purchase_id: str) -> Row[Any]:
     lot = purchases.c
-    chosen = select(lot.granted, lot.remaining, lot.frozen, lot.void).where(lot.purchase_id == purchase_id)
+    chosen = select(lot.remaining, lot.frozen, lot.void).where(lot.purchase_id == purchase_id)
     return tx.all(chosen.with_for_update())[0]
 
 

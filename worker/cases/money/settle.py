@@ -196,14 +196,12 @@ class Settler:
 
     def _gone_elsewhere(self, work: _Work, charge: Charge) -> None:
         payment = work.payments.get(charge.transaction_id or "")
-        if not charge.refunded or not charge.paid:
+        if not charge.refunded:
             return
         if payment is not None and (payment.closed_at is None or payment.state == PaymentState.REFUNDED.value):
             # an open claim settles the lot when it ends, and one that gave the money back has
             return
-        voided = holds.void_gone(
-            work.tx, self.ledger, charge.facts.purchase_id, charge.refunded, charge.paid, case_id=None, now=work.now
-        )
+        voided = holds.void_gone(work.tx, self.ledger, charge.facts.purchase_id, case_id=None, now=work.now)
         if voided:
             log.error(
                 "refund.without_claim",

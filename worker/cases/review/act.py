@@ -14,7 +14,7 @@ from policy.lifecycle import CaseState
 from worker.cases.book import NOBODY, Case
 from worker.cases.casework import REMIND, announcement, go, intent
 from worker.cases.decided import BY_PERSON
-from worker.cases.money import claims, holds
+from worker.cases.money import charges, claims, holds
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.review.choices import Act
 from worker.cases.review.scene import Scene
@@ -90,11 +90,15 @@ def _credits(work: _Work) -> str:
         [Posting(PostingKind.REVERSAL, s.purchase_id, s.credits, job_id=job_id, case_id=case.case_id) for s in shares],
         work.now,
     )
+    lots = {share.purchase_id for share in shares}
+    void = sum(holds.void_gone(work.tx, work.ledger, lot, case_id=case.case_id, now=work.now) for lot in sorted(lots))
     work.decided(Outcome.REVERSE_CREDITS)
     case.credits_owed = case.credits_reversed = credits
     case.note("credits.reversed", credits=credits, lots={share.purchase_id: share.credits for share in shares})
+    if void:
+        case.note("lot.voided", credits=void)
     work.move(CaseState.REFUNDED)
-    return f"{credits} credits came back"
+    return f"{credits} credits came back" + (f", {void} of them void: their money went back before" if void else "")
 
 
 def _money(work: _Work) -> str:
@@ -122,9 +126,12 @@ def _decline(work: _Work) -> str:
 def _won(work: _Work) -> str:
     work.decided(Outcome.DECLINE, Clause.DISPUTE_HOLD)
     released = 0
-    if work.scene.charge is not None:
-        lot = work.scene.charge.facts.purchase_id
-        released = _give_back(work, lot, _frozen_by(work.tx, lot, "dispute."), f"won.{work.case.case_id}")
+    charge = work.scene.charge
+    if charge is not None:
+        # by whatever it was frozen when the dispute was heard of: the dispute alone held it since
+        released = charge.facts.frozen - work.scene.proposed
+        _release(work, charge.facts.purchase_id, released)
+        charges.stand_again(work.tx, work.case.subject)
     work.case.note("lot.released", credits=released)
     work.move(CaseState.DECLINED)
     return f"{released} credits can be spent again"
@@ -183,12 +190,15 @@ def freeze_for(tx: Tx, ledger: Ledger, scene: Scene, proposal_id: str) -> int:
 
 
 def unfreeze_for(tx: Tx, ledger: Ledger, scene: Scene, proposal_id: str) -> int:
-    """Gives back what was frozen for a proposal that came to nothing; returns how many credits that is."""
+    """Gives back what was frozen for a proposal that came to nothing, but for what had its money returned meanwhile; returns how
+    many credits can be spent again.
+    """
     frozen = frozen_for(tx, proposal_id)
     occasion = f"forfeit.{proposal_id}"
     back = [Posting(PostingKind.RELEASE, lot, n, case_id=scene.case.case_id, occasion=occasion) for lot, n in frozen.items()]
     ledger.book(tx, back, scene.now)
-    return sum(frozen.values())
+    gone = sum(holds.void_gone(tx, ledger, lot, case_id=scene.case.case_id, now=scene.now) for lot in frozen)
+    return sum(frozen.values()) - gone
 
 
 def frozen_for(tx: Tx, proposal_id: str) -> dict[str, int]:
@@ -201,21 +211,11 @@ def frozen_for(tx: Tx, proposal_id: str) -> dict[str, int]:
     return {row.purchase_id: min(row.credits, row.frozen) for row in rows if row.frozen}
 
 
-def _frozen_by(tx: Tx, purchase_id: str, occasion: str) -> int:
-    p = postings.c
-    frozen = select(p.credits).where(
-        p.purchase_id == purchase_id, p.kind == PostingKind.FREEZE.value, p.key.like(f"%:{occasion}%")
-    )
-    return sum(int(row.credits) for row in tx.all(frozen))
-
-
-def _give_back(work: _Work, purchase_id: str, credits: int, occasion: str) -> int:
-    lot = select(purchases.c.frozen).where(purchases.c.purchase_id == purchase_id)
-    credits = min(credits, int(work.tx.all(lot.with_for_update())[0].frozen))
+def _release(work: _Work, purchase_id: str, credits: int) -> None:
     if credits:
+        occasion = f"won.{work.case.case_id}"
         release = Posting(PostingKind.RELEASE, purchase_id, credits, case_id=work.case.case_id, occasion=occasion)
         work.ledger.book(work.tx, [release], work.now)
-    return credits
 
 
 def _standing(work: _Work, status: str) -> None:

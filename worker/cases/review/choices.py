@@ -94,6 +94,7 @@ def _credits(scene: Scene) -> Choice:
     credits = sum(share.credits for share in scene.shares)
     lots = ", ".join(f"{share.credits} to {share.purchase_id}" for share in scene.shares)
     does = f"{count(credits, 'credit')} come back to be spent ({lots})" if credits else "no credits come back"
+    does += "; of a purchase of which money went back, the share of what went back stays void" if scene.partly_gone else ""
     return Choice(Act.CREDITS, does, _no_credits(scene, credits), credits=credits)
 
 
@@ -147,17 +148,21 @@ def _decline(scene: Scene) -> Choice:
 
 def _claim_is_open(scene: Scene) -> str | None:
     payment = scene.payment
-    if payment is None or payment.closed_at is not None or payment.case_id != scene.case.case_id:
+    return _any_claim_is_open(scene) if payment is not None and payment.case_id == scene.case.case_id else None
+
+
+def _any_claim_is_open(scene: Scene) -> str | None:
+    if scene.payment is None or scene.payment.closed_at is not None:
         return None
     return "a refund may be on its way: its claim goes on being read at Creem, and only that settles it"
 
 
 def _won(scene: Scene) -> Choice:
     facts = scene.charge.facts if scene.charge is not None else None
-    frozen = facts.frozen if facts is not None else 0
+    frozen = facts.frozen - scene.proposed if facts is not None else 0
     does = f"the bank decided for us: {count(frozen, 'frozen credit')} can be spent again"
     gone = "money of this charge has already gone back" if facts is not None and facts.refunded_amount else None
-    return Choice(Act.WON, does, gone or _claim_is_open(scene), credits=frozen)
+    return Choice(Act.WON, does, gone or _any_claim_is_open(scene), credits=frozen)
 
 
 def _lost(scene: Scene) -> Choice:

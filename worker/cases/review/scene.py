@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, exists, func, literal, select
 
 from policy import Terms, Use
-from policy.ledger import Share, reverse
+from policy.ledger import PostingKind, Share, reverse
 from policy.lifecycle import CaseKind
 from worker.cases.book import Case
 from worker.cases.judge import Bench
@@ -17,7 +17,7 @@ from worker.cases.money.used import jobs_of
 from worker.cases.requests.facts import use_of
 from worker.credits.ledger import JobCredits, Ledger
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, cases, charges, payments, purchases, requests
+from worker.store.tables import accounts, cases, charges, payments, postings, proposals, purchases, requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Scene:
     """The claim on the charge, whichever case made it."""
     shares: tuple[Share, ...] = ()
     """What stands of the job's debit and can come back, by lot."""
+    partly_gone: bool = False
+    """Some money of one of those lots went back."""
     disputed_job: bool = False
     claimed_job: bool = False
     """A lot the job drew on may have its money on the way back."""
@@ -42,6 +44,8 @@ class Scene:
     use: Use = field(default_factory=Use)
     spendable: int = 0
     """Credits the account could spend now, over all lots."""
+    proposed: int = 0
+    """Credits of the charge's lot that are frozen for a proposal of their own."""
 
 
 def lock_case(tx: Tx, case_id: str) -> Row[Any]:
@@ -70,11 +74,13 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime)
         charge=charge,
         payment=_payment(tx, charge),
         shares=tuple(s for s in reverse(booked.debits, booked.reversals) if s.purchase_id not in money["gone"]),
+        partly_gone=bool(money["partly"]),
         disputed_job=bool(money["disputed"]),
         claimed_job=_is_claimed(tx, booked),
         other_cases=_cases_of_jobs(tx, case, job_id, charge),
         use=use_of(tx, ledger, charge) if charge is not None else Use(),
         spendable=sum(int(lot.remaining) for lot in lots),
+        proposed=_proposed(tx, charge),
     )
 
 
@@ -108,10 +114,21 @@ def _payment(tx: Tx, charge: Charge | None) -> Row[Any] | None:
     return rows[0] if rows else None
 
 
+def _proposed(tx: Tx, charge: Charge | None) -> int:
+    if charge is None or not charge.facts.frozen:
+        return 0
+    p = postings.c
+    still_open = exists().where(proposals.c.state == "open", p.key.endswith(literal(":forfeit.") + proposals.c.proposal_id))
+    frozen = select(func.coalesce(func.sum(p.credits), 0)).where(
+        p.purchase_id == charge.facts.purchase_id, p.kind == PostingKind.FREEZE.value, still_open
+    )
+    return min(charge.facts.frozen, int(tx.connection.execute(frozen).scalar_one()))
+
+
 def _money(tx: Tx, booked: JobCredits) -> dict[str, set[str]]:
-    """Which of the job's lots had their money returned, and which are disputed."""
+    """Which of the job's lots had their money returned, whole or in part, and which are disputed."""
     drawn = {share.purchase_id for share in booked.debits}
-    found: dict[str, set[str]] = {"gone": set(), "disputed": set()}
+    found: dict[str, set[str]] = {"gone": set(), "partly": set(), "disputed": set()}
     if not drawn:
         return found
     c, p = charges.c, purchases.c
@@ -119,6 +136,8 @@ def _money(tx: Tx, booked: JobCredits) -> dict[str, set[str]]:
     for row in tx.all(known.join(charges, c.transaction_id == p.transaction_id).where(tx.among(p.purchase_id, drawn))):
         if row.refunded >= (row.amount_paid or row.amount) > 0:
             found["gone"].add(row.purchase_id)
+        elif row.refunded:
+            found["partly"].add(row.purchase_id)
         if row.disputed_at is not None:
             found["disputed"].add(row.purchase_id)
     return found
