@@ -23,7 +23,7 @@ demo: $(STAMP) ## the main job end to end on embedded parts, with the audit at t
 test: $(STAMP) ## the whole suite (ARGS="-k stream")
 	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
-DRAWN := tests/cases/test_model.py tests/threats/test_forgery.py::test_no_sequence_of_events_gives_more_than_was_bought
+DRAWN := tests/cases/test_model.py tests/review/test_people.py tests/threats/test_forgery.py::test_no_sequence_of_events_gives_more_than_was_bought
 nightly: $(STAMP) ## the tests that take long: real processes and servers killed in the middle, larger shares of the proofs, 2,000 new examples of what is drawn
 	@$(BIN)/pytest -n 2 --dist worksteal -m nightly $(ARGS)
 	@$(BIN)/pytest -n 2 --dist worksteal --hypothesis-profile=night $(DRAWN)

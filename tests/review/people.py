@@ -1,0 +1,201 @@
+"""What people, banks and the pipeline can do to one customer, in any order, and what has to hold after each of it.
+
+The customer paid the same twice, each time for a hundred credits, with tax; two jobs drew on the first lot.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from tests.cases.world import HandClock
+from tests.money.plans import NASTY
+from tests.requests.world import PeopleWorld
+from worker.errors import Refused
+from worker.sandbox.creem.words import RefundAnswer
+from worker.store.engine import Store
+from worker.store.tables import cases, payments, purchases
+
+PAID = 1071
+CHARGES = ("tran_0", "tran_1")
+
+
+@dataclass
+class Town:
+    """The world, and what was done to it that only the judge needs to know."""
+
+    world: PeopleWorld
+    history: list[dict[str, Any]]
+    """What the product knows of the customer."""
+    won: set[str] = field(default_factory=set)
+    """Charges whose dispute somebody said was won."""
+
+    def lot(self, transaction: str) -> Any:
+        """The lot of a charge, as it stands in the books."""
+        chosen = select(purchases).where(purchases.c.transaction_id == transaction)
+        return self.world.rows(chosen)[0]
+
+
+Action = Callable[[Town], object]
+
+
+def town(store: Store, folder: Path, minutes_apart: int) -> Town:
+    """The customer as everything begins; charges more than ten minutes apart go to a person."""
+    world = PeopleWorld(store, folder, switches=NASTY, clock=HandClock())
+    history = world.history_of_charges(tax=171, apart=timedelta(minutes=minutes_apart))
+    world.load(*history)
+    world.happen(world.submitted("job_1", credits=30), world.submitted("job_2", credits=60))
+    return Town(world, history)
+
+
+def decide(kind: str, choice: str, by: str = "ann") -> Action:
+    """A person takes a choice for the first case of that kind that waits."""
+
+    def act(at: Town) -> None:
+        for case_id in at.world.queue():
+            found = at.world.case(case_id)
+            if found is None or found["kind"] != kind:
+                continue
+            told = at.world.decide(case_id, choice, by=by, reason="looked at it")
+            if choice == "won" and told["done"]:
+                at.won |= {row.subject for row in at.world.rows(select(cases.c.subject).where(cases.c.case_id == case_id))}
+            return
+        raise Refused("nothing of that kind waits")
+
+    return act
+
+
+def withdraw(at: Town) -> None:
+    for case_id in at.world.queue():
+        try:
+            at.world.reviewer.withdraw(case_id, by="bob", reason="not so")
+        except Refused:
+            continue
+        return
+    raise Refused("nothing is proposed")
+
+
+def refund(transaction: str, cents: int | None) -> Action:
+    """Somebody gives money back in Creem's dashboard."""
+
+    def act(at: Town) -> None:
+        at.world.double.refund_in_dashboard(transaction, cents)
+
+    return act
+
+
+def answer(**switches: Any) -> Action:
+    """Creem answers refunds otherwise from here on."""
+
+    def act(at: Town) -> None:
+        at.world.double.switches = replace(NASTY, **switches)
+
+    return act
+
+
+ACTIONS: dict[str, Action] = {
+    "job fails": lambda at: at.world.happen(at.world.failed("job_1")),
+    "second job fails": lambda at: at.world.happen(at.world.failed("job_2")),
+    "job ends well": lambda at: at.world.happen(at.world.succeeded("job_1"), at.world.event("downloaded", "job_1")),
+    "first goes back": refund("tran_0", None),
+    "part of the first goes back": refund("tran_0", 400),
+    "second goes back": refund("tran_1", None),
+    "part of the second goes back": refund("tran_1", 400),
+    "first is disputed": lambda at: at.world.double.dispute("tran_0"),
+    "second is disputed": lambda at: at.world.double.dispute("tran_1"),
+    "refunds fail": answer(answer=RefundAnswer.FAILED),
+    "refunds work": answer(),
+    "a mail asks for the first": lambda at: at.world.mail("Please refund my order ord_0."),
+    "a mail asks for the second": lambda at: at.world.mail("Please refund my order ord_1.", message_id="<mail-2@example.org>"),
+    "person: job gets credits": decide("job", "credits"),
+    "person: request gets money": decide("request", "money"),
+    "person: request gets credits": decide("request", "credits"),
+    "person: duplicate gets money": decide("duplicate_charge", "money"),
+    "person: duplicate declined": decide("duplicate_charge", "decline"),
+    "person: request declined": decide("request", "decline"),
+    "person: dispute won": decide("dispute", "won"),
+    "person: dispute lost": decide("dispute", "lost"),
+    "person: forfeit": decide("dispute", "forfeit"),
+    "other person: forfeit": decide("dispute", "forfeit", by="bob"),
+    "person: request forfeits": decide("request", "forfeit"),
+    "proposal is withdrawn": withdraw,
+    "night": lambda at: at.world.reconciler().reconcile(),
+    "history comes again": lambda at: at.world.load(*at.history),
+    "two days go by": lambda at: at.world.settle_down(days=2),
+    "a moment goes by": lambda at: at.world.settle_down(days=0.02),
+}
+
+
+def play(at: Town, names: Sequence[str]) -> Iterator[str]:
+    """Does these things one after another; yields what does not hold. One that is not possible is passed over."""
+    for name in names:
+        try:
+            ACTIONS[name](at)
+        except (Refused, ValueError):
+            continue
+        at.world.sweep()
+        at.world.pay()
+        yield from (f"after {name}: {wrong}" for wrong in _books(at))
+    for days in (1, 3):
+        at.world.settle_down(days=days)
+        at.world.reconciler().reconcile()
+        at.world.sweep()
+    yield from _books(at)
+    yield from _values(at)
+    yield from _nobody_is_stuck(at)
+
+
+# where time stands still between two actions, nothing has had its turn yet
+LATE = {"effects_are_not_forgotten", "claims_take_their_turns"}
+
+
+def _books(at: Town) -> Iterator[str]:
+    for breach in at.world.audit().breaches:
+        if breach["check"] not in LATE:
+            yield f"{breach['check']}: {breach['row']} {breach['problem']}"
+    for transaction in CHARGES:
+        gone = 0
+        for movement in at.world.double.movements:
+            if movement.transaction_id == transaction:
+                gone += movement.amount
+                if movement.kind == "refund" and gone > PAID:
+                    yield f"{transaction}: we sent {movement.amount} where {gone - movement.amount} of {PAID} had gone"
+
+
+def _values(at: Town) -> Iterator[str]:
+    """What the customer can still spend of a purchase is worth no more than what we still hold of its money."""
+    for transaction in CHARGES:
+        lot, gone = at.lot(transaction), at.world.double.gone
+        back = gone(transaction, "refund") + gone(transaction, "dashboard")
+        share = lot.granted * min(back, PAID) // PAID
+        if lot.remaining > lot.granted - share:
+            yield f"{transaction}: {back} of {PAID} went back and {lot.remaining} of {lot.granted} credits can be spent"
+        lost = gone(transaction, "chargeback")
+        if lost and lot.remaining and transaction not in at.won:
+            yield f"{transaction}: the bank has {lost} and {lot.remaining} credits can be spent"
+
+
+def _nobody_is_stuck(at: Town) -> Iterator[str]:
+    """Every case is over, or goes on by itself, or a person can do something about it; nothing is held unasked."""
+    waiting = at.world.rows(select(cases).where(cases.c.closed_at.is_(None)))
+    open_claims = at.world.rows(select(payments).where(payments.c.closed_at.is_(None)))
+    claimed, proposed = {claim.case_id for claim in open_claims}, False
+    for row in waiting:
+        if row.state != "review":
+            if row.case_id not in claimed:
+                yield f"{row.kind} of {row.subject} is {row.state}"
+            continue
+        looked = at.world.reviewer.look(row.case_id, by="ann")
+        proposed = proposed or bool(looked["proposal"])
+        refused = [choice["refused"] for choice in looked["choices"]]
+        if all(refused) and not looked["proposal"] and row.case_id not in claimed:
+            yield f"{row.kind} of {row.subject}: nothing can be chosen: {refused}"
+    disputed = {row.subject for row in waiting if row.kind == "dispute"}
+    for transaction in CHARGES:
+        lot = at.lot(transaction)
+        claims = [claim for claim in open_claims if claim.transaction_id == transaction]
+        if lot.frozen and not claims and not proposed and transaction not in disputed:
+            yield f"{transaction}: {lot.frozen} credits are frozen and nobody is asked about them"

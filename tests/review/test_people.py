@@ -1,0 +1,31 @@
+"""Whatever people, banks and the pipeline do, and in whatever order: nobody is paid twice, and nobody is forgotten."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+
+from tests.arena import Arena, quiet, scratch
+from tests.drawn import drawn
+from tests.review.people import ACTIONS, play, town
+
+
+@pytest.fixture(scope="module")
+def arena() -> Iterator[Arena]:
+    quiet()
+    made = Arena()
+    yield made
+    made.close()
+
+
+@drawn(30, HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
+@given(names=st.lists(st.sampled_from(sorted(ACTIONS)), min_size=3, max_size=12), minutes_apart=st.sampled_from([5, 30]))
+def test_no_order_of_what_people_do_pays_twice_or_forgets_anybody(arena: Arena, names: list[str], minutes_apart: int) -> None:
+    with arena.empty() as store, scratch("people") as folder:
+        at = town(store, Path(folder), minutes_apart)
+        try:
+            assert list(play(at, names)) == []
+        finally:
+            at.world.close()
