@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.requests.world import PeopleWorld
 from worker.sandbox.creem.words import Lie, Meanwhile, RefundAnswer
 from worker.store.engine import Store
+from worker.store.tables import postings
 
 FAILED: dict[str, dict[str, Any]] = {
     "rejected": {"answer": RefundAnswer.FAILED},
@@ -75,6 +77,8 @@ def test_part_that_went_back_before_our_call_takes_its_share_along(world: MoneyW
     assert found is not None
     closed = next(line["detail"] for line in found["history"] if line["event"] == "payment.closed")
     assert (closed["credits_released"], closed["credits_voided"]) == (100, 50)
+    booked = world.store.read(lambda tx: tx.all(select(postings).where(postings.c.key.like("%:ord_1:outside.%"))))
+    assert [(row.credits, row.case_id) for row in booked] == [(50, found["case_id"])] * 2
 
 
 @pytest.mark.parametrize(("part", "left"), [(None, (0, 0, 100)), (1071, (0, 0, 100)), (1070, (1, 0, 99)), (535, (51, 0, 49))])

@@ -14,7 +14,7 @@ from tests.money.plans import NASTY
 from tests.requests.world import PeopleWorld
 from worker.clock import written
 from worker.errors import Refused
-from worker.sandbox.creem.words import Fault, Lost, RefundAnswer
+from worker.sandbox.creem.words import Ending, Fault, Lost, RefundAnswer
 from worker.store.engine import Store
 from worker.store.tables import cases
 
@@ -54,27 +54,36 @@ def test_persons_no_to_a_charge_that_could_not_go_back_stands_whatever_is_heard_
     assert world.double.posts("tran_1") == 1
 
 
-def test_duplicate_of_which_a_claim_of_another_case_failed_is_a_persons(world: PeopleWorld) -> None:
-    """The customer asked for the second charge by mail before the first was known: a person approved it, and Creem failed."""
+@pytest.mark.parametrize(
+    ("answer", "became"),
+    [(RefundAnswer.FAILED, "ended as rejected"), (RefundAnswer.PENDING, "is in_progress")],
+    ids=["over", "open"],
+)
+def test_duplicate_that_a_claim_of_another_case_is_about_is_a_persons(
+    world: PeopleWorld, answer: RefundAnswer, became: str
+) -> None:
+    """The customer asked for the second charge by mail before the first was known, and a person approved it."""
+    world.double.switches = replace(NASTY, answer=answer, ends=Ending.NEVER, turns_early=False)
     paid = world.clock.now() - timedelta(hours=1)
     known: dict[str, Any] = {"customer_id": "cust_acc_1", "product_id": "prod_ord_1"}
     world.double.pay("tran_first", amount=900, order_id="ord_first", paid_at=paid - timedelta(minutes=5), **known)
     world.bought_once(ago=timedelta(hours=1))
     request = world.mail().case_id
     world.decide(request, "money")
-    world.settle_down(days=1)
-    assert world.claim("tran_ord_1").state == "rejected"
+    world.settle_down(days=0.01)
     first = world.bought("ord_first", "tran_first", written(paid - timedelta(minutes=5)), **known)
     world.load({**first, "credits": 50})
-    duplicate = next(case for case in cases_of(world) if case["kind"] == "duplicate_charge")
-    assert duplicate["state"] == "review"
-    said = f"the charge was claimed before, by {request}, and that claim ended as rejected"
-    assert duplicate["decision"]["reason"] == said
-    assert duplicate["decision"]["clause"] == "duplicate-charge"
-    world.settle_down(days=3)
-    again = next(case for case in cases_of(world) if case["kind"] == "duplicate_charge")
-    assert (again["state"], again["decision"]["reason"]) == ("review", said)
-    assert again["next_action_at"] > written(world.clock.now())
+    row = world.rows(select(cases).where(cases.c.kind == "duplicate_charge"))[0]
+    assert (row.state, row.subject, row.clause) == ("review", "ord_1", "duplicate-charge")
+    assert row.reason == f"the charge was claimed before, by {request}, and that claim {became}"
+    assert row.next_action_at == world.clock.now() + timedelta(days=1)
+    assert row.facts["charge"]["purchase_id"] == "ord_1"
+    world.clock.pass_(days=3)
+    world.sweep()
+    again = world.rows(select(cases).where(cases.c.kind == "duplicate_charge"))[0]
+    assert (again.state, again.reason) == ("review", row.reason)
+    assert again.next_action_at == world.clock.now() + timedelta(days=1)
+    world.pay()
     assert world.double.posts("tran_ord_1") == 1
 
 
