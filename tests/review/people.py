@@ -15,7 +15,7 @@ from tests.cases.world import HandClock
 from tests.money.plans import NASTY
 from tests.requests.world import PeopleWorld
 from worker.errors import Refused
-from worker.sandbox.creem.words import RefundAnswer
+from worker.sandbox.creem.words import Announced, Ending, Fault, Lost, RefundAnswer
 from worker.store.engine import Store
 from worker.store.tables import cases, payments, purchases
 
@@ -107,7 +107,16 @@ ACTIONS: dict[str, Action] = {
     "first is disputed": lambda at: at.world.double.dispute("tran_0"),
     "second is disputed": lambda at: at.world.double.dispute("tran_1"),
     "refunds fail": answer(answer=RefundAnswer.FAILED),
-    "refunds work": answer(),
+    "refunds go on for ever": answer(ends=Ending.NEVER, turns_early=False),
+    "refunds come to nothing later": answer(ends=Ending.FAILED, settle_after=3600.0, announced=Announced.BOTH, turns_early=False),
+    "calls are lost": answer(post=Fault.TIMEOUT, post_side=Lost.BEFORE_COMMIT),
+    "answers are lost": answer(post=Fault.TIMEOUT, post_side=Lost.AFTER_COMMIT),
+    "the balance is too low": answer(low_balance=2),
+    "reads lag by a day": answer(get_lag=86_400.0),
+    "Creem is away": answer(get=Fault.ERROR_503, probe=Fault.ERROR_503, post=Fault.ERROR_503),
+    "Creem is as usual": answer(),
+    "webhooks are lost": lambda at: setattr(at.world, "hears", False),
+    "webhooks come": lambda at: setattr(at.world, "hears", True),
     "a mail asks for the first": lambda at: at.world.mail("Please refund my order ord_0."),
     "a mail asks for the second": lambda at: at.world.mail("Please refund my order ord_1.", message_id="<mail-2@example.org>"),
     "person: job gets credits": decide("job", "credits"),
@@ -139,8 +148,9 @@ def play(at: Town, names: Sequence[str]) -> Iterator[str]:
         at.world.sweep()
         at.world.pay()
         yield from (f"after {name}: {wrong}" for wrong in _books(at))
+    at.world.hears, at.world.double.switches = True, NASTY
     for days in (1, 3):
-        at.world.settle_down(days=days)
+        at.world.settle_down(days=days, done=lambda: False)
         at.world.reconciler().reconcile()
         at.world.sweep()
     yield from _books(at)
