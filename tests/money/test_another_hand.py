@@ -104,6 +104,8 @@ def test_credits_that_come_back_to_a_lot_of_which_a_part_went_back_are_void_in_p
     told = world.decide("job_1", "credits", reason="ours")["told"]
     assert told == "15 credits came back, 5 of them void: their money went back before"
     assert lot(world) == (10, 0, 10)
+    world.clock.pass_(minutes=5)
+    assert "10 credits are back on your account" in [mail["Subject"] for mail in world.written()]
     for _ in range(2):
         assert world.reconciler().reconcile().ok
         world.settle_down(days=1)

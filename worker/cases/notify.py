@@ -53,6 +53,11 @@ def _of_announcement(effect: Record, now: datetime) -> Record | None:
         return None
     names = ("clause", "reason", "credits", "amount", "currency")
     told = {name: payload[name] for name in names if payload.get(name) is not None}
+    if kind is NoticeKind.CREDITS_RETURNED:
+        # what is void again at once cannot be spent
+        told["credits"] = payload["credits"] - payload.get("credits_void", 0)
+        if not told["credits"]:
+            return None
     key = f"notice:{effect['case_id']}:{kind.value}"
     return _record(key, kind, effect["case_id"], payload["account_id"], told, now)
 

@@ -95,10 +95,12 @@ def _credits(work: _Work) -> str:
     work.decided(Outcome.REVERSE_CREDITS)
     case.credits_owed = case.credits_reversed = credits
     case.note("credits.reversed", credits=credits, lots={share.purchase_id: share.credits for share in shares})
-    if void:
-        case.note("lot.voided", credits=void)
-    work.move(CaseState.REFUNDED)
-    return f"{credits} credits came back" + (f", {void} of them void: their money went back before" if void else "")
+    if not void:
+        work.move(CaseState.REFUNDED)
+        return f"{credits} credits came back"
+    case.note("lot.voided", credits=void)
+    work.move(CaseState.REFUNDED, credits_void=void)
+    return f"{credits} credits came back, {void} of them void: their money went back before"
 
 
 def _money(work: _Work) -> str:
