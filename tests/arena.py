@@ -4,6 +4,7 @@ import logging
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,7 +15,7 @@ from typing import TypeVar
 import structlog
 from sqlalchemy import event
 
-from worker.screen import progress
+from worker.screen import err, progress
 from worker.store.engine import Store
 from worker.store.schema import upgrade
 
@@ -31,6 +32,8 @@ def quiet() -> None:
 
 MEMORY = Path("/dev/shm")  # noqa: S108
 """Where files are kept in memory, on machines that have it."""
+TOLD_EVERY_SECONDS = 60.0
+"""How often a proof says how far it is, where nobody watches a bar."""
 SERVER_BYTES = 3 << 30
 """What a database server of the tests may come to, its log included."""
 
@@ -86,14 +89,19 @@ class Arena:
 
 
 def side_by_side(name: str, play: Callable[[Arena, P], R], plans: Sequence[P], processes: int, chunk: int = 8) -> Iterator[R]:
-    """What `play` makes of each plan, as it gets done: in so many processes, each with an arena of its own."""
+    """What `play` makes of each plan, as it gets done: in so many processes, each with an arena of its own. How far it is shows
+    in a bar on a terminal, and elsewhere in a line each minute.
+    """
     spawned = get_context("spawn")
     # the folder is this process's to remove: those of a pool are ended without a word
     with scratch("plays") as folder, spawned.Pool(processes, _prepare, (folder,)) as pool, progress() as bar:
-        task = bar.add_task(name, total=len(plans))
-        for done in pool.imap_unordered(partial(_play, play), plans, chunksize=chunk):
+        task, told_at = bar.add_task(name, total=len(plans)), time.monotonic()
+        for number, done in enumerate(pool.imap_unordered(partial(_play, play), plans, chunksize=chunk), 1):
             yield done
             bar.advance(task)
+            if not err.is_terminal and time.monotonic() - told_at >= TOLD_EVERY_SECONDS:
+                told_at = time.monotonic()
+                err.print(f"{name}: {number:,} of {len(plans):,}")
 
 
 _ARENA: list[Arena] = []
