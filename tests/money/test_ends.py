@@ -220,8 +220,15 @@ def test_dispute_keeps_the_lot_frozen(world: MoneyWorld, told: Told) -> None:
 
 
 def test_proof_is_told_whole(world: MoneyWorld, told: Told) -> None:
-    found = play(world)
+    # looked at in vain before
+    found = play(world, settle_after=60.0, turns_early=False)
     claim = world.claim("tran_1")
+    assert [line["said"] for line in told.of("payment.turn")][-2:] == [
+        "not proved yet: Creem still shows the charge as paid",
+        "refunded",
+    ]
+    last = world.store.read(lambda tx: tx.all(select(postings).where(postings.c.kind == "void")))[-1]
+    assert (last.key, last.case_id) == (f"void:ord_1:{claim.payment_id}.{claim.turn}", found["case_id"])
     assert (claim.state, claim.next_step, claim.due_at, claim.refunded, claim.detail) == ("refunded", "read", None, 900, None)
     assert (found["state"], found["decision"]["reason"]) == ("refunded", OWED)
     assert (found["closed_at"], found["next_action_at"]) == (claim_closed(world), None)

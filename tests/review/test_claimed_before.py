@@ -87,6 +87,17 @@ def test_duplicate_that_a_claim_of_another_case_is_about_is_a_persons(
     assert world.double.posts("tran_ord_1") == 1
 
 
+def test_charge_that_a_person_approved_says_why_that_person_did(world: PeopleWorld) -> None:
+    world.double.switches = NASTY
+    world.bought_once()
+    request = world.mail().case_id
+    world.decide(request, "money", reason="nothing was used")
+    world.settle_down(days=1)
+    found = world.case(request)
+    assert found is not None
+    assert (found["state"], found["decision"]["reason"]) == ("refunded", "nothing was used")
+
+
 def test_dispute_won_gives_back_what_a_claim_had_frozen_before_it(world: PeopleWorld) -> None:
     """Once it gave back what the dispute itself had frozen, which was nothing: the rest stayed frozen for ever."""
     world.double.switches = replace(NASTY, get_lag=600.0)
