@@ -22,7 +22,7 @@ from worker.creem.client import Armed, Creem
 from worker.creem.environment import Environment
 from worker.creem.transactions import Transaction
 from worker.errors import Collision
-from worker.sandbox.creem.words import Lie, Meanwhile
+from worker.sandbox.creem.words import Ending, Lie, Meanwhile
 from worker.settings import Mode
 from worker.store.engine import Store
 from worker.store.tables import charges, payments, purchases
@@ -231,6 +231,24 @@ def test_process_whose_lease_ended_arms_nothing(world: MoneyWorld) -> None:
     told = replace(slow, creem=Between(slow.creem, after_read=another_takes_it)).pay()
     assert any("another process took it over" in each for each in told)
     assert world.double.posts("tran_1") == 0
+
+
+def test_process_whose_turn_ran_out_while_it_read_proves_nothing(world: MoneyWorld) -> None:
+    world.double.switches = replace(NASTY, ends=Ending.NEVER, turns_early=False)
+    world.twice_charged()
+    world.pay()
+    world.clock.at = world.claim("tran_1").due_at
+    slow, others = world.payer(), list[str]()
+
+    def overtaken() -> None:
+        if not others:
+            world.clock.pass_(seconds=61)
+            others.extend(world.payer().pay())
+
+    told = replace(slow, creem=Between(slow.creem, after_read=overtaken)).pay()
+    assert others == ["not proved yet: Creem still shows the charge as paid tran_1"]
+    assert told == ["nothing to prove tran_1"]
+    assert world.claim("tran_1").probes == 1
 
 
 def test_charge_is_claimed_once(world: MoneyWorld) -> None:
