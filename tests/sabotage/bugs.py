@@ -309,8 +309,8 @@ BUGS = (
         (
             (
                 "worker/cases/money/holds.py",
-                "granted, refunded, paid = int(rows[0].granted), int(rows[0].refunded),",
-                "granted, refunded, paid = int(rows[0].granted), min(int(rows[0].refunded), int(rows[0].amount)),",
+                "    paid = lot.amount_paid or lot.amount\n    share = lot.granted if lot.refunded >= paid else lot.granted * lot.refunded // paid\n",
+                "    paid, back = lot.amount_paid or lot.amount, min(lot.refunded, lot.amount)\n    share = lot.granted if back >= paid else lot.granted * back // paid\n",
             ),
         ),
     ),
@@ -354,7 +354,7 @@ BUGS = (
         "share_of_one_refund_booked_once",
         "credits that come back to a partly refunded purchase break every nightly look at its charge",
         ("tests/money/test_another_hand.py",),
-        (("worker/cases/money/holds.py", 'f"outside.{refunded}.{lot.void}"', 'f"outside.{refunded}"'),),
+        (("worker/cases/money/holds.py", 'f"outside.{lot.refunded}.{lot.void}"', 'f"outside.{lot.refunded}"'),),
     ),
     Bug(
         "untold_at_the_end",

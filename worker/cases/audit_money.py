@@ -8,6 +8,7 @@ from sqlalchemy import Select, and_, exists, func, not_, or_, select
 from policy.ledger import PostingKind
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.audit_words import Query, before, said
+from worker.cases.load import claimed
 from worker.cases.money.charges import won
 from worker.store.tables import breakers, cases, charges, disputes, payment_attempts, payments, postings, proposals, purchases
 
@@ -114,8 +115,6 @@ def _lots_follow_their_money() -> Select[Any]:
 
 def _credits_go_with_their_money() -> Select[Any]:
     p, c = purchases.c, charges.c
-    # an open claim settles the lot when it ends
-    open_claim = exists().where(payments.c.purchase_id == p.purchase_id, payments.c.closed_at.is_(None))
     # what a person gave back for a failed job afterwards is on record
     given_back = select(func.coalesce(func.sum(postings.c.credits), 0)).where(
         postings.c.purchase_id == p.purchase_id, postings.c.kind == PostingKind.REVERSAL.value
@@ -129,7 +128,8 @@ def _credits_go_with_their_money() -> Select[Any]:
         .where(
             c.amount_paid > 0,
             c.refunded >= c.amount_paid,
-            not_(open_claim),
+            # an open claim settles the lot when it ends
+            not_(claimed()),
             p.remaining > given_back.scalar_subquery(),
         )
     )
@@ -137,14 +137,13 @@ def _credits_go_with_their_money() -> Select[Any]:
 
 def _frozen_for_a_reason() -> Select[Any]:
     p = purchases.c
-    claimed = exists().where(payments.c.purchase_id == p.purchase_id, payments.c.closed_at.is_(None))
     disputed = exists().where(charges.c.transaction_id == p.transaction_id, charges.c.disputed_at.is_not(None))
     proposed = exists().where(
         proposals.c.case_id == cases.c.case_id, cases.c.account_id == p.account_id, proposals.c.state == "open"
     )
     return select(
         p.purchase_id.label("row"), said("has ", p.frozen, " credits frozen for no claim, no dispute and no proposal")
-    ).where(p.frozen > 0, not_(claimed), not_(disputed), not_(proposed))
+    ).where(p.frozen > 0, not_(claimed()), not_(disputed), not_(proposed))
 
 
 def _disputes_have_cases() -> Select[Any]:

@@ -279,16 +279,17 @@ def load_lots_money(tx: Tx, book: Book) -> None:
 
 def _lots_money(among: Among) -> Select[Any]:
     money = (purchases.c.amount, charges.c.amount_paid, func.coalesce(charges.c.refunded, 0).label("refunded"))
-    known = select(purchases.c.purchase_id, *money, charges.c.disputed_at, _claimed().label("claimed")).select_from(LOTS)
+    known = select(purchases.c.purchase_id, *money, charges.c.disputed_at, claimed().label("claimed")).select_from(LOTS)
     return known.where(among(purchases.c.purchase_id, "purchase_ids"), _moved())
 
 
 def _moved() -> ColumnElement[bool]:
     """That some of the money of one of `LOTS` went back, or may be on its way, or is disputed."""
-    return or_(charges.c.refunded > 0, charges.c.disputed_at.is_not(None), _claimed())
+    return or_(charges.c.refunded > 0, charges.c.disputed_at.is_not(None), claimed())
 
 
-def _claimed() -> ColumnElement[bool]:
+def claimed() -> ColumnElement[bool]:
+    """That a claim on the charge of a purchase is open."""
     return exists().where(payments.c.purchase_id == purchases.c.purchase_id, payments.c.closed_at.is_(None))
 
 

@@ -43,16 +43,17 @@ def void_gone(tx: Tx, ledger: Ledger, purchase_id: str, *, case_id: str | None, 
     many credits were voided now.
     """
     p, c = purchases.c, charges.c
-    known = select(p.granted, p.amount, c.amount_paid, c.refunded).join(charges, c.transaction_id == p.transaction_id)
-    rows = tx.all(known.where(p.purchase_id == purchase_id, c.refunded > 0))
+    known = select(p.granted, p.remaining, p.void, p.amount, c.amount_paid, c.refunded)
+    joined = known.join(charges, c.transaction_id == p.transaction_id).where(p.purchase_id == purchase_id, c.refunded > 0)
+    rows = tx.all(joined.with_for_update(of=purchases))
     if not rows:
         return 0
-    granted, refunded, paid = int(rows[0].granted), int(rows[0].refunded), int(rows[0].amount_paid or rows[0].amount)
-    share = granted if refunded >= paid else granted * refunded // paid
-    lot = _lot(tx, purchase_id)
-    credits = max(0, min(share - int(lot.void), int(lot.remaining)))
+    lot = rows[0]
+    paid = lot.amount_paid or lot.amount
+    share = lot.granted if lot.refunded >= paid else lot.granted * lot.refunded // paid
+    credits = max(0, min(int(share - lot.void), int(lot.remaining)))
     # what is void already names the booking: credits that come back later are void in proportion too
-    occasion = f"outside.{refunded}.{lot.void}"
+    occasion = f"outside.{lot.refunded}.{lot.void}"
     _book(tx, ledger, PostingKind.FREEZE, purchase_id, credits, occasion, case_id, now)
     _book(tx, ledger, PostingKind.VOID, purchase_id, credits, occasion, case_id, now)
     return credits
@@ -60,7 +61,7 @@ def void_gone(tx: Tx, ledger: Ledger, purchase_id: str, *, case_id: str | None, 
 
 def _lot(tx: Tx, purchase_id: str) -> Row[Any]:
     lot = purchases.c
-    chosen = select(lot.remaining, lot.frozen, lot.void).where(lot.purchase_id == purchase_id)
+    chosen = select(lot.remaining, lot.frozen).where(lot.purchase_id == purchase_id)
     return tx.all(chosen.with_for_update())[0]
 
 

@@ -17,14 +17,14 @@ from worker.cases.decided import BY_PERSON
 from worker.cases.money import charges, claims, holds
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.review.choices import Act
-from worker.cases.review.scene import Scene
+from worker.cases.review.scene import Scene, frozen_for
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger, Posting
 from worker.creem.environment import Environment
 from worker.errors import Refused
 from worker.store.bulk import Record, Tx
 from worker.store.effects import EffectKind
-from worker.store.tables import accounts, actions, postings, purchases
+from worker.store.tables import accounts, actions, proposals, purchases
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def _reinstate(work: _Work) -> str:
 
 def _forfeit(work: _Work) -> str:
     voided = 0
-    for lot, credits in frozen_for(work.tx, work.deed.proposal_id or "").items():
+    for lot, credits in frozen_for(work.tx, proposals.c.proposal_id == work.deed.proposal_id).items():
         void = Posting(PostingKind.VOID, lot, credits, case_id=work.case.case_id, occasion=f"forfeit.{work.deed.proposal_id}")
         work.ledger.book(work.tx, [void], work.now)
         voided += credits
@@ -195,22 +195,12 @@ def unfreeze_for(tx: Tx, ledger: Ledger, scene: Scene, proposal_id: str) -> int:
     """Gives back what was frozen for a proposal that came to nothing, but for what had its money returned meanwhile; returns how
     many credits can be spent again.
     """
-    frozen = frozen_for(tx, proposal_id)
+    frozen = frozen_for(tx, proposals.c.proposal_id == proposal_id)
     occasion = f"forfeit.{proposal_id}"
     back = [Posting(PostingKind.RELEASE, lot, n, case_id=scene.case.case_id, occasion=occasion) for lot, n in frozen.items()]
     ledger.book(tx, back, scene.now)
     gone = sum(holds.void_gone(tx, ledger, lot, case_id=scene.case.case_id, now=scene.now) for lot in frozen)
     return sum(frozen.values()) - gone
-
-
-def frozen_for(tx: Tx, proposal_id: str) -> dict[str, int]:
-    """Credits frozen for a proposal, by lot, as far as they still are."""
-    p = postings.c
-    chosen = select(p.purchase_id, p.credits).where(
-        p.kind == PostingKind.FREEZE.value, p.key.like(f"%:forfeit.{proposal_id}"), p.purchase_id == purchases.c.purchase_id
-    )
-    rows = tx.all(chosen.add_columns(purchases.c.frozen))
-    return {row.purchase_id: min(row.credits, row.frozen) for row in rows if row.frozen}
 
 
 def _release(work: _Work, purchase_id: str, credits: int) -> None:

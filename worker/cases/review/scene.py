@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, exists, func, literal, select
+from sqlalchemy import ColumnElement, Row, func, literal, select
 
 from policy import Terms, Use
 from policy.ledger import PostingKind, Share, reverse
@@ -80,7 +80,7 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime)
         other_cases=_cases_of_jobs(tx, case, job_id, charge),
         use=use_of(tx, ledger, charge) if charge is not None else Use(),
         spendable=sum(int(lot.remaining) for lot in lots),
-        proposed=_proposed(tx, charge),
+        proposed=_proposed(tx, charge) if charge is not None and charge.facts.frozen else 0,
     )
 
 
@@ -114,15 +114,20 @@ def _payment(tx: Tx, charge: Charge | None) -> Row[Any] | None:
     return rows[0] if rows else None
 
 
-def _proposed(tx: Tx, charge: Charge | None) -> int:
-    if charge is None or not charge.facts.frozen:
-        return 0
+def _proposed(tx: Tx, charge: Charge) -> int:
+    lot = charge.facts.purchase_id
+    return frozen_for(tx, proposals.c.state == "open", postings.c.purchase_id == lot).get(lot, 0)
+
+
+def frozen_for(tx: Tx, *which: ColumnElement[bool]) -> dict[str, int]:
+    """Credits frozen to be forfeited, for `which` proposals, by lot, as far as they still are."""
     p = postings.c
-    still_open = exists().where(proposals.c.state == "open", p.key.endswith(literal(":forfeit.") + proposals.c.proposal_id))
-    frozen = select(func.coalesce(func.sum(p.credits), 0)).where(
-        p.purchase_id == charge.facts.purchase_id, p.kind == PostingKind.FREEZE.value, still_open
+    mine = (p.kind == PostingKind.FREEZE.value, p.key.endswith(literal(":forfeit.") + proposals.c.proposal_id))
+    joined = select(p.purchase_id, purchases.c.frozen, func.sum(p.credits).label("credits")).join(
+        purchases, purchases.c.purchase_id == p.purchase_id
     )
-    return min(charge.facts.frozen, int(tx.connection.execute(frozen).scalar_one()))
+    chosen = joined.where(*mine, *which, purchases.c.frozen > 0).group_by(p.purchase_id, purchases.c.frozen)
+    return {row.purchase_id: min(int(row.credits), row.frozen) for row in tx.all(chosen)}
 
 
 def _money(tx: Tx, booked: JobCredits) -> dict[str, set[str]]:
