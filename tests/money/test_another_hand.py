@@ -31,18 +31,12 @@ def world(store: Store) -> Iterator[MoneyWorld]:
     made.close()
 
 
-def lot(world: MoneyWorld, name: str = "ord_1") -> tuple[int, int, int]:
-    """(left, frozen, void) of a lot of a hundred credits."""
-    found = {each["purchase_id"]: each for each in world.account("acc_1")["lots"]}[name]
-    return found["remaining"], found["frozen"], found["void"]
-
-
 def claim_fails(world: MoneyWorld, how: str) -> None:
     """Two charges; the claim on the later one comes to nothing, and a person has the case."""
     world.double.switches = replace(NASTY, **FAILED[how])
     world.twice_charged()
     world.settle_down(days=20)
-    assert (world.claim("tran_1").state, world.state("ord_1"), lot(world)) == (how, "review", (100, 0, 0))
+    assert (world.claim("tran_1").state, world.state("ord_1"), world.lot("ord_1")) == (how, "review", (100, 0, 0))
     world.double.switches = NASTY
 
 
@@ -52,7 +46,7 @@ def test_charge_that_a_person_refunds_after_our_claim_failed_takes_its_credits_a
     claim_fails(world, how)
     world.double.refund_in_dashboard("tran_1")
     world.settle_down(days=1)
-    assert lot(world) == (0, 0, 100)
+    assert world.lot("ord_1") == (0, 0, 100)
     assert world.state("ord_1") == "external"
     assert world.claim("tran_1").state == how
     assert world.double.gone("tran_1") == 900
@@ -64,7 +58,7 @@ def test_parts_that_a_person_refunds_after_our_claim_failed_take_their_shares_al
     for part, left in ((300, (67, 0, 33)), (300, (34, 0, 66)), (300, (0, 0, 100))):
         world.double.refund_in_dashboard("tran_1", part)
         world.settle_down(days=0.1)
-        assert lot(world) == left
+        assert world.lot("ord_1") == left
 
 
 def test_part_that_went_back_before_our_call_takes_its_share_along(world: MoneyWorld) -> None:
@@ -72,7 +66,7 @@ def test_part_that_went_back_before_our_call_takes_its_share_along(world: MoneyW
     world.twice_charged()
     world.settle_down(days=1)
     assert (world.claim("tran_1").state, world.state("ord_1")) == ("mismatch", "review")
-    assert lot(world) == (50, 0, 50)
+    assert world.lot("ord_1") == (50, 0, 50)
     found = world.case("ord_1")
     assert found is not None
     closed = next(line["detail"] for line in found["history"] if line["event"] == "payment.closed")
@@ -87,7 +81,7 @@ def test_share_is_of_what_was_paid_with_tax(world: MoneyWorld, part: int | None,
     world.twice_charged(charges=1, tax=171)
     world.double.refund_in_dashboard("tran_0", part)
     world.settle_down(days=1)
-    assert lot(world, "ord_0") == left
+    assert world.lot("ord_0") == left
 
 
 def test_credits_that_come_back_to_a_lot_of_which_a_part_went_back_are_void_in_proportion(store: Store, tmp_path: Path) -> None:
@@ -97,18 +91,18 @@ def test_credits_that_come_back_to_a_lot_of_which_a_part_went_back_are_void_in_p
     world.happen(world.submitted("job_1", credits=15))
     world.double.refund_in_dashboard(transaction, 450)
     world.settle_down(days=0.1)
-    assert lot(world) == (0, 0, 5)
+    assert world.lot("ord_1") == (0, 0, 5)
     world.happen(world.failed("job_1"))
     assert world.state("job_1") == "review"
     assert "the share of what went back stays void" in world.choices("job_1")["credits"]["does"]
     told = world.decide("job_1", "credits", reason="ours")["told"]
     assert told == "15 credits came back, 5 of them void: their money went back before"
-    assert lot(world) == (10, 0, 10)
+    assert world.lot("ord_1") == (10, 0, 10)
     world.clock.pass_(minutes=5)
     assert "10 credits are back on your account" in [mail["Subject"] for mail in world.written()]
     for _ in range(2):
         assert world.reconciler().reconcile().ok
         world.settle_down(days=1)
-    assert lot(world) == (10, 0, 10)
+    assert world.lot("ord_1") == (10, 0, 10)
     assert world.audit().breaches == []
     world.close()

@@ -23,8 +23,8 @@ from worker.store.tables import cases, creem_refunds, payments, postings
 OWED = "the same 9.00 USD were charged 5 minutes after ord_0, which stays valid"
 SHOWN_AS_PAID = "not proved within 24 hours: Creem still shows the charge as paid"
 LOW = "no money moved: Creem answered 400: Insufficient balance to refund this transaction"
-KEPT, TAKEN = {"remaining": 100, "frozen": 0, "void": 0}, {"remaining": 0, "frozen": 0, "void": 100}
-FROZEN = {"remaining": 0, "frozen": 100, "void": 0}
+KEPT, FROZEN, TAKEN = (100, 0, 0), (0, 100, 0), (0, 0, 100)
+"""(left, frozen, void) of the lot of the later charge."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class End:
     case: str
     why: str
     """What the claim's row and its last line in the history say."""
-    lot: dict[str, int]
+    lot: tuple[int, int, int]
     credits: str
     """What is said of the lot's hundred credits."""
     reason: str | None = None
@@ -119,11 +119,6 @@ def case(world: MoneyWorld) -> dict[str, Any]:
     return found
 
 
-def lot(world: MoneyWorld, name: str = "ord_1") -> dict[str, int]:
-    lots = {each["purchase_id"]: each for each in world.account("acc_1")["lots"]}
-    return {side: lots[name][side] for side in ("remaining", "frozen", "void")}
-
-
 def notes(found: dict[str, Any], event: str) -> list[dict[str, Any]]:
     return [line["detail"] for line in found["history"] if line["event"] == event]
 
@@ -161,7 +156,7 @@ def test_end_without_money_is_told_whole(world: MoneyWorld, told: Told, which: s
         {"transaction_id": "tran_1", "state": end.claim, "why": end.why, end.credits: 100},
     ]
     assert notes(found, "case.moved")[-1] == {"from": "refunding", "to": end.case}
-    assert lot(world) == end.lot
+    assert world.lot("ord_1") == end.lot
     assert postings_of(world, "ord_1")[-1].endswith(f":{claim.payment_id}.{claim.turn}")
     if end.tells is None:
         assert world.announced() == []
@@ -211,7 +206,7 @@ def test_dispute_keeps_the_lot_frozen(world: MoneyWorld, told: Told) -> None:
         world.pay()
     (line,) = told.of("payment.closed")
     assert (line["state"], line["why"]) == ("not_needed", "the charge is under dispute: nothing is sent beside it")
-    assert lot(world) == FROZEN
+    assert world.lot("ord_1") == FROZEN
     found = world.case(line["case_id"])
     assert found is not None
     assert notes(found, "payment.closed") == [
@@ -235,7 +230,7 @@ def test_proof_is_told_whole(world: MoneyWorld, told: Told) -> None:
     assert notes(found, "payment.refunded") == [
         {"transaction_id": "tran_1", "amount": 900, "currency": "USD", "credits_voided": 100}
     ]
-    assert lot(world) == TAKEN
+    assert world.lot("ord_1") == TAKEN
     assert told_to_the_product(world, OWED) == {
         "type": "refund.payment_refunded",
         "amount": 900,
@@ -254,7 +249,7 @@ def test_claim_that_is_not_proved_goes_to_a_person_and_on(world: MoneyWorld, tol
     assert claim.detail == "Creem still shows the charge as paid"
     assert (found["state"], found["decision"]["reason"], found["closed_at"]) == ("review", SHOWN_AS_PAID, None)
     assert notes(found, "case.handed_over") == [{"why": SHOWN_AS_PAID}]
-    assert lot(world) == FROZEN
+    assert world.lot("ord_1") == FROZEN
     assert told_to_the_product(world, SHOWN_AS_PAID) == {"type": "refund.in_review"}
     assert told.of("payment.needs_person") == [{"level": "error", "case_id": found["case_id"], "why": SHOWN_AS_PAID}]
 
@@ -342,7 +337,7 @@ def test_refund_that_came_to_nothing_after_all_ends_the_claim_with_a_person(worl
     claim = world.claim("tran_1")
     assert (claim.state, claim.detail) == ("rejected", "no money moved: Creem still shows the charge as paid")
     assert world.state("ord_1") == "review"
-    assert lot(world) == KEPT
+    assert world.lot("ord_1") == KEPT
 
 
 @pytest.mark.parametrize(

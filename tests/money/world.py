@@ -247,6 +247,11 @@ class MoneyWorld(World):
         """True when no row of the inbox waits for anybody, not even until a dead process's time is over."""
         return not self.store.read(lambda tx: tx.all(select(inbox.c.id).where(inbox.c.state == "new").limit(1)))
 
+    def lot(self, name: str) -> tuple[int, int, int]:
+        """(left, frozen, void) of a lot of acc_1."""
+        found = next(each for each in self.account("acc_1")["lots"] if each["purchase_id"] == name)
+        return found["remaining"], found["frozen"], found["void"]
+
     def claim(self, transaction_id: str) -> Any:
         rows = self.store.read(lambda tx: tx.all(select(payments).where(payments.c.transaction_id == transaction_id)))
         return rows[0] if rows else None

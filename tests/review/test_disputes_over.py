@@ -1,8 +1,6 @@
 """What a dispute held is free again when it was won, whatever had frozen it, and nothing that money went back for is."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,21 +13,6 @@ from worker.clock import written
 from worker.creem.said import DisputeCreated
 from worker.errors import Refused
 from worker.store.bulk import Tx
-from worker.store.engine import Store
-
-
-@pytest.fixture
-def world(store: Store, tmp_path: Path) -> Iterator[PeopleWorld]:
-    made = PeopleWorld(store, tmp_path)
-    yield made
-    assert made.audit().breaches == []
-    made.close()
-
-
-def lot(world: PeopleWorld, name: str = "ord_1") -> tuple[int, int, int]:
-    """(left, frozen, void)."""
-    found = {each["purchase_id"]: each for each in world.account("acc_1")["lots"]}[name]
-    return found["remaining"], found["frozen"], found["void"]
 
 
 def read_again(world: PeopleWorld) -> None:
@@ -42,10 +25,10 @@ def test_dispute_that_creem_shows_as_charged_back_can_still_be_won(world: People
     """Once what the bank held was taken for a refund as soon as the charge was read, and nobody could say that it was won."""
     case_id = a_dispute(world)
     read_again(world)
-    assert lot(world) == (0, 45, 0)
+    assert world.lot("ord_1") == (0, 45, 0)
     assert world.choices(case_id)["won"]["refused"] is None
     world.decide(case_id, "won", reason="the bank said so")
-    assert lot(world) == (45, 0, 0)
+    assert world.lot("ord_1") == (45, 0, 0)
 
 
 def test_dispute_of_a_charge_of_which_a_part_went_back_is_not_won(world: PeopleWorld) -> None:
@@ -55,7 +38,7 @@ def test_dispute_of_a_charge_of_which_a_part_went_back_is_not_won(world: PeopleW
     world.double.dispute(transaction)
     world.settle_down(days=0.1)
     read_again(world)
-    assert lot(world) == (0, 34, 16)
+    assert world.lot("ord_1") == (0, 34, 16)
     with pytest.raises(Refused, match="money of this charge has already gone back"):
         world.decide(transaction, "won")
 
@@ -68,9 +51,9 @@ def test_reads_and_late_words_of_a_dispute_that_was_won_hold_nothing_again(world
     read_again(world)
     hear_of_dispute(world, "disp_late", began)
     read_again(world)
-    assert lot(world) == (45, 0, 0)
+    assert world.lot("ord_1") == (45, 0, 0)
     world.happen(world.submitted("job_2"), world.failed("job_2"))
-    assert (world.state("job_2"), lot(world)) == ("refunded", (45, 0, 0))
+    assert (world.state("job_2"), world.lot("ord_1")) == ("refunded", (45, 0, 0))
 
 
 def test_next_dispute_of_a_charge_holds_it_again(world: PeopleWorld) -> None:
@@ -102,12 +85,12 @@ def test_credits_frozen_to_be_forfeited_are_void_when_their_money_went_back_mean
     world.double.pay("tran_2", amount=900, order_id="ord_2", paid_at=paid_at, **known)
     world.load(a_purchase("ord_2", "acc_1", 20, written(paid_at), transaction_id="tran_2", **known))
     world.decide(case_id, "forfeit", by="ann", reason="used, then disputed")
-    assert lot(world, "ord_2") == (0, 20, 0)
+    assert world.lot("ord_2") == (0, 20, 0)
     world.double.refund_in_dashboard("tran_2")
     world.settle_down(days=0.5)
     told = world.reviewer.withdraw(case_id, "forfeit", by="bob", reason="not without a warning")
     assert told["told"] == "forfeit is withdrawn"
-    assert lot(world, "ord_2") == (0, 0, 20)
+    assert world.lot("ord_2") == (0, 0, 20)
 
 
 def test_dispute_won_leaves_frozen_what_another_case_proposes_to_forfeit(world: PeopleWorld) -> None:
@@ -116,16 +99,16 @@ def test_dispute_won_leaves_frozen_what_another_case_proposes_to_forfeit(world: 
     world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.event("downloaded", "job_1"))
     request = world.mail().case_id
     world.decide(request, "forfeit", by="ann", reason="used, then asked back")
-    assert lot(world) == (0, 45, 0)
+    assert world.lot("ord_1") == (0, 45, 0)
     world.double.dispute("tran_ord_1")
     world.double.tick()
     world.sweep()
     dispute = next(c for c in cases_about(world) if c["kind"] == "dispute")["case_id"]
     assert world.choices(dispute)["won"]["does"] == "the bank decided for us: 0 frozen credits can be spent again"
     world.decide(dispute, "won", by="bob", reason="the bank said so")
-    assert lot(world) == (0, 45, 0)
+    assert world.lot("ord_1") == (0, 45, 0)
     world.reviewer.withdraw(request, "forfeit", by="bob", reason="not without a warning")
-    assert lot(world) == (45, 0, 0)
+    assert world.lot("ord_1") == (45, 0, 0)
 
 
 def cases_about(world: PeopleWorld) -> list[dict[str, Any]]:

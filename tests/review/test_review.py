@@ -1,6 +1,5 @@
 """What a person decides: in order, alone or with a second person, once, and with every effect of the policy's own decisions."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,6 @@ from worker.errors import Refused
 from worker.settings import Mode
 from worker.store.engine import Store
 from worker.store.tables import accounts, actions, leases, proposals
-
-
-@pytest.fixture
-def world(store: Store, tmp_path: Path) -> Iterator[PeopleWorld]:
-    made = PeopleWorld(store, tmp_path)
-    yield made
-    assert made.audit().breaches == []
-    made.close()
 
 
 def in_review(world: PeopleWorld, job: str = "job_1") -> str:
