@@ -5,12 +5,11 @@ from typing import Any
 
 from sqlalchemy import Select, and_, exists, func, not_, or_, select
 
-from policy.ledger import PostingKind
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.audit_words import Query, before, said
 from worker.cases.load import claimed
 from worker.cases.money.charges import won
-from worker.store.tables import breakers, cases, charges, disputes, payment_attempts, payments, postings, proposals, purchases
+from worker.store.tables import breakers, cases, charges, disputes, payment_attempts, payments, proposals, purchases
 
 OVERDUE = timedelta(hours=1)
 """How long a due claim may wait for its turn before it counts as forgotten."""
@@ -115,10 +114,6 @@ def _lots_follow_their_money() -> Select[Any]:
 
 def _credits_go_with_their_money() -> Select[Any]:
     p, c = purchases.c, charges.c
-    # what a person gave back for a failed job afterwards is on record
-    given_back = select(func.coalesce(func.sum(postings.c.credits), 0)).where(
-        postings.c.purchase_id == p.purchase_id, postings.c.kind == PostingKind.REVERSAL.value
-    )
     return (
         select(
             p.purchase_id.label("row"),
@@ -130,7 +125,7 @@ def _credits_go_with_their_money() -> Select[Any]:
             c.refunded >= c.amount_paid,
             # an open claim settles the lot when it ends
             not_(claimed()),
-            p.remaining > given_back.scalar_subquery(),
+            p.remaining > 0,
         )
     )
 
