@@ -32,6 +32,8 @@ class Town:
     """What the product knows of the customer."""
     won: set[str] = field(default_factory=set)
     """Charges whose dispute somebody said was won."""
+    blind: bool = False
+    """Reads were old for a while: what another hand did then could not be seen, nor prevented from being done twice."""
 
     def lot(self, transaction: str) -> Any:
         """The lot of a charge, as it stands in the books."""
@@ -96,6 +98,11 @@ def answer(**switches: Any) -> Action:
     return act
 
 
+def lag(at: Town) -> None:
+    answer(get_lag=86_400.0)(at)
+    at.blind = True
+
+
 ACTIONS: dict[str, Action] = {
     "job fails": lambda at: at.world.happen(at.world.failed("job_1")),
     "second job fails": lambda at: at.world.happen(at.world.failed("job_2")),
@@ -112,7 +119,7 @@ ACTIONS: dict[str, Action] = {
     "calls are lost": answer(post=Fault.TIMEOUT, post_side=Lost.BEFORE_COMMIT),
     "answers are lost": answer(post=Fault.TIMEOUT, post_side=Lost.AFTER_COMMIT),
     "the balance is too low": answer(low_balance=2),
-    "reads lag by a day": answer(get_lag=86_400.0),
+    "reads lag by a day": lag,
     "Creem is away": answer(get=Fault.ERROR_503, probe=Fault.ERROR_503, post=Fault.ERROR_503),
     "Creem is as usual": answer(),
     "webhooks are lost": lambda at: setattr(at.world, "hears", False),
@@ -167,11 +174,12 @@ def _books(at: Town) -> Iterator[str]:
         if breach["check"] not in LATE:
             yield f"{breach['check']}: {breach['row']} {breach['problem']}"
     for transaction in CHARGES:
-        gone = 0
+        gone = sent = 0
         for movement in at.world.double.movements:
             if movement.transaction_id == transaction:
                 gone += movement.amount
-                if movement.kind == "refund" and gone > PAID:
+                sent += movement.amount if movement.kind == "refund" else 0
+                if movement.kind == "refund" and (sent if at.blind else gone) > PAID:
                     yield f"{transaction}: we sent {movement.amount} where {gone - movement.amount} of {PAID} had gone"
 
 
