@@ -160,7 +160,7 @@ def play(plan: Plan, store: Store, client: Callable[[Creem], Creem] = lambda cre
     # the names of claims decide which of two that are due at once is paid first
     with scratch("journal") as folder, chance_of(0):
         world = WholeWay(
-            store, Path(folder), doubled=plan.doubled, reconciles=story.reconciled,
+            store, journal=Path(folder), doubled=plan.doubled, reconciles=story.reconciled,
             switches=plan.switches, faults=plan.faults, terms_dir=impatient_terms(),
         )  # fmt: skip
         world.creem = client(world.creem)

@@ -49,9 +49,9 @@ class DoorJournal(Journal):
 class WholeWay(MoneyWorld):
     """A MoneyWorld in which nobody works but behind doors. With `doubled`, whatever is told or asked for is so twice."""
 
-    def __init__(self, store: Store, folder: Path, *, doubled: bool = False, reconciles: bool = False, **more: Any) -> None:
+    def __init__(self, store: Store, *, journal: Path, doubled: bool = False, reconciles: bool = False, **more: Any) -> None:
         super().__init__(store, **more)
-        self.folder, self.reconciles, self.times = folder, reconciles, 2 if doubled else 1
+        self.journal, self.reconciles, self.times = journal, reconciles, 2 if doubled else 1
         server = fakeredis.FakeServer()
         self.redis = fakeredis.FakeRedis(server=server)
         self.inside = DoorRedis(server=server)
@@ -104,7 +104,7 @@ class WholeWay(MoneyWorld):
         return told
 
     def witnesses(self) -> Witnesses:
-        return Witnesses(DoorJournal(self.folder, self.doors), self.inside)
+        return Witnesses(DoorJournal(self.journal, self.doors), self.inside)
 
     def at_rest(self) -> bool:
         return super().at_rest() and self.nothing_to_do()

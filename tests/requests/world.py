@@ -55,11 +55,11 @@ class PeopleWorld(MoneyWorld):
         super().__init__(store, **more)
         ledger = Ledger()
         self.folder, self.files, self.outbox = folder, Files(folder / "evidence"), folder / "outbox"
-        self.mailroom = Mailroom(store, ledger, self.bench, self.files, frozenset({OUR_HOST}), self.clock)
-        self.evidence = Evidence(store, self.files, self.bench, self.clock)
-        self.reviewer = Reviewer(store, ledger, self.bench, Environment.TEST, self.clock)
+        self.mailroom = Mailroom(self.guarded, ledger, self.bench, self.files, frozenset({OUR_HOST}), self.clock)
+        self.evidence = Evidence(self.guarded, self.files, self.bench, self.clock)
+        self.reviewer = Reviewer(self.guarded, ledger, self.bench, Environment.TEST, self.clock)
         mailer = Mailer(Outbox(self.outbox), "support@layers.example", None, repeatable=True)
-        self.notifier = Notifier(store, mailer, self.clock)
+        self.notifier = Notifier(self.guarded, mailer, self.clock)
 
     def mail(self, text: str = "Please refund my order ord_1.", **more: Any) -> TakenMail:
         """A mail arrives and is taken."""
