@@ -67,13 +67,9 @@ class Town(WholeWay, PeopleWorld):
         return self.rows(chosen)[0]
 
     def won(self) -> set[str]:
-        """Charges whose dispute somebody said was won."""
-        disputes = self.rows(select(cases.c.case_id, cases.c.subject).where(cases.c.kind == "dispute"))
-        return {row.subject for row in disputes if any(_is_won(line) for line in (self.case(row.case_id) or {})["history"])}
-
-
-def _is_won(line: dict[str, Any]) -> bool:
-    return bool(line["event"] == "review.decided" and line["detail"]["choice"] == "won")
+        """Charges whose last dispute somebody said was won."""
+        ended = (cases.c.kind == "dispute", cases.c.state == "declined")
+        return {row.subject for row in self.rows(select(cases.c.subject).where(*ended))}
 
 
 Action = Callable[[Town], object]

@@ -1,18 +1,23 @@
 """What a dispute held is free again when it was won, whatever had frozen it, and nothing that money went back for is."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from tests.cases.world import a_purchase
+from tests.cases.world import a_purchase, moves
+from tests.money.plans import NASTY
 from tests.requests.world import PeopleWorld
 from tests.review.test_review import a_dispute
 from worker.cases.money import charges
 from worker.clock import written
 from worker.creem.said import DisputeCreated
 from worker.errors import Refused
+from worker.sandbox.creem.words import RefundAnswer
 from worker.store.bulk import Tx
+from worker.store.tables import charges as charge_rows
 
 
 def read_again(world: PeopleWorld) -> None:
@@ -56,15 +61,78 @@ def test_reads_and_late_words_of_a_dispute_that_was_won_hold_nothing_again(world
     assert (world.state("job_2"), world.lot("ord_1")) == ("refunded", (45, 0, 0))
 
 
-def test_next_dispute_of_a_charge_holds_it_again(world: PeopleWorld) -> None:
+def test_next_dispute_of_a_charge_holds_it_again_and_asks_a_person_again(world: PeopleWorld) -> None:
     case_id = a_dispute(world)
     world.decide(case_id, "won", reason="the bank said so")
-    world.clock.pass_(days=1)
-    hear_of_dispute(world, "disp_next", world.clock.now())
-    world.happen(world.submitted("job_2"), world.failed("job_2"))
-    found = world.case("job_2")
+    world.clock.pass_(days=10)
+    world.double.dispute("tran_ord_1")
+    world.double.tick()
+    world.sweep()
+    found = world.case(case_id)
     assert found is not None
-    assert (found["state"], found["decision"]["clause"]) == ("review", "dispute-hold")
+    assert (found["state"], moves(found).count("dispute.evidence"), world.lot("ord_1")) == ("review", 2, (0, 45, 0))
+    assert found["due_at"] > written(world.clock.now()), "a promise of its own"
+    assert world.queue() == [case_id]
+    world.decide(case_id, "won", reason="the bank said so again")
+    assert world.lot("ord_1") == (45, 0, 0)
+
+
+def a_job_of_the_disputed(world: PeopleWorld) -> str:
+    """A dispute of a purchase that paid for a job which then failed; the job waits for its end."""
+    transaction = world.bought_once()
+    world.happen(world.submitted("job_1"), world.submitted("job_2"))
+    world.double.dispute(transaction)
+    world.double.tick()
+    world.happen(world.failed("job_1"))
+    assert world.state("job_1") == "review"
+    return transaction
+
+
+def test_what_waited_for_the_end_of_a_dispute_goes_on_at_once_when_it_was_won(world: PeopleWorld) -> None:
+    transaction = a_job_of_the_disputed(world)
+    world.decide(transaction, "won", reason="the bank said so")
+    world.sweep()
+    assert (world.state("job_1"), world.lot("ord_1")) == ("refunded", (45, 0, 0))
+
+
+def test_job_of_a_charge_that_was_lost_was_paid_back_by_the_bank(world: PeopleWorld) -> None:
+    """Once such a charge was disputed for ever: each of its jobs waited for a person, who could only say no."""
+    transaction = a_job_of_the_disputed(world)
+    world.decide(transaction, "lost", reason="the bank said so")
+    world.sweep()
+    assert (world.state("job_1"), world.lot("ord_1")) == ("nothing_owed", (0, 0, 40))
+    read_again(world)
+    hear_of_dispute(world, "disp_next", world.clock.now() + timedelta(days=1))
+    read_again(world)
+    assert world.queue() == []
+    world.happen(world.failed("job_2"))
+    assert (world.state("job_2"), world.lot("ord_1")) == ("nothing_owed", (0, 0, 40))
+
+
+def test_charge_that_was_lost_before_it_was_read_with_its_tax_is_gone_whole(world: PeopleWorld) -> None:
+    world.load(*world.history_of_charges(1, tax=171))
+    world.double.dispute("tran_0")
+    world.double.tick()
+    world.sweep()
+    world.decide("tran_0", "lost", reason="the bank said so")
+    read_again(world)
+    known = world.rows(select(charge_rows).where(charge_rows.c.transaction_id == "tran_0"))[0]
+    assert (known.refunded, known.amount_paid, known.disputed_at) == (1071, 1071, None)
+
+
+def test_claim_that_ends_leaves_frozen_what_waits_to_be_forfeited(world: PeopleWorld) -> None:
+    """Once a claim that came to nothing freed it to be spent, and the second person agreed to forfeit nothing."""
+    world.double.switches = replace(NASTY, answer=RefundAnswer.FAILED)
+    world.load(*world.history_of_charges(2, apart=timedelta(minutes=30)))
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.event("downloaded", "job_1"))
+    duplicate, request = world.queue()[0], world.mail("Please refund my order ord_0.").case_id
+    world.decide(request, "forfeit", by="ann", reason="used, then asked back")
+    world.decide(duplicate, "money", by="bob", reason="charged twice")
+    world.settle_down(days=1)
+    claim = world.claim("tran_1")
+    assert (claim.state, world.lot("ord_1")) == ("rejected", (0, 100, 0))
+    world.decide(request, "forfeit", by="bob", reason="agreed")
+    assert world.lot("ord_1") == (0, 0, 100)
 
 
 def hear_of_dispute(world: PeopleWorld, dispute_id: str, began: datetime) -> None:

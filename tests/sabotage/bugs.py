@@ -330,13 +330,55 @@ BUGS = (
         "chargeback_taken_for_a_refund",
         "nobody can say that a dispute was won once its charge was read, and the customer's credits stay frozen",
         ("tests/review/test_disputes_over.py",),
-        (("worker/cases/money/charges.py", "heard if seen.chargeback else shown", "shown"),),
+        (("worker/cases/money/charges.py", "heard if seen.chargeback and not is_lost else shown", "shown"),),
     ),
     Bug(
         "won_dispute_goes_on_holding",
         "a job whose charge stands again after a dispute is held for a person, who may not give its credits",
         ("tests/review/test_disputes_over.py",),
         (("worker/cases/review/act.py", "        charges.stand_again(work.tx, work.case.subject)\n", ""),),
+    ),
+    Bug(
+        "lost_dispute_goes_on_holding",
+        "every job of a charge that the bank gave back waits for a person, who can only say no",
+        ("tests/review/test_disputes_over.py",),
+        (("worker/cases/review/act.py", "        charges.give_up(work.tx, work.case.subject, charge.paid)\n", ""),),
+    ),
+    Bug(
+        "lost_charge_is_disputed_anew_by_reads",
+        "a charge that is done with is held again, and nobody is asked about it",
+        ("tests/review/test_disputes_over.py",),
+        (
+            (
+                "worker/cases/money/charges.py",
+                "    if disputed_at is None and seen.chargeback and over is None:\n",
+                "    if disputed_at is None and seen.chargeback and over is not CaseState.DECLINED:\n",
+            ),
+        ),
+    ),
+    Bug(
+        "next_dispute_asks_nobody",
+        "a bank that comes back to a charge freezes its jobs' credits for ever, and nobody is told",
+        ("tests/review/test_disputes_over.py",),
+        (
+            (
+                "worker/cases/money/dispute.py",
+                "    if case is not None and case.state is not CaseState.DECLINED:\n",
+                "    if case is not None:\n",
+            ),
+        ),
+    ),
+    Bug(
+        "claim_that_ends_frees_what_is_to_be_forfeited",
+        "credits that two people are about to forfeit can be spent, and they then forfeit nothing",
+        ("tests/review/test_disputes_over.py",),
+        (
+            (
+                "worker/cases/money/holds.py",
+                "    credits = int(_lot(tx, purchase_id).frozen) - proposed(tx, purchase_id)\n",
+                "    credits = int(_lot(tx, purchase_id).frozen)\n",
+            ),
+        ),
     ),
     Bug(
         "won_dispute_gives_back_what_is_to_be_forfeited",

@@ -1,6 +1,8 @@
 """The double's API is Creem's where Creem documents it (creem-api.md, sections 1 to 5, 8 and 12)."""
 
+import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -195,9 +197,18 @@ def test_people_cannot_do_at_creem_what_cannot_be_done(world: World) -> None:
         world.double.pay("tran_1", customer_id="cust_1", amount=1)
     with pytest.raises(ValueError, match="has 5831 left; 6000 cannot be given back"):
         world.double.refund_in_dashboard("tran_1", 6000)
-    world.double.dispute("tran_1")
-    with pytest.raises(ValueError, match="disputed already"):
+
+
+def test_bank_that_comes_back_to_a_payment_takes_nothing_more(world: World) -> None:
+    world.double.refund_in_dashboard("tran_1", 831)
+    for _ in range(2):
+        world.clock.at += timedelta(days=1)
         world.double.dispute("tran_1")
+        world.double.tick()
+    told = [json.loads(body) for body in world.endpoint.bodies]
+    disputes = [one["object"] for one in told if one["eventType"] == "dispute.created"]
+    assert len({one["id"] for one in disputes}) == len({one["created_at"] for one in disputes}) == 2
+    assert world.double.gone("tran_1", "chargeback") == 5000
 
 
 def test_the_same_seed_makes_the_same_world() -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Select, and_, case, exists, func, not_, or_, select, unio
 from policy.lifecycle import PaymentState
 from worker.cases.audit_words import Query, before, said
 from worker.cases.load import FINAL
-from worker.cases.money.charges import won
+from worker.cases.money.charges import lost, won
 from worker.store.tables import (
     case_tallies,
     cases,
@@ -117,7 +117,7 @@ def _calls_end_after_they_begin() -> Select[Any]:
 
 def _disputes_mark_their_charges() -> Select[Any]:
     marked = exists().where(charges.c.transaction_id == disputes.c.transaction_id, charges.c.disputed_at.is_not(None))
-    over = won(disputes.c.transaction_id)
+    over = or_(won(disputes.c.transaction_id), lost(disputes.c.transaction_id))
     return select(disputes.c.dispute_id.label("row"), said("is about a charge that says nothing of it")).where(~marked, ~over)
 
 

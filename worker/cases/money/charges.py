@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Exists, Row, exists, func, select, update
+from sqlalchemy import ColumnElement, Exists, Row, exists, func, or_, select, update
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.creem.said import DisputeCreated, RefundCreated
@@ -99,7 +99,9 @@ def hear_refunds(tx: Tx, told: Sequence[RefundCreated], now: datetime, *, can_re
 
 
 def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None:
-    """Keeps disputes, each once, and marks their charges, but for one that was won since it began. The charges are locked."""
+    """Keeps disputes, each once, and marks their charges, but for one that was won since it began, and for one of a charge that
+    was lost before. The charges are locked.
+    """
     records = [
         {
             "dispute_id": one.dispute_id,
@@ -113,20 +115,41 @@ def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None
     ]
     tx.insert_absent(disputes, records)
     for one in told:
-        over = won(one.transaction_id).where(cases.c.closed_at >= one.created_at)
+        over = or_(won(one.transaction_id).where(cases.c.closed_at >= one.created_at), lost(one.transaction_id))
         untold = (charges.c.transaction_id == one.transaction_id, charges.c.disputed_at.is_(None), ~over)
         tx.connection.execute(update(charges).where(*untold).values(disputed_at=one.created_at))
 
 
 def won(transaction_id: ColumnElement[str] | str) -> Exists:
     """The condition that a person said of the dispute of this charge that we won it: the charge stands again."""
-    c = cases.c
-    return exists().where(c.kind == CaseKind.DISPUTE.value, c.subject == transaction_id, c.state == CaseState.DECLINED.value)
+    return _disputes_of(transaction_id).where(cases.c.state == CaseState.DECLINED.value)
+
+
+def lost(transaction_id: ColumnElement[str] | str) -> Exists:
+    """The condition that a person said of the dispute of this charge that we lost it: the bank gave all of its money back."""
+    return _disputes_of(transaction_id).where(cases.c.state == CaseState.EXTERNAL.value)
+
+
+def _disputes_of(transaction_id: ColumnElement[str] | str) -> Exists:
+    return exists().where(cases.c.kind == CaseKind.DISPUTE.value, cases.c.subject == transaction_id)
+
+
+def _end_of_dispute(tx: Tx, transaction_id: str) -> CaseState | None:
+    """How a person said that the dispute ended; None while nobody did."""
+    over = cases.c.state.in_([CaseState.DECLINED.value, CaseState.EXTERNAL.value])
+    rows = tx.all(select(cases.c.state).where(cases.c.kind == CaseKind.DISPUTE.value, cases.c.subject == transaction_id, over))
+    return CaseState(rows[0].state) if rows else None
 
 
 def stand_again(tx: Tx, transaction_id: str) -> None:
     """The dispute of this charge was won: it holds nothing any more, and reads that still show it change nothing."""
     tx.connection.execute(update(charges).where(charges.c.transaction_id == transaction_id).values(disputed_at=None))
+
+
+def give_up(tx: Tx, transaction_id: str, paid: int) -> None:
+    """The dispute of this charge was lost: it is one whose money went back, and holds nothing any more."""
+    gone = {"disputed_at": None, "refunded": func.coalesce(charges.c.amount_paid, paid)}
+    tx.connection.execute(update(charges).where(charges.c.transaction_id == transaction_id).values(gone))
 
 
 def observe(tx: Tx, seen: Transaction, now: datetime) -> bool:
@@ -137,13 +160,15 @@ def observe(tx: Tx, seen: Transaction, now: datetime) -> bool:
     known = lock(tx, [seen.id])[seen.id]
     paid = seen.amount_paid or known.amount_paid
     heard = _heard(tx, [seen.id]).get(seen.id, 0)
-    shown = seen.refunded_amount if not seen.refunded_whole else (paid or seen.refunded_amount)
-    # the bank took all of it, for as long as the dispute lasts: what went back beside it, only webhooks tell
-    refunded = max(known.refunded, heard if seen.chargeback else shown)
+    over = _end_of_dispute(tx, seen.id) if seen.chargeback else None
+    is_lost = over is CaseState.EXTERNAL
+    shown = (paid or seen.refunded_amount) if seen.refunded_whole or is_lost else seen.refunded_amount
+    # the bank holds all of it, for as long as the dispute lasts: what went back beside it, only webhooks tell
+    refunded = max(known.refunded, heard if seen.chargeback and not is_lost else shown)
     if paid is not None:
         refunded = min(refunded, paid)
     disputed_at = known.disputed_at
-    if disputed_at is None and seen.chargeback and not tx.all(select(won(seen.id)))[0][0]:
+    if disputed_at is None and seen.chargeback and over is None:
         disputed_at = now
     behind = heard > refunded and not seen.refunded_whole
     due_at = None

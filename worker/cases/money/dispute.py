@@ -35,20 +35,20 @@ def open_dispute(
     payment: Row[Any] | None,
     now: datetime,
 ) -> None:
-    """Opens the one case of a disputed charge, with its evidence, and freezes its lot; for one that has a case, only its
-    reminder is set anew.
+    """Opens the one case of a disputed charge, with its evidence, and freezes its lot. A case that waits has only its reminder
+    set anew; one that was won is open again: the bank has come back to it.
     """
     if not charge.facts.disputed or charge.transaction_id is None:
         return
     case = known.get((CaseKind.DISPUTE, charge.transaction_id))
-    if case is not None:
+    if case is not None and case.state is not CaseState.DECLINED:
         if case.next_action_at is not None and case.next_action_at <= now:
             case.next_action_at, case.changed = now + REMIND, True
         return
     told = _told(tx, charge, now)
     since = min(told.opened_at, now)
     terms, calendar = terms_and_calendar(bench.editions, bench.calendars, since)
-    case = open_case(
+    opened = open_case(
         CaseKind.DISPUTE,
         charge.transaction_id,
         charge.facts.account_id,
@@ -58,6 +58,7 @@ def open_dispute(
         calendar=calendar,
         order_id=charge.order_id,
     )
+    case = opened if case is None else _again(case, opened)
     case.note("case.opened", dispute_id=told.dispute_id, transaction_id=charge.transaction_id, amount=told.amount)
     jobs = jobs_of(tx, charge)
     facts = ChargeDispute(
@@ -81,10 +82,16 @@ def open_dispute(
     known[case.kind, case.subject] = case
 
 
+def _again(case: Case, opened: Case) -> Case:
+    """The case, open again with the promise of one that is opened now."""
+    case.failed_at, case.due_at, case.warn_at, case.warned_percent = opened.failed_at, opened.due_at, opened.warn_at, 0
+    case.closed_at = None
+    return case
+
+
 def _told(tx: Tx, charge: Charge, now: datetime) -> DisputeFacts:
-    rows = tx.all(
-        select(disputes).where(disputes.c.transaction_id == charge.transaction_id).order_by(disputes.c.opened_at).limit(1)
-    )
+    of_charge = select(disputes).where(disputes.c.transaction_id == charge.transaction_id)
+    rows = tx.all(of_charge.order_by(disputes.c.opened_at.desc(), disputes.c.dispute_id).limit(1))
     transaction_id = charge.transaction_id or ""
     if not rows:
         # read at Creem as charged back before any webhook told of it

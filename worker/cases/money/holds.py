@@ -8,12 +8,12 @@ is repeated for the same occasion is refused by the books.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, func, literal, select
 
 from policy.ledger import PostingKind
 from worker.credits.ledger import Ledger, Posting
 from worker.store.bulk import Tx
-from worker.store.tables import charges, purchases
+from worker.store.tables import charges, postings, proposals, purchases
 
 
 def freeze(tx: Tx, ledger: Ledger, purchase_id: str, *, occasion: str, case_id: str | None, now: datetime) -> int:
@@ -24,8 +24,8 @@ def freeze(tx: Tx, ledger: Ledger, purchase_id: str, *, occasion: str, case_id: 
 
 
 def release(tx: Tx, ledger: Ledger, purchase_id: str, *, occasion: str, case_id: str | None, now: datetime) -> int:
-    """Gives every frozen credit of the lot back to be spent; returns how many."""
-    credits = int(_lot(tx, purchase_id).frozen)
+    """Gives the frozen credits of the lot back to be spent, but for those that wait to be forfeited; returns how many."""
+    credits = int(_lot(tx, purchase_id).frozen) - proposed(tx, purchase_id)
     _book(tx, ledger, PostingKind.RELEASE, purchase_id, credits, occasion, case_id, now)
     return credits
 
@@ -57,6 +57,22 @@ def void_gone(tx: Tx, ledger: Ledger, purchase_id: str, *, case_id: str | None, 
     _book(tx, ledger, PostingKind.FREEZE, purchase_id, credits, occasion, case_id, now)
     _book(tx, ledger, PostingKind.VOID, purchase_id, credits, occasion, case_id, now)
     return credits
+
+
+def proposed(tx: Tx, purchase_id: str) -> int:
+    """How many credits of the lot are frozen until a second person agrees that they are forfeited, or somebody withdraws it."""
+    return frozen_for(tx, proposals.c.state == "open", postings.c.purchase_id == purchase_id).get(purchase_id, 0)
+
+
+def frozen_for(tx: Tx, *which: ColumnElement[bool]) -> dict[str, int]:
+    """Credits frozen to be forfeited, for `which` proposals, by lot, as far as they still are."""
+    p = postings.c
+    mine = (p.kind == PostingKind.FREEZE.value, p.key.endswith(literal(":forfeit.") + proposals.c.proposal_id))
+    joined = select(p.purchase_id, purchases.c.frozen, func.sum(p.credits).label("credits")).join(
+        purchases, purchases.c.purchase_id == p.purchase_id
+    )
+    chosen = joined.where(*mine, *which, purchases.c.frozen > 0).group_by(p.purchase_id, purchases.c.frozen)
+    return {row.purchase_id: min(int(row.credits), row.frozen) for row in tx.all(chosen)}
 
 
 def _lot(tx: Tx, purchase_id: str) -> Row[Any]:

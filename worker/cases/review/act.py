@@ -17,14 +17,14 @@ from worker.cases.decided import BY_PERSON
 from worker.cases.money import charges, claims, holds
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.review.choices import Act
-from worker.cases.review.scene import Scene, frozen_for
+from worker.cases.review.scene import Scene
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger, Posting
 from worker.creem.environment import Environment
 from worker.errors import Refused
 from worker.store.bulk import Record, Tx
 from worker.store.effects import EffectKind
-from worker.store.tables import accounts, actions, proposals, purchases
+from worker.store.tables import accounts, actions, cases, proposals, purchases
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,7 @@ def _won(work: _Work) -> str:
         _release(work, charge.facts.purchase_id, released)
         charges.stand_again(work.tx, work.case.subject)
     work.case.note("lot.released", credits=released)
+    _wake_held(work)
     work.move(CaseState.DECLINED)
     return f"{released} credits can be spent again"
 
@@ -142,16 +143,14 @@ def _won(work: _Work) -> str:
 def _lost(work: _Work) -> str:
     work.decided(Outcome.NOTHING_OWED, Clause.DISPUTE_HOLD)
     voided = 0
-    if work.scene.charge is not None:
-        voided = holds.void(
-            work.tx,
-            work.ledger,
-            work.scene.charge.facts.purchase_id,
-            occasion=f"lost.{work.case.case_id}",
-            case_id=work.case.case_id,
-            now=work.now,
-        )
+    charge = work.scene.charge
+    if charge is not None:
+        occasion = f"lost.{work.case.case_id}"
+        lot = charge.facts.purchase_id
+        voided = holds.void(work.tx, work.ledger, lot, occasion=occasion, case_id=work.case.case_id, now=work.now)
+        charges.give_up(work.tx, work.case.subject, charge.paid)
     work.case.note("lot.voided", credits=voided)
+    _wake_held(work)
     work.move(CaseState.EXTERNAL)
     return f"{voided} credits are void"
 
@@ -172,7 +171,7 @@ def _reinstate(work: _Work) -> str:
 
 def _forfeit(work: _Work) -> str:
     voided = 0
-    for lot, credits in frozen_for(work.tx, proposals.c.proposal_id == work.deed.proposal_id).items():
+    for lot, credits in holds.frozen_for(work.tx, proposals.c.proposal_id == work.deed.proposal_id).items():
         void = Posting(PostingKind.VOID, lot, credits, case_id=work.case.case_id, occasion=f"forfeit.{work.deed.proposal_id}")
         work.ledger.book(work.tx, [void], work.now)
         voided += credits
@@ -195,7 +194,7 @@ def unfreeze_for(tx: Tx, ledger: Ledger, scene: Scene, proposal_id: str) -> int:
     """Gives back what was frozen for a proposal that came to nothing, but for what had its money returned meanwhile; returns how
     many credits can be spent again.
     """
-    frozen = frozen_for(tx, proposals.c.proposal_id == proposal_id)
+    frozen = holds.frozen_for(tx, proposals.c.proposal_id == proposal_id)
     occasion = f"forfeit.{proposal_id}"
     back = [Posting(PostingKind.RELEASE, lot, n, case_id=scene.case.case_id, occasion=occasion) for lot, n in frozen.items()]
     ledger.book(tx, back, scene.now)
@@ -205,9 +204,17 @@ def unfreeze_for(tx: Tx, ledger: Ledger, scene: Scene, proposal_id: str) -> int:
 
 def _release(work: _Work, purchase_id: str, credits: int) -> None:
     if credits:
-        occasion = f"won.{work.case.case_id}"
+        # the bank may come back to it, and that may be won too
+        occasion = f"won.{work.case.case_id}.{int(work.case.failed_at.timestamp())}"
         release = Posting(PostingKind.RELEASE, purchase_id, credits, case_id=work.case.case_id, occasion=occasion)
         work.ledger.book(work.tx, [release], work.now)
+
+
+def _wake_held(work: _Work) -> None:
+    """What waited for the end of the dispute is judged anew, at once."""
+    c = cases.c
+    held = (c.account_id == work.case.account_id, c.state == CaseState.REVIEW.value, c.clause == Clause.DISPUTE_HOLD.value)
+    work.tx.connection.execute(update(cases).where(*held, c.case_id != work.case.case_id).values(next_action_at=work.now))
 
 
 def _standing(work: _Work, status: str) -> None:

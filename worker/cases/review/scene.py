@@ -4,20 +4,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, literal, select
+from sqlalchemy import Row, select
 
 from policy import Terms, Use
-from policy.ledger import PostingKind, Share, reverse
+from policy.ledger import Share, reverse
 from policy.lifecycle import CaseKind
 from worker.cases.book import Case
 from worker.cases.judge import Bench
 from worker.cases.load import case_of
+from worker.cases.money import holds
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.used import jobs_of
 from worker.cases.requests.facts import use_of
 from worker.credits.ledger import JobCredits, Ledger
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, cases, charges, payments, postings, proposals, purchases, requests
+from worker.store.tables import accounts, cases, charges, payments, purchases, requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime)
         other_cases=_cases_of_jobs(tx, case, job_id, charge),
         use=use_of(tx, ledger, charge) if charge is not None else Use(),
         spendable=sum(int(lot.remaining) for lot in lots),
-        proposed=_proposed(tx, charge) if charge is not None and charge.facts.frozen else 0,
+        proposed=holds.proposed(tx, charge.facts.purchase_id) if charge is not None and charge.facts.frozen else 0,
     )
 
 
@@ -112,22 +113,6 @@ def _payment(tx: Tx, charge: Charge | None) -> Row[Any] | None:
         return None
     rows = tx.all(select(payments).where(payments.c.transaction_id == charge.transaction_id))
     return rows[0] if rows else None
-
-
-def _proposed(tx: Tx, charge: Charge) -> int:
-    lot = charge.facts.purchase_id
-    return frozen_for(tx, proposals.c.state == "open", postings.c.purchase_id == lot).get(lot, 0)
-
-
-def frozen_for(tx: Tx, *which: ColumnElement[bool]) -> dict[str, int]:
-    """Credits frozen to be forfeited, for `which` proposals, by lot, as far as they still are."""
-    p = postings.c
-    mine = (p.kind == PostingKind.FREEZE.value, p.key.endswith(literal(":forfeit.") + proposals.c.proposal_id))
-    joined = select(p.purchase_id, purchases.c.frozen, func.sum(p.credits).label("credits")).join(
-        purchases, purchases.c.purchase_id == p.purchase_id
-    )
-    chosen = joined.where(*mine, *which, purchases.c.frozen > 0).group_by(p.purchase_id, purchases.c.frozen)
-    return {row.purchase_id: min(int(row.credits), row.frozen) for row in tx.all(chosen)}
 
 
 def _money(tx: Tx, booked: JobCredits) -> dict[str, set[str]]:

@@ -75,11 +75,10 @@ class Book:
         self._tell(News(at, "refund.created", charge, refund))
 
     def dispute(self, charge: Charge, at: datetime) -> None:
-        """The bank takes back what has not left yet. Raises ValueError for a second dispute of one payment."""
-        if charge.disputed_at is not None:
-            raise ValueError(f"{charge.payment.id} is disputed already")
+        """The bank takes back what has not left yet; when it comes back to the same payment, there is nothing more to take."""
         charge.disputed_at = at
-        rest = max(0, charge.payment.paid - sum(refund.amount for refund in charge.refunds if refund.moved))
+        taken = sum(m.amount for m in self.movements if m.kind == "chargeback" and m.transaction_id == charge.payment.id)
+        rest = max(0, charge.payment.paid - taken - sum(refund.amount for refund in charge.refunds if refund.moved))
         if rest:
             self.movements.append(Movement(at, charge.payment.id, rest, "chargeback"))
         self._refresh(charge, at)

@@ -152,9 +152,8 @@ def refund(charge: Charge, of: Refund, after: bool, parts: Document, docs_spelli
     }
 
 
-def dispute(charge: Charge, dispute_id: str, parts: Document, docs_spelling: bool) -> Document:
+def dispute(charge: Charge, dispute_id: str, at: datetime, parts: Document, docs_spelling: bool) -> Document:
     """Section 11.4. No reason, no state, no deadline."""
-    assert charge.disputed_at is not None
     return {
         "id": dispute_id,
         "mode": MODE,
@@ -163,7 +162,7 @@ def dispute(charge: Charge, dispute_id: str, parts: Document, docs_spelling: boo
         "currency": charge.payment.currency,
         "transaction": transaction(charge.payment, charge.latest, docs_spelling),
         **parts,
-        "created_at": milliseconds(charge.disputed_at),
+        "created_at": milliseconds(at),
     }
 
 

@@ -222,7 +222,7 @@ class CreemDouble:
             thing = documents.refund(news.charge, news.refund, switches.snapshot_after, parts, switches.docs_spelling)
         elif news.kind == "dispute.created":
             parts = documents.parts_of(payment, of, switches.nested, expanded=False)
-            thing = documents.dispute(news.charge, self._names.new("disp"), parts, switches.docs_spelling)
+            thing = documents.dispute(news.charge, self._names.new("disp"), news.at, parts, switches.docs_spelling)
         elif news.kind == "checkout.completed":
             thing = documents.completed_checkout(payment, of, switches.order_names_transaction)
         else:
