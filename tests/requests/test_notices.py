@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from tests.requests.world import PeopleWorld, text_of
 from worker.cases.notifier import Mailer, Notifier
-from worker.notices.mail.postbox import Posted, Receipt
+from worker.notices.mail.postbox import Outbox, Posted, Receipt
 from worker.store.engine import Store
 from worker.store.tables import accounts, notices
 
@@ -154,6 +154,34 @@ def test_outbox_that_takes_the_same_mail_once_is_tried_again_after_a_death(world
     world.clock.pass_(hours=2)
     assert len(world.written()) == 1
     assert states(world) == ["sent"]
+
+
+class Dying:
+    """An outbox whose process dies once the mail is in it."""
+
+    def __init__(self, world: PeopleWorld) -> None:
+        self._whole = Outbox(world.outbox)
+
+    def post(self, message: EmailMessage) -> Receipt:
+        self._whole.post(message)
+        raise Died
+
+
+def test_mail_that_was_written_before_a_death_is_not_written_again_with_what_came_since(world: PeopleWorld) -> None:
+    """Once it was sent again as another mail, and the customer had two of it."""
+    failed_jobs(world, 1)
+    world.clock.pass_(minutes=2)
+    with pytest.raises(Died):
+        Notifier(world.store, Mailer(Dying(world), "support@layers.example", None, repeatable=True), world.clock).send()
+    failed_jobs(world, 2, first=2)
+    for _ in range(2):
+        world.clock.pass_(hours=2)
+        letters = world.written()
+    assert [str(letter["Subject"]).split(":")[0] for letter in letters] == [
+        "1 credit is back on your account",
+        "2 credits are back on your account",
+    ]
+    assert states(world) == ["sent", "sent", "sent"]
 
 
 def test_two_senders_at_once_tell_each_customer_once(world: PeopleWorld) -> None:

@@ -18,9 +18,10 @@ from tests.money.plans import NASTY
 from tests.money.whole_way import WholeWay
 from tests.requests.world import PeopleWorld, a_mail
 from worker.errors import Refused
+from worker.notices.mail.notice import NoticeKind
 from worker.sandbox.creem.words import Announced, Ending, Fault, Lost, RefundAnswer
 from worker.store.engine import Store
-from worker.store.tables import cases, payments, purchases
+from worker.store.tables import cases, notices, payments, purchases
 
 PAID = 1071
 CHARGES = ("tran_0", "tran_1")
@@ -43,10 +44,16 @@ class Town(WholeWay, PeopleWorld):
         self._come_in()
         self.sweep()
         self.pay()
+        self._look_after()
 
     def turn(self) -> None:
         self._come_in()
         super().turn()
+        self._look_after()
+
+    def _look_after(self) -> None:
+        self.doors.process(self.reviewer.end_stale, "upkeep: ")
+        self.doors.process(self.notifier.send, "letters: ")
 
     def _come_in(self) -> None:
         self._import()
@@ -205,6 +212,7 @@ def play(at: Town, acts: Sequence[tuple[str, Wrong | None]]) -> Iterator[str]:
     yield from _books(at)
     yield from _values(at)
     yield from _nobody_is_stuck(at)
+    yield from _everybody_is_told(at)
 
 
 # where time stands still between two actions, nothing has had its turn yet
@@ -260,3 +268,28 @@ def _nobody_is_stuck(at: Town) -> Iterator[str]:
         claims = [claim for claim in open_claims if claim.transaction_id == transaction]
         if lot.frozen and not claims and not proposed and transaction not in disputed:
             yield f"{transaction}: {lot.frozen} credits are frozen and nobody is asked about them"
+
+
+TOLD = {"refund.credits_reversed": NoticeKind.CREDITS_RETURNED.value, "refund.payment_refunded": NoticeKind.MONEY_SENT.value}
+
+
+def _everybody_is_told(at: Town) -> Iterator[str]:
+    """The product and the customer hear of each remedy once, with its credits, and of none that was not given."""
+    told = {one["id"]: one["data"] for one in at.announced() if one["type"] in TOLD}
+    written = {row.key: row for row in at.rows(select(notices).where(notices.c.kind.in_(TOLD.values())))}
+    for row in at.rows(select(cases).where(cases.c.state == "refunded")):
+        kind = "refund.credits_reversed" if row.credits_reversed else "refund.payment_refunded"
+        said = told.pop(f"announce:{row.case_id}:{kind}", None)
+        if said is None or said["credits"] != row.credits_reversed:
+            yield f"{row.kind} of {row.subject} gave {row.credits_reversed} credits back, and the product was told {said}"
+        letter = written.pop(f"notice:{row.case_id}:{TOLD[kind]}", None)
+        credits = row.credits_reversed - (said or {}).get("credits_void", 0)
+        if (letter is None) != (kind == "refund.credits_reversed" and credits == 0):
+            yield f"{row.kind} of {row.subject} gave {credits} credits back to be spent, and the customer was told {letter}"
+    yield from (f"the product was told of what was not given: {key}" for key in told)
+    yield from (f"the customer was told of what was not given: {key}" for key in written)
+    for row in at.rows(select(notices).where(notices.c.state != "sent")):
+        yield f"the customer was never told: {row.key} is {row.state}: {row.detail}"
+    letters = {row.message_id for row in at.rows(select(notices.c.message_id))}
+    if len(letters) != len(list(at.outbox.glob("*.eml"))):
+        yield f"{len(letters)} letters are in the books, and {len(list(at.outbox.glob('*.eml')))} were written"

@@ -381,6 +381,12 @@ BUGS = (
         ),
     ),
     Bug(
+        "mail_of_the_dead_is_another_mail",
+        "a customer has a letter twice whose sender died with it in its hands",
+        ("tests/requests/test_notices.py",),
+        (("worker/cases/notifier.py", "        message_id = begun or f", "        message_id = f"),),
+    ),
+    Bug(
         "won_dispute_gives_back_what_is_to_be_forfeited",
         "what two people have yet to agree on is spent meanwhile",
         ("tests/review/test_disputes_over.py",),

@@ -101,6 +101,9 @@ class Notifier:
         alike = [due, notices.c.kind == kind.value, notices.c.account_id == account_id]
         if kind is NoticeKind.QUESTION:
             alike.append(notices.c.notice_id == first[0].notice_id)
+        # one that may be out already goes out again as it was, and takes nothing more along
+        begun = first[0].message_id
+        alike.append(notices.c.message_id.is_(None) if begun is None else notices.c.message_id == begun)
         rows = tx.all(select(notices).where(*alike).order_by(notices.c.notice_id).limit(MOST_TOGETHER).with_for_update())
         nothing = _Batch(kind, account_id, "", "", [])
         if not rows:
@@ -115,7 +118,7 @@ class Notifier:
             _postpone(tx, rows, wait, "gathered into the next mail")
             return nothing
         domain = self.mailer.sender.rpartition("@")[2]
-        message_id = f"<{new_id('notice', now)}@{domain}>"
+        message_id = begun or f"<{new_id('notice', now)}@{domain}>"
         taken = update(notices).where(tx.among(notices.c.notice_id, [row.notice_id for row in rows]))
         values = {"state": "sending", "due_at": now + LEASE, "message_id": message_id, "sent_to": known[0].email}
         tx.connection.execute(taken.values(attempts=notices.c.attempts + 1, **values))
@@ -209,13 +212,16 @@ def _record(tx: Tx, batch: _Batch, receipt: Receipt, now: datetime) -> None:
     match receipt.outcome:
         case Posted.LATER:
             tries = max((row.attempts for row in rows), default=1)
-            _postpone(tx, rows, now + min(LONGEST_WAIT, timedelta(seconds=15 * 2 ** min(tries, 12))), receipt.detail)
+            # nothing of it is out: what comes meanwhile may go along
+            again_at = now + min(LONGEST_WAIT, timedelta(seconds=15 * 2 ** min(tries, 12)))
+            _postpone(tx, rows, again_at, receipt.detail, message_id=None)
         case Posted.SENT | Posted.REFUSED | Posted.UNKNOWN:
             _settle(tx, rows, receipt.outcome.value, receipt.detail, now)
 
 
-def _postpone(tx: Tx, rows: Sequence[Row[Any]], until: datetime, why: str) -> None:
-    records = [{"notice_id": r.notice_id, "was": r.state, "state": "due", "due_at": until, "detail": why} for r in rows]
+def _postpone(tx: Tx, rows: Sequence[Row[Any]], until: datetime, why: str, **more: Any) -> None:
+    put_off = {"state": "due", "due_at": until, "detail": why, **more}
+    records = [{"notice_id": r.notice_id, "was": r.state, **put_off} for r in rows]
     tx.update(notices, records, by=["notice_id"], expect={"state": "was"})
 
 
