@@ -10,18 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-
 from tests.cases.world import HandClock
 from tests.faults import Fault as Wrong
 from tests.money.plans import NASTY
 from tests.money.whole_way import WholeWay
 from tests.requests.world import PeopleWorld, a_mail
+from tests.review import oracles
 from worker.errors import Refused
-from worker.notices.mail.notice import NoticeKind
 from worker.sandbox.creem.words import Announced, Ending, Fault, Lost, RefundAnswer
 from worker.store.engine import Store
-from worker.store.tables import cases, notices, payments, purchases
 
 PAID = 1071
 CHARGES = ("tran_0", "tran_1")
@@ -67,16 +64,6 @@ class Town(WholeWay, PeopleWorld):
     def night(self) -> None:
         """What a machine does once a night."""
         self.doors.process(self.reconciler().reconcile, "reconcile: ")
-
-    def row_of_lot(self, transaction: str) -> Any:
-        """The lot of a charge, as it stands in the books."""
-        chosen = select(purchases).where(purchases.c.transaction_id == transaction)
-        return self.rows(chosen)[0]
-
-    def won(self) -> set[str]:
-        """Charges whose last dispute somebody said was won."""
-        ended = (cases.c.kind == "dispute", cases.c.state == "declined")
-        return {row.subject for row in self.rows(select(cases.c.subject).where(*ended))}
 
 
 Action = Callable[[Town], object]
@@ -210,9 +197,9 @@ def play(at: Town, acts: Sequence[tuple[str, Wrong | None]]) -> Iterator[str]:
         at.night()
         at.sweep()
     yield from _books(at)
-    yield from _values(at)
-    yield from _nobody_is_stuck(at)
-    yield from _everybody_is_told(at)
+    yield from oracles.worth(at, CHARGES)
+    yield from oracles.nobody_is_stuck(at, CHARGES)
+    yield from oracles.everybody_is_told(at)
 
 
 # where time stands still between two actions, nothing has had its turn yet
@@ -231,65 +218,3 @@ def _books(at: Town) -> Iterator[str]:
                 sent += movement.amount if movement.kind == "refund" else 0
                 if movement.kind == "refund" and (sent if at.blind else gone) > PAID:
                     yield f"{transaction}: we sent {movement.amount} where {gone - movement.amount} of {PAID} had gone"
-
-
-def _values(at: Town) -> Iterator[str]:
-    """What the customer can still spend of a purchase is worth no more than what we still hold of its money."""
-    won = at.won()
-    for transaction in CHARGES:
-        lot, gone = at.row_of_lot(transaction), at.double.gone
-        back = gone(transaction, "refund") + gone(transaction, "dashboard")
-        share = lot.granted * min(back, PAID) // PAID
-        if lot.remaining > lot.granted - share:
-            yield f"{transaction}: {back} of {PAID} went back and {lot.remaining} of {lot.granted} credits can be spent"
-        lost = gone(transaction, "chargeback")
-        if lost and lot.remaining and transaction not in won:
-            yield f"{transaction}: the bank has {lost} and {lot.remaining} credits can be spent"
-
-
-def _nobody_is_stuck(at: Town) -> Iterator[str]:
-    """Every case is over, or goes on by itself, or a person can do something about it; nothing is held unasked."""
-    waiting = at.rows(select(cases).where(cases.c.closed_at.is_(None)))
-    open_claims = at.rows(select(payments).where(payments.c.closed_at.is_(None)))
-    claimed, proposed = {claim.case_id for claim in open_claims}, False
-    for row in waiting:
-        if row.state != "review":
-            if row.case_id not in claimed:
-                yield f"{row.kind} of {row.subject} is {row.state}"
-            continue
-        looked = at.reviewer.look(row.case_id, by="ann")
-        proposed = proposed or bool(looked["proposal"])
-        refused = [choice["refused"] for choice in looked["choices"]]
-        if all(refused) and not looked["proposal"] and row.case_id not in claimed:
-            yield f"{row.kind} of {row.subject}: nothing can be chosen: {refused}"
-    disputed = {row.subject for row in waiting if row.kind == "dispute"}
-    for transaction in CHARGES:
-        lot = at.row_of_lot(transaction)
-        claims = [claim for claim in open_claims if claim.transaction_id == transaction]
-        if lot.frozen and not claims and not proposed and transaction not in disputed:
-            yield f"{transaction}: {lot.frozen} credits are frozen and nobody is asked about them"
-
-
-TOLD = {"refund.credits_reversed": NoticeKind.CREDITS_RETURNED.value, "refund.payment_refunded": NoticeKind.MONEY_SENT.value}
-
-
-def _everybody_is_told(at: Town) -> Iterator[str]:
-    """The product and the customer hear of each remedy once, with its credits, and of none that was not given."""
-    told = {one["id"]: one["data"] for one in at.announced() if one["type"] in TOLD}
-    written = {row.key: row for row in at.rows(select(notices).where(notices.c.kind.in_(TOLD.values())))}
-    for row in at.rows(select(cases).where(cases.c.state == "refunded")):
-        kind = "refund.credits_reversed" if row.credits_reversed else "refund.payment_refunded"
-        said = told.pop(f"announce:{row.case_id}:{kind}", None)
-        if said is None or said["credits"] != row.credits_reversed:
-            yield f"{row.kind} of {row.subject} gave {row.credits_reversed} credits back, and the product was told {said}"
-        letter = written.pop(f"notice:{row.case_id}:{TOLD[kind]}", None)
-        credits = row.credits_reversed - (said or {}).get("credits_void", 0)
-        if (letter is None) != (kind == "refund.credits_reversed" and credits == 0):
-            yield f"{row.kind} of {row.subject} gave {credits} credits back to be spent, and the customer was told {letter}"
-    yield from (f"the product was told of what was not given: {key}" for key in told)
-    yield from (f"the customer was told of what was not given: {key}" for key in written)
-    for row in at.rows(select(notices).where(notices.c.state != "sent")):
-        yield f"the customer was never told: {row.key} is {row.state}: {row.detail}"
-    letters = {row.message_id for row in at.rows(select(notices.c.message_id))}
-    if len(letters) != len(list(at.outbox.glob("*.eml"))):
-        yield f"{len(letters)} letters are in the books, and {len(list(at.outbox.glob('*.eml')))} were written"
