@@ -20,7 +20,7 @@ from worker.errors import TryLater
 _greenlets: Any = import_module("greenlet")
 LOOKS_AGAIN, SKEWED, SOON = timedelta(seconds=30), timedelta(minutes=4), timedelta(seconds=2)
 Step = Callable[[], object]
-"""One turn of a process; what it returns is true where it did something that others might have waited for."""
+"""One turn of a process; it returns how long it rests, or true where it did something that others might have waited for."""
 
 
 @dataclass(eq=False)
@@ -115,7 +115,10 @@ class Hub:
         process.in_turn = True
         pause = self.chance.uniform(0.01, 2)
         try:
-            if step():
+            done = step()
+            if isinstance(done, timedelta):
+                process.called, pause = True, done.total_seconds()
+            elif done:
                 process.called = True
                 self.stir("rows")
         except (TryLater, redis.RedisError):
@@ -229,6 +232,8 @@ class Weather:
     """Deadlocks and serialization errors: units that the database throws away and that are repeated."""
     jumps: int = 0
     """How often the clock of one host is hours off for a while."""
+    people: bool = False
+    """People decide cases, write for money back, dispute charges and act in Creem's dashboard."""
 
     @classmethod
     def drawn(cls, chance: random.Random) -> "Weather":
@@ -251,6 +256,7 @@ class Weather:
             dies_during=rate(0.02),
             deadlocks=rate(0.1),
             jumps=times(4),
+            people=either(),
         )
 
 

@@ -19,7 +19,8 @@ from tests.cases.world import HandClock
 from tests.money.plans import impatient_terms
 from tests.restore.world import Rows
 from tests.simulation.hub import Hub, Weather
-from tests.simulation.stories import CHANGED_CODE, GRANTED, SECOND_EDITION, Teller, Told, allowed
+from tests.simulation.people import People
+from tests.simulation.stories import CHANGED_CODE, GRANTED, SECOND_EDITION, DoubleCharge, Teller, Told, allowed
 from tests.simulation.town import Town, world_of
 from worker.cases.money import limits
 from worker.errors import Refused
@@ -27,7 +28,7 @@ from worker.sandbox.creem.catalogue import merge
 from worker.sandbox.creem.switches import ALWAYS, Switches
 from worker.sandbox.creem.words import Fault
 from worker.store.engine import Store
-from worker.store.tables import cases, inbox, payments
+from worker.store.tables import case_history, cases, inbox, payments
 
 DAYS, CALM_DAYS = 12, 12
 LATENESS = {"effects_are_not_forgotten", "claims_take_their_turns", "unhandled_rows_are_young", "open_cases_have_owner_and_time"}
@@ -199,6 +200,9 @@ def _play(town: Town, played: Played, spoils: Callable[[Town], None]) -> None:
     told = Teller(town, DAYS).tell()
     fates = Fates(town)
     fates.draw()
+    people = People(town, told, DAYS) if town.weather.people else None
+    if people is not None:
+        people.draw()
     town.open()
     looks = 0
 
@@ -224,12 +228,14 @@ def _play(town: Town, played: Played, spoils: Callable[[Town], None]) -> None:
     if not played.wrong:
         spoils(town)
         _judge(town, told, fates, played)
+        if people is not None:
+            played.wrong += people.wrong(disturbed=_disturbed(fates))
     hub.note("end", sorted(played.ends.items()), town.digest())
     played.trace, played.turns, played.events, played.jobs = hub.trace, hub.turns, len(town.sent), len(told.jobs)
     played.days = (town.clock.now() - start) / timedelta(days=1)
     played.deaths = sum(process.deaths for process in hub.processes)
     played.refunds = sum(one.kind == "refund" for one in town.double.movements)
-    played.met = town.gates.met + fates.happened
+    played.met = town.gates.met + fates.happened + (people.happened if people is not None else Counter())
 
 
 def _audit(town: Town, played: Played, *, of_lateness: bool) -> None:
@@ -239,7 +245,7 @@ def _audit(town: Town, played: Played, *, of_lateness: bool) -> None:
 
 def _judge(town: Town, told: Told, fates: Fates, played: Played) -> None:
     """The reference: what must have come of everything that was told."""
-    wrong, disturbed = played.wrong, bool(fates.happened["Redis emptied"] or fates.happened["database set back"])
+    wrong, disturbed, decided = played.wrong, _disturbed(fates), _decided(town)
     if left := town.left():
         wrong.append(f"never comes to rest: {left}")
     found = {
@@ -251,17 +257,17 @@ def _judge(town: Town, told: Told, fates: Fates, played: Played) -> None:
         case = found.pop(job.name, None)
         state, back = (case.state, case.credits_reversed) if case is not None else (None, 0)
         played.ends[str(state)] += 1
-        if state not in (ends := allowed(job, told, disturbed)):
+        if state not in (ends := allowed(job, told, disturbed, case is not None and case.case_id in decided)):
             wrong.append(f"{job.name} ends {state}, the policy allows {sorted(map(str, ends))}")
         if back != (job.costs if state == "refunded" and job.known else 0):
             wrong.append(f"{job.name} is {state} and {back} of its {job.costs} credits came back")
         spent[job.account] += job.costs * job.known - back
-    wrong += [f"a case of nothing that was told: {name}" for name in found]
+    wrong += [f"a case of nothing that was told: {name}" for name in found if name not in told.besides]
     for account in told.accounts:
         if town.credits(account) != GRANTED - spent[account]:
             wrong.append(f"{account} has {town.credits(account)} credits and not {GRANTED - spent[account]}")
     for charge in told.charges:
-        _judge_charge(town, charge.transaction, charge.order, charge.trouble, played)
+        _judge_charge(town, charge, decided, played)
     kept = {row.event_id for row in town.store.read(lambda tx: tx.all(select(inbox.c.event_id)))}
     lost = {json.loads(document)["id"] for document in town.sent if not document.startswith("{bad")} - kept
     wrong += [f"{len(lost)} events are in no book: {sorted(lost)[:3]}"] if lost else []
@@ -275,19 +281,34 @@ def _judge(town: Town, told: Told, fates: Fates, played: Played) -> None:
         wrong += ["one identity, two announcements"] if len(contents) != len({note["id"] for note in notes}) else []
 
 
-def _judge_charge(town: Town, transaction: str, order: str, trouble: str, played: Played) -> None:
-    case, gone = town.case(order), town.double.gone(transaction, "refund")
+def _judge_charge(town: Town, charge: DoubleCharge, decided: set[str], played: Played) -> None:
+    stays, goes = charge.both
+    order = goes.replace("tran", "ord")
+    case, gone = town.case(order), town.double.gone(goes, "refund")
     state = case["state"] if case else None
     played.ends[f"charge {state}"] += 1
-    if gone > 900 or town.double.gone(transaction.replace("_1", "_0"), "refund"):
-        played.wrong.append(f"{transaction}: {gone} of 900 went back")
-    if state is None or state not in MONEY_ENDS | {"review", "declined"}:
+    if gone > 900 or town.double.gone(stays, "refund") > (900 if charge.touched else 0):
+        played.wrong.append(f"{goes}: {gone} of 900 went back")
+    if state is None or state not in MONEY_ENDS | {"review", "declined"} | ({"nothing_owed"} if charge.touched else set()):
         played.wrong.append(f"{order} ends {state}")
-    doubted = town.store.read(lambda tx: tx.all(select(payments).where(payments.c.transaction_id == transaction)))
-    if not trouble and state != "refunded" and not (doubted and state == "review"):
+    if charge.trouble or charge.touched or (case and case["case_id"] in decided):
+        return
+    doubted = town.store.read(lambda tx: tx.all(select(payments).where(payments.c.transaction_id == goes)))
+    if state != "refunded" and not (doubted and state == "review"):
         played.wrong.append(f"{order} ends {state} with nothing in its way")
-    if not trouble and state == "refunded" and gone != 900:
+    if state == "refunded" and gone != 900:
         played.wrong.append(f"{order} is refunded and {gone} of 900 went back")
+
+
+def _disturbed(fates: Fates) -> bool:
+    """True where books or Redis were lost: what was told since is in no book."""
+    return bool(fates.happened["Redis emptied"] or fates.happened["database set back"])
+
+
+def _decided(town: Town) -> set[str]:
+    """Cases that a person said something about."""
+    said = select(case_history.c.case_id).where(case_history.c.event == "review.decided")
+    return {row.case_id for row in town.rows(said)}
 
 
 def _closed(town: Town) -> set[str]:

@@ -19,6 +19,7 @@ GRANTED, PRICE = 2_000, 5
 SECOND_EDITION = "2026-03-08"
 DECLINED = {"declined"}
 PERSON_MAY = {"review"}
+PERSON_SAYS = {"refunded", "declined"}
 CODES_TO_RERUN = ("worker_crashed", "storage_error", "gpu_out_of_memory", "stage_timeout", "queue_timeout")
 CODES_AT_ONCE = ("model_error", "internal_error")
 CODES_OF_CUSTOMERS = ("invalid_image", "content_rejected", "cancelled_by_user", "unsupported_format")
@@ -45,9 +46,20 @@ class Job:
 class DoubleCharge:
     """Two charges of the same thing; the later one goes back."""
 
-    transaction: str
-    order: str
+    name: str
+    at: datetime
     trouble: str = ""
+    touched: bool = False
+    """Whether people do something about either of the two."""
+
+    @property
+    def account(self) -> str:
+        return f"acc_{self.name}"
+
+    @property
+    def both(self) -> tuple[str, str]:
+        """The transactions, the one that stays first."""
+        return f"tran_{self.name}_0", f"tran_{self.name}_1"
 
 
 @dataclass
@@ -58,6 +70,8 @@ class Told:
     jobs: list[Job] = field(default_factory=list)
     charges: list[DoubleCharge] = field(default_factory=list)
     bad: int = 0
+    besides: set[str] = field(default_factory=set)
+    """Jobs whose end depends on what people do about their purchase."""
     crowded: set[str] = field(default_factory=set)
     """Accounts that may meet the day's limit of automatic reversals."""
 
@@ -102,7 +116,7 @@ class Teller:
             self.chance.choice(tellers)(f"job_{number}", self.chance.choice(self.told.accounts), self._some_time())
         for number in range(self.weather.storms):
             self._storm(number)
-        for number in range(self.chance.choice([0, 1, 2, 4])):
+        for number in range(self.chance.choice([2, 4, 6] if self.weather.people else [0, 1, 2, 4])):
             self._charged_twice(number)
         for number in range(self.weather.bad_documents):
             self.told.bad += 1
@@ -248,8 +262,9 @@ class Teller:
         if self.weather.creem_troubles:
             group = self.chance.choice(TROUBLES)
             trouble = self.chance.choice([each for each, _ in group if not any(word in each for word in SOMEBODY_ELSE)])
-        self.told.charges.append(DoubleCharge(f"tran_{name}_1", f"ord_{name}_1", trouble))
-        self.town.hub.at(self._some_time(), "charged", lambda: self._charge(name, trouble))
+        at = self._some_time()
+        self.told.charges.append(DoubleCharge(name, at, trouble))
+        self.town.hub.at(at, "charged", lambda: self._charge(name, trouble))
 
     def _charge(self, name: str, trouble: str) -> None:
         town = self.town
@@ -267,9 +282,9 @@ class Teller:
         town.know(*records)
 
 
-def allowed(job: Job, told: Told, disturbed: bool) -> set[str | None]:
-    """The ends that a job may have come to after all."""
-    ends = set(job.ends)
+def allowed(job: Job, told: Told, disturbed: bool, decided: bool) -> set[str | None]:
+    """The ends that a job may have come to after all; `decided` where a person said something about it."""
+    ends = set(job.ends) | (PERSON_SAYS if decided else set())
     if job.account in told.crowded and "refunded" in ends:
         ends |= PERSON_MAY
     if disturbed and not job.known:

@@ -20,7 +20,8 @@ from tests.crash.world import STREAM
 from tests.doors import DoorRedis
 from tests.faults import database_lost
 from tests.money.plans import NASTY
-from tests.money.world import DoorCreem, MoneyWorld
+from tests.money.world import DoorCreem
+from tests.requests.world import PeopleWorld
 from tests.restore.world import Rows, put_back, snapshot
 from tests.simulation.hub import SKEWED, Doors, Hub, Process, Step, Weather
 from worker.cases.drain import Drain
@@ -30,6 +31,7 @@ from worker.cases.money.journal import Call, Journal, append
 from worker.cases.money.pay import Payer
 from worker.cases.money.reconcile import Reconciler
 from worker.cases.money.restore import Restorer
+from worker.cases.review.reviewer import in_queue
 from worker.cases.sweep import Sweeper
 from worker.errors import Refused, TryLater
 from worker.intake.accept import Accepted, Desk
@@ -169,12 +171,13 @@ class SimPipeline:
         return reply
 
 
-class Town(MoneyWorld):
+class Town(PeopleWorld):
     """The installation; `self` outside of any process is what people, producers and the test itself see and do."""
 
     def __init__(self, store: Store, folder: Path, hub: Hub, weather: Weather, terms: Path, seed: int, clock: HandClock) -> None:
-        super().__init__(store, switches=NASTY, terms_dir=terms, clock=clock, seed=seed)
-        self.hub, self.weather, self.folder, self.fair = hub, weather, folder, NASTY
+        super().__init__(store, folder, switches=NASTY, terms_dir=terms, clock=clock, seed=seed)
+        self.hub, self.weather, self.fair = hub, weather, NASTY
+        self.journal = folder / "journal"
         self.gates = Doors(hub, weather)
         self.sim = SimStore(store, self.gates)
         server = fakeredis.FakeServer()
@@ -220,7 +223,8 @@ class Town(MoneyWorld):
         # the provider: what it does late, and what it tells
         self.hub.start("creem", "creem", "never", lambda: self.double.tick)
 
-    def _clock(self) -> HostClock:
+    def a_clock(self) -> HostClock:
+        """The clock of the host that a new process is on."""
         most = self.weather.skew
         made = HostClock(self.clock, timedelta(seconds=self.hub.chance.uniform(-most, most)))
         # of those that are at work, with a few that are no more
@@ -263,7 +267,7 @@ class Town(MoneyWorld):
         )
 
     def _intake(self) -> Step:
-        desk, taken = Desk(self.sim, self._clock()), list[Accepted]()
+        desk, taken = Desk(self.sim, self.a_clock()), list[Accepted]()
 
         class Accepting:
             def accept(self, entries: Any) -> None:
@@ -282,7 +286,7 @@ class Town(MoneyWorld):
         return [entry.stream_id for entry in entries]
 
     def _drain(self) -> Step:
-        clock = self._clock()
+        clock = self.a_clock()
         assessor = replace(self.assessor, store=self.sim, clock=clock)
         drain = Drain(self.inside, STREAM, Desk(self.sim, clock), assessor, self._performer(clock))
         drain._consumer = self._consumer(drain)
@@ -298,13 +302,13 @@ class Town(MoneyWorld):
         return self.runs[order.job_id](order)
 
     def _sweep(self) -> Step:
-        clock = self._clock()
+        clock = self.a_clock()
         assessor = replace(self.assessor, store=self.sim, clock=clock)
         sweeper = Sweeper(self.sim, assessor, self._performer(clock), self.bench, clock, 500)
         return lambda: not sweeper.sweep().idle
 
     def _hinted(self) -> Step:
-        clock = self._clock()
+        clock = self.a_clock()
         assessor, performer = replace(self.assessor, store=self.sim, clock=clock), self._performer(clock)
         first_hand = FirstHand(self.inside, STREAM, Desk(self.sim, clock), assessor)
 
@@ -324,7 +328,7 @@ class Town(MoneyWorld):
         return work
 
     def _pay(self) -> Step:
-        clock, witnesses = self._clock(), Witnesses(SimJournal(self.folder, self.gates), self.inside)
+        clock, witnesses = self.a_clock(), Witnesses(SimJournal(self.journal, self.gates), self.inside)
         payer = Payer(
             store=self.sim,
             creem=DoorCreem(self.creem, self.gates),  # type: ignore[arg-type]
@@ -342,14 +346,13 @@ class Town(MoneyWorld):
         return lambda: bool(payer.pay())
 
     def _reconcile(self) -> Step:
-        clock = self._clock()
+        clock = self.a_clock()
         assessor = replace(self.assessor, store=self.sim, clock=clock)
         reconciler = Reconciler(self.sim, self.creem, self.settler, assessor, clock, timedelta(days=60))
 
-        def work() -> bool:
+        def work() -> timedelta:
             reconciler.reconcile()
-            self.hub.pause(self.hub.chance.uniform(3600, 12 * 3600))
-            return False
+            return timedelta(hours=self.hub.chance.uniform(6, 24))
 
         return work
 
@@ -409,7 +412,7 @@ class Town(MoneyWorld):
         """What `docs/operating.md` tells a person to do after a restore."""
         self.load(*self.records)
         self.send(*self.sent)
-        restorer = Restorer(self.store, Witnesses(Journal(self.folder), self.outside), self.settler, self.clock)
+        restorer = Restorer(self.store, Witnesses(Journal(self.journal), self.outside), self.settler, self.clock)
         restorer.recover(by="ops", reason="the disk was lost")
         if restorer.check().stopped is not None:
             restorer.lift(by="ops", reason="compared with the dashboard")
@@ -442,14 +445,14 @@ class Town(MoneyWorld):
 
     def left(self) -> dict[str, int]:
         """What is not at its end and not with a person."""
-        with_person = select(cases.c.case_id).where(cases.c.state == "review")
+        with_person = select(cases.c.case_id).where(in_queue())
         groups: Any = self.outside.xinfo_groups(STREAM) if self.outside.exists(STREAM) else []
         last = self.outside.xrevrange(STREAM, count=1)
         unread = [g for g in groups if g["pending"] or (last and g["last-delivered-id"] != last[0][0])]
         counted = {
             "rows": select(inbox.c.id).where(inbox.c.state == "new"),
             "effects": select(effects.c.effect_id).where(effects.c.state.in_(["due", "claimed"])),
-            "cases": select(cases.c.case_id).where(cases.c.closed_at.is_(None), cases.c.state != "review"),
+            "cases": select(cases.c.case_id).where(cases.c.closed_at.is_(None), ~in_queue()),
             "claims": select(payments.c.payment_id).where(payments.c.closed_at.is_(None), payments.c.case_id.not_in(with_person)),
         }
         found = {name: len(self.store.read(lambda tx, s=s: tx.all(s))) for name, s in counted.items()}  # type: ignore[misc]
