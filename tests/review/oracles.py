@@ -18,17 +18,15 @@ def _lot(world: PeopleWorld, transaction: str) -> Any:
 
 def worth(world: PeopleWorld, charges: Collection[str]) -> Iterator[str]:
     """What the customer can still spend of a purchase is worth no more than what we still hold of its money."""
-    ended = (cases.c.kind == "dispute", cases.c.state == "declined")
-    won = {row.subject for row in world.rows(select(cases.c.subject).where(*ended))}
     for transaction in charges:
         lot, gone, paid = _lot(world, transaction), world.double.gone, world.double.paid(transaction)
         back = gone(transaction, "refund") + gone(transaction, "dashboard")
         share = lot.granted * min(back, paid) // paid
         if lot.remaining > lot.granted - share:
             yield f"{transaction}: {back} of {paid} went back and {lot.remaining} of {lot.granted} credits can be spent"
-        lost = gone(transaction, "chargeback")
-        if lost and lot.remaining and transaction not in won:
-            yield f"{transaction}: the bank has {lost} and {lot.remaining} credits can be spent"
+        held = gone(transaction, "chargeback")
+        if held and lot.remaining:
+            yield f"{transaction}: the bank has {held} and {lot.remaining} credits can be spent"
 
 
 def nobody_is_stuck(world: PeopleWorld, charges: Collection[str]) -> Iterator[str]:

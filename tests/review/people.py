@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from tests.cases.world import HandClock
 from tests.faults import Fault as Wrong
 from tests.money.plans import NASTY
@@ -19,6 +21,7 @@ from tests.review import oracles
 from worker.errors import Refused
 from worker.sandbox.creem.words import Announced, Ending, Fault, Lost, RefundAnswer
 from worker.store.engine import Store
+from worker.store.tables import cases
 
 PAID = 1071
 CHARGES = ("tran_0", "tran_1")
@@ -95,11 +98,26 @@ def decide(kind: str, choice: str, by: str = "ann") -> Action:
         for case_id in at.queue():
             found = at.case(case_id)
             if found is not None and found["kind"] == kind:
+                the_bank_has_said(at, case_id, choice)
                 at.doors.process(partial(at.decide, case_id, choice, by=by, reason="looked at it"), "person: ")
                 return
         raise Refused("nothing of that kind waits")
 
     return act
+
+
+def the_bank_has_said(world: PeopleWorld, case_id: str, choice: str) -> None:
+    """Nobody says that a dispute was won before the bank gave the money back, nor that one was lost whose money is here. Raises
+    `Refused` where it would not be true.
+    """
+    if choice not in {"won", "lost"}:
+        return
+    transaction = str(world.rows(select(cases.c.subject).where(cases.c.case_id == case_id))[0].subject)
+    held = world.double.gone(transaction, "chargeback")
+    if choice == "won" and held:
+        world.double.win_dispute(transaction)
+    if choice == "lost" and not held:
+        raise Refused("the bank gave it back")
 
 
 def withdraw(at: Town) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from tests.requests.world import a_mail
 from tests.review import oracles
+from tests.review.people import the_bank_has_said
 from tests.simulation.hub import Doors, Step
 from tests.simulation.stories import DoubleCharge, Told
 from tests.simulation.town import Town
@@ -115,6 +116,7 @@ class People:
                     self.happened["person: withdraw"] += 1
                 else:
                     choice = self.chance.choice(offered)
+                    the_bank_has_said(self.town, case_id, choice)
                     done = reviewer.decide(case_id, choice, by=who, reason="looked at it")["done"]
                     self.happened[f"person: {choice}{'' if done else ' proposed'}"] += 1
                 self.town.hub.stir("rows", "money")

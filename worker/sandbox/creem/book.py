@@ -64,8 +64,9 @@ class Book:
 
     def dashboard_refund(self, charge: Charge, amount: int, switches: Switches, at: datetime) -> None:
         """A person gives back part or all. Raises ValueError for more than is left."""
-        if not 0 < amount <= charge.left:
-            raise ValueError(f"{charge.payment.id} has {charge.left} left; {amount} cannot be given back")
+        left = charge.left - self._with_the_bank(charge)
+        if not 0 < amount <= left:
+            raise ValueError(f"{charge.payment.id} has {max(0, left)} left; {amount} cannot be given back")
         refund = Refund(
             self._names.new("ref"), "dashboard", amount, RefundAnswer.SUCCEEDED, at, switches, charge.latest, over=True
         )
@@ -77,12 +78,24 @@ class Book:
     def dispute(self, charge: Charge, at: datetime) -> None:
         """The bank takes back what has not left yet; when it comes back to the same payment, there is nothing more to take."""
         charge.disputed_at = at
-        taken = sum(m.amount for m in self.movements if m.kind == "chargeback" and m.transaction_id == charge.payment.id)
-        rest = max(0, charge.payment.paid - taken - sum(refund.amount for refund in charge.refunds if refund.moved))
+        gone = self._with_the_bank(charge) + sum(refund.amount for refund in charge.refunds if refund.moved)
+        rest = max(0, charge.payment.paid - gone)
         if rest:
             self.movements.append(Movement(at, charge.payment.id, rest, "chargeback"))
         self._refresh(charge, at)
         self._tell(News(at, "dispute.created", charge))
+
+    def win_dispute(self, charge: Charge, at: datetime) -> None:
+        """The bank gives back what it took; nothing else tells of it, and reads go on showing the dispute. Raises ValueError
+        where the bank has nothing.
+        """
+        held = self._with_the_bank(charge)
+        if not held:
+            raise ValueError(f"the bank has nothing of {charge.payment.id}")
+        self.movements.append(Movement(at, charge.payment.id, -held, "chargeback"))
+
+    def _with_the_bank(self, charge: Charge) -> int:
+        return sum(m.amount for m in self.movements if m.kind == "chargeback" and m.transaction_id == charge.payment.id)
 
     def cancel(self, subscription: Subscription, scheduled: bool, at: datetime) -> None:
         """Ends a subscription now or at the end of its period. Nothing is given back."""

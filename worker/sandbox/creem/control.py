@@ -5,6 +5,7 @@
 | `POST /_double/pay` | the arguments of `CreemDouble.pay`, times in ISO 8601 |
 | `POST /_double/dashboard_refund` | `transaction_id`, `amount` (all that is left without it) |
 | `POST /_double/dispute` | `transaction_id` |
+| `POST /_double/win_dispute` | `transaction_id` |
 | `POST /_double/cancel` | `subscription_id`, `scheduled` |
 | `POST /_double/switches` | `switches` (fields of `Switches`) or `scenario` (of the catalogue); `transaction_id` for one alone |
 | `GET /_double/ledger` | answers movements, per transaction paid and gone, and what was overpaid |
@@ -78,6 +79,7 @@ _ACTS: dict[str, Callable[[CreemDouble, dict[str, Any]], None]] = {
     "pay": _pay,
     "dashboard_refund": lambda double, given: double.refund_in_dashboard(given["transaction_id"], given.get("amount")),
     "dispute": lambda double, given: double.dispute(given["transaction_id"]),
+    "win_dispute": lambda double, given: double.win_dispute(given["transaction_id"]),
     "cancel": lambda double, given: double.cancel_subscription(
         given["subscription_id"], scheduled=bool(given.get("scheduled", True))
     ),

@@ -98,6 +98,11 @@ class CreemDouble:
         with self._book.lock:
             self._book.dispute(self._charge(transaction_id), self._clock.now())
 
+    def win_dispute(self, transaction_id: str) -> None:
+        """The bank decides for the seller and gives the money back. How Creem tells of that is unknown: here it does not."""
+        with self._book.lock:
+            self._book.win_dispute(self._charge(transaction_id), self._clock.now())
+
     def cancel_subscription(self, subscription_id: str, *, scheduled: bool = True) -> None:
         """Cancels at the end of the period, or now. No money moves ([O])."""
         with self._book.lock:
