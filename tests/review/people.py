@@ -207,6 +207,7 @@ def play(at: Town, acts: Sequence[tuple[str, Wrong | None]]) -> Iterator[str]:
             ACTIONS[name](at)
         except (Refused, ValueError):
             continue
+        at.clock.pass_(seconds=1)
         at.work()
         yield from (f"after {name}: {wrong}" for wrong in _books(at))
     at.hears, at.double.switches, at.doors.faults = True, NASTY, frozenset()

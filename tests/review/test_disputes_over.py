@@ -49,10 +49,14 @@ def test_dispute_of_a_charge_of_which_a_part_went_back_is_not_won(world: PeopleW
 
 
 def test_reads_and_late_words_of_a_dispute_that_was_won_hold_nothing_again(world: PeopleWorld) -> None:
-    case_id = a_dispute(world)
+    world.hears = False
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.event("downloaded", "job_1"))
+    world.double.dispute("tran_ord_1")
     began = world.clock.now()
     world.clock.pass_(days=1)
-    world.decide(case_id, "won", reason="the bank said so")
+    read_again(world)
+    world.decide("tran_ord_1", "won", reason="the bank said so")
     read_again(world)
     hear_of_dispute(world, "disp_late", began)
     read_again(world)
@@ -75,6 +79,26 @@ def test_next_dispute_of_a_charge_holds_it_again_and_asks_a_person_again(world: 
     assert world.queue() == [case_id]
     world.decide(case_id, "won", reason="the bank said so again")
     assert world.lot("ord_1") == (45, 0, 0)
+
+
+def test_dispute_that_is_heard_of_late_and_began_before_the_first_was_won_asks_again(world: PeopleWorld) -> None:
+    """Once it was taken for the first: the bank had the money, and the customer the credits."""
+    case_id = a_dispute(world)
+    world.clock.pass_(days=1)
+    began = world.clock.now()
+    world.clock.pass_(days=1)
+    world.decide(case_id, "won", reason="the bank said so")
+    hear_of_dispute(world, "disp_next", began)
+    read_again(world)
+    assert (world.queue(), world.lot("ord_1")) == ([case_id], (0, 45, 0))
+    for _ in range(2):
+        world.clock.pass_(hours=1)
+        world.decide(case_id, "won", reason="the bank said so again")
+        hear_of_dispute(world, "disp_next", began)
+        read_again(world)
+        assert (world.queue(), world.lot("ord_1")) == ([], (45, 0, 0))
+        hear_of_dispute(world, "disp_last", world.clock.now())
+        read_again(world)
 
 
 def a_job_of_the_disputed(world: PeopleWorld) -> str:

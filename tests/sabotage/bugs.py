@@ -369,6 +369,12 @@ BUGS = (
         ),
     ),
     Bug(
+        "late_word_of_the_next_dispute_is_taken_for_the_first",
+        "a bank that came back before somebody said that the first was won has the money, and the customer the credits",
+        ("tests/review/test_disputes_over.py",),
+        (("worker/cases/money/charges.py", "cases.c.failed_at > one.created_at", "cases.c.closed_at >= one.created_at"),),
+    ),
+    Bug(
         "claim_that_ends_frees_what_is_to_be_forfeited",
         "credits that two people are about to forfeit can be spent, and they then forfeit nothing",
         ("tests/review/test_disputes_over.py",),

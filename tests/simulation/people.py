@@ -71,7 +71,7 @@ class People:
         self.mails.append(a_mail(f"Please refund my order {order}.", sender=owner, message_id=message_id))
 
     def _gives_back(self, charge: DoubleCharge, transaction: str) -> None:
-        if not charge.trouble and not self._on_its_way(transaction):
+        if not charge.trouble and not self._on_its_way(transaction) and not self.town.double.gone(transaction, "chargeback"):
             try:
                 self.town.double.refund_in_dashboard(transaction, self.chance.choice([None, 300]))
                 self.happened["refund in the dashboard"] += 1

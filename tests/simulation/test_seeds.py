@@ -1,4 +1,6 @@
-"""A few simulated weeks at every commit; `make simulate` plays thousands. A seed that ever failed stands in `KNOWN` for good."""
+"""A few simulated weeks at every commit; `make simulate` plays thousands. What a seed finds becomes a test of its own: the same
+seed tells another story once the town draws something new.
+"""
 
 import pytest
 from sqlalchemy import text
@@ -8,12 +10,8 @@ from tests.simulation.hub import Weather
 from tests.simulation.seed import play
 from tests.simulation.town import Town
 
-SEEDS = (2, 4, 5)
+SEEDS = (2, 4, 5, 8)
 CALM = Weather(duplicates=0.1)
-KNOWN = (78,)
-"""Lost events until whoever lives was not taken for idle. What 294 found, in the world of its day, is a test of its own:
-`test_proof_that_contradicts_the_read_before_the_call_proves_nothing`.
-"""
 STORMY = Weather(
     *(0.01, 0.01, 0.02, 0.02, 0.1, 0.01, 60.0, 0.2, 0.2),
     *(8, 4, 1, 1, 8, 1, 1, 3),
@@ -22,10 +20,11 @@ STORMY = Weather(
     dies_during=0.01,
     deadlocks=0.05,
     jumps=3,
+    people=True,
 )
 
 
-@pytest.mark.parametrize("seed", [*SEEDS, *KNOWN])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_weeks_under_drawn_weather_end_as_the_policy_says(arena: Arena, seed: int) -> None:
     with arena.empty() as store:
         assert play(seed, store).wrong == []

@@ -99,8 +99,8 @@ def hear_refunds(tx: Tx, told: Sequence[RefundCreated], now: datetime, *, can_re
 
 
 def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None:
-    """Keeps disputes, each once, and marks their charges, but for one that was won since it began, and for one of a charge that
-    was lost before. The charges are locked.
+    """Keeps disputes, each once, and marks the charges of those never heard of: not of one that was lost, and not for what had
+    begun when the dispute was opened that we won. The charges are locked.
     """
     records = [
         {
@@ -113,9 +113,10 @@ def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None
         }
         for one in {one.dispute_id: one for one in told}.values()
     ]
-    tx.insert_absent(disputes, records)
-    for one in told:
-        over = or_(won(one.transaction_id).where(cases.c.closed_at >= one.created_at), lost(one.transaction_id))
+    new = tx.insert_new(disputes, records, disputes.c.dispute_id)
+    for one in (one for one in told if one.dispute_id in new):
+        # a dispute that was read first has its own word come late, under a name that nobody has heard
+        over = or_(won(one.transaction_id).where(cases.c.failed_at > one.created_at), lost(one.transaction_id))
         untold = (charges.c.transaction_id == one.transaction_id, charges.c.disputed_at.is_(None), ~over)
         tx.connection.execute(update(charges).where(*untold).values(disputed_at=one.created_at))
 

@@ -1,6 +1,6 @@
 """A dispute stops every money path of its charge and freezes its lot; a person answers it with the evidence that is here."""
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from worker.cases.money.used import jobs_of
 from worker.credits.ledger import Ledger
 from worker.observe import log
 from worker.store.bulk import Tx
-from worker.store.tables import disputes
+from worker.store.tables import case_history, disputes
 
 PACKED = 200
 """Most jobs listed in one evidence pack; the figures count all of them."""
@@ -45,7 +45,7 @@ def open_dispute(
         if case.next_action_at is not None and case.next_action_at <= now:
             case.next_action_at, case.changed = now + REMIND, True
         return
-    told = _told(tx, charge, now)
+    told = _told(tx, charge, [] if case is None else openings(tx, case.case_id), now)
     since = min(told.opened_at, now)
     terms, calendar = terms_and_calendar(bench.editions, bench.calendars, since)
     opened = open_case(
@@ -89,13 +89,21 @@ def _again(case: Case, opened: Case) -> Case:
     return case
 
 
-def _told(tx: Tx, charge: Charge, now: datetime) -> DisputeFacts:
-    of_charge = select(disputes).where(disputes.c.transaction_id == charge.transaction_id)
+def openings(tx: Tx, case_id: str) -> list[str]:
+    """The disputes that a case was opened for, first to last: a bank may come back to what it decided."""
+    lines = case_history.c
+    opened = select(lines.detail).where(lines.case_id == case_id, lines.event == "case.opened").order_by(lines.id)
+    return [str(row.detail["dispute_id"]) for row in tx.all(opened)]
+
+
+def _told(tx: Tx, charge: Charge, before: Sequence[str], now: datetime) -> DisputeFacts:
+    of_charge = select(disputes).where(disputes.c.transaction_id == charge.transaction_id, disputes.c.dispute_id.not_in(before))
     rows = tx.all(of_charge.order_by(disputes.c.opened_at.desc(), disputes.c.dispute_id).limit(1))
     transaction_id = charge.transaction_id or ""
     if not rows:
         # read at Creem as charged back before any webhook told of it
-        return DisputeFacts(f"read:{transaction_id}", transaction_id, now, charge.paid, charge.facts.currency)
+        name = f"read:{transaction_id}" if not before else f"read:{transaction_id}:{len(before)}"
+        return DisputeFacts(name, transaction_id, now, charge.paid, charge.facts.currency)
     row = rows[0]
     return DisputeFacts(row.dispute_id, transaction_id, row.opened_at, row.amount, row.currency)
 

@@ -64,9 +64,8 @@ class Book:
 
     def dashboard_refund(self, charge: Charge, amount: int, switches: Switches, at: datetime) -> None:
         """A person gives back part or all. Raises ValueError for more than is left."""
-        left = charge.left - self._with_the_bank(charge)
-        if not 0 < amount <= left:
-            raise ValueError(f"{charge.payment.id} has {max(0, left)} left; {amount} cannot be given back")
+        if not 0 < amount <= charge.left:
+            raise ValueError(f"{charge.payment.id} has {charge.left} left; {amount} cannot be given back")
         refund = Refund(
             self._names.new("ref"), "dashboard", amount, RefundAnswer.SUCCEEDED, at, switches, charge.latest, over=True
         )
