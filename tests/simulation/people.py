@@ -132,7 +132,7 @@ class People:
 
         def work() -> timedelta:
             notifier.send()
-            return timedelta(minutes=self.chance.uniform(5, 60))
+            return timedelta(minutes=self.chance.uniform(20, 180))
 
         return work
 
@@ -146,7 +146,7 @@ class People:
             while self.mails:
                 mailroom.take(self.mails[0], origin="maildir")
                 del self.mails[0]
-            return timedelta(hours=self.chance.uniform(0.1, 4))
+            return timedelta(hours=self.chance.uniform(0.5, 6))
 
         return work
 

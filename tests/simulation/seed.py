@@ -31,7 +31,10 @@ from worker.store.engine import Store
 from worker.store.tables import case_history, cases, inbox, payments
 
 DAYS, CALM_DAYS = 12, 12
-LATENESS = {"effects_are_not_forgotten", "claims_take_their_turns", "unhandled_rows_are_young", "open_cases_have_owner_and_time"}
+LATENESS = {
+    *("effects_are_not_forgotten", "claims_take_their_turns", "unhandled_rows_are_young", "open_cases_have_owner_and_time"),
+    "notices_are_not_forgotten",
+}
 """Checks of what is late: while the weather lasts it may be."""
 MONEY_ENDS = {"refunded", "external"}
 SHORT, LONG = timedelta(minutes=10), timedelta(hours=10)
@@ -147,6 +150,8 @@ class Fates:
             self.hub.at(self.town.clock.now() + timedelta(hours=1), "recover", self._recover)
         else:
             self.town.recover()
+            # a stop may have come back that somebody had released since
+            self.hub.at(self.town.clock.now() + timedelta(hours=self.chance.uniform(1, 20)), "release", self._release)
 
     def _jump(self) -> None:
         self.happened["clock jumped"] += 1
