@@ -132,7 +132,7 @@ class People:
 
         def work() -> timedelta:
             notifier.send()
-            return timedelta(minutes=self.chance.uniform(20, 180))
+            return timedelta(hours=self.chance.uniform(1, 6))
 
         return work
 
