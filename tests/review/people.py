@@ -30,8 +30,12 @@ CHARGES = ("tran_0", "tran_1")
 class Town(WholeWay, PeopleWorld):
     """Everybody who acts is a process behind doors; whoever hands something over does so again until it is taken."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
-        super().__init__(store, journal=folder / "journal", folder=folder, switches=NASTY, clock=HandClock())
+    def __init__(self, store: Store, folder: Path, *, key: bool) -> None:
+        super().__init__(store, journal=folder / "journal", folder=folder, switches=NASTY, clock=HandClock(), key=key)
+        self.key = key
+        """Without a key nothing is read or sent: all that is known of charges, webhooks tell."""
+        if not key:
+            self.reviewer = replace(self.reviewer, environment=None)
         self.history: list[dict[str, Any]] = []
         """What the product knows of the customer."""
         self.events: list[str] = []
@@ -64,17 +68,21 @@ class Town(WholeWay, PeopleWorld):
         ):
             del self.mails[0]
 
+    def pay(self) -> list[str]:
+        return super().pay() if self.key else []
+
     def night(self) -> None:
         """What a machine does once a night."""
-        self.doors.process(self.reconciler().reconcile, "reconcile: ")
+        reconciler = self.reconciler() if self.key else replace(self.reconciler(), creem=None)
+        self.doors.process(reconciler.reconcile, "reconcile: ")
 
 
 Action = Callable[[Town], object]
 
 
-def town(store: Store, folder: Path, minutes_apart: int) -> Town:
+def town(store: Store, folder: Path, minutes_apart: int, *, key: bool = True) -> Town:
     """The customer as everything begins; charges more than ten minutes apart go to a person."""
-    at = Town(store, folder)
+    at = Town(store, folder, key=key)
     at.history = at.history_of_charges(tax=171, apart=timedelta(minutes=minutes_apart))
     at.load(*at.history)
     at.happen(at.submitted("job_1", credits=30), at.submitted("job_2", credits=60))
@@ -148,6 +156,12 @@ def answer(**switches: Any) -> Action:
     return act
 
 
+def go_deaf(at: Town) -> None:
+    if not at.key:
+        raise Refused("nothing else would ever tell of it")
+    at.hears = False
+
+
 def lag(at: Town) -> None:
     answer(get_lag=86_400.0)(at)
     at.blind = True
@@ -172,7 +186,7 @@ ACTIONS: dict[str, Action] = {
     "reads lag by a day": lag,
     "Creem is away": answer(get=Fault.ERROR_503, probe=Fault.ERROR_503, post=Fault.ERROR_503),
     "Creem is as usual": answer(),
-    "webhooks are lost": lambda at: setattr(at, "hears", False),
+    "webhooks are lost": go_deaf,
     "webhooks come": lambda at: setattr(at, "hears", True),
     "a mail asks for the first": writes("ord_0"),
     "a mail asks for the second": writes("ord_1"),

@@ -28,12 +28,12 @@ ACTS = st.tuples(st.sampled_from(sorted(ACTIONS)), st.none() | WRONG)
 
 
 @drawn(30, HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
-@given(acts=st.lists(ACTS, min_size=3, max_size=12), minutes_apart=st.sampled_from([5, 30]))
+@given(acts=st.lists(ACTS, min_size=3, max_size=12), minutes_apart=st.sampled_from([5, 30]), key=st.booleans())
 def test_no_order_of_what_people_do_pays_twice_or_forgets_anybody(
-    arena: Arena, acts: list[tuple[str, Fault | None]], minutes_apart: int
+    arena: Arena, acts: list[tuple[str, Fault | None]], minutes_apart: int, key: bool
 ) -> None:
     with arena.empty() as store, scratch("people") as folder:
-        at = town(store, Path(folder), minutes_apart)
+        at = town(store, Path(folder), minutes_apart, key=key)
         try:
             assert list(play(at, acts)) == []
         finally:
