@@ -641,7 +641,7 @@ BUGS = (
     Bug(
         "own_second_person",
         "one person suspends an account alone",
-        ("tests/review",),
+        ("tests/review/test_review.py", "tests/review/test_allowance.py"),
         (("worker/cases/review/reviewer.py", "if by == proposal.proposed_by:", "if False:"),),
     ),
     Bug(
@@ -659,13 +659,13 @@ BUGS = (
     Bug(
         "slices_below_the_limit",
         "one person sends back any sum in a day, in slices",
-        ("tests/review",),
+        ("tests/review/test_review.py", "tests/review/test_allowance.py"),
         (("worker/cases/review/reviewer.py", "return self._allowance(tx, by).checked(chosen)", "return chosen"),),
     ),
     Bug(
         "lease_that_holds_nobody_off",
         "two people decide one case",
-        ("tests/review",),
+        ("tests/review/test_review.py",),
         (
             (
                 "worker/cases/review/reviewer.py",
