@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from tests.requests.world import PeopleWorld
 from worker.notices.mail.notice import NoticeKind
-from worker.store.tables import cases, notices, payments, purchases
+from worker.store.tables import cases, creem_refunds, notices, payments, purchases
 
 TOLD = {"refund.credits_reversed": NoticeKind.CREDITS_RETURNED.value, "refund.payment_refunded": NoticeKind.MONEY_SENT.value}
 
@@ -16,11 +16,19 @@ def _lot(world: PeopleWorld, transaction: str) -> Any:
     return world.rows(select(purchases).where(purchases.c.transaction_id == transaction))[0]
 
 
+def _heard(world: PeopleWorld, transaction: str) -> int:
+    told = (creem_refunds.c.transaction_id == transaction, creem_refunds.c.status == "succeeded")
+    return sum(row.amount for row in world.rows(select(creem_refunds.c.amount).where(*told)))
+
+
 def worth(world: PeopleWorld, charges: Collection[str]) -> Iterator[str]:
     """What the customer can still spend of a purchase is worth no more than what we still hold of its money."""
     for transaction in charges:
         lot, gone, paid = _lot(world, transaction), world.double.gone, world.double.paid(transaction)
         back = gone(transaction, "refund") + gone(transaction, "dashboard")
+        if any(one.kind == "chargeback" for one in world.double.movements if one.transaction_id == transaction):
+            # reads go on showing the whole of it as charged back: of refunds beside that, webhooks alone tell
+            back = min(back, _heard(world, transaction))
         share = lot.granted * min(back, paid) // paid
         if lot.remaining > lot.granted - share:
             yield f"{transaction}: {back} of {paid} went back and {lot.remaining} of {lot.granted} credits can be spent"

@@ -26,17 +26,10 @@ class Turn:
     kept_transaction_id: str | None
     case_id: str
     account_id: str
-    purchase_id: str
     amount: int
     currency: str
     state: PaymentState
     next_step: str
-    attempts: int
-    probes: int
-    refusals: int
-    armed_at: datetime | None
-    deadline_at: datetime | None
-    created_at: datetime
 
 
 def take_the_floor(tx: Tx, holder: str, now: datetime, lease: timedelta) -> bool:
@@ -75,17 +68,10 @@ def _turn(row: Row[Any]) -> Turn:
         kept_transaction_id=row.kept_transaction_id,
         case_id=row.case_id,
         account_id=row.account_id,
-        purchase_id=row.purchase_id,
         amount=row.amount,
         currency=row.currency,
         state=PaymentState(row.state),
         next_step=row.next_step,
-        attempts=row.attempts,
-        probes=row.probes,
-        refusals=row.refusals,
-        armed_at=row.armed_at,
-        deadline_at=row.deadline_at,
-        created_at=row.created_at,
     )
 
 
