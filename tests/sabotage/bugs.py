@@ -375,6 +375,12 @@ BUGS = (
         (("worker/cases/money/charges.py", "cases.c.failed_at > one.created_at", "cases.c.closed_at >= one.created_at"),),
     ),
     Bug(
+        "what_waited_for_a_dispute_sleeps_on",
+        "a customer whose dispute is over waits another day for credits that are owed",
+        ("tests/review/test_disputes_over.py",),
+        (("worker/cases/review/act.py", ".values(next_action_at=work.now))", ".values(next_action_at=c.next_action_at))"),),
+    ),
+    Bug(
         "claim_that_ends_frees_what_is_to_be_forfeited",
         "credits that two people are about to forfeit can be spent, and they then forfeit nothing",
         ("tests/review/test_disputes_over.py",),
