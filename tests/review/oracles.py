@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tests.requests.world import PeopleWorld
+from worker.cases.review.reviewer import in_queue
 from worker.notices.mail.notice import NoticeKind
 from worker.store.tables import cases, creem_refunds, notices, payments, purchases
 
@@ -39,11 +40,11 @@ def worth(world: PeopleWorld, charges: Collection[str]) -> Iterator[str]:
 
 def nobody_is_stuck(world: PeopleWorld, charges: Collection[str]) -> Iterator[str]:
     """Every case is over, or goes on by itself, or a person can do something about it; nothing is held unasked."""
-    waiting = world.rows(select(cases).where(cases.c.closed_at.is_(None)))
+    waiting = world.rows(select(cases, in_queue().label("asked")).where(cases.c.closed_at.is_(None)))
     open_claims = world.rows(select(payments).where(payments.c.closed_at.is_(None)))
     claimed, proposed = {claim.case_id for claim in open_claims}, False
     for row in waiting:
-        if row.state != "review" and (row.kind, row.state) != ("request", "waiting"):
+        if not row.asked:
             if row.case_id not in claimed:
                 yield f"{row.kind} of {row.subject} is {row.state}"
             continue
@@ -77,6 +78,6 @@ def everybody_is_told(world: PeopleWorld) -> Iterator[str]:
     yield from (f"the customer was told of what was not given: {key}" for key in written)
     for row in world.rows(select(notices).where(notices.c.state != "sent")):
         yield f"the customer was never told: {row.key} is {row.state}: {row.detail}"
-    letters = {row.message_id for row in world.rows(select(notices.c.message_id))}
-    if len(letters) != len(list(world.outbox.glob("*.eml"))):
-        yield f"{len(letters)} letters are in the books, and {len(list(world.outbox.glob('*.eml')))} were written"
+    letters, files = {row.message_id for row in world.rows(select(notices.c.message_id))}, list(world.outbox.glob("*.eml"))
+    if len(letters) != len(files):
+        yield f"{len(letters)} letters are in the books, and {len(files)} were written"

@@ -253,10 +253,7 @@ def _judge(town: Town, told: Told, fates: Fates, played: Played) -> None:
     wrong, disturbed, decided = played.wrong, _disturbed(fates), _decided(town)
     if left := town.left():
         wrong.append(f"never comes to rest: {left}")
-    found = {
-        row.subject: row
-        for row in town.store.read(lambda tx: tx.all(select(cases).where(cases.c.kind == "job").order_by(cases.c.subject)))
-    }
+    found = {row.subject: row for row in town.rows(select(cases).where(cases.c.kind == "job").order_by(cases.c.subject))}
     spent: Counter[str] = Counter()
     for job in told.jobs:
         case = found.pop(job.name, None)
@@ -273,7 +270,7 @@ def _judge(town: Town, told: Told, fates: Fates, played: Played) -> None:
             wrong.append(f"{account} has {town.credits(account)} credits and not {GRANTED - spent[account]}")
     for charge in told.charges:
         _judge_charge(town, charge, decided, played)
-    kept = {row.event_id for row in town.store.read(lambda tx: tx.all(select(inbox.c.event_id)))}
+    kept = {row.event_id for row in town.rows(select(inbox.c.event_id))}
     lost = {json.loads(document)["id"] for document in town.sent if not document.startswith("{bad")} - kept
     wrong += [f"{len(lost)} events are in no book: {sorted(lost)[:3]}"] if lost else []
     dead = sum(reason == "not_json" for reason, _ in town.dead())
@@ -298,7 +295,7 @@ def _judge_charge(town: Town, charge: DoubleCharge, decided: set[str], played: P
         played.wrong.append(f"{order} ends {state}")
     if charge.trouble or charge.touched or (case and case["case_id"] in decided):
         return
-    doubted = town.store.read(lambda tx: tx.all(select(payments).where(payments.c.transaction_id == goes)))
+    doubted = town.rows(select(payments).where(payments.c.transaction_id == goes))
     if state != "refunded" and not (doubted and state == "review"):
         played.wrong.append(f"{order} ends {state} with nothing in its way")
     if state == "refunded" and gone != 900:
@@ -318,4 +315,4 @@ def _decided(town: Town) -> set[str]:
 
 def _closed(town: Town) -> set[str]:
     made_whole = select(cases.c.job_id).where(cases.c.kind == "job", cases.c.state.in_(["refunded", "delivered"]))
-    return {row.job_id for row in town.store.read(lambda tx: tx.all(made_whole))}
+    return {row.job_id for row in town.rows(made_whole)}

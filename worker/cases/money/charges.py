@@ -114,7 +114,9 @@ def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None
         for one in {one.dispute_id: one for one in told}.values()
     ]
     new = tx.insert_new(disputes, records, disputes.c.dispute_id)
-    for one in (one for one in told if one.dispute_id in new):
+    for one in told:
+        if one.dispute_id not in new:
+            continue
         # a dispute that was read first has its own word come late, under a name that nobody has heard
         over = or_(won(one.transaction_id).where(cases.c.failed_at > one.created_at), lost(one.transaction_id))
         untold = (charges.c.transaction_id == one.transaction_id, charges.c.disputed_at.is_(None), ~over)
@@ -123,22 +125,22 @@ def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None
 
 def won(transaction_id: ColumnElement[str] | str) -> Exists:
     """The condition that a person said of the dispute of this charge that we won it: the charge stands again."""
-    return _disputes_of(transaction_id).where(cases.c.state == CaseState.DECLINED.value)
+    return exists().where(*_dispute_of(transaction_id), cases.c.state == CaseState.DECLINED.value)
 
 
 def lost(transaction_id: ColumnElement[str] | str) -> Exists:
     """The condition that a person said of the dispute of this charge that we lost it: the bank gave all of its money back."""
-    return _disputes_of(transaction_id).where(cases.c.state == CaseState.EXTERNAL.value)
+    return exists().where(*_dispute_of(transaction_id), cases.c.state == CaseState.EXTERNAL.value)
 
 
-def _disputes_of(transaction_id: ColumnElement[str] | str) -> Exists:
-    return exists().where(cases.c.kind == CaseKind.DISPUTE.value, cases.c.subject == transaction_id)
+def _dispute_of(transaction_id: ColumnElement[str] | str) -> tuple[ColumnElement[bool], ...]:
+    return cases.c.kind == CaseKind.DISPUTE.value, cases.c.subject == transaction_id
 
 
 def _end_of_dispute(tx: Tx, transaction_id: str) -> CaseState | None:
     """How a person said that the dispute ended; None while nobody did."""
     over = cases.c.state.in_([CaseState.DECLINED.value, CaseState.EXTERNAL.value])
-    rows = tx.all(select(cases.c.state).where(cases.c.kind == CaseKind.DISPUTE.value, cases.c.subject == transaction_id, over))
+    rows = tx.all(select(cases.c.state).where(*_dispute_of(transaction_id), over))
     return CaseState(rows[0].state) if rows else None
 
 

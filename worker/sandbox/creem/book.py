@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from worker.sandbox.creem.charges import Accepted, Charge, Movement, News, Payment, Refund, Refused, Shown, Subscription
+from worker.sandbox.creem.charges import Accepted, Charge, Kind, Movement, News, Payment, Refund, Refused, Shown, Subscription
 from worker.sandbox.creem.names import Names
 from worker.sandbox.creem.switches import Switches
 from worker.sandbox.creem.words import Announced, Ending, Meanwhile, MoneyLeaves, RefundAnswer, SecondRefund
@@ -77,7 +77,7 @@ class Book:
     def dispute(self, charge: Charge, at: datetime) -> None:
         """The bank takes back what has not left yet; when it comes back to the same payment, there is nothing more to take."""
         charge.disputed_at = at
-        gone = self._with_the_bank(charge) + sum(refund.amount for refund in charge.refunds if refund.moved)
+        gone = self.gone(charge.payment.id, "chargeback") + sum(refund.amount for refund in charge.refunds if refund.moved)
         rest = max(0, charge.payment.paid - gone)
         if rest:
             self.movements.append(Movement(at, charge.payment.id, rest, "chargeback"))
@@ -88,13 +88,14 @@ class Book:
         """The bank gives back what it took; nothing else tells of it, and reads go on showing the dispute. Raises ValueError
         where the bank has nothing.
         """
-        held = self._with_the_bank(charge)
+        held = self.gone(charge.payment.id, "chargeback")
         if not held:
             raise ValueError(f"the bank has nothing of {charge.payment.id}")
         self.movements.append(Movement(at, charge.payment.id, -held, "chargeback"))
 
-    def _with_the_bank(self, charge: Charge) -> int:
-        return sum(m.amount for m in self.movements if m.kind == "chargeback" and m.transaction_id == charge.payment.id)
+    def gone(self, transaction_id: str, kind: Kind | None = None) -> int:
+        """The sum that left the merchant for it, of one kind or of all."""
+        return sum(one.amount for one in self.movements if one.transaction_id == transaction_id and kind in (None, one.kind))
 
     def cancel(self, subscription: Subscription, scheduled: bool, at: datetime) -> None:
         """Ends a subscription now or at the end of its period. Nothing is given back."""

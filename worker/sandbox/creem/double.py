@@ -194,8 +194,7 @@ class CreemDouble:
     def gone(self, transaction_id: str, kind: Kind | None = None) -> int:
         """The sum that left the merchant for it, of one kind or of all."""
         with self._book.lock:
-            moved = [one for one in self.movements if one.transaction_id == transaction_id and kind in (None, one.kind)]
-        return sum(one.amount for one in moved)
+            return self._book.gone(transaction_id, kind)
 
     def paid(self, transaction_id: str) -> int:
         """What the customer paid, tax included."""
