@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, and_, bindparam, select, update
 
-from worker.store.bulk import Record, Tx
+from worker.store.bulk import Record, Tx, chosen_once
 from worker.store.tables import cases, effects
 
 
@@ -67,7 +67,7 @@ def claim(tx: Tx, kind: EffectKind, *, ids: Sequence[str], limit: int, now: date
     chosen = chosen.order_by(effects.c.due_at).limit(limit).with_for_update(skip_locked=True)
     taken = tx.connection.execute(
         update(effects)
-        .where(effects.c.effect_id.in_(chosen.scalar_subquery()))
+        .where(effects.c.effect_id.in_(chosen_once(chosen)))
         .values(state="claimed", attempts=effects.c.attempts + 1, due_at=now + lease)
         .returning(effects.c.effect_id)
     ).scalars()

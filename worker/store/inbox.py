@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, Select, bindparam, exists, func, select, tuple_, update
 
 from worker.clock import new_id
-from worker.store.bulk import Among, Record, Tx
+from worker.store.bulk import Among, Record, Tx, chosen_once
 from worker.store.tables import dead_letters, inbox, layer_jobs
 
 NO_TIME = timedelta(0)
@@ -127,7 +127,7 @@ def claim(tx: Tx, *, ids: Sequence[int], limit: int, now: datetime, lease: timed
 def _take(tx: Tx, chosen: Any, until: datetime) -> list[Claim]:
     statement = (
         update(inbox)
-        .where(inbox.c.id.in_(chosen.scalar_subquery()))
+        .where(inbox.c.id.in_(chosen_once(chosen)))
         .values(attempts=inbox.c.attempts + 1, due_at=until)
         .returning(inbox.c.id, inbox.c.attempts, inbox.c.event_id, inbox.c.job_id)
     )

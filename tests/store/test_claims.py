@@ -1,0 +1,83 @@
+"""A claim takes what it may and no more, whatever the server believes of its tables.
+
+Where its statistics say that a table holds one row, Postgres compares before it chooses: it asks a sub-query anew for each row
+that it compares, and one that skips locked rows finds the next each time.
+"""
+
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from tests.cases.world import World, a_purchase, an_account
+from tests.servers import ON_POSTGRES
+from worker.credits import at_creem
+from worker.store import effects, inbox
+from worker.store.bulk import Tx
+from worker.store.effects import EffectKind
+from worker.store.engine import Store
+from worker.store.tables import creem_credits
+
+LEASE = timedelta(seconds=30)
+
+
+def holds_one_row(store: Store, table: str) -> None:
+    """What the server believes of it from now on, whatever comes to it."""
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"analyze {table}"))
+        assert connection.execute(text(f"select reltuples from pg_class where relname = '{table}'")).scalar_one() == 1
+
+
+@ON_POSTGRES
+def test_a_process_claims_the_one_rerun_that_it_asks_for(store: Store) -> None:
+    world = World(store)
+    world.load(an_account(), a_purchase(credits=500))
+
+    def judge_failures_of(*names: str) -> None:
+        world.arrive(*map(world.submitted, names))
+        world.arrive(*(world.failed(name, code="job_timeout") for name in names))
+        world.assessor.assess()
+
+    def claim(tx: Tx) -> list[str | None]:
+        due = effects.claim(tx, EffectKind.RERUN, ids=(), limit=1, now=world.clock.now(), lease=LEASE)
+        return [effect.job_id for effect in due]
+
+    judge_failures_of("job_0")
+    holds_one_row(store, "effects")
+    others = [f"job_{n}" for n in range(1, 6)]
+    judge_failures_of(*others)
+    assert sorted(store.write(claim) for _ in range(7)) == [[], ["job_0"], *([name] for name in others)]
+
+
+@ON_POSTGRES
+def test_a_task_takes_as_many_events_along_as_it_may(store: Store) -> None:
+    world = World(store)
+    world.arrive(world.submitted("job_0"))
+    holds_one_row(store, "inbox")
+    world.arrive(*(world.submitted(f"job_{n}") for n in range(1, 7)))
+
+    def claim(limit: int, *ids: int) -> list[str]:
+        now = world.clock.now()
+        taken = store.write(lambda tx: inbox.claim(tx, ids=ids, limit=limit, now=now, lease=LEASE))
+        return sorted(one.job_id or "" for one in taken)
+
+    assert claim(1, 3, 5) == ["job_2"]
+    assert claim(3) == ["job_0", "job_1", "job_3"]
+
+
+@ON_POSTGRES
+def test_one_entry_is_carried_out_at_creem_at_a_time(store: Store) -> None:
+    world, now = World(store), World(store).clock.now()
+
+    def owe(*lots: str) -> None:
+        # a lot each: of one lot none is due before those before it are done
+        world.load(*map(a_purchase, lots))
+        kept = {"kind": "reverse", "credits": 5, "state": "due", "due_at": now, "attempts": 0, "created_at": now}
+        store.write(lambda tx: tx.insert(creem_credits, [kept | {"key": f"owed:{lot}", "purchase_id": lot} for lot in lots]))
+
+    world.load(an_account())
+    owe("lot_0")
+    holds_one_row(store, "creem_credits")
+    others = [f"lot_{n}" for n in range(1, 6)]
+    owe(*others)
+    claimed = [store.write(lambda tx: at_creem.claim(tx, now, LEASE)) for _ in range(7)]
+    assert [due and due.purchase_id for due in claimed] == ["lot_0", *others, None]
