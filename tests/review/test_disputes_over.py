@@ -101,6 +101,25 @@ def test_dispute_that_is_heard_of_late_and_began_before_the_first_was_won_asks_a
         read_again(world)
 
 
+def test_dispute_that_is_heard_of_while_another_waits_stands_on_its_case_once(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    world.clock.pass_(days=1)
+    began = world.clock.now()
+    for _ in range(2):
+        hear_of_dispute(world, "disp_beside", began)
+        read_again(world)
+    found = world.case(case_id)
+    assert found is not None
+    heard = [row["detail"] for row in found["history"] if row["event"] == "dispute.heard"]
+    assert [(one["dispute_id"], one["opened_at"]) for one in heard] == [("disp_beside", began.isoformat())]
+    assert (found["state"], moves(found).count("case.opened")) == ("review", 1)
+
+    world.decide(case_id, "won", reason="the bank said so of both")
+    hear_of_dispute(world, "disp_beside", began)
+    read_again(world)
+    assert (world.queue(), world.lot("ord_1")) == ([], (45, 0, 0))
+
+
 def a_job_of_the_disputed(world: PeopleWorld) -> str:
     """A dispute of a purchase that paid for a job which then failed; the job waits for its end."""
     transaction = world.bought_once()

@@ -36,16 +36,19 @@ def open_dispute(
     now: datetime,
 ) -> None:
     """Opens the one case of a disputed charge, with its evidence, and freezes its lot. A case that waits has only its reminder
-    set anew; one that was won is open again: the bank has come back to it.
+    set anew, and says what else was heard meanwhile; one that was won is open again: the bank has come back to it.
     """
     if not charge.facts.disputed or charge.transaction_id is None:
         return
     case = known.get((CaseKind.DISPUTE, charge.transaction_id))
+    before = [] if case is None else told_of(tx, case.case_id)
+    untold = _untold(tx, charge.transaction_id, before)
     if case is not None and case.state is not CaseState.DECLINED:
         if case.next_action_at is not None and case.next_action_at <= now:
             case.next_action_at, case.changed = now + REMIND, True
+        _note_heard(case, untold)
         return
-    told = _told(tx, charge, [] if case is None else openings(tx, case.case_id), now)
+    told = _told(charge, untold, len(before), now)
     since = min(told.opened_at, now)
     terms, calendar = terms_and_calendar(bench.editions, bench.calendars, since)
     opened = open_case(
@@ -60,6 +63,7 @@ def open_dispute(
     )
     case = opened if case is None else _again(case, opened)
     case.note("case.opened", dispute_id=told.dispute_id, transaction_id=charge.transaction_id, amount=told.amount)
+    _note_heard(case, untold[1:])
     jobs = jobs_of(tx, charge)
     facts = ChargeDispute(
         now=now,
@@ -89,22 +93,32 @@ def _again(case: Case, opened: Case) -> Case:
     return case
 
 
-def openings(tx: Tx, case_id: str) -> list[str]:
-    """The disputes that a case was opened for, first to last: a bank may come back to what it decided."""
+def told_of(tx: Tx, case_id: str) -> list[str]:
+    """The disputes that a case was opened for or has heard of since, first to last: a bank may come back to what it decided."""
     lines = case_history.c
-    opened = select(lines.detail).where(lines.case_id == case_id, lines.event == "case.opened").order_by(lines.id)
-    return [str(row.detail["dispute_id"]) for row in tx.all(opened)]
+    told = select(lines.detail).where(lines.case_id == case_id, lines.event.in_(["case.opened", "dispute.heard"]))
+    return [str(row.detail["dispute_id"]) for row in tx.all(told.order_by(lines.id))]
 
 
-def _told(tx: Tx, charge: Charge, before: Sequence[str], now: datetime) -> DisputeFacts:
-    of_charge = select(disputes).where(disputes.c.transaction_id == charge.transaction_id, disputes.c.dispute_id.not_in(before))
-    rows = tx.all(of_charge.order_by(disputes.c.opened_at.desc(), disputes.c.dispute_id).limit(1))
+def _untold(tx: Tx, transaction_id: str, told: Sequence[str]) -> Sequence[Row[Any]]:
+    """The disputes of a charge that its case says nothing of, newest first."""
+    of_charge = select(disputes).where(disputes.c.transaction_id == transaction_id, disputes.c.dispute_id.not_in(told))
+    return tx.all(of_charge.order_by(disputes.c.opened_at.desc(), disputes.c.dispute_id))
+
+
+def _note_heard(case: Case, others: Sequence[Row[Any]]) -> None:
+    for row in others:
+        # a dispute of its own, or the word of the one that was read first: whoever decides has all of them before him
+        case.note("dispute.heard", dispute_id=row.dispute_id, amount=row.amount, opened_at=row.opened_at.isoformat())
+
+
+def _told(charge: Charge, untold: Sequence[Row[Any]], before: int, now: datetime) -> DisputeFacts:
     transaction_id = charge.transaction_id or ""
-    if not rows:
+    if not untold:
         # read at Creem as charged back before any webhook told of it
-        name = f"read:{transaction_id}" if not before else f"read:{transaction_id}:{len(before)}"
+        name = f"read:{transaction_id}" if not before else f"read:{transaction_id}:{before}"
         return DisputeFacts(name, transaction_id, now, charge.paid, charge.facts.currency)
-    row = rows[0]
+    row = untold[0]
     return DisputeFacts(row.dispute_id, transaction_id, row.opened_at, row.amount, row.currency)
 
 

@@ -15,7 +15,7 @@ from worker.cases.book import NOBODY, Case
 from worker.cases.casework import REMIND, announcement, go, intent
 from worker.cases.decided import BY_PERSON
 from worker.cases.money import charges, claims, holds
-from worker.cases.money.dispute import openings
+from worker.cases.money.dispute import told_of
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.review.choices import Act
 from worker.cases.review.scene import Scene
@@ -206,7 +206,7 @@ def unfreeze_for(tx: Tx, ledger: Ledger, scene: Scene, proposal_id: str) -> int:
 def _release(work: _Work, purchase_id: str, credits: int) -> None:
     if credits:
         # the bank may come back to it, and that may be won too
-        occasion = f"won.{work.case.case_id}.{len(openings(work.tx, work.case.case_id))}"
+        occasion = f"won.{work.case.case_id}.{len(told_of(work.tx, work.case.case_id))}"
         release = Posting(PostingKind.RELEASE, purchase_id, credits, case_id=work.case.case_id, occasion=occasion)
         work.ledger.book(work.tx, [release], work.now)
 
