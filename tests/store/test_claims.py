@@ -9,8 +9,11 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from tests.cases.world import World, a_purchase, an_account
+from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
+from worker.cases.money import turn
 from worker.credits import at_creem
+from worker.creem.environment import Environment
 from worker.store import effects, inbox
 from worker.store.bulk import Tx
 from worker.store.effects import EffectKind
@@ -81,3 +84,16 @@ def test_one_entry_is_carried_out_at_creem_at_a_time(store: Store) -> None:
     owe(*others)
     claimed = [store.write(lambda tx: at_creem.claim(tx, now, LEASE)) for _ in range(7)]
     assert [due and due.purchase_id for due in claimed] == ["lot_0", *others, None]
+
+
+@ON_POSTGRES
+def test_a_payer_takes_the_one_claim_that_it_plays(store: Store) -> None:
+    world = MoneyWorld(store)
+    first = world.charged_again(0)
+    holds_one_row(store, "payments")
+    others = [world.charged_again(number) for number in range(1, 6)]
+    now = world.clock.now()
+    taken = [store.write(lambda tx: turn.take(tx, Environment.TEST.value, now=now, lease=LEASE)) for _ in range(7)]
+    world.close()
+    assert sorted(one.transaction_id for one in taken if one is not None) == [first, *others]
+    assert taken[-1] is None
