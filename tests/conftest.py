@@ -5,8 +5,8 @@ Missing binaries make the tests fail, not skip: a suite that passes without havi
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,10 +16,10 @@ from hypothesis import settings
 from sqlalchemy import make_url
 
 import tests.drawn  # noqa: F401 - makes its profile known
-from tests.arena import room_for_a_server, scratch
-from tests.servers import POSTGRES_OVERRIDE, REDIS_OVERRIDE, fresh_database, worker_number
+from tests.arena import passing_postgres
+from tests.servers import POSTGRES_OVERRIDE, REDIS_OVERRIDE, believe_in_one_row, fresh_database, worker_number
 from worker.intake.stream import open_stream_client
-from worker.sandbox.servers import ServerFailed, start_postgres, start_redis
+from worker.sandbox.servers import ServerFailed, start_redis
 from worker.store.schema import upgrade
 
 # `make mutate` plays the same few examples thousands of times
@@ -64,15 +64,12 @@ def postgres_server() -> Iterator[str]:
     if given:
         yield given
         return
-    with scratch("postgres", room_for_a_server() or tempfile.gettempdir()) as folder:
-        # it may run as another user, who must get there
-        Path(folder).chmod(0o755)
+    with ExitStack() as kept:
         try:
-            server = start_postgres(Path(folder), durable=False)
+            url = kept.enter_context(passing_postgres())
         except ServerFailed as error:
             pytest.fail(f"{error}\nor name a running one in {POSTGRES_OVERRIDE}", pytrace=False)
-        with server:
-            yield server.url
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +77,7 @@ def migrated_postgres(postgres_server: str) -> Iterator[str]:
     """The name of a database with the schema of this release and nothing in it, to be copied by the server."""
     with fresh_database(postgres_server) as url:
         upgrade(url)
+        believe_in_one_row(url)
         yield str(make_url(url).database)
 
 

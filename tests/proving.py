@@ -22,8 +22,14 @@ def asked(about: str | None, plan: Callable[[str], Any]) -> argparse.Namespace:
     options.add_argument("--every", type=int, default=1, help="play every Nth plan of each set")
     options.add_argument("--only", default="", help="play the sets whose name contains this")
     options.add_argument("--processes", type=int, default=2)
+    may_be_on_postgres(options)
     options.add_argument("--plan", type=known, help="play this one alone, by the name it is printed with, and show each door")
     return options.parse_args()
+
+
+def may_be_on_postgres(options: argparse.ArgumentParser) -> None:
+    """The option to play on the engine of production."""
+    options.add_argument("--postgres", action="store_true", help="on a real Postgres, where a play takes a few times as long")
 
 
 def went_wrong(doors: Sequence[str], faults: Iterable[Fault]) -> Iterator[str]:

@@ -53,6 +53,9 @@ def commands(client: redis.Redis) -> Iterator[Counter[str]]:
 
 
 CONNECTING = {"auth", "client", "config", "hello", "info", "ping", "select"}
+HAS_LANGUAGES = (
+    "select current_setting('server_version_num')::int >= 150000 and exists (select from pg_collation where collprovider = 'i')"
+)
 ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For what is about processes and Redis and not about the engine: the one of production."""
@@ -65,15 +68,30 @@ def worker_number() -> int:
 
 @contextmanager
 def fresh_database(server_url: str, *, template: str = "template0") -> Iterator[str]:
-    """The URL of a database made for this test alone out of `template`, and dropped afterwards whoever is still in it."""
+    """The URL of a database made for this test alone out of `template`, and dropped afterwards whoever is still in it. It sorts
+    as a language does where the server can, for that is how the image in `docker-compose.yml` makes it.
+    """
     name = f"test_{uuid.uuid4().hex}"
+    made = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
     with psycopg.connect(conninfo(server_url), autocommit=True) as admin:
-        admin.execute(sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template)))
+        if template == "template0" and admin.execute(HAS_LANGUAGES).fetchone() == (True,):
+            made += sql.SQL(" locale_provider icu icu_locale 'en-US'")
+        admin.execute(made)
     try:
         yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
     finally:
         with psycopg.connect(conninfo(server_url), autocommit=True) as admin:
             admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def believe_in_one_row(url: str) -> None:
+    """By its statistics each table of this database holds one row from now on, as one that was looked at early in its life. Of
+    all plans those are then chosen that pay only there, and what depends on another plan shows.
+    """
+    with psycopg.connect(conninfo(url)) as admin:
+        admin.execute(
+            "update pg_class set reltuples = 1, relpages = 1 where relkind = 'r' and relnamespace = 'public'::regnamespace"
+        )
 
 
 def conninfo(url: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.arena import Arena
+from tests.arena import Arena, SqliteArena
 from worker.store.engine import Store
 
 
@@ -19,6 +19,6 @@ def store(database_url: str) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def arena() -> Iterator[Arena]:
     """One SQLite database for many plays of a module."""
-    made = Arena()
+    made = SqliteArena()
     yield made
     made.close()

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from tests.arena import put_back, snapshot
 from tests.cases.world import World, a_purchase, an_account
 from tests.drawn import drawn
-from tests.restore.world import put_back, snapshot
 from worker.store.engine import Store
 
 RERUNNABLE = {"gpu_out_of_memory", "job_timeout", "worker_crashed"}

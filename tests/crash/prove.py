@@ -7,24 +7,14 @@ as the command that plays it again.
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Protocol
 
-from tests.arena import Arena, quiet, side_by_side
+from tests.arena import Arena, Stage, an_arena, on_postgres, quiet, side_by_side
 from tests.crash.plans import Plan, Played, compared, pairs, plain, play, singles, ways
 from tests.proving import asked, show_doors, show_met, show_wrong, went_wrong
 from worker.screen import out, say, table
-from worker.store.engine import Store
-
-
-class Stage(Protocol):
-    """A database that can be made empty again."""
-
-    def empty(self) -> AbstractContextManager[Store]:
-        """The database without a row in it."""
-        ...
 
 
 class Theatre:
@@ -89,10 +79,10 @@ def _play(arena: Arena, plan: Plan) -> Played:
     return theatre_in(arena).play(plan)
 
 
-def play_all(name: str, plans: Sequence[Plan], processes: int) -> Figures:
+def play_all(name: str, plans: Sequence[Plan], processes: int, server: str | None = None) -> Figures:
     """Plays the plans side by side."""
     figures = Figures(name)
-    for played in side_by_side(name, _play, plans, processes):
+    for played in side_by_side(name, _play, plans, processes, server):
         figures.add(played)
     return figures
 
@@ -110,14 +100,13 @@ def main() -> int:
     """Plays everything, prints the figures, and returns 1 where anything was wrong."""
     chosen = asked(__doc__, Plan.parse)
     quiet()
-    arena = Arena()
-    theatre = Theatre(arena)
-    if chosen.plan is not None:
-        return _tell(theatre.play(chosen.plan))
-    began = time.monotonic()
-    wanted = {name: plans for name, plans in sets(theatre).items() if chosen.only in name}
-    done = [play_all(name, plans()[:: chosen.every], chosen.processes) for name, plans in wanted.items()]
-    arena.close()
+    with on_postgres(chosen.postgres) as server, closing(an_arena(server)) as arena:
+        theatre = Theatre(arena)
+        if chosen.plan is not None:
+            return _tell(theatre.play(chosen.plan))
+        began = time.monotonic()
+        wanted = {name: plans for name, plans in sets(theatre).items() if chosen.only in name}
+        done = [play_all(name, plans()[:: chosen.every], chosen.processes, server) for name, plans in wanted.items()]
     shown = table("The automatic path: nothing lost, nothing twice, wherever it dies", "set", "plans", "deaths", "wrong")
     for figures in done:
         shown.add_row(figures.name, str(figures.plans), str(figures.deaths), str(len(figures.wrong)))

@@ -1,34 +1,18 @@
 """Every fault at every door of the shortest way, and a share of all others; `make prove` plays all of them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
-from tests.arena import Arena
+from tests.arena import Arena, PutBack
 from tests.crash.plans import Plan, pairs, singles, ways
 from tests.crash.prove import Theatre
 from tests.crash.world import Way
 from tests.faults import DEATHS, Fault, How
-from tests.restore.world import put_back, snapshot
 from tests.servers import ON_POSTGRES
 from worker.store.engine import Store
 
 pytestmark = pytest.mark.slow
 SHARE = 31
 """Every so manyth plan of the large sets: prime, so that each kind of fault has its turn."""
-
-
-class PutBack:
-    """A database of either engine whose rows are put back as they were, none."""
-
-    def __init__(self, store: Store) -> None:
-        self._store, self._nothing = store, snapshot(store)
-
-    @contextmanager
-    def empty(self) -> Iterator[Store]:
-        put_back(self._store, self._nothing)
-        yield self._store
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,11 @@ it. A plan that fails prints as the command that plays it again.
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
-from tests.arena import Arena, quiet, side_by_side
+from tests.arena import Arena, an_arena, on_postgres, quiet, side_by_side
 from tests.faults import DEATHS
 from tests.money.plans import AT, BEFORE, HOOKS, STORIES, Plan, Played, play_in, singles
 from tests.proving import asked, show_doors, show_met, show_wrong, went_wrong
@@ -96,10 +97,10 @@ def pairs_of_deaths(arena: Arena, every: int = 1) -> list[Plan]:
     ]
 
 
-def play_all(name: str, plans: Sequence[Plan], processes: int) -> Figures:
+def play_all(name: str, plans: Sequence[Plan], processes: int, server: str | None = None) -> Figures:
     """Plays the plans side by side."""
     figures = Figures(name)
-    for played in side_by_side(name, play_in, plans, processes):
+    for played in side_by_side(name, play_in, plans, processes, server):
         figures.add(played)
     return figures
 
@@ -121,17 +122,16 @@ def main() -> int:
     """Plays everything, prints the figures, and returns 1 where anything was wrong."""
     chosen = asked(__doc__, Plan.parse)
     quiet()
-    arena = Arena()
-    if chosen.plan is not None:
-        return _tell(play_in(arena, chosen.plan))
-    began = time.monotonic()
-    done: list[Figures] = []
-    for name, plans in sets(arena).items():
-        if chosen.only not in name:
-            continue
-        done.append(play_all(name, plans()[:: chosen.every], chosen.processes))
-        say("[dim]{name}: {plans} plans, {wrong} wrong[/]", name=name, plans=done[-1].plans, wrong=len(done[-1].wrong))
-    arena.close()
+    with on_postgres(chosen.postgres) as server, closing(an_arena(server)) as arena:
+        if chosen.plan is not None:
+            return _tell(play_in(arena, chosen.plan))
+        began = time.monotonic()
+        done: list[Figures] = []
+        for name, plans in sets(arena).items():
+            if chosen.only not in name:
+                continue
+            done.append(play_all(name, plans()[:: chosen.every], chosen.processes, server))
+            say("[dim]{name}: {plans} plans, {wrong} wrong[/]", name=name, plans=done[-1].plans, wrong=len(done[-1].wrong))
     _show(done)
     show_wrong("tests.money.prove", [one for f in done for one in f.wrong])
     say("{plans} plans in {seconds} s", plans=sum(f.plans for f in done), seconds=f"{time.monotonic() - began:.0f}")

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.arena import Arena
+from tests.arena import Arena, put_back, snapshot
 from tests.restore.pairs import STORIES, Pair, pairs_of, play
-from tests.restore.world import put_back, snapshot
 from tests.servers import ON_POSTGRES
 from worker.store.engine import Store
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import fakeredis
-from sqlalchemy import delete, insert, select
 
+from tests.arena import Rows, put_back, snapshot
 from tests.cases.world import an_account
 from tests.doors import Doors
 from tests.faults import Crash
@@ -19,10 +19,8 @@ from worker.cases.money.journal import Journal
 from worker.cases.money.restore import Restorer
 from worker.sandbox.creem import SecondRefund, Switches
 from worker.store.engine import Store
-from worker.store.tables import case_tallies, metadata
 
 T = TypeVar("T")
-Rows = dict[str, list[dict[str, Any]]]
 SLOW = Switches(
     second_refund=SecondRefund.PAYS_AGAIN,
     second_while_pending=SecondRefund.PAYS_AGAIN,
@@ -32,25 +30,6 @@ SLOW = Switches(
 """Pays whatever it is asked to pay, and shows nothing of it for 20 minutes: a read before the call sees a charge that is paid."""
 BEFORE_ALL = 0
 """The snapshot before anything was known; 1 is the one before the first turn."""
-
-
-def snapshot(store: Store) -> Rows:
-    """Everything the database holds but who is at work just now."""
-    kept = [table for table in metadata.sorted_tables if table.name != "leases"]
-    return store.read(lambda tx: {t.name: [dict(row._mapping) for row in tx.all(select(t))] for t in kept})
-
-
-def put_back(store: Store, rows: Rows) -> None:
-    """Makes the database hold that again and nothing else."""
-    with store.engine.begin() as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(delete(table))
-        for table in sorted(metadata.sorted_tables, key=lambda table: table is case_tallies):
-            if table is case_tallies:
-                # a backup is put back without triggers: what they counted just now is in it already
-                connection.execute(delete(table))
-            if rows.get(table.name):
-                connection.execute(insert(table), rows[table.name])
 
 
 @dataclass

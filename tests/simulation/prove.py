@@ -6,10 +6,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
-from tests.arena import Arena, quiet, side_by_side
+from tests.arena import Arena, an_arena, on_postgres, quiet, side_by_side
+from tests.proving import may_be_on_postgres
 from tests.simulation.seed import Played, play
 from worker.screen import out, say, table
 
@@ -37,11 +38,11 @@ def _play(arena: Arena, turn: Turn) -> Played:
     return first
 
 
-def play_all(seeds: Sequence[int], processes: int, again: int) -> list[Played]:
+def play_all(seeds: Sequence[int], processes: int, again: int, server: str | None = None) -> list[Played]:
     """Plays the seeds side by side; every `again`th twice, to see that it goes the same way. Ctrl-C ends with what is done."""
     turns, done = [Turn(seed, number % again == 0) for number, seed in enumerate(seeds)], list[Played]()
     with suppress(KeyboardInterrupt):
-        for played in side_by_side("simulated weeks", _play, turns, processes, chunk=2):
+        for played in side_by_side("simulated weeks", _play, turns, processes, server, chunk=2):
             done.append(played)
             if played.wrong:
                 say("[red]--seed {seed}[/]: {wrong}", seed=played.seed, wrong="; ".join(played.wrong[:4]))
@@ -86,6 +87,7 @@ def main() -> int:
     options.add_argument("--seed", type=int, help="this one alone, twice")
     options.add_argument("--processes", type=int, default=2)
     options.add_argument("--again", type=int, default=100, help="every so manyth is played twice (%(default)s)")
+    may_be_on_postgres(options)
     asked = options.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":
         # the order of sets is part of a seed
@@ -93,14 +95,14 @@ def main() -> int:
             sys.executable, [sys.executable, "-m", "tests.simulation.prove", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"}
         )
     began = time.monotonic()
-    if asked.seed is not None:
-        quiet()
-        arena = Arena()
-        done = [_play(arena, Turn(asked.seed, twice=True))]
-        arena.close()
-        say("trace {trace}", trace=done[0].trace)
-    else:
-        done = play_all(range(asked.first, asked.first + asked.seeds), asked.processes, asked.again)
+    with on_postgres(asked.postgres) as server:
+        if asked.seed is not None:
+            quiet()
+            with closing(an_arena(server)) as arena:
+                done = [_play(arena, Turn(asked.seed, twice=True))]
+            say("trace {trace}", trace=done[0].trace)
+        else:
+            done = play_all(range(asked.first, asked.first + asked.seeds), asked.processes, asked.again, server)
     _tell(done, time.monotonic() - began)
     return int(any(played.wrong for played in done))
 

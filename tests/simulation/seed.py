@@ -14,10 +14,9 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from tests.arena import scratch
+from tests.arena import Rows, scratch
 from tests.cases.world import HandClock
 from tests.money.plans import impatient_terms
-from tests.restore.world import Rows
 from tests.simulation.hub import Hub, Weather
 from tests.simulation.people import People
 from tests.simulation.stories import CHANGED_CODE, GRANTED, SECOND_EDITION, DoubleCharge, Teller, Told, allowed

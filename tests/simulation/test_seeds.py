@@ -6,9 +6,11 @@ import pytest
 from sqlalchemy import text
 
 from tests.arena import Arena
+from tests.servers import ON_POSTGRES
 from tests.simulation.hub import Weather
 from tests.simulation.seed import play
 from tests.simulation.town import Town
+from worker.store.engine import Store
 
 SEEDS = (2, 4, 5, 8)
 CALM = Weather(duplicates=0.1)
@@ -28,6 +30,14 @@ STORMY = Weather(
 def test_weeks_under_drawn_weather_end_as_the_policy_says(arena: Arena, seed: int) -> None:
     with arena.empty() as store:
         assert play(seed, store).wrong == []
+
+
+@pytest.mark.nightly
+@ON_POSTGRES
+@pytest.mark.parametrize("seed", SEEDS)
+def test_weeks_on_postgres_end_as_the_policy_says(store: Store, seed: int) -> None:
+    """`make simulate ARGS=--postgres` plays more."""
+    assert play(seed, store).wrong == []
 
 
 def test_weeks_under_every_trouble_at_once_end_as_the_policy_says_and_twice_the_same_way(arena: Arena) -> None:

@@ -14,6 +14,7 @@ from unittest.mock import patch
 import fakeredis
 from sqlalchemy import bindparam, func, select, true, union_all
 
+from tests.arena import Rows, put_back, snapshot
 from tests.cases.world import HandClock
 from tests.chance import chance_of
 from tests.crash.world import STREAM
@@ -22,7 +23,6 @@ from tests.faults import database_lost
 from tests.money.plans import NASTY
 from tests.money.world import DoorCreem
 from tests.requests.world import PeopleWorld
-from tests.restore.world import Rows, put_back, snapshot
 from tests.simulation.hub import SKEWED, Doors, Hub, Process, Step, Weather
 from worker.cases.drain import Drain
 from worker.cases.first_hand import FirstHand
