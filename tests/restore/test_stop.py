@@ -18,7 +18,7 @@ from tests.money.world import MoneyWorld
 from tests.restore.world import BEFORE_ALL, RestoreWorld
 from tests.servers import ON_SQLITE
 from worker.cases.money import epoch, limits
-from worker.cases.money.epoch import Witnesses
+from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.journal import Call, Journal
 from worker.errors import Refused, TryLater
 from worker.intake.stream import open_stream_client
@@ -197,6 +197,28 @@ def test_journal_that_cannot_be_written_lets_nothing_leave(world: RestoreWorld) 
     assert (world.double.posts("tran_1"), world.claim("tran_1").state) == (0, "claimed")
     world.go_on(days=1)
     assert world.state("ord_1") == "refunded"
+
+
+class FullDisk(Journal):
+    """A journal that can be read, and takes no line."""
+
+    def add(self, mark: int, at: datetime, call: Call | None = None) -> None:
+        raise TryLater("the claim journal", "no space left on device")
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("redis", [True, False], ids=["with_redis", "alone"])
+def test_journal_whose_disk_was_full_for_an_hour_stops_no_money_afterwards(world: RestoreWorld, redis: bool) -> None:
+    """Once the mark rose unseen until it seemed that all witnesses were set back: money waited for a person."""
+    world.charged()
+    world.go_on(days=1)
+    full = Witnesses(FullDisk(world.folder), world.marks if redis else None)
+    for _ in range(6):
+        world.clock.pass_(minutes=11)
+        Watch(world.store, full, world.clock).look()
+    world.charged_again(1)
+    world.go_on(days=1)
+    assert (stopped(world), world.state("ord_r1_1"), world.restorer().check().wrong) == (None, "refunded", None)
 
 
 @ON_SQLITE

@@ -405,6 +405,8 @@ class Town(PeopleWorld):
         """The database is lost and comes back as it was then. Everybody at work dies."""
         for process in self.hub.processes:
             self.hub.kill(process)
+            # what is due in the backup has been due for long, and nobody else says so
+            process.called = True
         put_back(self.store, rows)
         self.hints.clear()
 
@@ -416,7 +418,7 @@ class Town(PeopleWorld):
         restorer.recover(by="ops", reason="the disk was lost")
         if restorer.check().stopped is not None:
             restorer.lift(by="ops", reason="compared with the dashboard")
-        self.hub.stir("rows", "stream")
+        self.hub.stir("rows", "stream", "money")
 
     def flush(self) -> None:
         """Redis loses everything; producers send again what they sent of late."""

@@ -150,7 +150,9 @@ def held_back(tx: Tx, remembered: Remembered, now: datetime) -> tuple[str, datet
 
 
 class Watch:
-    """Looks, when a process begins to pay and now and then, whether the database was set back, and lets the mark rise."""
+    """Looks, when a process begins to pay and now and then, whether the database was set back, and lets the mark rise once a
+    witness remembers where it stands.
+    """
 
     def __init__(self, store: Store, witnesses: Witnesses, clock: Clock) -> None:
         self._store, self._witnesses, self._clock = store, witnesses, clock
@@ -175,15 +177,18 @@ class Watch:
             if journal is not None:
                 journal.add(mark, now)
         except TryLater as error:
-            # no call is armed without it: this is only the mark
+            # no call is armed without it: this is only the mark, which Redis may remember meanwhile
             log.warning("epoch.journal_away", error=str(error))
-            return
         self._witnesses.tell(mark)
 
     @staticmethod
     def _rise(tx: Tx, remembered: Remembered, now: datetime) -> int | None:
         if held_back(tx, remembered, now) is not None:
             return None
+        mark = mark_of(tx)
+        if mark and (remembered.highest is None or remembered.highest < mark):
+            # nobody could be told of it, or whoever raised it died: one more, and it would seem that the witnesses were set back
+            return mark
         old = epochs.c.risen_at <= now - RISES_EVERY
         long_ago = tx.all(select(epochs.c.mark).where(epochs.c.name == MONEY, epochs.c.mark > 0, old))
         return rise(tx, now) if long_ago else None
