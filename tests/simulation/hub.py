@@ -22,6 +22,8 @@ LOOKS_AGAIN, SKEWED, SOON = timedelta(seconds=30), timedelta(minutes=4), timedel
 Step = Callable[[], object]
 """One turn of a process; it returns how long it rests, or true where it did something that others might have waited for."""
 
+Asked = Callable[[datetime], list[tuple[datetime, str]]]
+
 
 @dataclass(eq=False)
 class Process:
@@ -53,6 +55,8 @@ class Hub:
         self.defects: list[str] = []
         self._happenings: list[tuple[datetime, int, str, Callable[[], None]]] = []
         self._order = count()
+        self._asked: datetime | None = None
+        self._again: dict[str, datetime] = {}
         self._trace = sha256()
         self._root = _greenlets.getcurrent()
 
@@ -136,9 +140,9 @@ class Hub:
         """This happens then, between two turns."""
         heapq.heappush(self._happenings, (when, next(self._order), name, do))
 
-    def run(self, until: datetime, *, due: Callable[[], list[tuple[datetime, str]]], each: Callable[[], bool]) -> None:
+    def run(self, until: datetime, *, due: Asked, each: Callable[[], bool]) -> None:
         """Lets everybody go on until then, or until `each`, asked after every turn, is true. `due` says what falls due for which
-        role.
+        role, or fell due since then.
         """
         while self.clock.now() < until:
             now = self.clock.now()
@@ -177,20 +181,26 @@ class Hub:
         finally:
             self.running = before
 
-    def _let_time_pass(self, until: datetime, ask: Callable[[], list[tuple[datetime, str]]]) -> None:
+    def _let_time_pass(self, until: datetime, ask: Asked) -> None:
         now = self.clock.now()
         wakes = [process.wake for process in self.processes if process.wake is not None]
         if wakes and min(wakes) - now < SOON:
             # what falls due within it is noticed a breath later, as everywhere
             self.clock.at = max(now, min(wakes)) + timedelta(milliseconds=1)
             return
-        due = ask()
+        # what fell due while others were at work for longer is due still
+        since, self._asked = min(now - SKEWED, self._asked or now), now
+        due = ask(since)
         # a host whose clock is behind finds nothing yet; a real one would look again two seconds later
-        again = [(now + max(LOOKS_AGAIN, now - moment), role) for moment, role in due if now - SKEWED <= moment <= now]
-        due = [(moment, role) for moment, role in due if moment > now] + again
+        for moment, role in due:
+            if since <= moment <= now:
+                # and not later each time that anybody else is at work
+                self._again.setdefault(role, now + max(LOOKS_AGAIN, now - moment))
+        due = [(moment, role) for moment, role in due if moment > now] + [(at, role) for role, at in self._again.items()]
         ahead = [moment for moment, _ in due] + wakes + [moment for moment, *_ in self._happenings[:1]]
-        at = min([*ahead, now + timedelta(hours=6), until]) + timedelta(milliseconds=1)
+        at = max(now, min([*ahead, now + timedelta(hours=6), until])) + timedelta(milliseconds=1)
         roles = {role for moment, role in due if moment <= at}
+        self._again = {role: moment for role, moment in self._again.items() if moment > at}
         if at - now > timedelta(hours=6):
             roles = {process.role for process in self.processes}
         for process in self.processes:

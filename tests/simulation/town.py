@@ -23,7 +23,7 @@ from tests.faults import database_lost
 from tests.money.plans import NASTY
 from tests.money.world import DoorCreem
 from tests.requests.world import PeopleWorld
-from tests.simulation.hub import SKEWED, Doors, Hub, Process, Step, Weather
+from tests.simulation.hub import Doors, Hub, Process, Step, Weather
 from worker.cases.drain import Drain
 from worker.cases.first_hand import FirstHand
 from worker.cases.money.epoch import Watch, Witnesses
@@ -45,7 +45,7 @@ from worker.settings import GROUP
 from worker.store.bulk import Tx
 from worker.store.columns import Instant
 from worker.store.engine import Store
-from worker.store.tables import breakers, cases, charges, effects, inbox, payments
+from worker.store.tables import breakers, cases, charges, effects, inbox, leases, payments
 
 T = TypeVar("T")
 BEHIND_ALL = f"{2**64 - 1}-{2**64 - 1}"
@@ -74,6 +74,8 @@ DUE: tuple[tuple[str, Any], ...] = (
             (payments.c.due_at, true()),
             (charges.c.due_at, true()),
             (breakers.c.open_until, breakers.c.needs_person.is_(False)),
+            # the floor of one who died on it
+            (leases.c.until, leases.c.name == "creem"),
         ),
     ),
 )
@@ -381,18 +383,17 @@ class Town(PeopleWorld):
 
     # time
 
-    def due(self) -> list[tuple[datetime, str]]:
-        """When the next thing falls due, by whose it is; what fell due within the last minutes too."""
-        now = self.clock.now()
+    def due(self, since: datetime) -> list[tuple[datetime, str]]:
+        """When the next thing falls due, by whose it is; what fell due since then too."""
         next_of_creem = self.double.next_due()
         found = [(next_of_creem, "creem")] if next_of_creem else []
         with self.store.engine.connect() as connection:
             for role, statement in DUE:
-                at = connection.execute(statement, {"since": now - SKEWED}).scalar()
+                at = connection.execute(statement, {"since": since}).scalar()
                 if at is not None:
                     found.append((at, role))
         # those that went by while others were at work too: nobody was called for them
-        self.looks = [at for at in self.looks if at > now - SKEWED]
+        self.looks = [at for at in self.looks if at > since]
         return found + [(at, "intake") for at in self.looks]
 
     # what befalls it
