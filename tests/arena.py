@@ -7,7 +7,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -176,14 +176,9 @@ def an_arena(server: str | None, within: str | None = None) -> Arena:
     return PostgresArena(server) if server else SqliteArena(within)
 
 
-@contextmanager
-def on_postgres(wanted: bool) -> Iterator[str | None]:
+def on_postgres(wanted: bool) -> AbstractContextManager[str | None]:
     """A server for arenas; None where they are files, in which a play takes a few times less."""
-    if not wanted:
-        yield None
-        return
-    with passing_postgres() as url:
-        yield url
+    return passing_postgres() if wanted else nullcontext()
 
 
 def side_by_side(

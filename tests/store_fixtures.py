@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.arena import Arena, SqliteArena
+from tests.arena import Arena, PutBack, SqliteArena
 from worker.store.engine import Store
 
 
@@ -14,6 +14,12 @@ def store(database_url: str) -> Iterator[Store]:
     made = Store(database_url)
     yield made
     made.close()
+
+
+@pytest.fixture
+def stage(store: Store) -> PutBack:
+    """The same, made empty again for each play of this test."""
+    return PutBack(store)
 
 
 @pytest.fixture(scope="module")

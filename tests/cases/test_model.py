@@ -12,10 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from tests.arena import put_back, snapshot
+from tests.arena import Stage
 from tests.cases.world import World, a_purchase, an_account
 from tests.drawn import drawn
-from worker.store.engine import Store
 
 RERUNNABLE = {"gpu_out_of_memory", "job_timeout", "worker_crashed"}
 NOT_OURS = {"invalid_image", "content_rejected", "cancelled_by_user"}
@@ -120,13 +119,12 @@ def answer(world: World, told: Told, since: int) -> int:
 
 
 @pytest.fixture
-def begun(store: Store) -> Callable[[], World]:
+def begun(stage: Stage) -> Callable[[], World]:
     """A world that knows nothing, on the same database each time."""
-    nothing = snapshot(store)
 
     def begin() -> World:
-        put_back(store, nothing)
-        return World(store)
+        with stage.empty() as store:
+            return World(store)
 
     return begin
 

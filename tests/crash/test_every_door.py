@@ -2,13 +2,12 @@
 
 import pytest
 
-from tests.arena import Arena, PutBack
+from tests.arena import Arena, Stage
 from tests.crash.plans import Plan, pairs, singles, ways
 from tests.crash.prove import Theatre
 from tests.crash.world import Way
 from tests.faults import DEATHS, Fault, How
 from tests.servers import ON_POSTGRES
-from worker.store.engine import Store
 
 pytestmark = pytest.mark.slow
 SHARE = 31
@@ -48,9 +47,9 @@ def test_dying_again_while_the_first_death_is_made_good(theatre: Theatre) -> Non
 
 @ON_POSTGRES
 @pytest.mark.parametrize("way", list(Way))
-def test_dying_anywhere_holds_on_postgres(store: Store, way: Way) -> None:
+def test_dying_anywhere_holds_on_postgres(stage: Stage, way: Way) -> None:
     """Before and after every commit; the night has every fault at every door."""
-    theatre = Theatre(PutBack(store))
+    theatre = Theatre(stage)
     plain = theatre.plain(Plan("two_of_one_account", way))
     commits = {number for number, door in enumerate(plain.doors) if door == "commit"}
     assert len(commits) >= 2
@@ -61,8 +60,8 @@ def test_dying_anywhere_holds_on_postgres(store: Store, way: Way) -> None:
 @pytest.mark.nightly
 @ON_POSTGRES
 @pytest.mark.parametrize("way", list(Way))
-def test_dying_anywhere_in_every_story_holds_on_postgres(store: Store, way: Way) -> None:
-    theatre = Theatre(PutBack(store))
+def test_dying_anywhere_in_every_story_holds_on_postgres(stage: Stage, way: Way) -> None:
+    theatre = Theatre(stage)
     every = [plan for plain in ways() if plain.way is way for plan in singles(theatre.plain(plain))]
     assert faults(every, theatre) == {}
 

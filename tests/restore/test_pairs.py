@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.arena import Arena, put_back, snapshot
+from tests.arena import Arena, Stage
 from tests.restore.pairs import STORIES, Pair, pairs_of, play
 from tests.servers import ON_POSTGRES
-from worker.store.engine import Store
 
 EVERY, EVERY_ON_POSTGRES = 401, 1471
 """Prime, so that every story, state and kind of loss has its turn."""
@@ -23,18 +22,18 @@ def every_pair(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> list[P
 
 
 def test_no_restore_pays_twice(arena: Arena, every_pair: list[Pair], tmp_path: Path) -> None:
-    wrong: list[str] = []
-    for number, pair in enumerate(every_pair[::EVERY]):
-        with arena.empty() as store:
-            wrong += play(store, tmp_path / str(number), pair)
-    assert wrong == []
+    assert wrong_of(arena, every_pair[::EVERY], tmp_path) == []
 
 
 @pytest.mark.nightly
 @ON_POSTGRES
-def test_no_restore_pays_twice_on_postgres(store: Store, every_pair: list[Pair], tmp_path: Path) -> None:
-    wrong, nothing = list[str](), snapshot(store)
-    for number, pair in enumerate(every_pair[::EVERY_ON_POSTGRES]):
-        put_back(store, nothing)
-        wrong += play(store, tmp_path / str(number), pair)
-    assert wrong == []
+def test_no_restore_pays_twice_on_postgres(stage: Stage, every_pair: list[Pair], tmp_path: Path) -> None:
+    assert wrong_of(stage, every_pair[::EVERY_ON_POSTGRES], tmp_path) == []
+
+
+def wrong_of(stage: Stage, pairs: list[Pair], folder: Path) -> list[str]:
+    wrong: list[str] = []
+    for number, pair in enumerate(pairs):
+        with stage.empty() as store:
+            wrong += play(store, folder / str(number), pair)
+    return wrong

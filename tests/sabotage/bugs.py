@@ -1130,7 +1130,13 @@ BUGS = (
         "claim_takes_more_than_it_may",
         "on a small table one process claims every re-run and asks for one; nothing at all is booked at Creem",
         ("tests/store/test_claims.py",),
-        (("worker/store/bulk.py", 'return select(chosen.cte("chosen"))', "return chosen"),),
+        (
+            (
+                "worker/store/bulk.py",
+                'return select(chosen.with_for_update(skip_locked=True).cte("chosen"))',
+                "return chosen.with_for_update(skip_locked=True)",
+            ),
+        ),
     ),
     Bug(
         "mark_rises_unseen",
@@ -1139,8 +1145,8 @@ BUGS = (
         (
             (
                 "worker/cases/money/epoch.py",
-                "if mark and (remembered.highest is None or remembered.highest < mark):",
-                "if mark and remembered.highest is None:",
+                "if (remembered.highest or 0) < mark:",
+                "if remembered.highest is None:",
             ),
         ),
     ),

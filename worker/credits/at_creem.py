@@ -16,7 +16,7 @@ from sqlalchemy import exists, func, or_, select, update
 from policy.ledger import PostingKind
 from worker.credits.balances import GIVEN, GIVES
 from worker.credits.ledger import Posting
-from worker.store.bulk import Tx, chosen_once
+from worker.store.bulk import Tx, unlocked
 from worker.store.tables import creem_credits, installation, postings, purchases
 
 e = creem_credits.c
@@ -137,9 +137,8 @@ def claim(tx: Tx, now: datetime, lease: timedelta) -> Due | None:
     earlier = creem_credits.alias("earlier")
     before = exists().where(earlier.c.purchase_id == e.purchase_id, earlier.c.state.in_(OPEN), earlier.c.id < e.id)
     chosen = select(e.id).where(e.state.in_(OPEN), e.due_at <= now, ~before).order_by(e.due_at, e.id).limit(1)
-    chosen = chosen.with_for_update(skip_locked=True)
     values = {"state": EntryState.CLAIMED.value, "attempts": e.attempts + 1, "due_at": now + lease}
-    taken_now = update(creem_credits).where(e.id.in_(chosen_once(chosen)))
+    taken_now = update(creem_credits).where(e.id.in_(unlocked(chosen)))
     rows = tx.connection.execute(taken_now.values(values).returning(*e)).all()
     if not rows:
         return None

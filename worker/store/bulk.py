@@ -48,13 +48,14 @@ Question = Callable[[Among], Select[Any]]
 """Makes a statement out of that; its other parameters are `bindparam`s. A function of a module: it is kept by what it is."""
 
 
-def chosen_once(chosen: Select[Any]) -> Select[Any]:
-    """The rows that `chosen` finds, to be the right side of an IN: found once, as a table of their own.
+def unlocked(chosen: Select[Any]) -> Select[Any]:
+    """Those of the rows that nobody has locked, locked for this transaction, to be the right side of an IN: found once, as a
+    table of their own.
 
     As a plain sub-query Postgres may look for them anew for each row it compares (it does where the table seems to hold one).
     One that skips locked rows then finds the next each time, and its limit bounds nothing.
     """
-    return select(chosen.cte("chosen"))
+    return select(chosen.with_for_update(skip_locked=True).cte("chosen"))
 
 
 @dataclass(frozen=True, slots=True)

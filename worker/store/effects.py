@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, and_, bindparam, select, update
 
-from worker.store.bulk import Record, Tx, chosen_once
+from worker.store.bulk import Record, Tx, unlocked
 from worker.store.tables import cases, effects
 
 
@@ -64,10 +64,10 @@ def claim(tx: Tx, kind: EffectKind, *, ids: Sequence[str], limit: int, now: date
     chosen = select(effects.c.effect_id).where(_ready(now), effects.c.kind == kind)
     if ids:
         chosen = chosen.where(tx.among(effects.c.effect_id, ids))
-    chosen = chosen.order_by(effects.c.due_at).limit(limit).with_for_update(skip_locked=True)
+    chosen = chosen.order_by(effects.c.due_at).limit(limit)
     taken = tx.connection.execute(
         update(effects)
-        .where(effects.c.effect_id.in_(chosen_once(chosen)))
+        .where(effects.c.effect_id.in_(unlocked(chosen)))
         .values(state="claimed", attempts=effects.c.attempts + 1, due_at=now + lease)
         .returning(effects.c.effect_id)
     ).scalars()

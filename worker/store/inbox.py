@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, Select, bindparam, exists, func, select, tuple_, update
 
 from worker.clock import new_id
-from worker.store.bulk import Among, Record, Tx, chosen_once
+from worker.store.bulk import Among, Record, Tx, unlocked
 from worker.store.tables import dead_letters, inbox, layer_jobs
 
 NO_TIME = timedelta(0)
@@ -113,7 +113,7 @@ def claim(tx: Tx, *, ids: Sequence[int], limit: int, now: datetime, lease: timed
     Committed by itself *before* the work, so an event that kills its worker cannot take its own count down with it. Until the
     lease is over nobody else sees the rows; a worker that dies gives them back by doing nothing.
     """
-    new = select(inbox.c.id).where(inbox.c.state == "new").with_for_update(skip_locked=True)
+    new = select(inbox.c.id).where(inbox.c.state == "new")
     taken: list[Claim] = []
     if ids:
         named = new.where(tx.among(inbox.c.id, ids), inbox.c.due_at <= now)
@@ -127,7 +127,7 @@ def claim(tx: Tx, *, ids: Sequence[int], limit: int, now: datetime, lease: timed
 def _take(tx: Tx, chosen: Any, until: datetime) -> list[Claim]:
     statement = (
         update(inbox)
-        .where(inbox.c.id.in_(chosen_once(chosen)))
+        .where(inbox.c.id.in_(unlocked(chosen)))
         .values(attempts=inbox.c.attempts + 1, due_at=until)
         .returning(inbox.c.id, inbox.c.attempts, inbox.c.event_id, inbox.c.job_id)
     )

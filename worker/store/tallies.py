@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
 
-from worker.store.bulk import Tx, chosen_once
+from worker.store.bulk import Tx, unlocked
 from worker.store.tables import case_tallies
 
 FOLD_ABOVE = 500
@@ -37,10 +37,10 @@ def many(tx: Tx) -> bool:
 
 def fold(tx: Tx) -> int:
     """Puts one row a state in place of many and returns how many are gone; the sums stay, and two at once take different rows."""
-    chosen = select(_t.id).order_by(_t.id).limit(FOLD_AT_ONCE).with_for_update(skip_locked=True)
+    chosen = select(_t.id).order_by(_t.id).limit(FOLD_AT_ONCE)
     gone = (
         delete(case_tallies)
-        .where(_t.id.in_(chosen_once(chosen)))
+        .where(_t.id.in_(unlocked(chosen)))
         .returning(_t.state, _t.cases, _t.credits_reversed, _t.delivered_late)
     )
     rows = tx.connection.execute(gone).all()

@@ -185,10 +185,11 @@ class Watch:
     def _rise(tx: Tx, remembered: Remembered, now: datetime) -> int | None:
         if held_back(tx, remembered, now) is not None:
             return None
-        mark = mark_of(tx)
-        if mark and (remembered.highest is None or remembered.highest < mark):
+        rows = tx.all(select(epochs.c.mark, epochs.c.risen_at).where(epochs.c.name == MONEY, epochs.c.mark > 0))
+        if not rows:
+            return None
+        mark = int(rows[0].mark)
+        if (remembered.highest or 0) < mark:
             # nobody could be told of it, or whoever raised it died: one more, and it would seem that the witnesses were set back
             return mark
-        old = epochs.c.risen_at <= now - RISES_EVERY
-        long_ago = tx.all(select(epochs.c.mark).where(epochs.c.name == MONEY, epochs.c.mark > 0, old))
-        return rise(tx, now) if long_ago else None
+        return rise(tx, now) if rows[0].risen_at <= now - RISES_EVERY else None

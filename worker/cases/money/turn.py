@@ -10,7 +10,7 @@ from policy.lifecycle import PAYMENT_MOVES, PaymentState
 from worker.cases.book import Case
 from worker.cases.load import case_of
 from worker.errors import Collision, InvariantBroken
-from worker.store.bulk import Tx, chosen_once
+from worker.store.bulk import Tx, unlocked
 from worker.store.tables import accounts, cases, leases, payments
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,8 +54,8 @@ def take(tx: Tx, environment: str, *, now: datetime, lease: timedelta, payment_i
     due = select(payments.c.payment_id).where(payments.c.due_at <= now, ours)
     if payment_id is not None:
         due = due.where(payments.c.payment_id == payment_id)
-    due = due.order_by(payments.c.due_at, payments.c.payment_id).limit(1).with_for_update(skip_locked=True)
-    taken = update(payments).where(payments.c.payment_id.in_(chosen_once(due)))
+    due = due.order_by(payments.c.due_at, payments.c.payment_id).limit(1)
+    taken = update(payments).where(payments.c.payment_id.in_(unlocked(due)))
     rows = tx.connection.execute(taken.values(turn=payments.c.turn + 1, due_at=now + lease).returning(*payments.c)).all()
     return _turn(rows[0]) if rows else None
 
