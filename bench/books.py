@@ -81,7 +81,8 @@ select 'reversal:' || %(tag)s || '_' || j || ':' || lot, 'reversal', 'job:' || %
        lot, %(tag)s || '_' || j, 'case_01A' || lpad(j::text, 23, '0'), %(at)s
 from (select j, 'ord_' || %(tag)s || '_' || j / %(each)s as lot from generate_series(%(first)s, %(last)s - 1) j) job;
 insert into effects (effect_id, key, kind, case_id, job_id, payload, state, attempts, due_at, created_at, done_at, result)
-select 'eff_01A' || lpad(j::text, 23, '0'), 'announce:case_01A' || lpad(j::text, 23, '0') || ':refund.credits_reversed',
+select 'announce:case_01A' || lpad(j::text, 23, '0') || ':refund.credits_reversed',
+       'announce:case_01A' || lpad(j::text, 23, '0') || ':refund.credits_reversed',
        'announce', 'case_01A' || lpad(j::text, 23, '0'), %(tag)s || '_' || j,
        jsonb_build_object('type', 'refund.credits_reversed', 'credits', %(credits)s, 'outcome', 'reverse_credits',
            'case_kind', 'job', 'account_id', 'acc_' || %(tag)s || '_' || j / %(each)s, 'decided_by', 'policy',

@@ -201,7 +201,7 @@ def _tell(done: Assessed) -> None:
         _send(pay, {"payments": done.claims})
     wanted = [effect for effect in done.effects if effect["kind"] == EffectKind.RERUN.value]
     for effect in wanted:
-        _send(rerun, {"job": effect["job_id"], "case": effect["case_id"], "effects": [effect["effect_id"]]})
+        _send(rerun, {"job": effect["job_id"], "case": effect["case_id"], "effects": [effect["key"]]})
     to_announce = any(effect["kind"] == EffectKind.ANNOUNCE.value and effect["state"] == "due" for effect in done.effects)
     if to_announce and _ANNOUNCE_HINTS.due():
         # one announcement takes everything that is due along, so a busy process need not hint at each

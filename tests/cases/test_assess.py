@@ -337,7 +337,7 @@ def test_rerun_nobody_hears_is_asked_again_with_the_same_order_until_its_deadlin
     for _ in range(40):
         world.clock.pass_(minutes=2)
         world.sweep()
-    assert len({order.effect_id for order in world.pipeline.orders}) == 1
+    assert len({order.sent_as for order in world.pipeline.orders}) == 1
     assert len(world.pipeline.orders) > 3
     found = world.case("job_1")
     assert found is not None

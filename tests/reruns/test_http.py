@@ -25,7 +25,7 @@ LIMIT = 0.6
 
 
 def an_order(job_id: str = "job_42") -> RerunOrder:
-    return RerunOrder(job_id, 2, "case_01", "eff_01", ASKED_AT)
+    return RerunOrder(job_id, 2, "case_01", "rerun:job_42", ASKED_AT)
 
 
 def a_pipeline(url: str, seconds: float = 5.0, slept: list[float] | None = None) -> PipelineHttp:

@@ -12,7 +12,7 @@ import redis
 from worker.reruns import Answer, PipelineStream, RerunOrder, Reruns
 
 ASKED_AT = datetime(2026, 3, 2, 12, 16, tzinfo=timezone(timedelta(hours=2)))
-ORDER = RerunOrder("job_42", 2, "case_01", "eff_01", ASKED_AT)
+ORDER = RerunOrder("job_42", 2, "case_01", "rerun:job_42", ASKED_AT)
 STREAM = "layer-jobs:commands"
 
 
@@ -30,7 +30,7 @@ def test_command_is_the_documented_cloudevent() -> None:
     assert commands(client) == [
         {
             "specversion": "1.0",
-            "id": "eff_01",
+            "id": "rerun:job_42",
             "source": "/layer-refunds",
             "type": "layer_job.rerun_requested",
             "time": "2026-03-02T10:16:00Z",
@@ -59,7 +59,7 @@ def test_nothing_is_trimmed_from_the_stream() -> None:
     client = fakeredis.FakeRedis()
     pipeline = PipelineStream(client, STREAM)
     for number in range(300):
-        pipeline.ask(RerunOrder(f"job_{number}", 2, f"case_{number}", f"eff_{number}", ASKED_AT.astimezone(UTC)))
+        pipeline.ask(RerunOrder(f"job_{number}", 2, f"case_{number}", f"rerun:job_{number}", ASKED_AT.astimezone(UTC)))
     assert client.xlen(STREAM) == 300
 
 

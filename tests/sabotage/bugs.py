@@ -936,8 +936,8 @@ BUGS = (
         (
             (
                 "worker/store/effects.py",
-                'return tx.update(effects, records, by=["effect_id"], expect={"attempts": "was"})',
-                'return tx.update(effects, records, by=["effect_id"])',
+                'return tx.update(effects, records, by=["key"], expect={"attempts": "was"})',
+                'return tx.update(effects, records, by=["key"])',
             ),
         ),
     ),

@@ -47,7 +47,7 @@ def a_double(
 
 
 def an_order(job_id: str = "job_42", case_id: str = "case_01") -> RerunOrder:
-    return RerunOrder(job_id, 2, case_id, "eff_01", NOW)
+    return RerunOrder(job_id, 2, case_id, "rerun:job_42", NOW)
 
 
 def ask(double: PipelineDouble, order: RerunOrder) -> Answer:

@@ -324,7 +324,7 @@ class Town(PeopleWorld):
                 return True  # lost
             done = first_hand.handle(entries) if entries else assessor.assess(rows)
             performer.announce_held(done.effects)
-            performer.rerun([effect["effect_id"] for effect in done.effects if effect["kind"] == "rerun"])
+            performer.rerun([effect["key"] for effect in done.effects if effect["kind"] == "rerun"])
             return True
 
         return work
@@ -454,7 +454,7 @@ class Town(PeopleWorld):
         unread = [g for g in groups if g["pending"] or (last and g["last-delivered-id"] != last[0][0])]
         counted = {
             "rows": select(inbox.c.id).where(inbox.c.state == "new"),
-            "effects": select(effects.c.effect_id).where(effects.c.state.in_(["due", "claimed"])),
+            "effects": select(effects.c.key).where(effects.c.state.in_(["due", "claimed"])),
             "cases": select(cases.c.case_id).where(cases.c.closed_at.is_(None), ~in_queue()),
             "claims": select(payments.c.payment_id).where(payments.c.closed_at.is_(None), payments.c.case_id.not_in(with_person)),
         }

@@ -32,6 +32,16 @@ def a_job(name: str = "job_1", account: str = "acc_1", reports: Any = (), **over
     return {"job_id": name, "account_id": account, "reports": reports} | job | over
 
 
+def a_case(name: str = "case_1", job: str = "job_1", account: str = "acc_1", **over: Any) -> dict[str, Any]:
+    """A case of a job that is being looked at, nothing decided."""
+    nothing = dict.fromkeys(("credits_owed", "credits_reversed", "reruns", "stuck", "warned_percent"), 0) | {
+        "delivered_late": False
+    }
+    moments = {"failed_at": NOON, "opened_at": NOON, "due_at": NOON}
+    of = {"case_id": name, "kind": "job", "subject": job, "job_id": job, "account_id": account, "state": "waiting"}
+    return of | nothing | moments | over
+
+
 @contextmanager
 def waiting_for_locks(store: Store, *, milliseconds: int) -> Iterator[Store]:
     """The same Postgres by sessions that wait so long for a lock."""

@@ -41,7 +41,7 @@ def test_a_process_claims_the_one_rerun_that_it_asks_for(store: Store) -> None:
         world.assessor.assess()
 
     def claim(tx: Tx) -> list[str | None]:
-        due = effects.claim(tx, EffectKind.RERUN, ids=(), limit=1, now=world.clock.now(), lease=LEASE)
+        due = effects.claim(tx, EffectKind.RERUN, keys=(), limit=1, now=world.clock.now(), lease=LEASE)
         return [effect.job_id for effect in due]
 
     judge_failures_of("job_0")

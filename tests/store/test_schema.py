@@ -5,10 +5,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -16,13 +19,16 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, Table, cast, func, inspect, select, text, update
 from sqlalchemy.dialects.postgresql import REGCLASS
 
-from tests.store.rows import a_purchase, an_account
+from tests.store.rows import NOON, a_case, a_purchase, an_account, given
 from tests.store.test_engine import ON_POSTGRES
 from tests.threads import at_once
 from worker.errors import Misconfigured, TryLater
+from worker.store import effects as effects_due
 from worker.store import schema
+from worker.store.bulk import Tx
+from worker.store.effects import EffectKind
 from worker.store.engine import Store
-from worker.store.tables import accounts, installation, metadata, purchases
+from worker.store.tables import accounts, cases, effects, installation, metadata, purchases
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,6 +71,17 @@ def _of_sqlite(store: Store) -> set[str]:
     query = "select sql from sqlite_master where type = 'index' and sql is not null"
     with store.engine.connect() as connection:
         return told | {re.sub(r"\s+", " ", row[0]) for row in connection.execute(text(query))}
+
+
+def _upgrade_to(store: Store, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+
+    def migrate(tx: Tx) -> None:
+        config.attributes["connection"] = tx.connection
+        command.upgrade(config, revision)
+
+    store.write(migrate)
 
 
 def pretend(store: Store, revision: str) -> None:
@@ -224,6 +241,21 @@ def test_upgrade_lets_go_when_a_table_cannot_be_had(empty: Store) -> None:
         holder.rollback()
     assert schema.current(empty) is None
     assert schema.upgrade(empty) == list(schema.known())
+
+
+def test_effect_of_a_release_before_stands_and_goes_out_under_the_id_it_may_have_been_sent_by(empty: Store) -> None:
+    before_keys = "0012"
+    _upgrade_to(empty, before_keys)
+    given(empty, accounts, an_account())
+    given(empty, cases, a_case("case_1", state="rerunning", next_action_at=NOON))
+    due = {"state": "due", "attempts": 0, "due_at": NOON, "created_at": NOON, "payload": {"attempt": 2}}
+    given(empty, effects, {"effect_id": "eff_1", "key": "rerun:job_1", "kind": "rerun", "case_id": "case_1", **due})
+
+    schema.upgrade(empty)
+
+    claim = partial(effects_due.claim, kind=EffectKind.RERUN, keys=(), limit=10, now=NOON, lease=timedelta(minutes=1))
+    (claimed,) = empty.write(claim)
+    assert (claimed.key, claimed.sent_as, claimed.payload) == ("rerun:job_1", "eff_1", {"attempt": 2})
 
 
 @ON_POSTGRES

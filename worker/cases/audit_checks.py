@@ -223,7 +223,7 @@ def _intents_of_reruns_stand() -> Select[Any]:
     return (
         select(reruns.c.job_id.label("row"), said("has a re-run and no intent to ask for it"))
         .select_from(joined)
-        .where(effects.c.effect_id.is_(None))
+        .where(effects.c.key.is_(None))
     )
 
 

@@ -86,7 +86,7 @@ def intent(case: Case, kind: EffectKind, key: str, now: datetime, **payload: Any
     if case.trace is not None:
         payload["traceparent"] = within(case.trace, key)
     return {
-        "effect_id": new_id("eff", now),
+        "effect_id": key,
         "key": key,
         "kind": kind.value,
         "case_id": case.case_id,

@@ -45,9 +45,9 @@ class Performer:
     acts: bool = True
     """False in mode observe: what was intended before stays due until the mode is another."""
 
-    def announce(self, effect_ids: Sequence[str] = ()) -> int:
+    def announce(self, keys: Sequence[str] = ()) -> int:
         """Announces the effects named, or any that are due; returns how many are on the stream now."""
-        taken = self._claim(EffectKind.ANNOUNCE, effect_ids, self.batch)
+        taken = self._claim(EffectKind.ANNOUNCE, keys, self.batch)
         return self._announce(taken) if taken else 0
 
     def _announce(self, taken: Sequence[Effect]) -> int:
@@ -69,14 +69,14 @@ class Performer:
         if not self.acts:
             return
         held = [
-            Effect(r["effect_id"], r["key"], EffectKind.ANNOUNCE, r["case_id"], r["job_id"], r["payload"], 1, r["created_at"], "")
+            Effect(r["key"], r["key"], EffectKind.ANNOUNCE, r["case_id"], r["job_id"], r["payload"], 1, r["created_at"], "")
             for r in written
             if r["state"] == "claimed"
         ]
         if held:
             self._announce(held)
 
-    def rerun(self, effect_ids: Sequence[str] = ()) -> list[str]:
+    def rerun(self, keys: Sequence[str] = ()) -> list[str]:
         """Asks the pipeline for the re-runs named, or for any that are due; returns `<answer> <job>` for each.
 
         One is claimed at a time, so that a slow pipeline never makes a claim lapse before its turn; a call that nobody
@@ -84,7 +84,7 @@ class Performer:
         """
         told: list[str] = []
         for _ in range(ROUND):
-            taken = self._claim(EffectKind.RERUN, effect_ids, 1)
+            taken = self._claim(EffectKind.RERUN, keys, 1)
             if not taken:
                 break
             told.append(self._rerun(taken[0]))
@@ -92,11 +92,11 @@ class Performer:
                 break
         return told
 
-    def _claim(self, kind: EffectKind, ids: Sequence[str], limit: int) -> list[Effect]:
+    def _claim(self, kind: EffectKind, keys: Sequence[str], limit: int) -> list[Effect]:
         if not self.acts:
             return []
         now = self.clock.now()
-        return self.store.write(lambda tx: effects.claim(tx, kind, ids=ids, limit=limit, now=now, lease=self.lease))
+        return self.store.write(lambda tx: effects.claim(tx, kind, keys=keys, limit=limit, now=now, lease=self.lease))
 
     def _rerun(self, effect: Effect) -> str:
         job_id = effect.job_id or ""
@@ -108,7 +108,7 @@ class Performer:
             job_id=job_id,
             attempt=int(effect.payload["attempt"]),
             case_id=effect.case_id,
-            effect_id=effect.effect_id,
+            sent_as=effect.sent_as,
             asked_at=effect.created_at,
             traceparent=effect.payload.get("traceparent"),
         )
@@ -186,9 +186,9 @@ def _outcome(effect: Effect) -> Outcome:
 
 
 def due_effects(store: Store, clock: Clock, limit: int) -> dict[EffectKind, list[str]]:
-    """The ids of effects that are due, by kind, for the sweep."""
+    """The keys of effects that are due, by kind, for the sweep."""
     now = clock.now()
     found: dict[EffectKind, list[str]] = {kind: [] for kind in EffectKind}
     for row in store.read(lambda tx: effects.due(tx, now, limit)):
-        found[EffectKind(row.kind)].append(row.effect_id)
+        found[EffectKind(row.kind)].append(row.key)
     return found

@@ -13,7 +13,8 @@ class RerunOrder:
     job_id: str
     attempt: int
     case_id: str
-    effect_id: str
+    sent_as: str
+    """What it is known by, however often it is sent."""
     asked_at: datetime
     traceparent: str | None = None
     """The trace it belongs to, if the failure came with one (W3C Trace Context)."""

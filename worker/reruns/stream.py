@@ -14,10 +14,10 @@ TYPE = "layer_job.rerun_requested"
 
 
 def command(order: RerunOrder) -> str:
-    """The order as a CloudEvents 1.0 document. Its id is the effect's, so the pipeline can tell a repeat from a second wish."""
+    """The order as a CloudEvents 1.0 document. Its id stays the same, so the pipeline can tell a repeat from a second wish."""
     document = {
         "specversion": "1.0",
-        "id": order.effect_id,
+        "id": order.sent_as,
         "source": SOURCE,
         "type": TYPE,
         "time": written(order.asked_at),

@@ -23,8 +23,9 @@ class EffectKind(StrEnum):
 class Effect:
     """One claimed effect; `attempt` is the fencing token of the claim."""
 
-    effect_id: str
     key: str
+    sent_as: str
+    """What it is known by outside: its key, or the id under which a release before migration 0013 may have sent it."""
     kind: EffectKind
     case_id: str
     job_id: str | None
@@ -45,7 +46,7 @@ def _ready(now: Any) -> Any:
 
 
 DUE = (
-    select(effects.c.effect_id, effects.c.kind, effects.c.case_id, effects.c.job_id)
+    select(effects.c.key, effects.c.kind, effects.c.case_id, effects.c.job_id)
     .where(_ready(bindparam("now")))
     .order_by(effects.c.due_at)
     .limit(bindparam("limit"))
@@ -53,23 +54,23 @@ DUE = (
 
 
 def due(tx: Tx, now: datetime, limit: int) -> Sequence[Row[Any]]:
-    """Effects to be done now: id, kind, case and job, oldest first."""
+    """Effects to be done now: key, kind, case and job, oldest first."""
     return tx.all(DUE, now=now, limit=limit)
 
 
-def claim(tx: Tx, kind: EffectKind, *, ids: Sequence[str], limit: int, now: datetime, lease: timedelta) -> list[Effect]:
+def claim(tx: Tx, kind: EffectKind, *, keys: Sequence[str], limit: int, now: datetime, lease: timedelta) -> list[Effect]:
     """Takes due effects of one kind, those named or, with no names, any; counts the attempt; nobody else sees them until
     the lease ends.
     """
-    chosen = select(effects.c.effect_id).where(_ready(now), effects.c.kind == kind)
-    if ids:
-        chosen = chosen.where(tx.among(effects.c.effect_id, ids))
+    chosen = select(effects.c.key).where(_ready(now), effects.c.kind == kind)
+    if keys:
+        chosen = chosen.where(tx.among(effects.c.key, keys))
     chosen = chosen.order_by(effects.c.due_at).limit(limit)
     taken = tx.connection.execute(
         update(effects)
-        .where(effects.c.effect_id.in_(unlocked(chosen)))
+        .where(effects.c.key.in_(unlocked(chosen)))
         .values(state="claimed", attempts=effects.c.attempts + 1, due_at=now + lease)
-        .returning(effects.c.effect_id)
+        .returning(effects.c.key)
     ).scalars()
     named = list(taken)
     if not named:
@@ -77,22 +78,32 @@ def claim(tx: Tx, kind: EffectKind, *, ids: Sequence[str], limit: int, now: date
     rows = tx.all(
         select(effects, cases.c.state.label("case_state"))
         .join(cases, cases.c.case_id == effects.c.case_id)
-        .where(tx.among(effects.c.effect_id, named))
-        .order_by(effects.c.effect_id)
+        .where(tx.among(effects.c.key, named))
+        .order_by(effects.c.key)
     )
     return [
-        Effect(r.effect_id, r.key, EffectKind(r.kind), r.case_id, r.job_id, r.payload, r.attempts, r.created_at, r.case_state)
+        Effect(
+            r.key,
+            r.effect_id,
+            EffectKind(r.kind),
+            r.case_id,
+            r.job_id,
+            r.payload,
+            r.attempts,
+            r.created_at,
+            r.case_state,
+        )
         for r in rows
     ]
 
 
 def finish(tx: Tx, done: Sequence[Effect], *, state: str, result: str, now: datetime) -> set[str]:
-    """Ends claims that are still ours as `done` or `dropped`; returns the ids ended."""
-    records = [{"effect_id": e.effect_id, "was": e.attempt, "state": state, "done_at": now, "result": result} for e in done]
-    return tx.update(effects, records, by=["effect_id"], expect={"attempts": "was"})
+    """Ends claims that are still ours as `done` or `dropped`; returns the keys ended."""
+    records = [{"key": e.key, "was": e.attempt, "state": state, "done_at": now, "result": result} for e in done]
+    return tx.update(effects, records, by=["key"], expect={"attempts": "was"})
 
 
 def postpone(tx: Tx, waiting: Sequence[Effect], *, due_at: datetime, result: str) -> None:
     """Gives claims back to be tried again at `due_at`."""
-    records = [{"effect_id": e.effect_id, "was": e.attempt, "state": "due", "due_at": due_at, "result": result} for e in waiting]
-    tx.update(effects, records, by=["effect_id"], expect={"attempts": "was"})
+    records = [{"key": e.key, "was": e.attempt, "state": "due", "due_at": due_at, "result": result} for e in waiting]
+    tx.update(effects, records, by=["key"], expect={"attempts": "was"})

@@ -379,9 +379,10 @@ reruns = Table(
 effects = Table(
     "effects",
     metadata,
-    Column("effect_id", Text, primary_key=True),
+    # the key; releases before migration 0013 gave ids, and know an effect by it. Goes with the next release
+    Column("effect_id", Text, nullable=False),
     # rerun:<job>, announce:<case>:<type>: an intent is written once
-    Column("key", Text, nullable=False, unique=True),
+    Column("key", Text, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("case_id", Text, ForeignKey("cases.case_id"), nullable=False),
     Column("job_id", Text),
@@ -396,7 +397,6 @@ effects = Table(
     CheckConstraint("state in ('due','claimed','done','dropped')", name="state"),
 )
 _partial("ix_effects_due", "state in ('due','claimed')", effects.c.due_at)
-Index("ix_effects_case", effects.c.case_id)
 
 doubt_days = Table(
     "doubt_days",
