@@ -1150,4 +1150,29 @@ BUGS = (
             ),
         ),
     ),
+    # sessions of the database: what is kept in them is ours alone
+    Bug(
+        "pooled_sessions_keep_statements",
+        "through a pooler one client runs what another prepared under the same name",
+        ("tests/store/test_session.py",),
+        (("worker/store/session.py", "        session.prepare_threshold = None", "        pass"),),
+    ),
+    Bug(
+        "pooled_sessions_keep_settings",
+        "limits of ours end what other clients of the pooler do",
+        ("tests/store/test_session.py",),
+        (
+            (
+                "worker/store/session.py",
+                "pg_backend_pid() <> %s) is not null",
+                "%s < 0) is not null",
+            ),
+        ),
+    ),
+    Bug(
+        "pooled_transactions_have_no_limits",
+        "a lock that is never let go holds a process for ever; moments are read in the server's time zone",
+        ("tests/store/test_session.py",),
+        (("worker/store/session.py", "    if is_pooled(connection):", "    if False:"),),
+    ),
 )

@@ -26,6 +26,7 @@ from worker.runtime import Runtime
 from worker.settings import Mode, Settings, redacted
 from worker.store import schema
 from worker.store.engine import SQLITE_WAL_FROM
+from worker.store.session import is_pooled
 
 Finding = dict[str, Any]
 
@@ -84,6 +85,9 @@ def _database(runtime: Runtime) -> Iterator[Finding]:
         mode = "WAL" if wal else "a rollback journal: below 3.51.3 WAL can corrupt"
         yield _finding("sqlite", True, f"{sqlite3.sqlite_version}, with {mode}; good for one machine, Postgres for production")
         return
+    if runtime.store.read(lambda tx: is_pooled(tx.connection)):
+        slower = "settings go along with each transaction and no statement is kept prepared, which is safe and slower"
+        yield _finding("pooler", True, f"one stands before the server: {slower}")
     wrong = runtime.store.read(lambda tx: apart(database_time(tx), SystemClock().now()))
     suffers = f"{wrong}: what the schedule sends from or to here may be dropped as too old, and logs are dated by it"
     yield _finding("clock", not wrong, suffers if wrong else "agrees with the database's")

@@ -1,17 +1,18 @@
 """The database, opened the safe way on each engine, and the one shape every unit of work has."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from worker.errors import Collision, LockedOut, Misconfigured, TryLater, one_line
 from worker.store.bulk import Tx
+from worker.store.session import prepare_sessions, settings_of
 
 T = TypeVar("T")
 
@@ -24,15 +25,6 @@ LOCK_NOT_AVAILABLE = "55P03"
 ONLY_READS = "25006"
 GONE = {ONLY_READS, "25P03"}
 """What is no defect although the driver calls it an internal error: the server only reads any more, or has ended our session."""
-SESSION = {
-    "timezone": "UTC",
-    # nothing may hang for ever; a lock held longer than this is somebody's defect, and what else waits goes on. Milliseconds
-    "statement_timeout": "60000",
-    "lock_timeout": "5000",
-    "idle_in_transaction_session_timeout": "60000",
-    # what a batch names is looked up in an index: to read whole tables instead pays off only where a disk has a head to move
-    "random_page_cost": "1.1",
-}
 
 
 class Store:
@@ -126,23 +118,16 @@ def _open(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(
-        url,
+    engine = create_engine(
+        # what its options set is set by `prepare_sessions`
+        parsed.difference_update_query(["options"]),
         pool_size=4,
         max_overflow=4,
         pool_timeout=10,
-        connect_args={
-            "connect_timeout": 5,
-            # those of the URL last, so that they stand: a schema of our own is named there
-            "options": " ".join((*(f"-c {name}={value}" for name, value in SESSION.items()), *_options(parsed))),
-            "keepalives_idle": 10,
-        },
+        connect_args={"connect_timeout": 5, "keepalives_idle": 10},
     )
-
-
-def _options(url: URL) -> Sequence[str]:
-    given = url.query.get("options", ())
-    return (given,) if isinstance(given, str) else given
+    prepare_sessions(engine, settings_of(parsed))
+    return engine
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

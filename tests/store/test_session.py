@@ -1,0 +1,101 @@
+"""Sessions on Postgres are as we need them, also where a pooler hands them around."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+from sqlalchemy import make_url, text
+
+from tests.pooler import a_pooler
+from tests.servers import ON_POSTGRES, conninfo
+from worker.errors import Misconfigured
+from worker.store.bulk import Tx
+from worker.store.engine import Store
+from worker.store.session import SETTINGS, is_pooled, settings_of
+
+NEVER = "0"
+
+
+@pytest.fixture
+def pooled_url(database_url: str) -> Iterator[str]:
+    """The same database behind a pooler with two sessions."""
+    with a_pooler(database_url, sessions=2) as url:
+        yield url
+
+
+@pytest.fixture
+def clients(pooled_url: str) -> Iterator[list[Store]]:
+    """Four clients of it."""
+    with ExitStack() as stack:
+        made = [Store(pooled_url) for _ in range(4)]
+        for store in made:
+            stack.callback(store.close)
+        yield made
+
+
+def with_options(url: str, options: str) -> str:
+    """The URL with options for the session."""
+    return make_url(url).update_query_dict({"options": options}).render_as_string(hide_password=False)
+
+
+@ON_POSTGRES
+def test_clients_of_one_pooler_never_run_each_others_statements(clients: list[Store]) -> None:
+    for turn in range(20):
+        for number, client in enumerate(clients):
+            # texts of their own: the driver prepares what it has seen a few times, under names that every client gives alike
+            mine = text(f"select cast(:given as bigint) + {1000 * number}")
+            told = client.write(lambda tx, mine=mine, turn=turn: tx.connection.execute(mine, {"given": turn}).scalar_one())  # type: ignore[misc]
+            assert told == turn + 1000 * number
+
+
+@ON_POSTGRES
+def test_every_transaction_through_a_pooler_has_its_limits_and_leaves_none_to_others(
+    clients: list[Store], pooled_url: str
+) -> None:
+    def limits(tx: Tx) -> tuple[str, str]:
+        said = tx.connection.execute(text("select current_setting('lock_timeout'), current_setting('timezone')")).one()
+        return said[0], said[1]
+
+    for client in clients:
+        assert (client.write(limits), client.read(limits)) == (("5s", "UTC"), ("5s", "UTC"))
+    with psycopg.connect(conninfo(pooled_url), autocommit=True) as somebody:
+        found = somebody.execute("select current_setting('lock_timeout')").fetchone()
+    assert found == (NEVER,)
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("through", ["the server", "a pooler"])
+@pytest.mark.parametrize(
+    "options", ["-csearch_path=elsewhere", "-c search_path=elsewhere -c work_mem=8MB", "--search-path=elsewhere"]
+)
+def test_what_the_url_sets_stands_through_a_pooler_too(database_url: str, pooled_url: str, through: str, options: str) -> None:
+    store = Store(with_options(pooled_url if through == "a pooler" else database_url, options))
+    store.write(lambda tx: tx.connection.execute(text("create schema elsewhere")))
+    store.write(lambda tx: tx.connection.execute(text("create table here (id int)")))
+    where = "select relnamespace::regnamespace::text from pg_class where relname = 'here'"
+    assert store.read(lambda tx: tx.connection.execute(text(where)).scalar_one()) == "elsewhere"
+    store.close()
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("option", ["-e", "lock_timeout=5", "-c lock_timeout", "-c"])
+def test_options_that_are_not_understood_are_refused_by_name(database_url: str, option: str) -> None:
+    with pytest.raises(Misconfigured, match=r"options that are not understood at '(-e|lock_timeout=5|-c)'"):
+        Store(with_options(database_url, option))
+
+
+@ON_POSTGRES
+def test_without_a_pooler_statements_are_prepared_and_settings_are_sent_once(store: Store) -> None:
+    def ask(tx: Tx) -> bool:
+        tx.connection.execute(text("select cast(:given as bigint)"), {"given": 1})
+        return is_pooled(tx.connection)
+
+    assert [store.write(ask) for _ in range(10)] == [False] * 10
+    kept = text("select count(*) from pg_prepared_statements")
+    assert store.write(lambda tx: tx.connection.execute(kept).scalar_one()) > 0
+
+
+def test_settings_are_ours_but_for_those_that_the_url_names() -> None:
+    url = make_url("postgresql+psycopg://localhost/refunds?options=-c%20lock_timeout%3D7s")
+    assert settings_of(url) == SETTINGS | {"lock_timeout": "7s"}
