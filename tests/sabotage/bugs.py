@@ -1175,4 +1175,22 @@ BUGS = (
         ("tests/store/test_session.py",),
         (("worker/store/session.py", "    if is_pooled(connection):", "    if False:"),),
     ),
+    Bug(
+        "isolation_left_to_the_server",
+        "where the server's default is another, what was committed while a lock was waited for is not seen",
+        ("tests/store/test_session.py",),
+        (("worker/store/engine.py", '        isolation_level="READ COMMITTED",\n', ""),),
+    ),
+    Bug(
+        "nothing_written_as_a_word",
+        "where the server was told so, what is not known is stored as the word NULL",
+        ("tests/store/test_session.py",),
+        (("worker/store/session.py", '    "array_nulls": "on",\n', ""),),
+    ),
+    Bug(
+        "text_of_one_script_only",
+        "a mail in another script keeps failing and ends with the dead letters",
+        ("tests/store/test_session.py",),
+        (("worker/store/schema.py", '    if encoding != "UTF8":', "    if not encoding:"),),
+    ),
 )

@@ -5,16 +5,28 @@ from contextlib import ExitStack
 
 import psycopg
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url, select, text
 
 from tests.pooler import a_pooler
 from tests.servers import ON_POSTGRES, conninfo
+from tests.store.rows import NOON, an_account
 from worker.errors import Misconfigured
 from worker.store.bulk import Tx
 from worker.store.engine import Store
+from worker.store.schema import require_current, upgrade
 from worker.store.session import SETTINGS, is_pooled, settings_of
+from worker.store.tables import accounts
 
 NEVER = "0"
+ODD = (
+    "client_encoding = 'LATIN1'",
+    "datestyle = 'SQL, DMY'",
+    "timezone = 'Asia/Kathmandu'",
+    "array_nulls = off",
+    "bytea_output = 'escape'",
+    "default_transaction_isolation = 'serializable'",
+)
+"""What an administrator may have set for every client of a database."""
 
 
 @pytest.fixture
@@ -83,6 +95,38 @@ def test_what_the_url_sets_stands_through_a_pooler_too(database_url: str, pooled
 def test_options_that_are_not_understood_are_refused_by_name(database_url: str, option: str) -> None:
     with pytest.raises(Misconfigured, match=r"options that are not understood at '(-e|lock_timeout=5|-c)'"):
         Store(with_options(database_url, option))
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("through", ["the server", "a pooler"])
+def test_what_the_database_sets_for_its_clients_changes_nothing(database_url: str, pooled_url: str, through: str) -> None:
+    with psycopg.connect(conninfo(database_url), autocommit=True) as owner:
+        for setting in ODD:
+            owner.execute(f"alter database {make_url(database_url).database} set {setting}")
+    with a_pooler(database_url) as behind:
+        store = Store(behind if through == "a pooler" else database_url)
+        upgrade(store)
+        there = [an_account("acc_1", email=None), an_account("acc_2", email="語@example.net")]
+        store.write(lambda tx: tx.insert(accounts, there))
+        kept = store.read(lambda tx: tx.all(select(accounts).order_by(accounts.c.account_id)))
+        assert [(row.email, row.opened_at) for row in kept] == [(None, NOON), (there[1]["email"], NOON)]
+        isolation = text("select current_setting('transaction_isolation'), current_setting('transaction_read_only')")
+        assert store.write(lambda tx: tuple(tx.connection.execute(isolation).one())) == ("read committed", "off")
+        assert store.read(lambda tx: tuple(tx.connection.execute(isolation).one())) == ("repeatable read", "on")
+        store.close()
+
+
+@ON_POSTGRES
+def test_database_that_has_no_place_for_every_script_is_refused(database_url: str) -> None:
+    made = f"latin_{make_url(database_url).database}"
+    with psycopg.connect(conninfo(database_url), autocommit=True) as owner:
+        owner.execute(f"create database {made} template template0 encoding 'LATIN1' lc_collate 'C' lc_ctype 'C'")
+        store = Store(make_url(database_url).set(database=made).render_as_string(hide_password=False))
+        for asked in (upgrade, require_current):
+            with pytest.raises(Misconfigured, match=r"^the database keeps text as LATIN1, .* encoding 'UTF8'$"):
+                asked(store)
+        store.close()
+        owner.execute(f"drop database {made} with (force)")
 
 
 @ON_POSTGRES

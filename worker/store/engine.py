@@ -121,6 +121,8 @@ def _open(url: str) -> Engine:
     engine = create_engine(
         # what its options set is set by `prepare_sessions`
         parsed.difference_update_query(["options"]),
+        # locked first and read after: what was committed meanwhile is to be seen, whatever the server takes for its default
+        isolation_level="READ COMMITTED",
         pool_size=4,
         max_overflow=4,
         pool_timeout=10,

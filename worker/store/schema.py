@@ -58,9 +58,8 @@ def require_current(store: Store, group: str | None = None) -> str:
 
     Raises `Misconfigured` with one line for any other, and for the database of another installation than `group`.
     """
-    found, kept, replica = store.read(lambda tx: (_found(tx), _kept(tx), _is_replica(tx)))
-    read_only = "the database server is a read-only replica: name the primary"
-    wrong = read_only if replica else fault(found, known(), kept.get("oldest_release"))
+    found, kept, unfit = store.read(lambda tx: (_found(tx), _kept(tx), _unfit(tx)))
+    wrong = unfit or fault(found, known(), kept.get("oldest_release"))
     if wrong or found is None:
         raise Misconfigured(str(wrong))
     if group is not None:
@@ -107,6 +106,8 @@ def _upgrade(connection: Connection, queue_seconds: float, lock_seconds: float) 
     from alembic.config import Config
 
     tx = Tx(connection)
+    if unfit := _unfit(tx):
+        raise Misconfigured(unfit)
     if tx.postgres:
         _stand_in_line(tx, queue_seconds, lock_seconds)
     found = _found(tx)
@@ -148,10 +149,17 @@ def _found(tx: Tx) -> str | None:
     return tx.connection.execute(text("select max(version_num) from alembic_version")).scalar()
 
 
-def _is_replica(tx: Tx) -> bool:
+def _unfit(tx: Tx) -> str | None:
+    """Why nothing can be kept in this database, whatever is in it; None where it can."""
     if tx.connection.dialect.name != "postgresql":
-        return False
-    return bool(tx.connection.execute(text("select pg_is_in_recovery()")).scalar_one())
+        return None
+    asked = text("select pg_is_in_recovery(), current_setting('server_encoding')")
+    replica, encoding = tx.connection.execute(asked).one()
+    if replica:
+        return "the database server is a read-only replica: name the primary"
+    if encoding != "UTF8":
+        return f"the database keeps text as {encoding}, and customers write in any script: create it with encoding 'UTF8'"
+    return None
 
 
 def _kept(tx: Tx) -> dict[str, str]:

@@ -15,7 +15,11 @@ from sqlalchemy import URL, Connection, Engine, event
 from worker.errors import Misconfigured
 
 SETTINGS = {
+    # how values are written: whoever runs the server, or made the role, may have set it otherwise
+    "client_encoding": "UTF8",
+    "datestyle": "ISO",
     "timezone": "UTC",
+    "array_nulls": "on",
     # nothing may hang for ever; a lock held longer than this is somebody's defect, and what else waits goes on. Milliseconds
     "statement_timeout": "60000",
     "lock_timeout": "5000",
