@@ -12,6 +12,7 @@ import pytest
 import redis as redis_py
 
 from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted, succeeded
+from tests.scenarios.terminal import in_new_interpreter
 from tests.servers import ON_POSTGRES, eventually
 from worker.cases.chain.heads import Head, Heads
 
@@ -37,6 +38,12 @@ def one_line(text: str) -> str:
     assert len(text.strip().splitlines()) == 1, text
     assert text.startswith("refunds: "), text
     return text
+
+
+def test_terminal_of_one_script_shows_what_it_can(system: System, tmp_path: Path) -> None:
+    done = in_new_interpreter(["policy", "show"], b"", system.environ | {"PYTHONIOENCODING": "ascii"}, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u2026" in done.stdout
 
 
 def test_case_document_has_the_shape_of_the_contract(system: System) -> None:

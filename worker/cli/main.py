@@ -1,6 +1,8 @@
 """The commands, in the groups that people look for them in."""
 
+import sys
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -121,6 +123,9 @@ app.add_typer(terms, name="policy", rich_help_panel="Look")
 
 def run() -> None:
     """Entry point: exit 0 done, 1 refused or found wrong, 2 usage or configuration; an interrupt is 130 and no traceback."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # a terminal of one script still shows a case whose words are in another: what it cannot show is written out
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:
