@@ -229,6 +229,8 @@ def load_settings(environ: Mapping[str, str] | None = None, fit: Fit = lambda _:
     """
     environ, faults = _with_files(os.environ if environ is None else environ)
     faults += _unknown_names(environ)
+    if not __debug__:
+        faults.append("PYTHONOPTIMIZE: it (or -O) takes the checks out of this code that nothing wrong gets past; unset it")
     ours = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environ.items()

@@ -10,6 +10,7 @@ import pytest
 
 from policy.facts import AccountStatus, Billing, PurchaseKind
 from policy.lifecycle import CaseState
+from worker.cli.processes import FEWEST_JOBS
 from worker.intake.records import AccountRecord, JobRecord, PurchaseRecord, read_record
 from worker.intake.wire import Event, EventType, Reported, Submitted, read_event
 from worker.sandbox.pipeline import RerunPlan
@@ -61,6 +62,10 @@ def test_every_story_is_told_even_in_the_smallest_world(seed: int) -> None:
 def test_world_too_small_for_its_stories_is_refused() -> None:
     with pytest.raises(ValueError, match="stories need at least"):
         a_world(jobs=len(STORIES) - 1)
+
+
+def test_demo_takes_as_few_jobs_as_there_are_stories() -> None:
+    assert len(STORIES) == FEWEST_JOBS
 
 
 def test_every_story_has_a_line_of_its_own() -> None:

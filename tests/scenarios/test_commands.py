@@ -46,6 +46,12 @@ def test_terminal_of_one_script_shows_what_it_can(system: System, tmp_path: Path
     assert "\\u2026" in done.stdout
 
 
+def test_interpreter_that_leaves_checks_out_is_refused(system: System, tmp_path: Path) -> None:
+    done = in_new_interpreter(["status"], b"", system.environ | {"PYTHONOPTIMIZE": "1"}, tmp_path)
+    assert done.returncode == 2
+    assert one_line(done.stderr).startswith("refunds: PYTHONOPTIMIZE: ")
+
+
 def test_case_document_has_the_shape_of_the_contract(system: System) -> None:
     system.load([an_account(), a_purchase(credits=50)])
     system.emit([submitted("job_1"), failed("job_1")])

@@ -12,6 +12,8 @@ from worker.errors import Misconfigured
 from worker.runtime import Runtime, names_in
 from worker.settings import Settings
 
+FEWEST_JOBS = 34
+"""One for each story that `demo` tells."""
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on loopback.")]
 
 
@@ -128,7 +130,7 @@ def web() -> None:
 
 
 def demo(
-    jobs: Annotated[int, typer.Option(min=20, max=5000, help="How many layer jobs.")] = 300,
+    jobs: Annotated[int, typer.Option(min=FEWEST_JOBS, max=5000, help="How many layer jobs.")] = 300,
     seed: Annotated[int, typer.Option(help="Another seed, another history.")] = 7,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the database and logs for a look.")] = False,
 ) -> None:

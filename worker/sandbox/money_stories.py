@@ -214,7 +214,7 @@ def make_money_world(seed: int, double: CreemDouble, *, now: datetime) -> MoneyW
     expected: dict[tuple[str, str], ChargeEnd] = {}
     letters: list[Letter] = []
     for number, tell in enumerate(MONEY_STORIES, 1):
-        till = Till(f"{seed}_m{number:02}", now, double, tell.__name__, (tell.__doc__ or "").splitlines()[0])
+        till = Till(f"{seed}_m{number:02}", now, double, tell.__name__, (tell.__doc__ or tell.__name__).splitlines()[0])
         tell(till)
         account = {"record": "account", "id": f"acc_{till.name}", "email": f"acc_{till.name}@example.org", "status": "active"}
         lines += [json.dumps(record, separators=(",", ":")) for record in (account, *till.records)]
