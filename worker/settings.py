@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import Misconfigured
@@ -63,6 +63,11 @@ def _is_read(url: str) -> bool:
         return False
 
 
+def _with_our_driver(url: str) -> str:
+    """The address of a Postgres as hosts write it, with the driver that we speak to it by."""
+    return re.sub(r"^postgres(ql)?:", "postgresql+psycopg:", url)
+
+
 def _none_if_empty(value: object) -> object:
     return None if value == "" else value
 
@@ -110,8 +115,14 @@ class Settings(BaseSettings):
     database_url: Annotated[
         str,
         _url(
-            "sqlite", "postgresql+psycopg", example="postgresql+psycopg://user@host/database or sqlite:///refunds.db", plain=False
+            "sqlite",
+            "postgresql+psycopg",
+            "postgresql",
+            "postgres",
+            example="postgresql+psycopg://user@host/database or sqlite:///refunds.db",
+            plain=False,
         ),
+        AfterValidator(_with_our_driver),
         Field(repr=False),
     ] = "sqlite:///refunds.db"
     redis_url: Annotated[str, _url("redis", "rediss", "unix", example="redis://localhost:6379/0"), Field(repr=False)] = (

@@ -10,6 +10,12 @@ from worker.settings import load_settings
 KEY = "REFUNDS_CREEM_API_KEY"
 
 
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_address_of_a_postgres_is_taken_as_hosts_write_it(scheme: str) -> None:
+    settings = load_settings({"REFUNDS_DATABASE_URL": f"{scheme}://u@host/x"})
+    assert settings.database_url == "postgresql+psycopg://u@host/x"
+
+
 def test_value_comes_from_the_file_without_the_line_end(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("creem_test_secret\n")
     found = load_settings({f"{KEY}_FILE": str(tmp_path / "key")}).creem_api_key

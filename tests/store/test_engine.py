@@ -1,5 +1,6 @@
 """A unit of work is whole, is repeated when that is right, and says in one line what is wrong when it is not."""
 
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -182,6 +183,20 @@ def test_unreachable_server_is_named_without_its_password() -> None:
     assert "sesame" not in str(caught.value)
     assert "\n" not in str(caught.value)
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("postgresql+psycopg://u:sesame@one:5432,two:5432/x", "cannot be read; several servers are ?host=a:5432&host=b:5432"),
+        ("postgresql+psycopg://u:open@sesame@one/x", "write @ as %40"),
+        ("postgresql+psycopg://u:sesame@one/x?pgbouncer=true", 'invalid connection option "pgbouncer"'),
+    ],
+)
+def test_url_that_no_driver_reads_is_refused_by_what_is_wrong_with_it(url: str, says: str) -> None:
+    with pytest.raises(Misconfigured, match=re.escape(says)) as caught:
+        Store(url)
+    assert "sesame" not in str(caught.value)
 
 
 @ON_POSTGRES

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
+import psycopg
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -112,7 +114,7 @@ class _Broken(Exception):
 
 
 def _open(url: str) -> Engine:
-    parsed = make_url(url)
+    parsed = _read(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
         event.listen(engine, "connect", _prepare_sqlite)
@@ -130,6 +132,22 @@ def _open(url: str) -> Engine:
     )
     prepare_sessions(engine, settings_of(parsed))
     return engine
+
+
+def _read(url: str) -> URL:
+    """The parts of the URL; an error never repeats them, for a password is among them."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise Misconfigured("the database URL cannot be read; several servers are ?host=a:5432&host=b:5432") from error
+    if "@" in (parsed.host or ""):
+        raise Misconfigured("the database URL: in a user name or password write @ as %40")
+    if parsed.get_backend_name() == "postgresql":
+        try:
+            make_conninfo(**dict.fromkeys(parsed.query, "any"))
+        except psycopg.ProgrammingError as error:
+            raise Misconfigured(f"the database URL: {one_line(error)}") from error
+    return parsed
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
