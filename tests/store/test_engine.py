@@ -202,7 +202,7 @@ def test_url_that_no_driver_reads_is_refused_by_what_is_wrong_with_it(url: str, 
 @ON_POSTGRES
 def test_session_has_limits_and_speaks_utc(store: Store) -> None:
     def settings(tx: Tx) -> dict[str, str]:
-        names = ("timezone", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        names = ("timezone", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "jit")
         return {name: tx.connection.execute(text(f"show {name}")).scalar_one() for name in names}
 
     assert store.read(settings) == {
@@ -210,6 +210,7 @@ def test_session_has_limits_and_speaks_utc(store: Store) -> None:
         "statement_timeout": "1min",
         "lock_timeout": "5s",
         "idle_in_transaction_session_timeout": "1min",
+        "jit": "off",
     }
 
 

@@ -26,6 +26,8 @@ SETTINGS = {
     "idle_in_transaction_session_timeout": "60000",
     # what a batch names is looked up in an index: to read whole tables instead pays off only where a disk has a head to move
     "random_page_cost": "1.1",
+    # a plan that is thought dear by mistake would be compiled as well, anew at each statement: a batch took twenty times as long
+    "jit": "off",
 }
 # A pooler gives its clients numbers of its own to cancel by, which no session of the server has. Where the session is not the one
 # that was promised, settings are for this transaction alone.
