@@ -140,6 +140,15 @@ def test_without_a_pooler_statements_are_prepared_and_settings_are_sent_once(sto
     assert store.write(lambda tx: tx.connection.execute(kept).scalar_one()) > 0
 
 
+@ON_POSTGRES
+@pytest.mark.parametrize("setting", ["no_such_setting=1", "work_mem=much", "session_replication_role=nobody"])
+def test_setting_that_the_server_does_not_take_is_told_in_one_line(database_url: str, setting: str) -> None:
+    store = Store(with_options(database_url, f"-c {setting}"))
+    with pytest.raises(Misconfigured, match=rf"^the database does not take a setting of the session: .*{setting.partition('=')[0]}"):
+        store.read(lambda tx: tx.connection.execute(text("select 1")))
+    store.close()
+
+
 def test_settings_are_ours_but_for_those_that_the_url_names() -> None:
     url = make_url("postgresql+psycopg://localhost/refunds?options=-c%20lock_timeout%3D7s")
     assert settings_of(url) == SETTINGS | {"lock_timeout": "7s"}

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import URL, Connection, Engine, event
 
-from worker.errors import Misconfigured
+from worker.errors import Misconfigured, one_line
 
 SETTINGS = {
     # how values are written: whoever runs the server, or made the role, may have set it otherwise
@@ -74,10 +74,14 @@ def _prepare(settings: Mapping[str, str], session: psycopg.Connection[Any], reco
     known = session.info.backend_pid
     # in a transaction of its own, after which what is set for one transaction is gone
     session.autocommit = True
-    said = session.execute(_SET, (*_columns(settings), known), prepare=False).fetchone()
+    try:
+        said = session.execute(_SET, (*_columns(settings), known), prepare=False).fetchone()
+    except (psycopg.ProgrammingError, psycopg.DataError) as error:
+        session.close()
+        raise Misconfigured(f"the database does not take a setting of the session: {one_line(error)}") from error
     session.autocommit = False
-    if said != (known,):
-        record.info[_POOLED] = True
+    record.info[_POOLED] = said != (known,)
+    if record.info[_POOLED]:
         session.prepare_threshold = None
 
 
