@@ -144,7 +144,9 @@ def test_without_a_pooler_statements_are_prepared_and_settings_are_sent_once(sto
 @pytest.mark.parametrize("setting", ["no_such_setting=1", "work_mem=much", "session_replication_role=nobody"])
 def test_setting_that_the_server_does_not_take_is_told_in_one_line(database_url: str, setting: str) -> None:
     store = Store(with_options(database_url, f"-c {setting}"))
-    with pytest.raises(Misconfigured, match=rf"^the database does not take a setting of the session: .*{setting.partition('=')[0]}"):
+    with pytest.raises(
+        Misconfigured, match=rf"^the database does not take a setting of the session: .*{setting.partition('=')[0]}"
+    ):
         store.read(lambda tx: tx.connection.execute(text("select 1")))
     store.close()
 
