@@ -5,8 +5,6 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, TypeVar
 
-import psycopg
-from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
@@ -120,6 +118,7 @@ def _open(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+    _refuse_options_nobody_knows(parsed)
     engine = create_engine(
         # what its options set is set by `prepare_sessions`
         parsed.difference_update_query(["options"]),
@@ -142,12 +141,17 @@ def _read(url: str) -> URL:
         raise Misconfigured("the database URL cannot be read; several servers are ?host=a:5432&host=b:5432") from error
     if "@" in (parsed.host or ""):
         raise Misconfigured("the database URL: in a user name or password write @ as %40")
-    if parsed.get_backend_name() == "postgresql":
-        try:
-            make_conninfo(**dict.fromkeys(parsed.query, "any"))
-        except psycopg.ProgrammingError as error:
-            raise Misconfigured(f"the database URL: {one_line(error)}") from error
     return parsed
+
+
+def _refuse_options_nobody_knows(url: URL) -> None:
+    # a fiftieth of a second to import, which a file does without
+    from psycopg import ProgrammingError, conninfo
+
+    try:
+        conninfo.make_conninfo(**dict.fromkeys(url.query, "any"))
+    except ProgrammingError as error:
+        raise Misconfigured(f"the database URL: {one_line(error)}") from error
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

@@ -7,12 +7,14 @@ sessions, 26 of 360 statements ran as what another client had prepared. So nothi
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 from sqlalchemy import URL, Connection, Engine, event
 
 from worker.errors import Misconfigured, one_line
+
+if TYPE_CHECKING:
+    import psycopg
 
 SETTINGS = {
     # how values are written: whoever runs the server, or made the role, may have set it otherwise
@@ -42,7 +44,7 @@ _POOLED = "pooled"
 def prepare_sessions(engine: Engine, settings: Mapping[str, str]) -> None:
     """Every session of the engine has these settings from now on: for good, or through a pooler for each transaction."""
     # before SQLAlchemy's own first look at the server, which may be told where to look
-    event.listen(engine, "connect", partial(_prepare, settings), insert=True)
+    event.listen(engine, "connect", partial(_prepare, engine.dialect.loaded_dbapi, settings), insert=True)
     event.listen(engine, "begin", partial(_begin, settings))
 
 
@@ -51,8 +53,7 @@ def settings_of(url: URL) -> dict[str, str]:
 
     Raises `Misconfigured` for any other option.
     """
-    given = url.query.get("options", ())
-    return SETTINGS | dict(_named((given,) if isinstance(given, str) else given))
+    return SETTINGS | dict(_named(url.normalized_query.get("options", ())))
 
 
 def is_pooled(connection: Connection) -> bool:
@@ -70,13 +71,13 @@ def _named(options: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield name.replace("-", "_"), value
 
 
-def _prepare(settings: Mapping[str, str], session: psycopg.Connection[Any], record: Any) -> None:
+def _prepare(driver: Any, settings: Mapping[str, str], session: "psycopg.Connection[Any]", record: Any) -> None:
     known = session.info.backend_pid
     # in a transaction of its own, after which what is set for one transaction is gone
     session.autocommit = True
     try:
         said = session.execute(_SET, (*_columns(settings), known), prepare=False).fetchone()
-    except (psycopg.ProgrammingError, psycopg.DataError) as error:
+    except (driver.ProgrammingError, driver.DataError) as error:
         session.close()
         raise Misconfigured(f"the database does not take a setting of the session: {one_line(error)}") from error
     session.autocommit = False
