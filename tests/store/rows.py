@@ -34,9 +34,7 @@ def a_job(name: str = "job_1", account: str = "acc_1", reports: Any = (), **over
 
 def a_case(name: str = "case_1", job: str = "job_1", account: str = "acc_1", **over: Any) -> dict[str, Any]:
     """A case of a job that is being looked at, nothing decided."""
-    nothing = dict.fromkeys(("credits_owed", "credits_reversed", "reruns", "stuck", "warned_percent"), 0) | {
-        "delivered_late": False
-    }
+    nothing = {"credits_owed": 0, "credits_reversed": 0, "reruns": 0, "delivered_late": False, "stuck": 0, "warned_percent": 0}
     moments = {"failed_at": NOON, "opened_at": NOON, "due_at": NOON}
     of = {"case_id": name, "kind": "job", "subject": job, "job_id": job, "account_id": account, "state": "waiting"}
     return of | nothing | moments | over

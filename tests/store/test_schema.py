@@ -23,10 +23,9 @@ from tests.store.rows import NOON, a_case, a_purchase, an_account, given
 from tests.store.test_engine import ON_POSTGRES
 from tests.threads import at_once
 from worker.errors import Misconfigured, TryLater
-from worker.store import effects as effects_due
 from worker.store import schema
 from worker.store.bulk import Tx
-from worker.store.effects import EffectKind
+from worker.store.effects import EffectKind, claim
 from worker.store.engine import Store
 from worker.store.tables import accounts, cases, effects, installation, metadata, purchases
 
@@ -73,9 +72,16 @@ def _of_sqlite(store: Store) -> set[str]:
         return told | {re.sub(r"\s+", " ", row[0]) for row in connection.execute(text(query))}
 
 
-def _upgrade_to(store: Store, revision: str) -> None:
+def alembic() -> Config:
+    """Alembic as it finds our migrations."""
     config = Config()
     config.set_main_option("script_location", str(schema.MIGRATIONS))
+    return config
+
+
+def upgrade_to(store: Store, revision: str) -> None:
+    """Brings the database as far as the release of that revision would have."""
+    config = alembic()
 
     def migrate(tx: Tx) -> None:
         config.attributes["connection"] = tx.connection
@@ -128,9 +134,7 @@ def test_upgrade_takes_a_url(database_url: str) -> None:
 
 
 def test_known_revisions_are_one_line_of_files() -> None:
-    config = Config()
-    config.set_main_option("script_location", str(schema.MIGRATIONS))
-    script = ScriptDirectory.from_config(config)
+    script = ScriptDirectory.from_config(alembic())
     assert [revision.revision for revision in script.walk_revisions()] == list(reversed(schema.known()))
     assert script.get_heads() == [schema.head()]
 
@@ -245,7 +249,7 @@ def test_upgrade_lets_go_when_a_table_cannot_be_had(empty: Store) -> None:
 
 def test_effect_of_a_release_before_stands_and_goes_out_under_the_id_it_may_have_been_sent_by(empty: Store) -> None:
     before_keys = "0012"
-    _upgrade_to(empty, before_keys)
+    upgrade_to(empty, before_keys)
     given(empty, accounts, an_account())
     given(empty, cases, a_case("case_1", state="rerunning", next_action_at=NOON))
     due = {"state": "due", "attempts": 0, "due_at": NOON, "created_at": NOON, "payload": {"attempt": 2}}
@@ -253,8 +257,8 @@ def test_effect_of_a_release_before_stands_and_goes_out_under_the_id_it_may_have
 
     schema.upgrade(empty)
 
-    claim = partial(effects_due.claim, kind=EffectKind.RERUN, keys=(), limit=10, now=NOON, lease=timedelta(minutes=1))
-    (claimed,) = empty.write(claim)
+    taken = partial(claim, kind=EffectKind.RERUN, keys=(), limit=10, now=NOON, lease=timedelta(minutes=1))
+    (claimed,) = empty.write(taken)
     assert (claimed.key, claimed.sent_as, claimed.payload) == ("rerun:job_1", "eff_1", {"attempt": 2})
 
 

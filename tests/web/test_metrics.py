@@ -15,6 +15,7 @@ from sqlalchemy.engine import Engine
 from policy import load_editions
 from tests.cases.world import START, HandClock, World, a_purchase, an_account
 from tests.money.world import MoneyWorld
+from tests.store.rows import a_case
 from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
 from worker.settings import DEFAULT_TERMS, GROUP
@@ -44,26 +45,17 @@ def values(text: bytes) -> dict[str, float]:
 
 
 def closed_cases(store: Store, number: int, *, took: float, state: str = "refunded", first: int = 0) -> None:
-    rows = [
-        {
-            "case_id": f"case_{n}",
-            "kind": "job",
-            "subject": f"job_{n}",
-            "account_id": "acc_1",
-            "state": state,
-            "credits_owed": 5,
-            "credits_reversed": 5,
-            "reruns": 0,
-            "delivered_late": False,
-            "stuck": 0,
-            "failed_at": START - timedelta(hours=2, seconds=took),
-            "opened_at": START - timedelta(hours=2),
-            "due_at": START + timedelta(days=3),
-            "warned_percent": 0,
-            "closed_at": START - timedelta(hours=2),
-        }
-        for n in range(first, first + number)
-    ]
+    closed = START - timedelta(hours=2)
+    told: dict[str, Any] = {
+        "state": state,
+        "credits_owed": 5,
+        "credits_reversed": 5,
+        "failed_at": closed - timedelta(seconds=took),
+        "opened_at": closed,
+        "due_at": START + timedelta(days=3),
+        "closed_at": closed,
+    }
+    rows = [a_case(f"case_{n}", f"job_{n}", **told) for n in range(first, first + number)]
     store.write(lambda tx: tx.connection.execute(insert(cases), rows))
 
 

@@ -145,7 +145,7 @@ def _read(url: str) -> URL:
 
 
 def _refuse_options_nobody_knows(url: URL) -> None:
-    # a fiftieth of a second to import, which a file does without
+    # a twentieth of a second to import, which a file does without
     from psycopg import ProgrammingError, conninfo
 
     try:
