@@ -146,10 +146,9 @@ class Tx:
 
     def plan_for_all_rows(self) -> None:
         """Has this transaction read whole tables from end to end rather than row by row through an index: pages that lie anywhere
-        count as much as Postgres itself says, not as little as our sessions say; and to compile what runs that long may pay off.
+        count as much as Postgres itself says, not as little as our sessions say.
         """
         self._set("random_page_cost", "4")
-        self._set("jit", "on")
 
     def _set(self, name: str, value: str) -> None:
         if self.postgres:
