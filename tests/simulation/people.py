@@ -21,7 +21,7 @@ from tests.simulation.town import Town
 from worker.cases.notifier import Mailer
 from worker.errors import Refused
 from worker.notices.mail.postbox import Outbox, Receipt
-from worker.store.tables import payments
+from worker.store.tables import notices, payments
 
 
 @dataclass
@@ -151,6 +151,11 @@ class People:
         return work
 
     # the oracles
+
+    def unwritten(self) -> bool:
+        """Whether letters wait for their writer, who rests for hours between two turns."""
+        waiting = select(notices.c.notice_id).where(notices.c.state.in_(["due", "sending"])).limit(1)
+        return bool(self.town.rows(waiting))
 
     def wrong(self, *, disturbed: bool) -> Iterator[str]:
         """What does not hold at the end. Where books or Redis were lost, what was told is in no book."""
