@@ -27,12 +27,13 @@ from tests.simulation.hub import Doors, Hub, Process, Step, Weather
 from worker.cases.drain import Drain
 from worker.cases.first_hand import FirstHand
 from worker.cases.money.epoch import Watch, Witnesses
-from worker.cases.money.journal import Call, Journal, append
+from worker.cases.money.journal import Call, Journal
 from worker.cases.money.pay import Payer
 from worker.cases.money.reconcile import Reconciler
 from worker.cases.money.restore import Restorer
 from worker.cases.review.reviewer import in_queue
 from worker.cases.sweep import Sweeper
+from worker.disk import append
 from worker.errors import Refused, TryLater
 from worker.intake.accept import Accepted, Desk
 from worker.intake.consumer import Consumer

@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from worker.cases.money.journal import append
 from worker.clock import written
+from worker.disk import append
 from worker.errors import TryLater, one_line
 
 

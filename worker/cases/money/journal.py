@@ -6,7 +6,6 @@ one folder where the file system appends whole writes (a local disk does, NFS do
 """
 
 import json
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from worker.disk import append
 from worker.errors import TryLater, one_line
 
 Key = tuple[str, str]
@@ -129,27 +129,3 @@ class Journal:
 def _call(said: dict[str, Any]) -> Call:
     known: dict[str, Any] = {field.name: said[field.name] for field in fields(Call)}
     return Call(**known | {name: datetime.fromisoformat(known[name]) for name in _TIMES})
-
-
-def append(file: Path, lines: bytes) -> None:
-    """Adds whole lines to the file and has them on disk; those of several processes never mix. Raises `OSError`."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = not file.exists()
-    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if os.write(descriptor, lines) != len(lines):
-            raise OSError("only a part of the line could be written: is the disk full?")
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    if new:
-        _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    # a file whose name is not on disk is no file after a power cut
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

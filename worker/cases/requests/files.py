@@ -1,6 +1,6 @@
 """The files that customers send: outside the database, under names of our own, never opened.
 
-A file is whole or not there: written beside, synced, renamed. Its row comes after it, so a crash in between leaves a file
+A file is whole or not there (`worker.disk`). Its row comes after it, so a crash in between leaves a file
 without a row, which the sweep deletes.
 """
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from worker import disk
 from worker.errors import Refused, TryLater
 
-PART = ".part"
 RAW = "mail.eml"
 """What the mail itself is called among its files."""
 
@@ -29,18 +29,8 @@ class Files:
         """Stores the bytes durably; returns the name, by chance and without an extension. Raises `TryLater` where it cannot."""
         name = secrets.token_hex(16)
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            beside = self.folder / f"{name}{PART}"
-            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.rename(self.folder / name)
-            self._sync_folder()
+            disk.put(self.folder / name, content)
         except OSError as error:
-            with suppress(OSError):
-                (self.folder / f"{name}{PART}").unlink(missing_ok=True)
             raise TryLater("the evidence folder", error.strerror or type(error).__name__) from error
         return name
 
@@ -60,7 +50,7 @@ class Files:
         try:
             self._path(name).unlink(missing_ok=True)
             if self.folder.is_dir():
-                self._sync_folder()
+                disk.sync_folder(self.folder)
         except OSError as error:
             raise TryLater("the evidence folder", error.strerror or type(error).__name__) from error
 
@@ -77,10 +67,3 @@ class Files:
     def _path(self, name: str) -> Path:
         assert name == Path(name).name, "names are our own"
         return self.folder / name
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

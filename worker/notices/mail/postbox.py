@@ -1,11 +1,8 @@
 """Postboxes: where a letter is handed over, and what is then certain about it."""
 
-import os
 import re
 import ssl
-import tempfile
 from base64 import b64encode
-from contextlib import suppress
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -17,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, unquote
 
+from worker import disk
 from worker.errors import one_line
 from worker.notices.mail.server import EXPECTED, Server, server_of, split
 from worker.notices.mail.session import Phase, Session, Unwelcome
@@ -71,31 +69,10 @@ class Outbox:
         try:
             if (self._folder / name).is_file():
                 return Receipt(Posted.SENT, f"{name} was there already")
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._write(name, message.as_bytes())
+            disk.put(self._folder / name, message.as_bytes())
         except OSError as error:
             return Receipt(Posted.LATER, f"{name} could not be written: {one_line(error)}")
         return Receipt(Posted.SENT, f"written as {name}")
-
-    def _write(self, name: str, data: bytes) -> None:
-        # a name of its own each time: what a crash left behind is never taken for the message
-        handle, unfinished = tempfile.mkstemp(prefix=f".{name[:80]}.", suffix=".tmp", dir=self._folder)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, self._folder / name)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(unfinished)
-            raise
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            # without this the name may be gone after a power cut
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 class SmtpPostbox:
