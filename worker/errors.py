@@ -9,7 +9,13 @@ class RefundsError(Exception):
     """Root of what this project raises on purpose; `str()` is one line for a person."""
 
 
-class Misconfigured(RefundsError):
+class NoGround(RefundsError):
+    """What all work stands on is away or unsafe. No document and no case is at fault: nothing is counted against any, nothing
+    is given up, and nobody is called about one.
+    """
+
+
+class Misconfigured(NoGround):
     """The ground is unsafe or a setting is wrong; nothing was done. Commands exit 2."""
 
     def __init__(self, *faults: str) -> None:
@@ -24,7 +30,7 @@ class Refused(RefundsError):
     """The command was understood and is not allowed or finds nothing; nothing was changed. Commands exit 1."""
 
 
-class TryLater(RefundsError):
+class TryLater(NoGround):
     """A service is away; nothing was lost, the sweep repeats the work."""
 
     def __init__(self, service: str, why: str) -> None:

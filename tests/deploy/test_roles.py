@@ -1,6 +1,7 @@
 """The worker's role in Postgres does all the work and cannot alter what has happened; the reader's sees no customer's text."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -13,11 +14,33 @@ from tests.requests.world import PNG, PeopleWorld
 from tests.servers import ON_POSTGRES, conninfo
 from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.journal import Journal
+from worker.errors import Misconfigured
 from worker.store.engine import Store
 from worker.store.schema import upgrade
 
 ROLES = (Path(__file__).parents[2] / "deploy/postgres/roles.sql").read_text()
 HISTORY = ("postings", "case_history", "actions", "approvals", "chain_links", "evidence_looks", "disputes", "alembic_version")
+
+
+MORE_THAN_ANY_ROW_IS_TRIED = 7
+
+
+@contextmanager
+def without(store: Store, table: str) -> Iterator[None]:
+    """The worker may only read this table meanwhile."""
+    with psycopg.connect(conninfo(store.url), autocommit=True) as owner:
+        to, of = sql.Identifier("refunds_worker"), sql.Identifier(table)
+        before = owner.execute(
+            "select string_agg(privilege_type, ', ') from information_schema.table_privileges"
+            " where grantee = 'refunds_worker' and table_name = %s and privilege_type <> 'SELECT'",
+            (table,),
+        ).fetchone()
+        assert before is not None
+        owner.execute(sql.SQL("revoke insert, update, delete on {} from {}").format(of, to))
+        try:
+            yield
+        finally:
+            owner.execute(sql.SQL("grant {} on {} to {}").format(sql.SQL(before[0]), of, to))
 
 
 @pytest.fixture
@@ -39,32 +62,67 @@ def signs_in(store: Store) -> Iterator[dict[str, str]]:
             owner.execute(sql.SQL("drop role {}").format(sql.Identifier(f"{part}_{url.database}")))
 
 
-@ON_POSTGRES
-def test_worker_does_everything_under_its_role(signs_in: dict[str, str], tmp_path: Path) -> None:
+@pytest.fixture
+def as_worker(signs_in: dict[str, str]) -> Iterator[Store]:
+    """The database as the worker's role sees it."""
     store = Store(signs_in["worker"])
-    try:
-        world = PeopleWorld(store, tmp_path)
-        world.twice_charged()
-        world.load(a_purchase("ord_9", "acc_1", 100))
-        world.happen(
-            world.submitted("job_1"), world.failed("job_1"), "{no json", world.submitted("job_2"), world.incomplete("job_2")
-        )
-        witnesses = Witnesses(Journal(tmp_path / "journal"))
-        Watch(store, witnesses, world.clock).look()
-        world.settle_down(days=2)
-        assert (world.state("job_1"), world.state("ord_1")) == ("refunded", "refunded")
-        world.load(an_account("acc_2"))
-        world.bought_once("ord_2", "acc_2")
-        taken = world.mail("Please refund my order ord_2.", sender="acc_2@example.org", files={"a.png": PNG})
-        world.sweep()
-        assert world.queue() == [taken.case_id]
-        world.decide(taken.case_id, "money")
-        world.settle_down(days=2)
-        world.notifier.send()
-        world.evidence.sweep()
-        assert world.audit().breaches == []
-    finally:
-        store.close()
+    yield store
+    store.close()
+
+
+@ON_POSTGRES
+def test_worker_does_everything_under_its_role(as_worker: Store, tmp_path: Path) -> None:
+    world = PeopleWorld(as_worker, tmp_path)
+    world.twice_charged()
+    world.load(a_purchase("ord_9", "acc_1", 100))
+    world.happen(world.submitted("job_1"), world.failed("job_1"), "{no json", world.submitted("job_2"), world.incomplete("job_2"))
+    witnesses = Witnesses(Journal(tmp_path / "journal"))
+    Watch(as_worker, witnesses, world.clock).look()
+    world.settle_down(days=2)
+    assert (world.state("job_1"), world.state("ord_1")) == ("refunded", "refunded")
+    world.load(an_account("acc_2"))
+    world.bought_once("ord_2", "acc_2")
+    taken = world.mail("Please refund my order ord_2.", sender="acc_2@example.org", files={"a.png": PNG})
+    world.sweep()
+    assert world.queue() == [taken.case_id]
+    world.decide(taken.case_id, "money")
+    world.settle_down(days=2)
+    world.notifier.send()
+    world.evidence.sweep()
+    assert world.audit().breaches == []
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("table", ["inbox", "cases", "effects", "case_history"])
+def test_what_the_role_may_not_do_is_held_against_no_event(as_worker: Store, store: Store, tmp_path: Path, table: str) -> None:
+    """As after an upgrade by somebody whose tables the worker was not given."""
+    world = PeopleWorld(as_worker, tmp_path)
+    world.load(a_purchase("ord_9", "acc_1", 100))
+    world.arrive(world.submitted("job_1"), world.failed("job_1"))
+    with without(store, table):
+        for _ in range(MORE_THAN_ANY_ROW_IS_TRIED):
+            with pytest.raises(Misconfigured, match=f"permission denied for table {table}; .*roles.sql"):
+                world.sweeper.sweep()
+            world.clock.pass_(minutes=5)
+    world.settle_down(days=1)
+    assert (world.state("job_1"), world.dead(), world.audit().breaches) == ("refunded", [], [])
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("table", ["payment_attempts", "payments", "case_history"])
+def test_what_the_role_may_not_do_is_held_against_no_claim(as_worker: Store, store: Store, tmp_path: Path, table: str) -> None:
+    world = PeopleWorld(as_worker, tmp_path)
+    world.twice_charged()
+    world.sweep()
+    with without(store, table):
+        for _ in range(MORE_THAN_ANY_ROW_IS_TRIED):
+            with pytest.raises(Misconfigured, match=f"permission denied for table {table}"):
+                world.pay()
+            world.clock.pass_(minutes=20)
+    world.settle_down(days=2)
+    case = world.case("ord_1")
+    assert case is not None
+    assert (case["state"], "review" in str(case), world.audit().breaches) == ("refunded", False, [])
 
 
 @ON_POSTGRES

@@ -8,16 +8,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import event, func, select, text, update
+from psycopg import sql
+from sqlalchemy import event, func, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from tests.servers import conninfo
 from tests.store.rows import NOON, an_account, count, given
 from tests.threads import at_once
 from worker.errors import Collision, Misconfigured, TryLater
 from worker.store.bulk import Tx
 from worker.store.engine import REPEATS, Store
-from worker.store.tables import accounts
+from worker.store.tables import accounts, metadata
 
 ALONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
@@ -261,6 +264,44 @@ def test_unit_whose_connection_broke_at_the_commit_is_not_repeated(store: Store)
     with pytest.raises(TryLater, match="the database is not reachable"):
         store.write(work)
     assert len(units) == 1
+
+
+@ON_POSTGRES
+def test_statements_prepared_for_a_column_that_has_another_type_since_are_prepared_anew(store: Store) -> None:
+    given(store, accounts, an_account())
+    look = select(accounts.c.account_id, accounts.c.email)
+
+    def often(tx: Tx) -> list[str]:
+        # the driver prepares what it has seen five times
+        return [tx.all(look)[0].account_id for _ in range(10)]
+
+    assert store.read(often) == ["acc_1"] * 10
+    with psycopg.connect(conninfo(store.url), autocommit=True) as owner:
+        owner.execute("drop index ix_accounts_email")
+        owner.execute("alter table accounts alter column email type varchar(400)")
+    assert store.read(often) == ["acc_1"] * 10
+
+
+@ON_POSTGRES
+def test_role_that_may_not_is_told_so_in_one_line(store: Store) -> None:
+    role = f"nobody_{make_url(store.url).database}"
+    with psycopg.connect(conninfo(store.url), autocommit=True) as owner:
+        owner.execute(sql.SQL("create role {} login password 'x'").format(sql.Identifier(role)))
+        stranger = Store(make_url(store.url).set(username=role, password="x").render_as_string(hide_password=False))
+        with pytest.raises(Misconfigured, match=r"^the database: permission denied for table accounts; .*roles\.sql"):
+            stranger.read(lambda tx: tx.all(select(accounts.c.account_id)))
+        stranger.close()
+        owner.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+
+
+@ALONE
+@pytest.mark.parametrize(("at", "says"), [(0, "file is not a database"), (4096, "database disk image is malformed")])
+def test_file_that_is_ruined_says_what_to_do(store: Store, at: int, says: str) -> None:
+    store.close()
+    file = Path(str(make_url(store.url).database))
+    file.write_bytes(file.read_bytes()[:at] + b"no page of a database" * 50_000)
+    with pytest.raises(Misconfigured, match=rf"^the SQLite file cannot be used: {says}; put a backup in its place"):
+        store.read(lambda tx: [tx.all(select(table)) for table in metadata.sorted_tables])
 
 
 @ALONE

@@ -25,6 +25,7 @@ ODD = (
     "array_nulls = off",
     "bytea_output = 'escape'",
     "default_transaction_isolation = 'serializable'",
+    "synchronous_commit = off",
 )
 """What an administrator may have set for every client of a database."""
 
@@ -138,6 +139,16 @@ def test_without_a_pooler_statements_are_prepared_and_settings_are_sent_once(sto
     assert [store.write(ask) for _ in range(10)] == [False] * 10
     kept = text("select count(*) from pg_prepared_statements")
     assert store.write(lambda tx: tx.connection.execute(kept).scalar_one()) > 0
+
+
+@ON_POSTGRES
+def test_look_leaves_prepared_what_was_prepared(store: Store) -> None:
+    mine = text("select cast(:given as bigint)")
+    for _ in range(10):
+        store.write(lambda tx: tx.connection.execute(mine, {"given": 1}).scalar_one())
+    store.read(lambda tx: tx.connection.execute(text("select 1")))
+    kept = text("select count(*) from pg_prepared_statements where statement like 'select cast($1 as bigint)%'")
+    assert store.read(lambda tx: tx.connection.execute(kept).scalar_one()) == 1
 
 
 @ON_POSTGRES

@@ -35,7 +35,7 @@ from worker.cases.requests.judge import judge_requests
 from worker.cases.write import write
 from worker.clock import Clock
 from worker.credits.ledger import Ledger
-from worker.errors import CannotProcess, LockedOut, OfNewerRelease, TryLater, one_line
+from worker.errors import CannotProcess, LockedOut, NoGround, OfNewerRelease, one_line
 from worker.intake.accept import Accepted, Desk
 from worker.intake.entry import Entry
 from worker.observe import log
@@ -123,7 +123,7 @@ class Assessor:
                 if claim.attempt > 1:
                     # somebody failed or died over this row before: it may not spoil others
                     done += self._together([claim])
-        except TryLater:
+        except NoGround:
             self._give_back(claims)
             raise
         return done
@@ -135,7 +135,7 @@ class Assessor:
         claims = [Claim(row.inbox_id, 1, row.event_id, row.job_id) for row in accepted]
         try:
             return self._together(claims, {row.inbox_id: of_accepted(row) for row in accepted})
-        except TryLater:
+        except NoGround:
             self._give_back(claims)
             raise
 
@@ -156,7 +156,7 @@ class Assessor:
             return self._commit(work)
         except LockedOut:
             return None
-        except TryLater:
+        except NoGround:
             raise
         except Exception as error:
             log.warning("batch.split", rows=len(entries), error=one_line(error))
@@ -205,7 +205,7 @@ class Assessor:
             return self._alone(claims[0])
         try:
             return self._commit(lambda tx: self._work(tx, *_claimed(tx, claims, at_hand), held=at_hand is not None))
-        except TryLater:
+        except NoGround:
             raise
         except Exception as error:
             log.warning("batch.split", rows=len(claims), error=one_line(error))
@@ -219,7 +219,7 @@ class Assessor:
             return self._bury(claim, "kills_its_worker", f"{self.max_attempts} attempts began and none ended")
         try:
             return self._commit(lambda tx: self._work(tx, *_claimed(tx, [claim], None)))
-        except TryLater:
+        except NoGround:
             raise
         except OfNewerRelease as error:
             # two releases run side by side: a process of the newer one takes it
@@ -274,8 +274,8 @@ class Assessor:
         return Assessed(failed=len(claims))
 
     def _give_back(self, claims: Sequence[Claim]) -> None:
-        """The database went away, which is no fault of these rows; where it is still away, their claim ends by itself."""
-        with contextlib.suppress(TryLater):
+        """The ground gave way, which is no fault of these rows; where it is still away, their claim ends by itself."""
+        with contextlib.suppress(NoGround):
             self.store.write(lambda tx: inbox.release(tx, claims, self.clock.now()))
 
     def _bury(self, claim: Claim, reason: str, detail: str) -> Assessed:

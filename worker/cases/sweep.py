@@ -17,7 +17,7 @@ from worker.cases.effects import Performer, due_effects
 from worker.cases.judge import Bench
 from worker.cases.load import KINDS, STATES
 from worker.clock import Clock
-from worker.errors import TryLater, one_line
+from worker.errors import NoGround, TryLater, one_line
 from worker.observe import log
 from worker.store import effects, inbox, tallies
 from worker.store.bulk import Among, Tx
@@ -113,7 +113,7 @@ class Sweeper:
         try:
             done += self.assessor.wake(due)
             return len(due)
-        except TryLater:
+        except NoGround:
             raise
         except Exception as error:
             log.warning("wake.split", cases=len(due), error=one_line(error))
@@ -123,7 +123,7 @@ class Sweeper:
         try:
             done += self.assessor.wake([case_id])
             return 1
-        except TryLater:
+        except NoGround:
             raise
         except Exception as error:
             log.exception("case.stuck", case_id=case_id)

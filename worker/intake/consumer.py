@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import redis
 
-from worker.errors import TryLater, one_line
+from worker.errors import NoGround, one_line
 from worker.intake.entry import Entry
 from worker.intake.handed import Handed
 from worker.intake.stream import Backlog, as_text, backlog, entries_read_so_far, open_stream_client
@@ -211,8 +211,8 @@ class Consumer:
     def _together(self, entries: Sequence[Entry]) -> None:
         try:
             self._accept.accept(entries)
-        except TryLater:
-            raise  # the database is away: no entry is to blame
+        except NoGround:
+            raise  # no entry is to blame
         except Exception:
             self._refusals += 1
             if self._refusals > 1:
@@ -224,7 +224,7 @@ class Consumer:
     def _alone(self, entry: Entry) -> int:
         try:
             self._accept.accept([entry])
-        except TryLater:
+        except NoGround:
             raise
         except Exception as error:
             self._left[entry.stream_id] = one_line(error)

@@ -6,7 +6,15 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -21,15 +29,18 @@ SQLITE_WAL_FROM = (3, 51, 3)
 REPEATS = 5
 BUSY_SECONDS = 20
 NO_SUCH_TABLE = "42P01"
+NOT_ALLOWED = "42501"
+OTHER_TYPES = "0A000"
+"""What a statement reads has other types since it was prepared; it is prepared anew after the rollback."""
 LOCK_NOT_AVAILABLE = "55P03"
 ONLY_READS = "25006"
-GONE = {ONLY_READS, "25P03"}
+GONE = {ONLY_READS, "25P03", "25P04"}
 """What is no defect although the driver calls it an internal error: the server only reads any more, or has ended our session."""
 
 
 class Store:
-    """Units of work on one database. A unit is repeated as a whole on deadlock, serialization failure, collision,
-    and where its connection broke before the commit.
+    """Units of work on one database. A unit is repeated as a whole on deadlock, serialization failure, collision, where its
+    connection broke before the commit, and where what it had prepared is no longer as the tables are.
     """
 
     def __init__(self, url: str) -> None:
@@ -74,11 +85,19 @@ class Store:
         except (ProgrammingError, OperationalError, InterfaceError, InternalError) as error:
             if sqlstate(error) == NO_SUCH_TABLE or "no such table" in str(error.orig):
                 raise Misconfigured("the schema is missing: run `refunds db upgrade`") from error
+            if sqlstate(error) == NOT_ALLOWED:
+                right = "a worker signs in as deploy/postgres/roles.sql has it, and an upgrade runs as the owner of the tables"
+                raise Misconfigured(f"the database: {why_unreachable(error)}; {right}") from error
             if sqlstate(error) == LOCK_NOT_AVAILABLE:
                 raise LockedOut("the database", "another session holds a row that is needed, and does not let it go") from error
             if _is_defect(error, writing):
                 raise
             raise TryLater("the database", why_unreachable(error)) from error
+        except DatabaseError as error:
+            if _is_ruined(error):
+                right = 'put a backup in its place (docs/operating.md, "After a restore")'
+                raise Misconfigured(f"the SQLite file cannot be used: {one_line(error.orig or error)}; {right}") from error
+            raise
         except NoConnectionFree as error:
             raise TryLater("the database", "no connection came free in time") from error
         except _Broken as error:
@@ -88,6 +107,8 @@ class Store:
     def _once(self, connection: Connection, work: Callable[[Tx], T], *, writing: bool, keep: bool) -> T:
         if self.dialect == "postgresql" and not writing:
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            # there is nothing to undo, and after a rollback the driver forgets what it has prepared
+            keep = True
         with connection.begin() as transaction:
             try:
                 result = work(Tx(connection))
@@ -186,7 +207,7 @@ def _worth_repeating(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     # not a locked SQLite file: it was already waited for
-    return sqlstate(error) in {"40P01", "40001"}
+    return sqlstate(error) in {"40P01", "40001", OTHER_TYPES}
 
 
 def _is_defect(error: DBAPIError, writing: bool) -> bool:
@@ -195,6 +216,10 @@ def _is_defect(error: DBAPIError, writing: bool) -> bool:
     state = sqlstate(error)
     # a look that writes is a defect of ours
     return state not in GONE or (state == ONLY_READS and not writing)
+
+
+def _is_ruined(error: DatabaseError) -> bool:
+    return type(error) is DatabaseError and isinstance(error.orig, sqlite3.DatabaseError)
 
 
 def sqlstate(error: DBAPIError) -> str | None:

@@ -22,6 +22,8 @@ SETTINGS = {
     "datestyle": "ISO",
     "timezone": "UTC",
     "array_nulls": "on",
+    # what is acknowledged stands on what was committed: a server that is killed may lose the last commits of a session without it
+    "synchronous_commit": "on",
     # nothing may hang for ever; a lock held longer than this is somebody's defect, and what else waits goes on. Milliseconds
     "statement_timeout": "60000",
     "lock_timeout": "5000",

@@ -20,7 +20,7 @@ from worker.clock import Clock
 from worker.creem.answers import Answer, Outcome
 from worker.creem.client import Creem, CreemRefused, DeadlinePassed
 from worker.creem.transactions import Transaction
-from worker.errors import OfNewerRelease, TryLater, one_line
+from worker.errors import Misconfigured, OfNewerRelease, TryLater, one_line
 from worker.observe import log
 from worker.settings import Mode
 from worker.store.bulk import Tx
@@ -102,6 +102,8 @@ class Payer:
             if error.service != "Creem":
                 raise
             said = self._away(turn, error)
+        except Misconfigured:
+            raise
         except OfNewerRelease as error:
             # its turn runs out; a process of the newer release takes it
             said = str(error)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.cases.requests.mailroom import Mailroom, Taken, TakenMail
-from worker.errors import Misconfigured, TryLater, one_line
+from worker.errors import Misconfigured, NoGround, one_line
 from worker.intake.mail.reader import LIMITS
 from worker.observe import log
 
@@ -42,7 +42,7 @@ class Maildir:
                 continue
             try:
                 taken = self.mailroom.take(raw, origin="maildir")
-            except TryLater:
+            except NoGround:
                 raise
             except Exception as error:
                 log.exception("mail.failed", file=path.name, error=one_line(error))
