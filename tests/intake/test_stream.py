@@ -1,13 +1,16 @@
 """The stream seen from outside: backlog, what the audit reads, what may be forgotten."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis.exceptions
 
 from tests.intake.readers import GROUP, STREAM, Inbox, Reading
-from worker.intake.stream import backlog, entries_read_so_far, waits_since
+from worker.intake.stream import backlog, entries_read_so_far, open_stream_client, waits_since
 from worker.intake.upkeep import forget_idle_consumers, observers, trim
+from worker.sandbox.servers import start_redis
 
 
 class WithoutLag:
@@ -23,6 +26,17 @@ class WithoutLag:
         return [
             {k: v for k, v in group.items() if k not in ("lag", "entries-read")} for group in self._client.xinfo_groups(stream)
         ]
+
+
+def test_connection_to_a_server_that_only_reads_since_a_failover_is_not_kept(tmp_path: Path) -> None:
+    with start_redis(tmp_path) as server, open_stream_client(server.url) as client:
+        before = client.client_id()
+        client.replicaof("127.0.0.1", "1")
+        with pytest.raises(redis.exceptions.ReadOnlyError):
+            client.xadd(STREAM, {"event": "{}"})
+        client.replicaof("NO", "ONE")
+        assert client.client_id() != before
+        assert client.xadd(STREAM, {"event": "{}"})
 
 
 def test_no_stream_is_no_backlog(reading: Reading) -> None:

@@ -5,9 +5,9 @@ import inspect
 import psycopg
 import pytest
 import redis.exceptions
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
-from tests.servers import ON_POSTGRES
+from tests.servers import ON_POSTGRES, conninfo
 from worker.errors import TryLater
 from worker.store.engine import GONE, Store
 
@@ -40,12 +40,11 @@ def test_errors_of_psycopg_are_of_the_kinds_that_we_sort_by() -> None:
 @ON_POSTGRES
 def test_server_that_only_reads_since_a_failover_is_away(store: Store) -> None:
     def fall(change: str) -> None:
-        with store.engine.begin() as connection:
-            connection.execute(text("set transaction read write"))
-            name = connection.execute(text("select current_database()")).scalar_one()
-            connection.execute(text(f'alter database "{name}" set default_transaction_read_only = {change}'))
-        store.close()
+        with psycopg.connect(conninfo(store.url), autocommit=True) as owner:
+            owner.execute("set default_transaction_read_only = off")
+            owner.execute(f"alter database {make_url(store.url).database} set default_transaction_read_only = {change}".encode())
 
+    store.close()
     fall("on")
     with pytest.raises(TryLater, match="the database is not reachable: cannot execute UPDATE in a read-only transaction"):
         store.write(lambda tx: tx.connection.execute(text("update accounts set status = status")).rowcount)

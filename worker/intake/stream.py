@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from worker.errors import Misconfigured
 
@@ -24,10 +26,12 @@ def open_stream_client(url: str) -> redis.Redis:
     """A client fit for reading streams: answers as bytes, waits longer than any BLOCK, and repeats nothing by itself.
 
     With redis-py 8's own ten retries a dead connection took 58 s to be noticed, and one `xadd` wrote two entries
-    (celery-lab.md 7): whoever calls decides what is repeated.
+    (celery-lab.md 7): whoever calls decides what is repeated. After these errors the next command has a new connection: one that
+    a failover left with a server that only reads would stay there.
     """
+    never = Retry(NoBackoff(), 0, (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError))
     return redis.Redis.from_url(  # type: ignore[no-any-return,unused-ignore]
-        url, socket_timeout=3.0, socket_connect_timeout=2.0, retry=None, decode_responses=False, protocol=2
+        url, socket_timeout=3.0, socket_connect_timeout=2.0, retry=never, decode_responses=False, protocol=2
     )
 
 

@@ -113,6 +113,10 @@ class Store:
             try:
                 result = work(Tx(connection))
             except DBAPIError as error:
+                if writing and sqlstate(error) == ONLY_READS:
+                    # after a failover the address may lead to another server, and this connection never will
+                    connection.invalidate()
+                    raise _Broken(error) from error
                 if error.connection_invalidated:
                     # not at the commit, whose answer alone may be lost: nothing of it stands
                     raise _Broken(error) from error
