@@ -1,6 +1,7 @@
 """Commands as a person or a script meets them: shapes of the contract, and what they say when something is wrong."""
 
 import json
+import shutil
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_accoun
 from tests.scenarios.terminal import in_new_interpreter
 from tests.servers import ON_POSTGRES, eventually
 from worker.cases.chain.heads import Head, Heads
+from worker.sandbox.servers import start_redis
 
 pytestmark = pytest.mark.slow
 NOBODY = "redis://127.0.0.1:1/0"
@@ -456,6 +458,27 @@ def test_doctor_tells_good_from_bad(system: System) -> None:
     assert all(found[name]["ok"] for name in ("configuration", "terms", "database", "redis", "redis AOF", "redis eviction"))
     system.redis_url = NOBODY
     assert system.json("doctor", expect=1)["ok"] is False
+
+
+def test_doctor_finds_a_redis_that_takes_nothing_more(system: System, tmp_path: Path) -> None:
+    def redis_findings() -> list[str]:
+        told = system.json("doctor", expect=1)["findings"]
+        takes_writes = {"redis role", "redis disk", "redis memory"}
+        return [item["finding"].partition(":")[0] for item in told if item["check"] in takes_writes and not item["ok"]]
+
+    with start_redis(tmp_path / "redis") as server, redis_py.Redis.from_url(server.url) as client:
+        system.redis_url = server.url
+        client.config_set("maxmemory", 1)
+        [full] = redis_findings()
+        assert full.endswith("of 0.0 MiB are used")
+        client.config_set("maxmemory", 0)
+        client.replicaof("127.0.0.1", "1")
+        assert redis_findings() == ["a replica, which only reads"]
+        client.replicaof("NO", "ONE")
+        shutil.rmtree(tmp_path / "redis")
+        client.bgsave()
+        assert eventually(lambda: client.info("persistence")["rdb_bgsave_in_progress"] == 0)
+        assert redis_findings() == ["rdb_last_bgsave_status is err"]
 
 
 @ON_POSTGRES

@@ -29,6 +29,8 @@ from worker.store.engine import SQLITE_WAL_FROM
 from worker.store.session import is_pooled
 
 Finding = dict[str, Any]
+MEMORY_SHARE = 0.8
+"""Of what Redis may use; above it the doctor warns."""
 
 
 def _finding(check: str, ok: bool, finding: str, severity: str = "fault") -> Finding:
@@ -126,6 +128,7 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
     except redis.ResponseError:
         yield _finding("redis version", False, "INFO is not answered: not a real Redis, nothing survives its end", "warning")
         return
+    yield from _redis_takes_writes(info)
     version = ground.version_of(str(info["redis_version"]))
     yield _finding(
         "redis version",
@@ -156,6 +159,21 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
             f"{told}: what is trimmed it never sees; if it is no more: redis-cli XGROUP DESTROY {runtime.settings.stream} {name}"
         )
         yield _finding("observer", not late, over if late else told, "warning")
+
+
+def _redis_takes_writes(info: Any) -> Iterator[Finding]:
+    """Whether events can come in at this moment, by what the server says of itself."""
+    if info["role"] != "master":
+        yield _finding("redis role", False, "a replica, which only reads: name the primary in REFUNDS_REDIS_URL")
+    written = {name: info.get(name, "ok") for name in ("aof_last_write_status", "rdb_last_bgsave_status")}
+    for name, said in written.items():
+        if said != "ok":
+            why = f"{name} is {said}: Redis cannot write to its disk and may refuse events; make room there"
+            yield _finding("redis disk", False, why)
+    most, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
+    if most and used > MEMORY_SHARE * most:
+        why = f"{used / 2**20:.1f} of {most / 2**20:.1f} MiB are used: beyond maxmemory no event is taken in any more; raise it"
+        yield _finding("redis memory", False, why, "fault" if used >= most else "warning")
 
 
 def _producers(runtime: Runtime) -> Iterator[Finding]:
