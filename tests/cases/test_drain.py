@@ -132,11 +132,11 @@ def test_first_delivery_is_taken_in_and_handled_in_one_transaction(world: World,
     commits: list[str] = []
     event.listen(world.store.engine, "commit", lambda _: commits.append("commit"))
     done = drain(world, redis).turn()
+    assert len(commits) == 2, "the work, and what was announced"
     assert done is not None
     assert (done.handled, done.waiting) == (3, 1)
     assert sorted(rows(world)) == [("handled", 1)] * 3 + [("waiting", 1)]
     assert [reason for reason, _ in world.dead()] == ["not_json"]
-    assert len(commits) == 2, "the work, and what was announced"
 
 
 def test_first_delivery_that_its_process_does_not_survive_comes_again_as_a_counted_row(
