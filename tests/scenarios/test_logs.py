@@ -1,17 +1,23 @@
 """What the operating guide says of logs, tried on those of real processes: one filter answers what happened to a job."""
 
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
-from typing import Any
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
 
+import httpx
 import pytest
 import redis as redis_py
 
 from tests.scenarios.system import ROOT, System, a_purchase, an_account, failed, submitted
 from tests.servers import ON_POSTGRES, eventually
+from worker.sandbox.servers import free_port
 
 pytestmark = [pytest.mark.slow, ON_POSTGRES]
 GUIDE = (ROOT / "docs/operating.md").read_text()
@@ -77,3 +83,41 @@ def test_task_that_took_several_names_none_of_them_and_each_line_its_own_job(sys
     with redis_py.Redis.from_url(system.redis_url) as client:
         [sent] = [json.loads(message)["headers"]["kwargsrepr"] for message in client.lrange("refunds:assess", 0, -1)]
     assert sent.startswith("{'job': '10 events', 'inbox': [")
+
+
+@pytest.fixture(params=["a disk that is full", "a pipe that nobody reads"])
+def nowhere(request: pytest.FixtureRequest) -> Iterator[IO[bytes]]:
+    """Where no line can be written."""
+    if request.param == "a disk that is full":
+        with Path("/dev/full").open("wb") as full:
+            yield full
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "wb") as pipe:
+            yield pipe
+
+
+def test_log_that_cannot_be_written_stops_nobody(system: System, nowhere: IO[bytes]) -> None:
+    port = free_port()
+    system.extra = {**system.extra, "REFUNDS_WEB_PORT": str(port)}
+    system.load([an_account(), a_purchase(credits=100)])
+    for process in ("worker", "web"):
+        command = [sys.executable, "-m", "worker.cli", process]
+        system.processes.append(
+            subprocess.Popen(
+                command, env=system.environ, cwd=system.folder, stdout=nowhere, stderr=nowhere, start_new_session=True
+            )
+        )
+    system.emit([submitted("job_42"), failed("job_42", code="internal_error")])
+    assert eventually(lambda: (system.case("job_42") or {}).get("state") == "refunded", within=60)
+    assert eventually(lambda: answers(port), within=30)
+    assert [process.poll() for process in system.processes] == [None, None]
+
+
+def answers(port: int) -> bool:
+    """Whether the web process is there."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False

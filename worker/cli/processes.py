@@ -9,6 +9,7 @@ import typer
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured
+from worker.observe import log
 from worker.runtime import Runtime, names_in
 from worker.settings import Settings
 
@@ -89,9 +90,7 @@ def web() -> None:
         check_host(settings)
         secrets = secrets_of(settings)
         if not secrets:
-            output.err.print(
-                cell("refunds: no REFUNDS_CREEM_WEBHOOK_SECRET: every webhook is turned away with 401"), soft_wrap=True
-            )
+            log.warning("web.takes_no_webhook", why="no REFUNDS_CREEM_WEBHOOK_SECRET: every webhook is turned away with 401")
 
         def hint(row_ids: list[int]) -> None:
             tasks.hint_accepted([Accepted(row_id, "webhook", None) for row_id in row_ids])
