@@ -49,7 +49,17 @@ def test_dead_letters_by_reason(world: World) -> None:
     groups = world.letters.by_reason()
     assert [(group["reason"], group["count"]) for group in groups] == [("not_json", 2), ("unknown_type", 1)]
     assert world.letters.one(groups[0]["for_example"]).reason == "not_json"
-    assert len(world.letters.of_reason("not_json", 10)) == 2
-    [oldest] = world.letters.of_reason("not_json", 1)
+    both, _ = world.letters.of_reason("not_json", 10)
+    assert len(both) == 2
+    oldest = both[0]
     world.letters.discard(oldest, by="tester", reason="seen")
     assert [group["count"] for group in world.letters.by_reason()] == [1, 1]
+
+
+def test_letters_that_stay_open_keep_none_behind_them_out_of_reach(world: World) -> None:
+    world.arrive("no json", "nor this", "and neither this")
+    everyone, after = world.letters.of_reason("not_json", 3)
+    assert (len(everyone), after) == (3, None)
+    first, after = world.letters.of_reason("not_json", 2)
+    assert (first, after) == (everyone[:2], everyone[1])
+    assert world.letters.of_reason("not_json", 2, after) == (everyone[2:], None)

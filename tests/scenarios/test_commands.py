@@ -354,6 +354,32 @@ def test_dead_letters_are_grouped_and_put_back_by_reason(system: System) -> None
     assert "--all-of" in one_line(system.refunds("dead", "requeue", "--reason", "which?", expect=2).stderr)
 
 
+def test_flood_of_dead_letters_is_put_aside_by_reason_and_no_other_with_it(system: System) -> None:
+    system.emit([*(f"no json {number}" for number in range(3)), failed("job_1").replace("layer_job.failed", "layer_job.frozen")])
+    sweep(system)
+    why = ("--all-of", "not_json", "--reason", "a flood")
+    dry = system.json("dead", "discard", *why, "--dry-run")
+    assert [item["would_be"] for item in dry["items"]] == ["discarded"] * 3
+    first = system.json("dead", "discard", *why, "--limit", "2", "--yes")
+    assert [item["state"] for item in first["items"]] == ["discarded"] * 2
+    assert first["next"] == first["items"][-1]["dead_id"]
+    assert "left as it is" in one_line(system.refunds("dead", "discard", *why, stdin="n\n", expect=1).stderr)
+    assert "1 of 1 letters are put aside" in system.refunds("dead", "discard", *why, "--yes").stdout
+    assert [item["reason"] for item in system.json("dead", "list")["items"]] == ["unknown_type"]
+    both = system.refunds("dead", "discard", "dead_1", *why, expect=2)
+    assert "not both" in one_line(both.stderr)
+
+
+def test_letters_behind_those_that_stay_open_can_be_reached(system: System) -> None:
+    system.emit(["no json", "nor this", "and neither this"])
+    sweep(system)
+    why = ("--all-of", "not_json", "--reason", "r", "--yes", "--limit", "2")
+    shown = system.refunds("dead", "requeue", *why).stdout
+    after = shown.rpartition("--after ")[2].strip()
+    assert "0 of 2 letters are put back" in shown
+    assert "0 of 1 letters are put back" in system.refunds("dead", "requeue", *why, "--after", after).stdout
+
+
 def test_dry_run_of_dead_letters_says_which_by_reason_and_changes_nothing(system: System) -> None:
     system.emit(["no json", "nor this", failed("job_1").replace("layer_job.failed", "layer_job.frozen")])
     sweep(system)

@@ -21,6 +21,7 @@ from worker.strict import Malformed
 
 Identity = tuple[str, str]
 """Source and id of an event."""
+BYTES_STAY = "its bytes stay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,13 @@ class DeadLetters:
             for reason, count, oldest, newest, example in map(tuple, rows)
         ]
 
-    def of_reason(self, reason: str, limit: int) -> list[str]:
-        """The ids of open letters with this reason, oldest first."""
+    def of_reason(self, reason: str, limit: int, after: str | None = None) -> tuple[list[str], str | None]:
+        """The ids of open letters with this reason, oldest first, and the id to continue after."""
         d = dead_letters.c
-        chosen = select(d.dead_id).where(d.state == "open", d.reason == reason).order_by(d.dead_id).limit(limit)
-        return [row.dead_id for row in self.store.read(lambda tx: tx.all(chosen))]
+        wanted = [d.state == "open", d.reason == reason, *([d.dead_id > after] if after is not None else [])]
+        chosen = select(d.dead_id).where(*wanted).order_by(d.dead_id).limit(limit + 1)
+        found = [row.dead_id for row in self.store.read(lambda tx: tx.all(chosen))]
+        return found[:limit], found[limit - 1] if len(found) > limit else None
 
     def one(self, name: str) -> Row[Any]:
         """The letter with this id or origin. Raises `Refused` where there is none."""
@@ -122,12 +125,17 @@ class DeadLetters:
 
     def plan_discard(self, name: str) -> dict[str, str]:
         """What `discard` would do, in the same shape. Raises `Refused` where there is no open letter of that name."""
-        return _planned(self._open(name), "discarded", "its bytes stay")
+        return _planned(self._open(name), "discarded", BYTES_STAY)
 
-    def discard(self, name: str, *, by: str, reason: str) -> None:
-        """Marks the letter as dealt with; its bytes stay."""
+    def plans_discard(self, names: Iterable[str]) -> Iterator[dict[str, str]]:
+        """The same of many."""
+        return map(self.plan_discard, names)
+
+    def discard(self, name: str, *, by: str, reason: str) -> str:
+        """Marks the letter as dealt with, and returns what becomes of it: its bytes stay."""
         row = self._open(name)
         self.store.write(lambda tx: self._resolve(tx, row, "discarded", by, reason))
+        return BYTES_STAY
 
     def _is_known(self, identity: Identity) -> bool:
         return bool(self.store.read(lambda tx: inbox_rows.same_identity(tx, [identity])))

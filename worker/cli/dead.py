@@ -1,6 +1,8 @@
 """Dead letters: look, put back, put aside."""
 
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -14,7 +16,11 @@ from worker.screen import progress
 
 SHOWN = 20
 """Most letters that are named of each kind."""
-Name = Annotated[str, typer.Argument(metavar="DEAD", help="A dead letter's id, or where it came from.")]
+NAMED = "A dead letter's id, or where it came from."
+Name = Annotated[str, typer.Argument(metavar="DEAD", help=NAMED)]
+MaybeName = Annotated[str | None, typer.Argument(metavar="[DEAD]", help=NAMED)]
+AllOf = Annotated[str | None, typer.Option(metavar="REASON", help="Instead: every open letter of this reason.")]
+Most = Annotated[int, typer.Option(min=1, max=10_000, help="Most letters at once, oldest first.")]
 
 
 def _letters() -> DeadLetters:
@@ -59,7 +65,9 @@ def _by_reason(as_json: bool) -> None:
         times = (cell(group[name][:19]) for name in ("oldest_at", "newest_at"))
         table.add_row(cell(group["reason"]), cell(group["count"]), *times, cell(group["for_example"]))
     out.print(table)
-    output.say("[dim]`refunds dead show ID` for one, `refunds dead requeue --all-of REASON --reason WHY` for all of a kind[/]")
+    output.say(
+        "[dim]`refunds dead show ID` for one, `refunds dead requeue --all-of REASON --reason WHY`, or `discard`, for all of a kind[/]"
+    )
 
 
 def show(
@@ -84,71 +92,112 @@ def show(
 
 def requeue(
     reason: output.Reason,
-    name: Annotated[str | None, typer.Argument(metavar="[DEAD]", help="A dead letter's id, or where it came from.")] = None,
-    all_of: Annotated[str | None, typer.Option(metavar="REASON", help="Instead: every open letter of this reason.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most letters at once, oldest first.")] = 1000,
+    name: MaybeName = None,
+    all_of: AllOf = None,
+    limit: Most = 1000,
+    after: output.AfterLetter = None,
     dry_run: output.DryRun = False,
     yes: output.Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Puts a letter's document back to be handled like any other; refused while it still cannot be read."""
-    if name is None:
-        return _requeue_all(all_of, reason, limit, dry_run=dry_run, yes=yes, as_json=as_json)
     with one_clear_line():
-        if all_of is not None:
-            raise Misconfigured("name one letter, or all of a reason with --all-of; not both")
-        letters = _letters()
+        one, kind = _which(name, all_of)
+        letters, by = _letters(), output.actor(output.settings())
+        if kind is not None:
+            deed = _Deed(
+                "Put back", "put back", "requeued", letters.plans, lambda each: letters.requeue(each, by=by, reason=reason)
+            )
+            return _do_all(deed, letters, kind, limit, after, dry_run=dry_run, yes=yes, as_json=as_json)
         if dry_run:
-            return _show_plan(letters.plan(name), as_json)
-        told = letters.requeue(name, by=output.actor(output.settings()), reason=reason)
+            return _show_plan(letters.plan(one), as_json)
+        told = letters.requeue(one, by=by, reason=reason)
     if as_json:
-        return output.document({"dead_id": name, "state": "requeued", "next": told})
+        return output.document({"dead_id": one, "state": "requeued", "next": told})
     output.say("{told}.", told=told)
 
 
-def _requeue_all(all_of: str | None, reason: str, limit: int, *, dry_run: bool, yes: bool, as_json: bool) -> None:
-    with one_clear_line():
-        if all_of is None:
-            raise Misconfigured("name a letter, or all of a reason with --all-of")
-        letters, by = _letters(), output.actor(output.settings())
-        chosen = letters.of_reason(all_of, limit)
-        if dry_run:
-            with progress() as bar:
-                plans = list(letters.plans(bar.track(chosen, description="working out what would happen")))
-            return _show_plans(plans, as_json)
-        if chosen:
-            ask(f"Put back {len(chosen)} letters with reason {all_of}?", yes=yes)
-        items: list[dict[str, str]] = []
-        with progress() as bar:
-            for dead_id in bar.track(chosen, description="putting back"):
-                try:
-                    told = letters.requeue(dead_id, by=by, reason=reason)
-                    items.append({"dead_id": dead_id, "state": "requeued", "next": told})
-                except Refused as refusal:
-                    # one that still cannot be read keeps nobody else back
-                    items.append({"dead_id": dead_id, "state": "open", "next": str(refusal)})
-    if as_json:
-        return output.page(items, None)
-    back = sum(item["state"] == "requeued" for item in items)
-    output.say("{back} of {n} letters are put back.", back=back, n=len(items))
-    for item in [item for item in items if item["state"] == "open"][:SHOWN]:
-        output.say("[yellow]{dead_id}[/]  {next}", dead_id=item["dead_id"], next=item["next"])
-
-
 def discard(
-    name: Name, reason: output.Reason, dry_run: output.DryRun = False, yes: output.Yes = False, as_json: AsJson = False
+    reason: output.Reason,
+    name: MaybeName = None,
+    all_of: AllOf = None,
+    limit: Most = 1000,
+    after: output.AfterLetter = None,
+    dry_run: output.DryRun = False,
+    yes: output.Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Marks a letter as dealt with; its bytes stay."""
     with one_clear_line():
-        letters = _letters()
-        plan = letters.plan_discard(name)
+        one, kind = _which(name, all_of)
+        letters, by = _letters(), output.actor(output.settings())
+        if kind is not None:
+            deed = _Deed(
+                "Put aside",
+                "put aside",
+                "discarded",
+                letters.plans_discard,
+                lambda each: letters.discard(each, by=by, reason=reason),
+            )
+            return _do_all(deed, letters, kind, limit, after, dry_run=dry_run, yes=yes, as_json=as_json)
+        plan = letters.plan_discard(one)
         if dry_run:
             return _show_plan(plan, as_json)
         ask(f"Put {plan['dead_id']} ({plan['reason']}) aside?", yes=yes)
-        letters.discard(name, by=output.actor(output.settings()), reason=reason)
+        letters.discard(one, by=by, reason=reason)
     if as_json:
-        return output.document({"dead_id": name, "state": "discarded"})
-    output.say("{name} is put aside; its bytes stay.", name=name)
+        return output.document({"dead_id": one, "state": "discarded"})
+    output.say("{one} is put aside; its bytes stay.", one=one)
+
+
+def _which(name: str | None, all_of: str | None) -> tuple[str, str | None]:
+    if (name is None) == (all_of is None):
+        both = "; not both" if name is not None else ""
+        raise Misconfigured(f"name one letter, or all of a reason with --all-of{both}")
+    return name or "", all_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Deed:
+    """What is done to many letters, in words and in fact."""
+
+    asked: str
+    done: str
+    state: str
+    plans: Callable[[Iterable[str]], Iterator[dict[str, str]]]
+    do: Callable[[str], str]
+
+
+def _do_all(
+    deed: _Deed, letters: DeadLetters, kind: str, limit: int, after: str | None, *, dry_run: bool, yes: bool, as_json: bool
+) -> None:
+    chosen, following = letters.of_reason(kind, limit, after)
+    if dry_run:
+        with progress() as bar:
+            plans = list(deed.plans(bar.track(chosen, description="working out what would happen")))
+        return _show_plans(plans, following, as_json)
+    if chosen:
+        ask(f"{deed.asked} {len(chosen)} letters with reason {kind}?", yes=yes)
+    items: list[dict[str, str]] = []
+    with progress() as bar:
+        for dead_id in bar.track(chosen, description="at the letters"):
+            try:
+                items.append({"dead_id": dead_id, "state": deed.state, "next": deed.do(dead_id)})
+            except Refused as refusal:
+                # one that still cannot be read keeps nobody else back
+                items.append({"dead_id": dead_id, "state": "open", "next": str(refusal)})
+    if as_json:
+        return output.page(items, following)
+    done = sum(item["state"] == deed.state for item in items)
+    output.say("{done} of {n} letters are {put}.", done=done, n=len(items), put=deed.done)
+    for item in [item for item in items if item["state"] == "open"][:SHOWN]:
+        output.say("[yellow]{dead_id}[/]  {next}", dead_id=item["dead_id"], next=item["next"])
+    _more(following)
+
+
+def _more(following: str | None) -> None:
+    if following is not None:
+        output.say("[dim]more of this reason are open; those after these: --after {after}[/]", after=following)
 
 
 def _show_plan(plan: dict[str, str], as_json: bool) -> None:
@@ -159,9 +208,9 @@ def _show_plan(plan: dict[str, str], as_json: bool) -> None:
     output.nothing_changed()
 
 
-def _show_plans(plans: list[dict[str, str]], as_json: bool) -> None:
+def _show_plans(plans: list[dict[str, str]], following: str | None, as_json: bool) -> None:
     if as_json:
-        return output.page(plans, None, dry_run=True)
+        return output.page(plans, following, dry_run=True)
     for (reason, then), count in Counter((plan["reason"], plan["would_be"]) for plan in plans).most_common():
         would = "would stay open" if then == "open" else f"would be {then}"
         output.say("[bold]{count}[/] with reason {reason} {would}:", count=count, reason=reason, would=would)
@@ -172,4 +221,5 @@ def _show_plans(plans: list[dict[str, str]], as_json: bool) -> None:
             output.say("[dim]… and {more} more[/]", more=count - SHOWN)
     if not plans:
         output.say("No open letter has that reason.")
+    _more(following)
     output.nothing_changed()
