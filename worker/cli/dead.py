@@ -65,9 +65,8 @@ def _by_reason(as_json: bool) -> None:
         times = (cell(group[name][:19]) for name in ("oldest_at", "newest_at"))
         table.add_row(cell(group["reason"]), cell(group["count"]), *times, cell(group["for_example"]))
     out.print(table)
-    output.say(
-        "[dim]`refunds dead show ID` for one, `refunds dead requeue --all-of REASON --reason WHY`, or `discard`, for all of a kind[/]"
-    )
+    all_of = "`refunds dead requeue --all-of REASON --reason WHY`, or discard, for all of a kind"
+    output.say(f"[dim]`refunds dead show ID` for one, {all_of}[/]")
 
 
 def show(
