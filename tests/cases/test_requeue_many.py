@@ -44,6 +44,16 @@ def test_limit_takes_the_oldest_and_tells_how_many_there_are(world: World) -> No
     assert (len(chosen), in_all) == (1, 3)
 
 
+def test_cases_that_stay_as_they_are_keep_none_behind_them_out_of_reach(world: World) -> None:
+    seen: list[str] = []
+    for _ in range(3):
+        [one], in_all = world.requeuer.matching(limit=1, after=seen[-1] if seen else None)
+        assert in_all == 3 - len(seen)
+        seen.append(one)
+    assert world.requeuer.matching(limit=1, after=seen[-1]) == ([], 0)
+    assert len({*seen}) == 3
+
+
 def test_dead_letters_by_reason(world: World) -> None:
     world.arrive("no json", "nor this", world.failed("later").replace("layer_job.failed", "layer_job.frozen"))
     groups = world.letters.by_reason()

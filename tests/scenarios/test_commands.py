@@ -325,9 +325,13 @@ def test_many_cases_are_put_back_at_once_by_what_they_have_in_common(system: Sys
     system.load([an_account(), a_purchase(credits=200)])
     system.emit([failed(f"job_{n}") for n in range(30)])
     sweep(system)
-    shown = system.refunds("requeue", "--state", "waiting", "--limit", "28", "--dry-run", "--reason", "looking").stdout
+    looking = ("requeue", "--state", "waiting", "--limit", "28", "--dry-run", "--reason", "looking")
+    shown = system.refunds(*looking).stdout
     assert "28" in shown, "more than a page is summed up"
     assert "2 more match" in shown
+    behind = system.json(*looking)["next"]
+    assert f"--after {behind}" in shown
+    assert len(system.json(*looking, "--after", behind)["items"]) == 2
     assert "Nothing was changed" in shown
     system.emit([submitted(f"job_{n}", "acc_1", 1) for n in range(20)])
     done = system.json("requeue", "--kind", "job", "--state", "waiting", "--reason", "their jobs came late")
@@ -336,7 +340,7 @@ def test_many_cases_are_put_back_at_once_by_what_they_have_in_common(system: Sys
     assert system.states() == {"refunded": 20, "waiting": 10}
 
 
-@pytest.mark.parametrize("words", [(), ("job_1", "--state", "waiting")])
+@pytest.mark.parametrize("words", [(), ("job_1", "--state", "waiting"), ("job_1", "--after", "case_01M2Q0ZVBW9K6X4T8N3R5Y7ADE")])
 def test_requeue_wants_names_or_a_filter_and_not_both(system: System, words: tuple[str, ...]) -> None:
     assert "one of both" in one_line(system.refunds("requeue", *words, "--reason", "r", expect=2).stderr)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.assess import Assessor
@@ -64,9 +64,11 @@ class Requeuer:
         account: str | None = None,
         stuck: bool = False,
         before: datetime | None = None,
+        after: str | None = None,
         limit: int,
     ) -> tuple[list[str], int]:
-        """The ids of the cases that match, longest open first, up to `limit`; and how many there are in all.
+        """The ids of the cases that match, longest open first, up to `limit`, and how many there are in all: of those behind the
+        case `after` where one is named.
 
         Refunded and external cases never match: nothing can be put back there.
         """
@@ -80,6 +82,10 @@ class Requeuer:
             wanted.append(cases.c.stuck > 0)
         if before is not None:
             wanted.append(cases.c.opened_at < before)
+        if after is not None:
+            opened_at = select(cases.c.opened_at).where(cases.c.case_id == after).scalar_subquery()
+            behind = and_(cases.c.opened_at == opened_at, cases.c.case_id > after)
+            wanted.append(or_(cases.c.opened_at > opened_at, behind))
         chosen = select(cases.c.case_id).where(*wanted).order_by(cases.c.opened_at, cases.c.case_id).limit(limit)
         counted = select(func.count()).select_from(cases).where(*wanted)
         return self.store.read(

@@ -209,6 +209,7 @@ def requeue(
     stuck: Annotated[bool, typer.Option("--stuck", help="All whose last step failed.")] = False,
     before: Annotated[datetime | None, typer.Option(help="All opened before this moment, UTC.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Most cases at once, longest open first.")] = 100,
+    after: output.AfterCase = None,
     dry_run: output.DryRun = False,
     yes: output.Yes = False,
     as_json: AsJson = False,
@@ -216,20 +217,24 @@ def requeue(
     """Shows what would happen, then puts cases back: those named, or all that match. Never repeats an effect."""
     with one_clear_line():
         filtered = any((state, kind, account, stuck, before))
-        if bool(names) == filtered:
+        if bool(names) == filtered or (names and after):
             raise Misconfigured("name cases, or say which with --state, --kind, --account, --stuck or --before; one of both")
         runtime = output.runtime()
         step = Requeuer(runtime.store, runtime.assessor, runtime.clock)
         chosen, in_all = names or [], len(names or [])
         if filtered:
             moment = before.replace(tzinfo=UTC) if before else None
-            chosen, in_all = step.matching(state=state, kind=kind, account=account, stuck=stuck, before=moment, limit=limit)
+            chosen, in_all = step.matching(
+                state=state, kind=kind, account=account, stuck=stuck, before=moment, after=after, limit=limit
+            )
+        following = chosen[-1] if in_all > len(chosen) else None
         with progress() as bar:
             plans = [step.plan(name) for name in bar.track(chosen, description="working out what would happen")]
         if not as_json:
             _show_plans(plans)
-            if in_all > len(plans):
-                output.say("[yellow]{more} more match; these are the longest open.[/]", more=in_all - len(plans))
+            if following:
+                more = "[yellow]{more} more match; these are the longest open. Those behind them: --after {after}[/]"
+                output.say(more, more=in_all - len(plans), after=following)
         acting = [plan for plan in plans if not plan.nothing]
         if not dry_run and acting:
             ask(f"Put back {len(acting)} of {len(plans)}?", yes=yes)
@@ -238,7 +243,7 @@ def requeue(
                     step.requeue(plan.case_id, by=output.actor(runtime.settings), reason=reason)
     if as_json:
         done = [plan.document() | {"requeued": not dry_run and not plan.nothing} for plan in plans]
-        return output.page(done, None, dry_run=dry_run)
+        return output.page(done, following, dry_run=dry_run)
     if dry_run:
         output.nothing_changed()
     elif acting:
