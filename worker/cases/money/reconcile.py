@@ -4,13 +4,15 @@ What is safe is mended by the ordinary steps, each of which may run twice; every
 figure that counts is the money on which the two sides do not agree.
 """
 
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import Row, and_, case, func, or_, select, update
 
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.assess import Assessor
@@ -21,16 +23,20 @@ from worker.cases.money.settle import Settler
 from worker.clock import Clock
 from worker.creem.client import Creem, CreemRefused
 from worker.creem.transactions import Transaction
-from worker.errors import TryLater
+from worker.errors import NoGround, TryLater, one_line
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import accounts, breakers, cases, layer_jobs, payments, purchases
 from worker.store.tables import charges as charge_rows
 
+Move = tuple[str, str, str | None, str, int]
+"""Case, subject, the state before and after, credits that came back."""
 CHUNK = 200
 BUDGET_SECONDS = 25.0
 """How long the periodic run asks Creem; the next one goes on with those not read for longest."""
+MOST_IN_VAIN = 3
+"""Customers in a row of whom nothing could be learned; more are not asked for in this run."""
 
 
 @dataclass(slots=True)
@@ -119,13 +125,19 @@ class Reconciler:
             "jobs",
             self.store.read(lambda tx: int(tx.connection.execute(select(func.count()).select_from(layer_jobs)).scalar_one())),
         )
-        rows = self.store.read(lambda tx: tx.all(failed_jobs_without_case().limit(CHUNK)))
-        for row in rows:
-            moved = self.assessor.judge_jobs([(row.row, row.account_id)]).moves
-            if moved:
-                done.mended("failed_job", row.row, f"its case was opened and is {moved[0][3]}")
-            else:
-                done.found(Finding("failed_job", row.row, str(row.problem), "look at `refunds show` and the job's events"))
+        rows = self.store.read(lambda tx: tx.all(failed_jobs_without_case()))
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
+            moves, _ = together(part, self._judge)
+            states = {job: state for _, job, _, state, _ in moves}
+            for row in part:
+                if (said := states.get(row.row)) is None:
+                    done.found(Finding("failed_job", row.row, str(row.problem), "look at `refunds show` and the job's events"))
+                else:
+                    done.mended("failed_job", row.row, f"its case was opened and is {said}")
+
+    def _judge(self, part: Sequence[Row[Any]]) -> Sequence[Move]:
+        return self.assessor.judge_jobs([(row.row, row.account_id) for row in part]).moves
 
     def _charges(self, done: Reconciliation) -> None:
         """Charges of the same thing, and charges of which money went back or is disputed, are looked at once more."""
@@ -134,10 +146,13 @@ class Reconciler:
         done.count("charges", len(named))
         for start in range(0, len(named), CHUNK):
             part = named[start : start + CHUNK]
-            for case_id, subject, was, state, _ in self.store.write(lambda tx, part=part: self._settle(tx, part)):  # type: ignore[misc]
+            moves, stuck = together(part, lambda rows: self.store.write(lambda tx: self._settle(tx, rows)))
+            for case_id, subject, was, state, _ in moves:
                 done.mended("charge", subject, f"case {case_id} went from {was or 'nothing'} to {state}")
+            for row, why in stuck:
+                done.found(Finding("charge", row.purchase_id, f"could not be judged: {why}", "look at `refunds show`"))
 
-    def _settle(self, tx: Tx, part: Sequence[Row[Any]]) -> list[tuple[str, str, str | None, str, int]]:
+    def _settle(self, tx: Tx, part: Sequence[Row[Any]]) -> Sequence[Move]:
         owners = sorted({row.account_id for row in part})
         locked = select(accounts.c.account_id).where(tx.among(accounts.c.account_id, owners)).order_by(accounts.c.account_id)
         tx.all(locked.with_for_update())
@@ -173,20 +188,23 @@ class Reconciler:
         away = self.store.read(
             lambda tx: tx.all(select(breakers.c.name).where(breakers.c.name == limits.AWAY, breakers.c.open_until > now))
         )
-        customers = self.store.read(lambda tx: _customers(tx, now - self.days))
-        began = timer()
+        customers = self.store.read(lambda tx: _customers(tx, now, now - self.days))
+        began, in_vain = timer(), 0
         for number, customer_id in enumerate(customers):
             out_of_time = seconds is not None and timer() - began >= seconds
-            if away or out_of_time:
+            if away or out_of_time or in_vain == MOST_IN_VAIN:
                 break
             try:
                 seen = creem.transactions_of_customer(customer_id)
             except (TryLater, CreemRefused) as error:
                 if isinstance(error, TryLater) and error.service != "Creem":
                     raise
-                do = "look at `refunds doctor`; the next run goes on from here"
+                # one customer of whom nothing can be learned stands in nobody's way
+                in_vain += 1
+                do = "look at `refunds doctor`; the next run asks again"
                 done.found(Finding("creem", customer_id, f"could not be compared: {error}", do))
-                break
+                continue
+            in_vain = 0
             self._customer(creem, customer_id, seen, done)
             done.count("customers")
             progress(number + 1, len(customers))
@@ -225,6 +243,30 @@ class Reconciler:
         return f"Creem shows it as {seen.status_verbatim}, {seen.refunded_amount} given back: booked"
 
 
+def together(
+    rows: Sequence[Row[Any]], do: Callable[[Sequence[Row[Any]]], Sequence[Move]]
+) -> tuple[list[Move], list[tuple[Row[Any], str]]]:
+    """What became of these rows, done together where that goes, or else each alone, for one may be in the way of the others; and
+    those that nothing can be done with, with the error.
+    """
+    try:
+        return list(do(rows)), []
+    except NoGround:
+        raise
+    except Exception as error:
+        why = one_line(error)
+    if len(rows) == 1:
+        log.warning("reconcile.not_judged", row=rows[0][0], error=why)
+        return [], [(rows[0], why)]
+    moves: list[Move] = []
+    stuck: list[tuple[Row[Any], str]] = []
+    for row in rows:
+        moved, left = together([row], do)
+        moves += moved
+        stuck += left
+    return moves, stuck
+
+
 def _nameless_purchase(tx: Tx, seen: Transaction) -> Row[Any] | None:
     """The purchase of the transaction's order that does not yet know its transaction."""
     p = purchases.c
@@ -250,10 +292,18 @@ def _worth_a_look(tx: Tx, since: datetime) -> Sequence[Row[Any]]:
     return tx.all(doubled.union(moved))  # type: ignore[arg-type]
 
 
-def _customers(tx: Tx, since: datetime) -> list[str]:
-    """Customers with purchases since then, those not read for longest first."""
+def _customers(tx: Tx, now: datetime, since: datetime) -> list[str]:
+    """Customers with purchases since then: in turns one with something that was never read, and the one read longest ago.
+
+    What Creem does not know is never read, however often it is asked: whose turn it is among these, chance says, so that those
+    who could be read come to it however many there are of the others.
+    """
     p, c = purchases.c, charge_rows.c
-    joined = select(p.customer_id).outerjoin(charge_rows, c.transaction_id == p.transaction_id)
+    unread = func.sum(case((c.read_at.is_(None), 1), else_=0))
+    joined = select(p.customer_id, unread.label("unread")).outerjoin(charge_rows, c.transaction_id == p.transaction_id)
     chosen = joined.where(p.customer_id.is_not(None), p.paid_at >= since).group_by(p.customer_id)
-    never = func.min(func.coalesce(c.read_at, since - timedelta(days=1)))
-    return [row.customer_id for row in tx.all(chosen.order_by(never, p.customer_id))]
+    rows = tx.all(chosen.order_by(func.min(c.read_at), p.customer_id))
+    never = [row.customer_id for row in rows if row.unread]
+    random.Random(now.isoformat()).shuffle(never)
+    read = [row.customer_id for row in rows if not row.unread]
+    return [customer for pair in zip_longest(never, read) for customer in pair if customer is not None]

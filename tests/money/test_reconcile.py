@@ -1,0 +1,135 @@
+"""Reconcile comes to everything: what cannot be mended, and whom nothing can be learned of, stand in nobody's way."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from sqlalchemy import text, update
+
+from tests.cases.world import a_job, a_purchase, an_account
+from tests.money.world import MoneyWorld
+from tests.servers import ON_POSTGRES
+from worker.cases.money.reconcile import BUDGET_SECONDS, CHUNK, MOST_IN_VAIN, Reconciliation
+from worker.creem.client import Creem, CreemAway, CreemRefused
+from worker.creem.transactions import Transaction
+from worker.store.engine import Store
+from worker.store.tables import cases, layer_jobs
+
+
+@pytest.fixture
+def world(store: Store) -> Iterator[MoneyWorld]:
+    made = MoneyWorld(store)
+    yield made
+    made.close()
+
+
+OUTPUT = {"expected": 6, "delivered": 0, "corrupted": 0}
+
+
+@dataclass
+class HalfDeaf:
+    """Creem, which answers nothing about some customers; each question takes a second."""
+
+    creem: Creem
+    says: Exception
+    about: frozenset[str]
+    asked: Counter[str] = field(default_factory=Counter)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.creem, name)
+
+    def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
+        """As Creem has it, or the error."""
+        self.asked[customer_id] += 1
+        if customer_id in self.about:
+            raise self.says
+        return self.creem.transactions_of_customer(customer_id)
+
+
+def failed_behind_our_back(world: MoneyWorld, names: Iterable[str], reports: list[dict[str, Any]]) -> None:
+    """The product's table says that these failed, and no event told us."""
+    named, ended = layer_jobs.c.job_id.in_(list(names)), world.clock.now()
+    failed = update(layer_jobs).where(named).values(status="failed", ended_at=ended, reports=reports)
+    world.store.write(lambda tx: tx.connection.execute(failed))
+
+
+def a_report(world: MoneyWorld, **more: Any) -> dict[str, Any]:
+    at = world.clock.now().isoformat()
+    return {"kind": "failed", "code": "model_error", "stage": "segment", "attempt": 1, "at": at, "output": OUTPUT, **more}
+
+
+def checked(done: Reconciliation) -> Counter[str]:
+    """How many rows of each check were left."""
+    return Counter(finding.check for finding in done.findings)
+
+
+@pytest.mark.parametrize("odd", [[], [{"kind": "nonsense"}]], ids=["nothing is told of them", "nobody can read what is"])
+def test_failed_job_is_made_whole_however_many_before_it_cannot_be(world: MoneyWorld, odd: list[dict[str, Any]]) -> None:
+    hopeless, plain = [f"a_{number:03}" for number in range(CHUNK + 10)], ["b_1", "b_2"]
+    world.load(an_account(), a_purchase("ord_1", "acc_1", 5000), *(a_job(name) for name in (*hopeless, *plain)))
+    failed_behind_our_back(world, hopeless, odd)
+    failed_behind_our_back(world, plain, [a_report(world)])
+    done = world.reconciler().reconcile()
+    assert [item["row"] for item in done.repaired] == plain
+    assert checked(done) == {"failed_job": len(hopeless)}
+    assert [world.state(name) for name in plain] == ["refunded", "refunded"]
+
+
+@ON_POSTGRES
+def test_charge_that_only_a_newer_release_understands_stands_in_nobodys_way(world: MoneyWorld) -> None:
+    world.twice_charged()
+    with world.store.engine.begin() as connection:
+        # its migration allows the new state
+        for name in ("ck_cases_state", "ck_cases_closed_when_final"):
+            connection.execute(text(f"alter table cases drop constraint {name}"))
+    weighed = update(cases).values(state="weighed")
+    world.store.write(lambda tx: tx.connection.execute(weighed))
+    done = world.reconciler().reconcile()
+    assert {(finding.check, finding.row) for finding in done.findings} == {("charge", "ord_0"), ("charge", "ord_1")}
+    assert done.checked["customers"] == 1
+
+
+@pytest.mark.parametrize("says", [CreemRefused(404, "no such customer"), CreemAway("Creem", "500")], ids=["no", "nothing"])
+def test_customer_of_whom_nothing_is_learned_stands_in_nobodys_way(world: MoneyWorld, says: Exception) -> None:
+    charged(world, "cust_0", "cust_1", "cust_2")
+    deaf = HalfDeaf(world.creem, says, frozenset({"cust_1"}))
+    done = replace(world.reconciler(), creem=deaf).reconcile()
+    assert deaf.asked == {"cust_0": 1, "cust_1": 1, "cust_2": 1}
+    assert [finding.row for finding in done.findings if finding.check == "creem"] == ["cust_1"]
+
+
+def test_creem_that_answers_nobody_is_not_asked_of_everybody(world: MoneyWorld) -> None:
+    names = [f"cust_{number}" for number in range(10)]
+    charged(world, *names)
+    deaf = HalfDeaf(world.creem, CreemAway("Creem", "503"), frozenset(names))
+    done = replace(world.reconciler(), creem=deaf).reconcile()
+    assert (deaf.asked.total(), checked(done)["creem"]) == (MOST_IN_VAIN, MOST_IN_VAIN)
+
+
+def test_those_whom_creem_does_not_know_leave_their_turns_to_others(world: MoneyWorld) -> None:
+    # as after a move from another payment provider, whose customers are in the history too
+    known, strangers = {"cust_0", "cust_1", "cust_2"}, [f"other_{number}" for number in range(60)]
+    charged(world, *known, *strangers, at_creem=known)
+    deaf = HalfDeaf(world.creem, CreemAway("Creem", "500"), frozenset())
+    for _ in range(8):
+        seconds = count()
+        replace(world.reconciler(), creem=deaf).reconcile(timer=lambda seconds=seconds: float(next(seconds)))  # type: ignore[misc]
+        world.clock.pass_(hours=1)
+    assert deaf.asked.total() < 8 * (BUDGET_SECONDS + 1)
+    assert min(deaf.asked[name] for name in known) >= 2
+
+
+def charged(world: MoneyWorld, *customers: str, at_creem: Iterable[str] | None = None) -> None:
+    """Each of these customers bought something yesterday; Creem knows those of `at_creem` (None: all)."""
+    at = world.clock.now() - timedelta(days=1)
+    known = set(customers if at_creem is None else at_creem)
+    for customer in sorted(known):
+        world.double.pay(f"tran_{customer}", customer_id=customer, amount=900, order_id=f"ord_{customer}", paid_at=at)
+    for customer in customers:
+        account = f"acc_{customer}"
+        bought = {**world.bought(f"ord_{customer}", f"tran_{customer}", at.isoformat()), "account_id": account}
+        world.load(an_account(account), {**bought, "customer_id": customer})
