@@ -2,7 +2,8 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.requests.world import PNG, PeopleWorld
+from worker.cases.requests.evidence import LOOKED_UP, ROUND
 from worker.cli.examine import examine
 from worker.errors import Refused
 from worker.settings import load_settings
@@ -139,3 +141,31 @@ def test_half_written_file_is_left_by_nobody(world: PeopleWorld) -> None:
     os.utime(half, (old, old))
     assert world.evidence.sweep().orphans == 1
     assert not half.exists()
+
+
+def many_more(world: PeopleWorld, evidence_id: str, stored: Sequence[str]) -> None:
+    """Receipts like this one, of as many files."""
+    [row] = world.rows(select(evidence).where(evidence.c.evidence_id == evidence_id))
+    known = {column.name: getattr(row, column.name) for column in evidence.columns}
+    more = [known | {"evidence_id": f"evidence_{name}", "stored": name} for name in stored]
+    world.store.write(lambda tx: tx.insert(evidence, more))
+
+
+def test_leftover_is_found_however_many_files_have_their_rows(world: PeopleWorld) -> None:
+    kept, left = [f"{number:032x}" for number in range(LOOKED_UP)], [f"left_{number}" for number in range(LOOKED_UP)]
+    many_more(world, with_file(world)[1], kept)
+    long_ago = world.clock.now().timestamp() - 7200
+    for name in (*kept, *left):
+        (world.files.folder / name).touch()
+        os.utime(world.files.folder / name, (long_ago, long_ago))
+    assert world.evidence.sweep().orphans == len(left)
+    assert not any((world.files.folder / name).exists() for name in left)
+
+
+def test_every_file_of_a_decided_case_is_given_its_time_however_many_have_theirs(world: PeopleWorld) -> None:
+    case_id, evidence_id = with_file(world)
+    many_more(world, evidence_id, [f"{number:032x}" for number in range(2 * ROUND)])
+    world.decide(case_id, "decline")
+    for _ in range(3):
+        world.evidence.sweep()
+    assert {row.delete_by for row in world.rows(select(evidence.c.delete_by))} == {world.clock.now() + timedelta(hours=24)}

@@ -6,6 +6,7 @@ A deletion is three steps, each safe to repeat: the row says that the file is to
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Row, and_, or_, select, update
@@ -20,6 +21,8 @@ from worker.store.engine import Store
 from worker.store.tables import cases, evidence, evidence_looks
 
 ROUND = 200
+LOOKED_UP = 2000
+"""Files in one question to the database."""
 ORPHAN_AFTER = timedelta(hours=1)
 """A file without a row that is older than this was left by a crash: rows come within seconds of their file."""
 BEFORE_THE_LAST_DAY = timedelta(days=1)
@@ -71,7 +74,7 @@ class Evidence:
         """The files that should be there and are not, by id: of the 2,000 that came last. Nothing is marked, for a folder that is
         away comes back.
         """
-        newest = select(evidence).where(evidence.c.state == "kept").order_by(evidence.c.received_at.desc()).limit(10 * ROUND)
+        newest = select(evidence).where(evidence.c.state == "kept").order_by(evidence.c.received_at.desc()).limit(LOOKED_UP)
         return [row.evidence_id for row in self.store.read(lambda tx: tx.all(newest)) if not self.files.has(row.stored)]
 
     def _tombstones(self, tx: Tx, now: datetime) -> Sequence[Row[Any]]:
@@ -81,7 +84,8 @@ class Evidence:
         joined = select(evidence).join(cases, cases.c.case_id == evidence.c.case_id)
         decided = select(evidence.c.evidence_id, evidence.c.delete_by, cases.c.closed_at)
         decided = decided.join(cases, cases.c.case_id == evidence.c.case_id).where(evidence.c.state == "kept")
-        closed = tx.all(decided.where(cases.c.closed_at.is_not(None)).limit(ROUND))
+        # those that were given their time already come last, and take no place from others
+        closed = tx.all(decided.where(cases.c.closed_at.is_not(None)).order_by(evidence.c.delete_by.desc()).limit(ROUND))
         sooner = [row for row in closed if row.delete_by > row.closed_at + hours]
         tx.update(
             evidence,
@@ -99,15 +103,17 @@ class Evidence:
         return rows
 
     def _orphans(self, now: datetime) -> int:
-        found = list(self.files.older_than(now - ORPHAN_AFTER))[: 10 * ROUND]
-        if not found:
-            return 0
-        rows = self.store.read(lambda tx: tx.all(select(evidence.c.stored).where(tx.among(evidence.c.stored, found))))
-        orphans = set(found) - {row.stored for row in rows}
-        for name in orphans:
-            self.files.delete(name)
-            log.warning("evidence.orphan_deleted", file=name)
-        return len(orphans)
+        names, gone = self.files.older_than(now - ORPHAN_AFTER), 0
+        while found := list(islice(names, LOOKED_UP)):
+            for name in self._without_a_row(found):
+                self.files.delete(name)
+                log.warning("evidence.orphan_deleted", file=name)
+                gone += 1
+        return gone
+
+    def _without_a_row(self, names: Sequence[str]) -> set[str]:
+        rows = self.store.read(lambda tx: tx.all(select(evidence.c.stored).where(tx.among(evidence.c.stored, names))))
+        return set(names) - {row.stored for row in rows}
 
 
 def _end(tx: Tx, gone: Sequence[Row[Any]], now: datetime) -> None:
