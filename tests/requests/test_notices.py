@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
+from tests.cases.test_held import held
+from tests.cases.world import a_purchase, an_account
 from tests.requests.world import PeopleWorld, text_of
+from tests.servers import ON_POSTGRES
 from worker.cases.notifier import Mailer, Notifier
 from worker.notices.mail.postbox import Outbox, Posted, Receipt
 from worker.store.engine import Store
@@ -248,3 +251,15 @@ def test_notice_gathers_before_it_goes(world: PeopleWorld) -> None:
     assert world.written() == []
     world.clock.at += timedelta(seconds=2)
     assert len(world.written()) == 1
+
+
+@ON_POSTGRES
+def test_account_that_somebody_holds_keeps_no_letter_of_another(world: PeopleWorld, store: Store) -> None:
+    world.load(an_account("acc_2"), a_purchase("ord_2", "acc_2"))
+    failed_jobs(world, 1)
+    world.happen(world.submitted("job_2", "acc_2"), world.failed("job_2", "acc_2"))
+    world.clock.pass_(minutes=2)
+    with held(store, "acc_1"):
+        assert [letter["To"] for letter in world.written()] == ["acc_2@example.org"]
+    world.clock.pass_(minutes=1)
+    assert {letter["To"] for letter in world.written()} == {"acc_1@example.org", "acc_2@example.org"}

@@ -13,6 +13,7 @@ from sqlalchemy import Row, and_, func, or_, select, update
 
 from worker.cases import spans
 from worker.cases.book import NOBODY
+from worker.cases.load import held_accounts
 from worker.clock import Clock, new_id
 from worker.notices.mail.letters import About, Letter, NoticeKind, compose
 from worker.notices.mail.postbox import Postbox, Posted, Receipt
@@ -30,6 +31,8 @@ DIGEST = timedelta(hours=1)
 TOO_OLD = timedelta(days=7)
 """What could not be told for so long is not told any more."""
 LEASE = timedelta(minutes=2)
+HELD_FOR = timedelta(seconds=30)
+"""What is for an account that somebody holds waits so long, and what is for others does not."""
 LONGEST_WAIT = timedelta(hours=1)
 
 
@@ -96,6 +99,11 @@ class Notifier:
         if not first:
             return None
         kind, account_id = NoticeKind(first[0].kind), first[0].account_id
+        nothing = _Batch(kind, account_id, "", "", [])
+        if held_accounts(tx, [account_id]):
+            waiting = tx.all(select(notices).where(due, notices.c.account_id == account_id).limit(MOST_TOGETHER))
+            _postpone(tx, waiting, now + HELD_FOR, "somebody holds the account")
+            return nothing
         # one sender at a time for one account: two would each take half of an incident
         known = tx.all(select(accounts).where(accounts.c.account_id == account_id).with_for_update())
         alike = [due, notices.c.kind == kind.value, notices.c.account_id == account_id]
@@ -105,7 +113,6 @@ class Notifier:
         begun = first[0].message_id
         alike.append(notices.c.message_id.is_(None) if begun is None else notices.c.message_id == begun)
         rows = tx.all(select(notices).where(*alike).order_by(notices.c.notice_id).limit(MOST_TOGETHER).with_for_update())
-        nothing = _Batch(kind, account_id, "", "", [])
         if not rows:
             return nothing
         why = _why_not(known[0] if known else None)
