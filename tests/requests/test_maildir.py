@@ -6,18 +6,23 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import pytest
 from sqlalchemy import func, select
 
+from tests.cases.test_held import held
+from tests.cases.world import an_account
 from tests.doors import Doors, DoorStore
 from tests.faults import away, database_lost, death
 from tests.requests.world import PNG, PeopleWorld, a_mail
+from tests.servers import ON_POSTGRES, ON_SQLITE
+from tests.store.rows import waiting_for_locks
 from worker.cases.requests.files import Files
-from worker.cases.requests.maildir import Maildir
+from worker.cases.requests.maildir import ROUND, Maildir
+from worker.cases.requests.mailroom import Mailroom, TakenMail
 from worker.cases.requests.turn import take_turn
-from worker.errors import Misconfigured, TryLater
+from worker.errors import LockedOut, Misconfigured, TryLater
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import evidence, requests
@@ -204,3 +209,42 @@ class LostCommit(Store):
         if self.stands:
             super().write(work)
         database_lost()
+
+
+@dataclass
+class Picky:
+    """A mailroom that has a defect with some mails."""
+
+    mailroom: Mailroom
+
+    def take(self, raw: bytes, *, origin: str) -> TakenMail:
+        """Takes what does not say `odd`."""
+        if b"odd" in raw:
+            raise KeyError("a defect")
+        return self.mailroom.take(raw, origin=origin)
+
+
+@ON_SQLITE
+def test_mails_that_nobody_can_take_keep_none_behind_them(maildir: Maildir) -> None:
+    picky = replace(maildir, mailroom=cast("Mailroom", Picky(maildir.mailroom)))
+    for number in range(ROUND + 1):
+        deliver(maildir, f"{number:03}", a_mail("odd", message_id=f"<{number}@example.org>"))
+    behind = deliver(maildir, "after all others", a_mail())
+    picky.take()
+    assert len(picky.take()) == 1
+    assert not behind.exists()
+    assert maildir.waiting() == ROUND + 1
+
+
+@ON_POSTGRES
+def test_mail_of_an_account_that_somebody_holds_keeps_none_behind_it(maildir: Maildir, world: PeopleWorld, store: Store) -> None:
+    world.load(an_account("acc_2"))
+    deliver(maildir, "1", a_mail())
+    deliver(maildir, "2", a_mail(message_id="<2@example.org>", sender="acc_2@example.org"))
+    with waiting_for_locks(store, milliseconds=250) as hasty, held(store, "acc_1"):
+        impatient = replace(maildir, mailroom=replace(world.mailroom, store=hasty))
+        for _ in range(2):
+            with pytest.raises(LockedOut):
+                impatient.take()
+        assert maildir.waiting() == 1
+    assert len(maildir.take()) == 1

@@ -5,11 +5,11 @@ A crash in between leaves the mail where it was; it is taken again, found known,
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.cases.requests.mailroom import Mailroom, Taken, TakenMail
-from worker.errors import Misconfigured, NoGround, one_line
+from worker.errors import LockedOut, Misconfigured, NoGround, one_line
 from worker.intake.mail.reader import LIMITS
 from worker.observe import log
 
@@ -23,6 +23,8 @@ class Maildir:
 
     folder: Path
     mailroom: Mailroom
+    in_vain: set[str] = field(default_factory=set)
+    """Files that this process tried and could not take: they come after all others, however many they are."""
 
     def check(self) -> None:
         """Raises `Misconfigured` where the folder is no Maildir that we may read and empty."""
@@ -39,13 +41,19 @@ class Maildir:
                 continue  # another process was faster
             except OSError as error:
                 log.error("mail.unreadable_file", file=path.name, error=one_line(error))
+                self.in_vain.add(path.name)
                 continue
             try:
                 taken = self.mailroom.take(raw, origin="maildir")
+            except LockedOut:
+                # somebody holds its account, and not those of others
+                self.in_vain.add(path.name)
+                raise
             except NoGround:
                 raise
             except Exception as error:
                 log.exception("mail.failed", file=path.name, error=one_line(error))
+                self.in_vain.add(path.name)
                 continue
             path.unlink(missing_ok=True)
             if taken.outcome is not Taken.KNOWN:
@@ -60,8 +68,9 @@ class Maildir:
         aged = []
         for path in self._files():
             with suppress(FileNotFoundError):
-                aged.append((path.stat().st_mtime_ns, path.name, path))
-        return [path for _, _, path in sorted(aged)[:ROUND]]
+                aged.append((path.name in self.in_vain, path.stat().st_mtime_ns, path.name, path))
+        self.in_vain.intersection_update(name for _, _, name, _ in aged)
+        return [path for *_, path in sorted(aged)[:ROUND]]
 
     def _files(self) -> Iterator[Path]:
         # what another reader has moved to `cur` is as much a request as what nobody has seen
