@@ -1,13 +1,13 @@
 """Rows that only a newer release understands, met by this one beside it: left alone, counted, and lost by nobody."""
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from tests.cases.world import World, a_purchase, an_account
 from tests.servers import ON_POSTGRES
 from worker.cases.overview import overview
 from worker.store.engine import Store
-from worker.store.tables import cases
+from worker.store.tables import cases, effects
 
 pytestmark = ON_POSTGRES
 
@@ -57,3 +57,14 @@ def test_its_case_is_not_woken_and_stands_in_the_overview(world: World) -> None:
     assert world.case("job_1") == before
     found = world.store.read(lambda tx: overview(tx, world.clock.now()))
     assert found["cases"]["parked"] == found["open_cases"] == 1
+
+
+def test_effect_that_only_it_knows_how_to_do_is_left_for_it_and_costs_others_nothing(world: World) -> None:
+    with world.store.engine.begin() as connection:
+        connection.execute(text("alter table effects drop constraint if exists ck_effects_kind"))
+        connection.execute(text("update effects set kind = 'ring', state = 'due', due_at = :now"), {"now": world.clock.now()})
+    world.happen(world.failed("job_2"))
+    a_while(world)
+    assert world.state("job_2") == "refunded"
+    done = {(row.kind, row.state) for row in world.store.read(lambda tx: tx.all(select(effects)))}
+    assert done == {("ring", "due"), ("announce", "done")}

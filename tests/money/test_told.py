@@ -6,10 +6,13 @@ from datetime import timedelta
 from itertools import permutations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
+from tests.cases.test_held import held
 from tests.cases.world import a_job, a_purchase, an_account, moves
 from tests.money.world import MoneyWorld
+from tests.servers import ON_POSTGRES
+from tests.store.rows import waiting_for_locks
 from worker.cases.money.charges import hear_refunds, lock
 from worker.creem.said import RefundCreated
 from worker.creem.transactions import Transaction
@@ -187,6 +190,59 @@ def test_charge_whose_reads_teach_nothing_is_read_once_an_hour_and_keeps_no_othe
     world.clock.pass_(minutes=1)
     assert world.pay() == ["read tran_0"]
     assert [lot["void"] for lot in world.account("acc_1")["lots"]] == [100, 100]
+
+
+@pytest.fixture
+def two_told_of(store: Store) -> Iterator[MoneyWorld]:
+    """Money went back of two charges of two accounts, the first one's before the other's; both are to be read."""
+    with waiting_for_locks(store, milliseconds=250) as hasty:
+        made = MoneyWorld(hasty)
+        made.twice_charged(apart=timedelta(days=2))
+        bought_by_another(made)
+        for name in ("tran_0", "tran_9"):
+            made.double.refund_in_dashboard(name)
+            heard(made)
+            made.clock.pass_(seconds=1)
+        yield made
+        made.close()
+
+
+def bought_by_another(world: MoneyWorld) -> None:
+    at = world.clock.now() - timedelta(hours=3)
+    world.double.pay("tran_9", customer_id="cust_9", amount=900, order_id="ord_9", paid_at=at)
+    bought = world.bought("ord_9", "tran_9", at.isoformat(), customer_id="cust_9")
+    world.load(an_account("acc_9"), {**bought, "account_id": "acc_9"})
+
+
+@ON_POSTGRES
+def test_charge_whose_account_somebody_holds_keeps_no_other_waiting(two_told_of: MoneyWorld, store: Store) -> None:
+    with held(store, "acc_1"):
+        told = two_told_of.pay()
+    assert [line.split()[0] for line in told] == ["later,", "read"]
+    two_told_of.settle_down(days=1)
+    assert two_told_of.audit().breaches == []
+
+
+@ON_POSTGRES
+def test_charge_that_cannot_be_booked_keeps_no_other_waiting(two_told_of: MoneyWorld) -> None:
+    with two_told_of.store.engine.begin() as connection:
+        connection.execute(text("update purchases set kind = 'gift' where account_id = 'acc_1'"))
+    assert two_told_of.pay() == ["stuck tran_0", "read tran_9"]
+
+
+@ON_POSTGRES
+def test_charge_with_a_case_of_a_newer_release_keeps_no_other_waiting(world: MoneyWorld) -> None:
+    world.twice_charged()
+    bought_by_another(world)
+    for name in ("tran_1", "tran_9"):
+        world.double.refund_in_dashboard(name)
+        heard(world)
+        world.clock.pass_(seconds=1)
+    with world.store.engine.begin() as connection:
+        for name in ("state", "closed_when_final"):
+            connection.execute(text(f"alter table cases drop constraint ck_cases_{name}"))
+        connection.execute(text("update cases set state = 'weighed' where account_id = 'acc_1'"))
+    assert {"left for a newer release tran_1", "read tran_9"} <= set(world.pay())
 
 
 def test_refunds_in_parts_are_added_up_by_their_own_ids(world: MoneyWorld) -> None:

@@ -18,10 +18,12 @@ from tests.faults import away, database_lost, death
 from tests.requests.world import PNG, PeopleWorld, a_mail
 from tests.servers import ON_POSTGRES, ON_SQLITE
 from tests.store.rows import waiting_for_locks
+from worker.cases.requests.evidence import Evidence, Swept
 from worker.cases.requests.files import Files
 from worker.cases.requests.maildir import ROUND, Maildir
 from worker.cases.requests.mailroom import Mailroom, TakenMail
 from worker.cases.requests.turn import take_turn
+from worker.cases.review.reviewer import Reviewer
 from worker.errors import LockedOut, Misconfigured, TryLater
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -119,6 +121,29 @@ def test_mail_that_finds_no_room_does_not_hold_up_the_deletion_that_makes_room(w
     assert len(list(world.files.folder.iterdir())) == 2
     swept, taken = take_turn(world.reviewer, world.evidence, tight)
     assert (swept.deleted, len(taken)) == (2, 1)
+
+
+@dataclass
+class Broken:
+    """A part of the turn that has a defect."""
+
+    def end_stale(self) -> int:
+        """Raises."""
+        raise KeyError("a defect")
+
+    def sweep(self) -> Swept:
+        """Raises."""
+        raise KeyError("a defect")
+
+
+@pytest.mark.parametrize("which", ["proposals", "files"])
+def test_part_that_cannot_be_done_does_not_hold_up_the_others(world: PeopleWorld, maildir: Maildir, which: str) -> None:
+    deliver(maildir, "1", a_mail())
+    reviewer = cast("Reviewer", Broken()) if which == "proposals" else world.reviewer
+    evidence = cast("Evidence", Broken()) if which == "files" else world.evidence
+    with pytest.raises(KeyError):
+        take_turn(reviewer, evidence, maildir)
+    assert (maildir.waiting(), len(world.queue())) == (0, 1)
 
 
 def test_mail_whose_commit_stands_though_nobody_heard_of_it_keeps_its_files(world: PeopleWorld, maildir: Maildir) -> None:

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from tests.cases.test_held import held
 from tests.cases.world import a_purchase, an_account
@@ -263,3 +263,16 @@ def test_account_that_somebody_holds_keeps_no_letter_of_another(world: PeopleWor
         assert [letter["To"] for letter in world.written()] == ["acc_2@example.org"]
     world.clock.pass_(minutes=1)
     assert {letter["To"] for letter in world.written()} == {"acc_1@example.org", "acc_2@example.org"}
+
+
+@ON_POSTGRES
+def test_notice_that_only_a_newer_release_has_words_for_keeps_no_other_waiting(world: PeopleWorld) -> None:
+    failed_jobs(world, 1)
+    with world.store.engine.begin() as connection:
+        connection.execute(text("alter table notices drop constraint if exists ck_notices_kind"))
+        connection.execute(text("update notices set kind = 'birthday'"))
+    world.clock.pass_(minutes=5)
+    failed_jobs(world, 1, first=2)
+    world.clock.pass_(minutes=5)
+    assert len(world.written()) == 1
+    assert sorted(states(world)) == ["due", "sent"]

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 
 from worker.cases import spans
 from worker.cases.book import NOBODY
 from worker.cases.load import held_accounts
 from worker.clock import Clock, new_id
+from worker.errors import LockedOut
 from worker.notices.mail.letters import About, Letter, NoticeKind, compose
 from worker.notices.mail.postbox import Postbox, Posted, Receipt
 from worker.observe import log
@@ -23,6 +24,7 @@ from worker.store.engine import Store
 from worker.store.tables import accounts, case_history, cases, notices
 from worker.traces import tell
 
+KINDS = tuple(kind.value for kind in NoticeKind)
 ROUND = 20
 """Most mails in one turn: a task has a time limit."""
 MOST_TOGETHER = 500
@@ -76,7 +78,12 @@ class Notifier:
         sent = 0
         for _ in range(ROUND):
             now = self.clock.now()
-            batch = self.store.write(lambda tx, now=now: self._claim(tx, now))  # type: ignore[misc]
+            try:
+                batch = self.store.write(lambda tx, now=now: self._claim(tx, now))  # type: ignore[misc]
+            except LockedOut:
+                if not self.store.write(lambda tx, now=now: self._walk_around(tx, now)):  # type: ignore[misc]
+                    raise
+                continue
             if batch is None:
                 break
             if not batch.rows:
@@ -93,26 +100,20 @@ class Notifier:
         """The next mail's notices, taken; an empty batch where they were settled without one; None where nothing is due."""
         assert self.mailer is not None, "checked by the caller"
         self._give_up_on_the_dead(tx, now)
-        due = and_(notices.c.state == "due", notices.c.due_at <= now)
-        gathered = or_(notices.c.kind == NoticeKind.QUESTION.value, notices.c.created_at <= now - self.mailer.gather)
-        first = tx.all(select(notices).where(due, gathered).order_by(notices.c.due_at, notices.c.notice_id).limit(1))
+        first = self._first(tx, now)
         if not first:
             return None
         kind, account_id = NoticeKind(first[0].kind), first[0].account_id
-        nothing = _Batch(kind, account_id, "", "", [])
-        if held_accounts(tx, [account_id]):
-            waiting = tx.all(select(notices).where(due, notices.c.account_id == account_id).limit(MOST_TOGETHER))
-            _postpone(tx, waiting, now + HELD_FOR, "somebody holds the account")
-            return nothing
         # one sender at a time for one account: two would each take half of an incident
         known = tx.all(select(accounts).where(accounts.c.account_id == account_id).with_for_update())
-        alike = [due, notices.c.kind == kind.value, notices.c.account_id == account_id]
+        alike = [_due(now), notices.c.kind == kind.value, notices.c.account_id == account_id]
         if kind is NoticeKind.QUESTION:
             alike.append(notices.c.notice_id == first[0].notice_id)
         # one that may be out already goes out again as it was, and takes nothing more along
         begun = first[0].message_id
         alike.append(notices.c.message_id.is_(None) if begun is None else notices.c.message_id == begun)
         rows = tx.all(select(notices).where(*alike).order_by(notices.c.notice_id).limit(MOST_TOGETHER).with_for_update())
+        nothing = _Batch(kind, account_id, "", "", [])
         if not rows:
             return nothing
         why = _why_not(known[0] if known else None)
@@ -130,6 +131,18 @@ class Notifier:
         values = {"state": "sending", "due_at": now + LEASE, "message_id": message_id, "sent_to": known[0].email}
         tx.connection.execute(taken.values(attempts=notices.c.attempts + 1, **values))
         return _Batch(kind, account_id, known[0].email, message_id, _with_cases(tx, rows))
+
+    def _first(self, tx: Tx, now: datetime) -> Sequence[Row[Any]]:
+        assert self.mailer is not None, "checked by the caller"
+        gathered = or_(notices.c.kind == NoticeKind.QUESTION.value, notices.c.created_at <= now - self.mailer.gather)
+        return tx.all(select(notices).where(_due(now), gathered).order_by(notices.c.due_at, notices.c.notice_id).limit(1))
+
+    def _walk_around(self, tx: Tx, now: datetime) -> bool:
+        """Puts off what is next where it is for an account that somebody holds; False where that is not what was in the way."""
+        held = held_accounts(tx, [row.account_id for row in self._first(tx, now)])
+        rows = tx.all(select(notices).where(_due(now), notices.c.account_id.in_(held)).limit(MOST_TOGETHER))
+        _postpone(tx, rows, now + HELD_FOR, "somebody holds the account")
+        return bool(rows)
 
     def _give_up_on_the_dead(self, tx: Tx, now: datetime) -> None:
         """A sender that died in the middle may have sent: only a postbox that takes the same mail once is tried again."""
@@ -167,6 +180,11 @@ def notices_overview(tx: Tx) -> dict[str, int]:
     counted = select(notices.c.state, func.count()).where(notices.c.state.in_(states)).group_by(notices.c.state)
     found = {state: int(number) for state, number in tx.connection.execute(counted)}
     return {state: found.get(state, 0) for state in states}
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    # not those that only a newer release has words for
+    return and_(notices.c.state == "due", notices.c.due_at <= now, notices.c.kind.in_(KINDS))
 
 
 def _why_not(account: Row[Any] | None) -> str | None:

@@ -20,7 +20,7 @@ from worker.clock import Clock
 from worker.creem.answers import Answer, Outcome
 from worker.creem.client import Creem, CreemRefused, DeadlinePassed
 from worker.creem.transactions import Transaction
-from worker.errors import Misconfigured, OfNewerRelease, TryLater, one_line
+from worker.errors import LockedOut, Misconfigured, NoGround, OfNewerRelease, TryLater, one_line
 from worker.observe import log
 from worker.settings import Mode
 from worker.store.bulk import Tx
@@ -224,12 +224,25 @@ class Payer:
                 raise
             return self._look_later(transaction_id, str(error))
         if seen is None or not _is(seen, transaction_id) or not self.creem.environment.accepts(seen.mode):
-            # nothing is learned from it: were it not put off, it would be read on and on, and no other charge at all
-            later = self.clock.now() + timedelta(hours=1)
-            self.store.write(lambda tx: charges.put_off(tx, transaction_id, later))
-            return f"not there {transaction_id}"
-        self.store.write(lambda tx: self._keep(tx, seen))
+            return self._leave(transaction_id, timedelta(hours=1), "not there")
+        try:
+            self.store.write(lambda tx: self._keep(tx, seen))
+        except LockedOut as error:
+            return self._leave(transaction_id, HELD, f"later, {error}:")
+        except NoGround:
+            raise
+        except OfNewerRelease:
+            return self._leave(transaction_id, STUCK, "left for a newer release")
+        except Exception:
+            log.exception("charge.stuck", transaction_id=transaction_id)
+            return self._leave(transaction_id, STUCK, "stuck")
         return f"read {transaction_id}"
+
+    def _leave(self, transaction_id: str, pause: timedelta, said: str) -> str:
+        """Puts off what cannot be booked now: it would be read on and on, and no other charge at all."""
+        until = self.clock.now() + pause
+        self.store.write(lambda tx: charges.put_off(tx, transaction_id, until))
+        return f"{said} {transaction_id}"
 
     def _look_later(self, transaction_id: str, why: str) -> str:
         now = self.clock.now()

@@ -4,6 +4,7 @@ Everything is checked behind the account's lock in the transaction that acts: wh
 whether a second person is needed and is another one.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +26,7 @@ from worker.cases.write import write_cases
 from worker.clock import Clock, moment, new_id
 from worker.credits.ledger import Ledger
 from worker.creem.environment import Environment
-from worker.errors import Refused
+from worker.errors import LockedOut, Refused
 from worker.observe import log
 from worker.settings import Mode
 from worker.store.bulk import Tx
@@ -136,12 +137,17 @@ class Reviewer:
         return self.store.rehearse(lambda tx: self._withdraw(tx, name, None, person(by), reason))
 
     def end_stale(self) -> int:
-        """Ends proposals whose case no longer waits for a person, as if withdrawn; returns how many."""
+        """Ends proposals whose case no longer waits for a person, as if withdrawn; returns how many. One whose account somebody
+        holds is left for the next time.
+        """
         gone = select(proposals.c.case_id).join(cases, cases.c.case_id == proposals.c.case_id)
         stale = self.store.read(lambda tx: tx.all(gone.where(proposals.c.state == "open", ~in_queue())))
+        ended = 0
         for row in stale:
-            self.withdraw(row.case_id, by="worker", reason="the case no longer waits for a person")
-        return len(stale)
+            with suppress(LockedOut):
+                self.withdraw(row.case_id, by="worker", reason="the case no longer waits for a person")
+                ended += 1
+        return ended
 
     # looking
 
