@@ -23,6 +23,7 @@ COPIED = (
     "tests",
     "worker",
     "bench",
+    "deploy",
     "celeryconfig.py",
     "pyproject.toml",
     "docker-compose.yml",

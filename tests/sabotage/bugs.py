@@ -29,9 +29,9 @@ BUGS = (
         (
             (
                 "worker/intake/consumer.py",
-                "            self._accept.accept(entries)\n        except TryLater:\n            raise  # the database is away",
-                "            self._acknowledge(entries)\n            self._accept.accept(entries)\n        except TryLater:\n"
-                "            raise  # the database is away",
+                "            self._accept.accept(entries)\n        except NoGround:\n            raise  # no entry is to blame",
+                "            self._acknowledge(entries)\n            self._accept.accept(entries)\n        except NoGround:\n"
+                "            raise  # no entry is to blame",
             ),
         ),
     ),
@@ -267,8 +267,8 @@ BUGS = (
         (
             (
                 "worker/cases/money/pay.py",
-                " or not self.creem.environment.accepts(seen.mode):\n            # nothing",
-                ":\n            # nothing",
+                " or not self.creem.environment.accepts(seen.mode):\n            return self._leave",
+                ":\n            return self._leave",
             ),
         ),
     ),
@@ -1141,6 +1141,127 @@ BUGS = (
                 "worker/cases/money/epoch.py",
                 "if (remembered.highest or 0) < mark:",
                 "if remembered.highest is None:",
+            ),
+        ),
+    ),
+    # what cannot be done is held against nobody, and keeps nobody waiting
+    Bug(
+        "missing_right_counts_as_failed_attempt",
+        "half a minute of a missing grant after an upgrade makes dead letters of all events",
+        ("tests/deploy/test_roles.py",),
+        (("worker/store/engine.py", "            if sqlstate(error) == NOT_ALLOWED:", "            if False:"),),
+    ),
+    Bug(
+        "missing_right_calls_a_person",
+        "a grant that is missing for a while calls a person to every claim",
+        ("tests/deploy/test_roles.py",),
+        (
+            (
+                "worker/cases/money/pay.py",
+                "        except Misconfigured:\n            raise\n        except OfNewerRelease as error:\n            # its turn",
+                "        except OfNewerRelease as error:\n            # its turn",
+            ),
+        ),
+    ),
+    Bug(
+        "old_primary_kept",
+        "after a failover a process talks for ever to the server that only reads",
+        ("tests/threats/test_libraries.py",),
+        (
+            (
+                "worker/store/engine.py",
+                "                    connection.invalidate()\n                    raise _Broken(error) from error\n",
+                "                    raise _Broken(error) from error\n",
+            ),
+        ),
+    ),
+    Bug(
+        "old_redis_kept",
+        "after a failover a process sends for ever to the Redis that only reads",
+        ("tests/intake/test_stream.py",),
+        (("worker/intake/stream.py", ", redis.TimeoutError, redis.exceptions.ReadOnlyError)", ", redis.TimeoutError)"),),
+    ),
+    Bug(
+        "commits_that_a_crash_takes_along",
+        "where an administrator set synchronous_commit off, a killed server loses events that were acknowledged",
+        ("tests/store/test_session.py",),
+        (("worker/store/session.py", '    "synchronous_commit": "on",\n', ""),),
+    ),
+    Bug(
+        "name_of_the_journal_not_on_disk",
+        "a power cut takes the claim journal away with the lines that nobody else remembers",
+        ("tests/house/test_disk.py",),
+        (
+            (
+                "worker/disk.py",
+                "    # also where the file was there: whoever made it may have died before this\n    sync_folder(file.parent)\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "evidence_named_before_it_is_written",
+        "a power cut leaves the name of a customer's file, and nothing in it",
+        ("tests/house/test_disk.py",),
+        (
+            (
+                "worker/disk.py",
+                "            os.fsync(descriptor)\n        finally:\n            os.close(descriptor)\n        os.replace",
+                "        finally:\n            os.close(descriptor)\n        os.replace",
+            ),
+        ),
+    ),
+    Bug(
+        "reconcile_sees_the_first_two_hundred",
+        "failed jobs behind two hundred of which nothing is known are never made whole",
+        ("tests/money/test_reconcile.py",),
+        (
+            (
+                "worker/cases/money/reconcile.py",
+                "tx.all(failed_jobs_without_case()))",
+                "tx.all(failed_jobs_without_case().order_by(layer_jobs.c.job_id).limit(CHUNK)))",
+            ),
+        ),
+    ),
+    Bug(
+        "stranger_ends_the_comparison",
+        "one customer whom Creem does not know keeps all others from being compared, for ever",
+        ("tests/money/test_reconcile.py",),
+        (("worker/cases/money/reconcile.py", "MOST_IN_VAIN = 3", "MOST_IN_VAIN = 1"),),
+    ),
+    Bug(
+        "charge_in_the_way",
+        "a charge that cannot be booked is read on and on, and no other is",
+        ("tests/money/test_told.py",),
+        (
+            (
+                "worker/cases/money/pay.py",
+                '            return self._leave(transaction_id, STUCK, "stuck")',
+                "            raise",
+            ),
+        ),
+    ),
+    Bug(
+        "mails_in_the_way",
+        "fifty mails that nobody can take keep all later ones out",
+        ("tests/requests/test_maildir.py",),
+        (
+            (
+                "worker/cases/requests/maildir.py",
+                "aged.append((path.name in self.in_vain, path",
+                "aged.append((False, path",
+            ),
+        ),
+    ),
+    Bug(
+        "letters_in_the_way",
+        "an account that somebody holds keeps the letters of all others",
+        ("tests/requests/test_notices.py",),
+        (
+            (
+                "worker/cases/notifier.py",
+                "                if not self.store.write(lambda tx, now=now: self._walk_around(tx, now)):  # type: ignore[misc]\n                    raise\n                continue",
+                "                raise",
             ),
         ),
     ),

@@ -111,6 +111,8 @@ def test_what_the_database_sets_for_its_clients_changes_nothing(database_url: st
         store.write(lambda tx: tx.insert(accounts, there))
         kept = store.read(lambda tx: tx.all(select(accounts).order_by(accounts.c.account_id)))
         assert [(row.email, row.opened_at) for row in kept] == [(None, NOON), (there[1]["email"], NOON)]
+        durable = text("select current_setting('synchronous_commit')")
+        assert store.write(lambda tx: tx.connection.execute(durable).scalar_one()) == "on"
         isolation = text("select current_setting('transaction_isolation'), current_setting('transaction_read_only')")
         assert store.write(lambda tx: tuple(tx.connection.execute(isolation).one())) == ("read committed", "off")
         assert store.read(lambda tx: tuple(tx.connection.execute(isolation).one())) == ("repeatable read", "on")
