@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from tests.requests.world import PNG, PeopleWorld
 from worker.cases.requests.evidence import LOOKED_UP, ROUND
 from worker.cli.examine import examine
-from worker.errors import Refused
+from worker.errors import Refused, TryLater
 from worker.settings import load_settings
 from worker.store.engine import Store
 from worker.store.tables import evidence
@@ -169,3 +169,37 @@ def test_every_file_of_a_decided_case_is_given_its_time_however_many_have_theirs
     for _ in range(3):
         world.evidence.sweep()
     assert {row.delete_by for row in world.rows(select(evidence.c.delete_by))} == {world.clock.now() + timedelta(hours=24)}
+
+
+def test_file_that_cannot_be_deleted_keeps_no_other(world: PeopleWorld) -> None:
+    first, _ = with_file(world)
+    name = world.rows(select(evidence.c.stored).order_by(evidence.c.delete_by))[0].stored
+    # the name of a folder: no unlink will ever do
+    (world.files.folder / name).unlink()
+    (world.files.folder / name).mkdir()
+    world.decide(first, "decline")
+    world.clock.pass_(hours=13)
+    for _ in range(2):
+        with pytest.raises(TryLater, match="the evidence folder"):
+            world.evidence.sweep()
+    assert sorted(row.state for row in world.rows(select(evidence))) == ["deleted", "deleting"]
+    (world.files.folder / name).rmdir()
+    assert world.evidence.sweep().deleted == 1
+
+
+def test_folder_that_is_away_when_a_file_is_to_go_brings_none_back_that_stays(world: PeopleWorld) -> None:
+    case_id, _ = with_file(world)
+    world.decide(case_id, "decline")
+    away = world.files.folder.rename(world.files.folder.with_name("away"))
+    world.clock.pass_(hours=13)
+    with pytest.raises(TryLater, match="the evidence folder"):
+        world.evidence.sweep()
+    assert states(world) == {"deleting"}, "nobody says that it has gone"
+    # a release before this one said so
+    world.store.write(lambda tx: tx.connection.execute(update(evidence).values(state="deleted", deleted_at=world.clock.now())))
+    away.rename(world.files.folder)
+    long_ago = world.clock.now().timestamp() - 7200
+    for path in world.files.folder.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    assert world.evidence.sweep().orphans == 2
+    assert on_disk(world) == 0

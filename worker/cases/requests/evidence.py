@@ -3,7 +3,7 @@
 A deletion is three steps, each safe to repeat: the row says that the file is to go, the file goes, the row says that it has gone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -14,7 +14,7 @@ from sqlalchemy import Row, and_, or_, select, update
 from worker.cases.judge import Bench
 from worker.cases.requests.files import Files
 from worker.clock import Clock
-from worker.errors import Refused
+from worker.errors import Refused, TryLater
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -62,13 +62,31 @@ class Evidence:
         return row, self.files.read(row.stored)
 
     def sweep(self) -> Swept:
-        """Whatever is due to be deleted is gone, and what a crash left behind too. Bounded."""
+        """Whatever is due to be deleted is gone, and what a crash left behind too. Bounded.
+
+        Raises `TryLater` where a file cannot be deleted, once all the others are.
+        """
         now = self.clock.now()
         due = self.store.write(lambda tx: self._tombstones(tx, now))
-        for row in due:
-            self.files.delete(row.stored)
-        self.store.write(lambda tx: _end(tx, due, now))
-        return Swept(len(due), self._orphans(now))
+        gone, kept = self._deleted(row.stored for row in due)
+        self.store.write(lambda tx: _end(tx, [row for row in due if row.stored in gone], now))
+        orphans, left = self._orphans(now)
+        for error in (*kept, *left):
+            raise error
+        return Swept(len(gone), orphans)
+
+    def _deleted(self, names: Iterable[str]) -> tuple[set[str], list[TryLater]]:
+        """The files that are gone now, and why others are not: one that cannot be deleted keeps none of them."""
+        gone, kept = set[str](), list[TryLater]()
+        for name in names:
+            try:
+                self.files.delete(name)
+                gone.add(name)
+            except TryLater as error:
+                kept.append(error)
+        if kept:
+            log.error("evidence.not_deleted", files=len(kept), error=kept[0].why)
+        return gone, kept
 
     def missing(self) -> list[str]:
         """The files that should be there and are not, by id: of the 2,000 that came last. Nothing is marked, for a folder that is
@@ -102,17 +120,20 @@ class Evidence:
             tx.connection.execute(going.values(state="deleting"))
         return rows
 
-    def _orphans(self, now: datetime) -> int:
-        names, gone = self.files.older_than(now - ORPHAN_AFTER), 0
+    def _orphans(self, now: datetime) -> tuple[int, list[TryLater]]:
+        names, count, left = self.files.older_than(now - ORPHAN_AFTER), 0, list[TryLater]()
         while found := list(islice(names, LOOKED_UP)):
-            for name in self._without_a_row(found):
-                self.files.delete(name)
+            gone, kept = self._deleted(self._without_a_row(found))
+            for name in gone:
                 log.warning("evidence.orphan_deleted", file=name)
-                gone += 1
-        return gone
+            count += len(gone)
+            left += kept
+        return count, left
 
     def _without_a_row(self, names: Sequence[str]) -> set[str]:
-        rows = self.store.read(lambda tx: tx.all(select(evidence.c.stored).where(tx.among(evidence.c.stored, names))))
+        # one that was away when it was to go, and came back with its folder, has a row that says it has gone
+        wanted = select(evidence.c.stored).where(evidence.c.state != "deleted")
+        rows = self.store.read(lambda tx: tx.all(wanted.where(tx.among(evidence.c.stored, names))))
         return set(names) - {row.stored for row in rows}
 
 

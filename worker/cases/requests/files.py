@@ -46,11 +46,12 @@ class Files:
         return self._path(name).is_file()
 
     def delete(self, name: str) -> None:
-        """The file is gone, durably; one that was not there is gone too. Raises `TryLater` where it cannot be deleted."""
+        """The file is gone, durably; one that was not there is gone too. Raises `TryLater` where it cannot be deleted, and where
+        the whole folder is away: its files come back with it.
+        """
         try:
             self._path(name).unlink(missing_ok=True)
-            if self.folder.is_dir():
-                disk.sync_folder(self.folder)
+            disk.sync_folder(self.folder)
         except OSError as error:
             raise TryLater("the evidence folder", error.strerror or type(error).__name__) from error
 

@@ -138,13 +138,13 @@ class Reviewer:
 
     def end_stale(self) -> int:
         """Ends proposals whose case no longer waits for a person, as if withdrawn; returns how many. One whose account somebody
-        holds is left for the next time.
+        holds, or that moved meanwhile, is left for the next time.
         """
         gone = select(proposals.c.case_id).join(cases, cases.c.case_id == proposals.c.case_id)
         stale = self.store.read(lambda tx: tx.all(gone.where(proposals.c.state == "open", ~in_queue())))
         ended = 0
         for row in stale:
-            with suppress(LockedOut):
+            with suppress(LockedOut, Refused):
                 self.withdraw(row.case_id, by="worker", reason="the case no longer waits for a person")
                 ended += 1
         return ended
