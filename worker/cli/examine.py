@@ -163,7 +163,7 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
 
 def _redis_takes_writes(info: Any) -> Iterator[Finding]:
     """Whether events can come in at this moment, by what the server says of itself."""
-    if info["role"] != "master":
+    if info.get("role", "master") != "master":
         yield _finding("redis role", False, "a replica, which only reads: name the primary in REFUNDS_REDIS_URL")
     written = {name: info.get(name, "ok") for name in ("aof_last_write_status", "rdb_last_bgsave_status")}
     for name, said in written.items():
