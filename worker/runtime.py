@@ -36,7 +36,7 @@ from worker.cases.requests.maildir import Maildir
 from worker.cases.requests.mailroom import Mailroom
 from worker.cases.review.reviewer import Reviewer
 from worker.cases.sweep import Sweeper
-from worker.clock import Clock, SharedClock, SystemClock, new_id
+from worker.clock import ROUND_SECONDS, Clock, SharedClock, SystemClock, new_id
 from worker.credits.at_creem import AtCreem
 from worker.credits.balances import Balances, misnamed
 from worker.credits.ledger import Ledger
@@ -52,6 +52,9 @@ from worker.reruns import PipelineHttp, PipelineStream, Reruns
 from worker.settings import Mode, Settings
 from worker.store.engine import Store
 from worker.store.schema import require_current, take_for
+
+LONGEST_TASK = 75.0
+"""Seconds that a task may take by itself: less than Celery's soft limit, which ends it wherever it stands."""
 
 
 def unfit(values: Mapping[str, str]) -> Iterator[str]:
@@ -198,6 +201,7 @@ class Runtime:
             refund_seconds=seconds,
             # two reads, the call, and the commits around them
             turn_seconds=2 * seconds + 10,
+            round_seconds=_round(2 * seconds + 10),
             witnesses=self.witnesses,
             watch=Watch(self.store, self.witnesses, self.clock),
             other_clock=database_time,
@@ -209,7 +213,9 @@ class Runtime:
         name, lease = self.settings.creem_credits, timedelta(seconds=60 + 3 * self.settings.creem_timeout_seconds)
         if name is None or self.creem is None or self.settings.mode is Mode.OBSERVE:
             return None
-        return BooksAtCreem(self.store, self.creem.credits, name, self.clock, lease)
+        # three questions to a booking at most, each of half of that
+        longest = 1.5 * self.settings.creem_timeout_seconds
+        return BooksAtCreem(self.store, self.creem.credits, name, self.clock, lease, _round(longest))
 
     @cached_property
     def witnesses(self) -> Witnesses:
@@ -270,7 +276,7 @@ class Runtime:
     @cached_property
     def notifier(self) -> Notifier:
         """How customers are told."""
-        return Notifier(self.store, self._mailer, self.clock)
+        return Notifier(self.store, self._mailer, self.clock, _round(self.settings.notices_timeout_seconds))
 
     @cached_property
     def _mailer(self) -> Mailer | None:
@@ -300,7 +306,8 @@ class Runtime:
         s = self.settings
         outcomes = OutcomeStream(self.redis, s.outcomes_stream)
         lease = timedelta(seconds=max(s.claim_seconds, 3 * s.pipeline_timeout_seconds))
-        return Performer(self.store, self.reruns, outcomes, self.clock, s.batch, lease, acts=s.mode is not Mode.OBSERVE)
+        acts, longest = s.mode is not Mode.OBSERVE, _round(s.pipeline_timeout_seconds)
+        return Performer(self.store, self.reruns, outcomes, self.clock, s.batch, lease, acts=acts, round_seconds=longest)
 
     @cached_property
     def sweeper(self) -> Sweeper:
@@ -327,6 +334,11 @@ class Runtime:
     def producers(self) -> Producers:
         """Who may speak on the stream."""
         return Producers.named(self.settings.event_secrets)
+
+
+def _round(longest: float) -> float:
+    """How long a round may begin calls outside that take so long at most, all in seconds."""
+    return min(ROUND_SECONDS, LONGEST_TASK - longest)
 
 
 def names_in(listed: str) -> frozenset[str]:

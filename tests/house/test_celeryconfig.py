@@ -15,7 +15,8 @@ import celeryconfig
 import worker
 from tests.cases.world import HandClock
 from worker.app import app
-from worker.clock import SteadyClock
+from worker.clock import SteadyClock, SystemClock
+from worker.runtime import Runtime
 from worker.settings import load_settings
 
 SETTINGS = {name: value for name, value in vars(celeryconfig).items() if name.islower() and not name.startswith("_")}
@@ -48,6 +49,32 @@ def test_no_second_copy_starts_while_the_first_may_still_run() -> None:
     longest = celeryconfig.task_time_limit + 35
     assert celeryconfig.task_soft_time_limit < celeryconfig.task_time_limit
     assert longest < celeryconfig.broker_transport_options["visibility_timeout"]
+
+
+@pytest.mark.parametrize("most", [False, True], ids=["as shipped", "with the longest time limits that are taken"])
+def test_task_that_calls_outside_is_over_before_celery_ends_it_in_the_middle(most: bool, tmp_path: Path) -> None:
+    told = {
+        "REFUNDS_DATABASE_URL": f"sqlite:///{tmp_path / 'books.db'}",
+        "REFUNDS_CREEM_API_KEY": "creem_test_1234567890abcdefghij",
+        "REFUNDS_CREEM_CREDITS": "credits",
+        "REFUNDS_NOTICES_URL": "smtp://127.0.0.1:1",
+        "REFUNDS_PIPELINE_URL": "http://127.0.0.1:1",
+    }
+    limits = {"CREEM_TIMEOUT_SECONDS": "30", "NOTICES_TIMEOUT_SECONDS": "60", "PIPELINE_TIMEOUT_SECONDS": "60"}
+    runtime = Runtime(
+        load_settings(told | ({f"REFUNDS_{name}": value for name, value in limits.items()} if most else {})), SystemClock()
+    )
+    settings, payer, books = runtime.settings, runtime.payer, runtime.books_at_creem
+    assert payer is not None
+    assert books is not None
+    rounds = {
+        "pay": payer.round_seconds + payer.turn_seconds,
+        "book": books.round_seconds + 1.5 * settings.creem_timeout_seconds,
+        "notify": runtime.notifier.round_seconds + settings.notices_timeout_seconds,
+        "rerun": runtime.performer.round_seconds + settings.pipeline_timeout_seconds,
+    }
+    assert {name for name, seconds in rounds.items() if seconds >= celeryconfig.task_soft_time_limit} == set()
+    assert min(payer.round_seconds, books.round_seconds, runtime.notifier.round_seconds, runtime.performer.round_seconds) >= 5
 
 
 def test_every_route_leads_from_a_task_to_a_declared_queue() -> None:

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -276,3 +276,20 @@ def test_notice_that_only_a_newer_release_has_words_for_keeps_no_other_waiting(w
     world.clock.pass_(minutes=5)
     assert len(world.written()) == 1
     assert sorted(states(world)) == ["due", "sent"]
+
+
+def test_server_that_takes_its_time_is_given_no_letter_that_its_task_might_not_end(world: PeopleWorld) -> None:
+    for number in range(2, 6):
+        world.load(an_account(f"acc_{number}"), a_purchase(f"ord_{number}", f"acc_{number}"))
+        world.happen(world.submitted(f"job_{number}", f"acc_{number}"), world.failed(f"job_{number}", f"acc_{number}"))
+    world.clock.pass_(minutes=2)
+    server = Server([Posted.LATER] * 4)
+    slow = replace(through(world, server), round_seconds=25.0, timer=lambda: 20.0 * len(server.got))
+    slow.send()
+    assert len(server.got) == 2, "a third would have begun after forty seconds"
+    world.clock.pass_(hours=2)
+    for _ in range(4):
+        world.clock.pass_(minutes=1)
+        server.got.clear()
+        slow.send()
+    assert set(states(world)) == {"sent"}

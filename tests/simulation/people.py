@@ -128,7 +128,8 @@ class People:
 
     def _letters(self) -> Step:
         mailer = Mailer(DoorOutbox(self.town.gates, Outbox(self.town.outbox)), "support@layers.example", None, repeatable=True)
-        notifier = replace(self.town.notifier, store=self.town.sim, mailer=mailer, clock=self.town.a_clock())
+        clock, seconds = self.town.a_clock(), self.town.seconds
+        notifier = replace(self.town.notifier, store=self.town.sim, mailer=mailer, clock=clock, timer=seconds)
 
         def work() -> timedelta:
             notifier.send()

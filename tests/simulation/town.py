@@ -298,7 +298,12 @@ class Town(PeopleWorld):
     def _performer(self, clock: HostClock) -> Any:
         outcomes = OutcomeStream(self.inside, "refunds:events")
         return replace(
-            self.performer, store=self.sim, clock=clock, reruns=SimPipeline(self.gates, self._reacts), outcomes=outcomes
+            self.performer,
+            store=self.sim,
+            clock=clock,
+            reruns=SimPipeline(self.gates, self._reacts),
+            outcomes=outcomes,
+            timer=self.seconds,
         )
 
     def _reacts(self, order: RerunOrder) -> Answer:

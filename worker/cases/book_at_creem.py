@@ -5,13 +5,15 @@ Whatever Creem does not do stays due and is seen in `refunds status`; only a cus
 for good.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from worker.cases.effects import pause_after
 from worker.cases.money import limits
-from worker.clock import Clock
+from worker.clock import ROUND_SECONDS, Clock
 from worker.credits import at_creem
 from worker.credits.at_creem import Due
 from worker.creem.client import CreemRefused
@@ -43,6 +45,8 @@ class BooksAtCreem:
     name: str
     clock: Clock
     lease: timedelta
+    round_seconds: float = ROUND_SECONDS
+    timer: Callable[[], float] = time.monotonic
 
     def carry_out(self) -> list[str]:
         """Carries out what is due, the oldest first, until nothing is or Creem does not answer; returns each in words."""
@@ -50,7 +54,10 @@ class BooksAtCreem:
         away = self.store.read(lambda tx: limits.closed_to(tx, (limits.AWAY, limits.KEY), self.clock.now()))
         if away is not None:
             return told
+        began = self.timer()
         for _ in range(ROUND):
+            if self.timer() - began >= self.round_seconds:
+                break
             now = self.clock.now()
             due = self.store.write(lambda tx, now=now: at_creem.claim(tx, now, self.lease))  # type: ignore[misc]
             if due is None:

@@ -4,7 +4,8 @@ Both kinds here are safe to repeat: an announcement carries a stable identity, a
 in the middle leaves a claim that ends by itself, and the effect is done again.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from sqlalchemy import delete, update
 from policy.facts import RerunState
 from policy.lifecycle import CaseState
 from worker.cases import spans
-from worker.clock import Clock
+from worker.clock import ROUND_SECONDS, Clock
 from worker.errors import TryLater
 from worker.notices.outcomes import Outcome, OutcomeStream
 from worker.observe import log
@@ -44,6 +45,8 @@ class Performer:
     lease: timedelta
     acts: bool = True
     """False in mode observe: what was intended before stays due until the mode is another."""
+    round_seconds: float = ROUND_SECONDS
+    timer: Callable[[], float] = time.monotonic
 
     def announce(self, keys: Sequence[str] = ()) -> int:
         """Announces the effects named, or any that are due; returns how many are on the stream now."""
@@ -82,10 +85,9 @@ class Performer:
         One is claimed at a time, so that a slow pipeline never makes a claim lapse before its turn; a call that nobody
         hears ends the round, for the next would not be heard either.
         """
-        told: list[str] = []
+        told, began = list[str](), self.timer()
         for _ in range(ROUND):
-            taken = self._claim(EffectKind.RERUN, keys, 1)
-            if not taken:
+            if self.timer() - began >= self.round_seconds or not (taken := self._claim(EffectKind.RERUN, keys, 1)):
                 break
             told.append(self._rerun(taken[0]))
             if told[-1].startswith(Answer.NOT_HEARD.value):

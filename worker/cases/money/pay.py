@@ -16,7 +16,7 @@ from worker.cases.money import arm, charges, close, limits, prove, record
 from worker.cases.money.epoch import Remembered, Watch, Witnesses
 from worker.cases.money.settle import Settler
 from worker.cases.money.turn import Turn, leave_the_floor, lock, still_ours, take, take_the_floor
-from worker.clock import Clock
+from worker.clock import ROUND_SECONDS, Clock
 from worker.creem.answers import Answer, Outcome
 from worker.creem.client import Creem, CreemRefused, DeadlinePassed
 from worker.creem.transactions import Transaction
@@ -26,7 +26,6 @@ from worker.settings import Mode
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 
-ROUND_SECONDS = 25.0
 """No new turn begins after this: a task has a time limit."""
 HELD = timedelta(minutes=5)
 KEY_TROUBLE = timedelta(minutes=10)
@@ -46,6 +45,7 @@ class Payer:
     refund_seconds: float
     turn_seconds: float
     """How long one turn may take at most: two reads and the call."""
+    round_seconds: float = ROUND_SECONDS
     timer: Callable[[], float] = time.monotonic
     witnesses: Witnesses = Witnesses()  # noqa: RUF009 - frozen
     watch: Watch | None = None
@@ -61,7 +61,7 @@ class Payer:
             self.watch.look()
         began, told = self.timer(), list[str]()
         named = list(payment_ids)
-        while self.timer() - began < ROUND_SECONDS and self._may_call():
+        while self.timer() - began < self.round_seconds and self._may_call():
             was_named = bool(named)
             turn = self._take(named.pop(0) if named else None)
             if turn is not None:
@@ -208,7 +208,7 @@ class Payer:
     def _look_at_charges(self, began: float) -> list[str]:
         """Charges that something was heard of are read, so that what was heard becomes what is known."""
         told: list[str] = []
-        while self.timer() - began < ROUND_SECONDS and self._may_call():
+        while self.timer() - began < self.round_seconds and self._may_call():
             now = self.clock.now()
             due = self.store.read(lambda tx, now=now: charges.due(tx, now, 1))  # type: ignore[misc]
             if not due:
