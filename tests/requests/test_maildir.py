@@ -15,6 +15,7 @@ from tests.cases.test_held import held
 from tests.cases.world import an_account
 from tests.doors import Doors, DoorStore
 from tests.faults import away, database_lost, death
+from tests.logs import heard
 from tests.requests.world import PNG, PeopleWorld, a_mail
 from tests.servers import ON_POSTGRES, ON_SQLITE
 from tests.store.rows import waiting_for_locks
@@ -255,8 +256,10 @@ def test_mails_that_nobody_can_take_keep_none_behind_them(maildir: Maildir) -> N
     for number in range(ROUND + 1):
         deliver(maildir, f"{number:03}", a_mail("odd", message_id=f"<{number}@example.org>"))
     behind = deliver(maildir, "after all others", a_mail())
-    picky.take()
-    assert len(picky.take()) == 1
+    with heard() as said:
+        picky.take()
+        assert len(picky.take()) == 1
+    assert said.getvalue().count("mail.failed") >= ROUND
     assert not behind.exists()
     assert maildir.waiting() == ROUND + 1
 
