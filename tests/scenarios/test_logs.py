@@ -98,15 +98,21 @@ def nowhere(request: pytest.FixtureRequest) -> Iterator[IO[bytes]]:
             yield pipe
 
 
-def test_log_that_cannot_be_written_does_not_stop_the_web(system: System, nowhere: IO[bytes]) -> None:
+def test_log_that_cannot_be_written_stops_nobody(system: System, nowhere: IO[bytes]) -> None:
     port = free_port()
     system.extra = {**system.extra, "REFUNDS_WEB_PORT": str(port)}
-    command = [sys.executable, "-m", "worker.cli", "web"]
-    system.processes.append(
-        subprocess.Popen(command, env=system.environ, cwd=system.folder, stdout=nowhere, stderr=nowhere, start_new_session=True)
-    )
+    system.load([an_account(), a_purchase(credits=100)])
+    # what is left in a buffer is what a process trips over
+    environ = {name: value for name, value in system.environ.items() if name != "PYTHONUNBUFFERED"}
+    for process in ("worker", "web"):
+        command = [sys.executable, "-m", "worker.cli", process]
+        system.processes.append(
+            subprocess.Popen(command, env=environ, cwd=system.folder, stdout=nowhere, stderr=nowhere, start_new_session=True)
+        )
+    system.emit([submitted("job_42"), failed("job_42", code="internal_error")])
+    assert eventually(lambda: (system.case("job_42") or {}).get("state") == "refunded", within=60)
     assert eventually(lambda: answers(port), within=30)
-    assert [process.poll() for process in system.processes] == [None]
+    assert [process.poll() for process in system.processes] == [None, None]
 
 
 def answers(port: int) -> bool:

@@ -40,7 +40,9 @@ class Child:
 
 def supervise(concurrency: int, stop: threading.Event) -> int:
     """Keeps the three processes alive until `stop`, then ends them in order: intake, schedule, tasks. Returns the exit code."""
-    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "worker"]
+    # unbuffered: lines that could not be written would wait in a buffer, and a process whose buffer cannot be emptied cannot fork
+    python = [sys.executable, "-u", "-m"]
+    celery = [*python, "celery", "--quiet", "-A", "worker"]
     children = [
         Child(
             "tasks",
@@ -56,7 +58,7 @@ def supervise(concurrency: int, stop: threading.Event) -> int:
             ],
         ),
         Child("schedule", [*celery, "beat"]),
-        Child("intake", [sys.executable, "-m", "worker.cli", "intake"]),
+        Child("intake", [*python, "worker.cli", "intake"]),
     ]
     try:
         while not stop.is_set():
