@@ -3,7 +3,7 @@
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
@@ -86,6 +86,15 @@ class SharedClock:
         ended = self._timer()
         if self._answer is None or ended - began <= SLOW_ANSWER:
             self._answer = there, ended
+
+
+def turns(most: int, seconds: float, timer: Callable[[], float]) -> Iterator[int]:
+    """So many turns at most, none of which begins after so many seconds."""
+    began = timer()
+    for number in range(most):
+        if timer() - began >= seconds:
+            return
+        yield number
 
 
 def new_id(prefix: str, now: datetime) -> str:

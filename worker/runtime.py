@@ -306,8 +306,8 @@ class Runtime:
         s = self.settings
         outcomes = OutcomeStream(self.redis, s.outcomes_stream)
         lease = timedelta(seconds=max(s.claim_seconds, 3 * s.pipeline_timeout_seconds))
-        acts, longest = s.mode is not Mode.OBSERVE, _round(s.pipeline_timeout_seconds)
-        return Performer(self.store, self.reruns, outcomes, self.clock, s.batch, lease, acts=acts, round_seconds=longest)
+        acts, seconds = s.mode is not Mode.OBSERVE, _round(s.pipeline_timeout_seconds)
+        return Performer(self.store, self.reruns, outcomes, self.clock, s.batch, lease, acts=acts, round_seconds=seconds)
 
     @cached_property
     def sweeper(self) -> Sweeper:

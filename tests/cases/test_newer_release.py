@@ -5,6 +5,7 @@ from sqlalchemy import select, text, update
 
 from tests.cases.world import World, a_purchase, an_account
 from tests.servers import ON_POSTGRES
+from tests.store.rows import allow_other_states
 from worker.cases.overview import overview
 from worker.store.engine import Store
 from worker.store.tables import cases, effects
@@ -19,10 +20,7 @@ def world(store: Store) -> World:
     world.load(an_account(), a_purchase())
     world.happen(*(world.submitted(name) for name in ("job_1", "job_2")), world.incomplete("job_1"))
     assert world.state("job_1") == "rerunning"
-    with store.engine.begin() as connection:
-        # its migration allows the new state, and takes nothing away
-        for name in ("ck_cases_state", "ck_cases_closed_when_final"):
-            connection.execute(text(f"alter table cases drop constraint {name}"))
+    allow_other_states(store)
     put_into(world, "parked")
     return world
 

@@ -8,11 +8,12 @@ from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import update
 
 from tests.cases.world import a_job, a_purchase, an_account
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
+from tests.store.rows import allow_other_states
 from worker.cases.money.reconcile import BUDGET_SECONDS, CHUNK, MOST_IN_VAIN, Reconciliation
 from worker.creem.client import Creem, CreemAway, CreemRefused
 from worker.creem.transactions import Transaction
@@ -82,10 +83,7 @@ def test_failed_job_is_made_whole_however_many_before_it_cannot_be(world: MoneyW
 @ON_POSTGRES
 def test_charge_that_only_a_newer_release_understands_stands_in_nobodys_way(world: MoneyWorld) -> None:
     world.twice_charged()
-    with world.store.engine.begin() as connection:
-        # its migration allows the new state
-        for name in ("ck_cases_state", "ck_cases_closed_when_final"):
-            connection.execute(text(f"alter table cases drop constraint {name}"))
+    allow_other_states(world.store)
     weighed = update(cases).values(state="weighed")
     world.store.write(lambda tx: tx.connection.execute(weighed))
     done = world.reconciler().reconcile()

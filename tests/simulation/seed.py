@@ -220,15 +220,15 @@ def _play(town: Town, played: Played, spoils: Callable[[Town], None]) -> None:
             _audit(town, played, of_lateness=False)
         return bool(played.wrong or hub.defects)
 
-    def unwritten() -> bool:
-        return people is not None and people.unwritten()
+    def at_rest() -> bool:
+        return not town.left() and not (people and people.unwritten())
 
     hub.run(start + timedelta(days=DAYS + 3), due=town.due, each=holds)
     town.gates.calm, town.weather = True, Weather()
     hub.run(
         town.clock.now() + timedelta(days=CALM_DAYS),
         due=town.due,
-        each=lambda: holds() or (town.clock.now() - start > timedelta(days=DAYS + 6) and not town.left() and not unwritten()),
+        each=lambda: holds() or (town.clock.now() - start > timedelta(days=DAYS + 6) and at_rest()),
     )
     played.wrong += [f"a defect: {one}" for one in hub.defects[:3]]
     _audit(town, played, of_lateness=True)

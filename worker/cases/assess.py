@@ -29,7 +29,7 @@ from worker.cases.load import (
     lock_accounts,
 )
 from worker.cases.money.hear import hear
-from worker.cases.money.settle import Settled, Settler, woken_purchases
+from worker.cases.money.settle import Move, Settled, Settler, woken_purchases
 from worker.cases.news import Line, News, of_accepted, read
 from worker.cases.requests.judge import judge_requests
 from worker.cases.write import write
@@ -65,7 +65,7 @@ class Assessed:
     waiting: int = 0
     dead: int = 0
     failed: int = 0
-    moves: list[tuple[str, str, str | None, str, int]] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
     effects: list[dict[str, Any]] = field(default_factory=list)
     claims: list[str] = field(default_factory=list)
     """Payments claimed, by id."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from worker.cases.effects import pause_after
 from worker.cases.money import limits
-from worker.clock import ROUND_SECONDS, Clock
+from worker.clock import ROUND_SECONDS, Clock, turns
 from worker.credits import at_creem
 from worker.credits.at_creem import Due
 from worker.creem.client import CreemRefused
@@ -54,10 +54,7 @@ class BooksAtCreem:
         away = self.store.read(lambda tx: limits.closed_to(tx, (limits.AWAY, limits.KEY), self.clock.now()))
         if away is not None:
             return told
-        began = self.timer()
-        for _ in range(ROUND):
-            if self.timer() - began >= self.round_seconds:
-                break
+        for _ in turns(ROUND, self.round_seconds, self.timer):
             now = self.clock.now()
             due = self.store.write(lambda tx, now=now: at_creem.claim(tx, now, self.lease))  # type: ignore[misc]
             if due is None:

@@ -14,7 +14,7 @@ from sqlalchemy import delete, update
 from policy.facts import RerunState
 from policy.lifecycle import CaseState
 from worker.cases import spans
-from worker.clock import ROUND_SECONDS, Clock
+from worker.clock import ROUND_SECONDS, Clock, turns
 from worker.errors import TryLater
 from worker.notices.outcomes import Outcome, OutcomeStream
 from worker.observe import log
@@ -85,9 +85,10 @@ class Performer:
         One is claimed at a time, so that a slow pipeline never makes a claim lapse before its turn; a call that nobody
         hears ends the round, for the next would not be heard either.
         """
-        told, began = list[str](), self.timer()
-        for _ in range(ROUND):
-            if self.timer() - began >= self.round_seconds or not (taken := self._claim(EffectKind.RERUN, keys, 1)):
+        told: list[str] = []
+        for _ in turns(ROUND, self.round_seconds, self.timer):
+            taken = self._claim(EffectKind.RERUN, keys, 1)
+            if not taken:
                 break
             told.append(self._rerun(taken[0]))
             if told[-1].startswith(Answer.NOT_HEARD.value):

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 from worker.cases import spans
 from worker.cases.book import NOBODY
 from worker.cases.load import held_accounts
-from worker.clock import ROUND_SECONDS, Clock, new_id
+from worker.clock import ROUND_SECONDS, Clock, new_id, turns
 from worker.errors import LockedOut
 from worker.notices.mail.letters import About, Letter, NoticeKind, compose
 from worker.notices.mail.postbox import Postbox, Posted, Receipt
@@ -78,11 +78,9 @@ class Notifier:
         if self.mailer is None:
             self.store.write(lambda tx: _drop_all(tx, self.clock.now(), "no way to send mail is configured"))
             return 0
-        sent, began = 0, self.timer()
-        for _ in range(ROUND):
-            # a task that is ended in the middle of a letter leaves one of which nobody knows whether it was taken
-            if self.timer() - began >= self.round_seconds:
-                break
+        sent = 0
+        # a task that is ended in the middle of a letter leaves one of which nobody knows whether it was taken
+        for _ in turns(ROUND, self.round_seconds, self.timer):
             now = self.clock.now()
             try:
                 batch = self.store.write(lambda tx, now=now: self._claim(tx, now))  # type: ignore[misc]

@@ -26,7 +26,6 @@ from worker.settings import Mode
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 
-"""No new turn begins after this: a task has a time limit."""
 HELD = timedelta(minutes=5)
 KEY_TROUBLE = timedelta(minutes=10)
 STUCK = timedelta(minutes=15)
@@ -46,6 +45,7 @@ class Payer:
     turn_seconds: float
     """How long one turn may take at most: two reads and the call."""
     round_seconds: float = ROUND_SECONDS
+    """No new turn begins after this: a task has a time limit."""
     timer: Callable[[], float] = time.monotonic
     witnesses: Witnesses = Witnesses()  # noqa: RUF009 - frozen
     watch: Watch | None = None

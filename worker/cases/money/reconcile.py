@@ -19,7 +19,7 @@ from worker.cases.assess import Assessor
 from worker.cases.audit_checks import failed_jobs_without_case
 from worker.cases.money import charges, limits
 from worker.cases.money.compare import Finding, compare
-from worker.cases.money.settle import Settler
+from worker.cases.money.settle import Move, Settler
 from worker.clock import Clock
 from worker.creem.client import Creem, CreemRefused
 from worker.creem.transactions import Transaction
@@ -30,8 +30,6 @@ from worker.store.engine import Store
 from worker.store.tables import accounts, breakers, cases, layer_jobs, payments, purchases
 from worker.store.tables import charges as charge_rows
 
-Move = tuple[str, str, str | None, str, int]
-"""Case, subject, the state before and after, credits that came back."""
 CHUNK = 200
 BUDGET_SECONDS = 25.0
 """How long the periodic run asks Creem; the next one goes on with those not read for longest."""
@@ -128,7 +126,7 @@ class Reconciler:
         rows = self.store.read(lambda tx: tx.all(failed_jobs_without_case()))
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
-            moves, _ = together(part, self._judge)
+            moves, _ = _together(part, self._judge)
             states = {job: state for _, job, _, state, _ in moves}
             for row in part:
                 if (said := states.get(row.row)) is None:
@@ -146,7 +144,7 @@ class Reconciler:
         done.count("charges", len(named))
         for start in range(0, len(named), CHUNK):
             part = named[start : start + CHUNK]
-            moves, stuck = together(part, lambda rows: self.store.write(lambda tx: self._settle(tx, rows)))
+            moves, stuck = _together(part, lambda rows: self.store.write(lambda tx: self._settle(tx, rows)))
             for case_id, subject, was, state, _ in moves:
                 done.mended("charge", subject, f"case {case_id} went from {was or 'nothing'} to {state}")
             for row, why in stuck:
@@ -243,7 +241,7 @@ class Reconciler:
         return f"Creem shows it as {seen.status_verbatim}, {seen.refunded_amount} given back: booked"
 
 
-def together(
+def _together(
     rows: Sequence[Row[Any]], do: Callable[[Sequence[Row[Any]]], Sequence[Move]]
 ) -> tuple[list[Move], list[tuple[Row[Any], str]]]:
     """What became of these rows, done together where that goes, or else each alone, for one may be in the way of the others; and
@@ -261,7 +259,7 @@ def together(
     moves: list[Move] = []
     stuck: list[tuple[Row[Any], str]] = []
     for row in rows:
-        moved, left = together([row], do)
+        moved, left = _together([row], do)
         moves += moved
         stuck += left
     return moves, stuck

@@ -34,6 +34,8 @@ from worker.settings import Mode
 from worker.store.bulk import Record, Tx
 from worker.store.tables import cases, purchases
 
+Move = tuple[str, str, str | None, str, int]
+"""Case, subject, the state before and after, credits that came back."""
 WORKER = "worker"
 
 
@@ -41,7 +43,7 @@ WORKER = "worker"
 class Settled:
     """What one call did: cases moved as (case id, subject, from, to, credits), claims made, intents written."""
 
-    moves: list[tuple[str, str, str | None, str, int]] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
     claims: list[str] = field(default_factory=list)
     effects: list[Record] = field(default_factory=list)
 

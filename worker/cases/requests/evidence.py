@@ -71,8 +71,8 @@ class Evidence:
         gone, kept = self._deleted(row.stored for row in due)
         self.store.write(lambda tx: _end(tx, [row for row in due if row.stored in gone], now))
         orphans, left = self._orphans(now)
-        for error in (*kept, *left):
-            raise error
+        if kept or left:
+            raise (kept or left)[0]
         return Swept(len(gone), orphans)
 
     def _deleted(self, names: Iterable[str]) -> tuple[set[str], list[TryLater]]:
