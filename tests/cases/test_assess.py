@@ -9,7 +9,7 @@ import pytest
 
 from tests.cases.world import World, a_job, a_purchase, an_account, moves
 from worker.credits.ledger import Ledger, Posting
-from worker.reruns import Answer
+from worker.reruns import Answer, RerunOrder
 from worker.settings import DEFAULT_TERMS, Mode
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -330,8 +330,6 @@ def test_refused_rerun_gives_the_credits_back_without_waiting(world: World) -> N
 
 
 def test_rerun_nobody_hears_is_asked_again_with_the_same_order_until_its_deadline(world: World) -> None:
-    from worker.reruns import Answer
-
     world.pipeline.answer = lambda order: Answer.NOT_HEARD
     world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
     for _ in range(40):
@@ -351,8 +349,6 @@ def test_rerun_nobody_hears_is_asked_again_with_the_same_order_until_its_deadlin
 
 
 def test_open_breaker_of_the_pipeline_turns_reruns_into_credits(world: World) -> None:
-    from worker.reruns import Answer
-
     world.pipeline.answer = lambda order: Answer.NOT_HEARD
     names = [f"job_{n}" for n in range(6)]
     for name in names:
@@ -437,6 +433,19 @@ def test_promise_is_warned_about_at_its_marks_and_its_breach_is_noted_once(world
     assert history.count("promise.warned") == 2
     assert history.count("promise.breached") == 1
     assert world.audit().breaches == []
+
+
+def test_promise_is_watched_while_every_call_outside_ends_the_sweep(world: World) -> None:
+    def hang(order: RerunOrder) -> Answer:
+        raise TimeoutError(f"the sweep of {order.job_id} was ended")
+
+    world.pipeline.answer = hang
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.failed("job_1"))
+    world.arrive(world.submitted("job_2"), world.failed("job_2", code="job_timeout"))
+    world.clock.pass_(days=5)
+    with pytest.raises(TimeoutError):
+        world.sweeper.sweep()
+    assert "promise.breached" in moves(world.case("job_1"))
 
 
 def test_imported_history_is_judged_like_events(store: Store) -> None:

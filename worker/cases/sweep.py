@@ -65,7 +65,7 @@ class Sweeper:
     """How long an event is left to the hint that was sent for it."""
 
     def sweep(self) -> Swept:
-        """Handles unhandled events, wakes cases whose time has come, performs due effects, watches the promise.
+        """Handles unhandled events, wakes cases whose time has come, watches the promise, performs due effects.
 
         Bounded; the next sweep goes on.
         """
@@ -77,8 +77,10 @@ class Sweeper:
             self.store.write(tallies.fold)
         assessed = self._assess_backlog()
         woken = self._wake_due(assessed)
+        warned = self._watch_promises()
+        # last what asks others, who may be slow or away: the rest needs the database alone
         announced, asked = self._perform_due()
-        return Swept(assessed, woken, announced, asked, self._watch_promises())
+        return Swept(assessed, woken, announced, asked, warned)
 
     def _wake_overtaken(self) -> None:
         rows = self.store.read(lambda tx: inbox.overtaken(tx, self.batch))
