@@ -103,7 +103,8 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
         # an empty balance and a refused key are seen in `refunds status`; each claim asks again by itself
         move(tx, payment, PaymentState(payment.state), due_at=min(stopped[1], now + STOPPED), detail=f"money waits, {stopped[0]}")
         return f"later: money waits, {stopped[0]}"
-    over = limits.admit(tx, turn.amount, with_.bench.terms_at(case.failed_at), now)
+    leaves = turn.amount if seen is None or seen.amount_paid is None else seen.amount_paid
+    over = limits.admit(tx, leaves, with_.bench.terms_at(case.failed_at), now)
     if over is not None:
         return wait(tx, payment, case, now + STOPPED, f"money is stopped: {over}", with_.closing)
     left = with_.until - with_.timer()

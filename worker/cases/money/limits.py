@@ -117,7 +117,7 @@ def acted(tx: Tx, action: str, by: str, reason: str, now: datetime) -> None:
 
 def _armed(tx: Tx, since: datetime) -> int:
     a, p = payment_attempts.c, payments.c
-    summed = select(func.coalesce(func.sum(p.amount), 0)).join(payments, p.payment_id == a.payment_id)
+    summed = select(func.coalesce(func.sum(func.coalesce(p.charged, p.amount)), 0)).join(payments, p.payment_id == a.payment_id)
     counted = summed.where(a.armed_at > since, or_(a.outcome.is_(None), a.outcome.not_in(["not_sent", "refused"])))
     return int(tx.connection.execute(counted).scalar_one())
 
