@@ -444,3 +444,12 @@ def test_job_that_fails_while_a_refund_comes_to_nothing_has_its_credits_in_the_e
     assert (lot["remaining"], lot["frozen"], lot["void"], lot["spent"]) == (45, 0, 5, 0)
     # what went back by another hand is a person's to weigh against the request
     assert world.queue() == [taken.case_id]
+
+
+def test_job_that_failed_by_its_own_input_is_no_proven_fault_of_the_purchase(world: PeopleWorld) -> None:
+    world.bought_once(ago=timedelta(days=60))
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"))
+    world.happen(world.submitted("job_2"), world.failed("job_2", code="invalid_image"))
+    case = world.case(world.mail().case_id)
+    assert case is not None
+    assert (case["state"], case["decision"]["clause"]) == ("declined", "window-passed")

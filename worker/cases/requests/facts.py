@@ -8,12 +8,13 @@ from sqlalchemy import Row, func, select
 from policy import RequestedJob, RequestFacts, Use
 from policy.facts import Output, ReportKind
 from policy.ledger import PostingKind
+from policy.lifecycle import CaseKind, CaseState
 from worker.cases.load import REPORTS
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.used import jobs_of
 from worker.credits.ledger import JobCredits, Ledger
 from worker.store.bulk import Tx
-from worker.store.tables import layer_jobs, payments, postings
+from worker.store.tables import cases, layer_jobs, payments, postings
 
 FAILED = {"failed", "incomplete"}
 
@@ -43,6 +44,9 @@ def use_of(tx: Tx, ledger: Ledger, charge: Charge) -> Use:
     jobs = jobs_of(tx, charge)
     completed = [job for job in jobs if delivered(job)]
     failed = [job for job in jobs if job.status in FAILED and not delivered(job)]
+    # that a job failed is no fault of ours where its own case says so: its input, its customer's cancelling, a person's no
+    no_fault = _declined(tx, [job.job_id for job in failed])
+    failed = [job for job in failed if job.job_id not in no_fault]
     booked = ledger.of_jobs(tx, [job.job_id for job in failed]) if failed else {}
     standing = {job.job_id: _standing(booked.get(job.job_id, JobCredits())) for job in failed}
     return Use(
@@ -81,6 +85,14 @@ def delivered(job: Row[Any]) -> bool:
         if report.kind is ReportKind.SUCCEEDED
     )
     return any(whole) or (job.status == "succeeded" and not job.reports)
+
+
+def _declined(tx: Tx, job_ids: list[str]) -> set[str]:
+    """The jobs whose own case ended in a no."""
+    said_no = (cases.c.kind == CaseKind.JOB.value, cases.c.state == CaseState.DECLINED.value)
+    if not job_ids:
+        return set()
+    return {row.subject for row in tx.all(select(cases.c.subject).where(*said_no, tx.among(cases.c.subject, job_ids)))}
 
 
 def _standing(booked: JobCredits) -> int:
