@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.cases.world import an_account, moves
+from tests.cases.world import a_purchase, an_account, moves
 from tests.requests.world import PeopleWorld
 from tests.threads import ends
+from worker.clock import written
 from worker.errors import Refused
 from worker.settings import Mode
 from worker.store.engine import Store
-from worker.store.tables import accounts, actions, leases, proposals
+from worker.store.tables import accounts, actions, leases, payments, proposals
 
 
 def in_review(world: PeopleWorld, job: str = "job_1") -> str:
@@ -406,3 +407,56 @@ def test_product_that_still_calls_the_account_active_does_not_lift_a_suspension(
     world.decide(case_id, "reinstate", by="cat")
     world.load(an_account() | {"email": "newer@example.org"})
     assert standing(world) == "active"
+
+
+def test_approve_alone_sends_no_money_where_the_policy_said_something_else(world: PeopleWorld) -> None:
+    world.bought_once(ago=timedelta(days=60))
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.submitted("job_2"), world.failed("job_2"))
+    strange = world.mail(sender="somebody@else.example", verified=False).case_id
+    assert world.state(strange) == "waiting"
+    with pytest.raises(Refused, match="there is no remedy at hand; choose one of money: 9.00 USD go back"):
+        world.decide(strange)
+    assert world.decide(strange, "money")["choice"] == "money"
+
+
+@pytest.mark.parametrize("end", ["declined", "delivered"])
+def test_person_gives_the_credits_of_a_job_whose_own_case_is_over(world: PeopleWorld, end: str) -> None:
+    world.bought_once()
+    if end == "declined":
+        world.happen(world.submitted("job_1"), world.failed("job_1", code="invalid_image"))
+    else:
+        world.happen(world.submitted("job_1"), world.failed("job_1", code="gpu_out_of_memory"))
+        world.happen(world.succeeded("job_1", attempt=2))
+    assert (world.state("job_1"), world.credits()) == (end, 45)
+    mail = world.mail("The layers of job_1 are blank, and my image is fine. Please give the credits back.").case_id
+    told = world.decide(mail)
+    assert (told["choice"], world.credits(), world.state(mail)) == ("credits", 50, "refunded")
+    world.happen(world.failed("job_1", code="internal_error", attempt=3), world.event("downloaded", "job_1"))
+    world.clock.pass_(days=1)
+    world.sweep()
+    assert world.credits() == 50
+
+
+def test_job_that_still_waits_for_its_own_decision_is_not_decided_by_a_mail(world: PeopleWorld) -> None:
+    own = in_review(world)
+    mail = world.mail().case_id
+    assert world.choices(mail)["credits"]["refused"] == f"its failed jobs have cases of their own: {own}"
+
+
+def test_second_person_is_asked_by_what_goes_back_and_not_by_the_price(world: PeopleWorld) -> None:
+    transaction = "tran_ord_1"
+    paid_at = world.clock.now() - timedelta(days=1)
+    known: dict[str, Any] = {"customer_id": "cust_acc_1", "product_id": "prod_ord_1"}
+    world.double.pay(transaction, amount=9900, tax=2079, order_id="ord_1", paid_at=paid_at, email="acc_1@example.org", **known)
+    purchase = a_purchase("ord_1", "acc_1", 50, written(paid_at), transaction_id=transaction, **known)
+    world.load(an_account(), {**purchase, "amount": 9900})
+    world.reconciler().reconcile()
+    case_id = world.mail().case_id
+    found = world.choices(case_id)["money"]
+    assert found["does"].startswith("119.79 USD go back")
+    assert found["needs_second"]
+    assert world.decide(case_id, by="ann")["waits_for_second"]
+    assert world.decide(case_id, by="bob")["done"]
+    world.settle_down(days=1)
+    assert (world.state(case_id), world.double.gone(transaction)) == ("refunded", 11979)
+    assert [row.charged for row in world.rows(select(payments.c.charged))] == [11979]

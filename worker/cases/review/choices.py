@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from policy import grounds_for_measures
-from policy.lifecycle import CaseKind
+from policy import Outcome, grounds_for_measures
+from policy.lifecycle import CaseKind, CaseState
 from policy.words import count, money
+from worker.cases.book import Case
 from worker.cases.review.scene import Scene
 from worker.settings import Mode
 
@@ -113,16 +114,31 @@ def _no_credits(scene: Scene, credits: int) -> str | None:
 def _money(scene: Scene, held: str | None) -> Choice:
     if scene.charge is None:
         return Choice(Act.MONEY, "no money goes back", "no charge is known that the case is about", moves_money=True)
-    facts = scene.charge.facts
+    # all that was paid goes back, tax included, and not the price
+    facts, amount = scene.charge.facts, scene.charge.paid
     unspent = facts.remaining + facts.frozen
-    does = f"{money(facts.amount, facts.currency)} go back by the original payment method through Creem"
+    does = f"{money(amount, facts.currency)} go back by the original payment method through Creem"
     does += f"; {count(unspent, 'unspent credit')} of {facts.purchase_id} become void" if facts.granted else ""
     does += f", {facts.spent} stay spent" if facts.spent else ""
-    second = facts.amount > scene.terms.approval_second_person_above_minor_units
-    refused, amount, currency = _no_money(scene, held), facts.amount, facts.currency
-    # a mail about one job asks for its credits: the money of the whole purchase is more than that
-    named = scene.case.kind is CaseKind.REQUEST and scene.case.job_id is not None
-    return Choice(Act.MONEY, does, refused, second, moves_money=True, minor_units=amount, currency=currency, only_by_name=named)
+    second = amount > scene.terms.approval_second_person_above_minor_units
+    return Choice(
+        Act.MONEY,
+        does,
+        _no_money(scene, held),
+        second,
+        moves_money=True,
+        minor_units=amount,
+        currency=facts.currency,
+        only_by_name=scene.case.kind is CaseKind.REQUEST and _asks_for_less(scene.case),
+    )
+
+
+def _asks_for_less(case: Case) -> bool:
+    """True where the money of the whole purchase is more than what a mail about one job asks for, than what the policy says,
+    or than what anybody but the account's owner may ask for.
+    """
+    said_otherwise = case.outcome in {Outcome.REVERSE_CREDITS.value, Outcome.DECLINE.value, Outcome.NOTHING_OWED.value}
+    return case.job_id is not None or case.state is CaseState.WAITING or said_otherwise
 
 
 def _no_money(scene: Scene, held: str | None) -> str | None:

@@ -41,7 +41,7 @@ class Scene:
     claimed_job: bool = False
     """A lot the job drew on may have its money on the way back."""
     other_cases: tuple[str, ...] = ()
-    """Cases of the jobs in question that have to be decided by themselves."""
+    """Cases of the jobs in question that are not decided yet, and have to be by themselves."""
     use: Use = field(default_factory=Use)
     spendable: int = 0
     """Credits the account could spend now, over all lots."""
@@ -145,5 +145,6 @@ def _cases_of_jobs(tx: Tx, case: Case, job_id: str | None, charge: Charge | None
     jobs = [job_id] if job_id else [job.job_id for job in (jobs_of(tx, charge) if charge is not None else [])]
     if not jobs:
         return ()
-    rows = tx.all(select(cases.c.case_id).where(cases.c.kind == CaseKind.JOB.value, tx.among(cases.c.subject, jobs)))
+    undecided = (cases.c.kind == CaseKind.JOB.value, cases.c.closed_at.is_(None))
+    rows = tx.all(select(cases.c.case_id).where(*undecided, tx.among(cases.c.subject, jobs)))
     return tuple(sorted(row.case_id for row in rows))
