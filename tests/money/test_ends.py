@@ -15,6 +15,7 @@ from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from worker.cases.load import case_of
 from worker.cases.money.close import Closing, hand_over, overdue
+from worker.clock import written
 from worker.sandbox.creem.words import Ending, Fault, Lie, Lost, Meanwhile, RefundAnswer, SecondRefund
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -338,6 +339,17 @@ def test_refund_that_came_to_nothing_after_all_ends_the_claim_with_a_person(worl
     assert (claim.state, claim.detail) == ("rejected", "no money moved: Creem still shows the charge as paid")
     assert world.state("ord_1") == "review"
     assert world.lot("ord_1") == KEPT
+
+
+def test_promise_is_kept_with_creems_acceptance_and_runs_again_where_that_came_to_nothing(world: MoneyWorld) -> None:
+    found = play(world, days=6, ends=Ending.NEVER, turns_early=False)
+    assert found["due_at"] < written(world.clock.now())
+    assert [*notes(found, "promise.warned"), *notes(found, "promise.breached")] == []
+    tell_of_a_refund(world, "ref_two", "tran_1", "failed", world.claim("tran_1").armed_at)
+    look(world)
+    assert world.claim("tran_1").state == "rejected"
+    world.sweep()
+    assert [line["percent"] for line in notes(case(world), "promise.breached")] == [100]
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,9 @@ def close(tx: Tx, payment: Row[Any], case: Case, to: PaymentState, target: CaseS
     case.note("payment.closed", transaction_id=payment.transaction_id, state=to.value, why=why, **words)
     # an external end keeps the decision's reason: it was owed, and somebody else gave it
     case.reason = _decided(case, with_) if target is CaseState.EXTERNAL else why
+    if case.warn_at is None and case.warned_percent < 100:
+        # Creem's acceptance had kept the promise, and came to nothing
+        case.warn_at = case.due_at
     go(case, target, next_action_at=None if target.final else now + REMIND, now=now)
     told = announcement(case, now, amount=payment.amount, currency=payment.currency)
     write_cases(tx, [case], now, WORKER)

@@ -116,6 +116,9 @@ def _accepted(tx: Tx, payment: Row[Any], case: Case, answer: Answer, with_: Clos
             hand_over(tx, case, f"Creem answered {answer.status}: the refund may need a step in its dashboard", now)
     if case.state is CaseState.UNKNOWN:
         go(case, CaseState.REFUNDING, next_action_at=now + REMIND)
+    if answer.status in {"succeeded", "pending"} and not answer.mismatch:
+        # accepted is kept (policy.md, "The 3 business days"), however long Creem takes to show it
+        case.warn_at, case.changed = None, True
     write_cases(tx, [case], now, WORKER)
 
 
