@@ -1,5 +1,6 @@
 """One event after another through the real steps: what the customer ends up with."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cases.world import World, a_job, a_purchase, an_account, moves
+from worker.clock import moment
 from worker.credits.ledger import Ledger, Posting
 from worker.reruns import Answer, RerunOrder
 from worker.settings import DEFAULT_TERMS, Mode
@@ -416,6 +418,64 @@ def test_short_success_is_incomplete_output(world: World) -> None:
     case = world.case("job_1")
     assert case is not None
     assert (case["state"], case["decision"]["clause"]) == ("rerunning", "incomplete-output")
+
+
+@pytest.mark.parametrize("told_last", [False, True])
+def test_short_success_is_incomplete_output_whenever_it_is_told_what_was_expected(world: World, told_last: bool) -> None:
+    whole = json.loads(world.submitted("job_1"))
+    bare = {**whole, "id": "bare", "data": {k: v for k, v in whole["data"].items() if k != "layers_expected"}}
+    said = json.loads(world.succeeded("job_1", delivered=4))
+    del said["data"]["output"]["layers_expected"]
+    told = [bare, said, whole] if told_last else [whole, bare, said]
+    for one in told:
+        world.happen(json.dumps(one))
+    assert world.state("job_1") == "rerunning"
+
+
+@pytest.mark.parametrize(("status", "state"), [("incomplete", "rerunning"), ("failed", "review")])
+def test_fault_that_only_the_history_of_the_product_tells_of_is_not_passed_over(world: World, status: str, state: str) -> None:
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"))
+    for _ in range(2):
+        world.load(a_job(status=status, layers_delivered=4, finished_at="2026-03-02T09:05:00Z"))
+        world.sweep()
+    assert world.state("job_1") == state
+    assert len([move for move in moves(world.case("job_1")) if move == "case.decided"]) == 1
+
+
+def test_history_that_says_less_than_the_pipeline_changes_nothing(world: World) -> None:
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="gpu_out_of_memory"))
+    world.happen(world.succeeded("job_1", attempt=2))
+    assert world.state("job_1") == "delivered"
+    for status in ("failed", "succeeded", "running"):
+        world.load(a_job(status=status, finished_at="2026-03-02T09:05:00Z"))
+        world.sweep()
+    assert (world.state("job_1"), world.credits()) == ("delivered", 95)
+
+
+def test_outage_of_short_successes_is_no_abuse(world: World) -> None:
+    limit = world.bench.terms_at(world.clock.now()).auto_reversals_per_account_per_day
+    names = [f"job_{number}" for number in range(limit + 1)]
+    for name in names:
+        world.happen(world.submitted(name, credits=1), world.succeeded(name, delivered=4))
+        world.happen(world.succeeded(name, delivered=4, attempt=2))
+    assert {world.state(name) for name in names} == {"refunded"}
+
+
+def test_failure_told_of_late_and_again_is_of_its_first_telling(world: World) -> None:
+    submitted, first = world.submitted("job_1"), world.failed("job_1", id="first")
+    at = world.clock.now()
+    world.clock.pass_(days=2)
+    world.happen(world.failed("job_1", id="again"))
+    late = world.case("job_1")
+    world.happen(first)
+    early = world.case("job_1")
+    assert late is not None
+    assert early is not None
+    assert late["state"] == early["state"] == "waiting"
+    assert (early["failed_at"], early["due_at"]) == (moment(at), "2026-03-05T12:00:00Z")
+    assert early["due_at"] < late["due_at"]
+    world.happen(submitted)
+    assert world.state("job_1") == "refunded"
 
 
 def test_contradicting_reports_go_to_a_person(world: World) -> None:

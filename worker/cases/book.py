@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from policy.facts import Report, Rerun
+from policy.facts import Report, ReportKind, Rerun
 from policy.ledger import Lot
 from policy.lifecycle import CaseKind, CaseState
 from worker.credits.ledger import JobCredits, Posting
@@ -69,6 +69,14 @@ class Job:
     rerun_changed: bool = False
     added: bool = False
     changed: bool = False
+
+
+def fails(report: Report, job: Job | None) -> bool:
+    """True where the report says of itself, or by what the job was to deliver, that its output is not whole."""
+    if report.kind is not ReportKind.SUCCEEDED:
+        return True
+    expected = job.layers_expected if job else None
+    return report.output is not None and not report.output.complete_for(expected)
 
 
 @dataclass(slots=True)

@@ -41,9 +41,8 @@ def open_case(
     job_id: str | None = None,
     order_id: str | None = None,
 ) -> Case:
-    """A case that is not yet in any state. Its promise runs from `since` (policy.md, "The 3 business days")."""
-    due_at = calendar.business_deadline(since, terms.promise_business_days)
-    return Case(
+    """A case that is not yet in any state. Its promise runs from `since`."""
+    case = Case(
         case_id=new_id("case", now),
         kind=kind,
         subject=subject,
@@ -52,13 +51,22 @@ def open_case(
         was=None,
         failed_at=since,
         opened_at=now,
-        due_at=due_at,
-        warn_at=calendar.instant_at_fraction(since, due_at, terms.promise_warn_percent[0]),
+        due_at=since,
+        warn_at=None,
         warned_percent=0,
         next_action_at=None,
         job_id=job_id,
         order_id=order_id,
     )
+    promise_from(case, since, terms, calendar)
+    return case
+
+
+def promise_from(case: Case, since: datetime, terms: Terms, calendar: Calendar) -> None:
+    """The promise of the case runs from `since` (policy.md, "The 3 business days")."""
+    due_at = calendar.business_deadline(since, terms.promise_business_days)
+    case.failed_at, case.due_at = since, due_at
+    case.warn_at, case.warned_percent = calendar.instant_at_fraction(since, due_at, terms.promise_warn_percent[0]), 0
 
 
 def terms_and_calendar(editions: Editions, calendars: dict[str, Calendar], at: datetime) -> tuple[Terms, Calendar]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from policy.facts import AccountStatus, Output, PaidWith, Report, ReportKind
-from worker.cases.book import Book, Job
+from worker.cases.book import Book, Job, fails
 from worker.cases.bought import take_purchase
 from worker.cases.lots import debit
 from worker.cases.news import News
@@ -84,7 +84,11 @@ def _submit(
                 f"{job_id} is already booked at {known.price} credits paid with {known.paid_with}; a debit never changes",
             )
         known.submitted_at = known.submitted_at or submitted_at
-        known.layers_expected = known.layers_expected if known.layers_expected is not None else layers_expected
+        if known.layers_expected is None and layers_expected is not None:
+            # an output that was taken for whole may turn out not to be
+            known.layers_expected = layers_expected
+            known.status = _status(known) if known.reports else known.status
+            book.touched.add(job_id)
         known.input_expires_at = known.input_expires_at or input_expires_at
         known.changed = True
         return known
@@ -172,7 +176,7 @@ def _meaning(report: Report) -> tuple[Any, ...]:
 def _status(job: Job) -> str:
     # what the newest attempt came to; within one attempt the worse word counts
     last = max(report.attempt for report in job.reports)
-    words = {report.kind for report in job.reports if report.attempt == last}
+    words = {_came_to(report, job) for report in job.reports if report.attempt == last}
     for kind, status in (
         (ReportKind.FAILED, JobStatus.FAILED),
         (ReportKind.INCOMPLETE, JobStatus.INCOMPLETE),
@@ -184,6 +188,11 @@ def _status(job: Job) -> str:
             )
             return (JobStatus.CANCELLED if cancelled else status).value
     raise AssertionError("a report is of one of three kinds")
+
+
+def _came_to(report: Report, job: Job) -> ReportKind:
+    short = report.kind is ReportKind.SUCCEEDED and fails(report, job)
+    return ReportKind.INCOMPLETE if short else report.kind
 
 
 def _downloaded(book: Book, job: Job, said: Event, data: Downloaded) -> None:
@@ -216,9 +225,16 @@ def _imported_job(book: Book, said: JobRecord) -> Fate:
     job.downloads = max(job.downloads, said.downloads or 0)
     job.edited_at = job.edited_at or said.edited_at
     report = _imported_report(said)
-    if report is not None and not any(r.attempt == 1 for r in job.reports):
+    if report is not None and (not any(r.attempt == 1 for r in job.reports) or _denies(report, job)):
         _add_report(book, job, report)
     return Fate.HANDLED
+
+
+def _denies(report: Report, job: Job) -> bool:
+    """True where the product's history tells of a fault, and all that was reported of the job is that it went well: what
+    speaks for the customer is not passed over. Of anything else the pipeline's own reports say more.
+    """
+    return fails(report, job) and not any(fails(known, job) for known in job.reports)
 
 
 def _imported_report(said: JobRecord) -> Report | None:

@@ -14,9 +14,9 @@ from policy.decision import Outcome
 from policy.facts import AccountStatus, JobFacts, PaidWith, Report, ReportKind, Rerun, RerunState
 from policy.ledger import reverse
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.book import Book, Case, Job, LotMoney
+from worker.cases.book import Book, Case, Job, LotMoney, fails
 from worker.cases.carry_out import carry_out, utc_day
-from worker.cases.casework import go, open_case, terms_and_calendar
+from worker.cases.casework import go, open_case, promise_from, terms_and_calendar
 from worker.cases.decided import BY_PERSON
 from worker.settings import Mode
 
@@ -43,12 +43,14 @@ def judge(book: Book, job_id: str, bench: Bench) -> None:
     case = book.cases.get(job_id)
     job = book.jobs.get(job_id)
     reports = frozenset(book.unheard.get(job_id, ())) | (frozenset(job.reports) if job else frozenset())
-    failing = [report for report in reports if _fails(report, job)]
+    failing = [report for report in reports if fails(report, job)]
     if case is None:
         if not failing:
             return
         account_id = job.account_id if job else book.claimed_accounts[job_id]
         case = _open(book, job_id, account_id, min(report.at for report in failing), bench)
+    elif case.state is CaseState.WAITING and failing:
+        _date_back(case, min(report.at for report in failing), bench)
     if job is not None and case.account_id != job.account_id:
         case.account_id, case.changed = job.account_id, True
     if case.state is not None and case.state.final and case.next_action_at is not None:
@@ -58,13 +60,6 @@ def judge(book: Book, job_id: str, bench: Bench) -> None:
         _note_late_success(case, job)
         return
     _advance(book, case, job, reports, bench)
-
-
-def _fails(report: Report, job: Job | None) -> bool:
-    if report.kind is not ReportKind.SUCCEEDED:
-        return True
-    expected = job.layers_expected if job else None
-    return report.output is not None and not report.output.complete_for(expected)
 
 
 def _open(book: Book, job_id: str, account_id: str, failed_at: datetime, bench: Bench) -> Case:
@@ -80,11 +75,21 @@ def _open(book: Book, job_id: str, account_id: str, failed_at: datetime, bench: 
     return case
 
 
+def _date_back(case: Case, failed_at: datetime, bench: Bench) -> None:
+    """A case in which nothing is decided yet is of the earliest failure told of, in whatever order they are."""
+    if failed_at >= case.failed_at:
+        return
+    terms, calendar = terms_and_calendar(bench.editions, bench.calendars, failed_at)
+    case.note("case.dated_back", **{"from": case.failed_at.isoformat(), "to": failed_at.isoformat()})
+    promise_from(case, failed_at, terms, calendar)
+    case.changed = True
+
+
 def _note_late_success(case: Case, job: Job | None) -> None:
     if job is None or case.delivered_late:
         return
     for report in job.reports:
-        if report.kind is ReportKind.SUCCEEDED and not _fails(report, job):
+        if report.kind is ReportKind.SUCCEEDED and not fails(report, job):
             # goodwill (policy.md, "Success that arrives after the reversal"): counted, never debited again
             case.delivered_late = case.changed = True
             case.note("job.delivered_late", attempt=report.attempt, kept_credits=case.credits_reversed)

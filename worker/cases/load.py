@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, literal_c
 from policy.facts import Report, ReportKind, Rerun, RerunState
 from policy.lifecycle import CaseKind, CaseState
 from policy.terms import FaultClass
-from worker.cases.book import Account, Book, Case, Job, LotMoney
+from worker.cases.book import Account, Book, Case, Job, LotMoney, fails
 from worker.cases.judge import Bench
 from worker.cases.news import News
 from worker.credits.ledger import BOOKED, JobCredits, Ledger
@@ -301,19 +301,16 @@ def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:
     if again:
         asked = select(requests.c.job_id).where(tx.among(requests.c.job_id, again), requests.c.confirmed_at.is_not(None))
         book.credits_asked = {row.job_id for row in tx.all(asked)}
-    failing = [
-        report
-        for job_id in book.touched
-        for report in (book.jobs[job_id].reports if job_id in book.jobs else ())
-        if report.kind is not ReportKind.SUCCEEDED
-    ]
+    touched = [book.jobs[job_id] for job_id in book.touched if job_id in book.jobs]
+    failing = [report for job in touched for report in job.reports if fails(report, job)]
     if not failing:
         return
     # each case is judged by its own edition, so what any edition may ask for is read
-    if any(terms.fault_of(report.code) is FaultClass.UNKNOWN for terms in bench.editions for report in failing):
+    codes = {report.code for report in failing if report.kind is not ReportKind.SUCCEEDED}
+    if any(terms.fault_of(code) is FaultClass.UNKNOWN for terms in bench.editions for code in codes):
         book.doubt_credits = _doubt_today(tx, book)
     limit = min(terms.auto_reversals_per_account_per_day for terms in bench.editions)
-    judged = Counter(book.jobs[job_id].account_id for job_id in book.touched if job_id in book.jobs)
+    judged = Counter(job.account_id for job in touched)
     if any(account.reversals_today + judged[account.account_id] > limit for account in book.accounts.values()):
         book.service_failure_percent = _failure_percent(tx, book)
 
@@ -329,7 +326,7 @@ def _is_mendable(report: Report, job: Job, bench: Bench) -> bool:
         case ReportKind.INCOMPLETE:
             return True
         case ReportKind.SUCCEEDED:
-            return report.output is not None and not report.output.complete_for(job.layers_expected)
+            return fails(report, job)
 
 
 def _doubt_today(tx: Tx, book: Book) -> int:
