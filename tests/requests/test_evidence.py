@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -82,6 +83,16 @@ def test_file_is_deleted_within_the_hours_after_the_decision_and_its_receipt_sta
     assert receipt["sha256"] == sha256(PNG).hexdigest()
     world.sweep()
     assert world.audit().breaches == []
+
+
+def test_file_goes_in_time_after_the_decision_however_long_the_money_waits(world: PeopleWorld) -> None:
+    case_id, _ = with_file(world)
+    world.double.switches = replace(world.double.switches, low_balance=99)
+    world.decide(case_id, "money")
+    for _ in range(2):
+        world.settle_down(days=0.5)
+        world.evidence.sweep()
+    assert (world.state(case_id), states(world), on_disk(world)) == ("refunding", {"deleted"}, 0)
 
 
 def test_undecided_case_keeps_no_file_past_the_longest_time(world: PeopleWorld) -> None:

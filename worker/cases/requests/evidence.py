@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Row, and_, or_, select, update
+from sqlalchemy import Row, and_, case, func, or_, select, update
 
+from policy.lifecycle import CaseState
 from worker.cases.judge import Bench
 from worker.cases.requests.files import Files
 from worker.clock import Clock
@@ -18,7 +19,7 @@ from worker.errors import Refused, TryLater
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import cases, evidence, evidence_looks
+from worker.store.tables import cases, evidence, evidence_looks, payments
 
 ROUND = 200
 LOOKED_UP = 2000
@@ -26,6 +27,10 @@ LOOKED_UP = 2000
 ORPHAN_AFTER = timedelta(hours=1)
 """A file without a row that is older than this was left by a crash: rows come within seconds of their file."""
 BEFORE_THE_LAST_DAY = timedelta(days=1)
+CLAIMED_AT = select(func.max(payments.c.created_at)).where(payments.c.case_id == cases.c.case_id).scalar_subquery()
+ON_ITS_WAY = cases.c.state.in_([CaseState.REFUNDING.value, CaseState.UNKNOWN.value])
+DECIDED_AT = case((ON_ITS_WAY, CLAIMED_AT), else_=cases.c.closed_at)
+"""When the case was decided, if it is: its money may be on its way long after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +105,19 @@ class Evidence:
         hours = timedelta(hours=terms.evidence_hours_after_decision)
         longest = timedelta(days=terms.evidence_days_max) - BEFORE_THE_LAST_DAY
         joined = select(evidence).join(cases, cases.c.case_id == evidence.c.case_id)
-        decided = select(evidence.c.evidence_id, evidence.c.delete_by, cases.c.closed_at)
+        decided = select(evidence.c.evidence_id, evidence.c.delete_by, DECIDED_AT.label("decided_at"))
         decided = decided.join(cases, cases.c.case_id == evidence.c.case_id).where(evidence.c.state == "kept")
         # those that were given their time already come last, and take no place from others
-        closed = tx.all(decided.where(cases.c.closed_at.is_not(None)).order_by(evidence.c.delete_by.desc()).limit(ROUND))
-        sooner = [row for row in closed if row.delete_by > row.closed_at + hours]
+        over = tx.all(decided.where(DECIDED_AT.is_not(None)).order_by(evidence.c.delete_by.desc()).limit(ROUND))
+        sooner = [row for row in over if row.delete_by > row.decided_at + hours]
         tx.update(
             evidence,
-            [{"evidence_id": row.evidence_id, "delete_by": row.closed_at + hours} for row in sooner],
+            [{"evidence_id": row.evidence_id, "delete_by": row.decided_at + hours} for row in sooner],
             by=["evidence_id"],
         )
         # half of the time is left for a second look, the other half for a sweep that is late
-        over = or_(cases.c.closed_at <= now - hours / 2, evidence.c.received_at <= now - longest)
-        due = or_(and_(evidence.c.state == "kept", over), evidence.c.state == "deleting")
+        past = or_(now - hours / 2 >= DECIDED_AT, evidence.c.received_at <= now - longest)
+        due = or_(and_(evidence.c.state == "kept", past), evidence.c.state == "deleting")
         rows = tx.all(joined.where(due).order_by(evidence.c.delete_by).limit(ROUND))
         ids = [row.evidence_id for row in rows]
         if ids:
