@@ -15,6 +15,7 @@ from tests.faults import death
 from tests.logs import heard
 from worker.cases.assess import OWN_HINT
 from worker.cases.imports import Importer
+from worker.clock import moment
 from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Refused, TryLater
 from worker.intake.records import read_record
@@ -276,6 +277,9 @@ def test_requeue_of_nothing_known_says_what_is_known(store: Store) -> None:
         world.requeuer.plan("job_1")
     with pytest.raises(Refused, match="no case, job or order of that name"):
         world.requeuer.plan("job_404")
+    world.arrive(world.failed("job_2"))
+    with pytest.raises(Refused, match=f"job_2 has no case yet: 1 event about it, the first of {moment(world.clock.now())}"):
+        world.requeuer.plan("job_2")
 
 
 def test_claim_of_a_dead_process_ends_and_a_late_worker_finds_it_gone(store: Store) -> None:

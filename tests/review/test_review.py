@@ -460,3 +460,21 @@ def test_second_person_is_asked_by_what_goes_back_and_not_by_the_price(world: Pe
     world.settle_down(days=1)
     assert (world.state(case_id), world.double.gone(transaction)) == ("refunded", 11979)
     assert [row.charged for row in world.rows(select(payments.c.charged))] == [11979]
+
+
+def test_mail_about_a_disputed_order_hides_no_dispute_and_takes_no_decision_meant_for_it(world: PeopleWorld) -> None:
+    dispute = a_dispute(world)
+    first = world.mail(sender="evil@attacker.example", verified=False, message_id="<1@x>").case_id
+    world.clock.pass_(minutes=1)
+    world.mail(sender="evil@attacker.example", verified=False, message_id="<2@x>")
+    for name in ("ord_1", "tran_ord_1"):
+        assert world.case(name)["case_id"] == dispute  # type: ignore[index]
+    assert world.decide("ord_1", "won")["case_id"] == dispute
+    assert world.case("ord_1")["case_id"] == first, "what still needs somebody, the first that came"  # type: ignore[index]
+
+
+def test_case_is_found_by_the_transaction_that_is_claimed(world: PeopleWorld) -> None:
+    world.bought_once()
+    case_id = world.mail().case_id
+    world.decide(case_id, "money")
+    assert world.case("tran_ord_1")["case_id"] == case_id  # type: ignore[index]

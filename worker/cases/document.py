@@ -3,45 +3,76 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, literal_column, or_, select
+from sqlalchemy import ColumnElement, Row, and_, case, literal_column, or_, select
 
 from policy.lifecycle import CaseKind
+from policy.words import count
 from worker.cases.book import NOBODY
 from worker.cases.correspondence import mails_of, notices_of, receipts_of
 from worker.cases.load import KINDS
 from worker.clock import moment as moment
 from worker.errors import Refused
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, case_history, cases, effects, layer_jobs, payment_attempts, payments, purchases
+from worker.store.tables import (
+    accounts,
+    case_history,
+    cases,
+    effects,
+    inbox,
+    layer_jobs,
+    payment_attempts,
+    payments,
+    purchases,
+)
 
 
 def find(tx: Tx, name: str) -> Row[Any]:
-    """The case with this case, job or order id; of a job its own, before those of mails about it. Raises `Refused` where there is
-    none, saying what is known of the name.
+    """The case with this case, job, order or transaction id. Raises `Refused` where there is none, saying what is known of the
+    name.
+
+    Of several, a job's own case comes before all others, then what still needs somebody, a dispute or a duplicate before mails
+    about it, the first that came: what anybody writes to us changes no answer.
     """
+    p = purchases.c
+    found = _named(tx, name)
+    if found is not None:
+        return found
+    of_charge = or_(p.purchase_id == name, p.order_id == name, p.transaction_id == name)
+    bought = tx.all(select(p.purchase_id, p.order_id, p.account_id).where(of_charge))
+    linked = [row.case_id for row in tx.all(select(payments.c.case_id).where(payments.c.transaction_id == name))]
+    linked += [other for row in bought for other in (row.order_id, row.purchase_id) if other not in {None, name}]
+    found = next((row for other in linked if (row := _named(tx, other)) is not None), None)
+    if found is None:
+        raise Refused(_what_is_known(tx, name, bought))
+    return found
+
+
+def _named(tx: Tx, name: str) -> Row[Any] | None:
     c = cases.c
     # each of these by an index of its own: a case of a job is found by its subject
     of_others: ColumnElement[str] = literal_column(f"'{CaseKind.JOB.value}'")
     by_subject = and_(c.kind.in_(KINDS), c.subject == name)
     named = or_(c.case_id == name, by_subject, and_(c.kind != of_others, c.job_id == name), c.order_id == name)
     its_own = and_(c.kind == CaseKind.JOB.value, c.subject == name)
-    # an order may be a duplicate and disputed: what still needs somebody comes first
-    order = (its_own.desc(), c.closed_at.is_not(None), c.opened_at.desc())
-    rows = tx.all(select(cases).where(named).order_by(*order).limit(1))
-    if rows:
-        return rows[0]
+    first_come = case((c.closed_at.is_(None), c.opened_at))
+    by_need = (its_own.desc(), c.closed_at.is_not(None), c.kind == CaseKind.REQUEST.value, first_come, c.opened_at.desc())
+    rows = tx.all(select(cases).where(named).order_by(*by_need).limit(1))
+    return rows[0] if rows else None
+
+
+def _what_is_known(tx: Tx, name: str, bought: Sequence[Row[Any]]) -> str:
+    i = inbox.c
+    waiting = tx.all(select(i.received_at).where(i.job_id == name, i.state.in_(["new", "waiting"])).order_by(i.id))
+    if waiting:
+        events = count(len(waiting), "event")
+        return f"{name} has no case yet: {events} about it, the first of {moment(waiting[0].received_at)}, not yet handled"
     job = tx.all(select(layer_jobs.c.status, layer_jobs.c.account_id).where(layer_jobs.c.job_id == name))
     if job:
-        raise Refused(
-            f"{name} is a job of {job[0].account_id}, {job[0].status}, and has no case: nothing failed in it that we were told of"
-        )
-    p = purchases.c
-    bought = tx.all(
-        select(p.purchase_id, p.account_id).where(or_(p.purchase_id == name, p.order_id == name, p.transaction_id == name))
-    )
+        said = f"{name} is a job of {job[0].account_id}, {job[0].status}, and has no case"
+        return f"{said}: nothing failed in it that we were told of"
     if bought:
-        raise Refused(f"{name} is a purchase of {bought[0].account_id} and has no case: nothing is known to be wrong with it")
-    raise Refused(f"{name}: no case, job or order of that name")
+        return f"{name} is a purchase of {bought[0].account_id} and has no case: nothing is known to be wrong with it"
+    return f"{name}: no case, job or order of that name"
 
 
 def document(tx: Tx, row: Row[Any]) -> dict[str, Any]:
