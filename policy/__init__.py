@@ -7,7 +7,7 @@ from policy.abuse import grounds_for_measures
 from policy.changes import counterfactual
 from policy.clauses import CLAUSE_TEXT
 from policy.decision import Clause, Counterfactual, Decision, Outcome, Verdict
-from policy.duplicates import find_duplicates
+from policy.duplicates import find_duplicates, same_thing
 from policy.facts import (
     AccountStatus,
     ChargeDispute,
@@ -68,4 +68,5 @@ __all__ = [
     "load_terms",
     "missing_facts",
     "missing_in_request",
+    "same_thing",
 ]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from policy.decision import Counterfactual, Outcome
+from policy.duplicates import amounts_differ
 from policy.facts import ChargeDispute, ChargeFacts
 from policy.rules import CHARGE_RULES, first_of
 from policy.terms import Terms
@@ -64,6 +65,12 @@ def _transaction_known(facts: ChargeFacts, terms: Terms) -> Change | None:
     return "the charge's transaction at Creem been known", replace(facts, charge=named)
 
 
+def _paid_alike(facts: ChargeFacts, terms: Terms) -> Change | None:
+    if facts.first is None or not amounts_differ(facts.first, facts.charge):
+        return None
+    return "the same amount been paid for both", replace(facts, charge=replace(facts.charge, amount=facts.first.amount))
+
+
 def _closer(facts: ChargeFacts, terms: Terms) -> Change | None:
     first, most = facts.first, timedelta(minutes=terms.duplicate_auto_minutes)
     if first is None or facts.charge.paid_at - first.paid_at <= most:
@@ -90,6 +97,7 @@ _NEAREST_FIRST: tuple[Callable[[ChargeFacts, Terms], Change | None], ...] = (
     _nothing_back,
     _lot_untouched,
     _transaction_known,
+    _paid_alike,
     _closer,
     _first_stands,
     # the other way round: what would have cost the customer the refund

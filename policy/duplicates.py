@@ -12,32 +12,57 @@ def find_duplicates(charges: Sequence[PurchaseFacts], terms: Terms) -> dict[str,
 
     A charge is compared with the one that stays, never with its neighbour. So a chain of charges, each within a day of the last,
     is no duplicate as a whole, and which charges are duplicates does not depend on the order in which refunds are made. A charge
-    that was given back, or is disputed, is neither a duplicate nor the one that stays.
+    that was given back, is disputed, or was never paid is neither a duplicate nor the one that stays.
     """
     found: dict[str, PurchaseFacts] = {}
-    stays: dict[tuple[object, ...], PurchaseFacts] = {}
+    stays: list[PurchaseFacts] = []
     window = timedelta(hours=terms.duplicate_window_hours)
-    for charge in sorted(charges, key=lambda each: (each.paid_at, each.purchase_id)):
-        thing = _same_thing(charge)
-        if thing is None or not _stands(charge):
-            continue
-        first = stays.get(thing)
-        if first is not None and charge.paid_at - first.paid_at <= window:
+    for charge in sorted(filter(_stands, charges), key=lambda each: (each.paid_at, each.purchase_id)):
+        first = _last_within(window, charge, stays)
+        if first is not None:
             found[charge.purchase_id] = first
         else:
-            stays[thing] = charge
+            stays.append(charge)
     return found
 
 
-def _same_thing(charge: PurchaseFacts) -> tuple[object, ...] | None:
-    """What two charges must share to be one thing charged twice; None where customer or product is not known.
+def _last_within(window: timedelta, charge: PurchaseFacts, stays: Sequence[PurchaseFacts]) -> PurchaseFacts | None:
+    """The last charge for the same thing that stays and is no further away than that; `stays` by time of payment."""
+    for first in reversed(stays):
+        if charge.paid_at - first.paid_at > window:
+            break
+        if same_thing(charge, first):
+            return first
+    return None
+
+
+def same_thing(one: PurchaseFacts, other: PurchaseFacts) -> bool:
+    """True where both charges are of the same customer, product, amount and currency, and none of these is unknown.
 
     The billing period is part of it: a daily renewal is charged every 24 hours and for another day each time.
     """
-    if charge.customer_id is None or charge.product_id is None:
-        return None
-    return charge.customer_id, charge.product_id, charge.amount, charge.currency, charge.period_start
+    if one.customer_id is None or one.product_id is None:
+        return False
+    return _named(one) == _named(other) and _same_amount(one, other)
+
+
+def amounts_differ(one: PurchaseFacts, other: PurchaseFacts) -> bool:
+    """True where another amount is known to have been paid for each, as by another tax or discount on the same price."""
+    return one.price is not None and other.price is not None and one.amount != other.amount
+
+
+def _named(charge: PurchaseFacts) -> tuple[object, ...]:
+    return charge.customer_id, charge.product_id, charge.currency, charge.period_start
+
+
+def _same_amount(one: PurchaseFacts, other: PurchaseFacts) -> bool:
+    """Price is compared with price and what was paid with what was paid; where one charge is known by a single amount, which may
+    be either, that one is compared with both of the other's.
+    """
+    if one.price is not None and other.price is not None:
+        return one.price == other.price or one.amount == other.amount
+    return bool({one.amount, one.price} & {other.amount, other.price} - {None})
 
 
 def _stands(charge: PurchaseFacts) -> bool:
-    return not charge.disputed and not charge.given_back
+    return charge.amount > 0 and not charge.disputed and not charge.given_back

@@ -152,6 +152,7 @@ class PurchaseFacts:
     billing: Billing
     paid_at: datetime
     amount: int
+    """What the customer paid, where Creem said so; else what the purchase was booked for, perhaps without tax and discount."""
     currency: str
     granted: int
     remaining: int
@@ -166,6 +167,8 @@ class PurchaseFacts:
     period_end: datetime | None = None
     disputed: bool = False
     refunded_amount: int = 0
+    price: int | None = None
+    """What the purchase was booked for, where `amount` is known to be what the customer paid; None: `amount` may be either."""
 
     @property
     def given_back(self) -> bool:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from policy.decision import Because, Clause, Outcome, Verdict
+from policy.duplicates import amounts_differ
 from policy.facts import Billing, ChargeFacts
 from policy.terms import Terms
 from policy.words import count, lasting, money
@@ -66,7 +67,14 @@ def charge_without_transaction(facts: ChargeFacts, terms: Terms) -> Verdict | No
 
 
 def duplicate_in_doubt(facts: ChargeFacts, terms: Terms) -> Verdict | None:
-    """A person looks where the charges are further apart than chance allows and no checkout ties them together."""
+    """A person looks where the charges are further apart than chance allows and no checkout ties them together, or where the same
+    price was paid with another tax or discount.
+    """
+    first, charge = facts.first, facts.charge
+    if first is not None and amounts_differ(first, charge):
+        prices = f"{_price(facts)} were paid, and {money(first.amount, first.currency)} for {first.purchase_id}"
+        reason = f"the same was charged again at another amount: {prices}; it may have been meant"
+        return _verdict(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, reason, facts, first_amount=first.amount)
     if _apart(facts) <= timedelta(minutes=terms.duplicate_auto_minutes) or _one_checkout(facts):
         return None
     reason = (

@@ -94,8 +94,43 @@ def test_checkout_is_a_charge_of_its_customer() -> None:
     assert (charge.amount, charge.currency, charge.request_id, charge.account_hint) == (4900, "EUR", "signup-204", None)
     expanded = read_webhook(an_event("checkout.completed", CHECKOUT | {"order": ORDER | {"transaction": TRANSACTION}})).said
     assert isinstance(expanded, CheckoutCompleted)
-    assert (expanded.charge.transaction_id, expanded.charge.amount) == ("tran_7", 5831)
+    assert (expanded.charge.transaction_id, expanded.charge.amount, expanded.charge.amount_paid) == ("tran_7", 4900, 5831)
     assert expanded.charge.paid_at == datetime(2026, 11, 3, 9, 15, 42, 318000, UTC)
+
+
+@pytest.mark.parametrize(
+    ("said", "amounts"),
+    [
+        ({}, (4900, None)),
+        ({"amount_paid": None}, (4900, None)),
+        ({"amount_paid": 5831}, (4900, 5831)),
+        ({"amount_paid": 5831, "transaction": TRANSACTION | {"amount_paid": 2450}}, (4900, 2450)),
+        ({"amount_paid": 0, "discount_amount": 4900}, (0, 0)),
+        ({"amount_paid": 5831, "transaction": TRANSACTION | {"amount_paid": 0}}, (0, 0)),
+    ],
+)
+def test_price_and_what_was_paid_are_told_apart(said: dict[str, Any], amounts: tuple[int, int | None]) -> None:
+    """Once what was paid stood for the price, but where it was 0 the price for what was paid."""
+    checkout = read_webhook(an_event("checkout.completed", CHECKOUT | {"order": ORDER | said})).said
+    assert isinstance(checkout, CheckoutCompleted)
+    assert (checkout.charge.amount, checkout.charge.amount_paid) == amounts
+
+
+@pytest.mark.parametrize(
+    ("last", "amounts"),
+    [
+        (TRANSACTION, (4900, 5831)),
+        (TRANSACTION | {"amount": 4000, "amount_paid": 4760}, (4000, 4760)),
+        (TRANSACTION | {"amount_paid": 0}, (0, 0)),
+        (TRANSACTION | {"amount_paid": None}, (4900, None)),
+        ("tran_7", (4900, None)),
+    ],
+    ids=str,
+)
+def test_price_of_a_period_is_what_its_transaction_says(last: Any, amounts: tuple[int, int | None]) -> None:
+    paid = read_webhook(an_event("subscription.paid", SUBSCRIPTION | {"last_transaction": last})).said
+    assert isinstance(paid, SubscriptionPaid)
+    assert (paid.charge.amount, paid.charge.amount_paid) == amounts
 
 
 @pytest.mark.parametrize(

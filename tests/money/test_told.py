@@ -1,9 +1,11 @@
 """What Creem tells us becomes purchases, disputes and money that is known to be gone: in any order, any number of times."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
@@ -14,6 +16,7 @@ from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
 from tests.store.rows import allow_other_states, waiting_for_locks
 from worker.cases.money.charges import hear_refunds, lock
+from worker.clock import written
 from worker.creem.said import RefundCreated
 from worker.creem.transactions import Transaction
 from worker.sandbox.creem import Switches
@@ -80,6 +83,63 @@ def test_import_and_webhook_of_one_charge_grant_once_in_either_order(world: Mone
         world.load(record)
         assert world.credits(account) == 25, first
     assert world.dead() == []
+
+
+PRICE, PAID = 900, 1071
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["by the order", "by the transaction"])
+@pytest.mark.parametrize("first", ["an import", "a webhook of the price", "a webhook of what was paid"])
+def test_charge_known_by_its_price_is_the_same_as_one_known_by_what_was_paid(world: MoneyWorld, first: str, whole: bool) -> None:
+    """Once 9.00 and 10.71 were two things: a double charge with tax had no case and was never found."""
+    known_product(world)
+    history = world.history_of_charges(2, tax=PAID - PRICE, credits=25)
+    world.load(*history[:2] if first == "an import" else history[:1])
+    if first != "an import":
+        hear_of_checkout(world, 0, paid=None if first.endswith("price") else PAID, whole=whole)
+    hear_of_checkout(world, 1, paid=PAID, whole=whole)
+    world.settle_down(days=1)
+    assert world.state("ord_1") == "refunded"
+    assert (world.double.gone("tran_0"), world.double.gone("tran_1")) == (0, PAID)
+    world.load(*history)
+    assert (world.dead(), world.reconciler().reconcile().findings) == ([], [])
+    assert world.audit().breaches == []
+
+
+def test_charge_at_another_tax_on_the_same_price_is_looked_at_by_a_person(world: MoneyWorld) -> None:
+    known_product(world)
+    world.load(world.history_of_charges(2)[0])
+    hear_of_checkout(world, 0, paid=PAID)
+    hear_of_checkout(world, 1, paid=PRICE)
+    world.settle_down(days=1)
+    assert (world.state("ord_1"), world.double.gone("tran_1")) == ("review", 0)
+
+
+def test_checkouts_that_cost_nothing_are_no_charge_made_twice(world: MoneyWorld) -> None:
+    known_product(world)
+    world.load(world.history_of_charges(2)[0])
+    for number in range(2):
+        hear_of_checkout(world, number, paid=0)
+    world.settle_down(days=1)
+    assert (world.credits(), world.case("ord_1")) == (50, None)
+    assert world.audit().breaches == []
+
+
+def hear_of_checkout(world: MoneyWorld, number: int, *, paid: int | None, whole: bool = False) -> None:
+    """Creem tells of one of the charges of `history_of_charges`, and what was paid for it: by its order, or by its transaction
+    where that comes `whole`.
+    """
+    name, at = f"tran_{number}", world.clock.now() - timedelta(hours=1) + number * timedelta(minutes=5)
+    order: dict[str, Any] = {"id": f"ord_{number}", "amount": PRICE, "currency": "USD", "transaction": name}
+    order["updated_at"] = written(at)
+    if whole:
+        order["transaction"] = {"id": name, "amount": PRICE, "amount_paid": paid, "created_at": int(at.timestamp() * 1000)}
+    elif paid is not None:
+        order["amount_paid"] = paid
+    said = {"order": order, "product": "prod_pack", "customer": {"id": "cust_1", "email": "acc_1@example.org"}}
+    event = {"id": f"evt_{number}", "eventType": "checkout.completed", "created_at": 1772445600000, "object": said}
+    world.receiver.receive(json.dumps(event).encode())
+    world.sweep()
 
 
 @pytest.mark.parametrize("nested", Nested)

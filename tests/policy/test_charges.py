@@ -56,6 +56,7 @@ def twice(*, apart: timedelta = timedelta(minutes=5), first: PurchaseFacts | Non
 
 TEN, DAY = timedelta(minutes=10), timedelta(hours=24)
 SAME: dict[str, Any] = {"request_id": "chk_ord_1"}
+PAID_OTHERWISE = twice(amount=900, price=900, first=replace(FIRST, amount=1071, price=900))
 DECISIONS: list[tuple[ChargeFacts, str, str]] = [
     (twice(), "refund_payment", "duplicate_charge"),
     (twice(apart=timedelta(0)), "refund_payment", "duplicate_charge"),
@@ -75,6 +76,8 @@ DECISIONS: list[tuple[ChargeFacts, str, str]] = [
     (twice(remaining=0, frozen=50), "refund_payment", "duplicate_charge"),
     (twice(remaining=0, frozen=49), "review", "duplicate_lot_used"),
     (twice(transaction_id=None), "review", "charge_without_transaction"),
+    (PAID_OTHERWISE, "review", "duplicate_in_doubt"),
+    (twice(first=replace(FIRST, amount=1071, price=900)), "refund_payment", "duplicate_charge"),
     (twice(granted=0, remaining=0, kind=PurchaseKind.PASS_24H), "refund_payment", "duplicate_charge"),
 ]
 
@@ -100,6 +103,10 @@ REASONS = [
         twice(apart=timedelta(hours=3, minutes=20, seconds=9)),
         "the same was charged again after 3 hours 20 minutes, more than 10 minutes: it may have been meant",
     ),
+    (
+        PAID_OTHERWISE,
+        "the same was charged again at another amount: 9.00 USD were paid, and 10.71 USD for ord_1; it may have been meant",
+    ),
     (twice(remaining=42), "8 credits of the later charge's 50 were already used, and only a whole charge can go back"),
     (twice(refunded_amount=450), "4.50 USD of the charge of 9.00 USD have already gone back"),
     (twice(refunded_amount=900), "the 9.00 USD have already gone back"),
@@ -118,6 +125,7 @@ CHANGES = [
     (twice(refunded_amount=900), "none of the charge gone back before", "duplicate_charge"),
     (twice(remaining=42), "none of the later charge's credits been used", "duplicate_charge"),
     (twice(transaction_id=None), "the charge's transaction at Creem been known", "duplicate_charge"),
+    (PAID_OTHERWISE, "the same amount been paid for both", "duplicate_charge"),
     (twice(apart=DAY), "the charges been at most 10 minutes apart", "duplicate_charge"),
     (twice(first=None), "an earlier charge for the same thing stood at the same moment", "duplicate_charge"),
     (twice(), "no earlier charge for the same thing stood", "no_earlier_charge_stands"),
@@ -195,6 +203,15 @@ def at(*hours: float, **changes: Any) -> list[PurchaseFacts]:
         ([*at(0), a_charge("ord_9", after=timedelta(hours=1), amount=901)], {}),
         ([*at(0), a_charge("ord_9", after=timedelta(hours=1), currency="EUR")], {}),
         ([*at(0), a_charge("ord_9", after=timedelta(hours=1), customer_id="cust_2")], {}),
+        # price is compared with price, paid with paid, and what may be either with both
+        ([FIRST, a_charge("ord_9", amount=1071, price=900)], {"ord_9": "ord_1"}),
+        ([replace(FIRST, amount=1071), a_charge("ord_9", amount=1071, price=900)], {"ord_9": "ord_1"}),
+        ([replace(FIRST, amount=1071, price=900), a_charge("ord_9", amount=1071, price=1071)], {"ord_9": "ord_1"}),
+        ([replace(FIRST, amount=1071, price=900), a_charge("ord_9", amount=900, price=900)], {"ord_9": "ord_1"}),
+        ([replace(FIRST, amount=1071, price=900), a_charge("ord_9", amount=1274, price=1071)], {}),
+        ([replace(FIRST, amount=1071, price=900), a_charge("ord_9", amount=1200)], {}),
+        # what nothing was paid for was not charged
+        (at(0, 1, amount=0), {}),
         # a daily renewal is another day's
         ([*at(0, period_start=PAID), a_charge("ord_9", after=DAY, period_start=PAID + DAY)], {}),
         ([*at(0, refunded_amount=900), a_charge("ord_9", after=timedelta(hours=1))], {}),

@@ -151,6 +151,8 @@ class Book:
     purchases_changed: list[dict[str, Any]] = field(default_factory=list)
     heard: list[Webhook] = field(default_factory=list)
     """What Creem said about charges."""
+    charges_paid: dict[str, int] = field(default_factory=dict)
+    """What customers paid by charge, where Creem said so beside the price."""
     charges_touched: set[str] = field(default_factory=set)
     """Purchases whose money is to be looked at again."""
     lots_gone: dict[str, LotMoney] = field(default_factory=dict)

@@ -37,6 +37,8 @@ def take_purchase(book: Book, said: PurchaseRecord) -> None:
         "granted": said.credits,
     }
     vouch(book.accounts[said.account_id])
+    if said.transaction_id is not None and said.amount_paid:
+        book.charges_paid[said.transaction_id] = said.amount_paid
     stands = book.purchases_known.get(said.id) or _same_charge(book, said)
     if stands is not None:
         _told_again(book, said, stands, row)

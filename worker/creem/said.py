@@ -8,7 +8,8 @@ from worker.creem.transactions import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A charge as a webhook tells of it. `amount`: what was paid where the event says so, else the price.
+    """A charge as a webhook tells of it. `amount`: the price, which leaves out tax and discount, or 0 where nothing was paid;
+    `amount_paid`: what the customer paid, where the event says so.
 
     `paid_at`: the transaction's own time where it is there, else the nearest one the event has. `first`: the first payment of its
     subscription; None where that cannot be told. `account_hint`: the product's own account id, if its checkout named one.
@@ -22,6 +23,7 @@ class Charge:
     product_id: str | None
     request_id: str | None
     amount: int
+    amount_paid: int | None
     currency: str
     paid_at: datetime
     period_start: datetime | None

@@ -105,6 +105,7 @@ def _checkout(said: _Part, at: datetime) -> CheckoutCompleted:
     order, customer = said.part("order"), said.maybe("customer")
     transaction = order.maybe("transaction")
     paid_at = transaction.may("created_at", moment) or order.may("updated_at", moment) or order.may("created_at", moment)
+    paid = _paid_amount(transaction, order)
     charge = Charge(
         transaction_id=order.may("transaction", ref),
         order_id=order.of("id", text),
@@ -113,7 +114,8 @@ def _checkout(said: _Part, at: datetime) -> CheckoutCompleted:
         email=customer.may("email", text),
         product_id=said.may("product", ref) or order.may("product", ref),
         request_id=said.may("request_id", text),
-        amount=transaction.may("amount_paid", money) or order.may("amount_paid", money) or order.of("amount", money),
+        amount=0 if paid == 0 else order.of("amount", money),
+        amount_paid=paid,
         currency=order.of("currency", text),
         paid_at=paid_at or at,
         period_start=None,
@@ -128,7 +130,7 @@ def _paid(said: _Part, at: datetime) -> SubscriptionPaid:
     transaction, product, customer = said.maybe("last_transaction"), said.maybe("product"), said.maybe("customer")
     begins, created = said.may("current_period_start_date", moment), said.may("created_at", moment)
     paid_at = transaction.may("created_at", moment) or said.may("last_transaction_date", moment)
-    amount = transaction.may("amount_paid", money)
+    price, paid = transaction.may("amount", money), _paid_amount(transaction)
     charge = Charge(
         transaction_id=said.may("last_transaction_id", ref) or said.may("last_transaction", ref),
         order_id=transaction.may("order", ref),
@@ -137,7 +139,8 @@ def _paid(said: _Part, at: datetime) -> SubscriptionPaid:
         email=customer.may("email", text),
         product_id=said.may("product", ref),
         request_id=None,
-        amount=product.of("price", money) if amount is None else amount,
+        amount=0 if paid == 0 else product.of("price", money) if price is None else price,
+        amount_paid=paid,
         currency=transaction.may("currency", text) or product.of("currency", text),
         paid_at=paid_at or at,
         period_start=begins,
@@ -146,6 +149,12 @@ def _paid(said: _Part, at: datetime) -> SubscriptionPaid:
         account_hint=said.maybe("metadata").may("account_id", text),
     )
     return SubscriptionPaid(charge)
+
+
+def _paid_amount(*parts: _Part) -> int | None:
+    """What the customer paid, tax included, by the first part that says it: 0 is an amount (creem-api.md, 4.3)."""
+    said = (part.may("amount_paid", money) for part in parts)
+    return next((amount for amount in said if amount is not None), None)
 
 
 def _changed(said: _Part, at: datetime) -> SubscriptionChanged:

@@ -82,6 +82,8 @@ class PurchaseRecord:
     order_id: str | None = None
     """The order as the customer knows it, where it is not the purchase's own id."""
     subscription_id: str | None = None
+    amount_paid: int | None = None
+    """What the customer paid, where Creem said so: `amount` may be the price, without tax and discount."""
 
     @property
     def key(self) -> str:

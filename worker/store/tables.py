@@ -151,7 +151,7 @@ charges = Table(
     metadata,
     # what is known of one Creem transaction, whoever named it first; its row is the meeting point of all who tell of it
     Column("transaction_id", Text, primary_key=True),
-    # as last read at Creem, verbatim
+    # as last read at Creem, verbatim; what was paid may be known from the webhook of the charge already
     Column("status", Text),
     Column("amount_paid", Big),
     # what went back to the card by anybody's hand; never shrinks

@@ -4,7 +4,7 @@ A refund that was heard of is a reason to read the charge at Creem; what was rea
 heard of: stopping costs nothing. Each charge has one row that everybody who tells of it locks, after the accounts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,6 +53,13 @@ def lock(tx: Tx, transaction_ids: Iterable[str]) -> dict[str, Known]:
 
 def _known(row: Row[Any]) -> Known:
     return Known(row.transaction_id, row.amount_paid, row.refunded, row.disputed_at, row.status, row.due_at, row.looks)
+
+
+def hear_paid(tx: Tx, amounts: Mapping[str, int]) -> None:
+    """Keeps what Creem said the customer paid, by transaction, where nothing is known of it yet. The charges are locked."""
+    for transaction_id, paid in amounts.items():
+        unknown = (charges.c.transaction_id == transaction_id, charges.c.amount_paid.is_(None), charges.c.refunded <= paid)
+        tx.connection.execute(update(charges).where(*unknown).values(amount_paid=paid))
 
 
 def hear_refunds(tx: Tx, told: Sequence[RefundCreated], now: datetime, *, can_read: bool) -> None:

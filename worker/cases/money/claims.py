@@ -31,7 +31,8 @@ def make(environment: Environment, case: Case, charge: Charge, kept: PurchaseFac
         "account_id": charge.facts.account_id,
         "purchase_id": charge.facts.purchase_id,
         "kept_transaction_id": kept.transaction_id if kept else None,
-        "amount": charge.facts.amount,
+        # as booked, whatever was learned since; what goes back is what was paid, and that is read before the call
+        "amount": charge.facts.amount if charge.facts.price is None else charge.facts.price,
         "currency": charge.facts.currency,
         "state": PaymentState.CLAIMED.value,
         "next_step": SEND,

@@ -63,7 +63,8 @@ def _charge(row: Row[Any]) -> Charge:
         kind=PurchaseKind(row.kind),
         billing=Billing(row.billing),
         paid_at=row.paid_at,
-        amount=row.amount,
+        amount=paid,
+        price=row.amount if row.amount_paid else None,
         currency=row.currency,
         granted=row.granted,
         remaining=row.remaining,
@@ -77,7 +78,6 @@ def _charge(row: Row[Any]) -> Charge:
         period_start=row.period_start,
         period_end=row.period_end,
         disputed=row.disputed_at is not None,
-        # with tax in it more goes back than the price: all of it back is the whole amount back
-        refunded_amount=row.amount if refunded >= paid > 0 else min(refunded, max(row.amount - 1, 0)),
+        refunded_amount=min(refunded, paid),
     )
     return Charge(facts, row.order_id or row.purchase_id, paid, refunded)

@@ -11,7 +11,7 @@ from worker.store.tables import purchases, subscriptions
 
 
 def hear(tx: Tx, book: Book, can_read: bool) -> None:
-    """Keeps refunds, disputes and cancellations, and marks the purchases they concern as touched.
+    """Keeps refunds, disputes, cancellations and what was paid, and marks the purchases that money went back of as touched.
 
     A charge that is told of before its purchase is known is kept all the same; the purchase meets it when it comes, because both
     lock the charge's row. Raises `Collision` where the purchase came in between our look and our lock: the unit is repeated.
@@ -20,7 +20,8 @@ def hear(tx: Tx, book: Book, can_read: bool) -> None:
     disputes = [hook.said for hook in book.heard if isinstance(hook.said, DisputeCreated)]
     told = {one.transaction_id for one in refunds} | {one.transaction_id for one in disputes}
     bought = {row["transaction_id"] for row in book.purchases_known.values() if row["purchase_id"] in book.charges_touched}
-    charges.lock(tx, told | {one for one in bought if one})
+    charges.lock(tx, told | book.charges_paid.keys() | {one for one in bought if one})
+    charges.hear_paid(tx, book.charges_paid)
     if told:
         charges.hear_refunds(tx, refunds, book.now, can_read=can_read)
         charges.hear_disputes(tx, disputes, book.now)

@@ -277,7 +277,7 @@ def _worth_a_look(tx: Tx, since: datetime) -> Sequence[Row[Any]]:
     p, c = purchases.c, charge_rows.c
     # two charges a day apart may lie on either side of the bound
     recent = p.paid_at >= since - timedelta(days=2)
-    same = (p.account_id, p.customer_id, p.product_id, p.amount, p.currency)
+    same = (p.account_id, p.customer_id, p.product_id, p.currency)
     twice = select(*same).where(recent, p.customer_id.is_not(None)).group_by(*same).having(func.count() > 1).subquery("twice")
     doubled = (
         select(p.purchase_id, p.account_id).join(twice, and_(*(twice.c[column.name] == column for column in same))).where(recent)

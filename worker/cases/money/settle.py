@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Row, or_, select
 
-from policy import ChargeFacts, decide_charge, find_duplicates
+from policy import ChargeFacts, decide_charge, find_duplicates, same_thing
 from policy.decision import Decision, Outcome
 from policy.facts import PurchaseFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
@@ -112,7 +112,8 @@ class Settler:
             first = first_of.get(charge.facts.purchase_id)
             if case is None and first is None:
                 continue
-            self._duplicate(work, charge, first, len(group), case)
+            size = sum(each is charge or same_thing(charge.facts, each.facts) for each in group)
+            self._duplicate(work, charge, first, size, case)
 
     def _duplicate(self, work: _Work, charge: Charge, first: PurchaseFacts | None, size: int, case: Case | None) -> None:
         now, payment = work.now, work.payments.get(charge.transaction_id or "")
@@ -222,11 +223,11 @@ def _cases(tx: Tx, found: Iterable[Charge]) -> dict[tuple[CaseKind, str], Case]:
 
 
 def _groups(found: Sequence[Charge], touched: set[str]) -> list[list[Charge]]:
-    """Charges of the same thing by the same customer on the same account, where one of them is touched."""
+    """Charges for one product by the same customer on the same account, where one of them is touched."""
     groups: dict[Any, list[Charge]] = defaultdict(list)
     for charge in found:
         f = charge.facts
-        same = (f.account_id, f.customer_id, f.product_id, f.amount, f.currency)
+        same = (f.account_id, f.customer_id, f.product_id, f.currency)
         # without a customer there is nobody to compare with: such a charge stands alone
         groups[same if f.customer_id else (f.purchase_id,)].append(charge)
     return [group for group in groups.values() if any(charge.facts.purchase_id in touched for charge in group)]

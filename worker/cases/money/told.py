@@ -149,6 +149,7 @@ def _record(charge: Charge, hook: Webhook, account_id: str, kind: str, credits: 
         sha256=hook.sha256,
         order_id=charge.order_id,
         subscription_id=charge.subscription_id,
+        amount_paid=charge.amount_paid,
     )
 
 
@@ -174,6 +175,7 @@ def _as_booked(charge: Charge, hook: Webhook, stands: Row[Any]) -> PurchaseRecor
         sha256=hook.sha256,
         order_id=charge.order_id,
         subscription_id=charge.subscription_id,
+        amount_paid=charge.amount_paid,
     )
 
 
