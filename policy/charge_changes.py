@@ -45,6 +45,12 @@ def _first_undisputed(facts: ChargeFacts, terms: Terms) -> Change | None:
     return "the earlier charge not been disputed", replace(facts, first=replace(facts.first, disputed=False))
 
 
+def _first_whole(facts: ChargeFacts, terms: Terms) -> Change | None:
+    if facts.first is None or not facts.first.refunded_amount:
+        return None
+    return "none of the earlier charge gone back", replace(facts, first=replace(facts.first, refunded_amount=0))
+
+
 def _nothing_back(facts: ChargeFacts, terms: Terms) -> Change | None:
     if not facts.charge.refunded_amount:
         return None
@@ -80,7 +86,7 @@ def _closer(facts: ChargeFacts, terms: Terms) -> Change | None:
 
 
 def _first_stands(facts: ChargeFacts, terms: Terms) -> Change | None:
-    if facts.first is not None and not facts.first.refunded_amount:
+    if facts.first is not None:
         return None
     earlier = replace(facts.charge, purchase_id="earlier", disputed=False, refunded_amount=0)
     return "an earlier charge for the same thing stood at the same moment", replace(facts, first=earlier)
@@ -94,6 +100,7 @@ _NEAREST_FIRST: tuple[Callable[[ChargeFacts, Terms], Change | None], ...] = (
     # what stands in the way of the refund
     _no_dispute,
     _first_undisputed,
+    _first_whole,
     _nothing_back,
     _lot_untouched,
     _transaction_known,

@@ -73,6 +73,7 @@ CHARGE_RULES: tuple[Callable[[ChargeFacts, Terms], Verdict | None], ...] = (
     charges.charge_partly_refunded,
     # is it a duplicate of a charge that stands?
     charges.earlier_charge_disputed,
+    charges.earlier_charge_partly_refunded,
     charges.no_earlier_charge_stands,
     # then it goes back, unless the evidence calls for a person
     charges.duplicate_lot_used,

@@ -41,9 +41,19 @@ def earlier_charge_disputed(facts: ChargeFacts, terms: Terms) -> Verdict | None:
     return _verdict(Outcome.REVIEW, Clause.DISPUTE_HOLD, reason, facts)
 
 
+def earlier_charge_partly_refunded(facts: ChargeFacts, terms: Terms) -> Verdict | None:
+    """A person looks where a part of the charge that was to stay went back: it stands all the same, and may have been meant for this one."""
+    first = facts.first
+    if first is None or first.given_back or not first.refunded_amount:
+        return None
+    back = money(first.refunded_amount, first.currency)
+    reason = f"{back} of the earlier charge, {first.purchase_id}, which was to stay, have already gone back"
+    return _verdict(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, reason, facts, first_refunded_amount=first.refunded_amount)
+
+
 def no_earlier_charge_stands(facts: ChargeFacts, terms: Terms) -> Verdict | None:
     """Nothing is owed where no earlier charge for the same thing stands: then this one is the one that does."""
-    if facts.first is not None and not facts.first.refunded_amount:
+    if facts.first is not None and not facts.first.given_back:
         return None
     reason = "no earlier charge for the same thing stands, so this one is the one that stays valid"
     return _verdict(Outcome.NOTHING_OWED, Clause.DUPLICATE_CHARGE, reason, facts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,29 @@ def test_part_that_went_back_before_our_call_takes_its_share_along(world: MoneyW
     assert (closed["credits_released"], closed["credits_voided"]) == (100, 50)
     booked = world.store.read(lambda tx: tx.all(select(postings).where(postings.c.key.like("%:ord_1:outside.%"))))
     assert [(row.credits, row.case_id) for row in booked] == [(50, found["case_id"])] * 2
+
+
+@pytest.mark.parametrize(("minutes", "before"), [(5, 1), (40, 1), (40, 2)], ids=["at once", "known after", "known before"])
+def test_duplicate_of_a_charge_of_which_a_part_went_back_is_a_persons(
+    store: Store, tmp_path: Path, minutes: int, before: int
+) -> None:
+    """Once it was closed as owed nothing, for "no earlier charge stands": one did, a tenth of it had been given as a favour."""
+    world = PeopleWorld(store, tmp_path, switches=NASTY)
+    history = world.history_of_charges(2, apart=timedelta(minutes=minutes))
+    world.load(*history[: 1 + before])
+    world.double.refund_in_dashboard("tran_0", 90)
+    world.settle_down(days=0.1)
+    world.load(*history)
+    world.settle_down(days=1)
+    found = world.case("ord_1")
+    assert found is not None
+    assert (found["state"], found["decision"]["rule"]) == ("review", "earlier_charge_partly_refunded")
+    assert (world.queue(), world.double.gone("tran_1")) == ([found["case_id"]], 0)
+    world.decide("ord_1", "money", reason="charged twice all the same")
+    world.settle_down(days=1)
+    assert (world.state("ord_1"), world.double.gone("tran_0"), world.double.gone("tran_1")) == ("refunded", 90, 900)
+    assert world.audit().breaches == []
+    world.close()
 
 
 @pytest.mark.parametrize(("part", "left"), [(None, (0, 0, 100)), (1071, (0, 0, 100)), (1070, (1, 0, 99)), (535, (51, 0, 49))])

@@ -70,7 +70,9 @@ DECISIONS: list[tuple[ChargeFacts, str, str]] = [
     (twice(refunded_amount=900), "nothing_owed", "charge_already_refunded"),
     (twice(refunded_amount=1), "review", "charge_partly_refunded"),
     (twice(first=replace(FIRST, disputed=True)), "review", "earlier_charge_disputed"),
-    (twice(first=replace(FIRST, refunded_amount=1)), "nothing_owed", "no_earlier_charge_stands"),
+    (twice(first=replace(FIRST, refunded_amount=1)), "review", "earlier_charge_partly_refunded"),
+    (twice(first=replace(FIRST, refunded_amount=1), apart=DAY), "review", "earlier_charge_partly_refunded"),
+    (twice(first=replace(FIRST, refunded_amount=900)), "nothing_owed", "no_earlier_charge_stands"),
     (twice(first=None), "nothing_owed", "no_earlier_charge_stands"),
     (twice(remaining=49), "review", "duplicate_lot_used"),
     (twice(remaining=0, frozen=50), "refund_payment", "duplicate_charge"),
@@ -110,6 +112,10 @@ REASONS = [
     (twice(remaining=42), "8 credits of the later charge's 50 were already used, and only a whole charge can go back"),
     (twice(refunded_amount=450), "4.50 USD of the charge of 9.00 USD have already gone back"),
     (twice(refunded_amount=900), "the 9.00 USD have already gone back"),
+    (
+        twice(first=replace(FIRST, refunded_amount=90)),
+        "0.90 USD of the earlier charge, ord_1, which was to stay, have already gone back",
+    ),
     (twice(first=None), "no earlier charge for the same thing stands, so this one is the one that stays valid"),
 ]
 
@@ -122,6 +128,7 @@ def test_reason_is_a_whole_sentence_with_the_real_values(facts: ChargeFacts, rea
 CHANGES = [
     (twice(disputed=True), "the charge not been disputed", "duplicate_charge"),
     (twice(first=replace(FIRST, disputed=True)), "the earlier charge not been disputed", "duplicate_charge"),
+    (twice(first=replace(FIRST, refunded_amount=90)), "none of the earlier charge gone back", "duplicate_charge"),
     (twice(refunded_amount=900), "none of the charge gone back before", "duplicate_charge"),
     (twice(remaining=42), "none of the later charge's credits been used", "duplicate_charge"),
     (twice(transaction_id=None), "the charge's transaction at Creem been known", "duplicate_charge"),
