@@ -42,7 +42,7 @@ def earlier_charge_disputed(facts: ChargeFacts, terms: Terms) -> Verdict | None:
 
 
 def earlier_charge_partly_refunded(facts: ChargeFacts, terms: Terms) -> Verdict | None:
-    """A person looks where a part of the charge that was to stay went back: it stands all the same, and may have been meant for this one."""
+    """A person looks where a part of the charge that was to stay went back: it stands all the same, and what is owed is open."""
     first = facts.first
     if first is None or first.given_back or not first.refunded_amount:
         return None

@@ -138,6 +138,58 @@ def test_what_waited_for_the_end_of_a_dispute_goes_on_at_once_when_it_was_won(wo
     assert (world.state("job_1"), world.lot("ord_1")) == ("refunded", (45, 0, 0))
 
 
+@pytest.mark.parametrize("days", [1, 80])
+@pytest.mark.parametrize(("minutes", "known"), [(5, False), (40, False), (40, True)])
+def test_duplicate_of_a_charge_that_stands_again_is_a_persons_at_once(
+    world: PeopleWorld, minutes: int, known: bool, days: int
+) -> None:
+    """Once it was owed nothing, or had no case, for ever: only what waited for a person was woken, and reconcile looks back for
+    sixty days.
+    """
+    history = world.history_of_charges(2, apart=timedelta(minutes=minutes))
+    world.load(*history if known else history[:2])
+    world.double.dispute("tran_0")
+    world.double.tick()
+    world.sweep()
+    world.load(*history)
+    assert world.state("ord_1") == ("nothing_owed" if known else None)
+    world.clock.pass_(days=days)
+    world.sweep()
+    world.decide("tran_0", "won", reason="the bank said so")
+    assert world.state("ord_1") == "review"
+    read_again(world)
+    world.settle_down(days=1)
+    assert (world.state("ord_1"), world.double.gone("tran_1")) == ("review", 0)
+    world.decide("ord_1", "money", reason="charged twice")
+    world.settle_down(days=1)
+    assert (world.state("ord_1"), world.double.gone("tran_1")) == ("refunded", 900)
+
+
+def test_no_of_a_person_to_a_duplicate_of_a_charge_that_was_won_is_the_end_of_it(world: PeopleWorld) -> None:
+    history = world.history_of_charges(2)
+    world.load(*history[:2])
+    world.double.dispute("tran_0")
+    world.double.tick()
+    world.sweep()
+    world.load(*history)
+    world.decide("tran_0", "won", reason="the bank said so")
+    world.decide("ord_1", "decline", reason="bought again on purpose")
+    for _ in range(2):
+        read_again(world)
+        world.clock.pass_(days=1)
+    assert (world.state("ord_1"), world.queue(), world.double.gone("tran_1")) == ("declined", [], 0)
+
+
+def test_duplicate_of_a_charge_that_was_lost_stays_owed_nothing(world: PeopleWorld) -> None:
+    world.load(*world.history_of_charges(2, apart=timedelta(minutes=40)))
+    world.double.dispute("tran_0")
+    world.double.tick()
+    world.sweep()
+    world.decide("tran_0", "lost", reason="the bank said so")
+    world.settle_down(days=1)
+    assert (world.state("ord_1"), world.lot("ord_1"), world.double.gone("tran_1")) == ("nothing_owed", (100, 0, 0), 0)
+
+
 def test_job_of_a_charge_that_was_lost_was_paid_back_by_the_bank(world: PeopleWorld) -> None:
     """Once such a charge was disputed for ever: each of its jobs waited for a person, who could only say no."""
     transaction = a_job_of_the_disputed(world)

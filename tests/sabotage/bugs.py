@@ -173,7 +173,13 @@ BUGS = (
         "money_for_spent_credits",
         "money goes back for credits that the product knows to be spent",
         ("tests/credits/test_balances.py::TestMoney",),
-        (("worker/cases/money/settle.py", "self._held() or self.ledger.short(tx, charge.facts.purchase_id)", "self._held()"),),
+        (
+            (
+                "worker/cases/money/settle.py",
+                "self._held() or self.ledger.short(work.tx, charge.facts.purchase_id)",
+                "self._held()",
+            ),
+        ),
     ),
     Bug(
         "account_not_locked",
@@ -276,7 +282,7 @@ BUGS = (
         "persons_no_asked_again",
         "what a person said of a charge that could not go back is undone by news of another charge",
         ("tests/review/test_claimed_before.py",),
-        (("worker/cases/money/settle.py", "if answered and (payment is not None or decision", "if answered and (decision"),),
+        (("worker/cases/money/settle.py", "if answered and (payment is not None or target", "if answered and (target"),),
     ),
     Bug(
         "more_heard_than_paid",

@@ -129,15 +129,16 @@ class Settler:
         terms = self.bench.terms_at(charge.facts.paid_at)
         facts = ChargeFacts(now=now, charge=charge.facts, first=first, group=size)
         decision = decide_charge(facts, terms)
+        target, held = self._target(work, decision, charge, first)
         answered = case.rule == BY_PERSON and case.state is not None and case.state.final
-        if answered and (payment is not None or decision.outcome is not Outcome.REFUND_PAYMENT):
+        if answered and (payment is not None or target is not CaseState.REFUNDING):
             # only money that is owed and can still leave by itself overturns what a person said
             return
         if payment is not None and decision.outcome is Outcome.REFUND_PAYMENT:
             # one claim on a charge, for ever: what became of it is a person's to judge
             _stay_with_a_person(case, payment, now, decision, facts)
             return
-        self._carry_out(work, case, charge, decision, facts)
+        self._carry_out(work, case, charge, decision, facts, target, held)
 
     def open_case_of(self, charge: Charge, now: datetime) -> Case:
         """A case about this charge, open and not yet stored."""
@@ -156,8 +157,16 @@ class Settler:
         case.note("case.opened", purchase_id=charge.facts.purchase_id, transaction_id=charge.transaction_id)
         return case
 
-    def _carry_out(self, work: _Work, case: Case, charge: Charge, decision: Decision, facts: ChargeFacts) -> None:
-        target, held = self._target(work.tx, decision, charge)
+    def _carry_out(
+        self,
+        work: _Work,
+        case: Case,
+        charge: Charge,
+        decision: Decision,
+        facts: ChargeFacts,
+        target: CaseState,
+        held: str | None,
+    ) -> None:
         if case.state is target and case.rule == decision.rule:
             if case.next_action_at is not None and case.next_action_at <= work.now:
                 case.next_action_at, case.changed = (work.now + REMIND) if target is CaseState.REVIEW else None, True
@@ -177,11 +186,13 @@ class Settler:
         if told is not None and self.bench.mode is not Mode.OBSERVE:
             work.effects.append(told)
 
-    def _target(self, tx: Tx, decision: Decision, charge: Charge) -> tuple[CaseState, str | None]:
+    def _target(
+        self, work: _Work, decision: Decision, charge: Charge, first: PurchaseFacts | None
+    ) -> tuple[CaseState, str | None]:
         """Where the decision puts the case, and why it is held back where it is."""
         match decision.outcome:
             case Outcome.REFUND_PAYMENT:
-                held = self._held() or self.ledger.short(tx, charge.facts.purchase_id)
+                held = self._held() or self.ledger.short(work.tx, charge.facts.purchase_id) or _won_before(work, first)
                 return (CaseState.REVIEW if held else CaseState.REFUNDING), held
             case Outcome.NOTHING_OWED:
                 return (CaseState.EXTERNAL if charge.facts.refunded_amount else CaseState.NOTHING_OWED), None
@@ -213,6 +224,16 @@ class Settler:
                 refunded=charge.refunded,
                 voided=voided,
             )
+
+
+def _won_before(work: _Work, first: PurchaseFacts | None) -> str | None:
+    """Why no money leaves by itself beside an earlier charge that the bank once had: that it stands is a person's word, and reads
+    may go on showing it as charged back, which would end a claim of ours for ever.
+    """
+    dispute = work.cases.get((CaseKind.DISPUTE, (first and first.transaction_id) or ""))
+    if dispute is None or dispute.state is not CaseState.DECLINED:
+        return None
+    return "the earlier charge was disputed and won, and Creem may still show it as charged back"
 
 
 def _cases(tx: Tx, found: Iterable[Charge]) -> dict[tuple[CaseKind, str], Case]:

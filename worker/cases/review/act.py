@@ -16,12 +16,12 @@ from worker.cases.casework import REMIND, announcement, go, intent
 from worker.cases.decided import BY_PERSON
 from worker.cases.money import charges, claims, holds
 from worker.cases.money.dispute import told_of
+from worker.cases.money.settle import Settler
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.review.choices import Act
 from worker.cases.review.scene import Scene
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger, Posting
-from worker.creem.environment import Environment
 from worker.errors import Refused
 from worker.store.bulk import Record, Tx
 from worker.store.effects import EffectKind
@@ -38,18 +38,21 @@ class Deed:
     proposal_id: str | None = None
 
 
-def carry_out(tx: Tx, ledger: Ledger, environment: Environment | None, scene: Scene, deed: Deed) -> str:
+def carry_out(tx: Tx, settler: Settler, scene: Scene, deed: Deed) -> str:
     """Makes the choice true within this transaction; returns what was done, in words."""
-    return _CARRY[deed.act](_Work(tx, ledger, environment, scene, deed))
+    return _CARRY[deed.act](_Work(tx, settler, scene, deed))
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
     tx: Tx
-    ledger: Ledger
-    environment: Environment | None
+    settler: Settler
     scene: Scene
     deed: Deed
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.settler.ledger
 
     @property
     def case(self) -> Case:
@@ -74,6 +77,13 @@ class _Work:
         said = announcement(self.case, self.now, **told)
         write_cases(self.tx, [self.case], self.now, self.deed.by)
         intend(self.tx, [said] if said else [], more, now=self.now)
+
+    def settle(self) -> None:
+        """Judges the charge anew and with it all of the same thing: one that stands again makes a later one a duplicate, and its
+        case may have been closed, or never opened, while it did not stand.
+        """
+        if self.scene.charge is not None:
+            self.settler.settle(self.tx, [self.scene.charge.facts.purchase_id], self.now)
 
     def note(self, event: str, **detail: Any) -> None:
         """One line of history on a case that stays where it is."""
@@ -107,12 +117,13 @@ def _credits(work: _Work) -> str:
 def _money(work: _Work) -> str:
     case, charge = work.case, work.scene.charge
     assert charge is not None, "refused without a charge"
-    assert work.environment is not None, "refused without a key"
+    environment = work.settler.environment
+    assert environment is not None, "refused without a key"
     short = work.ledger.short(work.tx, charge.facts.purchase_id)
     if short is not None:
         raise Refused(f"{case.case_id}: no money goes back while {short}")
     work.decided(Outcome.REFUND_PAYMENT)
-    claim = claims.make(work.environment, case, charge, None, work.now)
+    claim = claims.make(environment, case, charge, None, work.now)
     told = {"amount": charge.facts.amount, "currency": charge.facts.currency}
     case.note("payment.claimed", transaction_id=charge.transaction_id, **told)
     work.move(CaseState.REFUNDING, **told)
@@ -138,6 +149,7 @@ def _won(work: _Work) -> str:
     work.case.note("lot.released", credits=released)
     _wake_held(work)
     work.move(CaseState.DECLINED)
+    work.settle()
     return f"{released} credits can be spent again"
 
 
@@ -153,6 +165,7 @@ def _lost(work: _Work) -> str:
     work.case.note("lot.voided", credits=voided)
     _wake_held(work)
     work.move(CaseState.EXTERNAL)
+    work.settle()
     return f"{voided} credits are void"
 
 

@@ -17,6 +17,7 @@ from worker.cases import spans
 from worker.cases.book import NOBODY
 from worker.cases.document import document, find
 from worker.cases.judge import Bench
+from worker.cases.money.settle import Settler
 from worker.cases.people import person
 from worker.cases.review import allowance
 from worker.cases.review.act import Deed, carry_out, freeze_for, unfreeze_for
@@ -239,6 +240,10 @@ class Reviewer:
 
     # deciding
 
+    @property
+    def _settler(self) -> Settler:
+        return Settler(self.ledger, self.bench, self.environment)
+
     def _take(self, tx: Tx, row: Row[Any], by: str) -> None:
         now, holder = self.clock.now(), person(by)
         tx.insert_absent(leases, [{"name": _lease(row.case_id), "holder": holder, "until": now}])
@@ -261,7 +266,7 @@ class Reviewer:
             if chosen.needs_second:
                 return self._propose(tx, scene, chosen, by, reason), scene
             overtook = self._overtaken(tx, scene, by, reason)
-            done = carry_out(tx, self.ledger, self.environment, scene, Deed(chosen.act, by, reason))
+            done = carry_out(tx, self._settler, scene, Deed(chosen.act, by, reason))
             allowance.note(tx, row.case_id, by, chosen, scene.now)
             told = _done(scene, chosen.act, done, overtook)
         _leave(tx, row.case_id)
@@ -282,7 +287,7 @@ class Reviewer:
         scene.case.note("review.agreed", choice=act.value, by=by, reason=reason, proposed_by=proposal.proposed_by)
         overtook = self._overtaken(tx, scene, by, reason)
         deed = Deed(act, f"{proposal.proposed_by} and {by}", proposal.reason, proposal.proposal_id)
-        return _done(scene, act, carry_out(tx, self.ledger, self.environment, scene, deed), overtook)
+        return _done(scene, act, carry_out(tx, self._settler, scene, deed), overtook)
 
     def _propose(self, tx: Tx, scene: Scene, chosen: Choice, by: str, reason: str) -> dict[str, Any]:
         proposal_id = new_id("prop", scene.now)
