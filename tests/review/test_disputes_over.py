@@ -36,14 +36,44 @@ def test_dispute_that_creem_shows_as_charged_back_can_still_be_won(world: People
     assert world.lot("ord_1") == (45, 0, 0)
 
 
-def test_dispute_of_a_charge_of_which_a_part_went_back_is_not_won(world: PeopleWorld) -> None:
+def part_went_back(world: PeopleWorld, when: str) -> str:
+    """A charge that is disputed, and a third of which went back by hand, before that or after; returns the transaction."""
     transaction = world.bought_once()
-    world.double.refund_in_dashboard(transaction, 300)
-    world.settle_down(days=0.1)
-    world.double.dispute(transaction)
-    world.settle_down(days=0.1)
+    world.happen(world.submitted("job_1"))
+    for happens in ("refund", "dispute") if when == "before" else ("dispute", "refund"):
+        if happens == "refund":
+            world.double.refund_in_dashboard(transaction, 300)
+        else:
+            world.double.dispute(transaction)
+        world.settle_down(days=0.1)
     read_again(world)
-    assert world.lot("ord_1") == (0, 34, 16)
+    return transaction
+
+
+@pytest.mark.parametrize(("when", "held"), [("before", (0, 29, 16)), ("after", (0, 45, 0))])
+def test_dispute_won_frees_what_stands_of_a_charge_of_which_a_part_went_back(
+    world: PeopleWorld, when: str, held: tuple[int, int, int]
+) -> None:
+    """Once it could only be lost: the customer's other credits were void, or frozen for good."""
+    transaction = part_went_back(world, when)
+    assert world.lot("ord_1") == held
+    won = world.choices(transaction)["won"]
+    assert (won["does"], won["refused"]) == ("the bank decided for us: 29 frozen credits can be spent again", None)
+    assert world.decide(transaction, "won", reason="the bank said so")["told"] == "29 credits can be spent again"
+    assert world.lot("ord_1") == (29, 0, 16)
+    read_again(world)
+    world.settle_down(days=1)
+    assert world.lot("ord_1") == (29, 0, 16)
+    world.happen(world.failed("job_1"))
+    found = world.case("job_1")
+    assert found is not None
+    assert (found["state"], found["decision"]["rule"]) == ("review", "purchase_partly_refunded")
+
+
+def test_dispute_of_a_charge_that_went_back_whole_is_not_won(world: PeopleWorld) -> None:
+    transaction = part_went_back(world, "before")
+    world.double.refund_in_dashboard(transaction)
+    world.settle_down(days=0.1)
     with pytest.raises(Refused, match="money of this charge has already gone back"):
         world.decide(transaction, "won")
 

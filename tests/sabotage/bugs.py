@@ -315,8 +315,8 @@ BUGS = (
         (
             (
                 "worker/cases/money/holds.py",
-                "    paid = lot.amount_paid or lot.amount\n    share = lot.granted if lot.refunded >= paid else lot.granted * lot.refunded // paid\n",
-                "    paid, back = lot.amount_paid or lot.amount, min(lot.refunded, lot.amount)\n    share = lot.granted if back >= paid else lot.granted * back // paid\n",
+                "share_gone(lot.granted, lot.refunded, paid)",
+                "share_gone(lot.granted, min(lot.refunded, lot.amount), paid)",
             ),
         ),
     ),

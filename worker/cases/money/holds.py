@@ -50,13 +50,18 @@ def void_gone(tx: Tx, ledger: Ledger, purchase_id: str, *, case_id: str | None, 
         return 0
     lot = rows[0]
     paid = lot.amount_paid or lot.amount
-    share = lot.granted if lot.refunded >= paid else lot.granted * lot.refunded // paid
+    share = share_gone(lot.granted, lot.refunded, paid)
     credits = max(0, min(int(share - lot.void), int(lot.remaining)))
     # what is void already names the booking: credits that come back later are void in proportion too
     occasion = f"outside.{lot.refunded}.{lot.void}"
     _book(tx, ledger, PostingKind.FREEZE, purchase_id, credits, occasion, case_id, now)
     _book(tx, ledger, PostingKind.VOID, purchase_id, credits, occasion, case_id, now)
     return credits
+
+
+def share_gone(granted: int, refunded: int, paid: int) -> int:
+    """How many credits of a lot go with the money that went back of what was paid for it."""
+    return granted if refunded >= paid else granted * refunded // paid
 
 
 def proposed(tx: Tx, purchase_id: str) -> int:

@@ -139,18 +139,23 @@ def _decline(work: _Work) -> str:
 
 def _won(work: _Work) -> str:
     work.decided(Outcome.DECLINE, Clause.DISPUTE_HOLD)
-    released = 0
+    released = voided = 0
     charge = work.scene.charge
     if charge is not None:
+        lot = charge.facts.purchase_id
         # by whatever it was frozen when the dispute was heard of: the dispute alone held it since
         released = charge.facts.frozen - work.scene.proposed
-        _release(work, charge.facts.purchase_id, released)
+        _release(work, lot, released)
         charges.stand_again(work.tx, work.case.subject)
+        # of what went back beside the dispute, the share could not be voided while it was frozen
+        voided = holds.void_gone(work.tx, work.ledger, lot, case_id=work.case.case_id, now=work.now)
     work.case.note("lot.released", credits=released)
+    if voided:
+        work.case.note("lot.voided", credits=voided)
     _wake_held(work)
     work.move(CaseState.DECLINED)
     work.settle()
-    return f"{released} credits can be spent again"
+    return f"{released - voided} credits can be spent again"
 
 
 def _lost(work: _Work) -> str:

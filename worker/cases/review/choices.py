@@ -9,6 +9,7 @@ from policy import Outcome, grounds_for_measures
 from policy.lifecycle import CaseKind, CaseState
 from policy.words import count, money
 from worker.cases.book import Case
+from worker.cases.money import holds
 from worker.cases.review.scene import Scene
 from worker.settings import Mode
 
@@ -176,8 +177,11 @@ def _any_claim_is_open(scene: Scene) -> str | None:
 def _won(scene: Scene) -> Choice:
     facts = scene.charge.facts if scene.charge is not None else None
     frozen = facts.frozen - scene.proposed if facts is not None else 0
+    if facts is not None and facts.refunded_amount:
+        # what went back is no matter of the bank's: its share stays void, or becomes so
+        frozen -= min(max(0, holds.share_gone(facts.granted, facts.refunded_amount, facts.amount) - facts.void), frozen)
     does = f"the bank decided for us: {count(frozen, 'frozen credit')} can be spent again"
-    gone = "money of this charge has already gone back" if facts is not None and facts.refunded_amount else None
+    gone = "money of this charge has already gone back" if facts is not None and facts.given_back else None
     return Choice(Act.WON, does, gone or _any_claim_is_open(scene), credits=frozen)
 
 
