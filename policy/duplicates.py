@@ -1,18 +1,19 @@
 """Which charges were made twice (policy.md, "Duplicate charge")."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from policy.facts import PurchaseFacts
 from policy.terms import Terms
 
 
-def find_duplicates(charges: Sequence[PurchaseFacts], terms: Terms) -> dict[str, PurchaseFacts]:
+def find_duplicates(charges: Sequence[PurchaseFacts], terms: Terms, meant: Collection[str] = ()) -> dict[str, PurchaseFacts]:
     """Each charge that is a duplicate, by purchase id, with the earlier charge that stays valid: n charges give n-1.
 
-    A charge is compared with the one that stays, never with its neighbour. So a chain of charges, each within a day of the last,
-    is no duplicate as a whole, and which charges are duplicates does not depend on the order in which refunds are made. A charge
-    that was given back, is disputed, or was never paid is neither a duplicate nor the one that stays.
+    A charge is compared with the last one that stays, never with its neighbour. So a chain of charges, each within a day of the
+    last, is no duplicate as a whole, and which charges are duplicates does not depend on the order in which refunds are made. A
+    charge that is `meant` (by purchase id: a person let it stand) stays too, and what follows may be a duplicate of it. A charge
+    that was given back, is disputed, or was never paid is neither a duplicate nor one that stays.
     """
     found: dict[str, PurchaseFacts] = {}
     stays: list[PurchaseFacts] = []
@@ -21,7 +22,7 @@ def find_duplicates(charges: Sequence[PurchaseFacts], terms: Terms) -> dict[str,
         first = _last_within(window, charge, stays)
         if first is not None:
             found[charge.purchase_id] = first
-        else:
+        if first is None or charge.purchase_id in meant:
             stays.append(charge)
     return found
 

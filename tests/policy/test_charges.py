@@ -231,6 +231,20 @@ def test_duplicates_are_found(charges: list[PurchaseFacts], duplicates: dict[str
     assert {later: first.purchase_id for later, first in found.items()} == duplicates
 
 
+def test_charge_that_a_person_let_stand_stays_for_those_after_it() -> None:
+    """Bought, bought again on purpose, and that charged twice: once only the first was compared with, and is too long ago."""
+    chain = at(0, 23.9, 24.1, 24.2)
+    for meant, duplicates in (
+        ((), {"ord_1": "ord_0", "ord_3": "ord_2"}),
+        ({"ord_1"}, {"ord_1": "ord_0", "ord_2": "ord_1", "ord_3": "ord_1"}),
+        ({"ord_1", "ord_2"}, {"ord_1": "ord_0", "ord_2": "ord_1", "ord_3": "ord_2"}),
+    ):
+        found = find_duplicates(chain, TERMS, meant)
+        assert {later: first.purchase_id for later, first in found.items()} == duplicates
+    given_back = [replace(each, refunded_amount=900) if each.purchase_id == "ord_1" else each for each in chain]
+    assert find_duplicates(given_back, TERMS, {"ord_1"}).keys() == {"ord_3"}
+
+
 def test_window_is_closed_at_its_end() -> None:
     for apart, found in ((DAY, 1), (DAY + TICK, 0)):
         assert len(find_duplicates([FIRST, a_charge(after=apart)], TERMS)) == found
@@ -259,11 +273,12 @@ def test_order_of_the_list_and_refunds_of_duplicates_change_nothing(charges: lis
         assert find_duplicates(given_back, TERMS) == {name: first for name, first in found.items() if name != later}
 
 
-@given(charges=CHARGES)
-def test_what_stays_is_no_duplicate_and_stands(charges: list[PurchaseFacts]) -> None:
-    found = find_duplicates(charges, TERMS)
+@given(charges=CHARGES, meant=st.sets(st.integers(0, 7).map("ord_{}".format)))
+def test_what_stays_stands_and_is_no_duplicate_unless_it_was_meant(charges: list[PurchaseFacts], meant: set[str]) -> None:
+    found = find_duplicates(charges, TERMS, meant)
     stays = {first.purchase_id for first in found.values()}
-    assert not stays & found.keys()
+    assert stays & found.keys() <= meant
+    assert all(first.paid_at <= later.paid_at for later in charges if (first := found.get(later.purchase_id)) is not None)
     assert not any(first.disputed or first.given_back for first in found.values())
     standing = [c for c in charges if not c.disputed and not c.given_back]
     if standing and max(c.paid_at for c in standing) - min(c.paid_at for c in standing) <= DAY:

@@ -219,6 +219,29 @@ def test_declined_charge_stays_and_is_not_asked_about_again(world: PeopleWorld) 
     assert world.double.posts("tran_1") == 0
 
 
+def test_charge_after_one_that_a_person_let_stand_is_compared_with_that_one(world: PeopleWorld) -> None:
+    """Bought, bought again a day later on purpose, and that charged twice: once the third had no case, whatever was said of the
+    second, for it was compared with the first alone.
+    """
+    first, second, third = (charged(world, n, timedelta(hours=30 - hours)) for n, hours in enumerate((0, 23.95, 24.05)))
+    world.load(an_account(), first, second, third)
+    assert (world.state("ord_1"), world.state("ord_2")) == ("review", None)
+    world.decide("ord_1", "decline", reason="bought again on purpose")
+    world.settle_down(days=1)
+    assert [world.state(f"ord_{n}") for n in range(3)] == [None, "declined", "refunded"]
+    assert [world.double.gone(f"tran_{n}") for n in range(3)] == [0, 0, 900]
+    found = world.case("ord_2")
+    assert found is not None
+    assert found["decision"]["reason"] == "the same 9.00 USD were charged 6 minutes after ord_1, which stays valid"
+
+
+def charged(world: PeopleWorld, number: int, ago: timedelta) -> dict[str, Any]:
+    """One charge for the same thing at that time, and what the product's history says of it."""
+    at, name = world.clock.now() - ago, f"tran_{number}"
+    world.double.pay(name, customer_id="cust_1", amount=900, order_id=f"ord_{number}", paid_at=at)
+    return world.bought(f"ord_{number}", name, at.isoformat())
+
+
 def test_money_does_not_leave_without_the_mode_for_it(store: Store, tmp_path: Path) -> None:
     world = PeopleWorld(store, tmp_path, mode=Mode.CREDITS_ONLY)
     case_id = in_doubt(world)

@@ -106,7 +106,8 @@ class Settler:
 
     def _duplicates(self, work: _Work, group: Sequence[Charge]) -> None:
         terms = self.bench.terms_at(max(charge.facts.paid_at for charge in group))
-        first_of = find_duplicates([charge.facts for charge in group], terms)
+        meant = {subject for (kind, subject), case in work.cases.items() if _said_no(kind, case)}
+        first_of = find_duplicates([charge.facts for charge in group], terms, meant)
         for charge in group:
             case = work.cases.get((CaseKind.DUPLICATE_CHARGE, charge.facts.purchase_id))
             first = first_of.get(charge.facts.purchase_id)
@@ -224,6 +225,11 @@ class Settler:
                 refunded=charge.refunded,
                 voided=voided,
             )
+
+
+def _said_no(kind: CaseKind, case: Case) -> bool:
+    """True where a person declined to give a later charge back: it stays."""
+    return kind is CaseKind.DUPLICATE_CHARGE and case.state is CaseState.DECLINED and case.rule == BY_PERSON
 
 
 def _won_before(work: _Work, first: PurchaseFacts | None) -> str | None:

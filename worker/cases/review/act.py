@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from policy.decision import Clause, Outcome
 from policy.facts import AccountStatus
 from policy.ledger import PostingKind
-from policy.lifecycle import CaseState
+from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import NOBODY, Case
 from worker.cases.casework import REMIND, announcement, go, intent
 from worker.cases.decided import BY_PERSON
@@ -79,8 +79,8 @@ class _Work:
         intend(self.tx, [said] if said else [], more, now=self.now)
 
     def settle(self) -> None:
-        """Judges the charge anew and with it all of the same thing: one that stands again makes a later one a duplicate, and its
-        case may have been closed, or never opened, while it did not stand.
+        """Judges the charge anew and with it all of the same thing: one that stands again, or was declined and so stays, makes
+        a later one a duplicate, and that one's case may have been closed, or never opened.
         """
         if self.scene.charge is not None:
             self.settler.settle(self.tx, [self.scene.charge.facts.purchase_id], self.now)
@@ -134,6 +134,8 @@ def _money(work: _Work) -> str:
 def _decline(work: _Work) -> str:
     work.decided(Outcome.DECLINE)
     work.move(CaseState.DECLINED)
+    if work.case.kind is CaseKind.DUPLICATE_CHARGE:
+        work.settle()
     return "the case is declined"
 
 
