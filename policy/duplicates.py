@@ -1,14 +1,17 @@
 """Which charges were made twice (policy.md, "Duplicate charge")."""
 
-from collections.abc import Collection, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
 
 from policy.facts import PurchaseFacts
 from policy.terms import Terms
 
 
-def find_duplicates(charges: Sequence[PurchaseFacts], terms: Terms, meant: Collection[str] = ()) -> dict[str, PurchaseFacts]:
+def find_duplicates(
+    charges: Sequence[PurchaseFacts], terms_at: Callable[[datetime], Terms], meant: Collection[str] = ()
+) -> dict[str, PurchaseFacts]:
     """Each charge that is a duplicate, by purchase id, with the earlier charge that stays valid: n charges give n-1.
+    Each is judged by the edition in force when it was paid (policy.md, "A new edition of the policy").
 
     A charge is compared with the last one that stays, never with its neighbour. So a chain of charges, each within a day of the
     last, is no duplicate as a whole, and which charges are duplicates does not depend on the order in which refunds are made. A
@@ -17,8 +20,8 @@ def find_duplicates(charges: Sequence[PurchaseFacts], terms: Terms, meant: Colle
     """
     found: dict[str, PurchaseFacts] = {}
     stays: list[PurchaseFacts] = []
-    window = timedelta(hours=terms.duplicate_window_hours)
     for charge in sorted(filter(_stands, charges), key=lambda each: (each.paid_at, each.purchase_id)):
+        window = timedelta(hours=terms_at(charge.paid_at).duplicate_window_hours)
         first = _last_within(window, charge, stays)
         if first is not None:
             found[charge.purchase_id] = first

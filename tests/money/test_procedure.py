@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ import pytest
 from tests.cases.world import a_purchase, an_account
 from tests.money.world import MoneyWorld
 from worker.cases.money import limits
+from worker.clock import written
 from worker.errors import Refused
 from worker.sandbox.creem import Lost, RefundAnswer, SecondRefund, Seen, Switches
 from worker.sandbox.creem.words import Announced, Ending, Fault, Meanwhile
-from worker.settings import Mode
+from worker.settings import DEFAULT_TERMS, Mode
 from worker.store.engine import Store
 
 NASTY = Switches(second_refund=SecondRefund.PAYS_AGAIN, second_while_pending=SecondRefund.PAYS_AGAIN)
@@ -70,6 +72,28 @@ def test_charges_are_given_back_but_one(world: MoneyWorld) -> None:
     assert [world.double.gone(f"tran_{n}") for n in range(4)] == [0, 900, 900, 900]
     assert world.case("ord_0") is None
     holds(world)
+
+
+def test_duplicate_is_one_by_the_edition_of_its_own_purchase_whatever_is_bought_later(store: Store, tmp_path: Path) -> None:
+    """Once the next purchase under an edition with another window closed it as owed nothing."""
+    shipped = (DEFAULT_TERMS / "2025-12-03.toml").read_text()
+    (tmp_path / "2025-12-03.toml").write_text(shipped)
+    narrow = shipped.replace("duplicate_window_hours = 24", "duplicate_window_hours = 1")
+    (tmp_path / "2026-03-04.toml").write_text(narrow.replace('"2025-12-03"', '"2026-03-04"'))
+    world = MoneyWorld(store, terms_dir=tmp_path)
+    history = world.history_of_charges(2, apart=timedelta(hours=5))
+    world.clock.pass_(hours=6)
+    world.load(*history)
+    assert world.state("ord_1") == "review"
+    for number in (8, 9):
+        world.clock.pass_(days=2, hours=number)
+        world.load(world.bought(f"ord_{number}", f"tran_{number}", written(world.clock.now())))
+        world.sweep()
+    found = world.case("ord_1")
+    assert found is not None
+    assert (found["state"], found["decision"]["terms"]) == ("review", "2025-12-03")
+    assert (world.case("ord_8"), world.case("ord_9"), world.audit().breaches) == (None, None, [])
+    world.close()
 
 
 def test_tax_goes_back_with_the_price(world: MoneyWorld) -> None:

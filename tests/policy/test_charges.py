@@ -1,7 +1,7 @@
 """Charges made twice, and charges disputed: which goes back, which stays, and when a person looks."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from policy import (
     ChargeDispute,
     ChargeFacts,
     Outcome,
+    Terms,
     decide_charge,
     decide_dispute,
     find_duplicates,
@@ -192,6 +193,10 @@ def test_every_dispute_rule_has_a_row() -> None:
 # finding them
 
 
+def in_force(at: datetime) -> Terms:
+    return TERMS
+
+
 def at(*hours: float, **changes: Any) -> list[PurchaseFacts]:
     return [a_charge(f"ord_{n}", after=timedelta(hours=h), **changes) for n, h in enumerate(hours)]
 
@@ -227,7 +232,7 @@ def at(*hours: float, **changes: Any) -> list[PurchaseFacts]:
     ],
 )
 def test_duplicates_are_found(charges: list[PurchaseFacts], duplicates: dict[str, str]) -> None:
-    found = find_duplicates(charges, TERMS)
+    found = find_duplicates(charges, in_force)
     assert {later: first.purchase_id for later, first in found.items()} == duplicates
 
 
@@ -239,16 +244,31 @@ def test_charge_that_a_person_let_stand_stays_for_those_after_it() -> None:
         ({"ord_1"}, {"ord_1": "ord_0", "ord_2": "ord_1", "ord_3": "ord_1"}),
         ({"ord_1", "ord_2"}, {"ord_1": "ord_0", "ord_2": "ord_1", "ord_3": "ord_2"}),
     ):
-        found = find_duplicates(chain, TERMS, meant)
+        found = find_duplicates(chain, in_force, meant)
         assert {later: first.purchase_id for later, first in found.items()} == duplicates
     given_back = [replace(each, refunded_amount=900) if each.purchase_id == "ord_1" else each for each in chain]
-    assert find_duplicates(given_back, TERMS, {"ord_1"}).keys() == {"ord_3"}
+    assert find_duplicates(given_back, in_force, {"ord_1"}).keys() == {"ord_3"}
 
 
 def test_window_is_closed_at_its_end() -> None:
     for apart, found in ((DAY, 1), (DAY + TICK, 0)):
-        assert len(find_duplicates([FIRST, a_charge(after=apart)], TERMS)) == found
-    assert len(find_duplicates([FIRST, a_charge(after=DAY)], terms(duplicate_window_hours=23))) == 0
+        assert len(find_duplicates([FIRST, a_charge(after=apart)], in_force)) == found
+    assert len(find_duplicates([FIRST, a_charge(after=DAY)], lambda at: terms(duplicate_window_hours=23))) == 0
+
+
+def test_window_is_that_of_the_edition_in_force_when_the_later_charge_was_paid() -> None:
+    """Once the window was the last charge's, of all of the same thing: a new edition closed the duplicates of an older one."""
+
+    def terms_at(at: datetime) -> Terms:
+        return terms(duplicate_window_hours=1) if at >= PAID + DAY else TERMS
+
+    found = find_duplicates(at(0, 5, 23.5, 24.2, 24.5, 26, 26.5), terms_at)
+    assert {later: first.purchase_id for later, first in found.items()} == {
+        "ord_1": "ord_0",
+        "ord_2": "ord_0",
+        "ord_4": "ord_3",
+        "ord_6": "ord_5",
+    }
 
 
 CHARGES = st.lists(
@@ -266,16 +286,16 @@ CHARGES = st.lists(
 
 @given(charges=CHARGES, data=st.data())
 def test_order_of_the_list_and_refunds_of_duplicates_change_nothing(charges: list[PurchaseFacts], data: st.DataObject) -> None:
-    found = find_duplicates(charges, TERMS)
-    assert find_duplicates(data.draw(st.permutations(charges)), TERMS) == found
+    found = find_duplicates(charges, in_force)
+    assert find_duplicates(data.draw(st.permutations(charges)), in_force) == found
     for later in found:
         given_back = [replace(c, refunded_amount=900) if c.purchase_id == later else c for c in charges]
-        assert find_duplicates(given_back, TERMS) == {name: first for name, first in found.items() if name != later}
+        assert find_duplicates(given_back, in_force) == {name: first for name, first in found.items() if name != later}
 
 
 @given(charges=CHARGES, meant=st.sets(st.integers(0, 7).map("ord_{}".format)))
 def test_what_stays_stands_and_is_no_duplicate_unless_it_was_meant(charges: list[PurchaseFacts], meant: set[str]) -> None:
-    found = find_duplicates(charges, TERMS, meant)
+    found = find_duplicates(charges, in_force, meant)
     stays = {first.purchase_id for first in found.values()}
     assert stays & found.keys() <= meant
     assert all(first.paid_at <= later.paid_at for later in charges if (first := found.get(later.purchase_id)) is not None)

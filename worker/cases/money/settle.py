@@ -105,9 +105,8 @@ class Settler:
     # duplicate charges
 
     def _duplicates(self, work: _Work, group: Sequence[Charge]) -> None:
-        terms = self.bench.terms_at(max(charge.facts.paid_at for charge in group))
         meant = {subject for (kind, subject), case in work.cases.items() if _said_no(kind, case)}
-        first_of = find_duplicates([charge.facts for charge in group], terms, meant)
+        first_of = find_duplicates([charge.facts for charge in group], self.bench.terms_at, meant)
         for charge in group:
             case = work.cases.get((CaseKind.DUPLICATE_CHARGE, charge.facts.purchase_id))
             first = first_of.get(charge.facts.purchase_id)
