@@ -416,6 +416,32 @@ def test_answer_after_the_money_was_sent_changes_nothing(world: PeopleWorld) -> 
     assert world.queue() == []
 
 
+@pytest.mark.parametrize(
+    ("hours", "gone", "rules"),
+    [
+        (23, False, ["pass_used", "unused_purchase"]),
+        (25, False, ["unused_purchase", "pass_used"]),
+        (23, True, ["requested_already_refunded", "pass_used"]),
+    ],
+    ids=["under both", "under the second", "under both, the first given back"],
+)
+def test_job_runs_under_the_first_pass_that_lasts_and_counts_for_it_alone(
+    world: PeopleWorld, hours: int, gone: bool, rules: list[str]
+) -> None:
+    """Once it counted for both: the second was declined as used though nothing had run under it alone."""
+    for order, ago in (("ord_1", hours), ("ord_2", 2)):
+        world.bought_once(order, credits=0, kind="pass_24h", ago=timedelta(hours=ago))
+    if gone:
+        world.double.refund_in_dashboard("tran_ord_1")
+        world.settle_down(days=0.01)
+    for job in ("job_1", "job_2"):
+        paid = world.submitted(job, credits=0, paid_with="pass")
+        world.happen(paid, world.succeeded(job), world.event("downloaded", job))
+    mails = [world.mail(f"Please refund my order ord_{n}.", message_id=f"<mail-{n}@example.org>") for n in (1, 2)]
+    found = [world.case(taken.case_id) for taken in mails]
+    assert [each["decision"]["rule"] for each in found if each is not None] == rules
+
+
 def test_job_that_fails_while_its_purchase_is_going_back_is_not_made_good_twice(world: PeopleWorld) -> None:
     world.bought_once()
     world.happen(world.submitted("job_1"), world.submitted("job_2"))

@@ -1,29 +1,43 @@
 """What a purchase paid for."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, and_, func, or_, select
 
 from policy.facts import PaidWith, PurchaseKind
 from policy.ledger import PostingKind
 from worker.cases.money.facts import Charge
 from worker.store.bulk import Tx
-from worker.store.tables import layer_jobs, postings
+from worker.store.tables import charges, layer_jobs, postings, purchases
 
 PASS_LASTS = timedelta(hours=24)
 
 
 def jobs_of(tx: Tx, charge: Charge) -> list[Row[Any]]:
-    """The jobs that this purchase paid for, oldest first: those whose debit drew on its lot, or those run under its pass."""
+    """The jobs that this purchase paid for, oldest first: those whose debit drew on its lot, or those run under its pass. While
+    two passes last jobs run under the earlier one, unless its money went back.
+    """
     job = layer_jobs.c
     if charge.facts.kind is PurchaseKind.PASS_24H:
         until = charge.facts.paid_at + PASS_LASTS
         under = (job.account_id == charge.facts.account_id, job.paid_with == PaidWith.PASS.value)
-        chosen = select(layer_jobs).where(*under, job.submitted_at >= charge.facts.paid_at, job.submitted_at < until)
+        chosen = select(layer_jobs).where(*under, job.submitted_at >= _begins(tx, charge), job.submitted_at < until)
     else:
         drew = select(postings.c.job_id).where(
             postings.c.purchase_id == charge.facts.purchase_id, postings.c.kind == PostingKind.DEBIT.value
         )
         chosen = select(layer_jobs).where(job.job_id.in_(drew))
     return list(tx.all(chosen.order_by(job.submitted_at, job.job_id)))
+
+
+def _begins(tx: Tx, charge: Charge) -> datetime:
+    """From when on jobs run under this pass: from its purchase, or from the end of the last earlier one that lasts beyond it."""
+    p, known, since = purchases.c, charges.c, charge.facts.paid_at
+    refunded = func.coalesce(known.refunded, 0)
+    stands = or_(refunded == 0, refunded < func.coalesce(known.amount_paid, p.amount))
+    before = or_(p.paid_at < since, and_(p.paid_at == since, p.purchase_id < charge.facts.purchase_id))
+    earlier = (p.account_id == charge.facts.account_id, p.kind == PurchaseKind.PASS_24H.value, p.paid_at > since - PASS_LASTS)
+    joined = select(p.paid_at).outerjoin(charges, known.transaction_id == p.transaction_id).where(*earlier, before, stands)
+    last = tx.all(joined.order_by(p.paid_at.desc()).limit(1))
+    return last[0].paid_at + PASS_LASTS if last else since
