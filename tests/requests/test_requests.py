@@ -3,13 +3,15 @@
 import os
 from collections.abc import Iterator
 from datetime import timedelta
+from email import policy
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from tests.requests.world import PNG, PeopleWorld, a_mail, text_of
-from worker.cases.requests.mailroom import Taken
+from worker.cases.requests.mailroom import Taken, TakenMail
 from worker.errors import Refused
 from worker.store.engine import Store
 from worker.store.tables import case_history, evidence, requests
@@ -290,6 +292,67 @@ def test_mail_that_no_person_wrote_is_never_answered(world: PeopleWorld, headers
     taken = world.mail(verified=False, **headers)
     assert taken.state == "waiting"
     assert world.written() == []
+
+
+def a_bounce(of: EmailMessage) -> bytes:
+    """What a mail host sends back of a letter that it could not deliver: it quotes the whole of it."""
+    report = EmailMessage()
+    report["From"], report["To"], report["Subject"] = "MAILER-DAEMON@mx.example.org", "support@layers.example", "Undelivered"
+    report["Date"], report["Message-ID"] = "Mon, 02 Mar 2026 10:00:00 +0000", "<bounce@mx.example.org>"
+    report["Return-Path"] = "<>"
+    report.set_content("The mail system: <acc_1@example.org>: mailbox unavailable")
+    report.add_attachment(of)
+    report.replace_header("Content-Type", 'multipart/report; report-type="delivery-status"; boundary="b"')
+    report.set_boundary("b")
+    return report.as_bytes(policy=policy.SMTP)
+
+
+def by_a_machine(world: PeopleWorld, letter: EmailMessage) -> TakenMail:
+    """An answering machine answers this letter of ours."""
+    answers = {"Auto_Submitted": "auto-replied", "In_Reply_To": str(letter["Message-ID"]), "message_id": "<away@example.org>"}
+    return world.mail("I am away until Monday.", subject=f"Automatic reply: {letter['Subject']}", **answers)
+
+
+@pytest.mark.parametrize("machine", ["vacation", "bounce"])
+def test_answer_that_no_person_wrote_confirms_nothing_and_stays_on_record(world: PeopleWorld, machine: str) -> None:
+    """Whoever makes a mailbox answer by itself does not own it (decision 17)."""
+    world.bought_once()
+    parked = world.mail(verified=False)
+    [question] = world.written()
+    bounced = machine == "bounce"
+    answer = world.mailroom.take(a_bounce(question), origin="maildir") if bounced else by_a_machine(world, question)
+    assert (answer.outcome, answer.case_id, answer.state) == (Taken.ATTACHED, parked.case_id, "waiting")
+    assert [row.confirmed_at for row in world.rows(select(requests))] == [None, None]
+    assert len((world.case(parked.case_id) or {})["requests"]) == 2
+    # the owner's own word counts as before
+    world.mail("Yes.", subject=f"Re: {question['Subject']}", verified=False, message_id="<yes@example.org>")
+    assert world.state(parked.case_id) == "review"
+
+
+def test_answer_that_no_person_wrote_is_no_objection_to_a_no(world: PeopleWorld) -> None:
+    case_id, _ = the_no(world)
+    [letter] = world.written()
+    answer = by_a_machine(world, letter)
+    assert (answer.outcome, answer.case_id, answer.state) == (Taken.ATTACHED, case_id, "declined")
+    assert world.queue() == []
+
+
+def test_answer_that_no_person_wrote_to_a_letter_about_a_finished_job_asks_for_nothing(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1"))
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    answer = by_a_machine(world, letter)
+    assert (answer.outcome, answer.case_id) == (Taken.ATTACHED, (world.case("job_1") or {})["case_id"])
+    assert world.queue() == []
+
+
+def test_machine_that_is_made_to_write_from_the_accounts_own_mailbox_asks_for_nothing(world: PeopleWorld) -> None:
+    """A stranger's "refund ord_1" comes back to us vouched for, out of the mailbox that answers it by itself."""
+    world.bought_once()
+    taken = world.mail("I am away.", subject="Automatic reply: refund ord_1", Auto_Submitted="auto-replied")
+    assert (taken.state, taken.account_id) == ("waiting", "acc_1")
+    assert [row.confirmed_at for row in world.rows(select(requests))] == [None]
 
 
 def test_unknown_sender_is_in_the_queue_and_nobody_is_written_to(world: PeopleWorld) -> None:

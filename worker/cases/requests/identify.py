@@ -116,9 +116,11 @@ def _earlier(tx: Tx, about: About) -> Sequence[Row[Any]]:
     return tx.all(theirs.order_by(cases.c.opened_at).limit(1))
 
 
-def confirmed(about: About, verdict: SenderVerdict) -> bool:
-    """True where our own mail host vouches that the account's own address wrote."""
-    return about.own and verdict is SenderVerdict.VERIFIED
+def confirmed(about: About, mail: Mail) -> bool:
+    """True where our own mail host vouches that the account's own address wrote, and a person did: what a stranger makes a
+    mailbox answer by itself is vouched for as well.
+    """
+    return about.own and mail.verdict is SenderVerdict.VERIFIED and not mail.automatic
 
 
 def _one(owners: Sequence[str], hinted: Sequence[str]) -> str | None:

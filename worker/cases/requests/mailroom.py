@@ -126,7 +126,7 @@ class Mailroom:
         if letter is not None:
             return self._answer(tx, mail, kept, letter, origin, now)
         request = _record(mail, named, about, origin, now)
-        vouched = confirmed(about, mail.verdict)
+        vouched = confirmed(about, mail)
         if vouched:
             request["confirmed_at"] = now
         standing = open_case_of(tx, about, confirmed=vouched)
@@ -158,17 +158,21 @@ class Mailroom:
     def _attach(self, tx: Tx, kept: Sequence[Record], request: Record, standing: Row[Any], now: datetime) -> TakenMail:
         request = {**request, "case_id": standing.case_id}
         self._file(tx, kept, request, now)
-        _note(tx, standing.case_id, "request.attached", now, request_id=request["request_id"], verdict=request["verdict"])
+        known = {name: request[name] for name in ("request_id", "verdict", "automatic")}
+        _note(tx, standing.case_id, "request.attached", now, **known)
         return _told(Taken.ATTACHED, request["request_id"], case_of(standing))
 
     def _answer(self, tx: Tx, mail: Mail, kept: Sequence[Record], letter: Row[Any], origin: str, now: datetime) -> TakenMail:
         """An answer to a letter of ours came out of the account's own mailbox: it confirms what was asked, and a no that the
-        customer answers is looked at by a person.
+        customer answers is looked at by a person. What a machine answered is on record, and is nobody's word.
         """
         named = Named.by(mail)
         found = identify(tx, _address(tx, letter.account_id), named)
         about = found if found.account_id == letter.account_id else About(letter.account_id)
-        request = {**_record(mail, named, about, origin, now), "confirmed_at": now}
+        request = _record(mail, named, about, origin, now)
+        if mail.automatic:
+            return self._attach(tx, kept, request, letter, now)
+        request["confirmed_at"] = now
         case = case_of(tx.all(select(cases).where(cases.c.case_id == letter.case_id).with_for_update())[0])
         if case.kind is not CaseKind.REQUEST and case.state is not None and case.state.final:
             # what was told of is over: the answer is a request of its own about it
