@@ -232,6 +232,8 @@ class RequestFacts:
     use: Use = Use()
     claimed: bool = False
     """The charge is being given back, or was, as a duplicate."""
+    others: tuple[str, ...] = ()
+    """What else the mail names of the account's jobs and purchases."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ def _confirmed(facts: RequestFacts, terms: Terms) -> Change | None:
     return "the account's own mailbox confirmed the request", replace(facts, sender_confirmed=True)
 
 
+def _only_one(facts: RequestFacts, terms: Terms) -> Change | None:
+    return ("the mail named one thing alone", replace(facts, others=())) if facts.others else None
+
+
 def _no_dispute(facts: RequestFacts, terms: Terms) -> Change | None:
     if facts.purchase is None or not facts.purchase.disputed:
         return None
@@ -112,6 +116,7 @@ def _transaction_known(facts: RequestFacts, terms: Terms) -> Change | None:
 _NEAREST_FIRST: tuple[Callable[[RequestFacts, Terms], Change | None], ...] = (
     # what stands in the way
     _confirmed,
+    _only_one,
     _no_dispute,
     _not_claimed,
     _nothing_back,

@@ -1,5 +1,6 @@
 """The sentences of a verdict: whole, in plain English, with the real values."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from policy.decision import Because
@@ -17,6 +18,12 @@ def count(number: int, noun: str) -> str:
 def money(amount: int, currency: str) -> str:
     """Minor units as people write them: `9.00 USD`. Creem's currencies have two decimals."""
     return f"{amount // 100}.{amount % 100:02} {currency}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as people list them: `ord_1, ord_2 and job_1`; ten of them at most."""
+    shown = [*names[:10], *([f"{len(names) - 10} more"] if len(names) > 10 else [])]
+    return " and ".join(part for part in (", ".join(shown[:-1]), shown[-1]) if part)
 
 
 def lasting(span: timedelta) -> str:

@@ -94,6 +94,7 @@ REQUEST_RULES: tuple[Callable[[RequestFacts, Terms], Verdict | None], ...] = (
     # can it be judged at all?
     requests.request_unreadable,
     requests.request_unanswered,
+    requests.request_names_several,
     # may anything be sent, and is it still there to be sent?
     requests.requested_under_dispute,
     requests.requested_is_duplicate,

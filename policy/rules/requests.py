@@ -8,7 +8,7 @@ from policy.calendar import within_window
 from policy.decision import Because, Clause, Outcome, Verdict
 from policy.facts import Billing, PurchaseFacts, PurchaseKind, RequestFacts
 from policy.terms import Terms
-from policy.words import count, money
+from policy.words import count, listed, money
 
 
 def missing_in_request(facts: RequestFacts) -> tuple[str, ...]:
@@ -36,6 +36,16 @@ def request_unanswered(facts: RequestFacts, terms: Terms) -> Verdict | None:
     if not lacking:
         return None
     return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, f"the request lacks {' and '.join(lacking)}", facts)
+
+
+def request_names_several(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """A person answers a mail about more than one thing: what is right for one is no answer for the others, and none of them is
+    ended by it.
+    """
+    if not facts.others:
+        return None
+    reason = f"the mail names {listed([_named(facts), *facts.others])}, and what is right for one may be wrong for another"
+    return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts)
 
 
 def requested_under_dispute(facts: RequestFacts, terms: Terms) -> Verdict | None:
@@ -197,6 +207,10 @@ def _because(facts: RequestFacts) -> Because:
     if purchase is not None and job is None:
         found |= {"completed": facts.use.completed, "downloads": facts.use.downloads}
     return found
+
+
+def _named(facts: RequestFacts) -> str:
+    return facts.job.job_id if facts.job is not None else _bought(facts).purchase_id
 
 
 def _is_pass(facts: RequestFacts) -> bool:

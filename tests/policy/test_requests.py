@@ -72,6 +72,10 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (asked(sender_confirmed=False), "review", "request_unanswered", "request-by-mail"),
     (asked(of=None), "review", "request_unanswered", "request-by-mail"),
     (asked(sender_confirmed=False, of=bought(paid_at=LATE)), "review", "request_unanswered", "request-by-mail"),
+    (asked(of=bought(paid_at=LATE), others=("ord_2",)), "review", "request_names_several", "request-by-mail"),
+    (asked(claimed=True, others=("ord_2",)), "review", "request_names_several", "request-by-mail"),
+    (about(replace(DONE, standing_debit=0), others=("job_43",)), "review", "request_names_several", "request-by-mail"),
+    (asked(of=None, others=("ord_2",)), "review", "request_unanswered", "request-by-mail"),
     (asked(of=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
     (asked(of=bought(disputed=True), claimed=True), "review", "requested_under_dispute", "dispute-hold"),
     (about(DONE, purchase=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
@@ -139,6 +143,18 @@ def test_money_of_a_request_is_a_whole_charge_or_nothing() -> None:
         assert bool(decision.credits) is (outcome == "reverse_credits")
 
 
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (asked(others=("ord_2",)), "the mail names ord_1 and ord_2, "),
+        (about(DONE, others=("job_43", "ord_9")), "the mail names job_42, job_43 and ord_9, "),
+        (asked(others=tuple(f"ord_{n}" for n in range(2, 14))), "ord_9, ord_10 and 3 more, "),
+    ],
+)
+def test_reason_of_a_mail_about_several_things_names_them(facts: RequestFacts, said: str) -> None:
+    assert said in decide_request(facts, TERMS).reason
+
+
 def test_request_says_what_it_lacks() -> None:
     assert missing_in_request(asked()) == ()
     assert missing_in_request(asked(sender_confirmed=False)) == ("a word from the account's own mailbox",)
@@ -203,6 +219,7 @@ def test_window_has_the_days_of_the_terms(days: int) -> None:
 
 COUNTERFACTUALS = [
     (asked(sender_confirmed=False), "the account's own mailbox confirmed the request", "unused_purchase"),
+    (asked(others=("ord_2",)), "the mail named one thing alone", "unused_purchase"),
     (asked(of=bought(disputed=True)), "the charge not been disputed", "unused_purchase"),
     (asked(claimed=True), "the charge not been a duplicate", "unused_purchase"),
     (asked(of=bought(refunded_amount=900)), "none of the charge gone back before", "unused_purchase"),
@@ -253,6 +270,7 @@ ANY = st.builds(
     sender_confirmed=st.booleans(),
     readable=st.booleans(),
     claimed=st.booleans(),
+    others=st.sampled_from([(), ("ord_2",)]),
 )
 
 
@@ -267,6 +285,7 @@ def test_money_is_owed_only_for_a_confirmed_unused_undisputed_charge_in_time(fac
     assert not of.disputed
     assert not of.refunded_amount
     assert not facts.claimed
+    assert not facts.others
     assert of.untouched
     assert (facts.use.completed, facts.use.downloads) == (0, 0)
     assert facts.received_at - of.paid_at < timedelta(days=9)

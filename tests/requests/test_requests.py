@@ -394,6 +394,63 @@ def test_foreign_order_and_foreign_job_are_not_found(world: PeopleWorld) -> None
     assert (taken.account_id, taken.state) == ("acc_1", "waiting")
 
 
+def test_mail_that_names_two_orders_ends_neither_by_itself(world: PeopleWorld) -> None:
+    """The older is out of the window, the newer is not and was not used: no answer fits both."""
+    world.bought_once(ago=timedelta(days=9))
+    world.bought_once("ord_2")
+    taken = world.mail("Please refund my orders ord_1 and ord_2, I have used neither.")
+    assert (taken.state, world.queue()) == ("review", [taken.case_id])
+    assert "ord_1 and ord_2" in (taken.reason or "")
+    with pytest.raises(Refused, match="no remedy at hand"):
+        world.decide(taken.case_id)
+    again = world.mail("Any news about orders ord_1 and ord_2?", message_id="<again@example.org>")
+    assert (again.outcome, again.case_id) == (Taken.ATTACHED, taken.case_id)
+
+
+def test_mail_that_names_two_jobs_is_settled_about_neither(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1"), world.submitted("job_2"), world.succeeded("job_2"))
+    taken = world.mail("Jobs job_1 and job_2 both gave blank layers.")
+    assert (taken.state, world.queue()) == ("review", [taken.case_id])
+    assert "job_1 and job_2" in (taken.reason or "")
+
+
+def test_mail_about_two_jobs_is_not_lost_on_the_open_case_of_one(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1"), world.succeeded("job_1"))
+    world.happen(world.submitted("job_2"), world.succeeded("job_2"))
+    taken = world.mail("job_1 and job_2 failed")
+    assert (taken.outcome, taken.state) == (Taken.OPENED, "review")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "My job_1, of order ord_1, came out blank.",
+        "job_1 came out blank. The receipt says order ord_1, transaction tran_ord_1.",
+        "job_1 came out blank.\n\n> Your credits came back for jobs job_1 and job_2.",
+    ],
+    ids=["its order beside it", "its order by two names", "another only in what is quoted"],
+)
+def test_mail_about_one_thing_is_judged_as_that(world: PeopleWorld, text: str) -> None:
+    world.bought_once()
+    for job in ("job_1", "job_2"):
+        world.happen(world.submitted(job), world.succeeded(job))
+    taken = world.mail(text)
+    case = world.case(taken.case_id) or {}
+    assert (case["job_id"], case["decision"]["rule"]) == ("job_1", "job_delivered")
+
+
+def test_answer_that_names_another_order_makes_it_two(world: PeopleWorld) -> None:
+    world.bought_once(ago=timedelta(days=9))
+    world.bought_once("ord_2")
+    parked = world.mail("Please refund ord_1", verified=False)
+    [question] = world.written()
+    answer = world.mail("Yes, and ord_2 too.", subject=f"Re: {question['Subject']}", message_id="<answer@example.org>")
+    assert (answer.case_id, answer.state) == (parked.case_id, "review")
+    assert "ord_1 and ord_2" in (answer.reason or "")
+
+
 def test_mail_taken_twice_is_one_request(world: PeopleWorld) -> None:
     world.bought_once()
     first, again = world.mail(), world.mail()

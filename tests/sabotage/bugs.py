@@ -1133,6 +1133,12 @@ BUGS = (
         (("worker/cases/requests/mailroom.py", "        if mail.automatic:\n", "        if False:\n"),),
     ),
     Bug(
+        "of_two_orders_in_a_mail_one_is_judged",
+        "the no about an old order ends the request about a new one",
+        ("tests/requests/test_requests.py::test_mail_that_names_two_orders_ends_neither_by_itself",),
+        (("policy/rules/__init__.py", "    requests.request_names_several,\n", ""),),
+    ),
+    Bug(
         "claim_takes_more_than_it_may",
         "on a small table one process claims every re-run and asks for one; nothing at all is booked at Creem",
         ("tests/store/test_claims.py",),

@@ -12,10 +12,14 @@ from sqlalchemy import Row, Text, func, or_, select
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.load import FINAL
+from worker.intake.mail.named import read_names
 from worker.intake.mail.reader import Mail
 from worker.intake.mail.sender import SenderVerdict
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, cases, layer_jobs, notices, purchases, requests
+
+BESIDE = "beside"
+"""Where a request keeps, among what it names, what it names of our books beside what it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +30,28 @@ class Named:
     orders: tuple[str, ...]
     words: tuple[str, ...]
     addresses: tuple[str, ...]
+    own: tuple[str, ...] = ()
+    """Those of the words that its sender wrote, and did not only quote."""
 
     @classmethod
     def by(cls, mail: Mail) -> "Named":
         """What this mail names."""
-        return cls(mail.jobs, mail.orders, mail.words, mail.addresses)
+        own = set(read_names(mail.subject, mail.text, mail.text).words)
+        return cls(mail.jobs, mail.orders, mail.words, mail.addresses, tuple(word for word in mail.words if word in own))
 
     @classmethod
     def stored(cls, document: dict[str, Any]) -> "Named":
         """What a stored mail named."""
-        return cls(*(tuple(document[name]) for name in ("jobs", "orders", "words", "addresses")))
+        return cls(*(tuple(document.get(name, ())) for name in ("jobs", "orders", "words", "addresses", "own")))
 
     def document(self) -> dict[str, list[str]]:
         """As it is stored."""
-        lists = {"jobs": self.jobs, "orders": self.orders, "words": self.words, "addresses": self.addresses}
+        lists = {"jobs": self.jobs, "orders": self.orders, "words": self.words, "addresses": self.addresses, "own": self.own}
         return {name: list(values) for name, values in lists.items()}
+
+    def written(self, *ids: str | None) -> bool:
+        """True where the sender wrote one of these; labels count only where they did."""
+        return any(one in written for written in (self.jobs, self.orders, self.own) for one in ids)
 
     @property
     def ids(self) -> list[str]:
@@ -56,6 +67,20 @@ class About:
     own: bool = False
     job_id: str | None = None
     purchase_id: str | None = None
+    jobs: tuple[str, ...] = ()
+    bought: tuple[str, ...] = ()
+    """Every job and every purchase of the account that the sender wrote of."""
+
+    def beside(self, job_id: str | None, purchase_id: str | None) -> list[str]:
+        """What the sender wrote of beside this job and this purchase, which together are one thing: a mail about a job may name
+        its order (policy.md, `request-by-mail`).
+        """
+        return [one for one in (*self.jobs, *self.bought) if one not in (job_id, purchase_id)]
+
+    @property
+    def others(self) -> list[str]:
+        """What the mail names beside what it is taken to be about."""
+        return self.beside(self.job_id, self.purchase_id)
 
 
 def identify(tx: Tx, sender: str | None, named: Named) -> About:
@@ -70,8 +95,12 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     if owner is None:
         return About()
     theirs = [row for row in bought if row.account_id == owner]
-    job = next((row.job_id for row in jobs if row.account_id == owner), None)
-    return About(owner, own, job, theirs[0].purchase_id if theirs else None)
+    their_jobs = [row.job_id for row in jobs if row.account_id == owner]
+    wrote_jobs = [job_id for job_id in their_jobs if named.written(job_id)]
+    wrote_of = [row.purchase_id for row in theirs if named.written(*row[:3])]
+    job = next(iter([*wrote_jobs, *their_jobs]), None)
+    purchase = next(iter([*wrote_of, *(row.purchase_id for row in theirs)]), None)
+    return About(owner, own, job, purchase, tuple(wrote_jobs), tuple(wrote_of))
 
 
 def answered(tx: Tx, references: Sequence[str], answers: Sequence[str]) -> Row[Any] | None:
@@ -92,9 +121,12 @@ def answered(tx: Tx, references: Sequence[str], answers: Sequence[str]) -> Row[A
 
 def open_case_of(tx: Tx, about: About, *, confirmed: bool) -> Row[Any] | None:
     """The open case of the job, or of the purchase as a duplicate; else, for a mail that is confirmed, that of an earlier mail
-    about the same which waits for a person. Where it exists, the mail belongs to it.
+    about the same which waits for a person. Where it exists, the mail belongs to it. A mail that names more than one thing
+    belongs to none that is about one of them.
     """
     wanted = []
+    if about.others:
+        return next(iter(_earlier(tx, about)), None) if confirmed else None
     if about.job_id is not None:
         wanted.append((cases.c.kind == CaseKind.JOB.value) & (cases.c.subject == about.job_id))
     elif about.purchase_id is not None:
@@ -113,7 +145,8 @@ def _earlier(tx: Tx, about: About) -> Sequence[Row[Any]]:
     opened = requests.c.request_id == cases.c.subject
     asked = select(cases).join(requests, opened).where(cases.c.kind == CaseKind.REQUEST.value, same)
     theirs = asked.where(cases.c.account_id == about.account_id, cases.c.state == CaseState.REVIEW.value)
-    return tx.all(theirs.order_by(cases.c.opened_at).limit(1))
+    rows = tx.all(theirs.add_columns(requests.c.named).order_by(cases.c.opened_at))
+    return [row for row in rows if set(about.others) <= set(row.named.get(BESIDE, ()))][:1]
 
 
 def confirmed(about: About, mail: Mail) -> bool:

@@ -1,6 +1,7 @@
 """From the facts of one request to what is done about it. Nothing is sent here: money on a request needs a person."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from worker.cases.judge import Bench
 from worker.cases.load import case_of
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.requests.facts import facts_of
-from worker.cases.requests.identify import Named, identify
+from worker.cases.requests.identify import BESIDE, Named, identify
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.settings import Mode
@@ -61,6 +62,7 @@ def advance(
         return [], []
     request = _looked_up_again(tx, request, case)
     facts, charge = facts_of(tx, ledger, request, confirmed=request.confirmed_at is not None, now=now)
+    facts = replace(facts, others=tuple(request.named.get(BESIDE, ())))
     if charge is not None and case.order_id is None:
         case.order_id, case.changed = charge.order_id, True
     terms = bench.terms_at(min(charge.facts.paid_at, now) if charge else case.failed_at)
@@ -103,7 +105,7 @@ def _looked_up_again(tx: Tx, request: Row[Any], case: Case) -> Row[Any]:
     if found.account_id != request.account_id or (found.job_id is None and found.purchase_id is None):
         return request
     case.job_id, case.changed = found.job_id, True
-    known = {"job_id": found.job_id, "purchase_id": found.purchase_id}
+    known = {"job_id": found.job_id, "purchase_id": found.purchase_id, "named": {**request.named, BESIDE: found.others}}
     one = requests.c.request_id == request.request_id
     tx.connection.execute(update(requests).where(one).values(**known))
     return tx.all(select(requests).where(one))[0]

@@ -21,7 +21,7 @@ from worker.cases.judge import Bench
 from worker.cases.load import case_of, lock_accounts
 from worker.cases.notify import intend
 from worker.cases.requests.files import RAW, Files
-from worker.cases.requests.identify import About, Named, answered, confirmed, identify, open_case_of
+from worker.cases.requests.identify import BESIDE, About, Named, answered, confirmed, identify, open_case_of
 from worker.cases.requests.judge import advance
 from worker.cases.write import write_cases
 from worker.clock import Clock, new_id
@@ -232,7 +232,7 @@ def _record(mail: Mail, named: Named, about: About, origin: str, now: datetime) 
         "automatic": mail.automatic,
         "subject": mail.subject,
         "text": mail.text,
-        "named": {**named.document(), "unreadable": unreadable},
+        "named": {**named.document(), "unreadable": unreadable, BESIDE: about.others},
         "problems": list(mail.problems),
         "size": mail.size,
         "account_id": about.account_id,
@@ -247,8 +247,9 @@ def _confirm(tx: Tx, request_id: str, about: About, now: datetime) -> None:
     """The first mail is confirmed, and completed by what the answer names."""
     one = requests.c.request_id == request_id
     first = tx.all(select(requests).where(one))[0]
-    values: dict[str, Any] = {"confirmed_at": first.confirmed_at or now}
-    values |= {"job_id": first.job_id or about.job_id, "purchase_id": first.purchase_id or about.purchase_id}
+    known = {"job_id": first.job_id or about.job_id, "purchase_id": first.purchase_id or about.purchase_id}
+    beside = dict.fromkeys([*first.named.get(BESIDE, ()), *about.beside(**known)])
+    values = {"confirmed_at": first.confirmed_at or now, **known, "named": {**first.named, BESIDE: list(beside)}}
     tx.connection.execute(update(requests).where(one).values(**values))
 
 

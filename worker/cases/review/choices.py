@@ -7,6 +7,7 @@ from typing import Any
 
 from policy import Outcome, grounds_for_measures
 from policy.lifecycle import CaseKind, CaseState
+from policy.rules.requests import request_names_several
 from policy.words import count, money
 from worker.cases.book import Case
 from worker.cases.money import holds
@@ -70,6 +71,10 @@ _OFFERED: dict[CaseKind, tuple[Act, ...]] = {
 }
 
 
+_NO_REMEDY_AT_HAND = {request_names_several.__name__}
+"""Rules after which a person says what is meant: the remedy that could be given may not be the one that was asked for."""
+
+
 def choices(scene: Scene, *, mode: Mode, money_can_leave: str | None) -> list[Choice]:
     """Every choice for the case. `money_can_leave` says why no money leaves this installation; None: it does."""
     acts = list(_OFFERED[scene.case.kind])
@@ -89,7 +94,8 @@ def recommended(offered: Sequence[Choice]) -> Choice | None:
 
 def _held(choice: Choice, scene: Scene, held: str | None) -> Choice:
     unjudged = "the worker could not judge this case; requeue it first" if scene.case.facts is None else None
-    return replace(choice, refused=choice.refused or held or unjudged)
+    by_name = choice.only_by_name or scene.case.rule in _NO_REMEDY_AT_HAND
+    return replace(choice, refused=choice.refused or held or unjudged, only_by_name=by_name)
 
 
 def _credits(scene: Scene) -> Choice:
