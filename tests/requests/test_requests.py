@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email import policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from tests.cases.test_held import held
 from tests.requests.world import PNG, PeopleWorld, a_mail, text_of
+from tests.servers import ON_POSTGRES
 from worker.cases.requests.mailroom import Taken, TakenMail
 from worker.errors import Refused
 from worker.store.engine import Store
-from worker.store.tables import case_history, evidence, requests
+from worker.store.tables import case_history, cases, evidence, requests
 
 
 @pytest.fixture
@@ -385,6 +387,68 @@ def test_order_that_is_known_only_later_is_looked_up_again(world: PeopleWorld) -
     world.clock.pass_(days=1, minutes=1)
     world.sweep()
     assert (world.state(taken.case_id), world.case(taken.case_id)["order_id"]) == ("review", "ord_9")  # type: ignore[index]
+
+
+def test_mail_that_comes_before_its_account_is_matched_within_minutes(world: PeopleWorld) -> None:
+    taken = world.mail()
+    assert (taken.state, taken.account_id) == ("waiting", None)
+    world.bought_once()
+    world.clock.pass_(minutes=5)
+    world.sweep()
+    case = world.case(taken.case_id) or {}
+    assert (case["account_id"], case["order_id"], case["decision"]["rule"]) == ("acc_1", "ord_1", "unused_purchase")
+    world.clock.pass_(minutes=5)
+    assert [letter["To"] for letter in world.written()] == ["acc_1@example.org"]
+    world.decide(taken.case_id)
+    world.settle_down(days=2)
+    assert world.double.gone("tran_ord_1") == 900
+
+
+def test_mail_of_another_address_that_is_matched_later_is_asked_about(world: PeopleWorld) -> None:
+    """And what no person wrote is matched as well, and is nobody's word."""
+    strange = world.mail("Please refund ord_1", sender="somebody@else.example")
+    away = world.mail("I am away", Auto_Submitted="auto-replied", message_id="<away@example.org>")
+    world.bought_once()
+    world.clock.pass_(days=1)
+    world.sweep()
+    for taken in (strange, away):
+        case = world.case(taken.case_id) or {}
+        assert (case["state"], case["account_id"]) == ("waiting", "acc_1")
+    assert "an order or a job" not in (world.case(strange.case_id) or {})["decision"]["reason"]
+    [question] = world.written()
+    assert (question["To"], "Was this mail from you?" in question["Subject"]) == ("acc_1@example.org", True)
+    world.mail("Yes.", subject=f"Re: {question['Subject']}", verified=False, message_id="<yes@example.org>")
+    assert world.state(strange.case_id) == "review"
+
+
+@ON_POSTGRES
+def test_mail_whose_account_somebody_holds_is_matched_another_time_and_nothing_waits(world: PeopleWorld) -> None:
+    taken = world.mail()
+    world.bought_once()
+    world.clock.pass_(minutes=5)
+    with held(world.store, "acc_1"):
+        world.sweep()
+    assert (world.case(taken.case_id) or {})["account_id"] is None
+    world.clock.pass_(minutes=5)
+    world.sweep()
+    assert (world.case(taken.case_id) or {})["account_id"] == "acc_1"
+
+
+def test_mail_of_a_stranger_is_looked_up_less_and_less_often(world: PeopleWorld) -> None:
+    taken, looks = world.mail(), 0
+    until = world.clock.now() + timedelta(days=3)
+    while (at := due_again(world, taken.case_id)) < until:
+        world.clock.at, looks = at, looks + 1
+        world.sweep()
+    assert looks < 15
+    assert at - world.clock.now() == timedelta(days=1)
+
+
+def due_again(world: PeopleWorld, case_id: str) -> datetime:
+    """When the sweep looks at this case next."""
+    [row] = world.rows(select(cases.c.next_action_at).where(cases.c.case_id == case_id))
+    at: datetime = row.next_action_at
+    return at
 
 
 def test_foreign_order_and_foreign_job_are_not_found(world: PeopleWorld) -> None:

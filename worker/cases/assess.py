@@ -341,7 +341,7 @@ class Assessor:
         book.charges_touched |= woken_purchases(tx, [(row.kind, row.subject) for row in woken])
         settled = self.settler.settle(tx, book.charges_touched, now)
         asked = [row.case_id for row in woken if row.kind == CaseKind.REQUEST.value]
-        moved = judge_requests(tx, self.ledger, self.bench, asked, now) if asked else []
+        moved = judge_requests(tx, self.ledger, self.bench, asked, book.accounts, now) if asked else []
         inbox.settle(tx, [f for f in fates if f["id"] not in standing or f["state"] != Fate.HANDLED.value])
         _bury(tx, dead, now)
         return _account_for([*book.cases.values(), *moved], book, settled, fates, len(dead))

@@ -149,11 +149,11 @@ def _earlier(tx: Tx, about: About) -> Sequence[Row[Any]]:
     return [row for row in rows if set(about.others) <= set(row.named.get(BESIDE, ()))][:1]
 
 
-def confirmed(about: About, mail: Mail) -> bool:
+def confirmed(about: About, mail: Mail | Row[Any]) -> bool:
     """True where our own mail host vouches that the account's own address wrote, and a person did: what a stranger makes a
     mailbox answer by itself is vouched for as well.
     """
-    return about.own and mail.verdict is SenderVerdict.VERIFIED and not mail.automatic
+    return about.own and mail.verdict == SenderVerdict.VERIFIED and not mail.automatic
 
 
 def _one(owners: Sequence[str], hinted: Sequence[str]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, select, update
 
-from policy import Outcome, decide_request, missing_in_request
+from policy import Outcome, RequestFacts, decide_request, missing_in_request
 from policy.decision import Decision
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import NOBODY, Case
@@ -17,7 +17,7 @@ from worker.cases.judge import Bench
 from worker.cases.load import case_of
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.requests.facts import facts_of
-from worker.cases.requests.identify import BESIDE, Named, identify
+from worker.cases.requests.identify import BESIDE, Named, confirmed, identify
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.settings import Mode
@@ -27,15 +27,22 @@ from worker.store.tables import accounts, cases, notices, requests
 WORKER = "worker"
 QUESTION_EVERY = timedelta(days=1)
 """At most one question to an account in this time: a flood of mails in its name is no flood into its mailbox."""
+LOOKED_UP_AFTER = timedelta(minutes=5)
+"""What a mail names and our books do not hold is looked up again after this time, then after as long as it has waited by then: it
+may have come a moment before its account.
+"""
 _HELD = {Outcome.REFUND_PAYMENT, Outcome.REVERSE_CREDITS}
 
 
-def judge_requests(tx: Tx, ledger: Ledger, bench: Bench, case_ids: Iterable[str], now: datetime) -> list[Case]:
+def judge_requests(
+    tx: Tx, ledger: Ledger, bench: Bench, case_ids: Iterable[str], locked: Iterable[str], now: datetime
+) -> list[Case]:
     """Advances the request cases with these ids as far as the facts allow and writes them; returns those that moved.
 
-    The caller holds the locks of their accounts.
+    The caller holds the locks of the accounts `locked`; a case that was matched to another one meanwhile is left.
     """
-    chosen = cases.c.kind == CaseKind.REQUEST.value, tx.among(cases.c.case_id, case_ids)
+    ours = cases.c.kind == CaseKind.REQUEST.value, tx.among(cases.c.account_id, locked)
+    chosen = *ours, tx.among(cases.c.case_id, case_ids)
     moved = []
     for row in tx.all(select(cases).where(*chosen).order_by(cases.c.case_id)):
         case = case_of(row)
@@ -60,7 +67,7 @@ def advance(
         # a person has decided it and its claim goes its own way, or the customer answered our no and a person looks again
         _remind(case, now)
         return [], []
-    request = _looked_up_again(tx, request, case)
+    request = _looked_up_again(tx, request, case, now)
     facts, charge = facts_of(tx, ledger, request, confirmed=request.confirmed_at is not None, now=now)
     facts = replace(facts, others=tuple(request.named.get(BESIDE, ())))
     if charge is not None and case.order_id is None:
@@ -68,13 +75,14 @@ def advance(
     terms = bench.terms_at(min(charge.facts.paid_at, now) if charge else case.failed_at)
     decision = decide_request(facts, terms)
     target = _target(decision, bool(missing_in_request(facts)))
-    if (case.state, case.rule, case.terms) == (target, decision.rule, decision.terms):
-        _remind(case, now)
+    stands = (case.state, case.rule, case.terms) == (target, decision.rule, decision.terms)
+    if stands and (target is not CaseState.WAITING or case.reason == decision.reason):
+        _remind(case, now, _again_after(case, facts, now))
         return [], []
     record(case, decision, facts)
     if decision.outcome in _HELD:
         case.note("effect.held", why="what a mail asks for leaves by a person's hand", outcome=decision.outcome.value)
-    go(case, target, next_action_at=None if target.final else now + REMIND, now=now)
+    go(case, target, next_action_at=None if target.final else now + _again_after(case, facts, now), now=now)
     if target is CaseState.WAITING:
         return [], _question(tx, case, request, now)
     told = announcement(case, now, amount=decision.amount, currency=decision.currency)
@@ -82,9 +90,15 @@ def advance(
     return [told] if told and bench.mode is not Mode.OBSERVE else [], settled
 
 
-def _remind(case: Case, now: datetime) -> None:
+def _remind(case: Case, now: datetime, after: timedelta = REMIND) -> None:
     if case.next_action_at is not None and case.next_action_at <= now:
-        case.next_action_at, case.changed = now + REMIND, True
+        case.next_action_at, case.changed = now + after, True
+
+
+def _again_after(case: Case, facts: RequestFacts, now: datetime) -> timedelta:
+    if facts.job is not None or facts.purchase is not None or not facts.readable:
+        return REMIND
+    return min(max(now - case.opened_at, LOOKED_UP_AFTER), REMIND)
 
 
 def _target(decision: Decision, lacking: bool) -> CaseState:
@@ -97,18 +111,35 @@ def _target(decision: Decision, lacking: bool) -> CaseState:
             return CaseState.WAITING if lacking else CaseState.REVIEW
 
 
-def _looked_up_again(tx: Tx, request: Row[Any], case: Case) -> Row[Any]:
-    """The request with what our books know by now of what it names: an order may reach us after the mail about it."""
-    if request.account_id is None or (request.job_id is not None or request.purchase_id is not None):
+def _looked_up_again(tx: Tx, request: Row[Any], case: Case, now: datetime) -> Row[Any]:
+    """The request with what our books know by now of what it names: an order may reach us after the mail about it, and so may the
+    account. A mail that was nobody's belongs to its account from there on.
+    """
+    if request.job_id is not None or request.purchase_id is not None:
         return request
     found = identify(tx, request.sender, Named.stored(request.named))
-    if found.account_id != request.account_id or (found.job_id is None and found.purchase_id is None):
+    known: dict[str, Any]
+    known = {"job_id": found.job_id, "purchase_id": found.purchase_id, "named": {**request.named, BESIDE: found.others}}
+    if request.account_id is None:
+        if found.account_id is None or not _locked(tx, found.account_id):
+            return request
+        known |= {"account_id": found.account_id, "confirmed_at": now if confirmed(found, request) else None}
+        case.account_id = found.account_id
+        case.note("request.matched", account_id=found.account_id, verdict=request.verdict)
+    elif found.account_id != request.account_id or (found.job_id is None and found.purchase_id is None):
         return request
     case.job_id, case.changed = found.job_id, True
-    known = {"job_id": found.job_id, "purchase_id": found.purchase_id, "named": {**request.named, BESIDE: found.others}}
     one = requests.c.request_id == request.request_id
     tx.connection.execute(update(requests).where(one).values(**known))
     return tx.all(select(requests).where(one))[0]
+
+
+def _locked(tx: Tx, account_id: str) -> bool:
+    """True where the account is ours to write from here on. It is not waited for, for the caller holds the lock of nobody's mails
+    already, and others lock in another order: what somebody holds is looked up another time.
+    """
+    free = select(accounts.c.account_id).where(accounts.c.account_id == account_id).with_for_update(skip_locked=True)
+    return bool(tx.all(free))
 
 
 def _question(tx: Tx, case: Case, request: Row[Any], now: datetime) -> list[Record]:

@@ -17,6 +17,7 @@ from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.used import jobs_of
 from worker.cases.requests.facts import use_of
 from worker.credits.ledger import JobCredits, Ledger
+from worker.errors import Collision
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, cases, charges, payments, purchases, requests
 
@@ -53,7 +54,10 @@ def lock_case(tx: Tx, case_id: str) -> Row[Any]:
     """The case and its account, locked in the order that everybody locks in."""
     account_id = tx.all(select(cases.c.account_id).where(cases.c.case_id == case_id))[0].account_id
     tx.all(select(accounts.c.account_id).where(accounts.c.account_id == account_id).with_for_update())
-    return tx.all(select(cases).where(cases.c.case_id == case_id).with_for_update())[0]
+    row = tx.all(select(cases).where(cases.c.case_id == case_id).with_for_update())[0]
+    if row.account_id != account_id:
+        raise Collision(f"{case_id} was nobody's, and was matched to its account meanwhile")
+    return row
 
 
 def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime) -> Scene:
