@@ -16,7 +16,7 @@ from tests.servers import ON_POSTGRES
 from worker.cases.requests.mailroom import Taken, TakenMail
 from worker.errors import Refused
 from worker.store.engine import Store
-from worker.store.tables import case_history, cases, evidence, requests
+from worker.store.tables import case_history, cases, evidence, notices, requests
 
 
 @pytest.fixture
@@ -282,6 +282,40 @@ def test_flood_in_somebodys_name_makes_one_question_a_day(world: PeopleWorld) ->
     world.clock.pass_(days=1, minutes=1)
     world.mail(verified=False, message_id="<next-day@evil.example>")
     assert len(world.written()) == 2
+
+
+def test_second_request_of_a_day_is_asked_about_the_day_after(world: PeopleWorld) -> None:
+    """policy.md, "Request without job id, or from another address than the account's": parked with a question."""
+    world.bought_once()
+    world.bought_once("ord_2")
+    first = world.mail(verified=False)
+    second = world.mail("Please refund ord_2", verified=False, message_id="<2@example.org>")
+    [question] = world.written()
+    world.mail("Yes.", subject=f"Re: {question['Subject']}", verified=False, message_id="<yes@example.org>")
+    assert (world.state(first.case_id), world.state(second.case_id)) == ("review", "waiting")
+    world.clock.pass_(days=1)
+    world.sweep()
+    [question] = [letter for letter in world.written() if "Was this mail" in letter["Subject"]][1:]
+    answer = world.mail("Yes.", subject=f"Re: {question['Subject']}", verified=False, message_id="<yes-2@example.org>")
+    assert (answer.case_id, answer.state) == (second.case_id, "review")
+    world.clock.pass_(days=9)
+    world.sweep()
+    assert len([letter for letter in world.written() if "Was this mail" in letter["Subject"]]) == 2
+
+
+def test_flood_of_one_hour_is_asked_about_no_longer_than_its_promise_runs(world: PeopleWorld) -> None:
+    """Once a day, earliest first, and not for a month: what is left then is a person's."""
+    world.bought_once()
+    taken = []
+    for number in range(20):
+        world.clock.pass_(seconds=1)
+        taken.append(world.mail(verified=False, message_id=f"<{number}@evil.example>"))
+    for _ in range(15):
+        world.clock.pass_(days=1)
+        world.sweep()
+    asked = select(notices.c.case_id).where(notices.c.kind == "question").order_by(notices.c.created_at)
+    assert [row.case_id for row in world.rows(asked)] == [mail.case_id for mail in taken[:4]]
+    assert len(world.queue()) == 20
 
 
 @pytest.mark.parametrize(

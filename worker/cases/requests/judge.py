@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, or_, select, update
 
 from policy import Outcome, RequestFacts, decide_request, missing_in_request
 from policy.decision import Decision
@@ -78,7 +78,9 @@ def advance(
     stands = (case.state, case.rule, case.terms) == (target, decision.rule, decision.terms)
     if stands and (target is not CaseState.WAITING or case.reason == decision.reason):
         _remind(case, now, _again_after(case, facts, now))
-        return [], []
+        # in somebody's name a hundred may have been sent: the promise is how long their owner is asked about them
+        again = target is CaseState.WAITING and now < case.due_at
+        return [], _question(tx, case, request, now, again=True) if again else []
     record(case, decision, facts)
     if decision.outcome in _HELD:
         case.note("effect.held", why="what a mail asks for leaves by a person's hand", outcome=decision.outcome.value)
@@ -142,19 +144,20 @@ def _locked(tx: Tx, account_id: str) -> bool:
     return bool(tx.all(free))
 
 
-def _question(tx: Tx, case: Case, request: Row[Any], now: datetime) -> list[Record]:
-    """The question to the account's own address; none for a mail that no person wrote, nor a second one within a day."""
+def _question(tx: Tx, case: Case, request: Row[Any], now: datetime, *, again: bool = False) -> list[Record]:
+    """The question to the account's own address, once about each case; none for a mail that no person wrote, nor a second one
+    within a day. What was not asked for that is tried `again` when the case is looked at again.
+    """
     if case.account_id == NOBODY or request.automatic:
         return []
     # behind the account's lock, so that two mails at once make one question
     tx.all(select(accounts.c.account_id).where(accounts.c.account_id == case.account_id).with_for_update())
-    asked = select(notices.c.notice_id).where(
-        notices.c.account_id == case.account_id,
-        notices.c.kind == NoticeKind.QUESTION.value,
-        notices.c.created_at > now - QUESTION_EVERY,
-    )
-    if tx.all(asked.limit(1)):
-        case.note("request.not_asked", why="the account was asked within a day")
+    of_late = or_(notices.c.created_at > now - QUESTION_EVERY, notices.c.case_id == case.case_id)
+    asked = select(notices.c.case_id).where(notices.c.account_id == case.account_id, of_late)
+    rows = tx.all(asked.where(notices.c.kind == NoticeKind.QUESTION.value))
+    if rows:
+        if not again and case.case_id not in {row.case_id for row in rows}:
+            case.note("request.not_asked", why="the account was asked within a day")
         return []
     case.note("request.asked", to="the account's own address")
     return [notice(case, NoticeKind.QUESTION, now, reference=request.reference)]
