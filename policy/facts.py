@@ -234,6 +234,8 @@ class RequestFacts:
     """The charge is being given back, or was, as a duplicate."""
     others: tuple[str, ...] = ()
     """What else the mail names of the account's jobs and purchases."""
+    charged_again: tuple[str, ...] = ()
+    """Later charges of the same thing that have a case as duplicates of this purchase, which stays valid."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,10 @@ def _not_claimed(facts: RequestFacts, terms: Terms) -> Change | None:
     return ("the charge not been a duplicate", replace(facts, claimed=False)) if facts.claimed else None
 
 
+def _charged_once(facts: RequestFacts, terms: Terms) -> Change | None:
+    return ("the same not been charged again", replace(facts, charged_again=())) if facts.charged_again else None
+
+
 def _nothing_back(facts: RequestFacts, terms: Terms) -> Change | None:
     if facts.purchase is None or not facts.purchase.refunded_amount:
         return None
@@ -119,6 +123,7 @@ _NEAREST_FIRST: tuple[Callable[[RequestFacts, Terms], Change | None], ...] = (
     _only_one,
     _no_dispute,
     _not_claimed,
+    _charged_once,
     _nothing_back,
     _credits_back,
     _credits_standing,

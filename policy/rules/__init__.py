@@ -104,6 +104,7 @@ REQUEST_RULES: tuple[Callable[[RequestFacts, Terms], Verdict | None], ...] = (
     requests.requested_partly_refunded,
     requests.requested_job_made_whole,
     requests.requested_cost_nothing,
+    requests.requested_was_charged_again,
     # what the policy excludes
     requests.window_passed,
     requests.pass_used,

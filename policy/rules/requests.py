@@ -104,6 +104,16 @@ def requested_cost_nothing(facts: RequestFacts, terms: Terms) -> Verdict | None:
     return _verdict(Outcome.NOTHING_OWED, Clause.REQUEST_WINDOW, "the purchase cost nothing", facts)
 
 
+def requested_was_charged_again(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """A person reads whether a mail about a charge that stays valid means it or its duplicate (policy.md, "Duplicate charge")."""
+    if facts.purchase is None or facts.job is not None or not facts.charged_again:
+        return None
+    again, kept = listed(facts.charged_again), facts.purchase.purchase_id
+    reason = f"the same {_price(facts.purchase)} were charged again as {again}, which has a case of its own as a duplicate"
+    reason += f", and {kept} stays valid: only a person can read whether the mail asks for more than that"
+    return _verdict(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, reason, facts)
+
+
 def window_passed(facts: RequestFacts, terms: Terms) -> Verdict | None:
     """Nothing on requests that arrive after the window (policy.md, "7 calendar days")."""
     purchase = facts.purchase

@@ -93,6 +93,15 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (asked(of=bought(refunded_amount=1)), "review", "requested_partly_refunded", "original-method"),
     (about(replace(DONE, standing_debit=0)), "nothing_owed", "requested_job_made_whole", "failed-job"),
     (asked(of=bought(amount=0)), "nothing_owed", "requested_cost_nothing", "request-window"),
+    (asked(charged_again=("ord_2",)), "review", "requested_was_charged_again", "duplicate-charge"),
+    (asked(of=bought(paid_at=LATE), charged_again=("ord_2",)), "review", "requested_was_charged_again", "duplicate-charge"),
+    (
+        asked(of=bought(refunded_amount=900), charged_again=("ord_2",)),
+        "nothing_owed",
+        "requested_already_refunded",
+        "original-method",
+    ),
+    (about(DONE, charged_again=("ord_2",)), "review", "job_delivered", "request-by-mail"),
     (asked(of=bought(paid_at=LATE)), "decline", "window_passed", "window-passed"),
     (asked(of=bought(paid_at=LATE), use=USED), "decline", "window_passed", "window-passed"),
     (about(DONE, purchase=bought(paid_at=LATE)), "decline", "window_passed", "window-passed"),
@@ -222,6 +231,7 @@ COUNTERFACTUALS = [
     (asked(others=("ord_2",)), "the mail named one thing alone", "unused_purchase"),
     (asked(of=bought(disputed=True)), "the charge not been disputed", "unused_purchase"),
     (asked(claimed=True), "the charge not been a duplicate", "unused_purchase"),
+    (asked(charged_again=("ord_2",)), "the same not been charged again", "unused_purchase"),
     (asked(of=bought(refunded_amount=900)), "none of the charge gone back before", "unused_purchase"),
     (asked(use=Use(1, failed=1, failed_credits=5)), "the credits of the failed jobs come back before", "unused_purchase"),
     (about(replace(DONE, standing_debit=0)), "the job's credits not come back before", "job_delivered"),
@@ -271,6 +281,7 @@ ANY = st.builds(
     readable=st.booleans(),
     claimed=st.booleans(),
     others=st.sampled_from([(), ("ord_2",)]),
+    charged_again=st.sampled_from([(), ("ord_2",)]),
 )
 
 
@@ -286,6 +297,7 @@ def test_money_is_owed_only_for_a_confirmed_unused_undisputed_charge_in_time(fac
     assert not of.refunded_amount
     assert not facts.claimed
     assert not facts.others
+    assert not facts.charged_again
     assert of.untouched
     assert (facts.use.completed, facts.use.downloads) == (0, 0)
     assert facts.received_at - of.paid_at < timedelta(days=9)

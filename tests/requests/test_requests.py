@@ -214,6 +214,45 @@ def test_duplicate_on_its_way_settles_the_request(world: PeopleWorld) -> None:
     assert (taken.outcome, taken.state) == (Taken.ATTACHED, "refunding")
 
 
+BOTH = "I was charged twice for the same pack: orders ord_0 and ord_1. Please refund one of them."
+
+
+def test_mail_that_names_both_of_two_charges_is_about_the_duplicate(world: PeopleWorld) -> None:
+    world.twice_charged()
+    on_its_way = world.mail(BOTH)
+    assert (on_its_way.outcome, on_its_way.case_id) == (Taken.ATTACHED, (world.case("ord_1") or {})["case_id"])
+    world.settle_down(days=1)
+    after = world.mail(BOTH, message_id="<after@example.org>")
+    case = world.case(after.case_id) or {}
+    assert (case["state"], case["order_id"]) == ("nothing_owed", "ord_1")
+    assert "given back as a duplicate" in case["decision"]["reason"]
+    assert (world.double.gone("tran_0"), world.double.gone("tran_1")) == (0, 900)
+
+
+@pytest.mark.parametrize("apart", [5, 40], ids=["went back by itself", "waits for a person"])
+def test_charge_that_stays_valid_is_not_proposed_for_money_beside_its_duplicate(world: PeopleWorld, apart: int) -> None:
+    """n charges: n-1 refunds (policy.md, "Duplicate charge"); a mail that names only the first may mean either."""
+    world.twice_charged(apart=timedelta(minutes=apart))
+    world.settle_down(days=0.1)
+    taken = world.mail("I was charged twice, see order ord_0.")
+    case = world.case(taken.case_id) or {}
+    assert (case["state"], case["decision"]["outcome"], case["decision"]["clause"]) == ("review", "review", "duplicate-charge")
+    assert "ord_1" in case["decision"]["reason"]
+    with pytest.raises(Refused, match="no remedy at hand"):
+        world.decide(taken.case_id)
+    # who reads that the customer wants neither says so
+    assert world.choices(taken.case_id)["money"]["refused"] is None
+
+
+def test_duplicate_that_a_person_said_is_none_takes_nothing_from_the_first(world: PeopleWorld) -> None:
+    world.twice_charged(apart=timedelta(minutes=40))
+    world.decide("ord_1", "decline", reason="two packs were meant")
+    taken = world.mail("Please refund ord_0, I never used it.")
+    assert (world.case(taken.case_id) or {})["decision"]["rule"] == "unused_purchase"
+    both = world.mail(BOTH, message_id="<both@example.org>")
+    assert (world.case(both.case_id) or {})["decision"]["rule"] == "request_names_several"
+
+
 def test_disputed_purchase_is_held(world: PeopleWorld) -> None:
     world.double.dispute(world.bought_once())
     world.double.tick()

@@ -1145,6 +1145,12 @@ BUGS = (
         (("worker/cases/requests/judge.py", "        if found.account_id is None or ", "        if True or "),),
     ),
     Bug(
+        "who_was_charged_twice_gets_both_back",
+        "a mail about a duplicate that went back by itself refunds the first charge too, at one approval",
+        ("tests/requests/test_requests.py::test_charge_that_stays_valid_is_not_proposed_for_money_beside_its_duplicate",),
+        (("policy/rules/__init__.py", "    requests.requested_was_charged_again,\n", ""),),
+    ),
+    Bug(
         "claim_takes_more_than_it_may",
         "on a small table one process claims every re-run and asks for one; nothing at all is booked at Creem",
         ("tests/store/test_claims.py",),

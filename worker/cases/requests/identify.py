@@ -97,10 +97,29 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     theirs = [row for row in bought if row.account_id == owner]
     their_jobs = [row.job_id for row in jobs if row.account_id == owner]
     wrote_jobs = [job_id for job_id in their_jobs if named.written(job_id)]
-    wrote_of = [row.purchase_id for row in theirs if named.written(*row[:3])]
+    wrote_of = _without_kept(tx, owner, [row.purchase_id for row in theirs if named.written(*row[:3])])
     job = next(iter([*wrote_jobs, *their_jobs]), None)
     purchase = next(iter([*wrote_of, *(row.purchase_id for row in theirs)]), None)
     return About(owner, own, job, purchase, tuple(wrote_jobs), tuple(wrote_of))
+
+
+def duplicates(tx: Tx, account_id: str) -> dict[str, str]:
+    """The account's charges that are taken for duplicates or were, each with the one that stays valid, as purchases. Not those of
+    which it was said that they are none.
+    """
+    none = (CaseState.DECLINED.value, CaseState.NOTHING_OWED.value)
+    ours = cases.c.account_id == account_id, cases.c.kind == CaseKind.DUPLICATE_CHARGE.value
+    rows = tx.all(select(cases.c.subject, cases.c.facts).where(*ours, cases.c.state.not_in(none)).order_by(cases.c.case_id))
+    first = {row.subject: (row.facts or {}).get("first") for row in rows}
+    return {later: kept["purchase_id"] for later, kept in first.items() if kept is not None}
+
+
+def _without_kept(tx: Tx, account_id: str, bought: list[str]) -> list[str]:
+    """Of two charges of the same the later one: who names both writes about the duplicate (policy.md, "Duplicate charge")."""
+    if len(bought) < 2:
+        return bought
+    kept = {first for later, first in duplicates(tx, account_id).items() if later in bought}
+    return [purchase_id for purchase_id in bought if purchase_id not in kept]
 
 
 def answered(tx: Tx, references: Sequence[str], answers: Sequence[str]) -> Row[Any] | None:

@@ -17,7 +17,7 @@ from worker.cases.judge import Bench
 from worker.cases.load import case_of
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.requests.facts import facts_of
-from worker.cases.requests.identify import BESIDE, Named, confirmed, identify
+from worker.cases.requests.identify import BESIDE, Named, confirmed, duplicates, identify
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.settings import Mode
@@ -69,7 +69,7 @@ def advance(
         return [], []
     request = _looked_up_again(tx, request, case, now)
     facts, charge = facts_of(tx, ledger, request, confirmed=request.confirmed_at is not None, now=now)
-    facts = replace(facts, others=tuple(request.named.get(BESIDE, ())))
+    facts = replace(facts, others=tuple(request.named.get(BESIDE, ())), charged_again=_charged_again(tx, facts))
     if charge is not None and case.order_id is None:
         case.order_id, case.changed = charge.order_id, True
     terms = bench.terms_at(min(charge.facts.paid_at, now) if charge else case.failed_at)
@@ -90,6 +90,13 @@ def advance(
     told = announcement(case, now, amount=decision.amount, currency=decision.currency)
     settled = [notice(case, NoticeKind.SETTLED, now)] if target is CaseState.NOTHING_OWED else []
     return [told] if told and bench.mode is not Mode.OBSERVE else [], settled
+
+
+def _charged_again(tx: Tx, facts: RequestFacts) -> tuple[str, ...]:
+    if facts.purchase is None or facts.job is not None:
+        return ()
+    kept = facts.purchase.purchase_id
+    return tuple(later for later, first in duplicates(tx, facts.purchase.account_id).items() if first == kept)
 
 
 def _remind(case: Case, now: datetime, after: timedelta = REMIND) -> None:
