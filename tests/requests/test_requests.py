@@ -6,14 +6,17 @@ from datetime import datetime, timedelta
 from email import policy
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from tests.cases.test_held import held
+from tests.cases.world import a_purchase, an_account
 from tests.requests.world import PNG, PeopleWorld, a_mail, text_of
 from tests.servers import ON_POSTGRES
 from worker.cases.requests.mailroom import Taken, TakenMail
+from worker.clock import written
 from worker.errors import Refused
 from worker.store.engine import Store
 from worker.store.tables import case_history, cases, evidence, notices, requests
@@ -251,6 +254,70 @@ def test_duplicate_that_a_person_said_is_none_takes_nothing_from_the_first(world
     assert (world.case(taken.case_id) or {})["decision"]["rule"] == "unused_purchase"
     both = world.mail(BOTH, message_id="<both@example.org>")
     assert (world.case(both.case_id) or {})["decision"]["rule"] == "request_names_several"
+
+
+def a_renewal(world: PeopleWorld) -> dict[str, Any]:
+    """A subscription that renewed yesterday, not known to have been cancelled; what the product's history says of it."""
+    paid_at = world.clock.now() - timedelta(days=1)
+    known: dict[str, Any] = {"customer_id": "cust_1", "product_id": "prod_month", "transaction_id": "tran_1"}
+    world.double.pay("tran_1", customer_id="cust_1", amount=900, order_id="ord_1", paid_at=paid_at, product_id="prod_month")
+    renewal = {"kind": "subscription", "billing": "renewal", "period_start": written(paid_at)}
+    told = a_purchase("ord_1", paid_at=written(paid_at), **known) | renewal
+    world.load(an_account(), told)
+    return told
+
+
+@pytest.mark.parametrize(("days_before", "state"), [(2, "review"), (-0.5, "declined")], ids=["in time", "after it renewed"])
+def test_no_to_a_renewal_is_a_persons_again_once_it_is_known_to_have_been_cancelled(
+    world: PeopleWorld, days_before: float, state: str
+) -> None:
+    """The no rested on what had not reached us yet; the customer was right (policy.md, "Renewal")."""
+    told = a_renewal(world)
+    taken = world.mail()
+    assert (taken.state, (world.case(taken.case_id) or {})["decision"]["rule"]) == ("declined", "renewal_not_cancelled")
+    world.clock.pass_(hours=1)
+    cancelled_at = datetime.fromisoformat(told["paid_at"]) - timedelta(days=days_before)
+    world.load(told | {"cancelled_at": written(cancelled_at)})
+    world.sweep()
+    assert (world.state(taken.case_id), world.queue()) == (state, [taken.case_id] if state == "review" else [])
+    if state == "review":
+        world.decide(taken.case_id)
+        world.settle_down(days=2)
+        assert world.double.gone("tran_1") == 900
+
+
+def test_no_to_a_renewal_is_a_persons_again_when_creem_tells_late_of_the_cancellation(world: PeopleWorld) -> None:
+    world.bought_once("ord_0", "acc_0", kind="subscription", product_id="prod_month")
+    world.load(an_account())
+    for number, ago in enumerate((31, 1)):
+        paid_at = world.clock.now() - timedelta(days=ago)
+        bought: dict[str, Any] = {"product_id": "prod_month", "subscription_id": "sub_1", "email": "acc_1@example.org"}
+        bought |= {"period_start": paid_at, "period_end": paid_at + timedelta(days=30)}
+        world.double.pay(f"tran_m{number}", customer_id="cust_1", amount=900, paid_at=paid_at, announce=True, **bought)
+    world.double.tick()
+    world.sweep()
+    taken = world.mail("Please refund tran_m1.")
+    assert (world.case(taken.case_id) or {})["decision"]["rule"] == "renewal_not_cancelled"
+    now, world.clock.at = world.clock.now(), world.clock.now() - timedelta(days=2)
+    world.double.cancel_subscription("sub_1")
+    world.clock.at = now
+    world.double.tick()
+    world.sweep()
+    world.sweep()
+    assert (world.state(taken.case_id), world.queue()) == ("review", [taken.case_id])
+
+
+def test_no_of_a_person_to_a_renewal_stands(world: PeopleWorld) -> None:
+    """What a person decided is overturned by a fault alone that is proved by itself (decision 19)."""
+    told = a_renewal(world)
+    taken = world.mail()
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    world.mail("But I did cancel!", message_id="<did@example.org>", In_Reply_To=str(letter["Message-ID"]))
+    world.decide(taken.case_id, "decline", reason="we looked at the log: it was not")
+    world.load(told | {"cancelled_at": written(world.clock.now() - timedelta(days=3))})
+    world.sweep()
+    assert world.state(taken.case_id) == "declined"
 
 
 def test_disputed_purchase_is_held(world: PeopleWorld) -> None:

@@ -31,10 +31,11 @@ from worker.cases.load import (
 from worker.cases.money.hear import hear
 from worker.cases.money.settle import Move, Settled, Settler, woken_purchases
 from worker.cases.news import Line, News, of_accepted, read
-from worker.cases.requests.judge import judge_requests
+from worker.cases.requests.judge import judge_requests, wake_declined
 from worker.cases.write import write
 from worker.clock import Clock
 from worker.credits.ledger import Ledger
+from worker.creem.said import SubscriptionChanged
 from worker.errors import CannotProcess, LockedOut, NoGround, OfNewerRelease, one_line
 from worker.intake.accept import Accepted, Desk
 from worker.intake.entry import Entry
@@ -341,6 +342,7 @@ class Assessor:
         book.charges_touched |= woken_purchases(tx, [(row.kind, row.subject) for row in woken])
         settled = self.settler.settle(tx, book.charges_touched, now)
         asked = [row.case_id for row in woken if row.kind == CaseKind.REQUEST.value]
+        _wake_declined(tx, book)
         moved = judge_requests(tx, self.ledger, self.bench, asked, book.accounts, now) if asked else []
         inbox.settle(tx, [f for f in fates if f["id"] not in standing or f["state"] != Fate.HANDLED.value])
         _bury(tx, dead, now)
@@ -369,6 +371,15 @@ def _hear_what_waits(tx: Tx, book: Book) -> None:
     unknown = [job_id for job_id in book.touched if job_id not in book.jobs]
     for row in inbox.waiting_for(tx, unknown):
         fold(book, read(row))
+
+
+def _wake_declined(tx: Tx, book: Book) -> None:
+    """Whoever was told no for want of a cancellation is looked at again where there is word of one."""
+    bought = [row["purchase_id"] for row in book.purchases_changed if row["cancelled_at"]]
+    heard = [hook.said for hook in book.heard if isinstance(hook.said, SubscriptionChanged)]
+    subscriptions = [said.subscription_id for said in heard if said.cancelled_at]
+    if bought or subscriptions:
+        wake_declined(tx, bought, subscriptions, book.now)
 
 
 def _touch_vouched(book: Book, news: Sequence[News]) -> None:

@@ -5,11 +5,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, or_, select, update
+from sqlalchemy import Row, func, or_, select, update
 
 from policy import Outcome, RequestFacts, decide_request, missing_in_request
 from policy.decision import Decision
 from policy.lifecycle import CaseKind, CaseState
+from policy.rules.requests import renewal_not_cancelled
 from worker.cases.book import NOBODY, Case
 from worker.cases.casework import REMIND, announcement, go
 from worker.cases.decided import BY_PERSON, record
@@ -22,7 +23,7 @@ from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.settings import Mode
 from worker.store.bulk import Record, Tx
-from worker.store.tables import accounts, cases, notices, requests
+from worker.store.tables import accounts, cases, notices, purchases, requests
 
 WORKER = "worker"
 QUESTION_EVERY = timedelta(days=1)
@@ -55,11 +56,28 @@ def judge_requests(
     return moved
 
 
+def wake_declined(tx: Tx, purchase_ids: Iterable[str], subscription_ids: Iterable[str], now: datetime) -> None:
+    """Requests that were declined because a renewal was not cancelled before it, as far as was known, are judged anew where it is
+    known by now that it was (policy.md, "Renewal"). Given are the purchases and the subscriptions of which something was heard.
+    """
+    p, c = purchases.c, cases.c
+    heard = or_(tx.among(p.purchase_id, purchase_ids), tx.among(p.subscription_id, subscription_ids))
+    in_time = p.cancelled_at < func.coalesce(p.period_start, p.paid_at)
+    declined = c.kind == CaseKind.REQUEST.value, c.state == CaseState.DECLINED.value, c.rule == renewal_not_cancelled.__name__
+    # by way of the account, whose cases are found by a key
+    theirs = select(c.case_id).join(purchases, p.account_id == c.account_id).join(requests, requests.c.request_id == c.subject)
+    wrong = theirs.where(heard, in_time, *declined, requests.c.purchase_id == p.purchase_id)
+    found = [row.case_id for row in tx.all(wrong)]
+    if found:
+        tx.connection.execute(update(cases).where(tx.among(c.case_id, found)).values(next_action_at=now))
+
+
 def advance(
     tx: Tx, ledger: Ledger, bench: Bench, case: Case, request: Row[Any], now: datetime
 ) -> tuple[list[Record], list[Record]]:
     """Moves the case in memory to where the facts put it; returns announcements and notices to be written with it."""
-    if case.state is not None and case.state.final:
+    over = case.state is not None and case.state.final
+    if over and case.rule != renewal_not_cancelled.__name__:
         case.next_action_at, case.changed = None, case.changed or case.next_action_at is not None
         return [], []
     reopened = case.state is CaseState.REVIEW and case.outcome in {Outcome.DECLINE.value, Outcome.NOTHING_OWED.value}
@@ -75,6 +93,10 @@ def advance(
     terms = bench.terms_at(min(charge.facts.paid_at, now) if charge else case.failed_at)
     decision = decide_request(facts, terms)
     target = _target(decision, bool(missing_in_request(facts)))
+    if over and decision.outcome in {Outcome.DECLINE, Outcome.NOTHING_OWED}:
+        # what was answered is overturned in the customer's favour alone (decision 5)
+        case.next_action_at, case.changed = None, True
+        return [], []
     stands = (case.state, case.rule, case.terms) == (target, decision.rule, decision.terms)
     if stands and (target is not CaseState.WAITING or case.reason == decision.reason):
         _remind(case, now, _again_after(case, facts, now))
