@@ -188,6 +188,35 @@ def test_further_mail_about_the_same_joins_the_first_unless_anybody_may_have_wri
     assert sorted(world.queue()) == sorted([first.case_id, other.case_id])
 
 
+def test_mail_that_is_vouched_for_confirms_the_first_about_the_same_whose_time_counts(world: PeopleWorld) -> None:
+    """policy.md, "Instant of a request": the moment it was received, and it keeps its place while its sender is asked."""
+    world.bought_once()
+    first = world.mail(verified=False)
+    away = world.mail("ord_1", Auto_Submitted="auto-replied", message_id="<away@example.org>")
+    world.clock.pass_(days=9)
+    again = world.mail("I asked you a week ago: order ord_1", message_id="<again@example.org>")
+    assert (again.outcome, again.case_id, again.state) == (Taken.ATTACHED, first.case_id, "review")
+    assert (world.case(first.case_id) or {})["decision"]["rule"] == "unused_purchase"
+    assert world.state(away.case_id) == "waiting"
+    # what is said of it from now on is with the case that a person has
+    third = world.mail("Any news of ord_1?", message_id="<third@example.org>")
+    assert third.case_id == first.case_id
+
+
+def test_parked_mail_about_something_else_or_of_another_account_is_not_confirmed(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.bought_once("ord_2")
+    world.bought_once("ord_3", "acc_3")
+    parked = [
+        world.mail("Refund ord_2", verified=False),
+        world.mail("Refund ord_3", verified=False, sender="acc_3@example.org", message_id="<3@example.org>"),
+        world.mail("Refund ord_1 and ord_2", verified=False, message_id="<both@example.org>"),
+    ]
+    vouched = world.mail("Refund ord_1", message_id="<1@example.org>")
+    assert (vouched.outcome, vouched.state) == (Taken.OPENED, "review")
+    assert {world.state(taken.case_id) for taken in parked} == {"waiting"}
+
+
 def test_mail_about_a_job_with_an_open_case_goes_to_that_case(world: PeopleWorld) -> None:
     world.bought_once()
     world.happen(world.submitted("job_1"), world.failed("job_1"), world.succeeded("job_1"))

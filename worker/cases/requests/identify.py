@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Text, func, or_, select
+from sqlalchemy import Row, Text, case, func, or_, select
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.load import FINAL
@@ -18,6 +18,8 @@ from worker.intake.mail.sender import SenderVerdict
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, cases, layer_jobs, notices, purchases, requests
 
+_MOST_EARLIER = 200
+"""Most earlier mails that are looked through for the one that a further mail joins."""
 BESIDE = "beside"
 """Where a request keeps, among what it names, what it names of our books beside what it is about."""
 
@@ -140,8 +142,8 @@ def answered(tx: Tx, references: Sequence[str], answers: Sequence[str]) -> Row[A
 
 def open_case_of(tx: Tx, about: About, *, confirmed: bool) -> Row[Any] | None:
     """The open case of the job, or of the purchase as a duplicate; else, for a mail that is confirmed, that of an earlier mail
-    about the same which waits for a person. Where it exists, the mail belongs to it. A mail that names more than one thing
-    belongs to none that is about one of them.
+    about the same which waits for a person, or for this very word. Where it exists, the mail belongs to it. A mail that names
+    more than one thing belongs to none that is about one of them.
     """
     wanted = []
     if about.others:
@@ -158,14 +160,25 @@ def open_case_of(tx: Tx, about: About, *, confirmed: bool) -> Row[Any] | None:
 
 
 def _earlier(tx: Tx, about: About) -> Sequence[Row[Any]]:
+    """The case of an earlier mail that this one joins: one that a person has and that names as much, else the first that is
+    parked with the same, for it is the time of that one that counts.
+    """
     same = requests.c.job_id == about.job_id
     if about.job_id is None:
         same = requests.c.job_id.is_(None) & (requests.c.purchase_id == about.purchase_id)
     opened = requests.c.request_id == cases.c.subject
     asked = select(cases).join(requests, opened).where(cases.c.kind == CaseKind.REQUEST.value, same)
-    theirs = asked.where(cases.c.account_id == about.account_id, cases.c.state == CaseState.REVIEW.value)
-    rows = tx.all(theirs.add_columns(requests.c.named).order_by(cases.c.opened_at))
-    return [row for row in rows if set(about.others) <= set(row.named.get(BESIDE, ()))][:1]
+    by_people, parked = cases.c.state == CaseState.REVIEW.value, cases.c.state == CaseState.WAITING.value
+    waits = or_(by_people, parked & requests.c.automatic.is_(False))
+    theirs = asked.where(cases.c.account_id == about.account_id, waits).add_columns(requests.c.named)
+    rows = tx.all(theirs.order_by(case((by_people, 0), else_=1), cases.c.opened_at).limit(_MOST_EARLIER))
+    others = set(about.others)
+    return [row for row in rows if _names(row, others)][:1]
+
+
+def _names(row: Row[Any], others: set[str]) -> bool:
+    beside = set(row.named.get(BESIDE, ()))
+    return others <= beside if row.state == CaseState.REVIEW.value else others == beside
 
 
 def confirmed(about: About, mail: Mail | Row[Any]) -> bool:

@@ -131,7 +131,12 @@ class Mailroom:
             request["confirmed_at"] = now
         standing = open_case_of(tx, about, confirmed=vouched)
         if standing is not None and standing.account_id == about.account_id:
-            return self._attach(tx, kept, request, standing, now)
+            taken = self._attach(tx, kept, request, standing, now)
+            if (standing.kind, standing.state) != (CaseKind.REQUEST.value, CaseState.WAITING.value):
+                return taken
+            # the word of the account's own mailbox that it was parked for
+            _confirm(tx, standing.subject, about, now)
+            return self._judge(tx, case_of(standing), request["request_id"], Taken.ATTACHED, now)
         return self._open(tx, kept, request, now)
 
     def _open(self, tx: Tx, kept: Sequence[Record], request: Record, now: datetime) -> TakenMail:
