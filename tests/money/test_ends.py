@@ -40,7 +40,7 @@ class End:
     credits: str
     """What is said of the lot's hundred credits."""
     reason: str | None = None
-    """What the customer is told, where that is not the same."""
+    """What the case says in the end, where that is not the same."""
     tells: str | None = "refund.in_review"
     days: float = 3
 
@@ -124,8 +124,8 @@ def notes(found: dict[str, Any], event: str) -> list[dict[str, Any]]:
     return [line["detail"] for line in found["history"] if line["event"] == event]
 
 
-def told_to_the_product(world: MoneyWorld, reason: str) -> dict[str, Any]:
-    """The one announcement, of which the ids are checked here."""
+def told_to_the_product(world: MoneyWorld) -> dict[str, Any]:
+    """The one announcement; checked here are its ids, and that it gives the reason of the decision, whatever held the money up."""
     (said,) = world.announced()
     data = dict(said["data"])
     case_id = case(world)["case_id"]
@@ -140,7 +140,7 @@ def told_to_the_product(world: MoneyWorld, reason: str) -> dict[str, Any]:
         "clause": "duplicate-charge",
         "terms": "2025-12-03",
         "decided_by": "policy",
-        "reason": reason,
+        "reason": OWED,
     }
     assert {name: data.pop(name) for name in always} == always
     return {"type": said["type"], **data}
@@ -163,7 +163,7 @@ def test_end_without_money_is_told_whole(world: MoneyWorld, told: Told, which: s
         assert world.announced() == []
         assert (found["closed_at"], found["next_action_at"]) == (claim_closed(world), None)
     else:
-        said = told_to_the_product(world, end.reason or end.why)
+        said = told_to_the_product(world)
         assert said == {"type": end.tells, "amount": 900, "currency": "USD"}
         assert found["closed_at"] is None
     assert told.of("payment.closed") == [
@@ -232,7 +232,7 @@ def test_proof_is_told_whole(world: MoneyWorld, told: Told) -> None:
         {"transaction_id": "tran_1", "amount": 900, "currency": "USD", "credits_voided": 100}
     ]
     assert world.lot("ord_1") == TAKEN
-    assert told_to_the_product(world, OWED) == {
+    assert told_to_the_product(world) == {
         "type": "refund.payment_refunded",
         "amount": 900,
         "currency": "USD",
@@ -251,7 +251,7 @@ def test_claim_that_is_not_proved_goes_to_a_person_and_on(world: MoneyWorld, tol
     assert (found["state"], found["decision"]["reason"], found["closed_at"]) == ("review", SHOWN_AS_PAID, None)
     assert notes(found, "case.handed_over") == [{"why": SHOWN_AS_PAID}]
     assert world.lot("ord_1") == FROZEN
-    assert told_to_the_product(world, SHOWN_AS_PAID) == {"type": "refund.in_review"}
+    assert told_to_the_product(world) == {"type": "refund.in_review"}
     assert told.of("payment.needs_person") == [{"level": "error", "case_id": found["case_id"], "why": SHOWN_AS_PAID}]
 
 

@@ -108,7 +108,9 @@ def intent(case: Case, kind: EffectKind, key: str, now: datetime, **payload: Any
 
 
 def announcement(case: Case, now: datetime, **more: Any) -> Record | None:
-    """The intent to tell the product where the case stands; None where the product is not told."""
+    """The intent to tell the product where the case stands; None where the product is not told. Customers read the reason: where
+    that of the case was written for the person who looks, `more` brings another.
+    """
     assert case.state is not None, "a case without a state has nothing to tell"
     type_ = ANNOUNCED.get((case.kind, case.state))
     if case.state is CaseState.REFUNDED and case.credits_reversed:
@@ -128,4 +130,4 @@ def announcement(case: Case, now: datetime, **more: Any) -> Record | None:
     }
     if case.order_id is not None:
         told["order_id"] = case.order_id
-    return intent(case, EffectKind.ANNOUNCE, f"announce:{case.case_id}:{type_}", now, **told, **more)
+    return intent(case, EffectKind.ANNOUNCE, f"announce:{case.case_id}:{type_}", now, **(told | more))

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from pydantic import TypeAdapter
+from sqlalchemy import select
 
 from policy import (
     ChargeDispute,
@@ -21,6 +22,8 @@ from policy.lifecycle import CaseKind
 from worker.cases.book import BY_PERSON as BY_PERSON
 from worker.cases.book import Case
 from worker.store.arrays import Written
+from worker.store.bulk import Tx
+from worker.store.tables import case_history
 
 _JOB: TypeAdapter[JobFacts] = TypeAdapter(JobFacts)
 _CHARGE: TypeAdapter[ChargeFacts] = TypeAdapter(ChargeFacts)
@@ -44,6 +47,17 @@ def record(case: Case, decision: Decision, facts: Facts) -> None:
         reason=case.reason,
         because=dict(decision.because),
     )
+
+
+def reason_decided(tx: Tx, case: Case) -> str | None:
+    """Why the case was decided as it stands, in the words of the policy or of the person, whatever its reason says since; None
+    where neither chose words for it.
+    """
+    c = case_history.c
+    said = select(c.detail).where(c.case_id == case.case_id, c.event.in_(["case.decided", "review.decided"]))
+    rows = tx.all(said.order_by(c.id.desc()).limit(1))
+    # what was recovered after a restore was decided in a time that is lost
+    return None if not rows or rows[0].detail.get("choice") == "recover" else rows[0].detail["reason"]
 
 
 def ask_again(kind: CaseKind, facts: Any, terms: Terms) -> Decision:

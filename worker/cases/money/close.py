@@ -9,7 +9,7 @@ from sqlalchemy import Row, select
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.book import Case
 from worker.cases.casework import REMIND, announcement, go
-from worker.cases.decided import BY_PERSON, ask_again
+from worker.cases.decided import BY_PERSON, ask_again, reason_decided
 from worker.cases.judge import Bench
 from worker.cases.money import charges, holds
 from worker.cases.money.claims import READ, occasion
@@ -43,7 +43,8 @@ class Closing:
 def close(tx: Tx, payment: Row[Any], case: Case, to: PaymentState, target: CaseState, why: str, with_: Closing) -> str:
     """Ends a claim that gave nothing back, releases its lot, and moves its case; returns it in words.
 
-    The lot stays frozen under a dispute, and is voided where the money went back by another hand.
+    The lot stays frozen under a dispute, and is voided where the money went back by another hand. `why` is for the person who
+    looks; what is told outside is why the money was owed.
     """
     now = with_.now
     move(tx, payment, to, next_step=READ, due_at=None, closed_at=now, detail=why)
@@ -56,7 +57,7 @@ def close(tx: Tx, payment: Row[Any], case: Case, to: PaymentState, target: CaseS
         # Creem's acceptance had kept the promise, and came to nothing
         case.warn_at = case.due_at
     go(case, target, next_action_at=None if target.final else now + REMIND, now=now)
-    told = announcement(case, now, amount=payment.amount, currency=payment.currency)
+    told = announcement(case, now, amount=payment.amount, currency=payment.currency, reason=reason_decided(tx, case))
     write_cases(tx, [case], now, WORKER)
     if told is not None:
         intend(tx, [told], now=now)
@@ -94,13 +95,13 @@ def proved(tx: Tx, payment: Row[Any], case: Case, refunded: int, with_: Closing)
 
 
 def hand_over(tx: Tx, case: Case, why: str, now: datetime) -> None:
-    """A person looks at a case whose claim is still open and goes on being read."""
+    """A person looks at a case whose claim is still open and goes on being read; `why` is told to nobody else."""
     if case.state is CaseState.REVIEW and case.reason == why:
         return
     case.reason = why
     case.note("case.handed_over", why=why)
     go(case, CaseState.REVIEW, next_action_at=now + REMIND)
-    told = announcement(case, now)
+    told = announcement(case, now, reason=reason_decided(tx, case))
     if told is not None:
         intend(tx, [told], now=now)
     log.error("payment.needs_person", case_id=case.case_id, why=why)
