@@ -125,7 +125,7 @@ def notes(found: dict[str, Any], event: str) -> list[dict[str, Any]]:
 
 
 def told_to_the_product(world: MoneyWorld) -> dict[str, Any]:
-    """The one announcement; checked here are its ids, and that it gives the reason of the decision, whatever held the money up."""
+    """The one announcement; its ids are checked here, and that it gives the reason of the decision, whatever held it up."""
     (said,) = world.announced()
     data = dict(said["data"])
     case_id = case(world)["case_id"]

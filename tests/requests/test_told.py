@@ -1,6 +1,7 @@
 """What customers are told of their cases: in words made for them, to the end, and nothing that is no longer so."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -55,3 +56,20 @@ def test_what_holds_money_up_is_for_the_person_and_never_for_the_customer(
     world.sweep()
     [said] = world.announced()
     assert (said["type"], internal in said["data"]["reason"]) == ("refund.in_review", False)
+
+
+def test_reason_of_a_persons_decision_outlives_a_hand_over_in_between(world: PeopleWorld) -> None:
+    """Once the case and the letter about the money gave what had held it up: not proved within 24 hours."""
+    world.bought_once()
+    taken = world.mail()
+    world.double.switches = replace(world.double.switches, settle_after=2 * 86_400.0, turns_early=False)
+    world.decide(taken.case_id, reason="never used, and asked for in time")
+    for _ in range(4):
+        world.pay()
+        world.clock.pass_(days=1)
+    case = world.case(taken.case_id)
+    assert case is not None
+    assert "case.handed_over" in [row["event"] for row in case["history"]]
+    assert (case["state"], case["decision"]["reason"]) == ("refunded", "never used, and asked for in time")
+    [sent] = [said for said in map(text_of, world.written()) if "We sent 9.00 USD" in said]
+    assert "Why: never used, and asked for in time" in sent

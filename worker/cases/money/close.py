@@ -9,7 +9,7 @@ from sqlalchemy import Row, select
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.book import Case
 from worker.cases.casework import REMIND, announcement, go
-from worker.cases.decided import BY_PERSON, ask_again, reason_decided
+from worker.cases.decided import reason_decided
 from worker.cases.judge import Bench
 from worker.cases.money import charges, holds
 from worker.cases.money.claims import READ, occasion
@@ -51,13 +51,14 @@ def close(tx: Tx, payment: Row[Any], case: Case, to: PaymentState, target: CaseS
     known = charges.lock(tx, [payment.transaction_id])[payment.transaction_id]
     words = _settle_lot(tx, payment, known, with_)
     case.note("payment.closed", transaction_id=payment.transaction_id, state=to.value, why=why, **words)
+    decided = reason_decided(tx, case)
     # an external end keeps the decision's reason: it was owed, and somebody else gave it
-    case.reason = _decided(case, with_) if target is CaseState.EXTERNAL else why
+    case.reason = (decided or case.reason) if target is CaseState.EXTERNAL else why
     if case.warn_at is None and case.warned_percent < 100:
         # Creem's acceptance had kept the promise, and came to nothing
         case.warn_at = case.due_at
     go(case, target, next_action_at=None if target.final else now + REMIND, now=now)
-    told = announcement(case, now, amount=payment.amount, currency=payment.currency, reason=reason_decided(tx, case))
+    told = announcement(case, now, amount=payment.amount, currency=payment.currency, reason=decided)
     write_cases(tx, [case], now, WORKER)
     if told is not None:
         intend(tx, [told], now=now)
@@ -84,9 +85,12 @@ def proved(tx: Tx, payment: Row[Any], case: Case, refunded: int, with_: Closing)
         currency=payment.currency,
         credits_voided=voided,
     )
-    case.reason = _decided(case, with_)
+    # a hand-over in between had its own words
+    decided = reason_decided(tx, case)
+    case.reason = decided or case.reason
     go(case, CaseState.REFUNDED, next_action_at=None, now=now)
-    told = announcement(case, now, amount=refunded, currency=payment.currency, transaction_id=payment.transaction_id)
+    gone = {"amount": refunded, "currency": payment.currency, "transaction_id": payment.transaction_id}
+    told = announcement(case, now, **gone, reason=decided)
     write_cases(tx, [case], now, WORKER)
     if told is not None:
         intend(tx, [told], now=now)
@@ -126,14 +130,6 @@ def overdue(tx: Tx, payment: Row[Any], case: Case, why: str, with_: Closing, *, 
     if with_.now - since >= timedelta(hours=hours):
         said = f"not proved within {hours} hours" if left else f"nothing could be sent for {hours} hours"
         hand_over(tx, case, f"{said}: {why}", with_.now)
-
-
-def _decided(case: Case, with_: Closing) -> str:
-    """Why it was owed, as it was decided; a hand-over in between had its own words."""
-    assert case.terms is not None, "money is claimed only by a decision"
-    if case.rule == BY_PERSON:
-        return case.reason or ""
-    return ask_again(case.kind, case.facts, with_.bench.editions.by_name(case.terms)).reason
 
 
 def _settle_lot(tx: Tx, payment: Row[Any], known: charges.Known, with_: Closing) -> dict[str, int]:
