@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.requests.world import PeopleWorld, text_of
+from tests.cases.world import an_account
+from tests.requests.world import PNG, PeopleWorld, text_of
 from worker.cases.money import limits
+from worker.cases.requests.mailroom import Taken
 from worker.store.engine import Store
 
 
@@ -19,6 +21,14 @@ def world(store: Store, tmp_path: Path) -> Iterator[PeopleWorld]:
     made.sweep()
     assert made.audit().breaches == []
     made.close()
+
+
+def letters(world: PeopleWorld) -> list[str]:
+    """The texts of all letters, once those of the last hour are out as well."""
+    world.clock.pass_(minutes=5)
+    world.written()
+    world.clock.pass_(hours=1)
+    return [text_of(letter) for letter in world.written()]
 
 
 def stopped_by_a_person(world: PeopleWorld) -> str:
@@ -73,3 +83,90 @@ def test_reason_of_a_persons_decision_outlives_a_hand_over_in_between(world: Peo
     assert (case["state"], case["decision"]["reason"]) == ("refunded", "never used, and asked for in time")
     [sent] = [said for said in map(text_of, world.written()) if "We sent 9.00 USD" in said]
     assert "Why: never used, and asked for in time" in sent
+
+
+def delivered_by_itself(world: PeopleWorld) -> str:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1"), world.succeeded("job_1"))
+    world.mail("job_1 failed, please help")
+    world.happen(world.succeeded("job_1", attempt=2))
+    return "What it asks for is settled already.\n\nThis is about job job_1.\n\nWhy: attempt 2 delivered complete output"
+
+
+def declined_once_it_was_known(world: PeopleWorld) -> str:
+    world.load(an_account())
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="invalid_image"))
+    assert world.mail("job_1 failed, please refund it").state == "waiting"
+    world.bought_once()
+    world.sweep()
+    return "We looked at your request and cannot grant it."
+
+
+def refunded_in_the_dashboard(world: PeopleWorld) -> str:
+    world.bought_once()
+    taken = world.mail()
+    world.clock.pass_(minutes=5)
+    world.written()
+    world.hears = False
+    world.double.refund_in_dashboard("tran_ord_1")
+    world.decide(taken.case_id)
+    world.pay()
+    return "What it asks for is settled already.\n\nThis is about order ord_1.\n\nWhy: the money has already gone back"
+
+
+def lost_at_the_bank(world: PeopleWorld) -> str:
+    world.bought_once()
+    world.happen(world.submitted("job_1"))
+    world.double.dispute("tran_ord_1")
+    world.double.tick()
+    world.happen(world.failed("job_1"))
+    world.clock.pass_(minutes=5)
+    assert "A person is looking" in text_of(world.written()[0])
+    world.decide("tran_ord_1", "lost", reason="the bank said so")
+    world.sweep()
+    return "We looked at your case. Nothing is owed for it any more.\n\nThis is about job job_1."
+
+
+ENDS = [delivered_by_itself, declined_once_it_was_known, refunded_in_the_dashboard, lost_at_the_bank]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_whoever_waits_for_an_answer_hears_how_the_case_ended(world: PeopleWorld, end: Callable[[PeopleWorld], str]) -> None:
+    """Who wrote, and who was told that a person looks; once a case that ended by itself said nothing to either."""
+    said = end(world)
+    assert [letter for letter in letters(world) if said in letter] != []
+    before = len(world.written())
+    world.clock.pass_(days=2)
+    world.sweep()
+    assert len(letters(world)) == before
+
+
+def test_case_that_ended_before_anybody_was_told_of_it_ends_in_silence(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1"), world.succeeded("job_1"))
+    assert world.state("job_1") == "review"
+    world.happen(world.succeeded("job_1", attempt=2))
+    assert world.state("job_1") == "nothing_owed"
+    assert [letter for letter in letters(world) if "Nothing is owed" in letter] == []
+
+
+def test_mail_that_asks_for_more_than_the_case_it_was_put_to_is_judged_by_itself(world: PeopleWorld) -> None:
+    """Once it stayed with a charge that was no duplicate after all, and nobody ever saw it."""
+    world.load(*world.history_of_charges(2, apart=timedelta(minutes=40)))
+    taken = world.mail("I bought ord_1 by accident and never used it, please refund it", files={"shot.png": PNG})
+    assert (taken.outcome, world.queue()) == (Taken.ATTACHED, [taken.case_id])
+    world.clock.pass_(hours=1)
+    world.double.refund_in_dashboard("tran_0")
+    world.settle_down(days=0.1)
+    world.sweep()
+    assert world.state(taken.case_id) == "nothing_owed"
+    [case_id] = world.queue()
+    case = world.case(case_id)
+    assert case is not None
+    assert (case["kind"], case["decision"]["rule"], case["order_id"]) == ("request", "unused_purchase", "ord_1")
+    assert [mail["request_id"] for mail in case["requests"]] == [taken.request_id]
+    assert [file["name"] for file in case["evidence"] if file["name"] != "message.eml"] != []
+    assert case["opened_at"] == case["requests"][0]["received_at"]
+    world.decide(case_id)
+    world.pay()
+    assert world.double.gone("tran_1") == 900

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select, update
 
 from worker.cases import spans
 from worker.cases.book import NOBODY
@@ -22,7 +22,7 @@ from worker.notices.mail.postbox import Postbox, Posted, Receipt
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import accounts, case_history, cases, notices
+from worker.store.tables import accounts, case_history, cases, notices, requests
 from worker.traces import tell
 
 KINDS = tuple(kind.value for kind in NoticeKind)
@@ -215,7 +215,8 @@ def _digest(tx: Tx, account_id: str, kind: NoticeKind, now: datetime) -> datetim
 
 def _with_cases(tx: Tx, rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
     known = (cases.c.job_id, cases.c.order_id, cases.c.due_at.label("promised_at"), cases.c.subject, cases.c.trace)
-    joined = select(notices, *known).join(cases, cases.c.case_id == notices.c.case_id)
+    asked = exists().where(requests.c.case_id == cases.c.case_id, requests.c.automatic.is_(False)).label("asked")
+    joined = select(notices, *known, asked).join(cases, cases.c.case_id == notices.c.case_id)
     chosen = tx.among(notices.c.notice_id, [row.notice_id for row in rows])
     return tx.all(joined.where(chosen).order_by(notices.c.notice_id))
 
@@ -232,6 +233,7 @@ def _about(row: Row[Any]) -> About:
         clause=said.get("clause"),
         reason=said.get("reason"),
         due_at=row.promised_at,
+        asked=bool(row.asked),
     )
 
 

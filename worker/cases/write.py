@@ -9,11 +9,11 @@ from datetime import datetime
 from policy.facts import Report, RerunState
 from worker.cases.book import Book, Case, Job
 from worker.cases.load import REPORTS
-from worker.cases.notify import intend
+from worker.cases.notify import ends, intend
 from worker.credits.ledger import Ledger
 from worker.store.arrays import Written
 from worker.store.bulk import Record, Tx
-from worker.store.tables import accounts, case_history, cases, doubt_days, layer_jobs, purchases, reruns
+from worker.store.tables import accounts, case_history, cases, doubt_days, layer_jobs, notices, purchases, reruns
 
 
 def write(tx: Tx, book: Book, ledger: Ledger, by: str, *, told: bool = True) -> None:
@@ -60,7 +60,9 @@ def _written(reports: Iterable[Report]) -> Written:
 
 
 def write_cases(tx: Tx, written: Collection[Case], now: datetime, by: str) -> None:
-    """Makes cases that are new or changed stand, with their history. Raises `Collision` where one of them moved meanwhile."""
+    """Makes cases that are new or changed stand, with their history, and has those told who wait for one that ends. Raises
+    `Collision` where one of them moved meanwhile.
+    """
     opened = [case for case in written if case.was is None]
     moved = [case for case in written if case.was is not None and case.changed]
     tx.insert_all(cases, [_case_record(case) for case in opened], cases.c.case_id)
@@ -74,6 +76,7 @@ def write_cases(tx: Tx, written: Collection[Case], now: datetime, by: str) -> No
             for event, detail in case.history
         ],
     )
+    tx.insert_absent(notices, ends(tx, moved, now))
 
 
 def _case_record(case: Case) -> Record:

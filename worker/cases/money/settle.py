@@ -26,6 +26,7 @@ from worker.cases.money import claims, holds
 from worker.cases.money.dispute import open_dispute
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.notify import intend
+from worker.cases.requests.alone import judge_alone
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.creem.environment import Environment
@@ -92,6 +93,7 @@ class Settler:
 
     def _write(self, work: _Work) -> Settled:
         written = list(work.cases.values())
+        judge_alone(work.tx, self.bench, written, work.now)
         write_cases(work.tx, written, work.now, WORKER)
         claims.insert(work.tx, self.ledger, work.claims, work.now)
         intend(work.tx, work.effects, now=work.now)

@@ -22,7 +22,9 @@ class NoticeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """One case that a letter tells of. `clause` is the value of a `policy.Clause`, `amount` is in minor units."""
+    """One case that a letter tells of. `clause` is the value of a `policy.Clause`, `amount` is in minor units; `asked`: the
+    customer wrote about it.
+    """
 
     case_id: str
     job_id: str | None
@@ -33,6 +35,7 @@ class About:
     clause: str | None
     reason: str | None
     due_at: datetime | None
+    asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class View:
     reference: str = ""
     size: str = ""
     many: bool = False
+    asked: bool = True
     credits: str = ""
     are: str = "are"
     money: str = ""
@@ -86,6 +87,7 @@ def view_of(letter: Letter) -> View:
         reference=reference,
         size=_size(letter.about),
         many=len(letter.about) > 1,
+        asked=all(about.asked for about in letter.about),
         credits=count(credits, "credit") if credits else "",
         are="is" if credits == 1 else "are",
         money=_total(letter.about),
@@ -121,12 +123,18 @@ _SUBJECT: dict[NoticeKind, Callable[[View], str]] = {
     NoticeKind.SUSPENSION: lambda view: "Your account was suspended",
     NoticeKind.FORFEITURE: lambda view: "The remaining credits of your account were forfeited",
     NoticeKind.REINSTATED: lambda view: "Your account is open again",
-    NoticeKind.SETTLED: lambda view: f"Your refund {'requests' if view.many else 'request'}: nothing is owed any more",
+    NoticeKind.SETTLED: lambda view: f"Your {_called(view)}: nothing is owed any more",
 }
 _VALUE: dict[NoticeKind, Callable[[About], str]] = {
     NoticeKind.CREDITS_RETURNED: lambda about: count(about.credits, "credit") if about.credits else "",
     NoticeKind.MONEY_SENT: lambda about: money(about.amount, about.currency) if about.amount else "",
 }
+
+
+def _called(view: View) -> str:
+    """What the customer calls it: a request only where they wrote."""
+    called = "refund request" if view.asked else "case"
+    return f"{called}s" if view.many else called
 
 
 def _no_value(about: About) -> str:

@@ -1,0 +1,55 @@
+"""Mails that were put to a case which ends without an answer to them: each account's are a request of their own."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select, update
+
+from policy.lifecycle import CaseKind, CaseState
+from worker.cases.book import Case
+from worker.cases.casework import open_case, terms_and_calendar
+from worker.cases.judge import Bench
+from worker.cases.write import write_cases
+from worker.store.bulk import Tx
+from worker.store.tables import evidence, requests
+
+WORKER = "worker"
+
+
+def judge_alone(tx: Tx, bench: Bench, moved: Iterable[Case], now: datetime) -> None:
+    """Where a charge turns out to be no duplicate, the mails that its case took in become a request about the charge: they may
+    ask for more than was asked there (policy.md, "never a silent no"). To be called before these cases are written.
+    """
+    for case in moved:
+        if (case.kind, case.state) != (CaseKind.DUPLICATE_CHARGE, CaseState.NOTHING_OWED) or case.was in {None, case.state}:
+            continue
+        mails = tx.all(select(requests).where(requests.c.case_id == case.case_id).order_by(requests.c.received_at))
+        if mails:
+            _open(tx, bench, case, mails, now)
+
+
+def _open(tx: Tx, bench: Bench, standing: Case, mails: Sequence[Row[Any]], now: datetime) -> None:
+    first = next((mail for mail in mails if mail.confirmed_at is not None), mails[0])
+    # as if it had been opened when the first of them came: it keeps its place in the order received
+    since = mails[0].received_at
+    terms, calendar = terms_and_calendar(bench.editions, bench.calendars, since)
+    case = open_case(
+        CaseKind.REQUEST,
+        first.request_id,
+        standing.account_id,
+        since=since,
+        now=since,
+        terms=terms,
+        calendar=calendar,
+        job_id=first.job_id,
+    )
+    case.note("case.opened", request_id=first.request_id, verdict=first.verdict, was_with=standing.case_id)
+    # judged by the sweep, when the case that took it in stands as it ended
+    case.state, case.reason, case.next_action_at = CaseState.WAITING, "not yet judged", now
+    write_cases(tx, [case], now, WORKER)
+    for table in (requests, evidence):
+        tx.connection.execute(update(table).where(table.c.case_id == standing.case_id).values(case_id=case.case_id))
+    about = requests.c.request_id == first.request_id
+    tx.connection.execute(update(requests).where(about).values(purchase_id=first.purchase_id or standing.subject))
+    standing.note("requests.judged_alone", case_id=case.case_id, requests=len(mails))
