@@ -12,6 +12,7 @@ from tests.requests.world import PNG, PeopleWorld, text_of
 from worker.cases.money import limits
 from worker.cases.requests.mailroom import Taken
 from worker.store.engine import Store
+from worker.store.tables import case_history
 
 
 @pytest.fixture
@@ -170,3 +171,35 @@ def test_mail_that_asks_for_more_than_the_case_it_was_put_to_is_judged_by_itself
     world.decide(case_id)
     world.pay()
     assert world.double.gone("tran_1") == 900
+
+
+def test_no_that_a_person_says_again_is_told_again_and_each_time_once(world: PeopleWorld) -> None:
+    """The customer answered a no; once the second never reached anybody, nor the product."""
+    world.bought_once(ago=timedelta(days=9))
+    taken = world.mail()
+    for number, word in enumerate(("the rule stands even so", "and it still does")):
+        world.clock.pass_(hours=2)
+        last = max(world.written(), key=lambda letter: letter["Date"].datetime)
+        world.mail(f"But {number}", message_id=f"<but-{number}@example.org>", In_Reply_To=str(last["Message-ID"]))
+        assert world.state(taken.case_id) == "review"
+        world.decide(taken.case_id, "decline", reason=word)
+        world.sweep()
+        world.clock.pass_(hours=2)
+        assert sum(word in letter for letter in letters(world)) == 1
+    assert [letter["Subject"] for letter in world.written()] == ["Your refund request was declined"] * 3
+    assert [said["type"] for said in world.announced()] == ["refund.declined"] * 3
+    assert len({said["id"] for said in world.announced()}) == 3
+
+
+def test_audit_finds_a_no_that_was_told_more_often_than_it_was_said(store: Store, tmp_path: Path) -> None:
+    world = PeopleWorld(store, tmp_path)
+    world.bought_once(ago=timedelta(days=9))
+    taken = world.mail()
+    letters(world)
+    world.sweep()
+    assert world.audit().breaches == []
+    sent = {"case_id": taken.case_id, "at": world.clock.now(), "event": "notice.sent", "by": "worker"}
+    world.store.write(lambda tx: tx.insert(case_history, [sent | {"detail": {"kind": "declined", "detail": "again"}}]))
+    [breach] = world.audit().breaches
+    assert (breach["check"], breach["problem"]) == ("customers_are_told_once", "was told of 2 times: declined")
+    world.close()

@@ -9,7 +9,10 @@ from policy.lifecycle import CaseKind
 from worker.cases.audit_words import Query, before, said
 from worker.cases.book import BY_PERSON
 from worker.store.inbox import NO_TIME
-from worker.store.tables import case_history, cases, evidence, proposals, requests
+from worker.store.tables import case_history, cases, evidence, notices, proposals, requests
+
+SAID_AGAIN = ("declined", "suspension", "reinstated", "forfeiture")
+"""What people may come to say again of one case, each time in a notice of its own."""
 
 
 def _not_kept_too_long() -> Select[Any]:
@@ -44,12 +47,12 @@ def _decisions_name_their_people() -> Select[Any]:
 
 def _told_once() -> Select[Any]:
     h = case_history.c
-    kind = h.detail["kind"].as_string()
-    told = select(h.case_id.label("row"), said("was told of ", func.count(), " times: ", kind))
-    return (
-        told.where(h.event == "notice.sent", kind.not_in(["suspension", "reinstated", "forfeiture"]))
-        .group_by(h.case_id, kind)
-        .having(func.count() > 1)
+    kind = h.detail["kind"].as_string().label("kind")
+    often = select(h.case_id, kind, func.count().label("times")).where(h.event == "notice.sent").group_by(h.case_id, kind)
+    told = often.having(func.count() > 1).subquery()
+    meant = select(func.count()).where(notices.c.case_id == told.c.case_id, notices.c.kind == told.c.kind).scalar_subquery()
+    return select(told.c.case_id.label("row"), said("was told of ", told.c.times, " times: ", told.c.kind)).where(
+        or_(told.c.kind.not_in(SAID_AGAIN), told.c.times > meant)
     )
 
 

@@ -130,4 +130,8 @@ def announcement(case: Case, now: datetime, **more: Any) -> Record | None:
     }
     if case.order_id is not None:
         told["order_id"] = case.order_id
-    return intent(case, EffectKind.ANNOUNCE, f"announce:{case.case_id}:{type_}", now, **(told | more))
+    key = f"announce:{case.case_id}:{type_}"
+    if case.state is CaseState.DECLINED and case.rule == BY_PERSON:
+        # the customer may answer a no, and a person may say it again: each of them is told
+        key += f":{now.isoformat()}"
+    return intent(case, EffectKind.ANNOUNCE, key, now, **(told | more))

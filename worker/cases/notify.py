@@ -1,6 +1,7 @@
 """What customers are told: a notice is written with the move it tells of, once for each case and kind, and sent after the commit.
 
-Notices follow our own states, which only go forward, so nobody is told the same twice. What is sent is grouped: many jobs of one
+Notices follow our own states, which only go forward, so nobody is told the same twice; a person's no, which the customer may
+answer, is told once for each time that it is said. What is sent is grouped: many jobs of one
 account that failed together are one mail.
 """
 
@@ -96,7 +97,9 @@ def _of_announcement(effect: Record, now: datetime) -> Record | None:
         told["credits"] = payload["credits"] - payload.get("credits_void", 0)
         if not told["credits"]:
             return None
-    key = f"notice:{effect['case_id']}:{kind.value}"
+    # what is announced again, as a decision of its own, is told again
+    again = effect["key"].removeprefix(f"announce:{effect['case_id']}:{payload['type']}")
+    key = f"notice:{effect['case_id']}:{kind.value}{again}"
     return _record(key, kind, effect["case_id"], payload["account_id"], told, now)
 
 

@@ -381,7 +381,7 @@ effects = Table(
     metadata,
     # the key; releases before migration 0013 gave ids, and know an effect by it. Goes with the next release
     Column("effect_id", Text, nullable=False),
-    # rerun:<job>, announce:<case>:<type>: an intent is written once
+    # rerun:<job>, announce:<case>:<type>, with the time of a person's no: an intent is written once
     Column("key", Text, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("case_id", Text, ForeignKey("cases.case_id"), nullable=False),
@@ -659,7 +659,7 @@ _partial("uq_proposals_open", "state = 'open'", proposals.c.case_id, unique=True
 notices = Table(
     "notices",
     metadata,
-    # what a customer is to be told, once: notice:<case>:<kind>
+    # what a customer is to be told, once: notice:<case>:<kind>, and the time where it may come to be told again
     Column("notice_id", Text, primary_key=True),
     Column("key", Text, nullable=False, unique=True),
     Column("kind", Text, nullable=False),
