@@ -6,13 +6,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from tests.cases.world import an_account
 from tests.requests.world import PNG, PeopleWorld, text_of
 from worker.cases.money import limits
 from worker.cases.requests.mailroom import Taken
+from worker.sandbox.creem.words import RefundAnswer
 from worker.store.engine import Store
-from worker.store.tables import case_history
+from worker.store.tables import case_history, notices
 
 
 @pytest.fixture
@@ -203,3 +205,33 @@ def test_audit_finds_a_no_that_was_told_more_often_than_it_was_said(store: Store
     [breach] = world.audit().breaches
     assert (breach["check"], breach["problem"]) == ("customers_are_told_once", "was told of 2 times: declined")
     world.close()
+
+
+def test_letter_is_held_against_the_case_when_it_is_written(world: PeopleWorld) -> None:
+    """What is gathered for an hour may have been decided meanwhile: once it said that nothing was, after the decline."""
+    world.bought_once()
+    world.bought_once("ord_2")
+    world.mail()
+    world.clock.pass_(minutes=5)
+    assert len(world.written()) == 1
+    other = world.mail("Please refund ord_2", message_id="<mail-2@example.org>")
+    world.clock.pass_(minutes=5)
+    world.written()
+    world.decide(other.case_id, "decline", reason="bought twice on purpose")
+    said = letters(world)
+    assert [letter for letter in said if "order ord_2" in letter and "has been decided" in letter] == []
+    assert [letter for letter in said if "bought twice on purpose" in letter] != []
+    states = {row.kind: row.state for row in world.rows(select(notices).where(notices.c.case_id == other.case_id))}
+    assert states == {"in_review": "dropped", "declined": "sent"}
+
+
+def test_letter_that_somebody_looks_waits_while_money_is_on_its_way_and_goes_when_somebody_looks(world: PeopleWorld) -> None:
+    world.bought_once()
+    taken = world.mail()
+    world.double.switches = replace(world.double.switches, answer=RefundAnswer.FAILED)
+    world.decide(taken.case_id)
+    assert letters(world) == []
+    world.pay()
+    assert world.state(taken.case_id) == "review"
+    [said] = letters(world)
+    assert "A person is looking" in said

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select, update
 
+from policy.lifecycle import CaseState
 from worker.cases import spans
 from worker.cases.book import NOBODY
 from worker.cases.load import held_accounts
@@ -37,6 +38,8 @@ LEASE = timedelta(minutes=2)
 HELD_FOR = timedelta(seconds=30)
 """What is for an account that somebody holds waits so long, and what is for others does not."""
 LONGEST_WAIT = timedelta(hours=1)
+SAID_OF = {NoticeKind.IN_REVIEW: CaseState.REVIEW, NoticeKind.DECLINED: CaseState.DECLINED}
+"""Where a case has to stand for what a letter says of it to be so; what was given stays given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,8 @@ class Notifier:
         if old:
             _settle(tx, old, "dropped", why or "too old to be told", now)
             return nothing
+        if begun is None and _moved_on(tx, kind, rows, now):
+            return nothing
         wait = _digest(tx, account_id, kind, now)
         if wait is not None:
             _postpone(tx, rows, wait, "gathered into the next mail")
@@ -211,6 +216,22 @@ def _digest(tx: Tx, account_id: str, kind: NoticeKind, now: datetime) -> datetim
     )
     last: datetime | None = tx.connection.execute(lately).scalar_one()
     return None if last is None else last + DIGEST
+
+
+def _moved_on(tx: Tx, kind: NoticeKind, rows: Sequence[Row[Any]], now: datetime) -> bool:
+    """Whether there was one of which the letter would not be true any more: it is dropped, or put off where its case may come
+    back to it. Of several about one case the last stays. The caller holds the account, and with it its cases.
+    """
+    if kind not in SAID_OF:
+        return False
+    found = tx.all(select(cases.c.case_id, cases.c.state).where(tx.among(cases.c.case_id, {row.case_id for row in rows})))
+    state, last = {row.case_id: CaseState(row.state) for row in found}, {row.case_id: row.notice_id for row in rows}
+    moved = [row for row in rows if state[row.case_id] is not SAID_OF[kind] or row.notice_id != last[row.case_id]]
+    # money on its way may need a person after all
+    waits = [row for row in moved if kind is NoticeKind.IN_REVIEW and not state[row.case_id].final]
+    _postpone(tx, waits, now + DIGEST, "nobody looks at the case now")
+    _settle(tx, [row for row in moved if row not in waits], "dropped", "no longer so", now)
+    return bool(moved)
 
 
 def _with_cases(tx: Tx, rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
