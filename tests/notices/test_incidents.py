@@ -1,12 +1,13 @@
 """Many cases in one letter: added up, listed as far as anybody reads, each reason kept."""
 
 import re
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from policy import CLAUSE_TEXT, Clause
-from tests.notices.build import AT, REFERENCE, about, mail, side
+from tests.notices.build import AT, DUE, REFERENCE, about, mail, side
 from worker.notices.mail.letters import NoticeKind
 
 SIDES = ["plain", "html"]
@@ -58,5 +59,14 @@ def test_a_review_without_a_date_names_none() -> None:
 
 
 def test_a_review_of_several_is_due_with_the_last() -> None:
-    said = side(mail(NoticeKind.IN_REVIEW, about(due_at=AT), about()), "plain")
+    said = side(mail(NoticeKind.IN_REVIEW, about(due_at=AT + timedelta(days=1)), about()), "plain")
     assert "by Friday, 12 December 2025, 17:00 UTC." in said
+
+
+@pytest.mark.parametrize("subtype", SIDES)
+@pytest.mark.parametrize("passed", [AT, AT - timedelta(days=7)])
+def test_a_promise_that_is_past_is_said_to_be_late_and_no_moment_is_named(passed: datetime, subtype: str) -> None:
+    said = side(mail(NoticeKind.IN_REVIEW, about(due_at=passed)), subtype)
+    assert "This takes longer than we promised. We are working on it" in said
+    assert "2025" not in said
+    assert "by Friday, 12 December 2025" in side(mail(NoticeKind.IN_REVIEW, about(due_at=passed), about(due_at=DUE)), subtype)

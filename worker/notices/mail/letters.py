@@ -43,13 +43,13 @@ def compose(letter: Letter, *, sender: str, reply_to: str | None = None) -> Emai
     """The letter as a mail; the same letter gives the same bytes. Raises `ValueError`, in plain words and without quoting the
     value, for an address, id or reference that cannot stand in a header, and for a letter that would say nothing.
     """
+    if letter.at.tzinfo is None:
+        raise ValueError("the letter's time needs its zone")
     view = view_of(letter)
     subject = subject_of(letter.kind, view)
     _expect(_MESSAGE_ID, letter.message_id, "the Message-ID", "like <id@example.org>")
     if letter.reference is not None:
         _expect(_REFERENCE, letter.reference, "the reference", "like R-7K2M9QX4ZP")
-    if letter.at.tzinfo is None:
-        raise ValueError("the letter's time needs its zone")
 
     message = EmailMessage(policy=_POLICY)
     message["From"] = Address(SENDER_NAME, addr_spec=_address(sender, "the sender's address"))

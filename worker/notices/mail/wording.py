@@ -59,6 +59,7 @@ class View:
     why: str = ""
     clauses: tuple[str, ...] = ()
     due: str = ""
+    late: bool = False
 
 
 def view_of(letter: Letter) -> View:
@@ -83,6 +84,7 @@ def view_of(letter: Letter) -> View:
     listed = zip(letter.about[:LISTED], reasons, strict=False)
     credits = sum(about.credits for about in letter.about)
     due = [about.due_at for about in letter.about if about.due_at]
+    ahead = [moment for moment in due if moment > letter.at]
     return View(
         reference=reference,
         size=_size(letter.about),
@@ -95,7 +97,8 @@ def view_of(letter: Letter) -> View:
         more=max(0, len(letter.about) - LISTED),
         why=why,
         clauses=_clauses(letter),
-        due=in_words(max(due)) if due else "",
+        due=in_words(max(ahead)) if ahead else "",
+        late=bool(due) and not ahead,
     )
 
 
@@ -144,6 +147,8 @@ def _no_value(about: About) -> str:
 def _check(kind: NoticeKind, about: About) -> None:
     if about.credits < 0 or about.amount < 0:
         raise ValueError("credits and money in a letter are never negative")
+    if about.due_at is not None and about.due_at.tzinfo is None:
+        raise ValueError("a time in a letter needs its zone")
     if about.amount and not _CURRENCY.fullmatch(about.currency):
         raise ValueError("a currency is three capital letters, like USD")
     if kind is NoticeKind.DECLINED and not (about.clause and _clean(about.reason or "", REASON_LIMIT)):
