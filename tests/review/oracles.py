@@ -71,7 +71,10 @@ def everybody_is_told(world: PeopleWorld) -> Iterator[str]:
         if said is None or said["credits"] != row.credits_reversed:
             yield f"{row.kind} of {row.subject} gave {row.credits_reversed} credits back, and the product was told {said}"
         letter = written.pop(f"notice:{row.case_id}:{TOLD[kind]}", None)
-        credits = row.credits_reversed - (said or {}).get("credits_void", 0)
+        credits = row.credits_reversed - sum((said or {}).get(name, 0) for name in ("credits_void", "credits_frozen"))
+        freed = written.pop(f"notice:{row.case_id}:{TOLD[kind]}:freed", None)
+        if freed is not None and not (said or {}).get("credits_frozen"):
+            yield f"{row.kind} of {row.subject}: the customer was told of what was never frozen"
         if (letter is None) != (kind == "refund.credits_reversed" and credits == 0):
             yield f"{row.kind} of {row.subject} gave {credits} credits back to be spent, and the customer was told {letter}"
     yield from (f"the product was told of what was not given: {key}" for key in told)

@@ -11,8 +11,8 @@ from worker.cases.book import BY_PERSON
 from worker.store.inbox import NO_TIME
 from worker.store.tables import case_history, cases, evidence, notices, proposals, requests
 
-SAID_AGAIN = ("declined", "suspension", "reinstated", "forfeiture")
-"""What people may come to say again of one case, each time in a notice of its own."""
+SAID_AGAIN = ("declined", "credits_returned", "suspension", "reinstated", "forfeiture")
+"""What may come to be said again of one case, each time in a notice of its own."""
 
 
 def _not_kept_too_long() -> Select[Any]:

@@ -37,10 +37,11 @@ def carry_out(book: Book, case: Case, job: Job | None, decision: Decision, facts
     if case.state is not None and case.state is not target and standing(case.state, target) is Standing.ILLEGAL:
         raise InvariantBroken(f"{case.case_id}: {case.state.value} cannot become {target.value}")
     record(case, decision, facts)
+    frozen = 0
     if held:
         case.note("effect.held", mode=mode.value, outcome=decision.outcome.value)
     elif decision.outcome is Outcome.REVERSE_CREDITS:
-        _reverse(book, case, _there(job, case), decision)
+        frozen = _reverse(book, case, _there(job, case), decision)
     elif decision.outcome is Outcome.RERUN and not decision.settled and facts.rerun is None:
         _ask_rerun(book, case, _there(job, case), terms)
     next_at = None
@@ -52,7 +53,7 @@ def carry_out(book: Book, case: Case, job: Job | None, decision: Decision, facts
         next_at = book.now + REMIND
     go(case, target, next_action_at=next_at, now=book.now)
     if mode is not Mode.OBSERVE:
-        _announce(book, case)
+        _announce(book, case, frozen)
 
 
 def _target(decision: Decision) -> CaseState:
@@ -82,7 +83,8 @@ def _remind(book: Book, case: Case) -> None:
         case.next_action_at, case.changed = book.now + REMIND, True
 
 
-def _reverse(book: Book, case: Case, job: Job, decision: Decision) -> None:
+def _reverse(book: Book, case: Case, job: Job, decision: Decision) -> int:
+    """Books what comes back; returns how many credits of it are frozen, because the money of their lot may be on its way back."""
     # not to lots whose money went back: what they paid for is paid back already
     kept = {purchase_id for purchase_id, money in book.lots_gone.items() if money.gone}
     shares = tuple(s for s in reverse(job.credits.debits, job.credits.reversals) if s.purchase_id not in kept)
@@ -94,10 +96,10 @@ def _reverse(book: Book, case: Case, job: Job, decision: Decision) -> None:
         for share in shares
     ]
     # one remedy for one debit: the claim's end voids these credits with the lot, or sets them free
+    held = [share for share in shares if share.purchase_id in book.lots_claimed]
     book.postings += [
         Posting(PostingKind.FREEZE, share.purchase_id, share.credits, case_id=case.case_id, occasion=f"back.{job.job_id}")
-        for share in shares
-        if share.purchase_id in book.lots_claimed
+        for share in held
     ]
     job.credits = JobCredits(job.credits.debits, job.credits.reversals + tuple(shares))
     case.credits_reversed = credits
@@ -106,6 +108,7 @@ def _reverse(book: Book, case: Case, job: Job, decision: Decision) -> None:
         book.doubt_credits += credits
         book.doubt_spent += credits
     case.note("credits.reversed", credits=credits, lots={share.purchase_id: share.credits for share in shares})
+    return sum(share.credits for share in held)
 
 
 def _ask_rerun(book: Book, case: Case, job: Job, terms: Terms) -> None:
@@ -119,7 +122,7 @@ def _ask_rerun(book: Book, case: Case, job: Job, terms: Terms) -> None:
     case.note("rerun.asked", attempt=attempt, deadline_at=deadline.isoformat())
 
 
-def _announce(book: Book, case: Case) -> None:
-    told = announcement(case, book.now)
+def _announce(book: Book, case: Case, frozen: int) -> None:
+    told = announcement(case, book.now, **({"credits_frozen": frozen} if frozen else {}))
     if told is not None:
         book.effects.append(dict(told))

@@ -93,8 +93,8 @@ def _of_announcement(effect: Record, now: datetime) -> Record | None:
     names = ("clause", "reason", "credits", "amount", "currency")
     told = {name: payload[name] for name in names if payload.get(name) is not None}
     if kind is NoticeKind.CREDITS_RETURNED:
-        # what is void again at once cannot be spent
-        told["credits"] = payload["credits"] - payload.get("credits_void", 0)
+        # what is void again at once cannot be spent, nor what is frozen until the money of its purchase has gone
+        told["credits"] = payload["credits"] - payload.get("credits_void", 0) - payload.get("credits_frozen", 0)
         if not told["credits"]:
             return None
     # what is announced again, as a decision of its own, is told again

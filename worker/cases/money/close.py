@@ -4,22 +4,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
+from policy.ledger import PostingKind
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.book import Case
 from worker.cases.casework import REMIND, announcement, go
 from worker.cases.decided import reason_decided
 from worker.cases.judge import Bench
+from worker.cases.load import case_of
 from worker.cases.money import charges, holds
 from worker.cases.money.claims import READ, occasion
 from worker.cases.money.turn import move
-from worker.cases.notify import intend
+from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.observe import log
-from worker.store.bulk import Tx
-from worker.store.tables import purchases
+from worker.store.bulk import Record, Tx
+from worker.store.tables import cases, postings, purchases
 
 WORKER = "worker"
 MAY_HAVE_LEFT = {
@@ -60,8 +62,8 @@ def close(tx: Tx, payment: Row[Any], case: Case, to: PaymentState, target: CaseS
     go(case, target, next_action_at=None if target.final else now + REMIND, now=now)
     told = announcement(case, now, amount=payment.amount, currency=payment.currency, reason=decided)
     write_cases(tx, [case], now, WORKER)
-    if told is not None:
-        intend(tx, [told], now=now)
+    freed = _free_at_last(tx, payment, now) if words.get("credits_released") and "credits_voided" not in words else []
+    intend(tx, [] if told is None else [told], freed, now=now)
     log.warning("payment.closed", case_id=case.case_id, transaction_id=payment.transaction_id, state=to.value, why=why)
     return f"{to.value}: {why}"
 
@@ -130,6 +132,17 @@ def overdue(tx: Tx, payment: Row[Any], case: Case, why: str, with_: Closing, *, 
     if with_.now - since >= timedelta(hours=hours):
         said = f"not proved within {hours} hours" if left else f"nothing could be sent for {hours} hours"
         hand_over(tx, case, f"{said}: {why}", with_.now)
+
+
+def _free_at_last(tx: Tx, payment: Row[Any], now: datetime) -> list[Record]:
+    """Notices of credits that came back for failed jobs while the claim was open: nobody was told of what could not be spent."""
+    c, p = cases.c, postings.c
+    frozen = select(p.case_id, func.sum(p.credits).label("credits")).group_by(p.case_id)
+    back = frozen.where(p.purchase_id == payment.purchase_id, p.kind == PostingKind.FREEZE.value, p.key.contains(":back."))
+    held = {row.case_id: int(row.credits) for row in tx.all(back)}
+    told = tx.all(select(cases).where(tx.among(c.case_id, held)).order_by(c.case_id)) if held else []
+    freed = ((case_of(row), held[row.case_id]) for row in told)
+    return [notice(case, NoticeKind.CREDITS_RETURNED, now, "freed", credits=credits) for case, credits in freed]
 
 
 def _settle_lot(tx: Tx, payment: Row[Any], known: charges.Known, with_: Closing) -> dict[str, int]:
