@@ -1,6 +1,7 @@
 """Many cases in one letter: added up, listed as far as anybody reads, each reason kept."""
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from policy import CLAUSE_TEXT, Clause
 from tests.notices.build import AT, DUE, REFERENCE, about, mail, side
-from worker.notices.mail.letters import NoticeKind
+from worker.notices.mail.letters import About, NoticeKind
 
 SIDES = ["plain", "html"]
 
@@ -70,3 +71,35 @@ def test_a_promise_that_is_past_is_said_to_be_late_and_no_moment_is_named(passed
     assert "This takes longer than we promised. We are working on it" in said
     assert "2025" not in said
     assert "by Friday, 12 December 2025" in side(mail(NoticeKind.IN_REVIEW, about(due_at=passed), about(due_at=DUE)), subtype)
+
+
+GOODWILL = about(reason="goodwill", clause="window-passed", by_person=True)
+
+
+@pytest.mark.parametrize("subtype", SIDES)
+@pytest.mark.parametrize(
+    ("kind", "one", "quoted"),
+    [
+        (NoticeKind.RERUN_DELIVERED, about(clause="failed-job"), False),
+        (NoticeKind.RERUN_DELIVERED, about(clause="incomplete-output"), True),
+        (NoticeKind.MONEY_SENT, GOODWILL, False),
+        (NoticeKind.CREDITS_RETURNED, GOODWILL, False),
+        (NoticeKind.MONEY_SENT, replace(GOODWILL, clause="request-window"), True),
+        (NoticeKind.DECLINED, replace(GOODWILL, reason="two packs were meant", clause="duplicate-charge"), False),
+        (NoticeKind.DECLINED, replace(GOODWILL, reason="the rule stands"), True),
+        (NoticeKind.DECLINED, about(reason="such an input is no server-side error"), True),
+    ],
+)
+def test_a_clause_is_quoted_where_it_bears_out_what_was_decided(kind: NoticeKind, one: About, quoted: bool, subtype: str) -> None:
+    """Once goodwill was sent with: nothing is refunded after the 7 days."""
+    assert ("What our refund policy says" in side(mail(kind, one), subtype)) == quoted
+    assert (CLAUSE_TEXT[Clause(str(one.clause))] in side(mail(kind, one), subtype)) == quoted
+
+
+@pytest.mark.parametrize("subtype", SIDES)
+@pytest.mark.parametrize("kind", [NoticeKind.DECLINED, NoticeKind.SETTLED])
+def test_nobody_who_asked_for_nothing_reads_of_a_request(kind: NoticeKind, subtype: str) -> None:
+    for cases in ([about(asked=False)], [about(asked=False), about()]):
+        message = mail(kind, *cases)
+        assert "request" not in f"{message['Subject']} {side(message, subtype).partition('Why:')[0]}"
+    assert mail(NoticeKind.DECLINED, about(asked=False))["Subject"] == f"[{REFERENCE}] Your case: no refund is due"

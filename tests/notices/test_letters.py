@@ -63,7 +63,8 @@ def test_says_what_it_must_and_nothing_it_must_not(kind: NoticeKind, subtype: st
 @pytest.mark.parametrize("subtype", SIDES)
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not NoticeKind.QUESTION])
 def test_quotes_the_clause_in_plain_words(kind: NoticeKind, subtype: str) -> None:
-    for clause in Clause:
+    # of a job that failed the policy says that its credits come back, which is not what a re-run does
+    for clause in set(Clause) - ({Clause.FAILED_JOB} if kind is NoticeKind.RERUN_DELIVERED else set()):
         # the clauses hold nothing that HTML writes differently
         assert CLAUSE_TEXT[clause] in side(mail(kind, about(clause=clause.value)), subtype)
 

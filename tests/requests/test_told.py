@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from policy import CLAUSE_TEXT, Clause
 from tests.cases.world import an_account
 from tests.requests.world import PNG, PeopleWorld, text_of
 from worker.cases.money import limits
@@ -254,3 +255,27 @@ def test_credits_that_come_back_frozen_are_told_of_once_they_can_be_spent(
     world.pay()
     assert (world.double.gone("tran_ord_1"), world.credits()) == (gone, spendable)
     assert sum("We put 5 credits back on your account" in letter for letter in letters(world)) == (spendable == 5)
+
+
+def test_clause_of_the_case_stays_and_is_quoted_only_where_it_bears_the_decision_out(world: PeopleWorld) -> None:
+    """Goodwill after the 7 days, and two packs that were meant, on a charge of which nobody ever wrote."""
+    world.bought_once("ord_9", "acc_9", ago=timedelta(days=9))
+    taken = world.mail("Please refund my order ord_9.", sender="acc_9@example.org")
+    [no] = letters(world)
+    assert CLAUSE_TEXT[Clause.WINDOW_PASSED] in no
+    [letter] = world.written()
+    told = {"sender": "acc_9@example.org", "message_id": "<ill@example.org>", "In_Reply_To": str(letter["Message-ID"])}
+    world.mail("I was ill.", **told)
+    world.decide(taken.case_id, "money", reason="goodwill")
+    world.load(*world.history_of_charges(2, apart=timedelta(minutes=40)))
+    world.decide("ord_1", "decline", reason="two packs were meant")
+    world.pay()
+    world.clock.pass_(minutes=1)
+    world.pay()
+    said = letters(world)
+    [sent] = [letter for letter in said if "goodwill" in letter]
+    [kept] = [letter for letter in said if "two packs were meant" in letter]
+    assert "What our refund policy says" not in sent + kept
+    assert "No refund is due for it." in kept
+    clauses = [(world.case(name) or {})["decision"]["clause"] for name in (taken.case_id, "ord_1")]
+    assert clauses == ["window-passed", "duplicate-charge"]

@@ -255,6 +255,7 @@ def _about(row: Row[Any]) -> About:
         reason=said.get("reason"),
         due_at=row.promised_at,
         asked=bool(row.asked),
+        by_person=said.get("decided_by") == "person",
     )
 
 

@@ -28,7 +28,7 @@ _TOLD_BY = {
     "refund.declined": NoticeKind.DECLINED,
     "refund.in_review": NoticeKind.IN_REVIEW,
 }
-GIVEN_ELSEWHERE = "the money has already gone back"
+GIVEN_ELSEWHERE = {"reason": "the money has already gone back", "clause": None}
 
 
 def intend(tx: Tx, announced: Sequence[Record], more: Sequence[Record] = (), *, now: datetime, told: bool = True) -> None:
@@ -55,7 +55,7 @@ def ends(tx: Tx, written: Iterable[Case], now: datetime) -> list[Record]:
     waiting = _waiting(tx, [case.case_id for case, _ in found]) if found else set()
     return [
         # whoever gave it, and whatever was decided before: what the customer asked for is there
-        notice(case, kind, now, **({"reason": GIVEN_ELSEWHERE} if case.state is CaseState.EXTERNAL else {}))
+        notice(case, kind, now, **(GIVEN_ELSEWHERE if case.state is CaseState.EXTERNAL else {}))
         for case, kind in found
         if case.case_id in waiting
     ]
@@ -90,7 +90,7 @@ def _of_announcement(effect: Record, now: datetime) -> Record | None:
     if kind is NoticeKind.DECLINED and (payload["case_kind"], payload["decided_by"]) == (CaseKind.JOB.value, "policy"):
         # the pipeline said why the job ended as it did; where somebody asked, `ends` tells it
         return None
-    names = ("clause", "reason", "credits", "amount", "currency")
+    names = ("clause", "reason", "credits", "amount", "currency", "decided_by")
     told = {name: payload[name] for name in names if payload.get(name) is not None}
     if kind is NoticeKind.CREDITS_RETURNED:
         # what is void again at once cannot be spent, nor what is frozen until the money of its purchase has gone

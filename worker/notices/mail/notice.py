@@ -23,7 +23,7 @@ class NoticeKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class About:
     """One case that a letter tells of. `clause` is the value of a `policy.Clause`, `amount` is in minor units; `asked`: the
-    customer wrote about it.
+    customer wrote about it; `by_person`: a person decided it, on a case whose clause the policy named for what it found.
     """
 
     case_id: str
@@ -36,6 +36,7 @@ class About:
     reason: str | None
     due_at: datetime | None
     asked: bool = True
+    by_person: bool = False
 
 
 @dataclass(frozen=True, slots=True)

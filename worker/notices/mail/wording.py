@@ -32,6 +32,18 @@ _MONTHS = (
 """Not from `strftime`, which follows the locale of the host."""
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _ACCOUNT = {NoticeKind.SUSPENSION, NoticeKind.FORFEITURE, NoticeKind.REINSTATED}
+_FITS = {
+    NoticeKind.CREDITS_RETURNED: {Clause.FAILED_JOB, Clause.INCOMPLETE_OUTPUT},
+    NoticeKind.MONEY_SENT: {Clause.DUPLICATE_CHARGE, Clause.REQUEST_WINDOW, Clause.ORIGINAL_METHOD},
+    NoticeKind.DECLINED: {
+        Clause.WINDOW_PASSED,
+        Clause.PASS_USED,
+        Clause.RENEWAL_NOT_CANCELLED,
+        Clause.OUTPUT_USED,
+        Clause.DISPUTE_HOLD,
+    },
+}
+"""What of the policy bears out a person's decision; the clause of the case is that of the policy's own, which may have differed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +131,11 @@ def in_words(moment: datetime) -> str:
 _SUBJECT: dict[NoticeKind, Callable[[View], str]] = {
     NoticeKind.CREDITS_RETURNED: lambda view: f"{view.credits} {view.are} back on your account",
     NoticeKind.RERUN_DELIVERED: lambda view: f"We ran your {'jobs' if view.many else 'job'} again, free of charge",
-    NoticeKind.DECLINED: lambda view: f"Your refund {'requests were' if view.many else 'request was'} declined",
+    NoticeKind.DECLINED: lambda view: (
+        f"Your {_called(view)} {'were' if view.many else 'was'} declined"
+        if view.asked
+        else f"Your {_called(view)}: no refund is due"
+    ),
     NoticeKind.IN_REVIEW: lambda view: f"A person is looking at your {'cases' if view.many else 'case'}",
     NoticeKind.MONEY_SENT: lambda view: f"We sent you a refund of {view.money}",
     NoticeKind.QUESTION: lambda view: "Was this mail from you?",
@@ -156,7 +172,7 @@ def _check(kind: NoticeKind, about: About) -> None:
 
 
 def _clauses(letter: Letter) -> tuple[str, ...]:
-    named = [about.clause for about in letter.about if about.clause]
+    named = [about.clause for about in letter.about if about.clause and _is_quoted(letter.kind, about)]
     if not named and letter.kind in _ACCOUNT:
         # the only clause under which an account is touched
         named = [Clause.DISPUTE_ABUSE]
@@ -165,6 +181,14 @@ def _clauses(letter: Letter) -> tuple[str, ...]:
         return tuple(dict.fromkeys(CLAUSE_TEXT[Clause(name)] for name in named))
     except ValueError:
         raise ValueError("the policy has no such clause") from None
+
+
+def _is_quoted(kind: NoticeKind, about: About) -> bool:
+    """Whether the clause of the case bears out what the letter says; one that says the opposite is not quoted."""
+    if kind is NoticeKind.RERUN_DELIVERED:
+        # of a job that failed the policy says that its credits come back
+        return about.clause != Clause.FAILED_JOB
+    return not about.by_person or kind in _ACCOUNT or about.clause in _FITS.get(kind, ())
 
 
 def _what(about: About) -> str:
