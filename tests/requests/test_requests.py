@@ -757,16 +757,20 @@ def test_answer_to_a_letter_about_a_finished_job_is_a_request_of_its_own(world: 
     assert world.case(answer.case_id)["job_id"] == "job_1"  # type: ignore[index]
 
 
-def test_answer_after_the_money_was_sent_changes_nothing(world: PeopleWorld) -> None:
+def test_answer_after_the_money_was_sent_is_answered_and_whoever_answers_again_reaches_a_person(world: PeopleWorld) -> None:
+    """Once it stayed with the case that was over, where nobody saw it."""
     world.bought_once()
     taken = world.mail()
     world.decide(taken.case_id)
     world.settle_down(days=2)
     world.clock.pass_(hours=2)
-    letter = world.written()[-1]
-    thanks = world.mail("Thank you!", message_id="<thanks@example.org>", In_Reply_To=str(letter["Message-ID"]))
-    assert (thanks.case_id, thanks.state) == (taken.case_id, "refunded")
-    assert world.queue() == []
+    [letter] = [letter for letter in world.written() if "We sent" in text_of(letter)]
+    late = world.mail("It has not shown up.", message_id="<late@example.org>", In_Reply_To=str(letter["Message-ID"]))
+    assert (late.outcome, late.state, world.state(taken.case_id)) == (Taken.OPENED, "nothing_owed", "refunded")
+    world.clock.pass_(hours=2)
+    [letter] = [letter for letter in world.written() if "settled already" in text_of(letter)]
+    world.mail("Still not there.", message_id="<later@example.org>", In_Reply_To=str(letter["Message-ID"]))
+    assert world.queue() == [late.case_id]
 
 
 @pytest.mark.parametrize(

@@ -179,9 +179,10 @@ class Mailroom:
             return self._attach(tx, kept, request, letter, now)
         request["confirmed_at"] = now
         case = case_of(tx.all(select(cases).where(cases.c.case_id == letter.case_id).with_for_update())[0])
-        if case.kind is not CaseKind.REQUEST and case.state is not None and case.state.final:
+        a_no = case.kind is CaseKind.REQUEST and case.state in {CaseState.DECLINED, CaseState.NOTHING_OWED}
+        if case.state is not None and case.state.final and not a_no:
             # what was told of is over: the answer is a request of its own about it
-            bought = case.subject if case.kind is CaseKind.DUPLICATE_CHARGE else None
+            bought = case.subject if case.kind is CaseKind.DUPLICATE_CHARGE else _bought(tx, case.subject)
             known = {"job_id": about.job_id or case.job_id, "purchase_id": about.purchase_id or bought}
             return self._open(tx, kept, {**request, **known}, now)
         self._file(tx, kept, {**request, "case_id": case.case_id}, now)
@@ -189,7 +190,7 @@ class Mailroom:
         if case.kind is not CaseKind.REQUEST:
             return _told(Taken.ATTACHED, request["request_id"], case)
         _confirm(tx, case.subject, about, now)
-        if case.state in {CaseState.DECLINED, CaseState.NOTHING_OWED}:
+        if a_no:
             case.reason = "the customer answered the letter about it"
             go(case, CaseState.REVIEW, next_action_at=now + REMIND)
             write_cases(tx, [case], now, WORKER)
@@ -261,6 +262,12 @@ def _confirm(tx: Tx, request_id: str, about: About, now: datetime) -> None:
 def _address(tx: Tx, account_id: str | None) -> str | None:
     rows = tx.all(select(accounts.c.email).where(accounts.c.account_id == account_id))
     return rows[0].email if rows else None
+
+
+def _bought(tx: Tx, request_id: str) -> str | None:
+    """The purchase that the request was about; None for what is no request's id."""
+    rows = tx.all(select(requests.c.purchase_id).where(requests.c.request_id == request_id))
+    return rows[0].purchase_id if rows else None
 
 
 def _known(tx: Tx, key: str) -> TakenMail | None:

@@ -43,7 +43,7 @@ _FITS = {
         Clause.DISPUTE_HOLD,
     },
 }
-"""What of the policy bears out a person's decision; the clause of the case is that of the policy's own, which may have differed."""
+"""What of the policy bears out a person's decision; the clause of the case is that of the policy's own, which may differ."""
 
 
 @dataclass(frozen=True, slots=True)
