@@ -231,7 +231,7 @@ class RequestFacts:
     """What it asks the money of; for a job, the newest purchase that paid for it."""
     use: Use = Use()
     claimed: bool = False
-    """The charge is being given back, or was, as a duplicate."""
+    """The charge is being given back, or was, by the decision of another case."""
     others: tuple[str, ...] = ()
     """What else the mail names of the account's jobs and purchases."""
     charged_again: tuple[str, ...] = ()

@@ -45,7 +45,7 @@ def _no_dispute(facts: RequestFacts, terms: Terms) -> Change | None:
 
 
 def _not_claimed(facts: RequestFacts, terms: Terms) -> Change | None:
-    return ("the charge not been a duplicate", replace(facts, claimed=False)) if facts.claimed else None
+    return ("no refund of the charge been under way", replace(facts, claimed=False)) if facts.claimed else None
 
 
 def _charged_once(facts: RequestFacts, terms: Terms) -> Change | None:

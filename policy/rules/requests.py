@@ -57,10 +57,11 @@ def requested_under_dispute(facts: RequestFacts, terms: Terms) -> Verdict | None
 
 
 def requested_is_duplicate(facts: RequestFacts, terms: Terms) -> Verdict | None:
-    """The duplicate charge is given back already; the request adds nothing."""
+    """The charge is given back already, as a duplicate or on another request; this one adds nothing."""
     if not facts.claimed:
         return None
-    return _verdict(Outcome.NOTHING_OWED, Clause.DUPLICATE_CHARGE, "the charge is already being given back as a duplicate", facts)
+    reason = "a refund of the charge is under way already, or was sent before"
+    return _verdict(Outcome.NOTHING_OWED, Clause.ORIGINAL_METHOD, reason, facts)
 
 
 def requested_failed_jobs(facts: RequestFacts, terms: Terms) -> Verdict | None:

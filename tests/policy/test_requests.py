@@ -79,8 +79,8 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (asked(of=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
     (asked(of=bought(disputed=True), claimed=True), "review", "requested_under_dispute", "dispute-hold"),
     (about(DONE, purchase=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
-    (asked(claimed=True), "nothing_owed", "requested_is_duplicate", "duplicate-charge"),
-    (asked(claimed=True, of=bought(paid_at=LATE)), "nothing_owed", "requested_is_duplicate", "duplicate-charge"),
+    (asked(claimed=True), "nothing_owed", "requested_is_duplicate", "original-method"),
+    (asked(claimed=True, of=bought(paid_at=LATE)), "nothing_owed", "requested_is_duplicate", "original-method"),
     (asked(use=Use(jobs=2, failed=2, failed_credits=9)), "reverse_credits", "requested_failed_jobs", "failed-job"),
     (
         asked(of=bought(paid_at=LATE), use=Use(1, failed=1, failed_credits=9)),
@@ -226,11 +226,16 @@ def test_window_has_the_days_of_the_terms(days: int) -> None:
     assert decide_request(asked(of=of, received_at=edge), counted).clause is Clause.WINDOW_PASSED
 
 
+def test_request_about_a_charge_that_is_claimed_calls_it_no_duplicate() -> None:
+    """Another request may have claimed it."""
+    assert decide_request(asked(claimed=True), TERMS).reason == "a refund of the charge is under way already, or was sent before"
+
+
 COUNTERFACTUALS = [
     (asked(sender_confirmed=False), "the account's own mailbox confirmed the request", "unused_purchase"),
     (asked(others=("ord_2",)), "the mail named one thing alone", "unused_purchase"),
     (asked(of=bought(disputed=True)), "the charge not been disputed", "unused_purchase"),
-    (asked(claimed=True), "the charge not been a duplicate", "unused_purchase"),
+    (asked(claimed=True), "no refund of the charge been under way", "unused_purchase"),
     (asked(charged_again=("ord_2",)), "the same not been charged again", "unused_purchase"),
     (asked(of=bought(refunded_amount=900)), "none of the charge gone back before", "unused_purchase"),
     (asked(use=Use(1, failed=1, failed_credits=5)), "the credits of the failed jobs come back before", "unused_purchase"),
