@@ -212,6 +212,8 @@ class RequestedJob:
     edited: bool
     debit: int
     standing_debit: int
+    failure: str | None = None
+    """The code that the pipeline gave for the last failure it reported, where it delivered nothing whole."""
 
 
 @dataclass(frozen=True, slots=True)

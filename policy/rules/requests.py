@@ -6,7 +6,7 @@ the books alone is answered at once; for everything else a person gets the reaso
 
 from policy.calendar import within_window
 from policy.decision import Because, Clause, Outcome, Verdict
-from policy.facts import Billing, PurchaseFacts, PurchaseKind, RequestFacts
+from policy.facts import Billing, PurchaseFacts, PurchaseKind, RequestedJob, RequestFacts
 from policy.terms import Terms
 from policy.words import count, listed, money
 
@@ -161,10 +161,10 @@ def job_not_ended(facts: RequestFacts, terms: Terms) -> Verdict | None:
 
 
 def job_delivered(facts: RequestFacts, terms: Terms) -> Verdict | None:
-    """The books show no fault of ours in the job: a person looks at what the customer shows."""
+    """The books show no fault of ours in the job that is still to be made good: a person looks at what the customer shows."""
     if facts.job is None:
         return None
-    reason = "the pipeline reported no fault in the job, and only a person can weigh what the customer says against it"
+    reason = f"the pipeline reported {_reported(facts.job)}, and only a person can weigh what the customer says against it"
     return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts)
 
 
@@ -232,6 +232,12 @@ def _stands_as_renewal(purchase: PurchaseFacts) -> bool:
     renewed_at = purchase.period_start or purchase.paid_at
     cancelled = purchase.cancelled_at is not None and purchase.cancelled_at < renewed_at
     return purchase.billing is Billing.RENEWAL and not cancelled
+
+
+def _reported(job: RequestedJob) -> str:
+    if job.failure is not None:
+        return f"the job as failed with {job.failure}"
+    return "no fault in the job" if job.delivered else "no whole output of the job"
 
 
 def _bought(facts: RequestFacts) -> PurchaseFacts:

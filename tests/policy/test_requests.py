@@ -121,6 +121,7 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (about(replace(EDITED, delivered=False)), "review", "job_delivered", "request-by-mail"),
     (about(replace(DONE, ended=False)), "review", "job_not_ended", "request-by-mail"),
     (about(DONE), "review", "job_delivered", "request-by-mail"),
+    (about(replace(DONE, delivered=False, failure="invalid_image")), "review", "job_delivered", "request-by-mail"),
     (about(DONE, purchase=a_renewal()), "review", "job_delivered", "request-by-mail"),
     (about(replace(DONE, debit=0, standing_debit=0), purchase=None), "review", "job_delivered", "request-by-mail"),
     (asked(of=bought(remaining=45), use=Use(1, 1)), "review", "purchase_partly_used", "request-by-mail"),
@@ -229,6 +230,18 @@ def test_window_has_the_days_of_the_terms(days: int) -> None:
 def test_request_about_a_charge_that_is_claimed_calls_it_no_duplicate() -> None:
     """Another request may have claimed it."""
     assert decide_request(asked(claimed=True), TERMS).reason == "a refund of the charge is under way already, or was sent before"
+
+
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        (DONE, "reported no fault in the job,"),
+        (replace(DONE, delivered=False), "reported no whole output of the job,"),
+        (replace(DONE, delivered=False, failure="invalid_image"), "reported the job as failed with invalid_image,"),
+    ],
+)
+def test_request_about_a_job_says_what_the_pipeline_reported_of_it(job: RequestedJob, said: str) -> None:
+    assert said in decide_request(about(job), TERMS).reason
 
 
 COUNTERFACTUALS = [

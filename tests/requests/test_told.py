@@ -279,3 +279,15 @@ def test_clause_of_the_case_stays_and_is_quoted_only_where_it_bears_the_decision
     assert "No refund is due for it." in kept
     clauses = [(world.case(name) or {})["decision"]["clause"] for name in (taken.case_id, "ord_1")]
     assert clauses == ["window-passed", "duplicate-charge"]
+
+
+@pytest.mark.parametrize("code", ["invalid_image", "image_too_large"])
+def test_mail_about_a_job_that_failed_is_told_with_what_it_failed(world: PeopleWorld, code: str) -> None:
+    """Once it said that the pipeline had reported no fault."""
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1", code=code))
+    taken = world.mail("job_1 failed though my image is fine. Refund please")
+    assert (taken.state, taken.reason) == (
+        "review",
+        f"the pipeline reported the job as failed with {code}, and only a person can weigh what the customer says against it",
+    )

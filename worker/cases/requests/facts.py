@@ -74,7 +74,14 @@ def requested_job(tx: Tx, ledger: Ledger, job_id: str) -> RequestedJob | None:
         edited=row.edited_at is not None,
         debit=booked.debit,
         standing_debit=_standing(booked),
+        failure=None if delivered(row) else _failure(row),
     )
+
+
+def _failure(job: Row[Any]) -> str | None:
+    reported = [report for report in REPORTS.validate_python(job.reports) if report.kind is not ReportKind.SUCCEEDED]
+    last = max(reported, key=lambda report: (report.attempt, report.at), default=None)
+    return last.code or None if last is not None else None
 
 
 def delivered(job: Row[Any]) -> bool:
