@@ -48,8 +48,9 @@ def table(title: str, *columns: str, caption: str | None = None) -> Table:
     """A table in the house style."""
     made = Table(title=title, title_justify="left", title_style="bold", caption=caption, caption_justify="left", box=None)
     made.pad_edge = False
-    for name in columns:
-        made.add_column(name, header_style="dim", overflow="fold")
+    for number, name in enumerate(columns):
+        # what a row is named by stays whole, to be copied; the rest gives way to a narrow terminal
+        made.add_column(name, header_style="dim", overflow="fold", no_wrap=number == 0)
     return made
 
 

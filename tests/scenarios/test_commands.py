@@ -372,6 +372,8 @@ def test_flood_of_dead_letters_is_put_aside_by_reason_and_no_other_with_it(syste
     assert [item["reason"] for item in system.json("dead", "list")["items"]] == ["unknown_type"]
     both = system.refunds("dead", "discard", "dead_1", *why, expect=2)
     assert "not both" in one_line(both.stderr)
+    typo = ("--all-of", "not_jason", "--reason", "r", "--yes")
+    assert "No open letter has that reason" in system.refunds("dead", "discard", *typo).stdout
 
 
 def test_letters_behind_those_that_stay_open_can_be_reached(system: System) -> None:

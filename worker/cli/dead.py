@@ -187,10 +187,14 @@ def _do_all(
                 items.append({"dead_id": dead_id, "state": "open", "next": str(refusal)})
     if as_json:
         return output.page(items, following)
-    done = sum(item["state"] == deed.state for item in items)
-    output.say("{done} of {n} letters are {put}.", done=done, n=len(items), put=deed.done)
-    for item in [item for item in items if item["state"] == "open"][:SHOWN]:
+    if not items:
+        return output.say("No open letter has that reason.")
+    stayed = [item for item in items if item["state"] == "open"]
+    output.say("{done} of {n} letters are {put}.", done=len(items) - len(stayed), n=len(items), put=deed.done)
+    for item in stayed[:SHOWN]:
         output.say("[yellow]{dead_id}[/]  {next}", dead_id=item["dead_id"], next=item["next"])
+    if len(stayed) > SHOWN:
+        output.say("[dim]… and {more} more[/]", more=len(stayed) - SHOWN)
     _more(following)
 
 
