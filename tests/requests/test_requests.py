@@ -257,8 +257,20 @@ def test_mail_that_names_both_of_two_charges_is_about_the_duplicate(world: Peopl
     after = world.mail(BOTH, message_id="<after@example.org>")
     case = world.case(after.case_id) or {}
     assert (case["state"], case["order_id"]) == ("nothing_owed", "ord_1")
-    assert "given back as a duplicate" in case["decision"]["reason"]
+    assert "a refund of the charge is under way already" in case["decision"]["reason"]
     assert (world.double.gone("tran_0"), world.double.gone("tran_1")) == (0, 900)
+
+
+def test_mail_that_names_both_of_two_charges_is_about_both_once_neither_is_a_duplicate(world: PeopleWorld) -> None:
+    world.twice_charged(apart=timedelta(minutes=40))
+    taken = world.mail(BOTH)
+    assert (taken.outcome, taken.case_id) == (Taken.ATTACHED, (world.case("ord_1") or {})["case_id"])
+    world.double.refund_in_dashboard("tran_0")
+    world.settle_down(days=0.2)
+    world.sweep()
+    assert world.state(taken.case_id) == "nothing_owed"
+    [alone] = world.queue()
+    assert (world.case(alone) or {})["decision"]["rule"] == "request_names_several"
 
 
 @pytest.mark.parametrize("apart", [5, 40], ids=["went back by itself", "waits for a person"])

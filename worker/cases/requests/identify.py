@@ -72,6 +72,8 @@ class About:
     jobs: tuple[str, ...] = ()
     bought: tuple[str, ...] = ()
     """Every job and every purchase of the account that the sender wrote of."""
+    kept: str | None = None
+    """The purchase that stays valid, where it is about the duplicate of that: whoever names both means the later one."""
 
     def beside(self, job_id: str | None, purchase_id: str | None) -> list[str]:
         """What the sender wrote of beside this job and this purchase, which together are one thing: a mail about a job may name
@@ -82,7 +84,7 @@ class About:
     @property
     def others(self) -> list[str]:
         """What the mail names beside what it is taken to be about."""
-        return self.beside(self.job_id, self.purchase_id)
+        return [one for one in self.beside(self.job_id, self.purchase_id) if one != self.kept]
 
 
 def identify(tx: Tx, sender: str | None, named: Named) -> About:
@@ -99,10 +101,12 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     theirs = [row for row in bought if row.account_id == owner]
     their_jobs = [row.job_id for row in jobs if row.account_id == owner]
     wrote_jobs = [job_id for job_id in their_jobs if named.written(job_id)]
-    wrote_of = _without_kept(tx, owner, [row.purchase_id for row in theirs if named.written(*row[:3])])
+    wrote_of = [row.purchase_id for row in theirs if named.written(*row[:3])]
+    kept = duplicates(tx, owner) if len(wrote_of) > 1 else {}
+    later = [one for one in wrote_of if kept.get(one) in wrote_of]
     job = next(iter([*wrote_jobs, *their_jobs]), None)
-    purchase = next(iter([*wrote_of, *(row.purchase_id for row in theirs)]), None)
-    return About(owner, own, job, purchase, tuple(wrote_jobs), tuple(wrote_of))
+    purchase = next(iter([*later, *wrote_of, *(row.purchase_id for row in theirs)]), None)
+    return About(owner, own, job, purchase, tuple(wrote_jobs), tuple(wrote_of), kept.get(purchase or ""))
 
 
 def duplicates(tx: Tx, account_id: str) -> dict[str, str]:
@@ -114,14 +118,6 @@ def duplicates(tx: Tx, account_id: str) -> dict[str, str]:
     rows = tx.all(select(cases.c.subject, cases.c.facts).where(*ours, cases.c.state.not_in(none)).order_by(cases.c.case_id))
     first = {row.subject: (row.facts or {}).get("first") for row in rows}
     return {later: kept["purchase_id"] for later, kept in first.items() if kept is not None}
-
-
-def _without_kept(tx: Tx, account_id: str, bought: list[str]) -> list[str]:
-    """Of two charges of the same the later one: who names both writes about the duplicate (policy.md, "Duplicate charge")."""
-    if len(bought) < 2:
-        return bought
-    kept = {first for later, first in duplicates(tx, account_id).items() if later in bought}
-    return [purchase_id for purchase_id in bought if purchase_id not in kept]
 
 
 def answered(tx: Tx, references: Sequence[str], answers: Sequence[str]) -> Row[Any] | None:
@@ -172,7 +168,7 @@ def _earlier(tx: Tx, about: About) -> Sequence[Row[Any]]:
     waits = or_(by_people, parked & requests.c.automatic.is_(False))
     theirs = asked.where(cases.c.account_id == about.account_id, waits).add_columns(requests.c.named)
     rows = tx.all(theirs.order_by(case((by_people, 0), else_=1), cases.c.opened_at).limit(_MOST_EARLIER))
-    others = set(about.others)
+    others = set(about.beside(about.job_id, about.purchase_id))
     return [row for row in rows if _names(row, others)][:1]
 
 

@@ -87,7 +87,7 @@ def advance(
         return [], []
     request = _looked_up_again(tx, request, case, now)
     facts, charge = facts_of(tx, ledger, request, confirmed=request.confirmed_at is not None, now=now)
-    facts = replace(facts, others=tuple(request.named.get(BESIDE, ())), charged_again=_charged_again(tx, facts))
+    facts = _with_duplicates(tx, facts, request.named.get(BESIDE, ()))
     if charge is not None and case.order_id is None:
         case.order_id, case.changed = charge.order_id, True
     terms = bench.terms_at(min(charge.facts.paid_at, now) if charge else case.failed_at)
@@ -114,11 +114,15 @@ def advance(
     return [told] if told and bench.mode is not Mode.OBSERVE else [], settled
 
 
-def _charged_again(tx: Tx, facts: RequestFacts) -> tuple[str, ...]:
+def _with_duplicates(tx: Tx, facts: RequestFacts, beside: Iterable[str]) -> RequestFacts:
+    """The facts with what the mail names `beside` what it is about, but for the charge that this one is the duplicate of; and
+    with the duplicates of this one.
+    """
     if facts.purchase is None or facts.job is not None:
-        return ()
-    kept = facts.purchase.purchase_id
-    return tuple(later for later, first in duplicates(tx, facts.purchase.account_id).items() if first == kept)
+        return replace(facts, others=tuple(beside))
+    first_of, this = duplicates(tx, facts.purchase.account_id), facts.purchase.purchase_id
+    others = tuple(one for one in beside if one != first_of.get(this))
+    return replace(facts, others=others, charged_again=tuple(later for later, first in first_of.items() if first == this))
 
 
 def _remind(case: Case, now: datetime, after: timedelta = REMIND) -> None:
@@ -150,7 +154,11 @@ def _looked_up_again(tx: Tx, request: Row[Any], case: Case, now: datetime) -> Ro
         return request
     found = identify(tx, request.sender, Named.stored(request.named))
     known: dict[str, Any]
-    known = {"job_id": found.job_id, "purchase_id": found.purchase_id, "named": {**request.named, BESIDE: found.others}}
+    known = {
+        "job_id": found.job_id,
+        "purchase_id": found.purchase_id,
+        "named": {**request.named, BESIDE: found.beside(found.job_id, found.purchase_id)},
+    }
     if request.account_id is None:
         if found.account_id is None or not _locked(tx, found.account_id):
             return request

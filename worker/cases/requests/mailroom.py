@@ -238,7 +238,7 @@ def _record(mail: Mail, named: Named, about: About, origin: str, now: datetime) 
         "automatic": mail.automatic,
         "subject": mail.subject,
         "text": mail.text,
-        "named": {**named.document(), "unreadable": unreadable, BESIDE: about.others},
+        "named": {**named.document(), "unreadable": unreadable, BESIDE: about.beside(about.job_id, about.purchase_id)},
         "problems": list(mail.problems),
         "size": mail.size,
         "account_id": about.account_id,
