@@ -693,8 +693,8 @@ BUGS = (
         (
             (
                 "worker/cases/requests/evidence.py",
-                "cases.c.closed_at <= now - hours / 2, evidence",
-                "cases.c.closed_at <= now - hours * 1000, evidence",
+                "or_(now - hours / 2 >= DECIDED_AT, evidence",
+                "or_(now - hours * 1000 >= DECIDED_AT, evidence",
             ),
         ),
     ),
