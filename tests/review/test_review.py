@@ -501,3 +501,15 @@ def test_case_is_found_by_the_transaction_that_is_claimed(world: PeopleWorld) ->
     case_id = world.mail().case_id
     world.decide(case_id, "money")
     assert world.case("tran_ord_1")["case_id"] == case_id  # type: ignore[index]
+
+
+def test_charge_that_stays_valid_since_its_request_was_judged_is_not_sent_back_by_a_bare_approval(world: PeopleWorld) -> None:
+    world.bought_once()
+    case_id = world.mail().case_id
+    assert world.case(case_id)["decision"]["outcome"] == "refund_payment"  # type: ignore[index]
+    again = world.clock.now() - timedelta(days=1) + timedelta(minutes=5)
+    known: dict[str, Any] = {"customer_id": "cust_acc_1", "product_id": "prod_ord_1", "transaction_id": "tran_2"}
+    world.load({**a_purchase("ord_2", "acc_1", 50, written(again), **known), "amount": 900})
+    assert world.state("ord_2") == "refunding"
+    with pytest.raises(Refused, match="the same was charged again as"):
+        world.decide(case_id)

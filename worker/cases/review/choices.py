@@ -8,7 +8,7 @@ from typing import Any
 from policy import Outcome, grounds_for_measures
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import request_names_several, requested_was_charged_again
-from policy.words import count, money
+from policy.words import count, listed, money
 from worker.cases.book import Case
 from worker.cases.money import holds
 from worker.cases.review.scene import Scene
@@ -127,6 +127,7 @@ def _money(scene: Scene, held: str | None) -> Choice:
     does = f"{money(amount, facts.currency)} go back by the original payment method through Creem"
     does += f"; {count(unspent, 'unspent credit')} of {facts.purchase_id} become void" if facts.granted else ""
     does += f", {facts.spent} stay spent" if facts.spent else ""
+    does += f"; the same was charged again as {listed(scene.charged_again)}, for which see there" if scene.charged_again else ""
     second = amount > scene.terms.approval_second_person_above_minor_units
     return Choice(
         Act.MONEY,
@@ -136,7 +137,8 @@ def _money(scene: Scene, held: str | None) -> Choice:
         moves_money=True,
         minor_units=amount,
         currency=facts.currency,
-        only_by_name=scene.case.kind is CaseKind.REQUEST and _asks_for_less(scene.case),
+        # the charge may have come to be the one that stays valid since the case was judged
+        only_by_name=bool(scene.charged_again) or (scene.case.kind is CaseKind.REQUEST and _asks_for_less(scene.case)),
     )
 
 

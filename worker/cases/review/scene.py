@@ -16,6 +16,7 @@ from worker.cases.money import holds
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.used import jobs_of
 from worker.cases.requests.facts import use_of
+from worker.cases.requests.identify import duplicates
 from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Collision
 from worker.store.bulk import Tx
@@ -43,6 +44,8 @@ class Scene:
     """A lot the job drew on may have its money on the way back."""
     other_cases: tuple[str, ...] = ()
     """Cases of the jobs in question that are not decided yet, and have to be by themselves."""
+    charged_again: tuple[str, ...] = ()
+    """Later charges of the same that go back, or went back, as duplicates of this one."""
     use: Use = field(default_factory=Use)
     spendable: int = 0
     """Credits the account could spend now, over all lots."""
@@ -83,6 +86,7 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime)
         disputed_job=bool(money["disputed"]),
         claimed_job=_is_claimed(tx, booked),
         other_cases=_cases_of_jobs(tx, case, job_id, charge),
+        charged_again=_charged_again(tx, case, charge),
         use=use_of(tx, ledger, charge) if charge is not None else Use(),
         spendable=sum(int(lot.remaining) for lot in lots),
         proposed=holds.proposed(tx, charge.facts.purchase_id) if charge is not None and charge.facts.frozen else 0,
@@ -110,6 +114,13 @@ def _charge(tx: Tx, case: Case, request: Row[Any] | None, booked: JobCredits) ->
             return None
     known = [charge for charge in charges_of(tx, named) if charge.facts.purchase_id in named] if named else []
     return max(known, key=lambda charge: charge.facts.paid_at) if known else None
+
+
+def _charged_again(tx: Tx, case: Case, charge: Charge | None) -> tuple[str, ...]:
+    if charge is None or case.kind is not CaseKind.REQUEST:
+        return ()
+    kept = charge.facts.purchase_id
+    return tuple(later for later, first in duplicates(tx, charge.facts.account_id).items() if first == kept)
 
 
 def _payment(tx: Tx, charge: Charge | None) -> Row[Any] | None:
