@@ -4,6 +4,8 @@ import json
 import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -572,3 +574,37 @@ def test_drained_worker_takes_nothing_more_until_it_is_told_to(system: System) -
     assert system.case("job_1") is None
     assert "take tasks again" in system.refunds("drain", "--undo").stdout
     assert eventually(lambda: (system.case("job_1") or {}).get("state") == "refunded", within=30), system.logs()
+
+
+def taken_from(system: System) -> dict[str, set[str]]:
+    """The queues that each worker takes from, as Celery's own command tells."""
+    command = [sys.executable, "-m", "celery", "-A", "worker", "inspect", "active_queues", "--json", "--timeout", "5"]
+    done = subprocess.run(command, env=system.environ, cwd=system.folder, capture_output=True, text=True, timeout=90, check=False)
+    # without any answer there is no document
+    found = json.loads(done.stdout) if done.returncode == 0 else {}
+    return {worker.partition("@")[0]: {queue["name"] for queue in queues} for worker, queues in found.items()}
+
+
+def a_worker_of(system: System, name: str, *queues: str) -> subprocess.Popen[bytes]:
+    return system.start(
+        "celery", "--quiet", "-A", "worker", "worker", "-Q", ",".join(queues), "-n", f"{name}@%h", "--concurrency", "1"
+    )
+
+
+def test_undone_drain_gives_each_worker_the_queues_that_it_had_and_no_other(system: System) -> None:
+    had = {"credits": {"assess", "remedies", "sweep"}, "payer": {"money"}}
+    first, _ = (a_worker_of(system, name, *queues) for name, queues in had.items())
+    assert eventually(lambda: taken_from(system) == had, within=120), system.logs()
+    for _ in range(2):
+        assert len(system.json("drain")["workers"]) == 2
+    assert taken_from(system) == {"credits": set(), "payer": set()}
+    first.terminate()
+    assert first.wait(60) == 0
+    had["credits"] = {"assess"}
+    a_worker_of(system, "credits", "assess")
+    assert eventually(lambda: taken_from(system) == had | {"payer": set()}, within=120), system.logs()
+    assert len(system.json("drain", "--undo")["workers"]) == 2
+    assert taken_from(system) == had, "what its predecessor had is nothing to the one started since"
+    assert len(system.json("drain")["workers"]) == 2
+    assert len(system.json("drain", "--undo")["workers"]) == 2
+    assert taken_from(system) == had
