@@ -10,7 +10,7 @@ from typing import Any
 import fakeredis
 import pytest
 import redis as redis_py
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from tests.faults import Crash
 from tests.money.plans import NASTY
@@ -18,7 +18,7 @@ from tests.money.world import MoneyWorld
 from tests.restore.world import BEFORE_ALL, RestoreWorld
 from tests.servers import ON_SQLITE
 from worker.cases.money import epoch, limits
-from worker.cases.money.epoch import Watch, Witnesses
+from worker.cases.money.epoch import MEMBER, Watch, Witnesses
 from worker.cases.money.journal import Call, Journal
 from worker.errors import Refused, TryLater
 from worker.intake.stream import open_stream_client
@@ -252,6 +252,31 @@ def test_without_a_journal_money_waits_for_redis(world: RestoreWorld) -> None:
     (told,) = replace(world.payer(), witnesses=Witnesses(None, nowhere()), watch=None).pay()
     assert "no witness can be asked" in told
     assert world.double.posts("tran_r1_1") == 0
+
+
+@ON_SQLITE
+def test_check_without_anybody_to_ask_says_so_and_is_not_well(world: RestoreWorld) -> None:
+    """The database was set back, and Redis alone could tell: once that was "knows what its witnesses remember"."""
+    world.charged()
+    world.go_on(days=1)
+    raised = update(epochs).values(mark=5)
+    world.store.write(lambda tx: tx.connection.execute(raised).rowcount)
+    world.marks.zadd("refunds:epoch", {MEMBER: 8})
+    here, away = (replace(world.restorer(), witnesses=Witnesses(None, redis)) for redis in (world.marks, nowhere()))
+    assert "was set back" in str(here.check().wrong)
+    assert "no witness can be asked" in str(away.check().wrong)
+    assert not away.check().document()["ok"]
+    assert not away.recover(by="ops", reason="disk lost").document()["ok"]
+    assert stopped(world) is None, "nobody said anything against it either"
+
+
+@ON_SQLITE
+def test_check_beside_a_journal_that_vouches_needs_no_redis(world: RestoreWorld) -> None:
+    world.charged()
+    world.go_on(days=1)
+    beside = replace(world.restorer(), witnesses=Witnesses(Journal(world.folder), nowhere()))
+    assert beside.check().wrong is None
+    assert beside.recover(by="ops", reason="to be sure").ok
 
 
 def test_both_witnesses_lost_stop_money_until_a_person_lifts_it_and_a_day_longer(world: RestoreWorld) -> None:

@@ -549,6 +549,20 @@ def test_heads_that_a_restore_lost_are_named_and_forgiven_by_a_person(system: Sy
     assert "there is nothing to forgive" in one_line(again.stderr)
 
 
+def test_restore_check_says_that_nobody_could_be_asked_and_exits_one(system: System, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "refunds.db") as books:
+        books.execute("insert into epochs (name, mark, risen_at) values ('money', 5, '2026-03-02 10:00:00.000000')")
+    system.extra = {**system.extra, "REFUNDS_REDIS_URL": NOBODY}
+    shown = system.refunds("restore", "check", expect=1).stdout
+    assert "no witness can be asked" in shown
+    assert "refunds doctor" in shown
+    found = system.json("restore", "check", expect=1)
+    assert (found["ok"], "no witness can be asked" in found["wrong"]) == (False, True)
+    done = system.refunds("restore", "recover", "--books-only", "--yes", "--reason", "disk lost", expect=1).stdout
+    assert "Recover once more" in done
+    assert "lift" not in done
+
+
 def test_worker_started_before_its_schema_says_so_waits_and_goes_on(system: System, tmp_path: Path) -> None:
     system.database_url = f"sqlite:///{tmp_path / 'later.db'}"
     worker = system.worker(concurrency=1)

@@ -15,7 +15,7 @@ BooksOnly = Annotated[bool, typer.Option("--books-only", help="Leave out the str
 
 
 def check(as_json: AsJson = False) -> None:
-    """Compares the database with what Redis and the claim journal remember; exits 1 where it knows less."""
+    """Compares the database with what Redis and the claim journal remember; exits 1 where it knows less, or nobody can say."""
     with one_clear_line():
         found = output.runtime().restorer.check()
     if as_json:
@@ -39,8 +39,8 @@ def recover(reason: output.Reason, books_only: BooksOnly = False, yes: output.Ye
     if as_json:
         output.document(done.document())
     else:
-        _recovered(done, stopped=found.wrong is not None or found.stopped is not None)
-    if done.left:
+        _recovered(done, stopped=found.wrong is not None)
+    if not done.ok:
         raise typer.Exit(1)
 
 
@@ -91,6 +91,10 @@ def _show(found: Checked) -> None:
     if found.wrong is None:
         return output.say("[green bold]The database knows what its witnesses remember.[/]")
     output.say("[red bold]{wrong}[/]", wrong=found.wrong)
+    if found.wrong == found.unasked:
+        return output.say(
+            "Money waits until one answers. Next: [bold]refunds doctor[/], then [bold]refunds restore check[/] again"
+        )
     step = "restore recover" if found.missing or found.stopped is None else "restore lift"
     output.say('Next: [bold]refunds {step} --reason "…"[/]', step=step)
 
@@ -107,6 +111,8 @@ def _recovered(done: Recovered, *, stopped: bool) -> None:
         out.print(table)
     sums = {"n": len(done.remembered), "left": len(done.left), "events": done.events}
     output.say("\n{n} calls put back as unknown, {left} left, {events} events read from the stream again.", **sums)
+    if done.unasked is not None:
+        return output.say("[red bold]{why}[/]. Recover once more when one answers.", why=done.unasked)
     if not done.left:
         read = "They are read at Creem from now on. " if done.remembered else ""
         lift = ', then [bold]refunds restore lift --reason "…"[/]' if stopped else ""

@@ -88,7 +88,7 @@ def _epoch(runtime: Runtime) -> dict[str, Any]:
     except TryLater as error:
         return {"database": None, "redis": None, "journal": None, "wrong": str(error)}
     mark = runtime.store.read(epoch.mark_of)
-    wrong = epoch.behind(mark, remembered) if runtime.creem is not None else None
+    wrong = epoch.behind(mark, remembered) or epoch.unasked(mark, remembered) if runtime.creem is not None else None
     return {"database": mark, "redis": remembered.redis, "journal": remembered.journal, "wrong": wrong}
 
 

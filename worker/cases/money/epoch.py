@@ -109,7 +109,7 @@ def rise(tx: Tx, now: datetime, *, above: int = 0) -> int:
 
 def behind(mark: int, remembered: Remembered) -> str | None:
     """In words, how the database at this mark knows less than the witnesses, or has a history that none of them bears out; None
-    where all is well or nobody can be asked.
+    where all is well or nobody can be asked (`unasked`).
     """
     highest = remembered.highest
     if highest is not None and highest > mark:
@@ -119,6 +119,13 @@ def behind(mark: int, remembered: Remembered) -> str | None:
         return None
     knows = "no witness remembers it" if highest is None else f"the witnesses remember no more than {highest}"
     return f"the database stands at mark {mark} and {knows}: database and witnesses may have been set back together"
+
+
+def unasked(mark: int, remembered: Remembered) -> str | None:
+    """In words, that nobody can say whether the database was set back, and why; None where somebody can."""
+    if remembered.redis_away is None or vouched(mark, remembered):
+        return None
+    return f"no witness can be asked whether the database was set back: {remembered.redis_away}"
 
 
 def vouched(mark: int, remembered: Remembered) -> bool:
@@ -144,9 +151,8 @@ def held_back(tx: Tx, remembered: Remembered, now: datetime) -> tuple[str, datet
         tx.insert_absent(epochs, [{"name": MONEY, "mark": 0, "risen_at": now}])
         tx.connection.execute(update(epochs).where(epochs.c.name == MONEY).values(stopped_at=now))
         return why, now + STOPPED
-    if not vouched(mark, remembered):
-        return f"no witness can be asked whether the database was set back: {remembered.redis_away}", now + UNASKED
-    return None
+    nobody = unasked(mark, remembered)
+    return None if nobody is None else (nobody, now + UNASKED)
 
 
 class Watch:

@@ -51,9 +51,14 @@ class Checked:
 
     @property
     def wrong(self) -> str | None:
-        """What is wrong, in one line; None where all is well."""
+        """What is wrong, in one line; None where all is well. That nobody can be asked is not well."""
         missing = f"the journal knows calls on {len(self.missing)} charges that the database does not" if self.missing else None
-        return self.stopped or epoch.behind(self.mark, self.remembered) or missing
+        return self.stopped or epoch.behind(self.mark, self.remembered) or missing or self.unasked
+
+    @property
+    def unasked(self) -> str | None:
+        """Why nobody can say whether the database was set back; None where somebody can."""
+        return epoch.unasked(self.mark, self.remembered)
 
     def document(self) -> dict[str, Any]:
         """For `--json`."""
@@ -79,10 +84,18 @@ class Recovered:
     left: list[dict[str, Any]] = field(default_factory=list)
     """Calls whose purchase the database does not know: their history has to be imported first."""
     events: int = 0
+    unasked: str | None = None
+    """Why nobody can say whether that was all; None where somebody can."""
+
+    @property
+    def ok(self) -> bool:
+        """True where nothing is left, and somebody can say so."""
+        return not self.left and self.unasked is None
 
     def document(self) -> dict[str, Any]:
         """For `--json`."""
-        return {"ok": not self.left, "remembered": self.remembered, "left": self.left, "events_read_again": self.events}
+        counted = {"remembered": self.remembered, "left": self.left, "events_read_again": self.events}
+        return {"ok": self.ok, **counted, "unasked": self.unasked}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +119,10 @@ class Restorer:
 
     def recover(self, *, by: str, reason: str, events: int = 0) -> Recovered:
         """Puts every call that only the journal knows on its claim, as unknown; claims that are not there are made again."""
-        done = Recovered(events=events)
         now = self.clock.now()
         # from here on nothing is armed until a person lifts it, whoever noticed the restore first
         remembered = self.witnesses.ask()
+        done = Recovered(events=events, unasked=epoch.unasked(self.store.read(epoch.mark_of), remembered))
         self.store.write(lambda tx: epoch.held_back(tx, remembered, now))
         for last in self._missing():
             calls = self.witnesses.calls(last.key)
