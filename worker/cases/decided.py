@@ -74,6 +74,13 @@ def ask_again(kind: CaseKind, facts: Any, terms: Terms) -> Decision:
             return decide_request(_REQUEST.validate_json(raw), terms)
 
 
+def same_again(decision: Decision, outcome: str, rule: str) -> bool:
+    """True where the policy, asked again, answers as the case was decided. What a person decided rests on the same facts and is
+    no answer of the policy's.
+    """
+    return rule == BY_PERSON or (decision.outcome.value, decision.rule) == (outcome, rule)
+
+
 def _dumped(facts: Facts) -> Written:
     match facts:
         case JobFacts():

@@ -43,6 +43,24 @@ def test_cases_are_listed_and_filtered(local: Browser) -> None:
     page(local, "/cases?state=nonsense", 400)
 
 
+def test_case_that_a_person_decided_is_shown_as_such_and_accuses_nobody(world: PeopleWorld, local: Browser) -> None:
+    odd = case_id(world, "job_odd")
+    world.reviewer.decide(odd, "credits", by="ana", reason="our fault after all")
+    text = words_of(page(local, f"/cases/{odd}"))
+    assert "A person decided that" in text
+    assert "The policy had said: Review" in text
+    assert "changed in place" not in text
+    assert "A person decided that" not in words_of(page(local, f"/cases/{case_id(world, 'job_whole')}"))
+
+
+def test_case_whose_terms_were_changed_in_place_says_so(world: PeopleWorld, local: Browser) -> None:
+    whole = case_id(world, "job_whole")
+    world.store.write(
+        lambda tx: tx.connection.execute(update(cases).where(cases.c.case_id == whole).values(rule="no_fault")).rowcount
+    )
+    assert "changed in place" in words_of(page(local, f"/cases/{whole}"))
+
+
 def test_pages_of_cases_follow_one_another(world: PeopleWorld, local: Browser) -> None:
     world.load(an_account("acc_9"), a_purchase("ord_9", "acc_9", 500))
     for number in range(40):
