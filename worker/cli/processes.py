@@ -65,7 +65,8 @@ def worker(
         from worker.intake.process import stop_on_signals, until_ready
 
         runtime = _configured(settings)
-        stop = stop_on_signals()
+        # what it starts has sessions of its own, which no terminal takes along
+        stop = stop_on_signals(hangup=True)
         if until_ready(runtime.deciding, stop):
             raise typer.Exit(supervise(concurrency or settings.concurrency, stop))
 

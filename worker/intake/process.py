@@ -78,9 +78,12 @@ def until_ready(ready: Callable[[], object], stop: threading.Event) -> bool:
     return False
 
 
-def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set: the batch in hand is finished, then the process ends."""
+def stop_on_signals(*, hangup: bool = False) -> threading.Event:
+    """An event that SIGTERM and SIGINT set: the batch in hand is finished, then the process ends. With `hangup` a terminal that
+    is closed sets it too, unless that is ignored, as under nohup.
+    """
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    more = [signal.SIGHUP] if hangup and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []
+    for number in (signal.SIGTERM, signal.SIGINT, *more):
         signal.signal(number, lambda *_: stop.set())
     return stop

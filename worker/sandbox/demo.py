@@ -32,6 +32,7 @@ from worker.sandbox.creem import CreemDouble
 from worker.sandbox.creem.deliveries import post_to
 from worker.sandbox.creem.server import CreemServer
 from worker.sandbox.customers import Correspondence
+from worker.sandbox.ending import ended_by_signals
 from worker.sandbox.money_stories import MoneyWorld, make_money_world
 from worker.sandbox.pipeline import PipelineDouble
 from worker.sandbox.servers import free_port, start_redis
@@ -47,7 +48,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_demo(*, jobs: int, seed: int, keep: bool) -> int:
-    """Runs the demo; returns 0 only if every job ended as its story says and the audit holds."""
+    """Runs the demo; returns 0 only if every job ended as its story says and the audit holds. For a process's main thread."""
+    with ended_by_signals():
+        return _run(jobs=jobs, seed=seed, keep=keep)
+
+
+def _run(*, jobs: int, seed: int, keep: bool) -> int:
     folder = Path(tempfile.mkdtemp(prefix="refunds-demo-"))
     try:
         good = _perform(folder, jobs=jobs, seed=seed)
