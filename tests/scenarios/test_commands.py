@@ -308,6 +308,35 @@ def test_nothing_starts_under_wrong_terms(system: System, tmp_path: Path) -> Non
     assert "Traceback" not in system.logs()
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("[", "[["), ("money_per_day_minor_units = 1000000", "money_per_day_minor_units = 999")],
+    ids=["syntax", "amount"],
+)
+def test_status_under_terms_that_cannot_be_read_tells_all_else_and_the_fault_first(
+    system: System, tmp_path: Path, right: str, wrong: str
+) -> None:
+    """Whoever is called at night types this first, and nothing can be started then."""
+    system.load([an_account(), a_purchase(credits=50)])
+    system.emit([submitted("job_1"), failed("job_1")])
+    sweep(system)
+    shipped = ROOT / "policy" / "terms" / "2025-12-03.toml"
+    (tmp_path / "terms").mkdir()
+    (tmp_path / "terms" / shipped.name).write_text(shipped.read_text().replace(right, wrong, 1))
+    system.extra = {**system.extra, "REFUNDS_TERMS_DIR": str(tmp_path / "terms")}
+    done = system.refunds("status", expect=2)
+    assert "2025-12-03.toml" in done.stdout.splitlines()[0] + done.stdout.splitlines()[1]
+    assert "1 refunded" in done.stdout
+    assert "Nobody waits" not in done.stdout
+    assert "2025-12-03.toml" in done.stderr
+    found = system.json("status", expect=2)
+    assert (found["cases"]["refunded"], found["deadlines"], found["approved"]) == (1, [], [])
+    assert "2025-12-03.toml" in found["faults"][0]
+    assert "2025-12-03.toml" in system.refunds("status", "--deadlines", expect=2).stderr
+    system.extra = {name: value for name, value in system.extra.items() if name != "REFUNDS_TERMS_DIR"}
+    assert system.json("status")["faults"] == []
+
+
 def test_faulty_import_line_changes_nothing_and_is_named(system: System) -> None:
     lines = [
         json.dumps(an_account()),

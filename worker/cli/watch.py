@@ -14,7 +14,7 @@ from worker.cases.overview import overview
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.clock import moment
-from worker.errors import TryLater, one_line
+from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.consumer import backlog, entries_read_so_far
 from worker.runtime import Runtime
 from worker.screen import progress
@@ -33,14 +33,32 @@ def status(
     with one_clear_line():
         runtime = output.runtime()
         found = runtime.store.read(lambda tx: overview(tx, runtime.clock.now()))
-        found["deadlines"] = runtime.reviewer.deadlines(limit=10)
-        found["approved"] = runtime.reviewer.approved()
+        wrong = _judged(runtime, found)
         found["epoch"] = _epoch(runtime)
-    found["stream"] = _stream(runtime)
-    if as_json:
-        return output.document(found)
-    if deadlines:
-        return _deadlines(found["deadlines"])
+        found["stream"] = _stream(runtime)
+        if as_json:
+            output.document(found)
+        elif not deadlines:
+            _whole(runtime, found)
+        elif wrong is None:
+            _deadlines(found["deadlines"])
+        if wrong is not None:
+            # everything else is told: whoever is called at night types this first
+            raise wrong
+
+
+def _judged(runtime: Runtime, found: dict[str, Any]) -> Misconfigured | None:
+    """Adds what only the terms can tell; where they cannot be read, says so, adds nothing, and returns why."""
+    wrong = None
+    found |= {"faults": [], "deadlines": [], "approved": []}
+    try:
+        found |= {"deadlines": runtime.reviewer.deadlines(limit=10), "approved": runtime.reviewer.approved()}
+    except Misconfigured as error:
+        wrong, found["faults"] = error, list(error.faults)
+    return wrong
+
+
+def _whole(runtime: Runtime, found: dict[str, Any]) -> None:
     patience = timedelta(seconds=runtime.settings.ready_backlog_seconds)
     _headline(found, runtime.clock.now() - patience)
     _work(found)
@@ -134,6 +152,10 @@ def _urgency(percent: int) -> str:
 
 
 def _headline(found: dict[str, Any], patience_ends: datetime) -> None:
+    if found["faults"]:
+        for fault in found["faults"]:
+            output.say("[red bold]{fault}[/]", fault=fault)
+        output.say("[red]No process can be started so; those that run go on as they were. Deadlines are not told.[/]")
     troubles = []
     unread, unhandled = found["stream"]["oldest_at"], found["oldest_unhandled_at"]
     if unread and datetime.fromisoformat(unread) < patience_ends:
@@ -148,7 +170,7 @@ def _headline(found: dict[str, Any], patience_ends: datetime) -> None:
         troubles.append(f"{found['overdue_actions']} cases due for their next look: is a worker running?")
     if troubles:
         output.say("[red bold]{troubles}[/]", troubles="; ".join(troubles))
-    else:
+    elif not found["faults"]:
         output.say(
             "[green bold]Nobody waits beyond the promise.[/] {whole} made whole, {credits} credits back, {open} open.",
             whole=found["made_whole"],
