@@ -1,6 +1,7 @@
 """The figures: they agree with the rows, cost the same however many cases there are, and outlive the parts they tell of."""
 
 import asyncio
+import hmac
 import re
 from datetime import timedelta
 from typing import Any
@@ -226,3 +227,27 @@ def test_text_from_outside_makes_no_series_of_its_own(store: Store) -> None:
     told = figures(store).text()
     assert set(values(told)) == before
     assert not re.search(rb"code_|y[0-9]", told)
+
+
+def test_webhooks_are_counted_by_how_this_process_answered_and_not_kept_for_later(store: Store) -> None:
+    clock = HandClock()
+    receiver = Receiver(store, clock, Environment.TEST.accepts)
+    told = figures(store)
+    web = Web(store, fakeredis.FakeRedis(), receiver, ("right",), clock, lambda _: None, timedelta(minutes=2), figures=told)
+
+    async def deliver(secret: str, *bodies: bytes) -> None:
+        transport = httpx.ASGITransport(make_app(web), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://site") as client:
+            for body in bodies:
+                signature = hmac.new(secret.encode(), body, "sha256").hexdigest()
+                await client.post("/webhooks/creem", content=body, headers={"creem-signature": signature})
+
+    def counted() -> dict[str, float]:
+        found = values(told.text())
+        return {name.partition("[")[2][:-1]: value for name, value in found.items() if name.startswith("refunds_webhooks_total")}
+
+    assert counted() == {"taken": 0, "not_stored": 0, "unsigned": 0}, "from the start, or the first would be no increase"
+    asyncio.run(deliver("wrong", b"{}", b"{}", b"{}"))
+    assert counted() == {"taken": 0, "not_stored": 0, "unsigned": 3}
+    asyncio.run(deliver("right", b'{"id": "evt_1", "eventType": "refund.created", "object": {}}'))
+    assert counted() == {"taken": 1, "not_stored": 0, "unsigned": 3}

@@ -77,13 +77,16 @@ class Web:
         signatures = request.headers.getlist("creem-signature")
         if len(signatures) != 1 or not self._signed(body, signatures[0]):
             log.warning("webhook.unsigned", bytes=len(body), signatures=len(signatures))
+            self._count("unsigned")
             return _said(401, "no valid signature")
         try:
             received, row_id = await run_in_threadpool(self.receiver.receive, body)
         except (TryLater, Misconfigured) as error:
             log.error("webhook.not_stored", error=one_line(error))
+            self._count("not_stored")
             return _said(503, "not stored; send it again later", {"retry-after": "30"})
         log.info("webhook.received", outcome=received.value, inbox_id=row_id)
+        self._count("taken")
         if received is Received.STORED and row_id is not None:
             await run_in_threadpool(self._hint, [row_id])
         return JSONResponse({"status": received.value})
@@ -92,6 +95,10 @@ class Web:
         # every secret is tried, so that the time taken does not say which one it was
         held = [signature_holds(secret, body, header) for secret in self.secrets]
         return any(held)
+
+    def _count(self, answer: str) -> None:
+        if self.figures is not None:
+            self.figures.deliveries[answer] += 1
 
     def _hint(self, row_ids: list[int]) -> None:
         try:

@@ -1,11 +1,13 @@
 """Prometheus figures, read from the database when asked: every process answers alike, and a restart loses nothing.
 
 What is counted are rows, so two web processes scraped in turn agree. Labels are states and reasons, never an id. The figures
-are those of `refunds status` with a few more beside them, and are kept some seconds so that scrapes do not add up.
+are those of `refunds status` with a few more beside them, and are kept some seconds so that scrapes do not add up. What leaves
+no row, a webhook that was turned away, each process counts for itself: the sum over all of them is asked for.
 """
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -42,6 +44,7 @@ RERUNS = ("asked", "refused", "expired", "answered")
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 ENDS = ("succeeded", "failed", "incomplete", "cancelled")
 CALLS = ("accepted", "refused", "throttled", "not_sent", "unknown")
+DELIVERIES = ("taken", "not_stored", "unsigned")
 Family = GaugeMetricFamily | CounterMetricFamily | GaugeHistogramMetricFamily
 
 
@@ -63,6 +66,8 @@ class Figures(Collector):
     ) -> None:
         self._store, self._redis, self._stream, self._clock, self._timer = store, client, stream, clock, timer
         self._editions, self._group = editions, group
+        self.deliveries = Counter(dict.fromkeys(DELIVERIES, 0))
+        """Webhooks by how this process answered since it runs; whoever answers counts."""
         self._lock = threading.Lock()
         self._kept: tuple[float, list[Family]] | None = None
         self.registry = CollectorRegistry(auto_describe=False)
@@ -86,6 +91,14 @@ class Figures(Collector):
                 # a large history is read more seldom: at most a twentieth of the time is spent reading
                 self._kept = (ended + max(KEEP_SECONDS, 20 * (ended - began)), found)
             yield from self._kept[1]
+        yield self._webhooks()
+
+    def _webhooks(self) -> Family:
+        text = "Webhooks by how this web process answered; `unsigned` alone: is the secret the one that Creem signs with?"
+        family = CounterMetricFamily("refunds_webhooks", text, labels=["answer"])
+        for answer in DELIVERIES:
+            family.add_metric([answer], self.deliveries[answer])
+        return family
 
     def _from_database(self) -> list[Family]:
         now = self._clock.now()
