@@ -352,6 +352,23 @@ def test_faulty_import_line_changes_nothing_and_is_named(system: System) -> None
     assert "no account of that name" in system.refunds("account", "acc_1", expect=1).stderr
 
 
+def test_import_says_of_every_file_what_of_it_is_refused(system: System) -> None:
+    system.load([an_account(), a_purchase()])
+    file = json.dumps({**a_purchase(), "amount": 907})
+    for _ in range(2):
+        done = system.refunds("import", "-", stdin=file, expect=1)
+        assert done.stdout == "Imported nothing; 0 were known already; 1 refused.\n"
+        assert "refunds: purchase:ord_1: " in done.stderr
+        told = system.json("import", "-", stdin=file, expect=1)
+        assert (told["records"], told["repeated"], [one["record"] for one in told["refused"]]) == ({}, 0, ["purchase:ord_1"])
+
+
+def test_import_names_cases_of_every_kind(system: System) -> None:
+    twins = [{**a_purchase(name), "request_id": "chk-1"} for name in ("ord_1", "ord_2")]
+    done = system.refunds("import", "-", stdin="\n".join(json.dumps(one) for one in (an_account(), *twins)))
+    assert "Cases in it: 1 " in done.stdout
+
+
 def test_many_cases_are_put_back_at_once_by_what_they_have_in_common(system: System) -> None:
     system.load([an_account(), a_purchase(credits=200)])
     system.emit([failed(f"job_{n}") for n in range(30)])

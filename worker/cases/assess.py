@@ -392,7 +392,7 @@ def _touch_vouched(book: Book, news: Sequence[News]) -> None:
 def _bury(tx: Tx, dead: Sequence[tuple[Line | Row[Any], CannotProcess]], now: datetime) -> int:
     letters = [
         inbox.new_letter(
-            key=f"inbox:{row.id}",
+            key=inbox.letter_key(row.id),
             reason=refusal.reason,
             detail=refusal.detail,
             raw=row.raw.encode(),

@@ -2,29 +2,35 @@
 
 A record becomes an inbox row like any event and is handled by the same step, so a failed job in the history gets its case and its
 credits by the same rules. A row's identity is its content: importing a file twice changes nothing, importing a newer export
-brings what is new.
+brings what is new, and what was refused is refused again for as long as its dead letter is open. Purchases and jobs never
+change back; an account may, so the row of one that the books no longer show as the file says is handled once more.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, Select, select
 
+from policy.facts import AccountStatus
 from worker.cases.assess import Assessed, Assessor
 from worker.cases.news import IMPORT_SOURCE
 from worker.clock import Clock
 from worker.intake.records import AccountRecord, JobRecord, PurchaseRecord
 from worker.store import inbox as inbox_rows
+from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import dead_letters, inbox
+from worker.store.tables import accounts, dead_letters, inbox
 
 Known = AccountRecord | PurchaseRecord | JobRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What one import did: records by kind, how many were known already, what the step made of the new ones."""
+    """What one import did: records by kind that the books have now, how many of these were known already, what the step made of
+    the others, and what stands in the dead letters instead, each with what is wrong with it.
+    """
 
     records: dict[str, int]
     repeated: int
@@ -40,32 +46,35 @@ class Importer:
     assessor: Assessor
     clock: Clock
 
-    def take(self, records: Iterable[Known], progress: Callable[[int], None]) -> Imported:
+    def take(self, records: Sequence[Known], progress: Callable[[int], None]) -> Imported:
         """Makes every record durable, handles them all, and returns what came of it; `progress` hears how many more are done."""
+        last = {record.id: record for record in records if isinstance(record, AccountRecord)}
         kinds: Counter[str] = Counter()
         repeated, done = 0, Assessed()
-        ids: list[int] = []
+        refused = dict[str, tuple[str, str]]()
         for chunk in _chunks(records, self.assessor.batch):
-            new = self._store(chunk)
-            kinds.update(record.key.partition(":")[0] for record in chunk)
-            repeated += len(chunk) - len(new)
-            ids += new
-            while new:
-                turn = self.assessor.assess(new)
-                done += turn
-                new = self._unhandled(new)
-                if not turn.busy:
-                    break  # another process holds them and will handle them
+            changed = self._store(chunk)
+            self._handle(changed.values(), done)
+            # after what the same file says of it before its last line
+            again = self._told_again([a for a in chunk if isinstance(a, AccountRecord) and last[a.id] is a])
+            self._handle(again.values(), done)
+            changed |= again
+            letters = self._letters(chunk)
+            taken = [record for record in chunk if _identity(record) not in letters]
+            kinds.update(_kind(record) for record in taken)
+            repeated += len(taken) - len(changed.keys() & {_identity(record) for record in taken})
+            refused |= letters
             progress(len(chunk))
-        return Imported(dict(kinds), repeated, done, self._refused(ids))
+        return Imported(dict(kinds), repeated, done, list(refused.values()))
 
-    def _store(self, chunk: Sequence[Known]) -> list[int]:
+    def _store(self, chunk: Sequence[Known]) -> dict[str, int]:
+        """Adds what is new; returns the ids of the added rows by identity."""
         now = self.clock.now()
         rows = {
-            (record.key, record.sha256): inbox_rows.new_row(
+            _identity(record): inbox_rows.new_row(
                 source=IMPORT_SOURCE,
-                event_id=f"{record.key}:{record.sha256}",
-                type=f"import.{record.key.partition(':')[0]}",
+                event_id=_identity(record),
+                type=f"import.{_kind(record)}",
                 account_id=record.id if isinstance(record, AccountRecord) else record.account_id,
                 job_id=record.id if isinstance(record, JobRecord) else None,
                 raw=record.raw,
@@ -74,7 +83,17 @@ class Importer:
             )
             for record in chunk
         }
-        return sorted(self.store.write(lambda tx: inbox_rows.insert(tx, list(rows.values()))).values())
+        added = self.store.write(lambda tx: inbox_rows.insert(tx, list(rows.values())))
+        return {identity: id for (_, identity), id in added.items()}
+
+    def _handle(self, ids: Iterable[int], done: Assessed) -> None:
+        left = sorted(ids)
+        while left:
+            turn = self.assessor.assess(left)
+            done += turn
+            left = self._unhandled(left)
+            if not turn.busy:
+                break  # another process holds them and will handle them
 
     def _unhandled(self, ids: Sequence[int]) -> list[int]:
         left = self.store.read(
@@ -82,18 +101,60 @@ class Importer:
         )
         return [row.id for row in left]
 
-    def _refused(self, ids: Sequence[int]) -> list[tuple[str, str]]:
-        if not ids:
-            return []
-        rows = self.store.read(
-            lambda tx: tx.all(
-                select(inbox.c.event_id, dead_letters.c.detail)
-                .join(dead_letters, dead_letters.c.inbox_id == inbox.c.id)
-                .where(tx.among(inbox.c.id, ids), dead_letters.c.state == "open")
-                .order_by(inbox.c.id)
+    def _told_again(self, said: Sequence[AccountRecord]) -> dict[str, int]:
+        """Makes the handled rows of accounts that the books show otherwise due once more; returns their ids by identity."""
+        if not said:
+            return {}
+        now = self.clock.now()
+
+        def put_back(tx: Tx) -> dict[str, int]:
+            books = {
+                row.account_id: row
+                for row in tx.all(select(accounts).where(tx.among(accounts.c.account_id, [record.id for record in said])))
+            }
+            differ = [_identity(record) for record in said if record.id in books and not _shows(books[record.id], record)]
+            if not differ:
+                return {}
+            rows = {row.id: row.event_id for row in tx.all(_rows_of(tx, differ))}
+            return {rows[id]: id for id in inbox_rows.tell_again(tx, list(rows), now)}
+
+        return self.store.write(put_back)
+
+    def _letters(self, chunk: Sequence[Known]) -> dict[str, tuple[str, str]]:
+        """The open dead letters of these records, whenever they were imported: key and problem by identity."""
+        keys = {_identity(record): record.key for record in chunk}
+
+        def ask(tx: Tx) -> dict[str, tuple[str, str]]:
+            dead = {row.id: row.event_id for row in tx.all(_rows_of(tx, keys).where(inbox.c.state == "dead"))}
+            if not dead:
+                return {}
+            names = [inbox_rows.letter_key(id) for id in dead]
+            letters = tx.all(
+                select(dead_letters.c.inbox_id, dead_letters.c.detail)
+                .where(tx.among(dead_letters.c.key, names), dead_letters.c.state == "open")
+                .order_by(dead_letters.c.inbox_id)
             )
-        )
-        return [(row.event_id.rpartition(":")[0], row.detail) for row in rows]
+            return {dead[row.inbox_id]: (keys[dead[row.inbox_id]], row.detail) for row in letters}
+
+        return self.store.read(ask)
+
+
+def _identity(record: Known) -> str:
+    return f"{record.key}:{record.sha256}"
+
+
+def _kind(record: Known) -> str:
+    return record.key.partition(":")[0]
+
+
+def _rows_of(tx: Tx, identities: Iterable[str]) -> Select[Any]:
+    return select(inbox.c.id, inbox.c.event_id).where(inbox.c.source == IMPORT_SOURCE, tx.among(inbox.c.event_id, identities))
+
+
+def _shows(account: Row[Any], said: AccountRecord) -> bool:
+    """True where taking the record in would change nothing."""
+    stays = account.suspended_here and said.status is AccountStatus.ACTIVE
+    return bool(account.known and account.email == said.email and (stays or account.status == said.status.value))
 
 
 def _chunks(records: Iterable[Known], size: int) -> Iterable[list[Known]]:

@@ -79,10 +79,12 @@ def _report(done: Imported, *, as_json: bool) -> None:
         output.document({"records": done.records, "repeated": done.repeated, "cases": states, "refused": refused})
     else:
         counted = ", ".join(f"{count} {kind.replace('_', ' ')}s" for kind, count in done.records.items())
-        output.say("Imported {counted}; {repeated} were known already.", counted=counted or "nothing", repeated=done.repeated)
+        not_taken = f"; {len(done.refused)} refused" if done.refused else ""
+        said = "Imported {counted}; {repeated} were known already{refused}."
+        output.say(said, counted=counted or "nothing", repeated=done.repeated, refused=not_taken)
         if states:
             opened = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-            output.say("Cases of failed jobs in it: {opened}.", opened=opened)
+            output.say("Cases in it: {opened}.", opened=opened)
     for key, problem in done.refused[:SHOWN]:
         output.err.print(output.cell(f"refunds: {key}: {problem}"), soft_wrap=True)
     if done.refused:

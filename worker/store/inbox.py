@@ -73,6 +73,11 @@ def new_row(
     }
 
 
+def letter_key(row_id: int) -> str:
+    """What the dead letter of an inbox row is known by."""
+    return f"inbox:{row_id}"
+
+
 def new_letter(
     *, key: str, reason: str, detail: str, raw: bytes, received_at: datetime, now: datetime, inbox_id: int | None = None
 ) -> Record:
@@ -190,6 +195,12 @@ def wake(tx: Tx, ids: Sequence[int], now: datetime) -> None:
         by=["id"],
         expect={"state": "was"},
     )
+
+
+def tell_again(tx: Tx, ids: Sequence[int], now: datetime) -> set[int]:
+    """Makes handled rows due once more, as if they had come in `now`; returns which."""
+    back = {"was": "handled", "state": "new", "received_at": now, "due_at": now, "attempts": 0, "handled_at": None}
+    return tx.update(inbox, [{"id": id, **back} for id in ids], by=["id"], expect={"state": "was"})
 
 
 def settle(tx: Tx, fates: Sequence[Record]) -> None:

@@ -1,0 +1,63 @@
+"""Product history taken in again: what a file says twice, what was refused once, and accounts that go back to what they were."""
+
+import pytest
+from sqlalchemy import func, select, update
+
+from tests.cases.world import World, a_purchase, an_account
+from worker.store.engine import Store
+from worker.store.tables import accounts, inbox
+
+
+def rows(world: World) -> int:
+    return int(world.store.read(lambda tx: tx.connection.execute(select(func.count()).select_from(inbox)).scalar_one()))
+
+
+@pytest.mark.parametrize("batch", [1, 500])
+def test_record_that_was_refused_is_refused_however_often_it_is_imported(store: Store, batch: int) -> None:
+    world = World(store, batch=batch)
+    world.load(an_account(), a_purchase(amount=900))
+    wrong = a_purchase(amount=907)
+    for repeated in (0, 1):
+        done = world.load(an_account(), wrong, wrong)
+        assert [key for key, _ in done.refused] == ["purchase:ord_1"]
+        assert (done.records, done.repeated) == ({"account": 1}, 1), repeated
+    [letter], _ = world.letters.listing(state="open", limit=9, after=None)
+    world.letters.discard(letter["dead_id"], by="ann", reason="the export was wrong")
+    assert world.load(wrong).refused == [], "a person put it aside"
+
+
+@pytest.mark.parametrize("batch", [1, 500])
+def test_account_is_what_the_file_imported_last_says(store: Store, batch: int) -> None:
+    world = World(store, batch=batch)
+    active, suspended = an_account(), an_account(status="suspended")
+    world.load(active)
+    for record, status in ((suspended, "suspended"), (active, "active"), (suspended, "suspended")):
+        assert world.load(record).repeated == 0
+        assert world.account("acc_1")["status"] == status
+        assert world.load(record).repeated == 1, "nothing to change any more"
+    assert rows(world) == 2
+    assert world.audit().breaches == []
+
+
+@pytest.mark.parametrize("batch", [1, 500])
+def test_file_that_tells_an_account_several_times_ends_with_its_last_line_and_changes_nothing_again(
+    store: Store, batch: int
+) -> None:
+    world = World(store, batch=batch)
+    active, suspended = an_account(), an_account(status="suspended")
+    file = (active, suspended, active)
+    world.load(*file)
+    assert world.account("acc_1")["status"] == "active"
+    before = rows(world)
+    done = world.load(*file)
+    assert (done.repeated, done.assessed.handled) == (3, 0)
+    assert (world.account("acc_1")["status"], rows(world)) == ("active", before)
+
+
+def test_account_that_people_here_suspended_is_not_lifted_by_any_import(store: Store) -> None:
+    world = World(store)
+    world.load(an_account())
+    here = update(accounts).values(status="suspended", suspended_here=True)
+    store.write(lambda tx: tx.connection.execute(here))
+    done = world.load(an_account())
+    assert (done.repeated, done.assessed.handled, world.account("acc_1")["status"]) == (1, 0, "suspended")
