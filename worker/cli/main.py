@@ -1,8 +1,6 @@
 """The commands, in the groups that people look for them in."""
 
-import sys
 from importlib.metadata import version
-from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -16,6 +14,7 @@ from worker.cli import (
     feed,
     money,
     operators,
+    output,
     policy,
     processes,
     replay,
@@ -24,6 +23,7 @@ from worker.cli import (
     review,
     watch,
 )
+from worker.cli.streams import Streams
 
 app = typer.Typer(
     name="refunds",
@@ -122,13 +122,18 @@ app.add_typer(terms, name="policy", rich_help_panel="Look")
 
 
 def run() -> None:
-    """Entry point: exit 0 done, 1 refused or found wrong, 2 usage or configuration; an interrupt is 130 and no traceback."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        # a terminal of one script still shows a case whose words are in another: what it cannot show is written out
-        sys.stdout.reconfigure(errors="backslashreplace")
+    """Entry point: exit 0 done, 1 refused or found wrong, 2 usage or configuration; an interrupt is 130 and no traceback.
+
+    A reader that went away changes nothing of that. Output that could not be written is said, and no success.
+    """
+    streams = Streams()
     try:
         app()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        raise SystemExit(0) from None
+    except SystemExit as ended:
+        why = streams.end()
+        if why is None:
+            raise
+        output.say_wrong(f"the output could not be written: {why}")
+        raise SystemExit(ended.code or 1) from None

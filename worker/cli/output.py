@@ -84,9 +84,14 @@ def nothing_changed() -> None:
     say("[dim]Nothing was changed.[/]")
 
 
+def say_wrong(message: str) -> None:
+    """One clear line on stderr."""
+    err.print(Text(f"refunds: {clean(message)}"), soft_wrap=True)
+
+
 def stop(message: str, code: int) -> NoReturn:
     """One clear line, and out."""
-    err.print(Text(f"refunds: {clean(message)}"), soft_wrap=True)
+    say_wrong(message)
     raise typer.Exit(code)
 
 
@@ -97,7 +102,7 @@ def one_clear_line() -> Iterator[None]:
         yield
     except Misconfigured as error:
         for fault in error.faults:
-            err.print(Text(f"refunds: {clean(fault)}"), soft_wrap=True)
+            say_wrong(fault)
         raise typer.Exit(2) from None
     except TryLater as error:
         stop(str(error), 2)

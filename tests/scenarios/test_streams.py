@@ -1,0 +1,82 @@
+"""Commands whose output goes where nobody reads it, or nowhere at all."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.scenarios.system import System, a_purchase, a_system, an_account
+
+pytestmark = pytest.mark.slow
+NOBODY = "redis://127.0.0.1:1/0"
+REFUNDS = (sys.executable, "-m", "worker.cli")
+A_FAILED_JOB = {
+    "record": "layer_job", "id": "job_1", "account_id": "acc_1", "credits": 5, "paid_with": "credits", "status": "failed",
+    "submitted_at": "2026-03-02T10:10:00Z",
+}  # fmt: skip
+BUFFERED = pytest.mark.parametrize("unbuffered", ["", "1"])
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    with a_system(f"sqlite:///{tmp_path / 'refunds.db'}", NOBODY) as made:
+        made.load([an_account(), a_purchase(credits=50), A_FAILED_JOB])
+        yield made
+
+
+@contextmanager
+def nobody_reads() -> Iterator[int]:
+    """The end of a pipe whose reader went away."""
+    read, write = os.pipe()
+    os.close(read)
+    yield write
+    os.close(write)
+
+
+def typed(system: System, words: Sequence[str], out: int, unbuffered: str) -> tuple[int, str]:
+    environ = system.environ | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(
+        [*REFUNDS, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=subprocess.PIPE,
+        env=environ,
+        cwd=system.folder,
+        check=False,
+    )
+    return done.returncode, done.stderr.decode()
+
+
+@BUFFERED
+def test_reader_that_goes_away_changes_no_exit_code(system: System, unbuffered: str) -> None:
+    for words in (["show", "job_1"], ["cases"], ["cases", "--json"], ["--help"]):
+        with nobody_reads() as out:
+            assert typed(system, words, out, unbuffered) == (0, ""), words
+    # without Redis it is not proved that no event was lost: a breach
+    for words in (["audit"], ["audit", "--json"]):
+        with nobody_reads() as out:
+            assert typed(system, words, out, unbuffered) == (1, ""), words
+
+
+@BUFFERED
+def test_command_whose_reader_goes_away_does_all_that_it_was_to_do(system: System, unbuffered: str, tmp_path: Path) -> None:
+    file = tmp_path / "more.jsonl"
+    file.write_text(json.dumps(an_account("acc_2")))
+    with nobody_reads() as out:
+        assert typed(system, ["import", str(file)], out, unbuffered) == (0, "")
+    assert system.json("account", "acc_2")["email"] == "acc_2@example.org"
+
+
+@BUFFERED
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_output_that_cannot_be_written_is_one_line_and_no_success(system: System, unbuffered: str) -> None:
+    said = "refunds: the output could not be written: No space left on device\n"
+    with Path("/dev/full").open("wb") as full:
+        for words in (["cases"], ["cases", "--json"], ["--help"]):
+            assert typed(system, words, full.fileno(), unbuffered) == (1, said), words
+        assert typed(system, ["show", "nix"], full.fileno(), unbuffered)[1].count("\n") == 1, "nothing was to be written"
