@@ -2,15 +2,18 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.scenarios.system import System, a_purchase, a_system, an_account
+from tests.servers import eventually
 
 pytestmark = pytest.mark.slow
 NOBODY = "redis://127.0.0.1:1/0"
@@ -80,3 +83,33 @@ def test_output_that_cannot_be_written_is_one_line_and_no_success(system: System
         for words in (["cases"], ["cases", "--json"], ["--help"]):
             assert typed(system, words, full.fileno(), unbuffered) == (1, said), words
         assert typed(system, ["show", "nix"], full.fileno(), unbuffered)[1].count("\n") == 1, "nothing was to be written"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_command_without_standard_files_does_its_work(system: System, closed: str) -> None:
+    def run(words: str) -> int:
+        line = ["sh", "-c", f'exec "$0" -m worker.cli {words} {closed}', sys.executable]
+        return subprocess.run(line, env=system.environ, cwd=system.folder, check=False).returncode
+
+    assert run("db upgrade") == 0
+    assert run("show job_1 --json") == 0
+    assert run("show nix") == 1
+    assert run("shov") == 2
+
+
+def test_process_that_stays_needs_no_standard_files(system: System) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    line = ["sh", "-c", 'exec "$0" -m worker.cli web <&- >&- 2>&-', sys.executable]
+    environ = system.environ | {"REFUNDS_WEB_PORT": str(port)}
+    system.processes.append(web := subprocess.Popen(line, env=environ, cwd=system.folder, start_new_session=True))
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    assert eventually(answers, 60)
+    assert web.poll() is None
