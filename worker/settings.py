@@ -247,6 +247,7 @@ def load_settings(environ: Mapping[str, str] | None = None, fit: Fit = lambda _:
         for name, value in environ.items()
         if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() in Settings.model_fields
     }
+    faults += _not_utf8(ours)
     faults += _as_observer(ours)
     try:
         settings = Settings.model_validate(ours, by_name=True)
@@ -257,6 +258,19 @@ def load_settings(environ: Mapping[str, str] | None = None, fit: Fit = lambda _:
     if faults:
         raise Misconfigured(*faults)
     return settings
+
+
+def is_utf8(word: str) -> bool:
+    """True for a word of the environment or command line that was text; the bytes of others come as lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in word)
+
+
+def _not_utf8(ours: dict[str, str]) -> list[str]:
+    """Takes out what is no text, but for folders, whose names may be any bytes; returns its names."""
+    wrong = [name for name, value in ours.items() if not is_utf8(value) and not name.endswith("_dir")]
+    for name in wrong:
+        del ours[name]
+    return [f"{PREFIX}{name.upper()}: expected text in UTF-8" for name in wrong]
 
 
 def _as_observer(ours: dict[str, str]) -> list[str]:

@@ -1,10 +1,12 @@
 """Secrets from files: `REFUNDS_X_FILE` is read into `REFUNDS_X`, and what cannot be read is said."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from worker.errors import Misconfigured
+from worker.runtime import unfit
 from worker.settings import load_settings
 
 KEY = "REFUNDS_CREEM_API_KEY"
@@ -75,3 +77,17 @@ def test_observer_has_names_of_its_own_and_carries_nothing_out() -> None:
 def test_misspelt_file_variable_is_unknown() -> None:
     with pytest.raises(Misconfigured, match="REFUNDS_CREEM_API_KEI_FILE: unknown setting"):
         load_settings({"REFUNDS_CREEM_API_KEI_FILE": "/nowhere"})
+
+
+@pytest.mark.parametrize("name", ["CONSOLE_PASSWORD", "CREEM_WEBHOOK_SECRET", "CREEM_API_KEY", "ACTOR", "DATABASE_URL", "MODE"])
+def test_value_that_is_no_text_is_named_once_and_not_shown(name: str) -> None:
+    environ = {f"REFUNDS_{name}": os.fsdecode(b"p\xe4ss"), "REFUNDS_BATCH": "none"}
+    with pytest.raises(Misconfigured) as caught:
+        load_settings(environ, fit=unfit)
+    ours, batch = caught.value.faults
+    assert ours == f"REFUNDS_{name}: expected text in UTF-8"
+    assert batch.startswith("REFUNDS_BATCH: ")
+
+
+def test_folder_may_be_named_with_any_bytes() -> None:
+    assert load_settings({"REFUNDS_MAIL_DIR": os.fsdecode(b"p\xe4ss")}).mail_dir == Path(os.fsdecode(b"p\xe4ss"))

@@ -1,6 +1,7 @@
 """Commands as a person or a script meets them: shapes of the contract, and what they say when something is wrong."""
 
 import json
+import os
 import shutil
 import socket
 import sqlite3
@@ -21,6 +22,7 @@ from worker.cases.chain.heads import Head, Heads
 from worker.sandbox.servers import start_redis
 
 pytestmark = pytest.mark.slow
+NO_TEXT = os.fsdecode(b"bad\xff")
 NOBODY = "redis://127.0.0.1:1/0"
 
 
@@ -511,6 +513,36 @@ def test_files_that_are_not_there_and_commands_that_do_not_exist_are_usage(syste
 def test_unknown_names_are_refused_in_one_line(system: System) -> None:
     for words in (["show", "job_404"], ["why", "job_404"], ["account", "acc_404"], ["dead", "show", "dead_404"]):
         assert "404" in one_line(system.refunds(*words, expect=1).stderr)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", NO_TEXT), ("why", NO_TEXT), ("account", NO_TEXT), ("dead", "show", NO_TEXT), ("review", "show", NO_TEXT),
+        ("requeue", NO_TEXT, "--reason", "late", "--yes"), ("cases", "--account", NO_TEXT),
+        ("review", "decline", "job_1", "--reason", NO_TEXT, "--yes"), ("requeue", "job_1", "--reason", NO_TEXT, "--yes"),
+        ("money", "stop", "--reason", NO_TEXT), ("shov", NO_TEXT),
+    ],
+)  # fmt: skip
+def test_words_that_are_no_text_are_usage(system: System, words: tuple[str, ...]) -> None:
+    done = system.refunds(*words, expect=2)
+    if words[0] != "shov":
+        assert "UTF-8" in one_line(done.stderr)
+        assert "b'bad\\xff'" in done.stderr
+    assert done.stdout == ""
+
+
+def test_file_may_be_named_with_any_bytes(system: System) -> None:
+    name = os.fsencode(system.folder) + b"/bad\xff.jsonl"
+    Path(os.fsdecode(name)).write_text(json.dumps(an_account()))
+    assert system.refunds("import", os.fsdecode(name)).stdout.startswith("Imported 1 accounts;")
+
+
+def test_login_name_that_is_no_text_goes_on_record_written_out(system: System) -> None:
+    environ = {name: value for name, value in system.environ.items() if name != "REFUNDS_ACTOR"} | {"LOGNAME": NO_TEXT}
+    done = in_new_interpreter(["money", "stop", "--reason", "late"], b"", environ, system.folder)
+    assert done.returncode == 0
+    assert "stopped by bad\\xff: late" in system.refunds("status").stdout
 
 
 def test_emit_passes_everything_on_and_says_what_will_not_be_readable(system: System) -> None:

@@ -1,5 +1,7 @@
 """The commands, in the groups that people look for them in."""
 
+import os
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
@@ -24,6 +26,7 @@ from worker.cli import (
     watch,
 )
 from worker.cli.streams import Streams
+from worker.settings import is_utf8
 
 app = typer.Typer(
     name="refunds",
@@ -131,6 +134,13 @@ def run() -> None:
         app()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except UnicodeEncodeError:
+        # names of files may be any bytes; nothing else can be looked up or written down
+        wrong = next((number for number, word in enumerate(sys.argv) if not is_utf8(word)), None)
+        if wrong is None:
+            raise
+        output.say_wrong(f"argument {wrong} is not UTF-8: {os.fsencode(sys.argv[wrong])!r}")
+        raise SystemExit(2) from None
     except SystemExit as ended:
         why = streams.end()
         if why is None:

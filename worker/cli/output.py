@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from worker.errors import Misconfigured, Refused, TryLater
 from worker.observe import configure_logging
 from worker.runtime import Runtime, unfit
 from worker.screen import cell, clean, err, line, out, say, state, table
-from worker.settings import Settings, load_settings
+from worker.settings import Settings, is_utf8, load_settings
 
 __all__ = ["cell", "clean", "err", "line", "out", "say", "state", "table"]
 
@@ -36,6 +37,8 @@ def _after(prefix: str) -> Callable[[str | None], str | None]:
 def _said(reason: str) -> str:
     if not any(character.isprintable() and not character.isspace() for character in reason):
         stop("--reason: expected why, in words; it stays on record, and this one is empty", 2)
+    if not is_utf8(reason):
+        stop(f"--reason: expected words in UTF-8, not {os.fsencode(reason)!r}", 2)
     return reason.strip()
 
 
@@ -64,7 +67,7 @@ def actor(loaded: Settings) -> str:
     if loaded.actor:
         return loaded.actor
     try:
-        return getpass.getuser()
+        return os.fsencode(getpass.getuser()).decode(errors="backslashreplace")
     except (KeyError, OSError):
         return "unnamed"
 
