@@ -13,9 +13,9 @@ from worker import traces
 from worker.clock import SteadyClock, SystemClock
 from worker.errors import Misconfigured
 from worker.intake.stream import open_stream_client, refuse_cluster
-from worker.observe import configure_logging
+from worker.observe import configure_logging, log
 from worker.runtime import Runtime, unfit
-from worker.settings import load_settings
+from worker.settings import Mode, load_settings
 from worker.task_events import TellLater
 
 SWEEP, PAY, RECONCILE = "refunds.sweep", "refunds.pay", "refunds.reconcile"
@@ -90,6 +90,18 @@ def _refuse_what_no_worker_can_use(**_: object) -> None:
             refuse_cluster(client)
     except Misconfigured as error:
         raise SystemExit(f"refunds: {error}") from None
+
+
+@signals.worker_init.connect
+def _say_what_it_holds_back(**_: object) -> None:
+    settings = load_settings()
+    configure_logging(settings)
+    if settings.mode is Mode.OBSERVE:
+        log.warning("worker.observes", why="REFUNDS_MODE=observe: it decides and records; no credits and no money are sent back")
+    elif settings.mode is Mode.CREDITS_ONLY:
+        log.warning("worker.credits_only", why="REFUNDS_MODE=credits_only: no money is sent back")
+    elif settings.creem_api_key is None:
+        log.warning("worker.credits_only", why="no REFUNDS_CREEM_API_KEY: no money is sent back")
 
 
 @signals.worker_process_init.connect

@@ -654,6 +654,24 @@ def test_worker_started_before_its_schema_says_so_waits_and_goes_on(system: Syst
     assert "Traceback" not in system.logs()
 
 
+@pytest.mark.parametrize(
+    ("extra", "event", "why"),
+    [
+        ({}, "worker.credits_only", "no REFUNDS_CREEM_API_KEY: no money is sent back"),
+        ({"REFUNDS_MODE": "credits_only"}, "worker.credits_only", "REFUNDS_MODE=credits_only: no money is sent back"),
+        ({"REFUNDS_MODE": "observe"}, "worker.observes", "REFUNDS_MODE=observe: it decides and records"),
+    ],
+)
+def test_worker_that_sends_no_money_back_says_so_once(system: System, extra: dict[str, str], event: str, why: str) -> None:
+    system.extra = {**extra, "REFUNDS_LOG_FORMAT": "json"}
+    system.start("celery", "-A", "worker", "worker", "--concurrency", "1")
+    assert eventually(lambda: " ready." in system.logs(), within=90), system.logs()
+    [said] = [line for line in system.logs().splitlines() if '"event": "worker.' in line]
+    told = json.loads(said)
+    assert (told["event"], told["level"]) == (event, "warning")
+    assert told["why"].startswith(why)
+
+
 @pytest.mark.nightly
 def test_drained_worker_takes_nothing_more_until_it_is_told_to(system: System) -> None:
     assert "No worker answered" in system.refunds("drain").stdout
