@@ -214,6 +214,24 @@ def test_locked_sqlite_file_is_named(tmp_path: Path, system: System) -> None:
 def test_missing_schema_says_which_command_makes_it(system: System, tmp_path: Path) -> None:
     system.database_url = f"sqlite:///{tmp_path / 'empty.db'}"
     assert "refunds db upgrade" in one_line(system.refunds("status", expect=2).stderr)
+    assert not (tmp_path / "empty.db").exists(), "a mistyped name leaves nothing behind"
+    (tmp_path / "empty.db").touch()
+    assert "refunds db upgrade" in one_line(system.refunds("status", expect=2).stderr)
+
+
+def test_case_that_is_named_twice_is_put_back_once(system: System) -> None:
+    system.load([an_account(), a_purchase(credits=50)])
+    system.emit([submitted("job_1"), failed("job_1", code="job_timeout")])
+    system.extra = {"REFUNDS_PIPELINE_URL": "http://127.0.0.1:1"}
+    sweep(system)
+    names = ("job_1", "job_1", system.json("show", "job_1")["case_id"])
+    assert len(system.json("requeue", *names, "--dry-run", "--reason", "a look")["items"]) == 1
+    assert "1 put back" in system.refunds("requeue", *names, "--reason", "pipeline is back", "--yes").stdout
+
+
+def test_folder_is_no_terms_file(system: System, tmp_path: Path) -> None:
+    said = one_line(system.refunds("policy", "check", str(tmp_path), expect=2).stderr)
+    assert said.endswith(": is no file; name one of terms\n")
 
 
 def test_wrong_terms_file_names_file_key_and_what_would_be_right(system: System, tmp_path: Path) -> None:

@@ -229,7 +229,9 @@ def requeue(
             )
         following = chosen[-1] if in_all > len(chosen) else None
         with progress() as bar:
-            plans = [step.plan(name) for name in bar.track(chosen, description="working out what would happen")]
+            found = [step.plan(name) for name in bar.track(chosen, description="working out what would happen")]
+        # a case has several names
+        plans = list({plan.case_id: plan for plan in found}.values())
         if not as_json:
             _show_plans(plans)
             if following:

@@ -56,7 +56,7 @@ def check(
                 found = list(load_editions(output.settings().terms_dir))
             else:
                 if not file.is_file():
-                    raise Misconfigured(f"{file}: no such file")
+                    raise Misconfigured(f"{file}: {'is no file; name one of terms' if file.exists() else 'no such file'}")
                 found = [load_terms(file)]
             for terms in found:
                 calendar_of(terms)

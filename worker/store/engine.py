@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -51,6 +52,14 @@ class Store:
     def dialect(self) -> str:
         """`postgresql` or `sqlite`."""
         return self.engine.dialect.name
+
+    @property
+    def is_to_be_made(self) -> bool:
+        """True for a file of SQLite that is not there yet, and would be after a mere look."""
+        name = self.engine.url.database
+        if self.dialect != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
+            return False
+        return not Path(name).exists() and Path(name).parent.is_dir()
 
     def write(self, work: Callable[[Tx], T]) -> T:
         """What `work` returned, committed. `work` may run more than once and must have no effect outside the database."""

@@ -58,6 +58,8 @@ def require_current(store: Store, group: str | None = None) -> str:
 
     Raises `Misconfigured` with one line for any other, and for the database of another installation than `group`.
     """
+    if store.is_to_be_made:
+        raise Misconfigured(str(fault(None, known())))
     found, kept, unfit = store.read(lambda tx: (_found(tx), _kept(tx), _unfit(tx)))
     wrong = unfit or fault(found, known(), kept.get("oldest_release"))
     if wrong or found is None:
