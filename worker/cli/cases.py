@@ -11,7 +11,7 @@ from rich.text import Text
 from policy import CLAUSE_TEXT, Clause
 from policy.lifecycle import CaseKind, CaseState
 from policy.words import money
-from worker.cases.decided import BY_PERSON, ask_again
+from worker.cases.decided import BY_PERSON, ask_again, same_again
 from worker.cases.document import account_document, document, find, summary
 from worker.cases.document import listing as list_cases
 from worker.cases.requeue import Plan, Requeuer
@@ -178,8 +178,7 @@ def _explain(editions: Any, row: Any) -> dict[str, Any]:
         "facts": row.facts,
         "counterfactual": None if other is None else {"change": other.change, "outcome": other.outcome.value, "rule": other.rule},
         "policy_said": {"outcome": decision.outcome.value, "rule": decision.rule, "reason": decision.reason},
-        # what a person decided rests on the same facts and is no answer of the policy's
-        "same_again": row.rule == BY_PERSON or (decision.outcome.value, decision.rule) == (row.outcome, row.rule),
+        "same_again": same_again(decision, row.outcome, row.rule),
     }
 
 
