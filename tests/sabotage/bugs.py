@@ -1338,4 +1338,107 @@ BUGS = (
         ("tests/store/test_session.py",),
         (("worker/store/schema.py", '    if encoding != "UTF8":', "    if not encoding:"),),
     ),
+    # what a review of every clause and two strangers' trials found
+    Bug(
+        "bare_approval_sends_money",
+        "`approve` alone sends the money of a whole purchase where the policy said credits, or no",
+        ("tests/review/test_review.py",),
+        (("worker/cases/review/choices.py", "case.state is CaseState.WAITING or said_otherwise", "False"),),
+    ),
+    Bug(
+        "kept_charge_sent_back_beside_its_duplicate",
+        "a request that was judged before its charge was charged again sends the one that stays back too",
+        ("tests/review/test_review.py",),
+        (("worker/cases/review/choices.py", "only_by_name=bool(scene.charged_again) or (", "only_by_name=("),),
+    ),
+    Bug(
+        "approved_by_the_price",
+        "with tax in it one person sends more than one may",
+        ("tests/review/test_review.py",),
+        (
+            (
+                "worker/cases/review/choices.py",
+                "scene.charge.facts, scene.charge.paid\n",
+                "scene.charge.facts, scene.charge.facts.price or scene.charge.facts.amount\n",
+            ),
+        ),
+    ),
+    Bug(
+        "limit_by_the_price",
+        "more money leaves in an hour than the terms allow",
+        ("tests/money/test_procedure.py",),
+        (
+            (
+                "worker/cases/money/arm.py",
+                "leaves = turn.amount if seen is None or seen.amount_paid is None else seen.amount_paid",
+                "leaves = turn.amount",
+            ),
+        ),
+    ),
+    Bug(
+        "own_input_is_our_fault",
+        "a customer whose image could not be read gets credits after the window",
+        ("tests/requests/test_requests.py",),
+        (("worker/cases/requests/facts.py", "failed = [job for job in failed if job.job_id not in no_fault]", "pass"),),
+    ),
+    Bug(
+        "expectation_told_late_changes_nothing",
+        "an output that turns out to be short is never made good",
+        ("tests/cases/test_assess.py",),
+        (
+            (
+                "worker/cases/fold.py",
+                "            known.status = _status(known) if known.reports else known.status\n            book.touched.add(job_id)\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "history_of_the_product_passed_over",
+        "a fault that only the product's history tells of is never made good",
+        ("tests/cases/test_assess.py",),
+        (("worker/cases/fold.py", "return fails(report, job) and not any(", "return False and not any("),),
+    ),
+    Bug(
+        "mail_hides_a_dispute",
+        "a decision meant for a dispute is taken about a stranger's mail",
+        ("tests/review/test_review.py",),
+        (
+            (
+                "worker/cases/document.py",
+                "c.closed_at.is_not(None), c.kind == CaseKind.REQUEST.value, first_come",
+                "c.closed_at.is_not(None)",
+            ),
+        ),
+    ),
+    Bug(
+        "undone_drain_gives_every_queue",
+        "processes without the claim journal pay",
+        ("tests/scenarios/test_commands.py::test_undone_drain_gives_each_worker_the_queues_that_it_had_and_no_other",),
+        (
+            (
+                "worker/cli/drain.py",
+                '    told = _tell(app, "add_consumer", drained)',
+                '    told = _tell(app, "add_consumer", {worker: [queue.name for queue in app.conf.task_queues] for worker in drained})',
+            ),
+        ),
+    ),
+    Bug(
+        "restore_check_content_with_nobody",
+        "a database that was set back is said to know all while Redis is away",
+        ("tests/restore/test_stop.py",),
+        (("worker/cases/money/restore.py", "or missing or self.unasked", "or missing"),),
+    ),
+    Bug(
+        "promise_unwatched_while_the_pipeline_hangs",
+        "nobody is warned of a promise that is broken",
+        ("tests/cases/test_assess.py",),
+        (
+            (
+                "worker/cases/sweep.py",
+                "        warned = self._watch_promises()\n        # last what asks others, who may be slow or away: the rest needs the database alone\n        announced, asked = self._perform_due()\n",
+                "        announced, asked = self._perform_due()\n        warned = self._watch_promises()\n",
+            ),
+        ),
+    ),
 )

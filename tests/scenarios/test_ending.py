@@ -18,6 +18,11 @@ pytestmark = pytest.mark.slow
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
+def _heed_a_hang_up() -> None:
+    # whoever runs the tests may ignore it, as under nohup, and what is started would too
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts `refunds` with a folder for temporary files of its own; what a failed test leaves behind is killed."""
@@ -29,7 +34,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         ours = theirs | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")} | settings
         command = [sys.executable, "-m", "worker.cli", *words]
         with (tmp_path / "said.log").open("wb") as said:
-            one = subprocess.Popen(command, env=ours, cwd=tmp_path, stdout=said, stderr=said, start_new_session=True)
+            one = subprocess.Popen(
+                command, env=ours, cwd=tmp_path, stdout=said, stderr=said, start_new_session=True, preexec_fn=_heed_a_hang_up
+            )
         started.append(one)
         return one
 

@@ -203,7 +203,13 @@ def break_things(engineer: Engineer, double: CreemDouble) -> dict[str, str]:
     assert eventually(lambda: len(system.json("dead", "list")["items"]) == 2, within=60), system.logs()
     dead = {item["reason"]: item["dead_id"] for item in system.json("dead", "list")["items"]}
     (file,) = [item for item in system.json("review", "show", request)["evidence"] if item["kind"] == "png"]
-    engineer.names |= {"CASE": request, "ORDER": "ord_acc_7", "ID": dead["unknown_customer"], "ev_…": file["evidence_id"]}
+    engineer.names |= {
+        "CASE": request,
+        "ORDER": "ord_acc_7",
+        "TRANSACTION": "tran_ord_acc_7",
+        "ID": dead["unknown_customer"],
+        "ev_…": file["evidence_id"],
+    }
     return {"request": request, "second": second, **dead}
 
 

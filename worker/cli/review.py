@@ -92,7 +92,7 @@ def approve(
     yes: output.Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Gives the remedy, or agrees to what somebody proposed; shows first what it does."""
+    """Gives the remedy, or agrees to what somebody proposed; shows first what it does. The customer is told the reason."""
     _decide(name, choice, reason, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
