@@ -1373,6 +1373,7 @@ BUGS = (
                 "leaves = turn.amount if seen is None or seen.amount_paid is None else seen.amount_paid",
                 "leaves = turn.amount",
             ),
+            ("worker/cases/money/limits.py", "func.sum(func.coalesce(p.charged, p.amount))", "func.sum(p.amount)"),
         ),
     ),
     Bug(
