@@ -106,6 +106,18 @@ def test_charge_known_by_its_price_is_the_same_as_one_known_by_what_was_paid(wor
     assert world.audit().breaches == []
 
 
+@pytest.mark.parametrize(("amount", "dead"), [(PRICE, []), (PAID, []), (950, [("conflicting_purchase", "open")])])
+def test_history_may_name_the_price_or_what_was_paid_of_a_charge_that_a_webhook_told_of(
+    world: MoneyWorld, amount: int, dead: list[tuple[str, str]]
+) -> None:
+    known_product(world)
+    account, purchase = world.history_of_charges(1, tax=PAID - PRICE, credits=25)
+    world.load(account)
+    hear_of_checkout(world, 0, paid=PAID)
+    world.load(purchase | {"amount": amount})
+    assert (world.dead(), world.credits()) == (dead, 25)
+
+
 def test_charge_at_another_tax_on_the_same_price_is_looked_at_by_a_person(world: MoneyWorld) -> None:
     known_product(world)
     world.load(world.history_of_charges(2)[0])

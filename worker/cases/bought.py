@@ -67,6 +67,9 @@ def _told_again(book: Book, said: PurchaseRecord, stands: dict[str, Any], row: d
     # under another name only what makes it another charge counts
     fixed = _NEVER_CHANGES if same_name else ("account_id", "currency")
     unsaid = {name for name in ("transaction_id",) if stands[name] is None or row[name] is None}
+    if row["amount"] in {stands.get("amount_paid"), book.charges_paid.get(stands["transaction_id"] or "")}:
+        # a history may name what was paid, where a webhook told of the price
+        unsaid.add("amount")
     differs = [name for name in fixed if name not in unsaid and stands[name] != row[name]]
     if differs:
         raise CannotProcess(

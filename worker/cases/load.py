@@ -244,7 +244,10 @@ def load_purchases(tx: Tx, book: Book, news: Sequence[News], ledger: Ledger) -> 
     if named:
         charged = [said.transaction_id for said in bought if said.transaction_id]
         same = tx.among(purchases.c.purchase_id, named)
-        rows = tx.all(select(purchases).where(or_(same, tx.among(purchases.c.transaction_id, charged)) if charged else same))
+        known = select(purchases, charges.c.amount_paid).outerjoin(
+            charges, charges.c.transaction_id == purchases.c.transaction_id
+        )
+        rows = tx.all(known.where(or_(same, tx.among(purchases.c.transaction_id, charged)) if charged else same))
         book.purchases_known |= {row.purchase_id: dict(row._mapping) for row in rows}
     spending = {item.account_id for item in news if item.introduces_job or isinstance(item.said, PurchaseRecord)}
     spending |= {job.account_id for job in book.jobs.values() if job.undebited}
