@@ -61,9 +61,10 @@ def _run(*, jobs: int, seed: int, keep: bool) -> int:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
     if keep:
-        say("\nKept in [bold]{folder}[/]: the database, the worker's log. For a look around:", folder=folder)
+        say("\nKept in [bold]{folder}[/]: the database, customers' files, the worker's log. For a look around:", folder=folder)
         say("  export REFUNDS_DATABASE_URL=sqlite:///{folder}/refunds.db REFUNDS_TERMS_DIR={folder}/terms", folder=folder)
-        say("  refunds cases --state declined    refunds why <job>    refunds account <account>")
+        say("  export REFUNDS_EVIDENCE_DIR={folder}/evidence PATH={bin}:$PATH", folder=folder, bin=Path(sys.executable).parent)
+        say("  refunds cases --state declined    refunds why <job>    refunds account <account>    refunds audit --books-only")
     return 0 if good else 1
 
 
