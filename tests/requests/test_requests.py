@@ -1,7 +1,6 @@
 """A mail becomes a request: whose it is, what it is about, what comes of it, and that nothing is lost or taken twice."""
 
 import os
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from email import policy
 from email.message import EmailMessage
@@ -18,17 +17,7 @@ from tests.servers import ON_POSTGRES
 from worker.cases.requests.mailroom import Taken, TakenMail
 from worker.clock import written
 from worker.errors import Refused
-from worker.store.engine import Store
 from worker.store.tables import case_history, cases, evidence, notices, requests
-
-
-@pytest.fixture
-def world(store: Store, tmp_path: Path) -> Iterator[PeopleWorld]:
-    made = PeopleWorld(store, tmp_path)
-    yield made
-    made.sweep()
-    assert made.audit().breaches == []
-    made.close()
 
 
 def test_unused_purchase_is_proposed_for_money_and_goes_back_when_a_person_agrees(world: PeopleWorld) -> None:

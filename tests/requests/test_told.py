@@ -1,6 +1,6 @@
 """What customers are told of their cases: in words made for them, to the end, and nothing that is no longer so."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,15 +16,6 @@ from worker.cases.requests.mailroom import Taken
 from worker.sandbox.creem.words import RefundAnswer
 from worker.store.engine import Store
 from worker.store.tables import case_history, notices
-
-
-@pytest.fixture
-def world(store: Store, tmp_path: Path) -> Iterator[PeopleWorld]:
-    made = PeopleWorld(store, tmp_path)
-    yield made
-    made.sweep()
-    assert made.audit().breaches == []
-    made.close()
 
 
 def letters(world: PeopleWorld) -> list[str]:

@@ -348,7 +348,7 @@ BUGS = (
         "lost_dispute_goes_on_holding",
         "every job of a charge that the bank gave back waits for a person, who can only say no",
         ("tests/review/test_disputes_over.py",),
-        (("worker/cases/review/act.py", "        charges.give_up(work.tx, work.case.subject, charge.paid)\n", ""),),
+        (("worker/cases/review/act.py", "        charges.give_up(work.tx, work.case.subject, charge.facts.amount)\n", ""),),
     ),
     Bug(
         "lost_charge_is_disputed_anew_by_reads",
@@ -1358,7 +1358,7 @@ BUGS = (
         (
             (
                 "worker/cases/review/choices.py",
-                "scene.charge.facts, scene.charge.paid\n",
+                "scene.charge.facts, scene.charge.facts.amount\n",
                 "scene.charge.facts, scene.charge.facts.price or scene.charge.facts.amount\n",
             ),
         ),

@@ -74,11 +74,17 @@ def ask_again(kind: CaseKind, facts: Any, terms: Terms) -> Decision:
             return decide_request(_REQUEST.validate_json(raw), terms)
 
 
-def same_again(decision: Decision, outcome: str, rule: str) -> bool:
-    """True where the policy, asked again, answers as the case was decided. What a person decided rests on the same facts and is
-    no answer of the policy's.
+def explanation(decision: Decision, outcome: str, rule: str) -> dict[str, Any]:
+    """What the policy, asked again, says of a case that was decided so: its facts, what would have changed it, and whether it is
+    the same again. What a person decided rests on the same facts and is no answer of the policy's.
     """
-    return rule == BY_PERSON or (decision.outcome.value, decision.rule) == (outcome, rule)
+    said, other = {"outcome": decision.outcome.value, "rule": decision.rule, "reason": decision.reason}, decision.counterfactual
+    return {
+        "because": dict(decision.because),
+        "counterfactual": None if other is None else {"change": other.change, "outcome": other.outcome.value, "rule": other.rule},
+        "policy_said": said,
+        "same_again": rule == BY_PERSON or (said["outcome"], said["rule"]) == (outcome, rule),
+    }
 
 
 def _dumped(facts: Facts) -> Written:

@@ -11,7 +11,7 @@ from rich.text import Text
 from policy import CLAUSE_TEXT, Clause
 from policy.lifecycle import CaseKind, CaseState
 from policy.words import money
-from worker.cases.decided import BY_PERSON, ask_again, same_again
+from worker.cases.decided import BY_PERSON, ask_again, explanation
 from worker.cases.document import account_document, document, find, summary
 from worker.cases.document import listing as list_cases
 from worker.cases.requeue import Plan, Requeuer
@@ -171,14 +171,10 @@ def _explain(editions: Any, row: Any) -> dict[str, Any]:
     if row.facts is None or row.terms is None:
         return found | {"decision": None, "missing": row.reason, "because": {}, "counterfactual": None}
     decision = ask_again(CaseKind(row.kind), row.facts, editions.by_name(row.terms))
-    other = decision.counterfactual
     return found | {
         "clause_text": CLAUSE_TEXT[Clause(row.clause)],
-        "because": dict(decision.because),
         "facts": row.facts,
-        "counterfactual": None if other is None else {"change": other.change, "outcome": other.outcome.value, "rule": other.rule},
-        "policy_said": {"outcome": decision.outcome.value, "rule": decision.rule, "reason": decision.reason},
-        "same_again": same_again(decision, row.outcome, row.rule),
+        **explanation(decision, row.outcome, row.rule),
     }
 
 

@@ -117,7 +117,7 @@ def _told(charge: Charge, untold: Sequence[Row[Any]], before: int, now: datetime
     if not untold:
         # read at Creem as charged back before any webhook told of it
         name = f"read:{transaction_id}" if not before else f"read:{transaction_id}:{before}"
-        return DisputeFacts(name, transaction_id, now, charge.paid, charge.facts.currency)
+        return DisputeFacts(name, transaction_id, now, charge.facts.amount, charge.facts.currency)
     row = untold[0]
     return DisputeFacts(row.dispute_id, transaction_id, row.opened_at, row.amount, row.currency)
 

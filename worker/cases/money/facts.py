@@ -17,8 +17,6 @@ class Charge:
 
     facts: PurchaseFacts
     order_id: str
-    paid: int
-    """What the customer paid, as Creem says where it was read, else as the purchase says."""
     refunded: int
     """What went back, by anybody's hand, of what was paid."""
 
@@ -80,4 +78,4 @@ def _charge(row: Row[Any]) -> Charge:
         disputed=row.disputed_at is not None,
         refunded_amount=min(refunded, paid),
     )
-    return Charge(facts, row.order_id or row.purchase_id, paid, refunded)
+    return Charge(facts, row.order_id or row.purchase_id, refunded)

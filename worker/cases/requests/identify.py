@@ -4,7 +4,7 @@ The mail only names; what it names counts where our books have it. Whose the acc
 the address of the account, never the sender's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,6 +118,11 @@ def duplicates(tx: Tx, account_id: str) -> dict[str, str]:
     rows = tx.all(select(cases.c.subject, cases.c.facts).where(*ours, cases.c.state.not_in(none)).order_by(cases.c.case_id))
     first = {row.subject: (row.facts or {}).get("first") for row in rows}
     return {later: kept["purchase_id"] for later, kept in first.items() if kept is not None}
+
+
+def charged_again(first_of: Mapping[str, str], purchase_id: str) -> tuple[str, ...]:
+    """The duplicates of this purchase, which stays valid, of the account's `duplicates`."""
+    return tuple(later for later, first in first_of.items() if first == purchase_id)
 
 
 def answered(tx: Tx, references: Sequence[str], answers: Sequence[str]) -> Row[Any] | None:

@@ -18,7 +18,7 @@ from worker.cases.judge import Bench
 from worker.cases.load import case_of
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.requests.facts import facts_of
-from worker.cases.requests.identify import BESIDE, Named, confirmed, duplicates, identify
+from worker.cases.requests.identify import BESIDE, Named, charged_again, confirmed, duplicates, identify
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.settings import Mode
@@ -122,7 +122,7 @@ def _with_duplicates(tx: Tx, facts: RequestFacts, beside: Iterable[str]) -> Requ
         return replace(facts, others=tuple(beside))
     first_of, this = duplicates(tx, facts.purchase.account_id), facts.purchase.purchase_id
     others = tuple(one for one in beside if one != first_of.get(this))
-    return replace(facts, others=others, charged_again=tuple(later for later, first in first_of.items() if first == this))
+    return replace(facts, others=others, charged_again=charged_again(first_of, this))
 
 
 def _remind(case: Case, now: datetime, after: timedelta = REMIND) -> None:

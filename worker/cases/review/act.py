@@ -168,7 +168,7 @@ def _lost(work: _Work) -> str:
         occasion = f"lost.{work.case.case_id}"
         lot = charge.facts.purchase_id
         voided = holds.void(work.tx, work.ledger, lot, occasion=occasion, case_id=work.case.case_id, now=work.now)
-        charges.give_up(work.tx, work.case.subject, charge.paid)
+        charges.give_up(work.tx, work.case.subject, charge.facts.amount)
     work.case.note("lot.voided", credits=voided)
     _wake_held(work)
     work.move(CaseState.EXTERNAL)

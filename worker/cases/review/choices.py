@@ -122,7 +122,7 @@ def _money(scene: Scene, held: str | None) -> Choice:
     if scene.charge is None:
         return Choice(Act.MONEY, "no money goes back", "no charge is known that the case is about", moves_money=True)
     # all that was paid goes back, tax included, and not the price
-    facts, amount = scene.charge.facts, scene.charge.paid
+    facts, amount = scene.charge.facts, scene.charge.facts.amount
     unspent = facts.remaining + facts.frozen
     does = f"{money(amount, facts.currency)} go back by the original payment method through Creem"
     does += f"; {count(unspent, 'unspent credit')} of {facts.purchase_id} become void" if facts.granted else ""

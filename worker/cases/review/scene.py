@@ -16,7 +16,7 @@ from worker.cases.money import holds
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.used import jobs_of
 from worker.cases.requests.facts import use_of
-from worker.cases.requests.identify import duplicates
+from worker.cases.requests.identify import charged_again, duplicates
 from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Collision
 from worker.store.bulk import Tx
@@ -119,8 +119,7 @@ def _charge(tx: Tx, case: Case, request: Row[Any] | None, booked: JobCredits) ->
 def _charged_again(tx: Tx, case: Case, charge: Charge | None) -> tuple[str, ...]:
     if charge is None or case.kind is not CaseKind.REQUEST:
         return ()
-    kept = charge.facts.purchase_id
-    return tuple(later for later, first in duplicates(tx, charge.facts.account_id).items() if first == kept)
+    return charged_again(duplicates(tx, charge.facts.account_id), charge.facts.purchase_id)
 
 
 def _payment(tx: Tx, charge: Charge | None) -> Row[Any] | None:

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Row, and_, func, or_, select
 
 from policy import CLAUSE_TEXT, Clause, Editions, UnknownEdition
 from policy.lifecycle import CaseKind
-from worker.cases.decided import BY_PERSON, ask_again, same_again
+from worker.cases.decided import BY_PERSON, ask_again, explanation
 from worker.cases.document import document, find, summary
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, cases, dead_letters
@@ -53,12 +53,4 @@ def _why(editions: Editions, row: Row[Any]) -> dict[str, Any] | None:
         decision = ask_again(CaseKind(row.kind), row.facts, editions.by_name(row.terms))
     except UnknownEdition as error:
         return found | {"same_again": None, "unasked": str(error)}
-    other = decision.counterfactual
-    return found | {
-        "because": dict(decision.because),
-        "counterfactual": None if other is None else {"change": other.change, "outcome": other.outcome.value, "rule": other.rule},
-        "same_again": same_again(decision, row.outcome, row.rule),
-        "by_person": row.rule == BY_PERSON,
-        "policy_said": {"outcome": decision.outcome.value, "rule": decision.rule, "reason": decision.reason},
-        "unasked": None,
-    }
+    return found | explanation(decision, row.outcome, row.rule) | {"by_person": row.rule == BY_PERSON, "unasked": None}
