@@ -32,6 +32,14 @@ from worker.store.tables import accounts, cases, effects, installation, metadata
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.parametrize("work", ["read", "rehearse"])
+def test_look_at_a_file_that_is_not_there_makes_none(tmp_path: Path, work: str) -> None:
+    file = tmp_path / "mistyped.db"
+    with pytest.raises(Misconfigured, match="refunds db upgrade"):
+        getattr(Store(f"sqlite:///{file}"), work)(lambda tx: tx.all(select(accounts)))
+    assert not file.exists()
+
+
 @pytest.fixture
 def empty(database_url: str) -> Iterator[Store]:
     """A database with nothing in it."""

@@ -29,6 +29,7 @@ SQLITE_WAL_FROM = (3, 51, 3)
 """Below this, two connections that checkpoint at once can corrupt a WAL database (failure-modes.md, finding 11)."""
 REPEATS = 5
 BUSY_SECONDS = 20
+NO_SCHEMA = "the schema is missing: run `refunds db upgrade`"
 NO_SUCH_TABLE = "42P01"
 NOT_ALLOWED = "42501"
 OTHER_TYPES = "0A000"
@@ -82,6 +83,8 @@ class Store:
         self.engine.dispose(close=False)
 
     def _run(self, work: Callable[[Tx], T], *, writing: bool, keep: bool) -> T:
+        if not keep and self.is_to_be_made:
+            raise Misconfigured(NO_SCHEMA)
         try:
             for attempt in Retrying(
                 retry=retry_if_exception(_worth_repeating),
@@ -93,7 +96,7 @@ class Store:
                     return self._once(connection, work, writing=writing, keep=keep)
         except (ProgrammingError, OperationalError, InterfaceError, InternalError) as error:
             if sqlstate(error) == NO_SUCH_TABLE or "no such table" in str(error.orig):
-                raise Misconfigured("the schema is missing: run `refunds db upgrade`") from error
+                raise Misconfigured(NO_SCHEMA) from error
             if sqlstate(error) == NOT_ALLOWED:
                 right = "a worker signs in as deploy/postgres/roles.sql has it, and an upgrade runs as the owner of the tables"
                 raise Misconfigured(f"the database: {why_unreachable(error)}; {right}") from error

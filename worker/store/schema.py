@@ -40,7 +40,7 @@ def upgrade(where: Store | str, *, queue_seconds: float = QUEUE_SECONDS, lock_se
 
 def current(store: Store) -> str | None:
     """The revision the database is at; None where no schema is."""
-    return store.read(_found)
+    return None if store.is_to_be_made else store.read(_found)
 
 
 def head() -> str:
