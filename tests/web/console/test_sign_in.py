@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 
 from tests.cases.world import World
 from tests.web.console.one_engine import database_url
-from tests.web.console.site import SHARED, Site
+from tests.web.console.site import SHARED, Site, hidden_fields, words_of
 from worker.errors import TryLater
 from worker.store.engine import Store
 from worker.store.tables import sessions, sign_ins
@@ -53,7 +53,18 @@ def test_every_page_is_behind_the_sign_in_whether_it_exists_or_not(site: Site, p
 
 def test_changes_are_behind_the_sign_in_and_say_that_nothing_was_done(site: Site) -> None:
     answer = site.browser().post("/dead/x/discard", {"reason": "because"})
-    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?note=ended")
+    assert answer.status_code == 403
+    assert "Your session has ended. Nothing was changed" in words_of(answer.text)
+
+
+@pytest.mark.parametrize(("path", "page"), [("/cases/c1/requeue", "/cases/c1/requeue"), ("/review/c1/decide", "/review/c1")])
+def test_what_was_typed_is_shown_where_the_session_ended_and_the_way_leads_back(site: Site, path: str, page: str) -> None:
+    answer = site.browser().post(path, {"reason": "they were </textarea>charged twice", "password": "hidden from all"})
+    assert "they were &lt;/textarea&gt;charged twice</textarea>" in answer.text
+    assert "hidden from all" not in answer.text
+    browser = site.browser()
+    sent = hidden_fields(answer.text, "/sign-in") | {"name": "console", "password": SHARED}
+    assert browser.post("/sign-in", sent).headers["location"] == page
 
 
 def test_sign_in_leads_on_and_only_the_hash_of_its_token_is_kept(site: Site) -> None:

@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,6 +24,7 @@ from worker.web.console.pages import HEADERS, Pages
 from worker.web.console.sessions import Session, Sessions
 
 COOKIE = "refunds_session"
+ENDED = "Your session has ended. Nothing was changed; sign in and do it again."
 NO_FORM: Mapping[str, str] = {}
 
 
@@ -70,6 +71,10 @@ class Visit:
         answer.headers.update(headers or {})
         return answer
 
+    def sign_in_form(self, status: int, onward: str, said: str | None = None, written: str = "") -> Response:
+        """The form to sign in with, which leads on to `onward`; `written` is what was lost with the form before."""
+        return self.page("sign_in.html", status, onward=onward, said=said, written=written)
+
     def go(self, path: str, note: str | None = None) -> Response:
         """On to another page, by GET."""
         return RedirectResponse(f"{path}?{urlencode({'note': note})}" if note else path, 303, HEADERS)
@@ -86,10 +91,14 @@ class Guard:
     sessions: Sessions
     hosts: Hosts
     clock: Clock
+    read: list[Route] = field(default_factory=list)
+    """The pages to read, as they were made."""
 
     def page(self, path: str, handler: Handler, *, public: bool = False) -> Route:
         """A page to read: it changes nothing."""
-        return self._route("GET", path, handler, public)
+        route = self._route("GET", path, handler, public)
+        self.read.append(route)
+        return route
 
     def act(self, path: str, handler: Handler, *, public: bool = False) -> Route:
         """A form sent in: the only way to change anything."""
@@ -140,7 +149,9 @@ class Guard:
     def _admitted(self, visit: Visit, handler: Handler, public: bool) -> Response:
         if visit.session is None and not public:
             if visit.request.method == "POST":
-                return visit.go("/sign-in", "ended")
+                # nobody types a reason twice: the form is gone, its words are shown
+                onward, written = self._page_before(visit.request.url.path), visit.form.get("reason", "").strip()
+                return visit.sign_in_form(403, onward, ENDED, written)
             path = visit.request.url.path
             query = f"?{visit.request.url.query}" if visit.request.url.query else ""
             return visit.go("/sign-in" if path == "/" else f"/sign-in?{urlencode({'next': path + query})}")
@@ -150,6 +161,12 @@ class Guard:
             if not hmac.compare_digest(sent.encode(), visit.session.csrf.encode()):
                 raise HTTPException(403, "This form is not from this session: open the page again. Nothing was changed.")
         return handler(visit)
+
+    def _page_before(self, path: str) -> str:
+        """The page that a form sent in to this path is on."""
+        while path != "/" and not any(route.path_regex.match(path) for route in self.read):
+            path = path.rpartition("/")[0] or "/"
+        return path
 
     def _session(self, request: Request) -> tuple[Session | None, str | None]:
         """The session, and the token to keep where one has just begun."""

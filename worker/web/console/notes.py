@@ -1,7 +1,6 @@
 """The sentences a page may be asked to show above itself: by name, so that an address can put no words into our mouth."""
 
 NOTES = {
-    "ended": "Your session has ended. Nothing was changed; sign in and do it again.",
     "signed-out": "You are signed out.",
     "requeued": "Put back. The worker takes it within seconds; reload to see what became of it.",
     "dead-requeued": "Put back into the inbox. It is handled like any other event now.",

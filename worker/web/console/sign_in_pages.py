@@ -33,7 +33,7 @@ class SignInPages:
     def ask(self, visit: Visit) -> Response:
         """The form; whoever is signed in already goes on."""
         onward = own_path(visit.asked("next"))
-        return visit.go(onward) if visit.session else self._form(visit, 200, onward)
+        return visit.go(onward) if visit.session else visit.sign_in_form(200, onward)
 
     def sign_in(self, visit: Visit) -> Response:
         """A new session under a new token, or the form again."""
@@ -42,12 +42,12 @@ class SignInPages:
         try:
             held = self.credentials.hold(name, visit.form.get("password", ""), visit.address)
         except TooSoon as wait:
-            answer = self._form(visit, 429, onward, said=too_soon(wait))
+            answer = visit.sign_in_form(429, onward, too_soon(wait))
             answer.headers["retry-after"] = str(wait.seconds)
             return answer
         if not held:
             log.warning("console.sign_in_refused", address=visit.address)
-            return self._form(visit, 403, onward, said=WRONG)
+            return visit.sign_in_form(403, onward, WRONG)
         token, _ = self.sessions.begin(name, instead_of=visit.request.cookies.get(COOKIE))
         log.info("console.signed_in", operator=name, address=visit.address)
         answer = visit.go(onward)
@@ -60,9 +60,6 @@ class SignInPages:
         answer = visit.go("/sign-in", "signed-out")
         forget(answer)
         return answer
-
-    def _form(self, visit: Visit, status: int, onward: str, said: str | None = None) -> Response:
-        return visit.page("sign_in.html", status, onward=onward, said=said)
 
 
 def own_path(named: str | None) -> str:
