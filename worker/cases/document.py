@@ -10,6 +10,7 @@ from policy.words import count
 from worker.cases.book import NOBODY
 from worker.cases.correspondence import mails_of, notices_of, receipts_of
 from worker.cases.load import KINDS
+from worker.cases.money import claims
 from worker.clock import moment as moment
 from worker.errors import Refused
 from worker.store.bulk import Tx
@@ -162,13 +163,17 @@ def pending_effects(tx: Tx, case_id: str) -> Sequence[Row[Any]]:
 
 
 def listing(
-    tx: Tx, *, state: str | None, account: str | None, kind: str | None, limit: int, after: str | None
+    tx: Tx, *, state: str | None, account: str | None, kind: str | None, limit: int, after: str | None, unproved: bool = False
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Cases, newest first, and the id to continue after, or None at the end."""
+    """Cases, newest first, and the id to continue after, or None at the end; `unproved`: only those with a refund call of which
+    nobody knows what came, whoever has the case by now.
+    """
     wanted: list[ColumnElement[bool]] = []
     for column, value in ((cases.c.state, state), (cases.c.account_id, account), (cases.c.kind, kind)):
         if value is not None:
             wanted.append(column == value)
+    if unproved:
+        wanted.append(cases.c.case_id.in_(select(payments.c.case_id).where(claims.unproved())))
     if after is not None:
         wanted.append(cases.c.case_id < after)
     rows = tx.all(select(cases).where(*wanted).order_by(cases.c.case_id.desc()).limit(limit + 1))

@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import func, literal, select
 
-from policy.lifecycle import CaseState, PaymentState
+from policy.lifecycle import CaseState
 from worker.cases.load import FINAL
+from worker.cases.money import claims
 from worker.cases.notifier import notices_overview
 from worker.cases.review.reviewer import in_queue
 from worker.clock import moment
@@ -21,7 +22,6 @@ SWEPT_BY = timedelta(seconds=30)
 """A case whose next look is due for longer than this has been missed: sweeps come every few seconds."""
 WHOLE = (CaseState.REFUNDED.value, CaseState.DELIVERED.value, CaseState.EXTERNAL.value)
 """States in which somebody was made whole."""
-UNPROVED = [PaymentState.SENDING.value, PaymentState.UNKNOWN.value]
 
 
 def still_open(states: Iterable[str]) -> list[str]:
@@ -34,8 +34,7 @@ def _claims(tx: Tx) -> dict[str, Any]:
     p = payments.c
     grouped = select(p.state, func.count(), func.sum(p.amount), func.sum(p.refunded)).group_by(p.state, p.closed_at.is_(None))
     rows = tx.connection.execute(grouped.add_columns(p.closed_at.is_(None))).all()
-    unproved = select(func.count(), func.min(p.armed_at)).where(p.state.in_(UNPROVED), p.closed_at.is_(None))
-    count, oldest = tx.connection.execute(unproved).one()
+    count, oldest = tx.connection.execute(select(func.count(), func.min(p.armed_at)).where(claims.unproved())).one()
     by_state: dict[str, int] = {}
     for state, number, *_ in rows:
         by_state[state] = by_state.get(state, 0) + int(number)
@@ -80,7 +79,7 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         .group_by(dead_letters.c.reason)
         .order_by(func.count().desc())
     )
-    claims = _claims(tx)
+    paying = _claims(tx)
     k = creem_credits.c
     booking = select(literal("credits"), func.count(), func.min(k.created_at), func.count(k.result), func.max(k.result))
     booking = booking.where(k.state.in_(OPEN))
@@ -102,8 +101,8 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         "overdue_promises": int(overdue),
         "oldest_overdue_at": moment(oldest_overdue),
         "overdue_actions": int(tx.connection.execute(idle).scalar_one()),
-        "unknown_outcomes": claims["unproved"],
-        "payments": claims,
+        "unknown_outcomes": paying["unproved"],
+        "payments": paying,
         "review": _review(tx),
         "notices": notices_overview(tx),
         "disputed_charges": _count(tx, charges.c.disputed_at.is_not(None)),

@@ -31,6 +31,9 @@ def listing(
     state: Annotated[CaseState | None, typer.Option(help="Only this state.")] = None,
     account: Annotated[str | None, typer.Option(help="Only this account.")] = None,
     kind: Annotated[CaseKind | None, typer.Option(help="Only this kind.")] = None,
+    unproved: Annotated[
+        bool, typer.Option("--unproved", help="Only those with a refund call whose outcome is not proved.")
+    ] = False,
     as_json: AsJson = False,
     limit: output.Limit = 50,
     after: output.AfterCase = None,
@@ -38,11 +41,13 @@ def listing(
     """Cases, newest first."""
     with one_clear_line():
         wanted = {"state": state.value if state else None, "account": account, "kind": kind.value if kind else None}
-        items, following = output.runtime().store.read(lambda tx: list_cases(tx, **wanted, limit=limit, after=after))
+        items, following = output.runtime().store.read(
+            lambda tx: list_cases(tx, **wanted, unproved=unproved, limit=limit, after=after)
+        )
     if as_json:
         return output.page(items, following)
     if not items:
-        return output.say("No cases{what}.", what=" like that" if any(wanted.values()) else " yet")
+        return output.say("No cases{what}.", what=" like that" if unproved or any(wanted.values()) else " yet")
     table = output.table("Cases", "case", "job or order", "account", "state", "credits", "why", "opened")
     for item in items:
         table.add_row(

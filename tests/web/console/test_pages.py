@@ -2,6 +2,8 @@
 
 import json
 import re
+from html import unescape
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -11,7 +13,10 @@ from tests.requests.world import PeopleWorld
 from tests.web.console.one_engine import database_url
 from tests.web.console.reading import case_id, page
 from tests.web.console.scene import a_request
-from tests.web.console.site import Browser, words_of
+from tests.web.console.site import Browser, Site, words_of
+from worker.sandbox.creem import Lost, Switches
+from worker.sandbox.creem.words import Fault
+from worker.store.engine import Store
 from worker.store.tables import case_history, cases
 
 __all__ = ["database_url"]
@@ -41,6 +46,19 @@ def test_cases_are_listed_and_filtered(local: Browser) -> None:
     assert "job_whole" not in review
     assert "No cases like that." in page(local, "/cases?state=unknown")
     page(local, "/cases?state=nonsense", 400)
+
+
+def test_call_whose_outcome_is_not_proved_is_found_behind_its_tile_whoever_has_the_case(store: Store, tmp_path: Path) -> None:
+    world = PeopleWorld(store, tmp_path, switches=Switches(post=Fault.TIMEOUT, post_side=Lost.BEFORE_COMMIT, post_times=1))
+    world.twice_charged()
+    world.settle_down(days=2)
+    assert world.state("ord_1") == "review"
+    local = Site(world).browser()
+    assert "1 outcomes unknown" in words_of(page(local, "/"))
+    (behind,) = re.findall(r'href="([^"]*)"><b>1</b> outcomes unknown', page(local, "/"))
+    assert "ord_1" in page(local, unescape(behind))
+    assert "No cases like that." in page(local, f"{unescape(behind)}&kind=job")
+    world.close()
 
 
 def test_case_that_a_person_decided_is_shown_as_such_and_accuses_nobody(world: PeopleWorld, local: Browser) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, and_, select
 
 from policy.facts import PurchaseFacts
 from policy.lifecycle import PaymentState
@@ -19,6 +19,12 @@ from worker.store.bulk import Record, Tx
 from worker.store.tables import payments
 
 SEND, READ = "send", "read"
+
+
+def unproved() -> ColumnElement[bool]:
+    """That a call was armed for the claim, and what came of it is neither proved nor settled by a person."""
+    in_doubt = [PaymentState.SENDING.value, PaymentState.UNKNOWN.value]
+    return and_(payments.c.state.in_(in_doubt), payments.c.closed_at.is_(None))
 
 
 def make(environment: Environment, case: Case, charge: Charge, kept: PurchaseFacts | None, now: datetime) -> Record:

@@ -51,13 +51,14 @@ class CasePages:
         wanted = {"state": visit.asked("state"), "kind": visit.asked("kind"), "account": visit.asked("account")}
         if wanted["state"] not in {None, *CaseState} or wanted["kind"] not in {None, *CaseKind}:
             raise HTTPException(400, "There is no such state or kind.")
-        after = visit.asked("after")
-        items, following = self.store.read(lambda tx: listing(tx, **wanted, limit=MOST, after=after))
+        after, unproved = visit.asked("after"), visit.asked("unproved") == "yes"
+        items, following = self.store.read(lambda tx: listing(tx, **wanted, unproved=unproved, limit=MOST, after=after))
         return visit.page(
             "cases.html",
             404 if missing else 200,
             missing=missing,
             wanted=wanted,
+            unproved=unproved,
             items=items,
             following=following,
             states=[state.value for state in CaseState],
