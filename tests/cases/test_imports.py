@@ -61,3 +61,15 @@ def test_account_that_people_here_suspended_is_not_lifted_by_any_import(store: S
     store.write(lambda tx: tx.connection.execute(here))
     done = world.load(an_account())
     assert (done.repeated, done.assessed.handled, world.account("acc_1")["status"]) == (1, 0, "suspended")
+
+
+def test_charge_told_of_under_another_order_with_other_credits_is_refused_and_not_swallowed(store: Store) -> None:
+    world = World(store)
+    done = world.load(
+        an_account(),
+        a_purchase("ord_1", credits=50, transaction_id="tran_1"),
+        a_purchase("ord_2", credits=80, transaction_id="tran_1"),
+        a_purchase("ord_3", credits=50, transaction_id="tran_1"),
+    )
+    assert [(key, "another granted" in why) for key, why in done.refused] == [("purchase:ord_2", True)]
+    assert world.credits() == 50

@@ -212,6 +212,7 @@ def test_requeue_rehearses_first_and_never_repeats_an_effect(store: Store) -> No
     world.happen(world.submitted("job_1"), world.failed("job_1"))
     plan = world.requeuer.plan("job_1")
     assert plan.nothing
+    assert (plan.document()["job_id"], plan.document()["order_id"]) == ("job_1", None)
     assert world.requeuer.requeue("job_1", by="tester", reason="to be sure").nothing
     world.sweep()
     assert world.credits() == 100

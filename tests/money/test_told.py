@@ -200,6 +200,12 @@ def test_dispute_freezes_the_lot_and_opens_a_case_with_its_evidence(world: Money
     assert world.audit().breaches == []
 
 
+def test_requeue_of_a_case_about_an_order_names_it_as_one(world: MoneyWorld) -> None:
+    world.twice_charged()
+    plan = world.requeuer.plan("ord_1").document()
+    assert (plan["job_id"], plan["order_id"]) == (None, "ord_1")
+
+
 def test_dispute_that_is_told_of_before_the_purchase_is_kept(world: MoneyWorld) -> None:
     world.double.pay("tran_0", customer_id="cust_1", amount=900, order_id="ord_0")
     world.double.dispute("tran_0")

@@ -65,7 +65,7 @@ def _same_charge(book: Book, said: PurchaseRecord) -> dict[str, Any] | None:
 def _told_again(book: Book, said: PurchaseRecord, stands: dict[str, Any], row: dict[str, Any]) -> None:
     same_name = stands["purchase_id"] == said.id
     # under another name only what makes it another charge counts
-    fixed = _NEVER_CHANGES if same_name else ("account_id", "currency")
+    fixed = _NEVER_CHANGES if same_name else ("account_id", "currency", "granted")
     unsaid = {name for name in ("transaction_id",) if stands[name] is None or row[name] is None}
     if row["amount"] in {stands.get("amount_paid"), book.charges_paid.get(stands["transaction_id"] or "")}:
         # a history may name what was paid, where a webhook told of the price

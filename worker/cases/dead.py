@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, func, or_, select, update
 
-from worker.clock import Clock
+from worker.clock import Clock, written
 from worker.creem.receive import row_of as creem_row_of
 from worker.creem.webhooks import read_webhook
 from worker.errors import Refused
@@ -55,8 +55,8 @@ class DeadLetters:
             {
                 "reason": reason,
                 "count": count,
-                "oldest_at": oldest.isoformat(),
-                "newest_at": newest.isoformat(),
+                "oldest_at": written(oldest),
+                "newest_at": written(newest),
                 "for_example": example,
             }
             for reason, count, oldest, newest, example in map(tuple, rows)
@@ -188,7 +188,7 @@ def letter(row: Row[Any]) -> dict[str, Any]:
         "detail": row.detail,
         "state": row.state,
         "requeues": row.requeues,
-        "received_at": row.received_at.isoformat(),
+        "received_at": written(row.received_at),
         "bytes": len(row.raw),
         "sha256": row.sha256,
         "raw": bytes(row.raw).decode("utf-8", errors="backslashreplace"),

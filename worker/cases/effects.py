@@ -14,7 +14,7 @@ from sqlalchemy import delete, update
 from policy.facts import RerunState
 from policy.lifecycle import CaseState
 from worker.cases import spans
-from worker.clock import ROUND_SECONDS, Clock, turns
+from worker.clock import ROUND_SECONDS, Clock, turns, written
 from worker.errors import TryLater
 from worker.notices.outcomes import Outcome, OutcomeStream
 from worker.observe import log
@@ -181,7 +181,7 @@ def _outcome(effect: Effect) -> Outcome:
     return Outcome(
         id=effect.key,
         type=effect.payload["type"],
-        time=effect.created_at.isoformat(),
+        time=written(effect.created_at),
         subject=effect.job_id or effect.case_id,
         data=data,
         traceparent=effect.payload.get("traceparent"),

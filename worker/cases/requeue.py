@@ -25,6 +25,7 @@ class Plan:
 
     case_id: str
     job_id: str | None
+    order_id: str | None
     state: str
     would_be: str
     credits: int
@@ -40,6 +41,7 @@ class Plan:
         return {
             "case_id": self.case_id,
             "job_id": self.job_id,
+            "order_id": self.order_id,
             "state": self.state,
             "would_be": self.would_be,
             "credits": self.credits,
@@ -104,7 +106,7 @@ class Requeuer:
         outside = [f"{e.kind} ({e.key})" for e in pending]
         # a claim that may only read is read now; one that may send goes through the whole procedure, and its limits, again
         outside += [f"{'read' if c.next_step == 'read' else 'try'} {c.transaction_id} at Creem ({c.state})" for c in claims]
-        return Plan(row.case_id, row.job_id or row.order_id, row.state, would_be, credits, tuple(outside))
+        return Plan(row.case_id, row.job_id, row.order_id, row.state, would_be, credits, tuple(outside))
 
     def requeue(self, name: str, *, by: str, reason: str) -> Plan:
         """Puts the case back: due for judgement now, its unfinished effects due now, with actor and reason on record.

@@ -265,7 +265,7 @@ def _show_plans(plans: list[Plan]) -> None:
         credits = f"+{plan.credits}" if plan.credits else None
         table.add_row(
             cell(plan.case_id),
-            cell(plan.job_id),
+            cell(plan.job_id or plan.order_id),
             output.state(plan.state),
             then,
             cell(credits),
@@ -285,6 +285,6 @@ def _sum_up(plans: list[Plan]) -> None:
             output.state(then) if then else Text("nothing: stays as it is", "dim"),
             cell(count),
             cell(f"+{credits}" if credits else None),
-            cell(alike[0].job_id or alike[0].case_id),
+            cell(alike[0].job_id or alike[0].order_id or alike[0].case_id),
         )
     out.print(table)
