@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -222,6 +223,7 @@ def is_observer(group: str) -> bool:
 
 Fit = Callable[[Mapping[str, str]], Iterable[str]]
 """What names the settings that cannot be, by values that are not yet validated."""
+_STREAMS = ("stream", "commands_stream", "outcomes_stream")
 _NOT_FOR_OBSERVERS = {
     "outcomes_stream": "announces nothing",
     "mail_dir": "would take the mails of the live installation away",
@@ -291,6 +293,11 @@ def _as_observer(ours: dict[str, str]) -> list[str]:
 
 def _together(ours: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with settings that rule one another out, or of which one needs the other."""
+    streams = {name: ours.get(name) or Settings.model_fields[name].default for name in _STREAMS}
+    for one, other in combinations(streams, 2):
+        if streams[one] == streams[other]:
+            # we would read what we write
+            yield f"{PREFIX}{other.upper()}: {streams[other]} is {PREFIX}{one.upper()} too; give each a stream of its own"
     if ours.get("creem_credits") and ours.get("balance_table"):
         yield f"{PREFIX}CREEM_CREDITS: credits live in one place; {PREFIX}BALANCE_TABLE is set as well"
     if ours.get("creem_credits") and not ours.get("creem_api_key"):

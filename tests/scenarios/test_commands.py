@@ -153,10 +153,11 @@ def test_settings_that_do_not_go_together_are_named_with_the_other_faults(system
     system.extra = {
         "REFUNDS_MODE": "brave", "REFUNDS_CREEM_CREDITS": "default", "REFUNDS_BALANCE_TABLE": "profiles",
         "REFUNDS_BALANCE_ENTRIES": "entries(key=id)", "REFUNDS_NOTICES_URL": "smtp://ann:hunter2@mail.example.org?starttls=none",
+        "REFUNDS_STREAM": "refunds:events",
     }  # fmt: skip
     lines = system.refunds("status", expect=2).stderr.strip().splitlines()
     assert [line.removeprefix("refunds: REFUNDS_").partition(":")[0] for line in lines] == [
-        "MODE", "CREEM_CREDITS", "CREEM_CREDITS", "BALANCE_TABLE", "BALANCE_ENTRIES", "NOTICES_URL",
+        "MODE", "OUTCOMES_STREAM", "CREEM_CREDITS", "CREEM_CREDITS", "BALANCE_TABLE", "BALANCE_ENTRIES", "NOTICES_URL",
     ]  # fmt: skip
     assert "hunter2" not in "".join(lines)
 
