@@ -1,5 +1,5 @@
--- Least privilege in Postgres. Run it once in the database of the worker, as the role that runs `refunds db upgrade` and so
--- owns the tables, after the first upgrade; later migrations keep it by the default privileges at the end.
+-- Least privilege in Postgres. Run it in the database of the worker after each `refunds db upgrade`, as the role that runs
+-- it and so owns the tables. The worker's role can use new tables before that; the readers' role sees none of them.
 --
 --   psql "$OWNER_URL" -f deploy/postgres/roles.sql
 --   PGOPTIONS='-c search_path=refunds' psql …        -- where the tables lie in a schema of their own, as docs/joining.md has it

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests.cases.test_held import held
 from tests.cases.world import a_purchase, an_account
@@ -314,6 +314,23 @@ def test_no_to_a_renewal_is_a_persons_again_once_it_is_known_to_have_been_cancel
         world.decide(taken.case_id)
         world.settle_down(days=2)
         assert world.double.gone("tran_1") == 900
+
+
+@pytest.mark.parametrize(("days_before", "state"), [(2, "review"), (-0.5, "declined")], ids=["in time", "after it renewed"])
+def test_no_to_a_renewal_whose_cancellation_a_release_before_this_heard_of_is_found_by_reconcile(
+    world: PeopleWorld, days_before: float, state: str
+) -> None:
+    told = a_renewal(world)
+    taken = world.mail()
+    cancelled_at = datetime.fromisoformat(told["paid_at"]) - timedelta(days=days_before)
+    world.load(told | {"cancelled_at": written(cancelled_at)})
+    # to that release a case that was declined is over: its sweep forgets when it was to be looked at
+    world.store.write(lambda tx: tx.connection.execute(update(cases).values(next_action_at=None)).rowcount)
+    mended = world.reconciler().reconcile().repaired
+    world.sweep()
+    assert [one["check"] for one in mended] == (["renewal"] if state == "review" else [])
+    assert world.state(taken.case_id) == state
+    assert world.reconciler().reconcile().repaired == []
 
 
 def test_no_to_a_renewal_is_a_persons_again_when_creem_tells_late_of_the_cancellation(world: PeopleWorld) -> None:

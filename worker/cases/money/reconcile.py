@@ -20,6 +20,7 @@ from worker.cases.audit_checks import failed_jobs_without_case
 from worker.cases.money import charges, limits
 from worker.cases.money.compare import Finding, compare
 from worker.cases.money.settle import Move, Settler
+from worker.cases.requests.judge import wake_all_declined
 from worker.clock import Clock
 from worker.creem.client import Creem, CreemRefused
 from worker.creem.transactions import Transaction
@@ -105,6 +106,7 @@ class Reconciler:
         """
         done = Reconciliation()
         self._jobs(done)
+        self._requests(done)
         self._charges(done)
         for entry in missing_events() if missing_events is not None else ():
             done.mended("stream", entry, "the event was read from the stream again")
@@ -136,6 +138,10 @@ class Reconciler:
 
     def _judge(self, part: Sequence[Row[Any]]) -> Sequence[Move]:
         return self.assessor.judge_jobs([(row.row, row.account_id) for row in part]).moves
+
+    def _requests(self, done: Reconciliation) -> None:
+        for case_id in self.store.write(lambda tx: wake_all_declined(tx, self.clock.now())):
+            done.mended("renewal", case_id, "declined as not cancelled in time, and it was: it is judged anew")
 
     def _charges(self, done: Reconciliation) -> None:
         """Charges of the same thing, and charges of which money went back or is disputed, are looked at once more."""

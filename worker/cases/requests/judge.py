@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import Row, Select, func, or_, select, update
 
 from policy import Outcome, RequestFacts, decide_request, missing_in_request
 from policy.decision import Decision
@@ -60,16 +60,33 @@ def wake_declined(tx: Tx, purchase_ids: Iterable[str], subscription_ids: Iterabl
     """Requests that were declined because a renewal was not cancelled before it, as far as was known, are judged anew where it is
     known by now that it was (policy.md, "Renewal"). Given are the purchases and the subscriptions of which something was heard.
     """
-    p, c = purchases.c, cases.c
+    p = purchases.c
+    # by way of the account, whose cases are found by a key
+    of_account = p.account_id == cases.c.account_id
     heard = or_(tx.among(p.purchase_id, purchase_ids), tx.among(p.subscription_id, subscription_ids))
+    _wake(tx, _declined_wrongly().where(of_account, heard), now)
+
+
+def wake_all_declined(tx: Tx, now: datetime) -> list[str]:
+    """The same for every such request that nobody has woken: a release before this one may have heard of the cancellation.
+    Returns their cases.
+    """
+    return _wake(tx, _declined_wrongly().where(cases.c.next_action_at.is_(None)), now)
+
+
+def _declined_wrongly() -> Select[Any]:
+    p, c, r = purchases.c, cases.c, requests.c
     in_time = p.cancelled_at < func.coalesce(p.period_start, p.paid_at)
     declined = c.kind == CaseKind.REQUEST.value, c.state == CaseState.DECLINED.value, c.rule == renewal_not_cancelled.__name__
-    # by way of the account, whose cases are found by a key
-    theirs = select(c.case_id).join(purchases, p.account_id == c.account_id).join(requests, requests.c.request_id == c.subject)
-    wrong = theirs.where(heard, in_time, *declined, requests.c.purchase_id == p.purchase_id)
-    found = [row.case_id for row in tx.all(wrong)]
+    joined = select(c.case_id).join(requests, r.request_id == c.subject).join(purchases, p.purchase_id == r.purchase_id)
+    return joined.where(in_time, *declined)
+
+
+def _wake(tx: Tx, which: Select[Any], now: datetime) -> list[str]:
+    found = [row.case_id for row in tx.all(which)]
     if found:
-        tx.connection.execute(update(cases).where(tx.among(c.case_id, found)).values(next_action_at=now))
+        tx.connection.execute(update(cases).where(tx.among(cases.c.case_id, found)).values(next_action_at=now))
+    return found
 
 
 def advance(

@@ -20,4 +20,4 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_installation")),
     )
-    op.bulk_insert(table, [{"name": "oldest_release", "value": "0004"}])
+    op.bulk_insert(table, [{"name": "oldest_release", "value": "0005"}])
