@@ -16,6 +16,7 @@ from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from worker.cases.money import limits
 from worker.errors import Refused
+from worker.store.breakers import CREEM, answered, closed_to
 from worker.store.tables import actions, breakers, payment_attempts, payments
 
 SENT = 900
@@ -36,14 +37,14 @@ def breaker(world: MoneyWorld, name: str) -> dict[str, Any] | None:
     return dict(rows[0]._mapping) if rows else None
 
 
-def closed_to(world: MoneyWorld, *names: str, at: datetime | None = None) -> tuple[str, datetime] | None:
-    return world.store.read(lambda tx: limits.closed_to(tx, names, at or world.clock.now()))
+def held(world: MoneyWorld, *names: str, at: datetime | None = None) -> tuple[str, datetime] | None:
+    return world.store.read(lambda tx: closed_to(tx, names, at or world.clock.now()))
 
 
 def away(world: MoneyWorld, times: int) -> datetime | None:
     for number in range(times):
         world.store.write(lambda tx, number=number: limits.away(tx, f"trouble {number}", world.clock.now()))  # type: ignore[misc]
-    found = breaker(world, limits.AWAY)
+    found = breaker(world, CREEM)
     assert found is not None
     assert (found["failures"], found["last_error"], found["needs_person"]) == (times, f"trouble {times - 1}", False)
     until: datetime | None = found["open_until"]
@@ -64,9 +65,9 @@ def test_answer_of_creem_forgets_its_failures_and_nothing_else(world: MoneyWorld
     now = world.clock.now()
     world.store.write(lambda tx: limits.open_until(tx, limits.KEY, now + timedelta(hours=1), "bad key"))
     away(world, 5)
-    world.store.write(limits.answered)
-    assert breaker(world, limits.AWAY) is None
-    assert closed_to(world, limits.AWAY, limits.KEY) == ("creem_key: bad key", now + timedelta(hours=1))
+    world.store.write(lambda tx: answered(tx, CREEM))
+    assert breaker(world, CREEM) is None
+    assert held(world, CREEM, limits.KEY) == ("creem_key: bad key", now + timedelta(hours=1))
 
 
 def test_breaker_is_kept_open_longer_and_never_shorter(world: MoneyWorld) -> None:
@@ -99,9 +100,9 @@ def test_breaker_that_is_open_the_longest_speaks_until_its_very_moment(world: Mo
     world.store.write(lambda tx: limits.open_until(tx, limits.KEY, now + hour, "key"))
     world.store.write(lambda tx: limits.open_until(tx, limits.BALANCE, now + 2 * hour, "balance"))
     both = (limits.KEY, limits.BALANCE)
-    assert closed_to(world, *both) == ("creem_balance: balance", now + 2 * hour)
+    assert held(world, *both) == ("creem_balance: balance", now + 2 * hour)
     world.store.write(lambda tx: limits.open_until(tx, limits.KEY, now + 3 * hour, "key still"))
-    assert closed_to(world, *both) == ("creem_key: key still", now + 3 * hour)
+    assert held(world, *both) == ("creem_key: key still", now + 3 * hour)
     world.store.write(
         lambda tx: (
             tx.connection.execute(
@@ -109,10 +110,10 @@ def test_breaker_that_is_open_the_longest_speaks_until_its_very_moment(world: Mo
             ).rowcount
         )
     )
-    assert closed_to(world, limits.KEY) == ("creem_key: key", now + hour)
-    assert closed_to(world, limits.KEY, at=now + hour) is None
-    assert closed_to(world, *both, at=now + 2 * hour) is None
-    assert closed_to(world, limits.MONEY) is None
+    assert held(world, limits.KEY) == ("creem_key: key", now + hour)
+    assert held(world, limits.KEY, at=now + hour) is None
+    assert held(world, *both, at=now + 2 * hour) is None
+    assert held(world, limits.MONEY) is None
 
 
 def test_person_stops_and_releases_money_and_both_are_kept(world: MoneyWorld) -> None:
@@ -140,7 +141,7 @@ def test_release_opens_money_and_no_other_breaker(world: MoneyWorld) -> None:
     world.store.write(lambda tx: limits.open_until(tx, limits.KEY, now + timedelta(hours=1), "key"))
     world.store.write(lambda tx: limits.stop(tx, by="ada", reason="to be sure", now=now))
     world.store.write(lambda tx: limits.release(tx, by="ada", reason="looked", now=now))
-    assert closed_to(world, limits.KEY, limits.MONEY) == ("creem_key: key", now + timedelta(hours=1))
+    assert held(world, limits.KEY, limits.MONEY) == ("creem_key: key", now + timedelta(hours=1))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from worker.errors import Refused
 from worker.sandbox.creem import Lost, RefundAnswer, SecondRefund, Seen, Switches
 from worker.sandbox.creem.words import Announced, Ending, Fault, Meanwhile
 from worker.settings import DEFAULT_TERMS, Mode
+from worker.store.breakers import closed_to
 from worker.store.engine import Store
 
 NASTY = Switches(second_refund=SecondRefund.PAYS_AGAIN, second_while_pending=SecondRefund.PAYS_AGAIN)
@@ -148,7 +149,7 @@ def test_low_balance_is_tried_again_by_days_and_seen(world: MoneyWorld) -> None:
     world.twice_charged()
     world.settle_down(days=0.2)
     assert world.state("ord_1") == "refunding"
-    blocked = world.store.read(lambda tx: limits.closed_to(tx, (limits.BALANCE,), world.clock.now()))
+    blocked = world.store.read(lambda tx: closed_to(tx, [limits.BALANCE], world.clock.now()))
     assert blocked is not None
     assert "900 minor units wait" in blocked[0]
     world.settle_down(days=5)
@@ -221,7 +222,7 @@ def test_more_money_than_the_terms_allow_stops_until_a_person_releases_it(store:
     world.settle_down(days=0.1)
     sent = [world.double.gone(f"tran_{number}_1") for number in range(3)]
     assert sorted(sent) == [0] * (3 - fit) + [limit // 2 + tax] * fit
-    assert world.store.read(lambda tx: limits.closed_to(tx, (limits.MONEY,), world.clock.now())) is not None
+    assert world.store.read(lambda tx: closed_to(tx, [limits.MONEY], world.clock.now())) is not None
     for _ in range(3 - fit):
         world.store.write(lambda tx: limits.release(tx, by="ada", reason="looked at them", now=world.clock.now()))
         world.settle_down(days=0.1)

@@ -20,7 +20,13 @@ PARTS = {
     ),
     # what stands right before the one call that sends money
     "door": Part(
-        ("worker/cases/money/arm.py", "worker/cases/money/limits.py", "worker/creem/armed.py", "worker/creem/post.py"),
+        (
+            "worker/cases/money/arm.py",
+            "worker/cases/money/limits.py",
+            "worker/store/breakers.py",
+            "worker/creem/armed.py",
+            "worker/creem/post.py",
+        ),
         (
             "tests/money/test_arm.py",
             "tests/money/test_limits.py",

@@ -23,6 +23,7 @@ from worker.cases.money.journal import Call, Journal
 from worker.errors import Refused, TryLater
 from worker.intake.stream import open_stream_client
 from worker.sandbox.servers import free_port
+from worker.store.breakers import closed_to
 from worker.store.engine import Store
 from worker.store.tables import actions, case_history, epochs
 
@@ -40,7 +41,7 @@ def world(store: Store, tmp_path: Path) -> Iterator[RestoreWorld]:
 
 def stopped(world: MoneyWorld) -> str | None:
     """Why money is stopped for a restore, if it is."""
-    found = world.store.read(lambda tx: limits.closed_to(tx, (limits.RESTORE,), world.clock.now()))
+    found = world.store.read(lambda tx: closed_to(tx, [limits.RESTORE], world.clock.now()))
     return None if found is None else found[0]
 
 

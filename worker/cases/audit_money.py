@@ -9,6 +9,7 @@ from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.audit_words import Query, before, said
 from worker.cases.load import claimed
 from worker.cases.money.charges import won
+from worker.store.breakers import CREEM
 from worker.store.tables import breakers, cases, charges, disputes, payment_attempts, payments, proposals, purchases
 
 OVERDUE = timedelta(hours=1)
@@ -75,7 +76,7 @@ def _claims_count_their_calls() -> Select[Any]:
 
 def _claims_take_their_turns() -> Select[Any]:
     # while Creem is away claims wait, and are seen to wait
-    away = exists().where(breakers.c.name == "creem", breakers.c.open_until > before(OVERDUE))
+    away = exists().where(breakers.c.name == CREEM, breakers.c.open_until > before(OVERDUE))
     return select(payments.c.payment_id.label("row"), said("is ", payments.c.state, ", due since ", payments.c.due_at)).where(
         payments.c.due_at < before(OVERDUE), not_(away)
     )

@@ -20,6 +20,7 @@ from worker.creem.client import CreemRefused
 from worker.creem.credits import Booked, CreditAnswer, Entry
 from worker.errors import TryLater
 from worker.observe import log
+from worker.store.breakers import CREEM, closed_to
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import case_history
@@ -51,7 +52,7 @@ class BooksAtCreem:
     def carry_out(self) -> list[str]:
         """Carries out what is due, the oldest first, until nothing is or Creem does not answer; returns each in words."""
         told: list[str] = []
-        away = self.store.read(lambda tx: limits.closed_to(tx, (limits.AWAY, limits.KEY), self.clock.now()))
+        away = self.store.read(lambda tx: closed_to(tx, [CREEM, limits.KEY], self.clock.now()))
         if away is not None:
             return told
         for _ in turns(ROUND, self.round_seconds, self.timer):

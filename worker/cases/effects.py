@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, update
+from sqlalchemy import update
 
 from policy.facts import RerunState
 from policy.lifecycle import CaseState
@@ -20,16 +20,15 @@ from worker.notices.outcomes import Outcome, OutcomeStream
 from worker.observe import log
 from worker.reruns import Answer, RerunOrder, Reruns
 from worker.store import effects
+from worker.store.breakers import BREAK_FOR, PIPELINE, answered, unheard
 from worker.store.bulk import Record, Tx
 from worker.store.effects import Effect, EffectKind
 from worker.store.engine import Store
-from worker.store.tables import breakers, case_history, cases, reruns
+from worker.store.tables import case_history, cases, reruns
 from worker.traces import tell
 
-BREAK_AFTER = 5
 ROUND = 20
 """Most re-runs asked for in one call: a task has a time limit."""
-BREAK_FOR = timedelta(seconds=60)
 LONGEST_WAIT = timedelta(minutes=5)
 
 
@@ -125,7 +124,7 @@ class Performer:
                 self._end(effect, state="done", result=reply.detail, refused=True)
             case Answer.NOT_HEARD:
                 self._postpone([effect], reply.detail)
-                self.store.write(lambda tx: _not_heard(tx, reply.detail, self.clock))
+                self.store.write(lambda tx: unheard(tx, PIPELINE, reply.detail, self.clock.now(), BREAK_FOR))
         if reply.answer is not Answer.NOT_HEARD:
             tell(spans.rerun(effect, reply.answer.value, began), self.clock.now())
         return f"{reply.answer.value} {job_id}"
@@ -148,7 +147,7 @@ class Performer:
             elif state == "done":
                 tx.connection.execute(update(reruns).where(reruns.c.job_id == effect.job_id).values(sent_at=now))
             if state == "done":
-                tx.connection.execute(delete(breakers).where(breakers.c.name == "pipeline"))
+                answered(tx, PIPELINE)
 
         self.store.write(end)
 
@@ -161,18 +160,6 @@ class Performer:
 def pause_after(tries: int) -> timedelta:
     """How long what may be repeated waits after so many tries that came to nothing."""
     return min(LONGEST_WAIT, timedelta(seconds=2 ** min(tries, 12)))
-
-
-def _not_heard(tx: Tx, why: str, clock: Clock) -> None:
-    # shared by all workers: after some calls in a row that nobody heard, no new re-run is started for a while
-    tx.insert_absent(breakers, [{"name": "pipeline", "failures": 0, "open_until": None, "last_error": why}])
-    name = breakers.c.name == "pipeline"
-    failures = tx.connection.execute(
-        update(breakers).where(name).values(failures=breakers.c.failures + 1, last_error=why).returning(breakers.c.failures)
-    ).scalar_one()
-    if failures >= BREAK_AFTER:
-        tx.connection.execute(update(breakers).where(name).values(open_until=clock.now() + BREAK_FOR))
-        log.warning("pipeline.breaker_open", failures=failures, seconds=BREAK_FOR.total_seconds())
 
 
 def _outcome(effect: Effect) -> Outcome:

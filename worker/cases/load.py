@@ -23,6 +23,7 @@ from worker.credits.ledger import BOOKED, JobCredits, Ledger
 from worker.errors import OfNewerRelease
 from worker.intake.records import AccountRecord, PurchaseRecord
 from worker.intake.wire import AccountOpened, Event
+from worker.store.breakers import PIPELINE
 from worker.store.bulk import Among, Tx
 from worker.store.tables import (
     accounts,
@@ -75,7 +76,7 @@ def _locked(tx: Tx, book: Book, account_ids: Sequence[str]) -> dict[str, Account
 
 def _lock(among: Among) -> Select[Any]:
     # in one order for everybody; read along is until when no new re-run is started: nobody's verdict hangs on its last moment
-    away = select(breakers.c.open_until).where(breakers.c.name == "pipeline").scalar_subquery()
+    away = select(breakers.c.open_until).where(breakers.c.name == PIPELINE).scalar_subquery()
     chosen = select(accounts, away.label("pipeline_away_until")).where(among(accounts.c.account_id, "account_ids"))
     return chosen.order_by(accounts.c.account_id).with_for_update()
 

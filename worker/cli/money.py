@@ -16,6 +16,7 @@ from worker.errors import one_line
 from worker.intake.consumer import Entry, entries_read_so_far
 from worker.runtime import Runtime
 from worker.screen import progress
+from worker.store.breakers import closed_to
 from worker.store.bulk import Tx
 
 
@@ -125,7 +126,7 @@ def release(reason: output.Reason, dry_run: output.DryRun = False, yes: output.Y
 
 def _stopped(runtime: Runtime) -> str | None:
     """Why money is stopped, by hand or by the terms' limit; None where it is not."""
-    found = runtime.store.read(lambda tx: limits.closed_to(tx, (limits.MONEY,), runtime.clock.now()))
+    found = runtime.store.read(lambda tx: closed_to(tx, [limits.MONEY], runtime.clock.now()))
     return None if found is None else found[0]
 
 

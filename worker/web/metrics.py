@@ -29,6 +29,7 @@ from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.consumer import backlog
 from worker.observe import log
 from worker.settings import GROUP
+from worker.store.breakers import CREEM, PIPELINE
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.schema import head
@@ -38,8 +39,8 @@ KEEP_SECONDS = 15.0
 WINDOW = timedelta(hours=24)
 BUCKETS = (1, 5, 30, 60, 300, 900, 3600, 14400, 86400, 259200, 604800)
 """Upper bounds, in seconds, of the time from failure to made whole."""
-BREAKERS = (limits.AWAY, limits.KEY, limits.BALANCE, limits.MONEY, limits.RESTORE)
-SERVICES = ("creem", "pipeline")
+BREAKERS = (CREEM, limits.KEY, limits.BALANCE, limits.MONEY, limits.RESTORE)
+SERVICES = (CREEM, PIPELINE)
 RERUNS = ("asked", "refused", "expired", "answered")
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 ENDS = ("succeeded", "failed", "incomplete", "cancelled")

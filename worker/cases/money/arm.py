@@ -27,6 +27,7 @@ from worker.creem.client import Armed, Creem
 from worker.creem.receive import SOURCE
 from worker.creem.transactions import Transaction
 from worker.store import inbox
+from worker.store.breakers import closed_to
 from worker.store.bulk import Tx
 from worker.store.tables import payment_attempts, purchases
 
@@ -98,7 +99,7 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
         return close(tx, payment, case, PaymentState.MISMATCH, CaseState.REVIEW, why, with_.closing)
     if credits.pending:
         return wait(tx, payment, case, now + BEHIND, "its credits are not yet taken at Creem", with_.closing)
-    stopped = limits.closed_to(tx, (limits.KEY, limits.BALANCE), now)
+    stopped = closed_to(tx, [limits.KEY, limits.BALANCE], now)
     if stopped is not None:
         # an empty balance and a refused key are seen in `refunds status`; each claim asks again by itself
         move(tx, payment, PaymentState(payment.state), due_at=min(stopped[1], now + STOPPED), detail=f"money waits, {stopped[0]}")

@@ -19,6 +19,7 @@ from worker.clock import Clock
 from worker.errors import TryLater, one_line
 from worker.intake.upkeep import Every
 from worker.observe import log
+from worker.store.breakers import closed_to
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import epochs
@@ -141,7 +142,7 @@ def held_back(tx: Tx, remembered: Remembered, now: datetime) -> tuple[str, datet
 
     What is found wrong stops money for everybody.
     """
-    stopped = limits.closed_to(tx, (limits.RESTORE,), now)
+    stopped = closed_to(tx, [limits.RESTORE], now)
     if stopped is not None:
         return stopped[0], min(stopped[1], now + STOPPED)
     mark = mark_of(tx)

@@ -7,59 +7,35 @@ that arms a call, and only a person closes it.
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 
 from policy import Terms
 from worker.errors import Refused
 from worker.observe import log
+from worker.store.breakers import CREEM, ensure, unheard
 from worker.store.bulk import Tx
 from worker.store.tables import actions, breakers, payment_attempts, payments
 
-AWAY, KEY, BALANCE, MONEY = "creem", "creem_key", "creem_balance", "money"
+KEY, BALANCE, MONEY = "creem_key", "creem_balance", "money"
 RESTORE = "restore"
 """Stands open where the database was set back; `refunds restore lift` closes it."""
-BREAK_AFTER = 5
-BREAK_FOR, LONGEST_BREAK = timedelta(seconds=60), timedelta(minutes=10)
+LONGEST_BREAK = timedelta(minutes=10)
 FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def away(tx: Tx, why: str, now: datetime) -> None:
-    """One more call that came to nothing; after some in a row nobody calls for a while."""
-    _there(tx, AWAY)
-    failures = tx.connection.execute(
-        update(breakers)
-        .where(breakers.c.name == AWAY)
-        .values(failures=breakers.c.failures + 1, last_error=why)
-        .returning(breakers.c.failures)
-    ).scalar_one()
-    if failures >= BREAK_AFTER:
-        pause = min(LONGEST_BREAK, BREAK_FOR * 2 ** min(failures - BREAK_AFTER, 10))
-        tx.connection.execute(update(breakers).where(breakers.c.name == AWAY).values(open_until=now + pause))
-        log.warning("creem.breaker_open", failures=failures, seconds=pause.total_seconds(), error=why)
-
-
-def answered(tx: Tx) -> None:
-    """Creem is there."""
-    tx.connection.execute(delete(breakers).where(breakers.c.name == AWAY))
+    """One more call of Creem that came to nothing."""
+    unheard(tx, CREEM, why, now, LONGEST_BREAK)
 
 
 def open_until(tx: Tx, name: str, until: datetime, why: str, *, needs_person: bool = False) -> None:
     """Opens a breaker, or keeps it open longer. One that needs a person stays open whatever else happens."""
-    _there(tx, name)
+    ensure(tx, name)
     later = or_(breakers.c.open_until.is_(None), breakers.c.open_until < until)
     values = {"open_until": until, "last_error": why, "failures": breakers.c.failures + 1, "needs_person": needs_person}
     tx.connection.execute(update(breakers).where(breakers.c.name == name, later).values(values))
     log.error("money.stopped", breaker=name, until=until.isoformat(), why=why)
-
-
-def closed_to(tx: Tx, names: tuple[str, ...], now: datetime) -> tuple[str, datetime] | None:
-    """The breaker among these that is open the longest, as (why, until); None where all are closed."""
-    chosen = select(breakers.c.name, breakers.c.last_error, breakers.c.open_until)
-    rows = tx.all(
-        chosen.where(tx.among(breakers.c.name, names), breakers.c.open_until > now).order_by(breakers.c.open_until.desc())
-    )
-    return (f"{rows[0].name}: {rows[0].last_error}", rows[0].open_until) if rows else None
 
 
 def admit(tx: Tx, amount: int, terms: Terms, now: datetime) -> str | None:
@@ -68,7 +44,7 @@ def admit(tx: Tx, amount: int, terms: Terms, now: datetime) -> str | None:
     Locks the breaker's row, so two that arm at once are counted one after the other. What was armed counts, unless it is known
     that nothing of it moved money.
     """
-    _there(tx, MONEY)
+    ensure(tx, MONEY)
     stands = tx.all(select(breakers).where(breakers.c.name == MONEY).with_for_update())[0]
     if stands.open_until is not None and stands.open_until > now:
         return str(stands.last_error)
@@ -120,7 +96,3 @@ def _armed(tx: Tx, since: datetime) -> int:
     summed = select(func.coalesce(func.sum(func.coalesce(p.charged, p.amount)), 0)).join(payments, p.payment_id == a.payment_id)
     counted = summed.where(a.armed_at > since, or_(a.outcome.is_(None), a.outcome.not_in(["not_sent", "refused"])))
     return int(tx.connection.execute(counted).scalar_one())
-
-
-def _there(tx: Tx, name: str) -> None:
-    tx.insert_absent(breakers, [{"name": name, "failures": 0, "open_until": None, "last_error": None}])

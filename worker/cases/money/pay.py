@@ -23,6 +23,7 @@ from worker.creem.transactions import Transaction
 from worker.errors import LockedOut, Misconfigured, NoGround, OfNewerRelease, TryLater, one_line
 from worker.observe import log
 from worker.settings import Mode
+from worker.store.breakers import CREEM, answered, closed_to
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 
@@ -77,9 +78,7 @@ class Payer:
         lease = timedelta(seconds=self.turn_seconds)
 
         def look(tx: Tx) -> bool:
-            return limits.closed_to(tx, (limits.AWAY,), now) is None and take_the_floor(
-                tx, self.holder, self._floor_time(tx), lease
-            )
+            return closed_to(tx, [CREEM], now) is None and take_the_floor(tx, self.holder, self._floor_time(tx), lease)
 
         return self.store.write(look)
 
@@ -190,7 +189,7 @@ class Payer:
         read = [one for one, wanted in ((seen, turn.transaction_id), (kept, turn.kept_transaction_id)) if _is(one, wanted)]
 
         def keep(tx: Tx) -> None:
-            limits.answered(tx)
+            answered(tx, CREEM)
             for one in read:
                 if one is not None:
                     self._keep(tx, one)

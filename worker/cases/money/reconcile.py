@@ -17,7 +17,7 @@ from sqlalchemy import Row, and_, case, func, or_, select, update
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.assess import Assessor
 from worker.cases.audit_checks import failed_jobs_without_case
-from worker.cases.money import charges, limits
+from worker.cases.money import charges
 from worker.cases.money.compare import Finding, compare
 from worker.cases.money.settle import Move, Settler
 from worker.cases.requests.judge import wake_all_declined
@@ -26,9 +26,10 @@ from worker.creem.client import Creem, CreemRefused
 from worker.creem.transactions import Transaction
 from worker.errors import NoGround, TryLater, one_line
 from worker.observe import log
+from worker.store.breakers import CREEM, closed_to
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import accounts, breakers, cases, layer_jobs, payments, purchases
+from worker.store.tables import accounts, cases, layer_jobs, payments, purchases
 from worker.store.tables import charges as charge_rows
 
 CHUNK = 200
@@ -189,14 +190,12 @@ class Reconciler:
         timer: Callable[[], float],
     ) -> None:
         now = self.clock.now()
-        away = self.store.read(
-            lambda tx: tx.all(select(breakers.c.name).where(breakers.c.name == limits.AWAY, breakers.c.open_until > now))
-        )
+        away = self.store.read(lambda tx: closed_to(tx, [CREEM], now))
         customers = self.store.read(lambda tx: _customers(tx, now, now - self.days))
         began, in_vain = timer(), 0
         for number, customer_id in enumerate(customers):
             out_of_time = seconds is not None and timer() - began >= seconds
-            if away or out_of_time or in_vain == MOST_IN_VAIN:
+            if away is not None or out_of_time or in_vain == MOST_IN_VAIN:
                 break
             try:
                 seen = creem.transactions_of_customer(customer_id)

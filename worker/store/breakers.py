@@ -1,0 +1,48 @@
+"""What stands between us and a service that nobody hears from, or that a person has to mend: rows, shared by every worker."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select, update
+
+from worker.observe import log
+from worker.store.bulk import Tx
+from worker.store.tables import breakers
+
+CREEM, PIPELINE = "creem", "pipeline"
+"""The services that may be away."""
+BREAK_AFTER = 5
+BREAK_FOR = timedelta(seconds=60)
+
+
+def unheard(tx: Tx, name: str, why: str, now: datetime, longest: timedelta) -> None:
+    """One more call that came to nothing; after some in a row nobody calls for a while, twice as long with each, but no longer
+    than `longest`.
+    """
+    ensure(tx, name)
+    one = breakers.c.name == name
+    counted = update(breakers).where(one).values(failures=breakers.c.failures + 1, last_error=why)
+    failures = tx.connection.execute(counted.returning(breakers.c.failures)).scalar_one()
+    if failures >= BREAK_AFTER:
+        pause = min(longest, BREAK_FOR * 2 ** min(failures - BREAK_AFTER, 10))
+        tx.connection.execute(update(breakers).where(one).values(open_until=now + pause))
+        log.warning(f"{name}.breaker_open", failures=failures, seconds=pause.total_seconds(), error=why)
+
+
+def answered(tx: Tx, name: str) -> None:
+    """The service is there."""
+    tx.connection.execute(delete(breakers).where(breakers.c.name == name))
+
+
+def closed_to(tx: Tx, names: Sequence[str], now: datetime) -> tuple[str, datetime] | None:
+    """The breaker among these that is open the longest, as (why, until); None where all are closed."""
+    chosen = select(breakers.c.name, breakers.c.last_error, breakers.c.open_until)
+    rows = tx.all(
+        chosen.where(tx.among(breakers.c.name, names), breakers.c.open_until > now).order_by(breakers.c.open_until.desc())
+    )
+    return (f"{rows[0].name}: {rows[0].last_error}", rows[0].open_until) if rows else None
+
+
+def ensure(tx: Tx, name: str) -> None:
+    """The breaker has a row, to be counted in and locked."""
+    tx.insert_absent(breakers, [{"name": name, "failures": 0, "open_until": None, "last_error": None}])
