@@ -61,7 +61,7 @@ def assess(job: str = "", event: str = "", inbox: Sequence[int] = (), entries: S
         done = runtime().first_hand.handle(list(entries), again=again)
     else:
         done = runtime().assessor.assess(list(inbox), waited=OWN_HINT)
-    if done.events > 1 or any(moved != job for _, moved, *_ in done.moves):
+    if done.events > 1 or any(move.subject != job for move in done.moves):
         # what was taken along has names of its own
         structlog.contextvars.unbind_contextvars("job_id", "event_id")
     _tell(done)
@@ -223,21 +223,22 @@ def _send(task: Task, ids: dict[str, Any]) -> bool:
 def _log_moves(done: Assessed) -> None:
     if len(done.moves) > ALONE:
         # one line a batch with every job in it: a line each would cost a third of the work
-        moves = [f"{case_id} {job_id} {state} {credits}" for case_id, job_id, _, state, credits in done.moves]
+        moves = [f"{move.case_id} {move.subject} {move.state} {move.credits}" for move in done.moves]
         log.info("cases.moved", moves=moves)
     else:
-        for case_id, job_id, was, state, credits in done.moves:
-            log.info("case.moved", case_id=case_id, job_id=job_id, was=was, state=state, credits=credits)
+        for move in done.moves:
+            named = {"case_id": move.case_id, "job_id": move.subject}
+            log.info("case.moved", **named, was=move.was, state=move.state, credits=move.credits)
     if done.dead:
         log.warning("event.dead", events=done.dead)
 
 
 def _summary(done: Assessed) -> str:
-    moves = [f"{state} {case_id} {job_id}" for case_id, job_id, _, state, _ in done.moves]
+    moves = [f"{move.state} {move.case_id} {move.subject}" for move in done.moves]
     if len(moves) == 1:
         return moves[0]
     if moves:
-        return f"{_counted(state for _, _, _, state, _ in done.moves)} of {done.handled} events"
+        return f"{_counted(move.state for move in done.moves)} of {done.handled} events"
     if done.events:
         return f"noted {done.handled} waiting {done.waiting} dead {done.dead} failed {done.failed}"
     return "nothing due"

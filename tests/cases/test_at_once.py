@@ -94,7 +94,7 @@ def threads_on_one_job(made: Crowd, threads: int, rounds: int) -> None:
         works = [(made.takes_in if n % 2 else made.handles)(n, [document]) for n, document in enumerate(said)]
         done = at_once(*works)
         assert None not in done, "nothing stood in anybody's way"
-        moves = [move[3:] for one in done if one for move in one.moves]
+        moves = [(move.state, move.credits) for one in done if one for move in one.moves]
         assert moves == [("refunded", 5)], f"round {turn}"
         assert made.left() == []
     assert world.credits() == 100
@@ -143,7 +143,7 @@ def test_batches_over_the_same_jobs_in_opposite_orders_give_each_back_once(
                 works.append(way(made, n, said[:: 1 if n % 2 else -1]))
             done = at_once(*works)
             assert None not in done, "nothing stood in anybody's way"
-            moved = sorted(move[1] for one in done if one for move in one.moves)
+            moved = sorted(move.subject for one in done if one for move in one.moves)
             assert moved == sorted(job for job, _ in names)
             assert made.left() == []
         assert [world.credits(f"acc_{n}") for n in range(jobs)] == [100] * jobs

@@ -41,7 +41,7 @@ def test_entry_is_decided_in_one_transaction_and_acknowledged(world: World, redi
     event.listen(world.store.engine, "commit", lambda _: commits.append("commit"))
     done = first_hand(world, redis).handle(ids)
     assert len(commits) == 1
-    assert [move[3] for move in done.moves] == ["refunded"]
+    assert [move.state for move in done.moves] == ["refunded"]
     assert (rows(world), pending(redis)) == ([("handled", 1)], 0)
     world.performer.announce_held(done.effects)
     assert [note["data"]["job_id"] for note in world.announced()] == ["job_1"]
@@ -54,7 +54,7 @@ def test_entry_handed_twice_counts_once_and_the_second_takes_along_what_waits(wo
     world.arrive(world.failed("job_2"))
     world.clock.pass_(seconds=2)
     done = first_hand(world, redis).handle(ids)
-    assert [move[1] for move in done.moves] == ["job_2"]
+    assert [move.subject for move in done.moves] == ["job_2"]
     assert [world.state(name) for name in ("job_1", "job_2")] == ["refunded", "refunded"]
     assert world.credits() == 100
     assert world.audit().ok
@@ -73,7 +73,7 @@ def test_entry_that_its_consumer_took_in_meanwhile_is_left_to_its_row(world: Wor
 def test_message_that_was_handed_out_before_goes_the_way_where_attempts_are_counted(world: World, redis: redis_py.Redis) -> None:
     ids = handed(redis, world.failed("job_1"))
     done = first_hand(world, redis).handle(ids, again=True)
-    assert [move[3] for move in done.moves] == ["refunded"]
+    assert [move.state for move in done.moves] == ["refunded"]
     assert (rows(world), pending(redis)) == ([("handled", 1)], 0)
 
 
@@ -117,7 +117,7 @@ def test_entry_that_is_gone_from_the_stream_is_nobodys_loss(world: World, redis:
     redis.xtrim(STREAM, maxlen=0)
     world.clock.pass_(seconds=2)
     done = first_hand(world, redis).handle(ids)
-    assert [move[1] for move in done.moves] == ["job_1"]
+    assert [move.subject for move in done.moves] == ["job_1"]
 
 
 def test_redis_away_is_said_as_such(world: World) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import Row
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases import spans
 from worker.cases.book import Book, Case
+from worker.cases.casework import Move, moves_of
 from worker.cases.fold import Fate, fold
 from worker.cases.gather import Unread, placed, read_all, woken_cases
 from worker.cases.judge import Bench, judge
@@ -29,7 +30,7 @@ from worker.cases.load import (
     lock_accounts,
 )
 from worker.cases.money.hear import hear
-from worker.cases.money.settle import Move, Settled, Settler, woken_purchases
+from worker.cases.money.settle import Settled, Settler, woken_purchases
 from worker.cases.news import Line, News, of_accepted, read
 from worker.cases.requests.judge import judge_requests, wake_declined
 from worker.cases.write import write
@@ -60,7 +61,7 @@ HELD_FOR = timedelta(seconds=5)
 
 @dataclass(slots=True)
 class Assessed:
-    """What one call did: rows handled, moves made as (case id, subject, from, to, credits), intents to hint at, failures."""
+    """What one call did: rows handled, moves of cases, intents to hint at, failures."""
 
     handled: int = 0
     waiting: int = 0
@@ -418,9 +419,5 @@ def _account_for(
     done.spans = spans.moves(moved, book.now)
     done.handled = sum(fate["state"] == Fate.HANDLED.value for fate in fates)
     done.waiting = len(fates) - done.handled
-    for case in moved:
-        if case.state is not None and case.state is not case.was:
-            was = case.was.value if case.was else None
-            done.moves.append((case.case_id, case.subject, was, case.state.value, case.credits_reversed))
-    done.moves += settled.moves
+    done.moves = moves_of(moved) + settled.moves
     return done

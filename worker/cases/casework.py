@@ -1,7 +1,8 @@
 """What is common to cases of every kind: how one is opened, how it moves, and the intents that go with a move."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from policy import Editions, Terms
 from policy.calendar import Calendar
@@ -27,6 +28,27 @@ ANNOUNCED = {
     (CaseKind.REQUEST, CaseState.REVIEW): "refund.in_review",
 }
 """What the product is told of, by kind and state (contract.md, "Commands out"). A dispute is between the buyer and the bank."""
+
+
+class Move(NamedTuple):
+    """A case that moved."""
+
+    case_id: str
+    subject: str
+    was: str | None
+    """Its state before; None where it was opened."""
+    state: str
+    credits: int
+    """What came back."""
+
+
+def moves_of(cases: Iterable[Case]) -> list[Move]:
+    """The moves of those among the cases that stand elsewhere than before."""
+    return [
+        Move(case.case_id, case.subject, case.was.value if case.was else None, case.state.value, case.credits_reversed)
+        for case in cases
+        if case.state is not None and case.state is not case.was
+    ]
 
 
 def open_case(

@@ -100,9 +100,9 @@ class Requeuer:
         would_be, credits = row.state, 0
         if not _settled(row):
             rehearsed = self.store.rehearse(lambda tx: self.assessor.judge_in(tx, [row.case_id]))
-            for case_id, _, _, state, reversed_credits in rehearsed.moves:
-                if case_id == row.case_id:
-                    would_be, credits = state, reversed_credits - row.credits_reversed
+            for move in rehearsed.moves:
+                if move.case_id == row.case_id:
+                    would_be, credits = move.state, move.credits - row.credits_reversed
         outside = [f"{e.kind} ({e.key})" for e in pending]
         # a claim that may only read is read now; one that may send goes through the whole procedure, and its limits, again
         outside += [f"{'read' if c.next_step == 'read' else 'try'} {c.transaction_id} at Creem ({c.state})" for c in claims]

@@ -72,8 +72,8 @@ def _read_all(file: str, *, as_json: bool) -> list[Known]:
 
 def _report(done: Imported, *, as_json: bool) -> None:
     states: dict[str, int] = {}
-    for *_, state, _credits in done.assessed.moves:
-        states[state] = states.get(state, 0) + 1
+    for move in done.assessed.moves:
+        states[move.state] = states.get(move.state, 0) + 1
     if as_json:
         refused = [{"record": key, "problem": problem} for key, problem in done.refused]
         output.document({"records": done.records, "repeated": done.repeated, "cases": states, "refused": refused})

@@ -17,9 +17,10 @@ from sqlalchemy import Row, and_, case, func, or_, select, update
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.assess import Assessor
 from worker.cases.audit_checks import failed_jobs_without_case
+from worker.cases.casework import Move
 from worker.cases.money import charges
 from worker.cases.money.compare import Finding, compare
-from worker.cases.money.settle import Move, Settler
+from worker.cases.money.settle import Settler
 from worker.cases.requests.judge import wake_all_declined
 from worker.clock import Clock
 from worker.creem.client import Creem, CreemRefused
@@ -130,7 +131,7 @@ class Reconciler:
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
             moves, _ = _together(part, self._judge)
-            states = {job: state for _, job, _, state, _ in moves}
+            states = {move.subject: move.state for move in moves}
             for row in part:
                 if (said := states.get(row.row)) is None:
                     done.found(Finding("failed_job", row.row, str(row.problem), "look at `refunds show` and the job's events"))
@@ -152,8 +153,8 @@ class Reconciler:
         for start in range(0, len(named), CHUNK):
             part = named[start : start + CHUNK]
             moves, stuck = _together(part, lambda rows: self.store.write(lambda tx: self._settle(tx, rows)))
-            for case_id, subject, was, state, _ in moves:
-                done.mended("charge", subject, f"case {case_id} went from {was or 'nothing'} to {state}")
+            for move in moves:
+                done.mended("charge", move.subject, f"case {move.case_id} went from {move.was or 'nothing'} to {move.state}")
             for row, why in stuck:
                 done.found(Finding("charge", row.purchase_id, f"could not be judged: {why}", "look at `refunds show`"))
 

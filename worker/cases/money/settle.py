@@ -18,7 +18,7 @@ from policy.decision import Decision, Outcome
 from policy.facts import PurchaseFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.book import Case
-from worker.cases.casework import REMIND, announcement, go, open_case, terms_and_calendar
+from worker.cases.casework import REMIND, Move, announcement, go, moves_of, open_case, terms_and_calendar
 from worker.cases.decided import BY_PERSON, record
 from worker.cases.judge import Bench
 from worker.cases.load import case_of
@@ -35,14 +35,12 @@ from worker.settings import Mode
 from worker.store.bulk import Record, Tx
 from worker.store.tables import cases, purchases
 
-Move = tuple[str, str, str | None, str, int]
-"""Case, subject, the state before and after, credits that came back."""
 WORKER = "worker"
 
 
 @dataclass(slots=True)
 class Settled:
-    """What one call did: cases moved as (case id, subject, from, to, credits), claims made, intents written."""
+    """What one call did: moves of cases, claims made, intents written."""
 
     moves: list[Move] = field(default_factory=list)
     claims: list[str] = field(default_factory=list)
@@ -97,12 +95,7 @@ class Settler:
         write_cases(work.tx, written, work.now, WORKER)
         claims.insert(work.tx, self.ledger, work.claims, work.now)
         intend(work.tx, work.effects, now=work.now)
-        moves = [
-            (case.case_id, case.subject, case.was.value if case.was else None, case.state.value, case.credits_reversed)
-            for case in written
-            if case.state is not None and case.state is not case.was
-        ]
-        return Settled(moves, [claim["payment_id"] for claim in work.claims], work.effects)
+        return Settled(moves_of(written), [claim["payment_id"] for claim in work.claims], work.effects)
 
     # duplicate charges
 
