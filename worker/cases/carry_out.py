@@ -9,7 +9,7 @@ from policy.ledger import PostingKind, reverse
 from policy.lifecycle import CaseState, Standing, standing
 from policy.rules.remedy import unknown_code_in_doubt
 from worker.cases.book import Book, Case, Job
-from worker.cases.casework import REMIND, announcement, go, intent
+from worker.cases.casework import REMIND, announcement, go, intent, remind
 from worker.cases.decided import record
 from worker.credits.ledger import JobCredits, Posting
 from worker.errors import InvariantBroken
@@ -32,7 +32,8 @@ def carry_out(book: Book, case: Case, job: Job | None, decision: Decision, facts
     if held:
         target = CaseState.REVIEW
     if case.state is target and (target is not CaseState.REVIEW or case.rule == decision.rule):
-        _remind(book, case)
+        if target is CaseState.REVIEW:
+            remind(case, book.now)
         return
     if case.state is not None and case.state is not target and standing(case.state, target) is Standing.ILLEGAL:
         raise InvariantBroken(f"{case.case_id}: {case.state.value} cannot become {target.value}")
@@ -76,11 +77,6 @@ def _there(job: Job | None, case: Case) -> Job:
     if job is None:
         raise InvariantBroken(f"{case.case_id}: the policy gave a remedy for a job that is not in the books")
     return job
-
-
-def _remind(book: Book, case: Case) -> None:
-    if case.state is CaseState.REVIEW and case.next_action_at is not None and case.next_action_at <= book.now:
-        case.next_action_at, case.changed = book.now + REMIND, True
 
 
 def _reverse(book: Book, case: Case, job: Job, decision: Decision) -> int:

@@ -111,6 +111,12 @@ def go(case: Case, target: CaseState, *, next_action_at: datetime | None, now: d
     case.changed = True
 
 
+def remind(case: Case, now: datetime, after: timedelta | None = REMIND) -> None:
+    """A case that stays as it is when its time has come is looked at again `after` so long; with None, never."""
+    if case.next_action_at is not None and case.next_action_at <= now:
+        case.next_action_at, case.changed = None if after is None else now + after, True
+
+
 def intent(case: Case, kind: EffectKind, key: str, now: datetime, **payload: Any) -> Record:
     """An effect to be written in the transaction that decided it; it goes on with the trace of its case."""
     if case.trace is not None:

@@ -10,7 +10,7 @@ from policy import ChargeDispute, decide_dispute
 from policy.facts import DisputeFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.book import Case
-from worker.cases.casework import REMIND, go, open_case, terms_and_calendar
+from worker.cases.casework import REMIND, go, open_case, remind, terms_and_calendar
 from worker.cases.decided import record
 from worker.cases.judge import Bench
 from worker.cases.money import holds
@@ -44,8 +44,7 @@ def open_dispute(
     before = [] if case is None else told_of(tx, case.case_id)
     untold = _untold(tx, charge.transaction_id, before)
     if case is not None and case.state is not CaseState.DECLINED:
-        if case.next_action_at is not None and case.next_action_at <= now:
-            case.next_action_at, case.changed = now + REMIND, True
+        remind(case, now)
         _note_heard(case, untold)
         return
     told = _told(charge, untold, len(before), now)

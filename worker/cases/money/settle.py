@@ -18,7 +18,7 @@ from policy.decision import Decision, Outcome
 from policy.facts import PurchaseFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.book import Case
-from worker.cases.casework import REMIND, Move, announcement, go, moves_of, open_case, terms_and_calendar
+from worker.cases.casework import REMIND, Move, announcement, go, moves_of, open_case, remind, terms_and_calendar
 from worker.cases.decided import BY_PERSON, record
 from worker.cases.judge import Bench
 from worker.cases.load import case_of
@@ -119,7 +119,7 @@ class Settler:
             return
         elif payment is not None and payment.case_id == case.case_id and payment.closed_at is None:
             # money is on its way: the claim looks at these facts itself, before it sends and after
-            _remind(case, now)
+            remind(case, now)
             return
         terms = self.bench.terms_at(charge.facts.paid_at)
         facts = ChargeFacts(now=now, charge=charge.facts, first=first, group=size)
@@ -163,8 +163,7 @@ class Settler:
         held: str | None,
     ) -> None:
         if case.state is target and case.rule == decision.rule:
-            if case.next_action_at is not None and case.next_action_at <= work.now:
-                case.next_action_at, case.changed = (work.now + REMIND) if target is CaseState.REVIEW else None, True
+            remind(case, work.now, REMIND if target is CaseState.REVIEW else None)
             return
         record(case, decision, facts)
         if held:
@@ -254,14 +253,9 @@ def _groups(found: Sequence[Charge], touched: set[str]) -> list[list[Charge]]:
     return [group for group in groups.values() if any(charge.facts.purchase_id in touched for charge in group)]
 
 
-def _remind(case: Case, now: datetime) -> None:
-    if case.next_action_at is not None and case.next_action_at <= now:
-        case.next_action_at, case.changed = now + REMIND, True
-
-
 def _stay_with_a_person(case: Case, payment: Row[Any], now: datetime, decision: Decision, facts: ChargeFacts) -> None:
     if case.state is CaseState.REVIEW:
-        _remind(case, now)
+        remind(case, now)
         return
     record(case, decision, facts)
     became = "is" if payment.closed_at is None else "ended as"

@@ -12,7 +12,7 @@ from policy.decision import Decision
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import renewal_not_cancelled
 from worker.cases.book import NOBODY, Case
-from worker.cases.casework import REMIND, announcement, go
+from worker.cases.casework import REMIND, announcement, go, remind
 from worker.cases.decided import BY_PERSON, record
 from worker.cases.judge import Bench
 from worker.cases.load import case_of
@@ -100,7 +100,7 @@ def advance(
     reopened = case.state is CaseState.REVIEW and case.outcome in {Outcome.DECLINE.value, Outcome.NOTHING_OWED.value}
     if reopened or case.rule == BY_PERSON or case.state in {CaseState.REFUNDING, CaseState.UNKNOWN}:
         # a person has decided it and its claim goes its own way, or the customer answered our no and a person looks again
-        _remind(case, now)
+        remind(case, now)
         return [], []
     request = _looked_up_again(tx, request, case, now)
     facts, charge = facts_of(tx, ledger, request, confirmed=request.confirmed_at is not None, now=now)
@@ -116,7 +116,7 @@ def advance(
         return [], []
     stands = (case.state, case.rule, case.terms) == (target, decision.rule, decision.terms)
     if stands and (target is not CaseState.WAITING or case.reason == decision.reason):
-        _remind(case, now, _again_after(case, facts, now))
+        remind(case, now, _again_after(case, facts, now))
         # in somebody's name a hundred may have been sent: the promise is how long their owner is asked about them
         again = target is CaseState.WAITING and now < case.due_at
         return [], _question(tx, case, request, now, again=True) if again else []
@@ -140,11 +140,6 @@ def _with_duplicates(tx: Tx, facts: RequestFacts, beside: Iterable[str]) -> Requ
     first_of, this = duplicates(tx, facts.purchase.account_id), facts.purchase.purchase_id
     others = tuple(one for one in beside if one != first_of.get(this))
     return replace(facts, others=others, charged_again=charged_again(first_of, this))
-
-
-def _remind(case: Case, now: datetime, after: timedelta = REMIND) -> None:
-    if case.next_action_at is not None and case.next_action_at <= now:
-        case.next_action_at, case.changed = now + after, True
 
 
 def _again_after(case: Case, facts: RequestFacts, now: datetime) -> timedelta:
