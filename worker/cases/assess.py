@@ -15,7 +15,7 @@ from sqlalchemy import Row
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases import spans
-from worker.cases.book import Book, Case
+from worker.cases.book import WORKER, Book, Case
 from worker.cases.casework import Move, moves_of
 from worker.cases.fold import Fate, fold
 from worker.cases.gather import Unread, placed, read_all, woken_cases
@@ -48,7 +48,6 @@ from worker.store.engine import Store
 from worker.store.inbox import Claim
 from worker.traces import Span, tell
 
-WORKER = "worker"
 K = TypeVar("K")
 OWN_HINT = timedelta(seconds=1)
 """How long a row is left to the task that was sent for it, before another task or the sweep takes it along."""

@@ -16,6 +16,8 @@ from worker.creem.webhooks import Webhook
 Detail = dict[str, Any]
 BY_PERSON = "decided_by_person"
 """The rule of a decision that a person took in review; the facts stay those that the policy asked the person about."""
+WORKER = "worker"
+"""Who did what no person did, in the history of a case."""
 NOBODY = "(nobody)"
 """The account of a mail that nobody's is yet; no event can name it, and documents show none."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from worker.cases.book import WORKER
 from worker.cases.effects import pause_after
 from worker.cases.money import limits
 from worker.clock import ROUND_SECONDS, Clock, turns
@@ -97,5 +98,5 @@ class BooksAtCreem:
             at_creem.postpone(tx, due, now + pause_after(due.attempt), answer.detail)
             return
         if ours and due.case_id is not None:
-            row = {"case_id": due.case_id, "at": now, "event": event, "by": "worker", "detail": {**detail, "at": "creem"}}
+            row = {"case_id": due.case_id, "at": now, "event": event, "by": WORKER, "detail": {**detail, "at": "creem"}}
             tx.insert(case_history, [row])

@@ -14,8 +14,9 @@ from policy import Editions, Terms
 from worker.cases.people import person
 from worker.cases.replay import Replay
 from worker.errors import Misconfigured, Refused
+from worker.store.actions import acted
 from worker.store.bulk import Tx
-from worker.store.tables import actions, cases, installation
+from worker.store.tables import cases, installation
 
 JUDGED_BY = timedelta(days=30)
 """The cases of so long are decided again to see what a new edition moves."""
@@ -82,18 +83,18 @@ def activate(tx: Tx, editions: Editions, found: Replay, *, by: str, reason: str,
     if _kept(tx).get(terms.edition) == terms.digest:
         raise Refused(f"edition {terms.edition} is activated already")
     credits, minor_units = found.moved_credits, found.moved_minor_units
-    first = _proposed(tx, terms)
+    first, subject = _proposed(tx, terms), f"terms {terms.edition} {terms.digest[:16]}"
     large = _above(credits, before.activation_second_person_above_credits)
     large = large or _above(minor_units, before.activation_second_person_above_minor_units)
     if first is None and large:
         _propose(tx, terms, by)
-        _acted(tx, "policy.propose", terms, by, reason, now)
+        acted(tx, "policy.propose", subject, by=by, reason=reason, now=now)
         return Activation(terms.edition, terms.digest, "proposed", by, None, credits, minor_units)
     if first == by:
         raise Refused(f"edition {terms.edition} was proposed by {first}; another person has to activate it")
     _keep(tx, terms)
     tx.connection.execute(delete(installation).where(installation.c.name == _proposal(terms)))
-    _acted(tx, "policy.activate", terms, by, reason, now)
+    acted(tx, "policy.activate", subject, by=by, reason=reason, now=now)
     return Activation(terms.edition, terms.digest, "activated", by, first, credits, minor_units)
 
 
@@ -123,11 +124,6 @@ def _keep(tx: Tx, terms: Terms) -> None:
     row = [{"name": f"terms:{terms.edition}", "value": terms.digest}]
     tx.insert_absent(installation, row)
     tx.update(installation, row, by=["name"])
-
-
-def _acted(tx: Tx, action: str, terms: Terms, by: str, reason: str, now: datetime) -> None:
-    subject = f"terms {terms.edition} {terms.digest[:16]}"
-    tx.insert(actions, [{"at": now, "by": by, "action": action, "subject": subject, "reason": reason}])
 
 
 def _kept(tx: Tx) -> dict[str, str]:

@@ -14,6 +14,7 @@ from sqlalchemy import update
 from policy.facts import RerunState
 from policy.lifecycle import CaseState
 from worker.cases import spans
+from worker.cases.book import WORKER
 from worker.clock import ROUND_SECONDS, Clock, turns, written
 from worker.errors import TryLater
 from worker.notices.outcomes import Outcome, OutcomeStream
@@ -136,7 +137,7 @@ class Performer:
             if not effects.finish(tx, [effect], state=state, result=result, now=now):
                 return
             event = "rerun.dropped" if state == "dropped" else ("rerun.refused" if refused else "rerun.sent")
-            row = {"case_id": effect.case_id, "at": now, "event": event, "by": "worker", "detail": {"answer": result}}
+            row = {"case_id": effect.case_id, "at": now, "event": event, "by": WORKER, "detail": {"answer": result}}
             tx.insert(case_history, [row])
             if refused:
                 asked = (reruns.c.job_id == effect.job_id, reruns.c.state == RerunState.ASKED.value)

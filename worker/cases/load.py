@@ -81,6 +81,11 @@ def _lock(among: Among) -> Select[Any]:
     return chosen.order_by(accounts.c.account_id).with_for_update()
 
 
+def lock_account(tx: Tx, account_id: str) -> None:
+    """Locks one account, as everybody does before what belongs to it."""
+    tx.all(select(accounts.c.account_id).where(accounts.c.account_id == account_id).with_for_update())
+
+
 def held_accounts(tx: Tx, account_ids: Iterable[str]) -> set[str]:
     """Those whose row somebody else has locked at this moment."""
     named = tx.among(accounts.c.account_id, sorted(set(account_ids)))

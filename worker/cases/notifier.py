@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select, upda
 
 from policy.lifecycle import CaseState
 from worker.cases import spans
-from worker.cases.book import NOBODY
+from worker.cases.book import NOBODY, WORKER
 from worker.cases.load import held_accounts
 from worker.clock import ROUND_SECONDS, Clock, new_id, turns
 from worker.errors import LockedOut
@@ -288,7 +288,7 @@ def _settle(tx: Tx, rows: Sequence[Row[Any]], state: str, why: str, now: datetim
                 "case_id": r.case_id,
                 "at": now,
                 "event": f"notice.{state}",
-                "by": "worker",
+                "by": WORKER,
                 "detail": {"kind": r.kind, "detail": why},
             }
             for r in rows

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, not_, or_,
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import job_not_ended
 from worker.cases.assess import Assessed, Assessor
+from worker.cases.book import WORKER
 from worker.cases.effects import Performer, due_effects
 from worker.cases.judge import Bench
 from worker.cases.load import KINDS, STATES
@@ -202,7 +203,7 @@ def _set_aside(tx: Tx, case_id: str, why: str, now: datetime) -> None:
         values |= {"state": CaseState.REVIEW.value, "owner": "person", "next_action_at": now + timedelta(days=1)}
         values["reason"] = f"the worker could not judge it: {why}"
     tx.connection.execute(update(cases).where(cases.c.case_id == case_id, cases.c.state == row.state).values(values))
-    history = {"case_id": case_id, "at": now, "event": "case.stuck", "by": "worker", "detail": {"error": why, "times": stuck}}
+    history = {"case_id": case_id, "at": now, "event": "case.stuck", "by": WORKER, "detail": {"error": why, "times": stuck}}
     tx.insert(case_history, [history])
 
 
@@ -217,7 +218,7 @@ def _warn(tx: Tx, bench: Bench, now: datetime, limit: int) -> int:
         moved.append({"case_id": row.case_id, "warned_percent": reached, "warn_at": next_at})
         event = "promise.breached" if reached >= 100 else "promise.warned"
         detail = {"percent": reached, "due_at": row.due_at.isoformat()}
-        history.append({"case_id": row.case_id, "at": now, "event": event, "by": "worker", "detail": detail})
+        history.append({"case_id": row.case_id, "at": now, "event": event, "by": WORKER, "detail": detail})
         log.warning(event, case_id=row.case_id, percent=reached)
     tx.update(cases, moved, by=["case_id"])
     tx.insert(case_history, history)

@@ -7,8 +7,8 @@ from worker.cases.chain.proof import strangers
 from worker.clock import Clock
 from worker.errors import Refused
 from worker.observe import log
+from worker.store.actions import acted
 from worker.store.engine import Store
-from worker.store.tables import actions
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Forgiver:
         if self.heads is None or not found:
             raise Refused("every head that is kept is in the database; there is nothing to forgive")
         named = ", ".join(f"{head.name} {head.number} {head.hash[:12]}" for head in found)
-        done = {"at": now, "by": by, "action": "restore.chain", "subject": "chain", "reason": f"{reason} ({named})"}
+        why = f"{reason} ({named})"
         # on record first: dying here it is said twice, never done in silence
-        self.store.write(lambda tx: tx.insert(actions, [done]))
+        self.store.write(lambda tx: acted(tx, "restore.chain", "chain", by=by, reason=why, now=now))
         self.heads.forgive(found, now, by=by, reason=reason)
         log.warning("chain.forgiven", heads=named, by=by)
         return len(found)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from policy.lifecycle import CaseState, PaymentState
-from worker.cases.book import Case
+from worker.cases.book import WORKER, Case
 from worker.cases.casework import REMIND, go
 from worker.cases.decided import BY_PERSON
 from worker.cases.judge import Bench
@@ -31,7 +31,6 @@ from worker.store.breakers import closed_to
 from worker.store.bulk import Tx
 from worker.store.tables import payment_attempts, purchases
 
-WORKER = "worker"
 GRACE = timedelta(seconds=5)
 """Longer than a process needs to record an answer that came at the last moment."""
 STOPPED = timedelta(minutes=5)

@@ -16,7 +16,7 @@ from worker.creem.said import DisputeCreated, RefundCreated
 from worker.creem.transactions import Transaction
 from worker.observe import log
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, cases, charges, creem_refunds, disputes, payments, purchases
+from worker.store.tables import cases, charges, creem_refunds, disputes, payments, purchases
 
 LOOKS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600))
 """When to look again while Creem does not yet show what it told us; after the last one reconcile goes on asking."""
@@ -211,11 +211,6 @@ def due(tx: Tx, now: datetime, limit: int) -> list[str]:
     """Charges to be read at Creem now, longest due first."""
     chosen = select(charges.c.transaction_id).where(charges.c.due_at <= now).order_by(charges.c.due_at).limit(limit)
     return [row.transaction_id for row in tx.all(chosen)]
-
-
-def lock_account(tx: Tx, account_id: str) -> None:
-    """Locks the account that a charge belongs to, as everybody does before the charge itself."""
-    tx.all(select(accounts.c.account_id).where(accounts.c.account_id == account_id).with_for_update())
 
 
 def purchase_of(tx: Tx, transaction_id: str) -> Row[Any] | None:

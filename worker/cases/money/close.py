@@ -8,7 +8,7 @@ from sqlalchemy import Row, func, select
 
 from policy.ledger import PostingKind
 from policy.lifecycle import CaseState, PaymentState
-from worker.cases.book import Case
+from worker.cases.book import WORKER, Case
 from worker.cases.casework import REMIND, announcement, go
 from worker.cases.decided import reason_decided
 from worker.cases.judge import Bench
@@ -23,7 +23,6 @@ from worker.observe import log
 from worker.store.bulk import Record, Tx
 from worker.store.tables import cases, postings, purchases
 
-WORKER = "worker"
 MAY_HAVE_LEFT = {
     PaymentState.SENDING,
     PaymentState.UNKNOWN,

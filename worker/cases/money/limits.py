@@ -12,9 +12,10 @@ from sqlalchemy import and_, func, or_, select, update
 from policy import Terms
 from worker.errors import Refused
 from worker.observe import log
+from worker.store.actions import acted
 from worker.store.breakers import CREEM, ensure, unheard
 from worker.store.bulk import Tx
-from worker.store.tables import actions, breakers, payment_attempts, payments
+from worker.store.tables import breakers, payment_attempts, payments
 
 KEY, BALANCE, MONEY = "creem_key", "creem_balance", "money"
 RESTORE = "restore"
@@ -65,7 +66,7 @@ def admit(tx: Tx, amount: int, terms: Terms, now: datetime) -> str | None:
 def stop(tx: Tx, *, by: str, reason: str, now: datetime) -> None:
     """A person stops all money until a person releases it."""
     open_until(tx, MONEY, FOR_EVER, f"stopped by {by}: {reason}", needs_person=True)
-    acted(tx, "money.stop", by, reason, now)
+    acted(tx, "money.stop", MONEY, by=by, reason=reason, now=now)
 
 
 def release(tx: Tx, *, by: str, reason: str, now: datetime) -> None:
@@ -76,7 +77,7 @@ def release(tx: Tx, *, by: str, reason: str, now: datetime) -> None:
     values = {"open_until": now, "needs_person": False, "failures": 0, "last_error": f"released by {by}: {reason}"}
     if tx.connection.execute(update(breakers).where(*stopped).values(values)).rowcount != 1:
         raise Refused("money is not stopped; there is nothing to release")
-    acted(tx, "money.release", by, reason, now)
+    acted(tx, "money.release", MONEY, by=by, reason=reason, now=now)
     go_on(tx, now)
 
 
@@ -84,11 +85,6 @@ def go_on(tx: Tx, now: datetime) -> None:
     """What waits for money to go on need not wait longer."""
     waits = and_(payments.c.next_step == "send", payments.c.due_at > now, payments.c.refusals == 0)
     tx.connection.execute(update(payments).where(waits).values(due_at=now))
-
-
-def acted(tx: Tx, action: str, by: str, reason: str, now: datetime) -> None:
-    """Keeps what a person did about money."""
-    tx.insert(actions, [{"at": now, "by": by, "action": action, "subject": MONEY, "reason": reason}])
 
 
 def _armed(tx: Tx, since: datetime) -> int:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from policy.lifecycle import PaymentState
 from worker.cases.judge import Bench
+from worker.cases.load import lock_account
 from worker.cases.money import arm, charges, close, limits, prove, record
 from worker.cases.money.epoch import Remembered, Watch, Witnesses
 from worker.cases.money.settle import Settler
@@ -200,7 +201,7 @@ class Payer:
         now = self.clock.now()
         purchase = charges.purchase_of(tx, seen.id)
         if purchase is not None:
-            charges.lock_account(tx, purchase.account_id)
+            lock_account(tx, purchase.account_id)
         if self.creem.environment.accepts(seen.mode) and charges.observe(tx, seen, now) and purchase is not None:
             self.settler.settle(tx, [purchase.purchase_id], now)
 

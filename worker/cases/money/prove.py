@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from policy.lifecycle import CaseState, PaymentState
-from worker.cases.book import Case
+from worker.cases.book import WORKER, Case
 from worker.cases.money.claims import READ
 from worker.cases.money.close import Closing, close, hand_over, proved
 from worker.cases.money.turn import Turn, lock, move, still_ours
@@ -20,7 +20,6 @@ from worker.creem.transactions import Transaction
 from worker.store.bulk import Tx
 from worker.store.tables import creem_refunds
 
-WORKER = "worker"
 LOOKS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600))
 HOURLY, DAILY = timedelta(hours=1), timedelta(days=1)
 OPEN = {PaymentState.UNKNOWN, PaymentState.CONFIRMING, PaymentState.IN_PROGRESS}

@@ -18,6 +18,7 @@ from policy.lifecycle import CaseState, PaymentState
 from worker.cases.assess import Assessor
 from worker.cases.audit_checks import failed_jobs_without_case
 from worker.cases.casework import Move
+from worker.cases.load import lock_account
 from worker.cases.money import charges
 from worker.cases.money.compare import Finding, compare
 from worker.cases.money.settle import Settler
@@ -234,7 +235,7 @@ class Reconciler:
         if owner is None:
             charges.observe(tx, seen, now)
             return None
-        charges.lock_account(tx, owner.account_id)
+        lock_account(tx, owner.account_id)
         if named is not None:
             mine = and_(purchases.c.purchase_id == named.purchase_id, purchases.c.transaction_id.is_(None))
             tx.connection.execute(update(purchases).where(mine).values(transaction_id=seen.id))

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, func, select, update
 
 from policy.lifecycle import CaseState, PaymentState
-from worker.cases.book import Case
+from worker.cases.book import WORKER, Case
 from worker.cases.casework import REMIND, go
 from worker.cases.money import limits
 from worker.cases.money.claims import READ, SEND
@@ -21,7 +21,6 @@ from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.tables import payment_attempts, payments
 
-WORKER = "worker"
 FIRST_LOOK = timedelta(seconds=5)
 KEY_TROUBLE = timedelta(minutes=10)
 NOT_SENT_PAUSE = 15 * 60

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, select, update
 
 from policy.lifecycle import CaseState, PaymentState
-from worker.cases.book import Case
+from worker.cases.book import WORKER, Case
 from worker.cases.casework import REMIND, go
 from worker.cases.money import holds, record
 from worker.cases.money.claims import READ, occasion
@@ -45,7 +45,7 @@ def as_unknown(tx: Tx, payment: Row[Any], case: Case, calls: Sequence[Call], wit
             go(case, CaseState.UNKNOWN, next_action_at=with_.now + REMIND)
         record.unknown(tx, payment, case, why, with_)
     else:
-        write_cases(tx, [case], with_.now, record.WORKER)
+        write_cases(tx, [case], with_.now, WORKER)
     return f"unknown: {why}"
 
 

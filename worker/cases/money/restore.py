@@ -13,8 +13,8 @@ from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import BY_PERSON, Case
 from worker.cases.casework import REMIND, go
 from worker.cases.decided import record
-from worker.cases.load import case_of
-from worker.cases.money import charges, claims, epoch, limits
+from worker.cases.load import case_of, lock_account
+from worker.cases.money import claims, epoch, limits
 from worker.cases.money.close import Closing
 from worker.cases.money.facts import charges_of
 from worker.cases.money.journal import Call, Journal, Key
@@ -25,6 +25,7 @@ from worker.clock import Clock, moment
 from worker.creem.environment import Environment
 from worker.errors import Refused
 from worker.observe import log
+from worker.store.actions import acted
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import breakers, cases, epochs, payments, purchases
@@ -129,7 +130,7 @@ class Restorer:
             said = self.store.write(lambda tx, calls=calls: self._put_back(tx, calls, by, reason))  # type: ignore[misc]
             (done.left if said is None else done.remembered).append(_told(last) | {"done": said})
         what = f"{len(done.remembered)} put back, {len(done.left)} left, {events} events read again: {reason}"
-        self.store.write(lambda tx: limits.acted(tx, "restore.recover", by, what, now))
+        self.store.write(lambda tx: acted(tx, "restore.recover", limits.MONEY, by=by, reason=what, now=now))
         log.warning("restore.recovered", put_back=len(done.remembered), left=len(done.left), events=events, by=by)
         return done
 
@@ -177,7 +178,7 @@ class Restorer:
         lot = tx.all(select(purchases.c.account_id).where(purchases.c.purchase_id == last.purchase_id))
         if not lot:
             return None
-        charges.lock_account(tx, lot[0].account_id)
+        lock_account(tx, lot[0].account_id)
         if _claim(tx, last.key) is None:
             # what the facts lead to by themselves; nothing of it is sent before the lift
             self.settler.settle(tx, [last.purchase_id], now)
@@ -218,7 +219,7 @@ class Restorer:
 
     def _doubt_one(self, tx: Tx, payment_id: str) -> bool:
         now, account = self.clock.now(), select(payments.c.account_id).where(payments.c.payment_id == payment_id)
-        charges.lock_account(tx, tx.all(account)[0].account_id)
+        lock_account(tx, tx.all(account)[0].account_id)
         rows = tx.all(_unsent_in_backup().where(payments.c.payment_id == payment_id).with_for_update(of=payments))
         if not rows:
             return False
@@ -268,7 +269,7 @@ def _unsent_in_backup() -> Select[Any]:
 def _lift(tx: Tx, until: datetime, found: Checked, *, by: str, reason: str, now: datetime) -> int:
     values = {"open_until": until, "needs_person": False, "failures": 0, "last_error": f"lifted by {by}: {reason}"}
     tx.connection.execute(update(breakers).where(breakers.c.name == limits.RESTORE).values(values))
-    limits.acted(tx, "restore.lift", by, reason, now)
+    acted(tx, "restore.lift", limits.MONEY, by=by, reason=reason, now=now)
     if until <= now:
         limits.go_on(tx, now)
     return epoch.rise(tx, now, above=found.remembered.highest or 0)

@@ -17,7 +17,7 @@ from policy import ChargeFacts, decide_charge, find_duplicates, same_thing
 from policy.decision import Decision, Outcome
 from policy.facts import PurchaseFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
-from worker.cases.book import Case
+from worker.cases.book import WORKER, Case
 from worker.cases.casework import REMIND, Move, announcement, go, moves_of, open_case, remind, terms_and_calendar
 from worker.cases.decided import BY_PERSON, record
 from worker.cases.judge import Bench
@@ -34,8 +34,6 @@ from worker.observe import log
 from worker.settings import Mode
 from worker.store.bulk import Record, Tx
 from worker.store.tables import cases, purchases
-
-WORKER = "worker"
 
 
 @dataclass(slots=True)

@@ -8,10 +8,10 @@ from sqlalchemy import Row, or_, select, update
 
 from policy.lifecycle import PAYMENT_MOVES, PaymentState
 from worker.cases.book import Case
-from worker.cases.load import case_of
+from worker.cases.load import case_of, lock_account
 from worker.errors import Collision, InvariantBroken
 from worker.store.bulk import Tx, unlocked
-from worker.store.tables import accounts, cases, leases, payments
+from worker.store.tables import cases, leases, payments
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -77,7 +77,7 @@ def _turn(row: Row[Any]) -> Turn:
 
 def lock(tx: Tx, turn: Turn) -> tuple[Row[Any], Case]:
     """Claim and case, locked behind their account, in the order that everybody locks in."""
-    tx.all(select(accounts.c.account_id).where(accounts.c.account_id == turn.account_id).with_for_update())
+    lock_account(tx, turn.account_id)
     case = tx.all(select(cases).where(cases.c.case_id == turn.case_id).with_for_update())[0]
     payment = tx.all(select(payments).where(payments.c.payment_id == turn.payment_id).with_for_update())[0]
     return payment, case_of(case)

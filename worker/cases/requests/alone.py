@@ -7,14 +7,12 @@ from typing import Any
 from sqlalchemy import Row, select, update
 
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.book import Case
+from worker.cases.book import WORKER, Case
 from worker.cases.casework import open_case, terms_and_calendar
 from worker.cases.judge import Bench
 from worker.cases.write import write_cases
 from worker.store.bulk import Tx
 from worker.store.tables import evidence, requests
-
-WORKER = "worker"
 
 
 def judge_alone(tx: Tx, bench: Bench, moved: Iterable[Case], now: datetime) -> None:

@@ -11,11 +11,11 @@ from policy import Outcome, RequestFacts, decide_request, missing_in_request
 from policy.decision import Decision
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import renewal_not_cancelled
-from worker.cases.book import NOBODY, Case
+from worker.cases.book import NOBODY, WORKER, Case
 from worker.cases.casework import REMIND, announcement, go, remind
 from worker.cases.decided import BY_PERSON, record
 from worker.cases.judge import Bench
-from worker.cases.load import case_of
+from worker.cases.load import case_of, lock_account
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.requests.facts import facts_of
 from worker.cases.requests.identify import BESIDE, Named, charged_again, confirmed, duplicates, identify
@@ -25,7 +25,6 @@ from worker.settings import Mode
 from worker.store.bulk import Record, Tx
 from worker.store.tables import accounts, cases, notices, purchases, requests
 
-WORKER = "worker"
 QUESTION_EVERY = timedelta(days=1)
 """At most one question to an account in this time: a flood of mails in its name is no flood into its mailbox."""
 LOOKED_UP_AFTER = timedelta(minutes=5)
@@ -200,7 +199,7 @@ def _question(tx: Tx, case: Case, request: Row[Any], now: datetime, *, again: bo
     if case.account_id == NOBODY or request.automatic:
         return []
     # behind the account's lock, so that two mails at once make one question
-    tx.all(select(accounts.c.account_id).where(accounts.c.account_id == case.account_id).with_for_update())
+    lock_account(tx, case.account_id)
     of_late = or_(notices.c.created_at > now - QUESTION_EVERY, notices.c.case_id == case.case_id)
     asked = select(notices.c.case_id).where(notices.c.account_id == case.account_id, of_late)
     rows = tx.all(asked.where(notices.c.kind == NoticeKind.QUESTION.value))

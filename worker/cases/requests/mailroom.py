@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Row, select, update
 
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.book import NOBODY, Book, Case
+from worker.cases.book import NOBODY, WORKER, Book, Case
 from worker.cases.casework import REMIND, go, open_case, terms_and_calendar
 from worker.cases.judge import Bench
 from worker.cases.load import case_of, lock_accounts
@@ -32,8 +32,6 @@ from worker.observe import log
 from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
 from worker.store.tables import accounts, case_history, cases, evidence, requests
-
-WORKER = "worker"
 
 
 class Taken(StrEnum):

@@ -23,9 +23,10 @@ from worker.cases.review.scene import Scene
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger, Posting
 from worker.errors import Refused
+from worker.store.actions import acted
 from worker.store.bulk import Record, Tx
 from worker.store.effects import EffectKind
-from worker.store.tables import accounts, actions, cases, proposals, purchases
+from worker.store.tables import accounts, cases, proposals, purchases
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +251,7 @@ def _standing(work: _Work, status: str) -> None:
 
 
 def _record(work: _Work, action: str) -> None:
-    said = {"at": work.now, "by": work.deed.by, "action": action, "reason": work.deed.reason}
-    work.tx.insert(actions, [said | {"subject": work.scene.account.account_id}])
+    acted(work.tx, action, work.scene.account.account_id, by=work.deed.by, reason=work.deed.reason, now=work.now)
 
 
 def _tell_owner(work: _Work, kind: NoticeKind, **payload: Any) -> None:

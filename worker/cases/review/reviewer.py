@@ -14,7 +14,7 @@ from sqlalchemy import Row, and_, delete, func, or_, select, update
 from policy.calendar import Calendar
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases import spans
-from worker.cases.book import NOBODY
+from worker.cases.book import NOBODY, WORKER
 from worker.cases.document import document, find
 from worker.cases.judge import Bench
 from worker.cases.money.settle import Settler
@@ -146,7 +146,7 @@ class Reviewer:
         ended = 0
         for row in stale:
             with suppress(LockedOut, Refused):
-                self.withdraw(row.case_id, by="worker", reason="the case no longer waits for a person")
+                self.withdraw(row.case_id, by=WORKER, reason="the case no longer waits for a person")
                 ended += 1
         return ended
 

@@ -11,7 +11,7 @@ from policy.ledger import Share, reverse
 from policy.lifecycle import CaseKind
 from worker.cases.book import Case
 from worker.cases.judge import Bench
-from worker.cases.load import case_of
+from worker.cases.load import case_of, lock_account
 from worker.cases.money import holds
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.used import jobs_of
@@ -56,7 +56,7 @@ class Scene:
 def lock_case(tx: Tx, case_id: str) -> Row[Any]:
     """The case and its account, locked in the order that everybody locks in."""
     account_id = tx.all(select(cases.c.account_id).where(cases.c.case_id == case_id))[0].account_id
-    tx.all(select(accounts.c.account_id).where(accounts.c.account_id == account_id).with_for_update())
+    lock_account(tx, account_id)
     row = tx.all(select(cases).where(cases.c.case_id == case_id).with_for_update())[0]
     if row.account_id != account_id:
         raise Collision(f"{case_id} was nobody's, and was matched to its account meanwhile")

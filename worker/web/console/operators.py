@@ -6,16 +6,18 @@ from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
+from worker.cases.book import WORKER
 from worker.clock import Clock, moment
 from worker.errors import Refused
+from worker.store.actions import acted
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import actions, operators, sessions
+from worker.store.tables import operators, sessions
 from worker.web.console.passwords import check_strength, hashed
 
 LOCAL, SHARED = "local", "console"
 """Who acts where no sign-in is asked for, and who signs in with REFUNDS_CONSOLE_PASSWORD."""
-RESERVED = frozenset({LOCAL, SHARED, "worker", "policy", "creem", "system"})
+RESERVED = frozenset({LOCAL, SHARED, WORKER, "policy", "creem", "system"})
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@-]{0,62}[a-z0-9])?")
 
 
@@ -41,7 +43,7 @@ class Operators:
                 again = (operators.c.name == name, operators.c.disabled_at.is_not(None))
                 if tx.connection.execute(update(operators).where(*again).values(row)).rowcount != 1:
                     raise Refused(f"{name} is an operator already; to give a new password, disable the name and add it again")
-            _on_record(tx, now, by, "operator.add", name, reason)
+            acted(tx, "operator.add", name, by=by, reason=reason, now=now)
 
         self.store.write(write)
 
@@ -58,7 +60,7 @@ class Operators:
         if tx.connection.execute(update(operators).where(*active).values(disabled_at=now)).rowcount != 1:
             raise Refused(f"{name}: no active operator of that name")
         ended = tx.connection.execute(delete(sessions).where(sessions.c.operator == name)).rowcount
-        _on_record(tx, now, by, "operator.disable", name, reason)
+        acted(tx, "operator.disable", name, by=by, reason=reason, now=now)
         return ended
 
     def listing(self) -> list[dict[str, Any]]:
@@ -84,7 +86,3 @@ class Operators:
 def nobody_yet(tx: Tx) -> bool:
     """True while no operator was ever added; a disabled one does not open the door again."""
     return not tx.connection.execute(select(func.count()).select_from(operators)).scalar_one()
-
-
-def _on_record(tx: Tx, now: Any, by: str, action: str, name: str, reason: str) -> None:
-    tx.insert(actions, [{"at": now, "by": by, "action": action, "subject": name, "reason": reason}])
