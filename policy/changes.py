@@ -1,44 +1,25 @@
-"""What would have changed a decision: single changes of the facts, the nearest first, each put to the same table.
+"""What would have changed a decision about a job: single changes, the nearest first, each put to the same rules."""
 
-The words of a change complete the sentence "Had {change}, the outcome would have been {outcome} ({rule})."
-"""
-
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 from policy.calendar import within_window
 from policy.decision import Counterfactual, Outcome
 from policy.facts import AccountStatus, JobFacts, Output, PaidWith, Report, ReportKind, RerunState
 from policy.faults import failing_reports, is_complete, standing_fault
+from policy.nearest import Change, Changes, nearest
 from policy.reruns import rerun_has_delivered, rerun_is_in_flight
-from policy.rules import first_verdict, missing_facts
+from policy.rules import JOB_RULES, missing_facts
 from policy.terms import FaultClass, Terms
 from policy.words import count
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change, in words, and the facts as they would have been."""
-
-    words: str
-    facts: JobFacts
-
-
 def counterfactual(facts: JobFacts, terms: Terms, outcome: Outcome) -> Counterfactual | None:
     """The nearest single change of the facts whose outcome is another; None where there is none."""
-    for change in _changes(facts, terms):
-        rule, verdict = first_verdict(change.facts, terms)
-        if verdict.outcome is not outcome:
-            return Counterfactual(change.words, verdict.outcome, rule)
-    return None
+    return nearest(_NEAREST_FIRST, JOB_RULES, facts, terms, outcome)
 
 
-def _changes(facts: JobFacts, terms: Terms) -> Iterator[Change]:
-    tried = (possible(facts, terms) for possible in _NEAREST_FIRST)
-    return (change for change in tried if change is not None)
-
-
-def _nothing_missing(facts: JobFacts, terms: Terms) -> Change | None:
+def _nothing_missing(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     lacking = missing_facts(facts)
     if not lacking:
         return None
@@ -47,38 +28,38 @@ def _nothing_missing(facts: JobFacts, terms: Terms) -> Change | None:
     return Change(f"a debit of {count(debit, 'credit')} stood for a known job of a known account", there)
 
 
-def _not_yet_made_whole(facts: JobFacts, terms: Terms) -> Change | None:
+def _not_yet_made_whole(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     if facts.reversed_credits == 0:
         return None
     return Change("no credits of the job come back before", replace(facts, reversed_credits=0))
 
 
-def _money_kept(facts: JobFacts, terms: Terms) -> Change | None:
+def _money_kept(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     if not facts.compensated:
         return None
     return Change("the purchase not been given back", replace(facts, compensated=0))
 
 
-def _purchase_undisputed(facts: JobFacts, terms: Terms) -> Change | None:
+def _purchase_undisputed(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     if not facts.disputed:
         return None
     return Change("the purchase not been disputed", replace(facts, disputed=False))
 
 
-def _purchase_whole(facts: JobFacts, terms: Terms) -> Change | None:
+def _purchase_whole(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     if not facts.partly_refunded:
         return None
     return Change("no part of the purchase been given back", replace(facts, partly_refunded=False))
 
 
-def _no_success_reported(facts: JobFacts, terms: Terms) -> Change | None:
+def _no_success_reported(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     left = tuple(report for report in facts.reports if report.kind is not ReportKind.SUCCEEDED)
     if len(left) == len(facts.reports):
         return None
     return Change("no attempt been reported as a success", replace(facts, reports=left))
 
 
-def _no_figures(facts: JobFacts, terms: Terms) -> Change | None:
+def _no_figures(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     denied = {report for report in failing_reports(facts) if is_complete(report, facts)}
     if not denied:
         return None
@@ -86,7 +67,7 @@ def _no_figures(facts: JobFacts, terms: Terms) -> Change | None:
     return Change("the figures shown no output", replace(facts, reports=reports))
 
 
-def _rerun_delivered(facts: JobFacts, terms: Terms) -> Change | None:
+def _rerun_delivered(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     if facts.rerun is None or rerun_has_delivered(facts):
         return None
     attempt = facts.rerun.attempt
@@ -95,7 +76,7 @@ def _rerun_delivered(facts: JobFacts, terms: Terms) -> Change | None:
     return Change("the re-run delivered complete output", replace(facts, reports=(*earlier, answer)))
 
 
-def _rerun_silent(facts: JobFacts, terms: Terms) -> Change | None:
+def _rerun_silent(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     rerun = facts.rerun
     if rerun is None or not (rerun_has_delivered(facts) or rerun_is_in_flight(facts)):
         return None
@@ -104,7 +85,7 @@ def _rerun_silent(facts: JobFacts, terms: Terms) -> Change | None:
     return Change("the re-run given no answer by its deadline", replace(facts, reports=earlier, rerun=expired))
 
 
-def _fewer_reversals(facts: JobFacts, terms: Terms) -> Change | None:
+def _fewer_reversals(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     below = terms.auto_reversals_per_account_per_day - 1
     if not 0 <= below < facts.reversals_today:
         return None
@@ -112,7 +93,7 @@ def _fewer_reversals(facts: JobFacts, terms: Terms) -> Change | None:
     return Change(words, replace(facts, reversals_today=below))
 
 
-def _outage(facts: JobFacts, terms: Terms) -> Change | None:
+def _outage(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     percent = terms.outage_failure_percent
     calm = facts.service_failure_percent < percent
     if not calm or facts.reversals_today < terms.auto_reversals_per_account_per_day:
@@ -121,7 +102,7 @@ def _outage(facts: JobFacts, terms: Terms) -> Change | None:
     return Change(words, replace(facts, service_failure_percent=percent))
 
 
-def _doubt_budget_left(facts: JobFacts, terms: Terms) -> Change | None:
+def _doubt_budget_left(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     most = terms.doubt_credits_per_day - facts.standing_debit
     if not 0 <= most < facts.doubt_credits_today:
         return None
@@ -129,7 +110,7 @@ def _doubt_budget_left(facts: JobFacts, terms: Terms) -> Change | None:
     return Change(words, replace(facts, doubt_credits_today=most))
 
 
-def _inside_window(facts: JobFacts, terms: Terms) -> Change | None:
+def _inside_window(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     fault, days = standing_fault(facts, terms), terms.automatic_window_days
     if fault is None or days is None or within_window(fault.report.at, facts.now, days, terms.zone):
         return None
@@ -137,7 +118,7 @@ def _inside_window(facts: JobFacts, terms: Terms) -> Change | None:
     return Change(f"the job failed within the last {count(days, 'calendar day')}", replace(facts, reports=reports))
 
 
-def _debit_stood(facts: JobFacts, terms: Terms) -> Change | None:
+def _debit_stood(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     if facts.debit > 0:
         return None
     debit = max(facts.price, 1)
@@ -145,54 +126,54 @@ def _debit_stood(facts: JobFacts, terms: Terms) -> Change | None:
     return Change(words, replace(facts, debit=debit, reversed_credits=0))
 
 
-def _credits_requested(facts: JobFacts, terms: Terms) -> Change | None:
+def _credits_requested(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     if facts.credits_requested or facts.paid_with is not PaidWith.CREDITS:
         return None
     return Change("the customer asked for the credits instead", replace(facts, credits_requested=True))
 
 
-def _credits_not_requested(facts: JobFacts, terms: Terms) -> Change | None:
+def _credits_not_requested(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     if not facts.credits_requested:
         return None
     return Change("the customer not asked for the credits", replace(facts, credits_requested=False))
 
 
-def _rerun_unused(facts: JobFacts, terms: Terms) -> Change | None:
+def _rerun_unused(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     if facts.rerun is None:
         return None
     return Change("the one re-run not been used", replace(facts, rerun=None))
 
 
-def _input_kept(facts: JobFacts, terms: Terms) -> Change | None:
+def _input_kept(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     if facts.input_expires_at is None or facts.now < facts.input_expires_at:
         return None
     return Change("the input not expired", replace(facts, input_expires_at=None))
 
 
-def _account_active(facts: JobFacts, terms: Terms) -> Change | None:
+def _account_active(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     if facts.account_status is AccountStatus.ACTIVE:
         return None
     return Change("the account been active", replace(facts, account_status=AccountStatus.ACTIVE))
 
 
-def _breaker_closed(facts: JobFacts, terms: Terms) -> Change | None:
+def _breaker_closed(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     if facts.rerun_available:
         return None
     return Change("the pipeline taken re-runs at the time", replace(facts, rerun_available=True))
 
 
-def _input_expired(facts: JobFacts, terms: Terms) -> Change | None:
+def _input_expired(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     return Change("the input expired", replace(facts, input_expires_at=facts.now))
 
 
-def _doubt_budget_spent(facts: JobFacts, terms: Terms) -> Change | None:
+def _doubt_budget_spent(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     budget = terms.doubt_credits_per_day
     words = f"the day's {count(budget, 'credit')} for doubt been spent"
     return Change(words, replace(facts, doubt_credits_today=budget))
 
 
-def _code(kind: FaultClass, *, rerunnable: bool) -> Callable[[JobFacts, Terms], Change | None]:
-    def change(facts: JobFacts, terms: Terms) -> Change | None:
+def _code(kind: FaultClass, *, rerunnable: bool) -> Callable[[JobFacts, Terms], Change[JobFacts] | None]:
+    def change(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
         code = next((code for code in terms.faults[kind] if terms.rerunnable(code) is rerunnable), None)
         fault = standing_fault(facts, terms)
         if code is None or fault is None:
@@ -208,14 +189,14 @@ def _with_code(facts: JobFacts, code: str) -> JobFacts:
     return replace(facts, reports=tuple(replace(r, code=code) if r in failing else r for r in facts.reports))
 
 
-def _failed_outright(facts: JobFacts, terms: Terms) -> Change | None:
+def _failed_outright(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     for code in terms.faults[FaultClass.SERVER]:
         failure = Report(1, ReportKind.FAILED, facts.now, code)
         return Change(f"the job failed with {code} and delivered nothing", replace(facts, reports=(failure,)))
     return None
 
 
-_NEAREST_FIRST: tuple[Callable[[JobFacts, Terms], Change | None], ...] = (
+_NEAREST_FIRST: Changes[JobFacts] = (
     # what stood in the way of judging at all
     _nothing_missing,
     _not_yet_made_whole,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from policy.changes import counterfactual
-from policy.charge_changes import charge_counterfactual, dispute_counterfactual
+from policy.charge_changes import charge_counterfactual
 from policy.decision import Counterfactual, Decision, Outcome, Verdict
 from policy.facts import ChargeDispute, ChargeFacts, JobFacts, RequestFacts
 from policy.request_changes import request_counterfactual
@@ -28,7 +28,7 @@ def decide_charge(facts: ChargeFacts, terms: Terms) -> Decision:
 
 def decide_dispute(facts: ChargeDispute, terms: Terms) -> Decision:
     """What is done about a disputed charge: always `review`, with what a person needs to answer it."""
-    return _signed(*first_of(DISPUTE_RULES, facts, terms), terms, partial(dispute_counterfactual, facts, terms))
+    return _signed(*first_of(DISPUTE_RULES, facts, terms), terms, _nothing_else)
 
 
 def decide_request(facts: RequestFacts, terms: Terms) -> Decision:
@@ -36,6 +36,10 @@ def decide_request(facts: RequestFacts, terms: Terms) -> Decision:
     person agrees; what no rule can answer is `review`, with the reason why it cannot be automatic.
     """
     return _signed(*first_of(REQUEST_RULES, facts, terms), terms, partial(request_counterfactual, facts, terms))
+
+
+def _nothing_else(outcome: Outcome) -> None:
+    """Whatever the facts of a dispute, a person answers it."""
 
 
 def _signed(rule: str, verdict: Verdict, terms: Terms, ask: Callable[[Outcome], Counterfactual | None]) -> Decision:

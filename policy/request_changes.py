@@ -1,123 +1,114 @@
 """What would have changed a decision about a request: single changes, the nearest first, each put to the same rules."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 from policy.calendar import window_closes, within_window
 from policy.decision import Counterfactual, Outcome
 from policy.facts import RequestFacts, Use
-from policy.rules import REQUEST_RULES, first_of
+from policy.nearest import Change, Changes, nearest
+from policy.rules import REQUEST_RULES
 from policy.terms import Terms
 from policy.words import count
-
-Change = tuple[str, RequestFacts]
 
 
 def request_counterfactual(facts: RequestFacts, terms: Terms, outcome: Outcome) -> Counterfactual | None:
     """The nearest single change of the facts whose outcome is another; None where there is none."""
-    for words, changed in _changes(facts, terms):
-        rule, verdict = first_of(REQUEST_RULES, changed, terms)
-        if verdict.outcome is not outcome:
-            return Counterfactual(words, verdict.outcome, rule)
-    return None
+    return nearest(_NEAREST_FIRST, REQUEST_RULES, facts, terms, outcome)
 
 
-def _changes(facts: RequestFacts, terms: Terms) -> Iterator[Change]:
-    tried = (possible(facts, terms) for possible in _NEAREST_FIRST)
-    return (change for change in tried if change is not None)
-
-
-def _confirmed(facts: RequestFacts, terms: Terms) -> Change | None:
+def _confirmed(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     if facts.sender_confirmed:
         return None
-    return "the account's own mailbox confirmed the request", replace(facts, sender_confirmed=True)
+    return Change("the account's own mailbox confirmed the request", replace(facts, sender_confirmed=True))
 
 
-def _only_one(facts: RequestFacts, terms: Terms) -> Change | None:
-    return ("the mail named one thing alone", replace(facts, others=())) if facts.others else None
+def _only_one(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
+    return Change("the mail named one thing alone", replace(facts, others=())) if facts.others else None
 
 
-def _no_dispute(facts: RequestFacts, terms: Terms) -> Change | None:
+def _no_dispute(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     if facts.purchase is None or not facts.purchase.disputed:
         return None
-    return "the charge not been disputed", replace(facts, purchase=replace(facts.purchase, disputed=False))
+    return Change("the charge not been disputed", replace(facts, purchase=replace(facts.purchase, disputed=False)))
 
 
-def _not_claimed(facts: RequestFacts, terms: Terms) -> Change | None:
-    return ("no refund of the charge been under way", replace(facts, claimed=False)) if facts.claimed else None
+def _not_claimed(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
+    return Change("no refund of the charge been under way", replace(facts, claimed=False)) if facts.claimed else None
 
 
-def _charged_once(facts: RequestFacts, terms: Terms) -> Change | None:
-    return ("the same not been charged again", replace(facts, charged_again=())) if facts.charged_again else None
+def _charged_once(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
+    return Change("the same not been charged again", replace(facts, charged_again=())) if facts.charged_again else None
 
 
-def _nothing_back(facts: RequestFacts, terms: Terms) -> Change | None:
+def _nothing_back(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     if facts.purchase is None or not facts.purchase.refunded_amount:
         return None
-    return "none of the charge gone back before", replace(facts, purchase=replace(facts.purchase, refunded_amount=0))
+    return Change("none of the charge gone back before", replace(facts, purchase=replace(facts.purchase, refunded_amount=0)))
 
 
-def _credits_back(facts: RequestFacts, terms: Terms) -> Change | None:
+def _credits_back(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     if not facts.use.failed_credits:
         return None
-    return "the credits of the failed jobs come back before", replace(facts, use=replace(facts.use, failed_credits=0))
+    return Change("the credits of the failed jobs come back before", replace(facts, use=replace(facts.use, failed_credits=0)))
 
 
-def _credits_standing(facts: RequestFacts, terms: Terms) -> Change | None:
+def _credits_standing(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     job = facts.job
     if job is None or not job.debit or job.standing_debit:
         return None
-    return "the job's credits not come back before", replace(facts, job=replace(job, standing_debit=job.debit))
+    return Change("the job's credits not come back before", replace(facts, job=replace(job, standing_debit=job.debit)))
 
 
-def _in_time(facts: RequestFacts, terms: Terms) -> Change | None:
+def _in_time(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     purchase, days = facts.purchase, terms.request_window_days
     if purchase is None or within_window(purchase.paid_at, facts.received_at, days, terms.zone):
         return None
     closes = window_closes(purchase.paid_at, days, terms.zone)
-    return f"the request arrived before {closes:%Y-%m-%d %H:%M} UTC", replace(facts, received_at=closes - timedelta.resolution)
+    return Change(
+        f"the request arrived before {closes:%Y-%m-%d %H:%M} UTC", replace(facts, received_at=closes - timedelta.resolution)
+    )
 
 
-def _too_late(facts: RequestFacts, terms: Terms) -> Change | None:
+def _too_late(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     purchase, days = facts.purchase, terms.request_window_days
     if purchase is None:
         return None
     closes = window_closes(purchase.paid_at, days, terms.zone)
     words = f"the request arrived later than {count(days, 'calendar day')} after the purchase"
-    return words, replace(facts, received_at=max(closes, facts.received_at))
+    return Change(words, replace(facts, received_at=max(closes, facts.received_at)))
 
 
-def _cancelled(facts: RequestFacts, terms: Terms) -> Change | None:
+def _cancelled(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     if facts.purchase is None:
         return None
     renewed_at = facts.purchase.period_start or facts.purchase.paid_at
     before = replace(facts.purchase, cancelled_at=renewed_at - timedelta.resolution)
-    return "the subscription been cancelled before it renewed", replace(facts, purchase=before)
+    return Change("the subscription been cancelled before it renewed", replace(facts, purchase=before))
 
 
-def _unused(facts: RequestFacts, terms: Terms) -> Change | None:
+def _unused(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     purchase = facts.purchase
     if purchase is None or (facts.use == Use() and purchase.untouched):
         return None
     whole = replace(purchase, remaining=purchase.granted, frozen=0, void=0)
-    return "nothing of the purchase been used", replace(facts, use=Use(), purchase=whole)
+    return Change("nothing of the purchase been used", replace(facts, use=Use(), purchase=whole))
 
 
-def _output_kept(facts: RequestFacts, terms: Terms) -> Change | None:
+def _output_kept(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     if facts.job is None or not facts.job.edited:
         return None
-    return "the output not been edited or used downstream", replace(facts, job=replace(facts.job, edited=False))
+    return Change("the output not been edited or used downstream", replace(facts, job=replace(facts.job, edited=False)))
 
 
-def _transaction_known(facts: RequestFacts, terms: Terms) -> Change | None:
+def _transaction_known(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     if facts.purchase is None or facts.purchase.transaction_id is not None:
         return None
     named = replace(facts.purchase, transaction_id="known")
-    return "the charge's transaction at Creem been known", replace(facts, purchase=named)
+    return Change("the charge's transaction at Creem been known", replace(facts, purchase=named))
 
 
-_NEAREST_FIRST: tuple[Callable[[RequestFacts, Terms], Change | None], ...] = (
+_NEAREST_FIRST: Changes[RequestFacts] = (
     # what stands in the way
     _confirmed,
     _only_one,

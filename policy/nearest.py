@@ -1,0 +1,39 @@
+"""What would have changed a decision: single changes of the facts, the nearest first, each put to the same rules.
+
+The words of a change complete the sentence "Had {change}, the outcome would have been {outcome} ({rule})."
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from policy.decision import Counterfactual, Outcome, Verdict
+from policy.rules import first_of
+from policy.terms import Terms
+
+F = TypeVar("F")
+Rules = Sequence[Callable[[F, Terms], Verdict | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[F]):
+    """One change, in words, and the facts as they would have been."""
+
+    words: str
+    facts: F
+
+
+Changes = Sequence[Callable[[F, Terms], Change[F] | None]]
+"""What may have been otherwise, the nearest first; None where it was so."""
+
+
+def nearest(changes: Changes[F], rules: Rules[F], facts: F, terms: Terms, outcome: Outcome) -> Counterfactual | None:
+    """The nearest single change of the facts whose outcome is another; None where there is none."""
+    for possible in changes:
+        change = possible(facts, terms)
+        if change is None:
+            continue
+        rule, verdict = first_of(rules, change.facts, terms)
+        if verdict.outcome is not outcome:
+            return Counterfactual(change.words, verdict.outcome, rule)
+    return None
