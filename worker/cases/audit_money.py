@@ -9,12 +9,12 @@ from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.audit_words import Query, before, said
 from worker.cases.load import claimed
 from worker.cases.money.charges import won
+from worker.creem.answers import MOVED_NOTHING
 from worker.store.breakers import CREEM
 from worker.store.tables import breakers, cases, charges, disputes, payment_attempts, payments, proposals, purchases
 
 OVERDUE = timedelta(hours=1)
 """How long a due claim may wait for its turn before it counts as forgotten."""
-MOVED_NOTHING = ["not_sent", "refused"]
 
 
 def _not_beyond_what_was_paid() -> Select[Any]:

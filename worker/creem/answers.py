@@ -38,6 +38,10 @@ class Outcome(StrEnum):
     """Anything else. Money may have moved."""
 
 
+MOVED_NOTHING = (Outcome.NOT_SENT.value, Outcome.REFUSED.value)
+"""After these it is known that no money moved."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer.

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import and_, func, or_, select, update
 
 from policy import Terms
+from worker.creem.answers import MOVED_NOTHING
 from worker.errors import Refused
 from worker.observe import log
 from worker.store.actions import acted
@@ -18,6 +19,8 @@ from worker.store.bulk import Tx
 from worker.store.tables import breakers, payment_attempts, payments
 
 KEY, BALANCE, MONEY = "creem_key", "creem_balance", "money"
+KEY_TROUBLE = timedelta(minutes=10)
+"""How long nobody calls with a key that was refused."""
 RESTORE = "restore"
 """Stands open where the database was set back; `refunds restore lift` closes it."""
 LONGEST_BREAK = timedelta(minutes=10)
@@ -90,5 +93,5 @@ def go_on(tx: Tx, now: datetime) -> None:
 def _armed(tx: Tx, since: datetime) -> int:
     a, p = payment_attempts.c, payments.c
     summed = select(func.coalesce(func.sum(func.coalesce(p.charged, p.amount)), 0)).join(payments, p.payment_id == a.payment_id)
-    counted = summed.where(a.armed_at > since, or_(a.outcome.is_(None), a.outcome.not_in(["not_sent", "refused"])))
+    counted = summed.where(a.armed_at > since, or_(a.outcome.is_(None), a.outcome.not_in(MOVED_NOTHING)))
     return int(tx.connection.execute(counted).scalar_one())

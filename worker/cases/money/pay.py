@@ -29,7 +29,6 @@ from worker.store.bulk import Tx
 from worker.store.engine import Store
 
 HELD = timedelta(minutes=5)
-KEY_TROUBLE = timedelta(minutes=10)
 STUCK = timedelta(minutes=15)
 
 
@@ -265,9 +264,9 @@ class Payer:
     def _no_answer(self, turn: Turn, refusal: CreemRefused) -> str:
         """Creem refused a read: with the key, nobody's read will do better until somebody mends it."""
         if refusal.key_trouble:
-            until = self.clock.now() + KEY_TROUBLE
+            until = self.clock.now() + limits.KEY_TROUBLE
             self.store.write(lambda tx: limits.open_until(tx, limits.KEY, until, str(refusal)))
-        return self._wait(turn, KEY_TROUBLE, str(refusal))
+        return self._wait(turn, limits.KEY_TROUBLE, str(refusal))
 
     def _stuck(self, turn: Turn, why: str) -> str:
         def set_aside(tx: Tx) -> str:

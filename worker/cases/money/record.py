@@ -22,7 +22,6 @@ from worker.store.bulk import Tx
 from worker.store.tables import payment_attempts, payments
 
 FIRST_LOOK = timedelta(seconds=5)
-KEY_TROUBLE = timedelta(minutes=10)
 NOT_SENT_PAUSE = 15 * 60
 BALANCE_PAUSE = timedelta(days=1)
 KEY_REFUSALS = 24 * 6
@@ -125,8 +124,8 @@ def _refused(tx: Tx, payment: Row[Any], case: Case, answer: Answer, with_: Closi
     now, refusals = with_.now, payment.refusals + 1
     days = with_.bench.terms_at(case.failed_at).refused_payment_days
     if answer.key_trouble and refusals <= KEY_REFUSALS:
-        limits.open_until(tx, limits.KEY, now + KEY_TROUBLE, answer.detail)
-        _try_later(tx, payment, case, refusals, now + KEY_TROUBLE, answer.detail, with_)
+        limits.open_until(tx, limits.KEY, now + limits.KEY_TROUBLE, answer.detail)
+        _try_later(tx, payment, case, refusals, now + limits.KEY_TROUBLE, answer.detail, with_)
         return f"refused, the key: {answer.detail}"
     if answer.low_balance and refusals <= days:
         # one empty balance is everybody's: no other refund is tried against it meanwhile

@@ -19,7 +19,7 @@ from worker.store.bulk import Tx
 from worker.store.tables import payment_attempts, payments
 
 LOST = "the journal knows a call that the database does not"
-MOVED_NOTHING = "its answer was lost with the database; a later call was armed, so it moved nothing"
+OVERTAKEN = "its answer was lost with the database; a later call was armed, so it moved nothing"
 SENDS = {PaymentState.CLAIMED, PaymentState.REFUSED}
 READS = {PaymentState.SENDING, PaymentState.UNKNOWN}
 
@@ -62,7 +62,7 @@ def _keep(tx: Tx, payment: Row[Any], calls: Sequence[Call]) -> None:
     tx.insert_absent(payment_attempts, rows)
     a = payment_attempts.c
     earlier = (a.payment_id == payment.payment_id, a.attempt < last.attempt, a.outcome.is_(None))
-    tx.connection.execute(update(payment_attempts).where(*earlier).values(outcome="not_sent", detail=MOVED_NOTHING))
+    tx.connection.execute(update(payment_attempts).where(*earlier).values(outcome="not_sent", detail=OVERTAKEN))
 
 
 def _open(tx: Tx, payment: Row[Any], case: Case, with_: Closing) -> Row[Any]:
