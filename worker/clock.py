@@ -88,6 +88,22 @@ class SharedClock:
             self._answer = there, ended
 
 
+class Every:
+    """Due at once, and then at most once every so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = float("-inf")
+
+    def due(self) -> bool:
+        """True when it is time again; the next time is counted from now."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True
+
+
 def turns(most: int, seconds: float, timer: Callable[[], float]) -> Iterator[int]:
     """So many turns at most, none of which begins after so many seconds."""
     began = timer()

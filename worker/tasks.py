@@ -15,10 +15,10 @@ from kombu.exceptions import OperationalError
 from worker.app import app, runtime
 from worker.cases.assess import OWN_HINT, Assessed
 from worker.cases.requests.turn import take_turn
+from worker.clock import Every
 from worker.errors import Misconfigured, TryLater
 from worker.intake.accept import Accepted
 from worker.intake.entry import Entry
-from worker.intake.upkeep import Every
 from worker.observe import log
 from worker.store.effects import EffectKind
 from worker.strict import Malformed

@@ -13,11 +13,12 @@ from typing import Any, Protocol
 
 import redis
 
+from worker.clock import Every
 from worker.errors import NoGround, one_line
 from worker.intake.entry import Entry
 from worker.intake.handed import Handed
 from worker.intake.stream import Backlog, as_text, backlog, entries_read_so_far, open_stream_client
-from worker.intake.upkeep import Every, forget_idle_consumers, trim
+from worker.intake.upkeep import forget_idle_consumers, trim
 from worker.settings import is_observer
 
 __all__ = ["Accept", "Backlog", "Consumer", "Entry", "backlog", "entries_read_so_far", "open_stream_client"]

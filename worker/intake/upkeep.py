@@ -1,6 +1,5 @@
 """What a stream needs now and then: forgetting what is long done, and consumers that are no more."""
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,22 +9,6 @@ from worker.intake.stream import as_text, groups, position
 from worker.settings import is_observer
 
 FORGET_CONSUMER_AFTER_MS = 3_600_000
-
-
-class Every:
-    """Due at once, and then at most once every so many seconds."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._next = float("-inf")
-
-    def due(self) -> bool:
-        """True when it is time again; the next time is counted from now."""
-        now = time.monotonic()
-        if now < self._next:
-            return False
-        self._next = now + self._seconds
-        return True
 
 
 def trim(client: redis.Redis, stream: str, retention: timedelta) -> int:

@@ -15,9 +15,8 @@ from sqlalchemy import select, update
 
 from worker.cases.money import limits
 from worker.cases.money.journal import Call, Journal, Key
-from worker.clock import Clock
+from worker.clock import Clock, Every
 from worker.errors import TryLater, one_line
-from worker.intake.upkeep import Every
 from worker.observe import log
 from worker.store.breakers import closed_to
 from worker.store.bulk import Tx
