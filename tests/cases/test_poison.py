@@ -105,7 +105,7 @@ def test_dead_letter_put_back_is_handled_like_any_other(world: World) -> None:
     mended = healthy(world)
     mended.happen()
     assert mended.state("poison") == "refunded"
-    assert mended.letters.one(letter["dead_id"]).requeues == 2
+    assert mended.letters.one(letter["dead_id"])["requeues"] == 2
     assert mended.dead() == [("keeps_failing", "requeued")]
 
 
@@ -132,13 +132,13 @@ def test_unreadable_letter_is_refused_at_requeue_and_can_be_put_aside(world: Wor
     world.arrive(b"\xff not json")
     [letter], _ = world.letters.listing(state="open", limit=10, after=None)
     assert letter["reason"] == "not_utf8"
-    assert world.letters.one(letter["dead_id"]).raw == b"\xff not json"
+    assert world.letters.raw(letter["dead_id"]) == b"\xff not json"
     with pytest.raises(Refused, match="still cannot be read"):
         world.letters.requeue(letter["dead_id"], by="tester", reason="hope")
     world.letters.discard(letter["dead_id"], by="tester", reason="noise")
     with pytest.raises(Refused, match="already discarded by tester: noise"):
         world.letters.discard(letter["dead_id"], by="tester", reason="again")
-    assert bytes(world.letters.one(letter["dead_id"]).raw) == b"\xff not json"
+    assert world.letters.raw(letter["dead_id"]) == b"\xff not json"
 
 
 def test_plan_says_what_becomes_of_a_letter_and_leaves_it_open(world: World) -> None:

@@ -58,7 +58,7 @@ def test_dead_letters_by_reason(world: World) -> None:
     world.arrive("no json", "nor this", world.failed("later").replace("layer_job.failed", "layer_job.frozen"))
     groups = world.letters.by_reason()
     assert [(group["reason"], group["count"]) for group in groups] == [("not_json", 2), ("unknown_type", 1)]
-    assert world.letters.one(groups[0]["for_example"]).reason == "not_json"
+    assert world.letters.one(groups[0]["for_example"])["reason"] == "not_json"
     both, _ = world.letters.of_reason("not_json", 10)
     assert len(both) == 2
     oldest = both[0]

@@ -1,13 +1,17 @@
 """What two installations decided about the same things: the live one, and one that watches with other code or other terms."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
+from worker.errors import one_line
 from worker.store.bulk import Tx
+from worker.store.engine import Store
 from worker.store.tables import cases
 
 CHUNK = 5_000
@@ -98,6 +102,15 @@ def compare(theirs: Tx, ours: Tx, since: datetime | None, *, examples: int = 1) 
                 found._differ(a, b, examples)
             a, b = next(left, None), next(right, None)
     return found
+
+
+def compare_with(url: str, ours: Store, since: datetime | None, *, examples: int = 1) -> Compared:
+    """The same with the database of this URL, which is only read. Raises `ValueError` where it cannot be read like ours."""
+    try:
+        with closing(Store(url)) as theirs:
+            return theirs.read(lambda t: ours.read(lambda o: compare(t, o, since, examples=examples)))
+    except SQLAlchemyError as error:
+        raise ValueError(one_line(error)) from error
 
 
 def _decided(tx: Tx, since: datetime | None) -> Iterator[Said]:

@@ -38,7 +38,7 @@ class DeadLetters:
             wanted.append(dead_letters.c.dead_id < after)
         statement = select(dead_letters).where(*wanted).order_by(dead_letters.c.dead_id.desc()).limit(limit + 1)
         rows = self.store.read(lambda tx: tx.all(statement))
-        items = [letter(row) for row in rows[:limit]]
+        items = [_letter(row) for row in rows[:limit]]
         return items, items[-1]["dead_id"] if len(rows) > limit else None
 
     def by_reason(self) -> list[dict[str, Any]]:
@@ -70,13 +70,13 @@ class DeadLetters:
         found = [row.dead_id for row in self.store.read(lambda tx: tx.all(chosen))]
         return found[:limit], found[limit - 1] if len(found) > limit else None
 
-    def one(self, name: str) -> Row[Any]:
+    def one(self, name: str) -> dict[str, Any]:
         """The letter with this id or origin. Raises `Refused` where there is none."""
-        named = or_(dead_letters.c.dead_id == name, dead_letters.c.key == name)
-        rows = self.store.read(lambda tx: tx.all(select(dead_letters).where(named)))
-        if not rows:
-            raise Refused(f"{name}: no dead letter of that name")
-        return rows[0]
+        return _letter(self._one(name))
+
+    def raw(self, name: str) -> bytes:
+        """The original bytes of the letter. Raises `Refused` where there is none of that name."""
+        return bytes(self._one(name).raw)
 
     def requeue(self, name: str, *, by: str, reason: str) -> str:
         """Puts the letter's document back into the inbox, where it is handled like any other; returns what happens next.
@@ -140,8 +140,15 @@ class DeadLetters:
     def _is_known(self, identity: Identity) -> bool:
         return bool(self.store.read(lambda tx: inbox_rows.same_identity(tx, [identity])))
 
+    def _one(self, name: str) -> Row[Any]:
+        named = or_(dead_letters.c.dead_id == name, dead_letters.c.key == name)
+        rows = self.store.read(lambda tx: tx.all(select(dead_letters).where(named)))
+        if not rows:
+            raise Refused(f"{name}: no dead letter of that name")
+        return rows[0]
+
     def _open(self, name: str) -> Row[Any]:
-        row = self.one(name)
+        row = self._one(name)
         if row.state != "open":
             raise Refused(f"{row.dead_id} is already {row.state} by {row.resolved_by}: {row.resolution}")
         return row
@@ -179,7 +186,7 @@ def _planned(row: Row[Any], would_be: str, following: str) -> dict[str, str]:
     return {"dead_id": row.dead_id, "reason": row.reason, "would_be": would_be, "next": following}
 
 
-def letter(row: Row[Any]) -> dict[str, Any]:
+def _letter(row: Row[Any]) -> dict[str, Any]:
     """A dead letter for `--json`: its bytes as text where they are, escaped where they are not."""
     return {
         "dead_id": row.dead_id,

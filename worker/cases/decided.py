@@ -4,14 +4,18 @@ import json
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from policy import (
+    CLAUSE_TEXT,
     ChargeDispute,
     ChargeFacts,
+    Clause,
+    Editions,
     JobFacts,
     RequestFacts,
     Terms,
+    UnknownEdition,
     decide,
     decide_charge,
     decide_dispute,
@@ -85,6 +89,20 @@ def explanation(decision: Decision, outcome: str, rule: str) -> dict[str, Any]:
         "policy_said": said,
         "same_again": rule == BY_PERSON or (said["outcome"], said["rule"]) == (outcome, rule),
     }
+
+
+def why(row: Row[Any], editions: Editions) -> dict[str, Any] | None:
+    """The explanation of a case with the words of its clause; None while nothing is decided. Where the terms it was decided by
+    are not here, `unasked` says so.
+    """
+    if row.outcome is None or row.facts is None or row.terms is None:
+        return None
+    found: dict[str, Any] = {"clause_text": CLAUSE_TEXT[Clause(row.clause)], "because": {}, "counterfactual": None}
+    try:
+        decision = ask_again(CaseKind(row.kind), row.facts, editions.by_name(row.terms))
+    except UnknownEdition as error:
+        return found | {"same_again": None, "unasked": str(error)}
+    return found | explanation(decision, row.outcome, row.rule) | {"by_person": row.rule == BY_PERSON, "unasked": None}
 
 
 def _dumped(facts: Facts) -> Written:

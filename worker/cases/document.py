@@ -5,10 +5,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, case, literal_column, or_, select
 
+from policy import Editions
 from policy.lifecycle import CaseKind
 from policy.words import count
 from worker.cases.book import NOBODY
 from worker.cases.correspondence import mails_of, notices_of, receipts_of
+from worker.cases.decided import why
 from worker.cases.load import KINDS
 from worker.cases.money import claims
 from worker.clock import moment as moment
@@ -87,6 +89,12 @@ def document(tx: Tx, row: Row[Any]) -> dict[str, Any]:
         "notices": notices_of(tx, row.case_id),
         "history": [{"at": moment(h.at), "event": h.event, "by": h.by, "detail": h.detail} for h in history],
     }
+
+
+def explained(tx: Tx, editions: Editions, name: str) -> dict[str, Any]:
+    """The case document and, under `why`, its explanation; None there while nothing is decided. Raises `Refused`."""
+    row = find(tx, name)
+    return document(tx, row) | {"why": why(row, editions)}
 
 
 def summary(row: Row[Any]) -> dict[str, Any]:

@@ -1,18 +1,15 @@
 """`refunds compare`: what this installation decided otherwise than the live one beside it."""
 
-from contextlib import closing
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import SQLAlchemyError
 
-from worker.cases.beside import Compared, compare
+from worker.cases.beside import Compared, compare_with
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.cli.replay import instant
 from worker.errors import Misconfigured, one_line
 from worker.settings import redacted
-from worker.store.engine import Store
 
 
 def run(
@@ -26,9 +23,8 @@ def run(
         begins = instant(since)
         ours = output.runtime().store
         try:
-            with closing(Store(other)) as theirs:
-                found = theirs.read(lambda t: ours.read(lambda o: compare(t, o, begins, examples=examples)))
-        except (SQLAlchemyError, ValueError) as error:
+            found = compare_with(other, ours, begins, examples=examples)
+        except ValueError as error:
             raise Misconfigured(f"--with {redacted(other)}: {one_line(error)}") from error
     if as_json:
         output.document(found.document())

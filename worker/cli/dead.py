@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cases.dead import DeadLetters, letter
+from worker.cases.dead import DeadLetters
 from worker.cli import output
 from worker.cli.consent import ask
 from worker.cli.output import AsJson, cell, one_clear_line, out
@@ -76,11 +76,11 @@ def show(
 ) -> None:
     """One dead letter with its original bytes, shown safely."""
     with one_clear_line():
-        row = _letters().one(name)
-    if raw:
-        typer.get_binary_stream("stdout").write(bytes(row.raw))
-        return
-    item = letter(row)
+        letters = _letters()
+        if raw:
+            typer.get_binary_stream("stdout").write(letters.raw(name))
+            return
+        item = letters.one(name)
     if as_json:
         return output.document(item)
     for label in ("dead_id", "origin", "reason", "detail", "state", "requeues", "received_at", "bytes", "sha256", "resolution"):

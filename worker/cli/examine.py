@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import redis
-from sqlalchemy import make_url, text
 
 from worker import traces
 from worker.cases.chain.chainer import heads_of
@@ -26,7 +25,7 @@ from worker.runtime import Runtime
 from worker.settings import Mode, Settings, redacted
 from worker.store import schema
 from worker.store.engine import SQLITE_WAL_FROM
-from worker.store.session import is_pooled
+from worker.store.session import is_pooled, settings_in_force
 
 Finding = dict[str, Any]
 MEMORY_SHARE = 0.8
@@ -94,8 +93,8 @@ def _database(runtime: Runtime) -> Iterator[Finding]:
     suffers = f"{wrong}: what the schedule sends from or to here may be dropped as too old, and logs are dated by it"
     yield _finding("clock", not wrong, suffers if wrong else "agrees with the database's")
     wanted = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
-    for name, right in wanted.items():
-        found = runtime.store.read(lambda tx, n=name: tx.connection.execute(text(f"show {n}")).scalar_one())  # type: ignore[misc]
+    for name, found in runtime.store.read(lambda tx: settings_in_force(tx.connection, wanted)).items():
+        right = wanted[name]
         safe = found == right or (name == "synchronous_commit" and found in {"remote_write", "remote_apply", "local"})
         yield _finding(name, safe, f"{found}" if safe else f"{found}: a commit may be lost at a crash; set {name} = {right}")
 
@@ -232,7 +231,7 @@ def _people(runtime: Runtime) -> Iterator[Finding]:
     private = not folder.exists() or folder.stat().st_mode & 0o077 == 0
     fine = f"{folder} is read by us alone" if private else f"{folder} can be read by others; chmod 700 {folder}"
     yield _finding("evidence", private, fine)
-    yield from _backups(settings)
+    yield from _backups(runtime)
 
 
 def _evidence(runtime: Runtime) -> Iterator[Finding]:
@@ -242,16 +241,16 @@ def _evidence(runtime: Runtime) -> Iterator[Finding]:
     yield _finding("evidence files", not gone, wrong if gone else fine)
 
 
-def _backups(settings: Settings) -> Iterator[Finding]:
+def _backups(runtime: Runtime) -> Iterator[Finding]:
     """What one backup may not hold together: files of customers would stay in it, the journal go back with the database."""
-    database, journal = make_url(settings.database_url), settings.journal_dir
+    settings, journal = runtime.settings, runtime.settings.journal_dir
     if journal is None:
         return
     if ground.nested(settings.evidence_dir, journal):
         why = f"{settings.evidence_dir} and the claim journal {journal} lie in one another: a copy of the journal would keep"
         yield _finding("backups", False, f"{why} files of customers; give each a folder of its own", "warning")
-    in_files = database.get_backend_name() == "sqlite" and database.database is not None
-    if in_files and ground.nested(journal, Path(str(database.database)).parent):
+    database = runtime.store.file
+    if database is not None and ground.nested(journal, database.parent):
         why = f"the claim journal {journal} lies with the database: a backup of both brings both back, and nobody notices"
         yield _finding("backups", False, f"{why} which calls were lost; keep it apart", "warning")
 

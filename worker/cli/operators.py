@@ -10,8 +10,8 @@ from worker.cli import output
 from worker.cli.consent import ask
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Refused
-from worker.web.console.operators import Operators
-from worker.web.console.passwords import LONGEST
+from worker.operators.operators import Operators
+from worker.operators.passwords import LONGEST
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name somebody signs in with, such as ana or ana@example.org.")]
 

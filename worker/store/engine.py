@@ -55,12 +55,17 @@ class Store:
         return self.engine.dialect.name
 
     @property
-    def is_to_be_made(self) -> bool:
-        """True for a file of SQLite that is not there yet, and would be after a mere look."""
+    def file(self) -> Path | None:
+        """The file of SQLite; None where the database is no file, or one that is named in a way only SQLite reads."""
         name = self.engine.url.database
         if self.dialect != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
-            return False
-        return not Path(name).exists() and Path(name).parent.is_dir()
+            return None
+        return Path(name)
+
+    @property
+    def is_to_be_made(self) -> bool:
+        """True for a file of SQLite that is not there yet, and would be after a mere look."""
+        return self.file is not None and not self.file.exists() and self.file.parent.is_dir()
 
     def write(self, work: Callable[[Tx], T]) -> T:
         """What `work` returned, committed. `work` may run more than once and must have no effect outside the database."""

@@ -5,11 +5,11 @@ of a session are then anybody's, and so are prepared statements, by their names:
 sessions, 26 of 360 statements ran as what another client had prepared. So nothing is left in a session that may not be ours.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, event, text
 
 from worker.errors import Misconfigured, one_line
 
@@ -61,6 +61,11 @@ def settings_of(url: URL) -> dict[str, str]:
 def is_pooled(connection: Connection) -> bool:
     """Whether a pooler stands between us and the server."""
     return bool(connection.connection.info.get(_POOLED))
+
+
+def settings_in_force(connection: Connection, names: Collection[str]) -> dict[str, str]:
+    """What these settings of the server are for us at this moment, by their names."""
+    return {name: str(connection.execute(text(f"show {name}")).scalar_one()) for name in names}
 
 
 def _named(options: Sequence[str]) -> Iterator[tuple[str, str]]:

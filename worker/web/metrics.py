@@ -8,8 +8,8 @@ no row, a webhook that was turned away, each process counts for itself: the sum 
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -17,30 +17,23 @@ import redis
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy import ColumnElement, Float, and_, case, func, literal_column, select
 
 import celeryconfig
 from policy import Editions
-from worker.cases.load import SERVICE_WINDOW
+from worker.cases.figures import BUCKETS, SERVICES, figures
 from worker.cases.money import limits
-from worker.cases.overview import WHOLE, overview, still_open
+from worker.cases.overview import WHOLE
 from worker.clock import Clock
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.consumer import backlog
 from worker.observe import log
 from worker.settings import GROUP
-from worker.store.breakers import CREEM, PIPELINE
-from worker.store.bulk import Tx
+from worker.store.breakers import CREEM
 from worker.store.engine import Store
 from worker.store.schema import head
-from worker.store.tables import breakers, cases, charges, doubt_days, layer_jobs, payment_attempts, payments, reruns
 
 KEEP_SECONDS = 15.0
-WINDOW = timedelta(hours=24)
-BUCKETS = (1, 5, 30, 60, 300, 900, 3600, 14400, 86400, 259200, 604800)
-"""Upper bounds, in seconds, of the time from failure to made whole."""
 BREAKERS = (CREEM, limits.KEY, limits.BALANCE, limits.MONEY, limits.RESTORE)
-SERVICES = (CREEM, PIPELINE)
 RERUNS = ("asked", "refused", "expired", "answered")
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 ENDS = ("succeeded", "failed", "incomplete", "cancelled")
@@ -104,7 +97,7 @@ class Figures(Collector):
     def _from_database(self) -> list[Family]:
         now = self._clock.now()
         try:
-            found, more = self._store.read(lambda tx: read(tx, now))
+            found, more = self._store.read(lambda tx: figures(tx, now))
         except (TryLater, Misconfigured) as error:
             log.warning("metrics.database_unreachable", error=one_line(error))
             return [_up("database", False)]
@@ -149,52 +142,6 @@ def _many(name: str, text: str, label: str | None, values: dict[str, int]) -> Fa
     for key, value in values.items():
         family.add_metric([key] if label else [], value)
     return family
-
-
-def read(tx: Tx, now: datetime) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the database says for one scrape: the figures of `refunds status`, and those beside them."""
-    found = overview(tx, now)
-    return found, _more(tx, now, still_open(found["cases"]))
-
-
-def _more(tx: Tx, now: datetime, open_states: Sequence[str]) -> dict[str, Any]:
-    run, within = tx.connection.execute, cases.c.closed_at >= now - WINDOW
-    closed = select(cases.c.state, func.count()).where(within).group_by(cases.c.state)
-    took = _seconds(tx)
-    counts = [func.count(case((took <= bound, 1))) for bound in BUCKETS]
-    histogram = run(select(func.count(), func.sum(took), *counts).where(within, cases.c.state.in_(WHOLE))).one()
-    warned = select(func.count()).where(cases.c.state.in_(open_states), cases.c.warned_percent > 0)
-    parked = and_(cases.c.state == "waiting", cases.c.kind == "request")
-    deadline = select(func.min(cases.c.due_at)).where((cases.c.state == "review") | parked)
-    unheard = select(breakers.c.name, breakers.c.failures).where(breakers.c.name.in_(SERVICES))
-    ours = select(payments.c.transaction_id, func.sum(payments.c.refunded).label("sent")).group_by(payments.c.transaction_id)
-    sent = ours.subquery("ours")
-    gone = charges.c.refunded - func.coalesce(sent.c.sent, 0)
-    both = charges.outerjoin(sent, sent.c.transaction_id == charges.c.transaction_id)
-    unmatched = select(func.sum(gone)).select_from(both)
-    calls = select(payment_attempts.c.outcome, func.count()).where(payment_attempts.c.outcome.is_not(None))
-    ended = select(layer_jobs.c.status, func.count()).where(
-        layer_jobs.c.ended_at > now - SERVICE_WINDOW, layer_jobs.c.ended_at <= now
-    )
-    return {
-        "ended": {status: int(count) for status, count in run(ended.group_by(layer_jobs.c.status))},
-        "closed": {state: int(count) for state, count in run(closed)},
-        "histogram": histogram,
-        "warned": int(run(warned).scalar_one()),
-        "deadline": run(deadline).scalar_one(),
-        "reruns": {state: int(count) for state, count in run(select(reruns.c.state, func.count()).group_by(reruns.c.state))},
-        "calls": {outcome: int(count) for outcome, count in run(calls.group_by(payment_attempts.c.outcome))},
-        "unheard": {str(name): int(failures) for name, failures in run(unheard)},
-        "unmatched": int(run(unmatched.where(charges.c.refunded > 0, gone > 0)).scalar_one() or 0),
-        "doubt": int(run(select(doubt_days.c.credits).where(doubt_days.c.day == now.date())).scalar() or 0),
-        "breakers": {str(name) for (name,) in run(select(breakers.c.name).where(breakers.c.open_until > now))},
-    }
-
-
-def _seconds(tx: Tx) -> ColumnElement[float]:
-    if tx.connection.dialect.name == "sqlite":
-        return literal_column("(julianday(cases.closed_at) - julianday(cases.failed_at)) * 86400.0", Float)
-    return literal_column("cast(extract(epoch from cases.closed_at - cases.failed_at) as double precision)", Float)
 
 
 def _age(at: str | datetime | None, now: datetime) -> float:

@@ -11,10 +11,10 @@ from tests.web.console.live import a_browser, listening
 from tests.web.console.scene import a_scene
 from tests.web.console.site import PASSWORD, Site
 from worker.observe import configure_logging
+from worker.operators.operators import Operators
 from worker.settings import Settings
 from worker.store.engine import Store
 from worker.store.schema import upgrade
-from worker.web.console.operators import Operators
 
 SIZES = {"phone": (375, 720), "desktop": (1280, 800)}
 

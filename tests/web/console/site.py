@@ -18,11 +18,11 @@ from worker.cases.review.reviewer import Reviewer
 from worker.credits.ledger import Ledger
 from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
+from worker.operators.operators import Operators
 from worker.store.engine import Store
 from worker.store.tables import dead_letters
 from worker.web.app import Web, make_app
 from worker.web.console.console import Console
-from worker.web.console.operators import Operators
 from worker.web.console.reviews import Reviews
 
 PASSWORD = "correct horse battery"

@@ -13,9 +13,9 @@ from tests.web.console.live import NEEDS_CHROMIUM, a_browser, listening
 from tests.web.console.scene import a_scene
 from tests.web.console.screenshots import paths
 from tests.web.console.site import PASSWORD, Site
+from worker.operators.operators import Operators
 from worker.store.engine import Store
 from worker.store.schema import upgrade
-from worker.web.console.operators import Operators
 
 pytestmark = [pytest.mark.slow, NEEDS_CHROMIUM]
 

@@ -6,9 +6,9 @@ from sqlalchemy import select
 from tests.cases.world import World
 from tests.web.console.one_engine import database_url
 from tests.web.console.site import PASSWORD, Site, letter, states, words_of
+from worker.operators.operators import Operators
 from worker.store.engine import Store
 from worker.store.tables import dead_letters
-from worker.web.console.operators import Operators
 
 __all__ = ["database_url"]
 

@@ -7,9 +7,9 @@ from tests.cases.world import World
 from tests.web.console.one_engine import database_url
 from tests.web.console.site import PASSWORD, SHARED, Site, words_of
 from worker.errors import Refused
+from worker.operators.operators import Operators
 from worker.store.engine import Store
 from worker.store.tables import actions
-from worker.web.console.operators import Operators
 
 __all__ = ["database_url"]
 

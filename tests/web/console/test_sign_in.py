@@ -10,9 +10,9 @@ from tests.cases.world import World
 from tests.web.console.one_engine import database_url
 from tests.web.console.site import SHARED, Site, hidden_fields, words_of
 from worker.errors import TryLater
+from worker.operators import passwords
 from worker.store.engine import Store
 from worker.store.tables import sessions, sign_ins
-from worker.web.console import passwords
 
 __all__ = ["database_url"]
 

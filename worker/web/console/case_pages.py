@@ -11,15 +11,16 @@ from starlette.routing import Route
 
 from policy import Editions
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.document import find, listing
+from worker.cases.document import explained, find, listing
+from worker.cases.named import Thing, named
 from worker.cases.requeue import Plan, Requeuer
 from worker.errors import Refused
 from worker.store.engine import Store
 from worker.web.console.forms import reason_of
 from worker.web.console.guard import Guard, Visit
-from worker.web.console.lookup import place_of, whole_case
 
 MOST, MOST_HISTORY, MOST_LETTERS, MOST_FILES = 30, 25, 3, 10
+PLACES = {Thing.ACCOUNT: "/accounts", Thing.DEAD_LETTER: "/dead", Thing.CASE: "/cases"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ class CasePages:
         query, missing = visit.asked("q"), None
         if query:
             try:
-                return visit.go(self.store.read(lambda tx: place_of(tx, query)))
+                thing, name = self.store.read(lambda tx: named(tx, query))
+                return visit.go(f"{PLACES[thing]}/{name}")
             except Refused as error:
                 missing = str(error)
         wanted = {"state": visit.asked("state"), "kind": visit.asked("kind"), "account": visit.asked("account")}
@@ -68,7 +70,7 @@ class CasePages:
     def one(self, visit: Visit) -> Response:
         """One case, whole, with its latest history."""
         name = visit.name("case_id")
-        case = self.store.read(lambda tx: whole_case(tx, self.editions, name))
+        case = self.store.read(lambda tx: explained(tx, self.editions, name))
         if case["case_id"] != name:
             return visit.go(f"/cases/{case['case_id']}")
         history = case["history"]

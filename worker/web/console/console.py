@@ -15,19 +15,19 @@ from worker.cases.dead import DeadLetters
 from worker.cases.requeue import Requeuer
 from worker.clock import Clock
 from worker.errors import Misconfigured
+from worker.operators.credentials import Credentials
+from worker.operators.operators import Operators
+from worker.operators.sessions import Sessions
 from worker.store.engine import Store
 from worker.web.console.account_pages import AccountPages
 from worker.web.console.case_pages import CasePages
-from worker.web.console.credentials import Credentials
 from worker.web.console.dead_pages import DeadPages
 from worker.web.console.guard import Guard
 from worker.web.console.hosts import Hosts
-from worker.web.console.operators import Operators
 from worker.web.console.overview_pages import OverviewPages
 from worker.web.console.pages import STYLE_PATH, Pages, style
 from worker.web.console.review_pages import ReviewPages
 from worker.web.console.reviews import Reviews
-from worker.web.console.sessions import Sessions
 from worker.web.console.sign_in_pages import SignInPages
 
 

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from worker.cases.dead import DeadLetters, letter
+from worker.cases.dead import DeadLetters
 from worker.errors import Refused
 from worker.web.console.forms import reason_of
 from worker.web.console.guard import Guard, Visit
@@ -43,29 +42,29 @@ class DeadPages:
 
     def one(self, visit: Visit) -> Response:
         """One letter with its original bytes, shown safely."""
-        item = letter(self._row(visit))
+        item = self._letter(visit)
         text, complete = bounded(item["raw"])
         return visit.page("dead_letter.html", item=item, text=text, complete=complete)
 
     def raw(self, visit: Visit) -> Response:
         """The original bytes, as a file that no browser opens."""
-        row = self._row(visit)
-        named = {"content-disposition": f'attachment; filename="{row.dead_id}.bin"'}
-        return Response(bytes(row.raw), media_type="application/octet-stream", headers=RAW_HEADERS | named)
+        dead_id = self._letter(visit)["dead_id"]
+        named = {"content-disposition": f'attachment; filename="{dead_id}.bin"'}
+        return Response(self.letters.raw(dead_id), media_type="application/octet-stream", headers=RAW_HEADERS | named)
 
     def requeue(self, visit: Visit) -> Response:
         """Puts the letter's document back to be handled like any other."""
-        dead_id, reason = self._row(visit).dead_id, reason_of(visit.form)
+        dead_id, reason = self._letter(visit)["dead_id"], reason_of(visit.form)
         self.letters.requeue(dead_id, by=visit.operator, reason=reason)
         return visit.go(f"/dead/{dead_id}", "dead-requeued")
 
     def discard(self, visit: Visit) -> Response:
         """Marks the letter as dealt with."""
-        dead_id, reason = self._row(visit).dead_id, reason_of(visit.form)
+        dead_id, reason = self._letter(visit)["dead_id"], reason_of(visit.form)
         self.letters.discard(dead_id, by=visit.operator, reason=reason)
         return visit.go(f"/dead/{dead_id}", "dead-discarded")
 
-    def _row(self, visit: Visit) -> Row[Any]:
+    def _letter(self, visit: Visit) -> dict[str, Any]:
         try:
             return self.letters.one(visit.name("dead_id"))
         except Refused as error:

@@ -15,13 +15,13 @@ from starlette.routing import Route
 from worker.clock import Clock
 from worker.errors import Misconfigured, Refused, TryLater, one_line
 from worker.observe import log
+from worker.operators.operators import LOCAL
+from worker.operators.sessions import Session, Sessions
 from worker.web.console import faults
 from worker.web.console.forms import read_form
 from worker.web.console.hosts import Hosts, over_tls, own_form, stays_here
 from worker.web.console.notes import NOTES
-from worker.web.console.operators import LOCAL
 from worker.web.console.pages import HEADERS, Pages
-from worker.web.console.sessions import Session, Sessions
 
 COOKIE = "refunds_session"
 ENDED = "Your session has ended. Nothing was changed; sign in and do it again."

@@ -6,10 +6,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from worker.cases.overview import overview
+from worker.cases.promises import overdue, promises
 from worker.clock import Clock
 from worker.store.engine import Store
 from worker.web.console.guard import Guard, Visit
-from worker.web.console.lookup import overdue, promises
 
 FIRST, MOST = 10, 30
 

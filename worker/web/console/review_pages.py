@@ -9,10 +9,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from worker.errors import Refused
-from worker.web.console.credentials import Credentials, TooSoon
+from worker.operators.credentials import Credentials, TooSoon
+from worker.operators.operators import LOCAL
 from worker.web.console.forms import reason_of
 from worker.web.console.guard import Guard, Visit
-from worker.web.console.operators import LOCAL
 from worker.web.console.reviews import Reviews
 from worker.web.console.sign_in_pages import too_soon
 

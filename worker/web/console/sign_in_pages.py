@@ -7,9 +7,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from worker.observe import log
-from worker.web.console.credentials import Credentials, TooSoon
+from worker.operators.credentials import Credentials, TooSoon
+from worker.operators.sessions import Sessions
 from worker.web.console.guard import COOKIE, Guard, Visit, forget, keep
-from worker.web.console.sessions import Sessions
 
 WRONG = "That name and password do not go together."
 _OWN_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,500}")

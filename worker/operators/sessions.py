@@ -11,10 +11,10 @@ from hashlib import sha256
 from sqlalchemy import delete, select, update
 
 from worker.clock import Clock
+from worker.operators.operators import LOCAL, SHARED, nobody_yet
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import operators, sessions
-from worker.web.console.operators import LOCAL, SHARED, nobody_yet
 
 IDLE, LONGEST = timedelta(minutes=30), timedelta(hours=12)
 SEEN_EVERY = timedelta(seconds=60)

@@ -8,11 +8,11 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from sqlalchemy import delete, select, update
 
 from worker.clock import Clock
+from worker.operators.operators import SHARED, Operators
+from worker.operators.passwords import hashed, matches, unmatched
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import sign_ins
-from worker.web.console.operators import SHARED, Operators
-from worker.web.console.passwords import hashed, matches, unmatched
 
 LONGEST_WAIT = timedelta(minutes=15)
 FORGOTTEN_AFTER = timedelta(days=1)

@@ -6,18 +6,17 @@ from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
-from worker.cases.book import WORKER
 from worker.clock import Clock, moment
 from worker.errors import Refused
+from worker.operators.passwords import check_strength, hashed
 from worker.store.actions import acted
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import operators, sessions
-from worker.web.console.passwords import check_strength, hashed
 
 LOCAL, SHARED = "local", "console"
 """Who acts where no sign-in is asked for, and who signs in with REFUNDS_CONSOLE_PASSWORD."""
-RESERVED = frozenset({LOCAL, SHARED, WORKER, "policy", "creem", "system"})
+RESERVED = frozenset({LOCAL, SHARED, "worker", "policy", "creem", "system"})
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@-]{0,62}[a-z0-9])?")
 
 

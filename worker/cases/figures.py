@@ -1,0 +1,64 @@
+"""What Prometheus is told of the books: the figures of `refunds status`, and those that only it asks for."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Float, and_, case, func, literal_column, select
+
+from worker.cases.load import SERVICE_WINDOW
+from worker.cases.overview import WHOLE, overview, still_open
+from worker.store.breakers import CREEM, PIPELINE
+from worker.store.bulk import Tx
+from worker.store.tables import breakers, cases, charges, doubt_days, layer_jobs, payment_attempts, payments, reruns
+
+WINDOW = timedelta(hours=24)
+BUCKETS = (1, 5, 30, 60, 300, 900, 3600, 14400, 86400, 259200, 604800)
+"""Upper bounds, in seconds, of the time from failure to made whole."""
+SERVICES = (CREEM, PIPELINE)
+
+
+def figures(tx: Tx, now: datetime) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the database says for one scrape: the figures of `refunds status`, and those beside them."""
+    found = overview(tx, now)
+    return found, _more(tx, now, still_open(found["cases"]))
+
+
+def _more(tx: Tx, now: datetime, open_states: Sequence[str]) -> dict[str, Any]:
+    run, within = tx.connection.execute, cases.c.closed_at >= now - WINDOW
+    closed = select(cases.c.state, func.count()).where(within).group_by(cases.c.state)
+    took = _seconds(tx)
+    counts = [func.count(case((took <= bound, 1))) for bound in BUCKETS]
+    histogram = run(select(func.count(), func.sum(took), *counts).where(within, cases.c.state.in_(WHOLE))).one()
+    warned = select(func.count()).where(cases.c.state.in_(open_states), cases.c.warned_percent > 0)
+    parked = and_(cases.c.state == "waiting", cases.c.kind == "request")
+    deadline = select(func.min(cases.c.due_at)).where((cases.c.state == "review") | parked)
+    unheard = select(breakers.c.name, breakers.c.failures).where(breakers.c.name.in_(SERVICES))
+    ours = select(payments.c.transaction_id, func.sum(payments.c.refunded).label("sent")).group_by(payments.c.transaction_id)
+    sent = ours.subquery("ours")
+    gone = charges.c.refunded - func.coalesce(sent.c.sent, 0)
+    both = charges.outerjoin(sent, sent.c.transaction_id == charges.c.transaction_id)
+    unmatched = select(func.sum(gone)).select_from(both)
+    calls = select(payment_attempts.c.outcome, func.count()).where(payment_attempts.c.outcome.is_not(None))
+    ended = select(layer_jobs.c.status, func.count()).where(
+        layer_jobs.c.ended_at > now - SERVICE_WINDOW, layer_jobs.c.ended_at <= now
+    )
+    return {
+        "ended": {status: int(count) for status, count in run(ended.group_by(layer_jobs.c.status))},
+        "closed": {state: int(count) for state, count in run(closed)},
+        "histogram": histogram,
+        "warned": int(run(warned).scalar_one()),
+        "deadline": run(deadline).scalar_one(),
+        "reruns": {state: int(count) for state, count in run(select(reruns.c.state, func.count()).group_by(reruns.c.state))},
+        "calls": {outcome: int(count) for outcome, count in run(calls.group_by(payment_attempts.c.outcome))},
+        "unheard": {str(name): int(failures) for name, failures in run(unheard)},
+        "unmatched": int(run(unmatched.where(charges.c.refunded > 0, gone > 0)).scalar_one() or 0),
+        "doubt": int(run(select(doubt_days.c.credits).where(doubt_days.c.day == now.date())).scalar() or 0),
+        "breakers": {str(name) for (name,) in run(select(breakers.c.name).where(breakers.c.open_until > now))},
+    }
+
+
+def _seconds(tx: Tx) -> ColumnElement[float]:
+    if tx.connection.dialect.name == "sqlite":
+        return literal_column("(julianday(cases.closed_at) - julianday(cases.failed_at)) * 86400.0", Float)
+    return literal_column("cast(extract(epoch from cases.closed_at - cases.failed_at) as double precision)", Float)

@@ -1,0 +1,1 @@
+"""Who may sign in: people, their passwords and their sessions."""
