@@ -17,10 +17,12 @@ from worker.cases.book_at_creem import BooksAtCreem
 from worker.cases.chain.chainer import Chainer
 from worker.cases.chain.heads import Heads
 from worker.cases.chain.restored import Forgiver
+from worker.cases.dead import DeadLetters
 from worker.cases.drain import Drain
 from worker.cases.editions import hold
 from worker.cases.effects import Performer
 from worker.cases.first_hand import FirstHand
+from worker.cases.imports import Importer
 from worker.cases.judge import Bench
 from worker.cases.money.clocks import database_time
 from worker.cases.money.epoch import Watch, Witnesses
@@ -34,6 +36,7 @@ from worker.cases.requests.evidence import Evidence
 from worker.cases.requests.files import Files
 from worker.cases.requests.maildir import Maildir
 from worker.cases.requests.mailroom import Mailroom
+from worker.cases.requeue import Requeuer
 from worker.cases.review.reviewer import Reviewer
 from worker.cases.sweep import Sweeper
 from worker.clock import ROUND_SECONDS, Clock, SharedClock, SystemClock, new_id
@@ -48,6 +51,7 @@ from worker.intake.signature import Producers
 from worker.intake.stream import open_stream_client, refuse_cluster
 from worker.notices.mail.postbox import place_of, postbox_of
 from worker.notices.outcomes import OutcomeStream
+from worker.operators.operators import Operators
 from worker.reruns import PipelineHttp, PipelineStream, Reruns
 from worker.settings import Mode, Settings
 from worker.store.engine import Store
@@ -292,6 +296,26 @@ class Runtime:
         """The human queue."""
         address = self.creem_address
         return Reviewer(self.store, self.ledger, self.bench, address.environment if address else None, self.clock)
+
+    @cached_property
+    def requeuer(self) -> Requeuer:
+        """How cases are put back."""
+        return Requeuer(self.store, self.assessor, self.clock)
+
+    @cached_property
+    def letters(self) -> DeadLetters:
+        """The dead letters."""
+        return DeadLetters(self.store, self.clock)
+
+    @cached_property
+    def importer(self) -> Importer:
+        """How history of the product comes in."""
+        return Importer(self.store, self.assessor, self.clock)
+
+    @cached_property
+    def operators(self) -> Operators:
+        """Who may sign in."""
+        return Operators(self.store, self.clock)
 
     @cached_property
     def reruns(self) -> Reruns:

@@ -14,7 +14,7 @@ from policy.words import money
 from worker.cases.decided import BY_PERSON, ask_again, explanation
 from worker.cases.document import account_document, document, find, summary
 from worker.cases.document import listing as list_cases
-from worker.cases.requeue import Plan, Requeuer
+from worker.cases.requeue import Plan
 from worker.cli import output
 from worker.cli.consent import ask
 from worker.cli.correspondence import files, mails
@@ -220,7 +220,7 @@ def requeue(
         if bool(names) == filtered or (names and after):
             raise Misconfigured("name cases, or say which with --state, --kind, --account, --stuck or --before; one of both")
         runtime = output.runtime()
-        step = Requeuer(runtime.store, runtime.assessor, runtime.clock)
+        step = runtime.requeuer
         chosen, in_all = names or [], len(names or [])
         if filtered:
             moment = before.replace(tzinfo=UTC) if before else None

@@ -24,8 +24,7 @@ Most = Annotated[int, typer.Option(min=1, max=10_000, help="Most letters at once
 
 
 def _letters() -> DeadLetters:
-    runtime = output.runtime()
-    return DeadLetters(runtime.store, runtime.clock)
+    return output.runtime().letters
 
 
 def listing(

@@ -8,7 +8,7 @@ from typing import Annotated, BinaryIO
 import redis
 import typer
 
-from worker.cases.imports import Imported, Importer, Known
+from worker.cases.imports import Imported, Known
 from worker.cli import output
 from worker.cli.output import AsJson, one_clear_line
 from worker.errors import Misconfigured, TryLater, one_line
@@ -47,8 +47,7 @@ def import_history(file: File, as_json: AsJson = False) -> None:
         records = _read_all(file, as_json=as_json)
         with progress() as bar:
             task = bar.add_task("importing", total=len(records))
-            step = Importer(runtime.store, runtime.assessor, runtime.clock)
-            done = step.take(records, lambda n: bar.advance(task, n))
+            done = runtime.importer.take(records, lambda n: bar.advance(task, n))
     _report(done, as_json=as_json)
 
 

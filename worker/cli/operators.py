@@ -17,8 +17,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The name somebody sig
 
 
 def _operators() -> Operators:
-    runtime = output.runtime()
-    return Operators(runtime.store, runtime.clock)
+    return output.runtime().operators
 
 
 def add(

@@ -1,7 +1,6 @@
 """Processes: schema, intake, the all-in-one worker, the doubles, and the doctor that looks at them all."""
 
 import functools
-from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured
 from worker.observe import log
-from worker.runtime import Runtime, names_in
+from worker.runtime import Runtime
 from worker.settings import Settings
 
 FEWEST_JOBS = 34
@@ -77,56 +76,20 @@ def web() -> None:
         settings = output.settings()
         runtime = _configured(settings)
         from worker import tasks
-        from worker.cases.dead import DeadLetters
-        from worker.cases.requeue import Requeuer
-        from worker.creem.receive import Receiver
         from worker.intake.accept import Accepted
         from worker.intake.process import stop_on_signals, until_ready
-        from worker.intake.stream import waits_since
-        from worker.web.app import Web, make_app
-        from worker.web.console.console import Console
-        from worker.web.metrics import Figures
         from worker.web.serve import check_host, secrets_of, serve
+        from worker.web.site import site_of
 
         check_host(settings)
-        secrets = secrets_of(settings)
-        if not secrets:
+        if not secrets_of(settings):
             log.warning("web.takes_no_webhook", why="no REFUNDS_CREEM_WEBHOOK_SECRET: every webhook is turned away with 401")
 
         def hint(row_ids: list[int]) -> None:
             tasks.hint_accepted([Accepted(row_id, "webhook", None) for row_id in row_ids])
 
         if until_ready(runtime.deciding, stop_on_signals()):
-            modes = runtime.creem_address.environment.accepts if runtime.creem_address else None
-            receiver = Receiver(runtime.store, runtime.clock, modes)
-            limit = timedelta(seconds=settings.ready_backlog_seconds)
-            stream, group = settings.stream, settings.group
-            figures = Figures(runtime.store, runtime.redis, stream, runtime.clock, runtime.editions, group=group)
-            site = Web(
-                runtime.store,
-                runtime.redis,
-                receiver,
-                secrets,
-                runtime.clock,
-                hint,
-                limit,
-                figures=figures,
-                unread_since=lambda: waits_since(runtime.redis, stream, group),
-            )
-            password = settings.console_password
-            console = Console.of(
-                store=runtime.store,
-                clock=runtime.clock,
-                editions=runtime.editions,
-                requeuer=Requeuer(runtime.store, runtime.assessor, runtime.clock),
-                letters=DeadLetters(runtime.store, runtime.clock),
-                reviews=runtime.reviewer,
-                web_host=settings.web_host,
-                console_hosts=names_in(settings.console_hosts),
-                password=password.get_secret_value() if password else None,
-                flower_url=settings.flower_url,
-            )
-            serve(make_app(site, console), settings)
+            serve(site_of(runtime, hint), settings)
 
 
 def demo(

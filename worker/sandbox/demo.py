@@ -20,7 +20,6 @@ from typing import Any
 from rich.live import Live
 
 from worker.cases.audit import Audit, audit_books, audit_stream
-from worker.cases.imports import Importer
 from worker.cases.overview import overview
 from worker.clock import SystemClock
 from worker.intake.records import read_record
@@ -138,8 +137,7 @@ def _import(runtime: Runtime, lines: list[str]) -> None:
     records = [read_record(line.encode()) for line in lines]
     with progress() as bar:
         task = bar.add_task("importing the product's history", total=len(records))
-        step = Importer(runtime.store, runtime.assessor, runtime.clock)
-        step.take(records, lambda n: bar.advance(task, n))
+        runtime.importer.take(records, lambda n: bar.advance(task, n))
 
 
 @contextmanager

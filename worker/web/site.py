@@ -1,0 +1,51 @@
+"""The web process put together: what a runtime has, given to the routes."""
+
+from datetime import timedelta
+
+from starlette.applications import Starlette
+
+from worker.creem.receive import Receiver
+from worker.intake.stream import waits_since
+from worker.runtime import Runtime, names_in
+from worker.web.app import Hint, Web, make_app
+from worker.web.console.console import Console
+from worker.web.metrics import Figures
+from worker.web.serve import secrets_of
+
+
+def site_of(runtime: Runtime, hint: Hint) -> Starlette:
+    """Webhooks, health, figures and the console. `hint` is called with the inbox rows that came in. Raises `Misconfigured`."""
+    return make_app(_web(runtime, hint), _console(runtime))
+
+
+def _web(runtime: Runtime, hint: Hint) -> Web:
+    settings, address = runtime.settings, runtime.creem_address
+    stream, group = settings.stream, settings.group
+    return Web(
+        runtime.store,
+        runtime.redis,
+        Receiver(runtime.store, runtime.clock, address.environment.accepts if address else None),
+        secrets_of(settings),
+        runtime.clock,
+        hint,
+        timedelta(seconds=settings.ready_backlog_seconds),
+        figures=Figures(runtime.store, runtime.redis, stream, runtime.clock, runtime.editions, group=group),
+        unread_since=lambda: waits_since(runtime.redis, stream, group),
+    )
+
+
+def _console(runtime: Runtime) -> Console:
+    settings = runtime.settings
+    password = settings.console_password
+    return Console.of(
+        store=runtime.store,
+        clock=runtime.clock,
+        editions=runtime.editions,
+        requeuer=runtime.requeuer,
+        letters=runtime.letters,
+        reviews=runtime.reviewer,
+        web_host=settings.web_host,
+        console_hosts=names_in(settings.console_hosts),
+        password=password.get_secret_value() if password else None,
+        flower_url=settings.flower_url,
+    )
