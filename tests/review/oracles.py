@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tests.requests.world import PeopleWorld
-from worker.cases.review.reviewer import in_queue
+from worker.cases.review.queue import in_queue
 from worker.notices.mail.notice import NoticeKind
 from worker.store.tables import cases, creem_refunds, notices, payments, purchases
 

@@ -31,7 +31,7 @@ from worker.cases.money.journal import Call, Journal
 from worker.cases.money.pay import Payer
 from worker.cases.money.reconcile import Reconciler
 from worker.cases.money.restore import Restorer
-from worker.cases.review.reviewer import in_queue
+from worker.cases.review.queue import in_queue
 from worker.cases.sweep import Sweeper
 from worker.disk import append
 from worker.errors import Refused, TryLater

@@ -10,7 +10,7 @@ from policy.lifecycle import CaseState
 from worker.cases.load import FINAL
 from worker.cases.money import claims
 from worker.cases.notifier import notices_overview
-from worker.cases.review.reviewer import in_queue
+from worker.cases.review.queue import in_queue
 from worker.clock import moment
 from worker.credits.at_creem import OPEN
 from worker.store import inbox as inbox_rows

@@ -1,4 +1,4 @@
-"""The human queue: what waits for a person, first come first served; taken by one at a time, decided once.
+"""What a person does: a case is taken by one at a time, and decided once.
 
 Everything is checked behind the account's lock in the transaction that acts: who holds the case, what the choice would do now,
 whether a second person is needed and is another one.
@@ -6,98 +6,37 @@ whether a second person is needed and is another one.
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, or_, select, update
+from sqlalchemy import Row, delete, func, or_, select, update
 
-from policy.calendar import Calendar
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases import spans
-from worker.cases.book import NOBODY, WORKER
-from worker.cases.document import document, find
-from worker.cases.judge import Bench
+from worker.cases.book import WORKER
+from worker.cases.document import find
 from worker.cases.money.settle import Settler
 from worker.cases.people import person
 from worker.cases.review import allowance
 from worker.cases.review.act import Deed, carry_out, freeze_for, unfreeze_for
-from worker.cases.review.choices import Act, Choice, choices, recommended
-from worker.cases.review.scene import Scene, lock_case, scene_of
+from worker.cases.review.choices import Act, Choice, recommended
+from worker.cases.review.queue import Queue, in_queue, lease_name, leases_of, proposals_of
+from worker.cases.review.scene import Scene, lock_case
 from worker.cases.write import write_cases
-from worker.clock import Clock, moment, new_id
-from worker.credits.ledger import Ledger
-from worker.creem.environment import Environment
+from worker.clock import moment, new_id
 from worker.errors import LockedOut, Refused
 from worker.observe import log
-from worker.settings import Mode
 from worker.store.bulk import Tx
-from worker.store.engine import Store
 from worker.store.tables import cases, leases, proposals
 from worker.traces import tell
 
 LEASE = timedelta(minutes=15)
 """How long a case stays with the person who took it."""
-CREEM_WAITS_DAYS = 3
-"""Business days of silence after which Creem may refund by itself (creem-api.md, 17)."""
-
-
-def in_queue() -> Any:
-    """The cases that wait for a person: in review, and requests that wait for an answer and keep their place."""
-    parked = and_(cases.c.state == CaseState.WAITING.value, cases.c.kind == CaseKind.REQUEST.value)
-    return or_(cases.c.state == CaseState.REVIEW.value, parked)
 
 
 @dataclass(frozen=True, slots=True)
-class Reviewer:
-    """The review step with its collaborators. Without an `environment` there is no key, and no money can leave."""
-
-    store: Store
-    ledger: Ledger
-    bench: Bench
-    environment: Environment | None
-    clock: Clock
-
-    def queue(self, *, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
-        """What waits, in the order received, and the id to continue after."""
-        return self.store.read(lambda tx: self._queue(tx, limit, after))
-
-    def deadlines(self, *, limit: int) -> list[dict[str, Any]]:
-        """The promises that run, ours and Creem's own patience, earliest first, with how much of each has gone by."""
-        chosen = select(cases).where(cases.c.closed_at.is_(None)).order_by(cases.c.due_at).limit(5 * limit)
-        rows = self.store.read(lambda tx: tx.all(chosen))
-        now = self.clock.now()
-        found = []
-        for row in rows:
-            found.append((row.due_at, row.failed_at, row, "our promise of three business days"))
-            theirs = self._creem_may_act(row) if row.state == CaseState.REVIEW.value else None
-            if theirs is not None and theirs < row.due_at:
-                found.append((theirs, row.opened_at, row, "Creem may refund by itself"))
-        found.sort(key=lambda item: (item[0], item[2].case_id))
-        return [
-            {
-                "at": moment(at),
-                "case_id": row.case_id,
-                "kind": row.kind,
-                "state": row.state,
-                "what": what,
-                "percent": int(100 * self._calendar(row).business_fraction(since, at, now)),
-            }
-            for at, since, row, what in found[:limit]
-        ]
-
-    def look(self, name: str, *, by: str) -> dict[str, Any]:
-        """One case whole, with what every choice of this person would do, its mails and files, its place in the queue."""
-        return self.store.read(lambda tx: self._look(tx, name, person(by)))
-
-    def approved_by(self, by: str) -> dict[str, Any]:
-        """What this person approved alone in the last 24 hours, beside what the terms leave to one person."""
-        return self.store.read(lambda tx: self._allowance(tx, person(by))).document()
-
-    def approved(self) -> list[dict[str, Any]]:
-        """The same of everybody who approved something."""
-        now = self.clock.now()
-        found = self.store.read(lambda tx: allowance.allowances(tx, self.bench.terms_at(now), now))
-        return [each.document() for each in found]
+class Reviewer(Queue):
+    """The review step: the queue, and what a person does about a case in it."""
 
     def take(self, name: str, *, by: str) -> None:
         """The case is with this person until the lease ends. Raises `Refused` where somebody else has it."""
@@ -106,7 +45,7 @@ class Reviewer:
     def give_back(self, name: str, *, by: str) -> None:
         """The case is free again; without effect where somebody else has it."""
         row = self.store.read(lambda tx: find(tx, name))
-        mine = (leases.c.name == _lease(row.case_id), leases.c.holder == person(by))
+        mine = (leases.c.name == lease_name(row.case_id), leases.c.holder == person(by))
         self.store.write(lambda tx: tx.connection.execute(delete(leases).where(*mine)).rowcount)
 
     def decide(self, name: str, choice: str | None, *, by: str, reason: str) -> dict[str, Any]:
@@ -150,85 +89,13 @@ class Reviewer:
                 ended += 1
         return ended
 
-    # looking
-
-    def _queue(self, tx: Tx, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
-        wanted = [in_queue()] + ([cases.c.case_id > after] if after is not None else [])
-        rows = tx.all(select(cases).where(*wanted).order_by(cases.c.case_id).limit(limit + 1))
-        shown = rows[:limit]
-        held, opened = _leases(tx, shown, self.clock.now()), _proposals(tx, shown)
-        items = [self._item(row, held.get(row.case_id), opened.get(row.case_id)) for row in shown]
-        return items, items[-1]["case_id"] if len(rows) > limit else None
-
-    def _item(self, row: Row[Any], lease: Row[Any] | None, proposal: Row[Any] | None) -> dict[str, Any]:
-        now = self.clock.now()
-        return {
-            "case_id": row.case_id,
-            "kind": row.kind,
-            "account_id": None if row.account_id == NOBODY else row.account_id,
-            "job_id": row.job_id,
-            "order_id": row.order_id,
-            "state": row.state,
-            "reason": row.reason,
-            "received_at": moment(row.opened_at),
-            "due_at": moment(row.due_at),
-            "creem_may_act_at": moment(self._creem_may_act(row)),
-            "overdue": row.due_at < now,
-            "taken_by": lease.holder if lease else None,
-            "taken_until": moment(lease.until) if lease else None,
-            "proposal": _proposal(proposal),
-        }
-
-    def _creem_may_act(self, row: Row[Any]) -> datetime | None:
-        """When Creem's own patience with a buyer ends; None where no charge is in question."""
-        if row.kind == CaseKind.JOB.value or row.order_id is None:
-            return None
-        return self._calendar(row).business_deadline(row.opened_at, CREEM_WAITS_DAYS)
-
-    def _calendar(self, row: Row[Any]) -> Calendar:
-        return self.bench.calendars[self.bench.terms_at(row.failed_at).edition]
-
-    def _look(self, tx: Tx, name: str, by: str) -> dict[str, Any]:
-        row = find(tx, name)
-        scene = self._scene(tx, row)
-        before = tx.all(select(cases.c.case_id).where(in_queue(), cases.c.case_id < row.case_id).order_by(cases.c.case_id))
-        waits = bool(tx.all(select(cases.c.case_id).where(in_queue(), cases.c.case_id == row.case_id)))
-        item = self._item(row, _leases(tx, [row], scene.now).get(row.case_id), _proposals(tx, [row]).get(row.case_id))
-        case, allowed = document(tx, row), self._allowance(tx, by)
-        return {
-            "case": case,
-            "waiting": waits,
-            "place": len(before) + 1 if waits else None,
-            "waiting_before": [earlier.case_id for earlier in before],
-            **{name: item[name] for name in ("taken_by", "taken_until", "proposal", "due_at", "creem_may_act_at", "overdue")},
-            "requests": case["requests"],
-            "evidence": case["evidence"],
-            "choices": [allowed.checked(choice).document() for choice in self._choices(scene)] if waits else [],
-            "approved_by_you": allowed.document(),
-        }
-
-    def _scene(self, tx: Tx, row: Row[Any]) -> Scene:
-        return scene_of(tx, self.ledger, self.bench, row, self.clock.now())
-
-    def _choices(self, scene: Scene) -> list[Choice]:
-        held = None
-        if self.bench.mode is not Mode.FULL:
-            held = f"no money leaves in mode {self.bench.mode.value}"
-        elif self.environment is None:
-            held = "no Creem key is configured, so no money can leave"
-        return choices(scene, mode=self.bench.mode, money_can_leave=held)
-
-    def _allowance(self, tx: Tx, by: str) -> allowance.Allowance:
-        now = self.clock.now()
-        return allowance.allowance_of(tx, by, self.bench.terms_at(now), now)
-
     def _plan(self, tx: Tx, name: str, choice: str | None, by: str) -> dict[str, Any]:
         row = _waiting(tx, name)
-        lease = _leases(tx, [row], self.clock.now()).get(row.case_id)
+        lease = leases_of(tx, [row], self.clock.now()).get(row.case_id)
         if lease is not None and lease.holder != by:
             raise _held(row, lease)
         offered, allowed = self._choices(self._scene(tx, row)), self._allowance(tx, by)
-        proposal = _proposals(tx, [row]).get(row.case_id)
+        proposal = proposals_of(tx, [row]).get(row.case_id)
         if proposal is None:
             chosen = allowed.checked(_chosen(offered, choice, row)).document()
         else:
@@ -238,25 +105,23 @@ class Reviewer:
         agrees = {"agrees_with": proposal.proposed_by if proposal is not None else None}
         return {"case_id": row.case_id, **shown, **agrees, "approved_by_you": allowed.document()}
 
-    # deciding
-
     @property
     def _settler(self) -> Settler:
         return Settler(self.ledger, self.bench, self.environment)
 
     def _take(self, tx: Tx, row: Row[Any], by: str) -> None:
         now, holder = self.clock.now(), person(by)
-        tx.insert_absent(leases, [{"name": _lease(row.case_id), "holder": holder, "until": now}])
+        tx.insert_absent(leases, [{"name": lease_name(row.case_id), "holder": holder, "until": now}])
         free = or_(leases.c.until <= now, leases.c.holder == holder)
-        taken = update(leases).where(leases.c.name == _lease(row.case_id), free).values(holder=holder, until=now + LEASE)
+        taken = update(leases).where(leases.c.name == lease_name(row.case_id), free).values(holder=holder, until=now + LEASE)
         if tx.connection.execute(taken).rowcount != 1:
-            held = tx.all(select(leases).where(leases.c.name == _lease(row.case_id)))[0]
+            held = tx.all(select(leases).where(leases.c.name == lease_name(row.case_id)))[0]
             raise _held(row, held)
 
     def _decide(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> tuple[dict[str, Any], Scene]:
         row = lock_case(tx, _waiting(tx, name).case_id)
         _still_waits(row)
-        proposal = _proposals(tx, [row]).get(row.case_id)
+        proposal = proposals_of(tx, [row]).get(row.case_id)
         self._take(tx, row, by)
         scene = self._scene(tx, row)
         if proposal is not None:
@@ -324,7 +189,7 @@ class Reviewer:
 
     def _withdraw(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> dict[str, Any]:
         row = lock_case(tx, find(tx, name).case_id)
-        proposal = _proposals(tx, [row]).get(row.case_id)
+        proposal = proposals_of(tx, [row]).get(row.case_id)
         if proposal is None:
             raise Refused(f"{row.case_id}: nothing is proposed")
         if choice not in {None, proposal.choice}:
@@ -423,27 +288,4 @@ def _end(tx: Tx, proposal: Row[Any], values: dict[str, Any]) -> None:
 
 
 def _leave(tx: Tx, case_id: str) -> None:
-    tx.connection.execute(delete(leases).where(leases.c.name == _lease(case_id)))
-
-
-def _leases(tx: Tx, rows: Any, now: datetime) -> dict[str, Row[Any]]:
-    names = {_lease(row.case_id): row.case_id for row in rows}
-    held = tx.all(select(leases).where(tx.among(leases.c.name, names), leases.c.until > now)) if names else []
-    return {names[lease.name]: lease for lease in held}
-
-
-def _proposals(tx: Tx, rows: Any) -> dict[str, Row[Any]]:
-    ids = [row.case_id for row in rows]
-    found = tx.all(select(proposals).where(tx.among(proposals.c.case_id, ids), proposals.c.state == "open")) if ids else []
-    return {row.case_id: row for row in found}
-
-
-def _proposal(row: Row[Any] | None) -> dict[str, Any] | None:
-    if row is None:
-        return None
-    names = ("proposal_id", "choice", "does", "proposed_by", "reason")
-    return {name: getattr(row, name) for name in names} | {"proposed_at": moment(row.proposed_at)}
-
-
-def _lease(case_id: str) -> str:
-    return f"review:{case_id}"
+    tx.connection.execute(delete(leases).where(leases.c.name == lease_name(case_id)))

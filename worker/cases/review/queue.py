@@ -1,0 +1,182 @@
+"""What waits for a person, first come first served, and what each choice about it would do."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, and_, or_, select
+
+from policy.calendar import Calendar
+from policy.lifecycle import CaseKind, CaseState
+from worker.cases.book import NOBODY
+from worker.cases.document import document, find
+from worker.cases.judge import Bench
+from worker.cases.people import person
+from worker.cases.review import allowance
+from worker.cases.review.choices import Choice, choices
+from worker.cases.review.scene import Scene, scene_of
+from worker.clock import Clock, moment
+from worker.credits.ledger import Ledger
+from worker.creem.environment import Environment
+from worker.settings import Mode
+from worker.store.bulk import Tx
+from worker.store.engine import Store
+from worker.store.tables import cases, leases, proposals
+
+CREEM_WAITS_DAYS = 3
+"""Business days of silence after which Creem may refund by itself (creem-api.md, 17)."""
+
+
+def in_queue() -> Any:
+    """The cases that wait for a person: in review, and requests that wait for an answer and keep their place."""
+    parked = and_(cases.c.state == CaseState.WAITING.value, cases.c.kind == CaseKind.REQUEST.value)
+    return or_(cases.c.state == CaseState.REVIEW.value, parked)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The queue with its collaborators. Without an `environment` there is no key, and no money can leave."""
+
+    store: Store
+    ledger: Ledger
+    bench: Bench
+    environment: Environment | None
+    clock: Clock
+
+    def queue(self, *, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
+        """What waits, in the order received, and the id to continue after."""
+        return self.store.read(lambda tx: self._queue(tx, limit, after))
+
+    def deadlines(self, *, limit: int) -> list[dict[str, Any]]:
+        """The promises that run, ours and Creem's own patience, earliest first, with how much of each has gone by."""
+        chosen = select(cases).where(cases.c.closed_at.is_(None)).order_by(cases.c.due_at).limit(5 * limit)
+        rows = self.store.read(lambda tx: tx.all(chosen))
+        now = self.clock.now()
+        found = []
+        for row in rows:
+            found.append((row.due_at, row.failed_at, row, "our promise of three business days"))
+            theirs = self._creem_may_act(row) if row.state == CaseState.REVIEW.value else None
+            if theirs is not None and theirs < row.due_at:
+                found.append((theirs, row.opened_at, row, "Creem may refund by itself"))
+        found.sort(key=lambda item: (item[0], item[2].case_id))
+        return [
+            {
+                "at": moment(at),
+                "case_id": row.case_id,
+                "kind": row.kind,
+                "state": row.state,
+                "what": what,
+                "percent": int(100 * self._calendar(row).business_fraction(since, at, now)),
+            }
+            for at, since, row, what in found[:limit]
+        ]
+
+    def look(self, name: str, *, by: str) -> dict[str, Any]:
+        """One case whole, with what every choice of this person would do, its mails and files, its place in the queue."""
+        return self.store.read(lambda tx: self._look(tx, name, person(by)))
+
+    def approved_by(self, by: str) -> dict[str, Any]:
+        """What this person approved alone in the last 24 hours, beside what the terms leave to one person."""
+        return self.store.read(lambda tx: self._allowance(tx, person(by))).document()
+
+    def approved(self) -> list[dict[str, Any]]:
+        """The same of everybody who approved something."""
+        now = self.clock.now()
+        found = self.store.read(lambda tx: allowance.allowances(tx, self.bench.terms_at(now), now))
+        return [each.document() for each in found]
+
+    def _queue(self, tx: Tx, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
+        wanted = [in_queue()] + ([cases.c.case_id > after] if after is not None else [])
+        rows = tx.all(select(cases).where(*wanted).order_by(cases.c.case_id).limit(limit + 1))
+        shown = rows[:limit]
+        held, opened = leases_of(tx, shown, self.clock.now()), proposals_of(tx, shown)
+        items = [self._item(row, held.get(row.case_id), opened.get(row.case_id)) for row in shown]
+        return items, items[-1]["case_id"] if len(rows) > limit else None
+
+    def _item(self, row: Row[Any], lease: Row[Any] | None, proposal: Row[Any] | None) -> dict[str, Any]:
+        now = self.clock.now()
+        return {
+            "case_id": row.case_id,
+            "kind": row.kind,
+            "account_id": None if row.account_id == NOBODY else row.account_id,
+            "job_id": row.job_id,
+            "order_id": row.order_id,
+            "state": row.state,
+            "reason": row.reason,
+            "received_at": moment(row.opened_at),
+            "due_at": moment(row.due_at),
+            "creem_may_act_at": moment(self._creem_may_act(row)),
+            "overdue": row.due_at < now,
+            "taken_by": lease.holder if lease else None,
+            "taken_until": moment(lease.until) if lease else None,
+            "proposal": _proposal(proposal),
+        }
+
+    def _creem_may_act(self, row: Row[Any]) -> datetime | None:
+        """When Creem's own patience with a buyer ends; None where no charge is in question."""
+        if row.kind == CaseKind.JOB.value or row.order_id is None:
+            return None
+        return self._calendar(row).business_deadline(row.opened_at, CREEM_WAITS_DAYS)
+
+    def _calendar(self, row: Row[Any]) -> Calendar:
+        return self.bench.calendars[self.bench.terms_at(row.failed_at).edition]
+
+    def _look(self, tx: Tx, name: str, by: str) -> dict[str, Any]:
+        row = find(tx, name)
+        scene = self._scene(tx, row)
+        before = tx.all(select(cases.c.case_id).where(in_queue(), cases.c.case_id < row.case_id).order_by(cases.c.case_id))
+        waits = bool(tx.all(select(cases.c.case_id).where(in_queue(), cases.c.case_id == row.case_id)))
+        item = self._item(row, leases_of(tx, [row], scene.now).get(row.case_id), proposals_of(tx, [row]).get(row.case_id))
+        case, allowed = document(tx, row), self._allowance(tx, by)
+        return {
+            "case": case,
+            "waiting": waits,
+            "place": len(before) + 1 if waits else None,
+            "waiting_before": [earlier.case_id for earlier in before],
+            **{name: item[name] for name in ("taken_by", "taken_until", "proposal", "due_at", "creem_may_act_at", "overdue")},
+            "requests": case["requests"],
+            "evidence": case["evidence"],
+            "choices": [allowed.checked(choice).document() for choice in self._choices(scene)] if waits else [],
+            "approved_by_you": allowed.document(),
+        }
+
+    def _scene(self, tx: Tx, row: Row[Any]) -> Scene:
+        return scene_of(tx, self.ledger, self.bench, row, self.clock.now())
+
+    def _choices(self, scene: Scene) -> list[Choice]:
+        held = None
+        if self.bench.mode is not Mode.FULL:
+            held = f"no money leaves in mode {self.bench.mode.value}"
+        elif self.environment is None:
+            held = "no Creem key is configured, so no money can leave"
+        return choices(scene, mode=self.bench.mode, money_can_leave=held)
+
+    def _allowance(self, tx: Tx, by: str) -> allowance.Allowance:
+        now = self.clock.now()
+        return allowance.allowance_of(tx, by, self.bench.terms_at(now), now)
+
+
+def leases_of(tx: Tx, rows: Any, now: datetime) -> dict[str, Row[Any]]:
+    """Who has which of these cases in hand, by case id."""
+    names = {lease_name(row.case_id): row.case_id for row in rows}
+    held = tx.all(select(leases).where(tx.among(leases.c.name, names), leases.c.until > now)) if names else []
+    return {names[lease.name]: lease for lease in held}
+
+
+def proposals_of(tx: Tx, rows: Any) -> dict[str, Row[Any]]:
+    """What is proposed about these cases and waits for a second person, by case id."""
+    ids = [row.case_id for row in rows]
+    found = tx.all(select(proposals).where(tx.among(proposals.c.case_id, ids), proposals.c.state == "open")) if ids else []
+    return {row.case_id: row for row in found}
+
+
+def _proposal(row: Row[Any] | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    names = ("proposal_id", "choice", "does", "proposed_by", "reason")
+    return {name: getattr(row, name) for name in names} | {"proposed_at": moment(row.proposed_at)}
+
+
+def lease_name(case_id: str) -> str:
+    """What the lease of a case is called."""
+    return f"review:{case_id}"
