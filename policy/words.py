@@ -9,15 +9,39 @@ from policy.faults import Fault
 from policy.reruns import rerun_ending, rerun_obstacle
 from policy.terms import Terms
 
+_WITHOUT_DECIMALS = {
+    "BIF",
+    "CLP",
+    "DJF",
+    "GNF",
+    "ISK",
+    "JPY",
+    "KMF",
+    "KRW",
+    "PYG",
+    "RWF",
+    "UGX",
+    "VND",
+    "VUV",
+    "XAF",
+    "XOF",
+    "XPF",
+}
+"""The currencies of ISO 4217 whose minor unit is the currency itself."""
+
 
 def count(number: int, noun: str) -> str:
     """A number with its noun: `1 credit`, `5 credits`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def money(amount: int, currency: str) -> str:
-    """Minor units as people write them: `9.00 USD`. Creem's currencies have two decimals."""
-    return f"{amount // 100}.{amount % 100:02} {currency}"
+def money(amount: int, currency: str = "") -> str:
+    """Minor units as people write them: `9.00 USD`, `-0.50 EUR`, `900 JPY`; without a currency, as where several are added, with
+    two decimals.
+    """
+    sign, whole = "-" if amount < 0 else "", abs(amount)
+    number = str(whole) if currency in _WITHOUT_DECIMALS else f"{whole // 100}.{whole % 100:02}"
+    return f"{sign}{number} {currency}".rstrip()
 
 
 def listed(names: Sequence[str]) -> str:

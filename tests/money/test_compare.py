@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from policy.lifecycle import PaymentState
+from policy.words import money
 from tests.cases.world import an_account
 from tests.money.world import MoneyWorld
 from worker.cases.money.compare import Finding, compare
@@ -107,7 +108,7 @@ DIFFERENT: dict[str, tuple[dict[str, Any], Finding]] = {
         Finding(
             "amount",
             "tran_0",
-            "booked as 900, charged 1190 USD",
+            "booked as 9.00 USD, charged 11.90 USD",
             "correct the purchase in the product's books; it is not refunded by itself",
             290,
         ),
@@ -117,7 +118,7 @@ DIFFERENT: dict[str, tuple[dict[str, Any], Finding]] = {
         Finding(
             "amount",
             "tran_0",
-            "booked as 900, charged 833 USD",
+            "booked as 9.00 USD, charged 8.33 USD",
             "correct the purchase in the product's books; it is not refunded by itself",
             67,
         ),
@@ -137,7 +138,7 @@ def test_money_that_was_collected_and_not_booked_is_named_by_what_is_left(
     world: MoneyWorld, status: str, paid: int, refunded: int
 ) -> None:
     other = replace(SEEN, id="tran_x", status=status, amount_paid=paid, refunded_amount=refunded)
-    problem = f"Creem charged cust_1 {paid - refunded} USD; we have no purchase for it"
+    problem = f"Creem charged cust_1 {money(paid - refunded, 'USD')}; we have no purchase for it"
     assert found(world, SEEN, other) == [Finding("charge_without_purchase", "tran_x", problem, NO_PURCHASE, paid - refunded)]
 
 
@@ -171,7 +172,7 @@ def test_purchases_of_others_and_those_without_a_transaction_are_nobodys_to_find
 
 def test_refund_we_were_told_of_and_creem_does_not_show_is_named(world: MoneyWorld) -> None:
     told_of_refund(world, 500)
-    said = "500 were told of as given back; Creem shows 200"
+    said = "we were told of 5.00 USD given back; Creem shows 2.00 USD"
     partly = replace(SEEN, refunded_amount=200, status="partialRefund")
     assert found(world, partly) == [Finding("refund_not_shown", "tran_0", said, "compare with Creem's dashboard", 300)]
     assert found(world, replace(partly, refunded_amount=500)) == []
@@ -181,7 +182,7 @@ def test_refund_we_were_told_of_and_creem_does_not_show_is_named(world: MoneyWor
 def test_refund_of_ours_that_creem_does_not_show_any_more_is_named(world: MoneyWorld) -> None:
     we_refunded(world, 1071)
     told_of_refund(world, 1071)
-    said = "we have proof of 1071 given back; Creem now shows 1070"
+    said = "we have proof of 10.71 USD given back; Creem now shows 10.70 USD"
     finding = Finding("refund_not_shown", "tran_0", said, "ask Creem, naming the trace id of the call", 1)
     assert found(world, replace(SEEN, refunded_amount=1070)) == [finding], "and once, though a webhook told of it too"
     assert found(world, replace(SEEN, refunded_amount=1071)) == []
@@ -199,7 +200,13 @@ def test_claim_of_ours_that_gave_nothing_back_is_no_proof(world: MoneyWorld) -> 
 
 
 def test_finding_is_told_whole() -> None:
-    told = Finding("amount", "tran_0", "booked as 900, charged 833 USD", "correct it", 67).document()
-    said = {"check": "amount", "row": "tran_0", "problem": "booked as 900, charged 833 USD", "do": "correct it", "cents": 67}
+    told = Finding("amount", "tran_0", "booked as 9.00 USD, charged 8.33 USD", "correct it", 67).document()
+    said = {
+        "check": "amount",
+        "row": "tran_0",
+        "problem": "booked as 9.00 USD, charged 8.33 USD",
+        "do": "correct it",
+        "cents": 67,
+    }
     assert told == said
     assert Finding("amount", "tran_0", "", "").cents == 0

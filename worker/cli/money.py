@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import redis
 import typer
 
+from policy.words import money
 from worker.cases.money import limits
 from worker.cases.money.reconcile import Reconciliation
 from worker.cases.overview import overview
@@ -81,8 +82,8 @@ def _show(runtime: Runtime, done: Reconciliation) -> None:
                 cell(finding.do),
             )
         out.print(table)
-    verdict = "[green bold]Both sides agree.[/]" if done.ok else "[red bold]{unmatched} minor units do not match.[/]"
-    output.say(f"\n{verdict} Compared: {{counted}}.", unmatched=done.unmatched, counted=counted or "nothing")
+    verdict = "[green bold]Both sides agree.[/]" if done.ok else "[red bold]The two sides differ by {unmatched}.[/]"
+    output.say(f"\n{verdict} Compared: {{counted}}.", unmatched=money(done.unmatched), counted=counted or "nothing")
 
 
 def stop(reason: output.Reason, dry_run: output.DryRun = False, as_json: AsJson = False) -> None:
@@ -100,7 +101,7 @@ def _show_stop(runtime: Runtime, as_json: bool) -> None:
     stopped, claims = _stopped(runtime), runtime.store.read(lambda tx: overview(tx, runtime.clock.now()))["payments"]
     waiting = claims["waiting_minor_units"]
     already = f"Money is stopped already: {stopped}. " if stopped is not None else ""
-    sentence = f"{already}{waiting} minor units under way would wait, credits would go on. Nothing was changed."
+    sentence = f"{already}{money(waiting)} under way would wait, credits would go on. Nothing was changed."
     document = {"dry_run": True, "would_be": "stopped", "stopped": stopped, "waiting_minor_units": waiting}
     _said(document, sentence, as_json)
 

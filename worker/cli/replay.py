@@ -10,6 +10,7 @@ from rich.text import Text
 
 from policy import Editions, Terms, TermsError, load_terms
 from policy.terms import UnknownEdition
+from policy.words import money
 from worker.cases.replay import Replay, count_cases, replay
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
@@ -94,7 +95,7 @@ def _signed(credits: int) -> str:
 
 
 def _money(sums: dict[str, Any]) -> str:
-    return ", ".join(f"{amount:+d} minor units {currency}" for currency, amount in sums.items())
+    return ", ".join(f"{'+' if amount > 0 else ''}{money(amount, currency)}" for currency, amount in sums.items())
 
 
 def _terms(named: str, editions: Editions) -> Terms:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from policy.words import count
+from policy.words import count, money
 from worker.cases.money.restore import QUARANTINE, Checked, Recovered
 from worker.cli import output
 from worker.cli.consent import ask
@@ -83,10 +83,11 @@ def _show(found: Checked) -> None:
     if found.journal is not None and found.journal.unreadable:
         output.line("torn lines", f"{found.journal.unreadable}, of calls that were never sent", "dim")
     if document["missing"]:
-        columns = ("transaction_id", "attempt", "armed_at", "amount", "currency", "purchase_id", "case_id")
+        columns = ("transaction_id", "attempt", "armed_at", "amount", "purchase_id", "case_id")
         table = output.table("\nKnown to the journal alone", *(column.replace("_", " ") for column in columns))
         for item in document["missing"]:
-            table.add_row(*(cell(item[column]) for column in columns))
+            shown = item | {"amount": money(item["amount"], item["currency"])}
+            table.add_row(*(cell(shown[column]) for column in columns))
         out.print(table)
     if found.wrong is None:
         return output.say("[green bold]The database knows what its witnesses remember.[/]")
@@ -104,10 +105,10 @@ def _recovered(done: Recovered, *, stopped: bool) -> None:
         (item, "red") for item in done.left
     ]
     if rows:
-        table = output.table("\nCalls", "transaction", "minor units", "what was done")
+        table = output.table("\nCalls", "transaction", "amount", "what was done")
         for item, style in rows:
             said = item["done"] or f"left: import the history of {item['purchase_id']} again, then recover once more"
-            table.add_row(cell(item["transaction_id"]), cell(item["amount"]), cell(said, style))
+            table.add_row(cell(item["transaction_id"]), cell(money(item["amount"], item["currency"])), cell(said, style))
         out.print(table)
     sums = {"n": len(done.remembered), "left": len(done.left), "events": done.events}
     output.say("\n{n} calls put back as unknown, {left} left, {events} events read from the stream again.", **sums)

@@ -7,6 +7,7 @@ import redis
 import typer
 from rich.progress import Progress
 
+from policy.words import money
 from worker.cases.audit import Audit, audit_books, audit_home, audit_stream
 from worker.cases.chain.proof import audit_chain
 from worker.cases.money import epoch, limits
@@ -131,7 +132,7 @@ def _money(found: dict[str, Any]) -> None:
     claims = found["payments"]
     if claims["by_state"] or found["disputed_charges"]:
         states = ", ".join(f"{count} {state}" for state, count in sorted(claims["by_state"].items()))
-        sums = f"{claims['refunded_minor_units']} minor units back, {claims['waiting_minor_units']} under way"
+        sums = f"{money(claims['refunded_minor_units'])} back, {money(claims['waiting_minor_units'])} under way"
         unproved = f"{claims['unproved']} not proved since {claims['oldest_unproved_at']}, only read until they are; "
         said = f"{states or 'no claims'}; {sums}; {found['disputed_charges']} charges disputed"
         output.line("money", (unproved if claims["unproved"] else "") + said, "red" if claims["unproved"] else "")

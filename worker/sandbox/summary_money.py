@@ -6,6 +6,7 @@ from typing import Any
 from rich.text import Text
 from sqlalchemy import select
 
+from policy.words import money
 from worker.sandbox.creem import CreemDouble
 from worker.sandbox.money_stories import MoneyWorld
 from worker.screen import STATE_STYLE, cell, out, say, table
@@ -46,9 +47,9 @@ def told(store: Store, world: MoneyWorld, double: CreemDouble) -> bool:
             cell(end.line),
             cell(order),
             Text(state, STATE_STYLE.get(state, "red")),
-            cell(f"{gone / 100:.2f} USD" if gone else None),
+            cell(money(gone, "USD") if gone else None),
             cell(calls or None),
-            cell("yes", "green") if kept else cell(f"no: {end.state}, {end.gone / 100:.2f}", "red"),
+            cell("yes", "green") if kept else cell(f"no: {end.state}, {money(end.gone)}", "red"),
         )
     out.print(shown)
     over: dict[str, Any] = double.overpaid()
@@ -58,7 +59,7 @@ def told(store: Store, world: MoneyWorld, double: CreemDouble) -> bool:
     sent = sum(one.amount for one in double.movements if one.kind == "refund")
     say(
         "\nCreem's own ledger: {sent} USD refunded in {calls} calls, {over} cents beyond what was paid.",
-        sent=f"{sent / 100:.2f}",
+        sent=money(sent),
         calls=sum(1 for one in double.requests if one.method == "POST"),
         over=sum(over.values()),
     )

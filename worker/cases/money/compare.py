@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from policy.lifecycle import PaymentState
+from policy.words import money
 from worker.creem.transactions import Transaction
 from worker.store.bulk import Tx
 from worker.store.tables import charges, payments, purchases
@@ -43,7 +44,7 @@ def compare(tx: Tx, customer_id: str, seen: Sequence[Transaction], since: dateti
             found += _differs(row, transaction)
         elif transaction.status in HELD and (transaction.amount_paid or 0) > transaction.refunded_amount:
             left = (transaction.amount_paid or 0) - transaction.refunded_amount
-            problem = f"Creem charged {customer_id} {left} {transaction.currency}; we have no purchase for it"
+            problem = f"Creem charged {customer_id} {money(left, transaction.currency)}; we have no purchase for it"
             do = "import the purchase, or have Creem send its webhook again from the dashboard"
             found.append(Finding("charge_without_purchase", transaction.id, problem, do, left))
     there = {transaction.id for transaction in seen}
@@ -74,15 +75,17 @@ def _differs(row: Row[Any], seen: Transaction) -> list[Finding]:
         problem = f"booked in {row.currency}, charged in {seen.currency}"
         found.append(Finding("currency", seen.id, problem, "correct the purchase in the product's books", row.amount))
     elif row.amount not in {seen.amount, seen.amount_paid} and seen.amount_paid is not None:
-        problem = f"booked as {row.amount}, charged {seen.amount_paid} {seen.currency}"
+        problem = f"booked as {money(row.amount, row.currency)}, charged {money(seen.amount_paid, seen.currency)}"
         do = "correct the purchase in the product's books; it is not refunded by itself"
         found.append(Finding("amount", seen.id, problem, do, abs(row.amount - seen.amount_paid)))
     if row.payment_state == PaymentState.REFUNDED.value and seen.refunded_amount < row.we_refunded and not seen.refunded_whole:
         short = row.we_refunded - seen.refunded_amount
-        problem = f"we have proof of {row.we_refunded} given back; Creem now shows {seen.refunded_amount}"
+        proved, shown = money(row.we_refunded, row.currency), money(seen.refunded_amount, seen.currency)
+        problem = f"we have proof of {proved} given back; Creem now shows {shown}"
         found.append(Finding("refund_not_shown", seen.id, problem, "ask Creem, naming the trace id of the call", short))
     if (row.known_refunded or 0) > seen.refunded_amount and not seen.refunded_whole and row.payment_state is None:
         behind = row.known_refunded - seen.refunded_amount
-        problem = f"{row.known_refunded} were told of as given back; Creem shows {seen.refunded_amount}"
+        told, shown = money(row.known_refunded, row.currency), money(seen.refunded_amount, seen.currency)
+        problem = f"we were told of {told} given back; Creem shows {shown}"
         found.append(Finding("refund_not_shown", seen.id, problem, "compare with Creem's dashboard", behind))
     return found

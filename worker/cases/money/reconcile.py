@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Row, and_, case, func, or_, select, update
 
 from policy.lifecycle import CaseState, PaymentState
+from policy.words import money
 from worker.cases.assess import Assessor
 from worker.cases.audit_checks import failed_jobs_without_case
 from worker.cases.casework import Move
@@ -68,7 +69,7 @@ class Reconciliation:
 
     def __str__(self) -> str:
         counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self.checked.items())
-        return f"{counted}; {len(self.repaired)} mended, {len(self.findings)} left, {self.unmatched} unmatched"
+        return f"{counted}; {len(self.repaired)} mended, {len(self.findings)} left, {money(self.unmatched)} unmatched"
 
     def count(self, what: str, number: int = 1) -> None:
         """So many more were looked at."""
@@ -177,7 +178,7 @@ class Reconciler:
         for row in rows:
             if row.case_state != CaseState.REVIEW.value and row.state != PaymentState.UNKNOWN.value:
                 continue
-            problem = f"{row.amount} {row.currency} are {row.state}: {row.detail}"
+            problem = f"{money(row.amount, row.currency)}, {row.state}: {row.detail}"
             do = "compare with Creem's dashboard; do not refund there while the claim is open; it is read again by itself"
             done.found(Finding("payment", row.transaction_id, problem, do, row.amount))
 
@@ -245,7 +246,7 @@ class Reconciler:
         self.settler.settle(tx, [owner.purchase_id], now)
         if named is not None:
             return f"order {seen.order} was found to be this transaction"
-        return f"Creem shows it as {seen.status_verbatim}, {seen.refunded_amount} given back: booked"
+        return f"Creem shows it as {seen.status_verbatim}, {money(seen.refunded_amount, seen.currency)} given back: booked"
 
 
 def _together(

@@ -40,7 +40,8 @@ class Allowance:
     def said(self) -> str:
         """In words: `ann: 340.00 of 500.00 USD and 20 of 1000 credits approved alone in 24 hours`."""
         limit = self.terms.approval_second_person_above_minor_units_per_day
-        of_money = f"{money(self.minor_units, '').strip()} of {money(limit, ' + '.join(self.currencies)).strip()}"
+        currency = " + ".join(self.currencies)
+        of_money = f"{money(self.minor_units, currency).removesuffix(currency).rstrip()} of {money(limit, currency)}"
         of_credits = f"{self.credits} of {self.terms.approval_second_person_above_credits_per_day} credits"
         return f"{self.person}: {of_money} and {of_credits} approved alone in 24 hours"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from policy.words import money
 from worker.clock import written
 from worker.screen import clean
 
@@ -85,11 +86,6 @@ def phrase(value: str) -> str:
 def kind(value: str) -> str:
     """What a case is about."""
     return KINDS.get(value, value.replace("_", " "))
-
-
-def money(minor: int, currency: str = "") -> str:
-    """An amount in minor units."""
-    return f"{minor / 100:,.2f} {currency}".rstrip()
 
 
 def short(value: Any, most: int = SHORT) -> Markup:
