@@ -46,6 +46,9 @@ Limit = Annotated[int, typer.Option(min=1, max=1000, help="Most rows.")]
 AfterCase = Annotated[str | None, typer.Option("--after", help=CONTINUE, callback=_after("case"))]
 AfterLetter = Annotated[str | None, typer.Option("--after", help=CONTINUE, callback=_after("dead"))]
 Reason = Annotated[str, typer.Option(help="Why, for the record.", callback=_said)]
+CustomerReason = Annotated[
+    str, typer.Option("--reason", help="Told to the customer in these words, and kept on record.", callback=_said)
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 

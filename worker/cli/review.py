@@ -4,13 +4,17 @@ from typing import Annotated, Any
 
 import typer
 
+from worker.cases.review.choices import Act
 from worker.cli import output
 from worker.cli.cases import Name
 from worker.cli.consent import ask
 from worker.cli.correspondence import files, mails
 from worker.cli.output import AsJson, cell, one_clear_line, out
 
-Choice = Annotated[str | None, typer.Option("--choice", help="What to do; without it the remedy at hand.")]
+Choice = Annotated[
+    Act | None,
+    typer.Option("--choice", help="What to do; by default what somebody proposed, or else the first remedy that is possible."),
+]
 
 
 def listing(as_json: AsJson = False, limit: output.Limit = 50, after: output.AfterCase = None) -> None:
@@ -86,21 +90,24 @@ def take(name: Name, as_json: AsJson = False) -> None:
 
 def approve(
     name: Name,
-    reason: output.Reason,
+    reason: output.CustomerReason,
     choice: Choice = None,
     dry_run: output.DryRun = False,
     yes: output.Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Gives the remedy, or agrees to what somebody proposed; shows first what it does. The customer is told the reason."""
+    """Gives the remedy, or agrees to what somebody proposed; shows first what it does.
+
+    The customer is told the reason; not how a dispute ended, and of two people only the first one's.
+    """
     _decide(name, choice, reason, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 def decline(
-    name: Name, reason: output.Reason, dry_run: output.DryRun = False, yes: output.Yes = False, as_json: AsJson = False
+    name: Name, reason: output.CustomerReason, dry_run: output.DryRun = False, yes: output.Yes = False, as_json: AsJson = False
 ) -> None:
     """Gives nothing; the customer is told the reason."""
-    _decide(name, "decline", reason, dry_run=dry_run, yes=yes, as_json=as_json)
+    _decide(name, Act.DECLINE, reason, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 def withdraw(
