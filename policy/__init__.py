@@ -5,7 +5,7 @@ Standard library only; no clock, no database, no network. The one thing read fro
 
 from policy.abuse import grounds_for_measures
 from policy.changes import counterfactual
-from policy.clauses import CLAUSE_TEXT
+from policy.clauses import clause_text
 from policy.decision import Clause, Counterfactual, Decision, Outcome, Verdict
 from policy.duplicates import find_duplicates, same_thing
 from policy.facts import (
@@ -30,7 +30,6 @@ from policy.terms_file import load_editions, load_terms
 
 __all__ = [
     "CHARGE_RULES",
-    "CLAUSE_TEXT",
     "DISPUTE_RULES",
     "JOB_RULES",
     "REQUEST_RULES",
@@ -57,6 +56,7 @@ __all__ = [
     "UnknownEdition",
     "Use",
     "Verdict",
+    "clause_text",
     "counterfactual",
     "decide",
     "decide_charge",

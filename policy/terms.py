@@ -133,6 +133,10 @@ class Editions:
         earlier = [other for other in self.all if other.edition < terms.edition]
         return earlier[-1] if earlier else None
 
+    def judging(self, edition: str | None, since: datetime) -> Terms:
+        """The edition a case was judged by; where it names none that is here, the one in force when the case began."""
+        return next((terms for terms in self.all if terms.edition == edition), self.at(since))
+
     def by_name(self, edition: str) -> Terms:
         """The edition a case was judged by. Raises `UnknownEdition` naming those there are."""
         for terms in self.all:

@@ -280,7 +280,7 @@ class Runtime:
     @cached_property
     def notifier(self) -> Notifier:
         """How customers are told."""
-        return Notifier(self.store, self._mailer, self.clock, _round(self.settings.notices_timeout_seconds))
+        return Notifier(self.store, self._mailer, self.editions, self.clock, _round(self.settings.notices_timeout_seconds))
 
     @cached_property
     def _mailer(self) -> Mailer | None:

@@ -6,6 +6,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
 
+from tests.policy.build import TERMS
 from worker.notices.mail.letters import About, Letter, NoticeKind, compose
 
 AT = datetime(2025, 12, 5, 9, 30, tzinfo=UTC)
@@ -21,6 +22,7 @@ ABOUT = About(
     clause="failed-job",
     reason="the job failed with worker_crashed and delivered no output",
     due_at=DUE,
+    terms=TERMS,
 )
 SENDER = "support@example.org"
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from policy import CLAUSE_TEXT, Clause
+from policy import Clause, clause_text
 from tests.notices.build import AT, DUE, REFERENCE, about, mail, side
+from tests.policy.build import TERMS
 from worker.notices.mail.letters import About, NoticeKind
 
 SIDES = ["plain", "html"]
@@ -25,15 +26,15 @@ def test_an_incident_is_one_letter(failed: int, listed: int, more: str | None, s
     assert (f"and {failed - 50} more" in said) == (more is not None)
     assert more is None or more in said
     # one reason for all is said once
-    assert said.count("worker_crashed") == said.count(CLAUSE_TEXT[Clause.FAILED_JOB]) == 1
+    assert said.count("worker_crashed") == said.count(clause_text(Clause.FAILED_JOB, TERMS)) == 1
 
 
 @pytest.mark.parametrize("subtype", SIDES)
 def test_each_case_keeps_its_own_reason(subtype: str) -> None:
     said = side(mail(NoticeKind.DECLINED, about(reason="too late"), about(reason="already used", clause="output-used")), subtype)
     assert (said.count("too late"), said.count("already used"), "Why:" in said) == (1, 1, False)
-    assert CLAUSE_TEXT[Clause.FAILED_JOB] in said
-    assert CLAUSE_TEXT[Clause.OUTPUT_USED] in said
+    assert clause_text(Clause.FAILED_JOB, TERMS) in said
+    assert clause_text(Clause.OUTPUT_USED, TERMS) in said
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ GOODWILL = about(reason="goodwill", clause="window-passed", by_person=True)
 def test_a_clause_is_quoted_where_it_bears_out_what_was_decided(kind: NoticeKind, one: About, quoted: bool, subtype: str) -> None:
     """Once goodwill was sent with: nothing is refunded after the 7 days."""
     assert ("What our refund policy says" in side(mail(kind, one), subtype)) == quoted
-    assert (CLAUSE_TEXT[Clause(str(one.clause))] in side(mail(kind, one), subtype)) == quoted
+    assert (clause_text(Clause(str(one.clause)), TERMS) in side(mail(kind, one), subtype)) == quoted
 
 
 @pytest.mark.parametrize("subtype", SIDES)

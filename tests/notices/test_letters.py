@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from policy import CLAUSE_TEXT, Clause
+from policy import Clause, clause_text
 from tests.notices.build import ABOUT, AT, REFERENCE, SENDER, about, arrived, letter, mail, side
+from tests.policy.build import TERMS
 from worker.notices.mail.letters import NoticeKind, compose
 
 KINDS = list(NoticeKind)
@@ -41,7 +42,7 @@ NEVER_SAID: dict[NoticeKind, tuple[str, ...]] = {
         "credit",
         "worker_crashed",
         "refund",
-        CLAUSE_TEXT[Clause.FAILED_JOB],
+        clause_text(Clause.FAILED_JOB, TERMS),
     ),
     NoticeKind.SUSPENSION: ("9.00", "5 credits"),
     NoticeKind.FORFEITURE: ("9.00",),
@@ -68,13 +69,18 @@ def test_quotes_the_clause_in_plain_words(kind: NoticeKind, subtype: str) -> Non
     # of a job that failed the policy says that its credits come back, which is not what a re-run does
     for clause in set(Clause) - ({Clause.FAILED_JOB} if kind is NoticeKind.RERUN_DELIVERED else set()):
         # the clauses hold nothing that HTML writes differently
-        assert CLAUSE_TEXT[clause] in side(mail(kind, about(clause=clause.value)), subtype)
+        assert clause_text(clause, TERMS) in side(mail(kind, about(clause=clause.value)), subtype)
+
+
+def test_quotes_the_clause_with_the_numbers_of_the_terms_that_judged() -> None:
+    changed = about(clause="request-window", terms=replace(TERMS, request_window_days=14))
+    assert "within 14 calendar days" in side(mail(NoticeKind.IN_REVIEW, changed), "plain")
 
 
 @pytest.mark.parametrize("subtype", SIDES)
 @pytest.mark.parametrize("kind", [NoticeKind.SUSPENSION, NoticeKind.FORFEITURE, NoticeKind.REINSTATED])
 def test_an_account_is_touched_under_one_clause_only(kind: NoticeKind, subtype: str) -> None:
-    assert CLAUSE_TEXT[Clause.DISPUTE_ABUSE] in side(mail(kind, about(clause=None)), subtype)
+    assert clause_text(Clause.DISPUTE_ABUSE, TERMS) in side(mail(kind, about(clause=None)), subtype)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,10 +1,10 @@
 """What a decision says about itself: whole sentences with the real values, the clause, the facts that decided."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
-from policy import CLAUSE_TEXT, Clause, JobFacts, Output, PaidWith, RerunState, decide, missing_facts
+from policy import Clause, JobFacts, Output, PaidWith, RerunState, clause_text, decide, missing_facts
 from tests.policy.build import TERMS, a_failed_job, a_job, a_rerun, failed, incomplete, succeeded, terms
 
 SENTENCES: list[tuple[JobFacts, str]] = [
@@ -137,8 +137,26 @@ def test_clause_follows_what_failed(facts: JobFacts, clause: Clause) -> None:
 
 
 def test_clause_text_is_there_for_every_clause() -> None:
-    assert isinstance(CLAUSE_TEXT, Mapping)
-    assert set(CLAUSE_TEXT) == set(Clause)
+    said = {clause: clause_text(clause, TERMS) for clause in Clause}
+    assert len(set(said.values())) == len(Clause)
+    assert [text for text in said.values() if "{" in text or not text.endswith(".")] == []
+
+
+def test_clause_text_has_the_numbers_of_its_terms() -> None:
+    clauses = (Clause.DUPLICATE_CHARGE, Clause.REQUEST_WINDOW, Clause.PROMISE_3BD, Clause.WINDOW_PASSED)
+    other = replace(TERMS, duplicate_window_hours=1, request_window_days=14, promise_business_days=5)
+    assert [clause_text(clause, TERMS) for clause in clauses] == [
+        "Where the same thing was charged twice within 24 hours, the later charge is refunded.",
+        "A refund request has to reach us within 7 calendar days of the purchase.",
+        "A refund typically takes no longer than 3 business days.",
+        "Requests made after the 7 days are not refunded.",
+    ]
+    assert [clause_text(clause, other) for clause in clauses] == [
+        "Where the same thing was charged twice within 1 hour, the later charge is refunded.",
+        "A refund request has to reach us within 14 calendar days of the purchase.",
+        "A refund typically takes no longer than 5 business days.",
+        "Requests made after the 14 days are not refunded.",
+    ]
 
 
 def test_missing_facts_are_none_for_a_job_that_is_all_here() -> None:

@@ -101,6 +101,12 @@ def test_edition_before_the_first_is_the_first() -> None:
     assert BOTH.at(datetime(2020, 1, 1, tzinfo=UTC)) is OLD
 
 
+def test_case_keeps_its_edition_where_it_is_there() -> None:
+    assert BOTH.judging("2026-06-01", OLD.starts_at) is NEW
+    assert BOTH.judging("2030-01-01", NEW.starts_at) is NEW
+    assert BOTH.judging(None, OLD.starts_at) is OLD
+
+
 def test_edition_is_found_by_name() -> None:
     assert BOTH.by_name("2026-06-01") is NEW
     with pytest.raises(UnknownEdition, match="no edition 2030-01-01 of the terms is here; there are 2025-12-03, 2026-06-01"):

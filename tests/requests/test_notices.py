@@ -44,7 +44,9 @@ class Server:
 
 
 def through(world: PeopleWorld, server: Server) -> Notifier:
-    return Notifier(world.store, Mailer(server, "support@layers.example", None, repeatable=False), world.clock)
+    return Notifier(
+        world.store, Mailer(server, "support@layers.example", None, repeatable=False), world.bench.editions, world.clock
+    )
 
 
 def failed_jobs(world: PeopleWorld, count: int, first: int = 1) -> None:
@@ -175,7 +177,9 @@ def test_mail_that_was_written_before_a_death_is_not_written_again_with_what_cam
     failed_jobs(world, 1)
     world.clock.pass_(minutes=2)
     with pytest.raises(Died):
-        Notifier(world.store, Mailer(Dying(world), "support@layers.example", None, repeatable=True), world.clock).send()
+        Notifier(
+            world.store, Mailer(Dying(world), "support@layers.example", None, repeatable=True), world.bench.editions, world.clock
+        ).send()
     failed_jobs(world, 2, first=2)
     for _ in range(2):
         world.clock.pass_(hours=2)
@@ -205,7 +209,7 @@ def test_two_senders_at_once_tell_each_customer_once(world: PeopleWorld) -> None
 
 def test_nobody_is_written_to_without_a_way_and_nothing_is_sent_late(world: PeopleWorld) -> None:
     failed_jobs(world, 1)
-    Notifier(world.store, None, world.clock).send()
+    Notifier(world.store, None, world.bench.editions, world.clock).send()
     assert states(world) == ["dropped"]
     world.clock.pass_(days=1)
     assert world.written() == []

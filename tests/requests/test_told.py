@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from policy import CLAUSE_TEXT, Clause
+from policy import Clause, clause_text
 from tests.cases.world import an_account
+from tests.policy.build import TERMS
 from tests.requests.world import PNG, PeopleWorld, text_of
 from worker.cases.money import limits
 from worker.cases.requests.mailroom import Taken
@@ -253,7 +254,7 @@ def test_clause_of_the_case_stays_and_is_quoted_only_where_it_bears_the_decision
     world.bought_once("ord_9", "acc_9", ago=timedelta(days=9))
     taken = world.mail("Please refund my order ord_9.", sender="acc_9@example.org")
     [no] = letters(world)
-    assert CLAUSE_TEXT[Clause.WINDOW_PASSED] in no
+    assert clause_text(Clause.WINDOW_PASSED, TERMS) in no
     [letter] = world.written()
     told = {"sender": "acc_9@example.org", "message_id": "<ill@example.org>", "In_Reply_To": str(letter["Message-ID"])}
     world.mail("I was ill.", **told)

@@ -59,7 +59,7 @@ class PeopleWorld(MoneyWorld):
         self.evidence = Evidence(self.guarded, self.files, self.bench, self.clock)
         self.reviewer = Reviewer(self.guarded, ledger, self.bench, Environment.TEST, self.clock)
         mailer = Mailer(Outbox(self.outbox), "support@layers.example", None, repeatable=True)
-        self.notifier = Notifier(self.guarded, mailer, self.clock)
+        self.notifier = Notifier(self.guarded, mailer, self.bench.editions, self.clock)
 
     def mail(self, text: str = "Please refund my order ord_1.", **more: Any) -> TakenMail:
         """A mail arrives and is taken."""

@@ -389,7 +389,7 @@ def test_deadlines_come_earliest_first_with_what_has_gone_by(world: PeopleWorld)
     world.clock.pass_(days=1)
     in_review(world, "job_2")
     found = world.reviewer.deadlines(limit=10)
-    assert [item["what"] for item in found] == ["our promise of three business days"] * 2
+    assert [item["what"] for item in found] == ["our promise of 3 business days"] * 2
     assert found[0]["at"] < found[1]["at"]
     assert found[0]["percent"] > 25
     assert found[1]["percent"] == 0

@@ -7,7 +7,6 @@ from pydantic import TypeAdapter
 from sqlalchemy import Row, select
 
 from policy import (
-    CLAUSE_TEXT,
     ChargeDispute,
     ChargeFacts,
     Clause,
@@ -16,6 +15,7 @@ from policy import (
     RequestFacts,
     Terms,
     UnknownEdition,
+    clause_text,
     decide,
     decide_charge,
     decide_dispute,
@@ -97,7 +97,8 @@ def why(row: Row[Any], editions: Editions) -> dict[str, Any] | None:
     """
     if row.outcome is None or row.facts is None or row.terms is None:
         return None
-    found: dict[str, Any] = {"clause_text": CLAUSE_TEXT[Clause(row.clause)], "because": {}, "counterfactual": None}
+    said = clause_text(Clause(row.clause), editions.judging(row.terms, row.failed_at))
+    found: dict[str, Any] = {"clause_text": said, "because": {}, "counterfactual": None}
     try:
         decision = ask_again(CaseKind(row.kind), row.facts, editions.by_name(row.terms))
     except UnknownEdition as error:

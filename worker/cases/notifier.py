@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select, update
 
+from policy import Editions
 from policy.lifecycle import CaseState
 from worker.cases import spans
 from worker.cases.book import NOBODY, WORKER
@@ -72,6 +73,7 @@ class Notifier:
 
     store: Store
     mailer: Mailer | None
+    editions: Editions
     clock: Clock
     round_seconds: float = ROUND_SECONDS
     timer: Callable[[], float] = time.monotonic
@@ -171,7 +173,7 @@ class Notifier:
         letter = Letter(
             kind=batch.kind,
             to=batch.to,
-            about=tuple(_about(row) for row in batch.rows),
+            about=tuple(_about(row, self.editions) for row in batch.rows),
             message_id=batch.message_id,
             at=now,
             reference=payload.get("reference"),
@@ -235,14 +237,22 @@ def _moved_on(tx: Tx, kind: NoticeKind, rows: Sequence[Row[Any]], now: datetime)
 
 
 def _with_cases(tx: Tx, rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
-    known = (cases.c.job_id, cases.c.order_id, cases.c.due_at.label("promised_at"), cases.c.subject, cases.c.trace)
+    known = (
+        cases.c.job_id,
+        cases.c.order_id,
+        cases.c.due_at.label("promised_at"),
+        cases.c.subject,
+        cases.c.trace,
+        cases.c.terms,
+        cases.c.failed_at,
+    )
     asked = exists().where(requests.c.case_id == cases.c.case_id, requests.c.automatic.is_(False)).label("asked")
     joined = select(notices, *known, asked).join(cases, cases.c.case_id == notices.c.case_id)
     chosen = tx.among(notices.c.notice_id, [row.notice_id for row in rows])
     return tx.all(joined.where(chosen).order_by(notices.c.notice_id))
 
 
-def _about(row: Row[Any]) -> About:
+def _about(row: Row[Any], editions: Editions) -> About:
     said = row.payload
     return About(
         case_id=row.case_id,
@@ -254,6 +264,7 @@ def _about(row: Row[Any]) -> About:
         clause=said.get("clause"),
         reason=said.get("reason"),
         due_at=row.promised_at,
+        terms=editions.judging(row.terms, row.failed_at),
         asked=bool(row.asked),
         by_person=said.get("decided_by") == "person",
     )

@@ -8,7 +8,7 @@ import typer
 from rich.panel import Panel
 from rich.text import Text
 
-from policy import CLAUSE_TEXT, Clause
+from policy import Clause, clause_text
 from policy.lifecycle import CaseKind, CaseState
 from policy.words import money
 from worker.cases.decided import BY_PERSON, ask_again, explanation
@@ -175,9 +175,10 @@ def _explain(editions: Any, row: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"case_id": row.case_id, "state": row.state, "decision": summary(row)["decision"]}
     if row.facts is None or row.terms is None:
         return found | {"decision": None, "missing": row.reason, "because": {}, "counterfactual": None}
-    decision = ask_again(CaseKind(row.kind), row.facts, editions.by_name(row.terms))
+    terms = editions.by_name(row.terms)
+    decision = ask_again(CaseKind(row.kind), row.facts, terms)
     return found | {
-        "clause_text": CLAUSE_TEXT[Clause(row.clause)],
+        "clause_text": clause_text(Clause(row.clause), terms),
         "facts": row.facts,
         **explanation(decision, row.outcome, row.rule),
     }

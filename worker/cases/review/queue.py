@@ -8,6 +8,7 @@ from sqlalchemy import Row, and_, or_, select
 
 from policy.calendar import Calendar
 from policy.lifecycle import CaseKind, CaseState
+from policy.words import count
 from worker.cases.book import NOBODY
 from worker.cases.document import document, find
 from worker.cases.judge import Bench
@@ -54,7 +55,8 @@ class Queue:
         now = self.clock.now()
         found = []
         for row in rows:
-            found.append((row.due_at, row.failed_at, row, "our promise of three business days"))
+            days = self.bench.terms_at(row.failed_at).promise_business_days
+            found.append((row.due_at, row.failed_at, row, f"our promise of {count(days, 'business day')}"))
             theirs = self._creem_may_act(row) if row.state == CaseState.REVIEW.value else None
             if theirs is not None and theirs < row.due_at:
                 found.append((theirs, row.opened_at, row, "Creem may refund by itself"))

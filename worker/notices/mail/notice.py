@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from policy import Terms
+
 
 class NoticeKind(StrEnum):
     """The things a customer is told."""
@@ -22,8 +24,9 @@ class NoticeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """One case that a letter tells of. `clause` is the value of a `policy.Clause`, `amount` is in minor units; `asked`: the
-    customer wrote about it; `by_person`: a person decided it, on a case whose clause the policy named for what it found.
+    """One case that a letter tells of. `clause` is the value of a `policy.Clause`, quoted with the numbers of `terms`; `amount`
+    is in minor units; `asked`: the customer wrote about it; `by_person`: a person decided it, on a case whose clause the policy
+    named for what it found.
     """
 
     case_id: str
@@ -35,6 +38,7 @@ class About:
     clause: str | None
     reason: str | None
     due_at: datetime | None
+    terms: Terms
     asked: bool = True
     by_person: bool = False
 

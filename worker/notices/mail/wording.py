@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from policy import CLAUSE_TEXT, Clause
+from policy import Clause, clause_text
 from policy.words import count, money
 from worker.notices.mail.notice import About, Letter, NoticeKind
 
@@ -172,13 +172,13 @@ def _check(kind: NoticeKind, about: About) -> None:
 
 
 def _clauses(letter: Letter) -> tuple[str, ...]:
-    named = [about.clause for about in letter.about if about.clause and _is_quoted(letter.kind, about)]
+    named = [(about.clause, about.terms) for about in letter.about if about.clause and _is_quoted(letter.kind, about)]
     if not named and letter.kind in _ACCOUNT:
         # the only clause under which an account is touched
-        named = [Clause.DISPUTE_ABUSE]
+        named = [(Clause.DISPUTE_ABUSE, letter.about[0].terms)]
     try:
         # a dict keeps the order and drops the repeated
-        return tuple(dict.fromkeys(CLAUSE_TEXT[Clause(name)] for name in named))
+        return tuple(dict.fromkeys(clause_text(Clause(name), terms) for name, terms in named))
     except ValueError:
         raise ValueError("the policy has no such clause") from None
 
