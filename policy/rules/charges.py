@@ -21,7 +21,7 @@ def charge_already_refunded(facts: ChargeFacts, terms: Terms) -> Verdict | None:
     """Nothing is owed for a charge that was given back in full, by whoever did it."""
     if not facts.charge.given_back:
         return None
-    return _verdict(Outcome.NOTHING_OWED, Clause.DUPLICATE_CHARGE, f"the {_price(facts)} have already gone back", facts)
+    return _verdict(Outcome.NOTHING_OWED, Clause.DUPLICATE_CHARGE, f"the {_price(facts)} has already been refunded", facts)
 
 
 def charge_partly_refunded(facts: ChargeFacts, terms: Terms) -> Verdict | None:
@@ -29,7 +29,7 @@ def charge_partly_refunded(facts: ChargeFacts, terms: Terms) -> Verdict | None:
     back = facts.charge.refunded_amount
     if not back:
         return None
-    reason = f"{money(back, facts.charge.currency)} of the charge of {_price(facts)} have already gone back"
+    reason = f"{money(back, facts.charge.currency)} of the charge of {_price(facts)} has already been refunded"
     return _verdict(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, reason, facts, refunded_amount=back)
 
 
@@ -47,7 +47,7 @@ def earlier_charge_partly_refunded(facts: ChargeFacts, terms: Terms) -> Verdict 
     if first is None or first.given_back or not first.refunded_amount:
         return None
     back = money(first.refunded_amount, first.currency)
-    reason = f"{back} of the earlier charge, {first.purchase_id}, which was to stay, have already gone back"
+    reason = f"{back} of the earlier charge, {first.purchase_id}, which was to stay, has already been refunded"
     return _verdict(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, reason, facts, first_refunded_amount=first.refunded_amount)
 
 
@@ -82,7 +82,7 @@ def duplicate_in_doubt(facts: ChargeFacts, terms: Terms) -> Verdict | None:
     """
     first, charge = facts.first, facts.charge
     if first is not None and amounts_differ(first, charge):
-        prices = f"{_price(facts)} were paid, and {money(first.amount, first.currency)} for {first.purchase_id}"
+        prices = f"{_price(facts)} was paid, and {money(first.amount, first.currency)} for {first.purchase_id}"
         reason = f"the same was charged again at another amount: {prices}; it may have been meant"
         return _verdict(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, reason, facts, first_amount=first.amount)
     if _apart(facts) <= timedelta(minutes=terms.duplicate_auto_minutes) or _one_checkout(facts):
@@ -99,7 +99,7 @@ def duplicate_charge(facts: ChargeFacts, terms: Terms) -> Verdict:
     assert facts.first is not None, "without an earlier charge `no_earlier_charge_stands` has answered"
     how = "by the same checkout " if _one_checkout(facts) else ""
     reason = (
-        f"the same {_price(facts)} were charged {how}{lasting(_apart(facts))} after {facts.first.purchase_id}, which stays valid"
+        f"the same {_price(facts)} was charged {how}{lasting(_apart(facts))} after {facts.first.purchase_id}, which stays valid"
     )
     charge = facts.charge
     because = _because(facts)

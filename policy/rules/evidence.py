@@ -29,7 +29,8 @@ def already_made_whole(facts: JobFacts, terms: Terms) -> Verdict | None:
     """Nothing is owed once all that was taken has come back: all remedies of a job together never exceed its debit."""
     if facts.debit <= 0 or facts.standing_debit > 0:
         return None
-    reason = f"the {count(facts.debit, 'credit')} that the job took have already come back"
+    have = "has" if facts.debit == 1 else "have"
+    reason = f"the {count(facts.debit, 'credit')} that the job took {have} already come back"
     because = {"debit": facts.debit, "reversed_credits": facts.reversed_credits}
     if facts.compensated:
         paid = count(facts.compensated, "credit")

@@ -35,17 +35,17 @@ def no_debit(facts: JobFacts, terms: Terms) -> Verdict | None:
 
 def cancelled_by_user(facts: JobFacts, terms: Terms) -> Verdict | None:
     """A job that the customer cancelled after its start is no server-side error."""
-    return _decline(facts, terms, FaultClass.CANCELLED, "cancelling it is no server-side error")
+    return _decline(facts, terms, FaultClass.CANCELLED, "cancelling it is not a server-side error")
 
 
 def input_fault(facts: JobFacts, terms: Terms) -> Verdict | None:
     """An input that cannot be processed is no server-side error."""
-    return _decline(facts, terms, FaultClass.INPUT, "an input that cannot be processed is no server-side error")
+    return _decline(facts, terms, FaultClass.INPUT, "an input that cannot be processed is not a server-side error")
 
 
 def content_rejected(facts: JobFacts, terms: Terms) -> Verdict | None:
     """Content that the safety check turns away is no server-side error."""
-    return _decline(facts, terms, FaultClass.SAFETY, "content that is not allowed is no server-side error")
+    return _decline(facts, terms, FaultClass.SAFETY, "content that is not allowed is not a server-side error")
 
 
 def _took_no_credits(facts: JobFacts) -> bool:

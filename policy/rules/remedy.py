@@ -49,7 +49,7 @@ def unknown_code_in_doubt(facts: JobFacts, terms: Terms) -> Verdict | None:
     in_budget = facts.doubt_credits_today + facts.standing_debit <= terms.doubt_credits_per_day
     if fault is None or fault.kind is not FaultClass.UNKNOWN or not in_budget:
         return None
-    reason = f"{what_failed(fault, facts)}; nobody knows this failure, so the customer has the benefit of the doubt"
+    reason = f"{what_failed(fault, facts)}; we do not recognise this failure, so the benefit of the doubt applies"
     return _reversal(fault, facts, reason)
 
 
@@ -59,9 +59,7 @@ def unknown_code(facts: JobFacts, terms: Terms) -> Verdict | None:
     if fault is None or fault.kind is not FaultClass.UNKNOWN:
         return None
     spent, budget = facts.doubt_credits_today, terms.doubt_credits_per_day
-    reason = (
-        f"{what_failed(fault, facts)}; nobody knows this failure, and {spent} of the day's {budget} credits for doubt are spent"
-    )
+    reason = f"{what_failed(fault, facts)}; we do not recognise this failure, and {spent} of the day's {budget} credits for doubt are spent"
     because = {**because_of(fault, facts), "doubt_credits_today": spent, "doubt_credits_per_day": budget}
     return Verdict(Outcome.REVIEW, fault.clause, reason, because=because)
 

@@ -79,7 +79,9 @@ def requested_already_refunded(facts: RequestFacts, terms: Terms) -> Verdict | N
     """Nothing is owed for money that went back in full, by whoever sent it."""
     if facts.purchase is None or not facts.purchase.given_back:
         return None
-    return _verdict(Outcome.NOTHING_OWED, Clause.ORIGINAL_METHOD, f"the {_price(facts.purchase)} have already gone back", facts)
+    return _verdict(
+        Outcome.NOTHING_OWED, Clause.ORIGINAL_METHOD, f"the {_price(facts.purchase)} has already been refunded", facts
+    )
 
 
 def requested_partly_refunded(facts: RequestFacts, terms: Terms) -> Verdict | None:
@@ -87,7 +89,7 @@ def requested_partly_refunded(facts: RequestFacts, terms: Terms) -> Verdict | No
     if facts.purchase is None or not facts.purchase.refunded_amount:
         return None
     back = money(facts.purchase.refunded_amount, facts.purchase.currency)
-    reason = f"{back} of the charge of {_price(facts.purchase)} have already gone back"
+    reason = f"{back} of the charge of {_price(facts.purchase)} has already been refunded"
     return _verdict(Outcome.REVIEW, Clause.ORIGINAL_METHOD, reason, facts)
 
 
@@ -110,7 +112,7 @@ def requested_was_charged_again(facts: RequestFacts, terms: Terms) -> Verdict | 
     if facts.purchase is None or facts.job is not None or not facts.charged_again:
         return None
     again, kept = listed(facts.charged_again), facts.purchase.purchase_id
-    reason = f"the same {_price(facts.purchase)} were charged again as {again}, which has a case of its own as a duplicate"
+    reason = f"the same {_price(facts.purchase)} was charged again as {again}, which has a case of its own as a duplicate"
     reason += f", and {kept} stays valid: only a person can read whether the mail asks for more than that"
     return _verdict(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, reason, facts)
 

@@ -21,7 +21,7 @@ from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import cases, creem_refunds, payments, postings
 
-OWED = "the same 9.00 USD were charged 5 minutes after ord_0, which stays valid"
+OWED = "the same 9.00 USD was charged 5 minutes after ord_0, which stays valid"
 SHOWN_AS_PAID = "not proved within 24 hours: Creem still shows the charge as paid"
 LOW = "no money moved: Creem answered 400: Insufficient balance to refund this transaction"
 KEPT, FROZEN, TAKEN = (100, 0, 0), (0, 100, 0), (0, 0, 100)

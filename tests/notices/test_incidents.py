@@ -88,7 +88,7 @@ GOODWILL = about(reason="goodwill", clause="window-passed", by_person=True)
         (NoticeKind.MONEY_SENT, replace(GOODWILL, clause="request-window"), True),
         (NoticeKind.DECLINED, replace(GOODWILL, reason="two packs were meant", clause="duplicate-charge"), False),
         (NoticeKind.DECLINED, replace(GOODWILL, reason="the rule stands"), True),
-        (NoticeKind.DECLINED, about(reason="such an input is no server-side error"), True),
+        (NoticeKind.DECLINED, about(reason="such an input is not a server-side error"), True),
     ],
 )
 def test_a_clause_is_quoted_where_it_bears_out_what_was_decided(kind: NoticeKind, one: About, quoted: bool, subtype: str) -> None:

@@ -100,22 +100,22 @@ def test_table_has_a_row_for_every_rule() -> None:
 
 
 REASONS = [
-    (twice(), "the same 9.00 USD were charged 5 minutes after ord_1, which stays valid"),
-    (twice(apart=DAY, **SAME), "the same 9.00 USD were charged by the same checkout 1 day after ord_1, which stays valid"),
+    (twice(), "the same 9.00 USD was charged 5 minutes after ord_1, which stays valid"),
+    (twice(apart=DAY, **SAME), "the same 9.00 USD was charged by the same checkout 1 day after ord_1, which stays valid"),
     (
         twice(apart=timedelta(hours=3, minutes=20, seconds=9)),
         "the same was charged again after 3 hours 20 minutes, more than 10 minutes: it may have been meant",
     ),
     (
         PAID_OTHERWISE,
-        "the same was charged again at another amount: 9.00 USD were paid, and 10.71 USD for ord_1; it may have been meant",
+        "the same was charged again at another amount: 9.00 USD was paid, and 10.71 USD for ord_1; it may have been meant",
     ),
     (twice(remaining=42), "8 credits of the later charge's 50 were already used, and only a whole charge can go back"),
-    (twice(refunded_amount=450), "4.50 USD of the charge of 9.00 USD have already gone back"),
-    (twice(refunded_amount=900), "the 9.00 USD have already gone back"),
+    (twice(refunded_amount=450), "4.50 USD of the charge of 9.00 USD has already been refunded"),
+    (twice(refunded_amount=900), "the 9.00 USD has already been refunded"),
     (
         twice(first=replace(FIRST, refunded_amount=90)),
-        "0.90 USD of the earlier charge, ord_1, which was to stay, have already gone back",
+        "0.90 USD of the earlier charge, ord_1, which was to stay, has already been refunded",
     ),
     (twice(first=None), "no earlier charge for the same thing stands, so this one is the one that stays valid"),
 ]

@@ -21,7 +21,7 @@ SENTENCES: list[tuple[JobFacts, str]] = [
         "part of the purchase that paid for the job was given back in money, perhaps for the 5 credits of this job",
     ),
     (a_failed_job(reversed_credits=5), "the 5 credits that the job took have already come back"),
-    (a_failed_job(credits=1, reversed_credits=1), "the 1 credit that the job took have already come back"),
+    (a_failed_job(credits=1, reversed_credits=1), "the 1 credit that the job took has already come back"),
     (
         a_failed_job(account_known=False, debit=4),
         "the job cannot be judged without the account and a debit in the ledger that covers the price of 5 credits",
@@ -46,25 +46,25 @@ SENTENCES: list[tuple[JobFacts, str]] = [
     (a_failed_job(credits=0), "the ledger shows no debit for the job"),
     (
         a_failed_job("cancelled_by_user"),
-        "the job failed with cancelled_by_user and delivered no output; cancelling it is no server-side error",
+        "the job failed with cancelled_by_user and delivered no output; cancelling it is not a server-side error",
     ),
     (
         a_failed_job("invalid_image"),
-        "the job failed with invalid_image and delivered no output; an input that cannot be processed is no server-side error",
+        "the job failed with invalid_image and delivered no output; an input that cannot be processed is not a server-side error",
     ),
     (
         a_failed_job("content_rejected"),
-        "the job failed with content_rejected and delivered no output; content that is not allowed is no server-side error",
+        "the job failed with content_rejected and delivered no output; content that is not allowed is not a server-side error",
     ),
     (a_failed_job(reversals_today=20), "the account already had 20 automatic reversals today; the limit is 20"),
     (
         a_failed_job("gremlins"),
         "the job failed with gremlins and delivered no output; "
-        "nobody knows this failure, so the customer has the benefit of the doubt",
+        "we do not recognise this failure, so the benefit of the doubt applies",
     ),
     (
         a_failed_job("", doubt_credits_today=500),
-        "the job failed without saying why and delivered no output; nobody knows this failure, "
+        "the job failed without saying why and delivered no output; we do not recognise this failure, "
         "and 500 of the day's 500 credits for doubt are spent",
     ),
     (a_failed_job(), "the job failed with internal_error and delivered no output"),

@@ -58,7 +58,7 @@ def test_what_holds_money_up_is_for_the_person_and_never_for_the_customer(
     world.clock.pass_(minutes=5)
     [letter] = world.written()
     assert internal not in letter.as_string()
-    assert "Why: the same 9.00 USD were charged 5 minutes after ord_0, which stays valid" in text_of(letter)
+    assert "Why: the same 9.00 USD was charged 5 minutes after ord_0, which stays valid" in text_of(letter)
     world.sweep()
     [said] = world.announced()
     assert (said["type"], internal in said["data"]["reason"]) == ("refund.in_review", False)
@@ -107,7 +107,7 @@ def refunded_in_the_dashboard(world: PeopleWorld) -> str:
     world.double.refund_in_dashboard("tran_ord_1")
     world.decide(taken.case_id)
     world.pay()
-    return "What it asks for is settled already.\n\nThis is about order ord_1.\n\nWhy: the money has already gone back"
+    return "What it asks for is settled already.\n\nThis is about order ord_1.\n\nWhy: the money has already been refunded"
 
 
 def lost_at_the_bank(world: PeopleWorld) -> str:

@@ -195,7 +195,7 @@ def test_approved_charge_goes_back_once_through_the_procedure(world: PeopleWorld
     case_id = in_doubt(world)
     choice = world.choices(case_id)["money"]
     assert choice["moves_money"]
-    assert choice["does"].startswith("9.00 USD go back by the original payment method through Creem; 100 unspent credits")
+    assert choice["does"].startswith("9.00 USD goes back by the original payment method through Creem; 100 unspent credits")
     told = world.decide(case_id, reason="she bought once")
     assert told["done"]
     assert world.state(case_id) == "refunding"
@@ -232,7 +232,7 @@ def test_charge_after_one_that_a_person_let_stand_is_compared_with_that_one(worl
     assert [world.double.gone(f"tran_{n}") for n in range(3)] == [0, 0, 900]
     found = world.case("ord_2")
     assert found is not None
-    assert found["decision"]["reason"] == "the same 9.00 USD were charged 6 minutes after ord_1, which stays valid"
+    assert found["decision"]["reason"] == "the same 9.00 USD was charged 6 minutes after ord_1, which stays valid"
 
 
 def charged(world: PeopleWorld, number: int, ago: timedelta) -> dict[str, Any]:

@@ -28,7 +28,7 @@ _TOLD_BY = {
     "refund.declined": NoticeKind.DECLINED,
     "refund.in_review": NoticeKind.IN_REVIEW,
 }
-GIVEN_ELSEWHERE: dict[str, Any] = {"reason": "the money has already gone back", "clause": None}
+GIVEN_ELSEWHERE: dict[str, Any] = {"reason": "the money has already been refunded", "clause": None}
 
 
 def intend(tx: Tx, announced: Sequence[Record], more: Sequence[Record] = (), *, now: datetime, told: bool = True) -> None:

@@ -124,7 +124,7 @@ def _money(scene: Scene, held: str | None) -> Choice:
     # all that was paid goes back, tax included, and not the price
     facts, amount = scene.charge.facts, scene.charge.facts.amount
     unspent = facts.remaining + facts.frozen
-    does = f"{money(amount, facts.currency)} go back by the original payment method through Creem"
+    does = f"{money(amount, facts.currency)} goes back by the original payment method through Creem"
     does += f"; {count(unspent, 'unspent credit')} of {facts.purchase_id} become void" if facts.granted else ""
     does += f", {facts.spent} stay spent" if facts.spent else ""
     does += f"; the same was charged again as {listed(scene.charged_again)}, for which see there" if scene.charged_again else ""
