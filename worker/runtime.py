@@ -45,6 +45,7 @@ from worker.credits.balances import Balances, misnamed
 from worker.credits.ledger import Ledger
 from worker.creem.client import CreemHttp
 from worker.creem.environment import Address, address_of
+from worker.creem.receive import Accepts
 from worker.errors import Misconfigured
 from worker.intake.accept import Desk
 from worker.intake.signature import Producers
@@ -176,6 +177,11 @@ class Runtime:
         return None if key is None else address_of(key.get_secret_value(), self.settings.creem_base_url)
 
     @cached_property
+    def accepts_mode(self) -> Accepts | None:
+        """Which objects of Creem's are of our environment; None where no key says which one that is."""
+        return self.creem_address.environment.accepts if self.creem_address else None
+
+    @cached_property
     def settler(self) -> Settler:
         """What follows from what is known of charges."""
         address = self.creem_address
@@ -305,7 +311,7 @@ class Runtime:
     @cached_property
     def letters(self) -> DeadLetters:
         """The dead letters."""
-        return DeadLetters(self.store, self.clock)
+        return DeadLetters(self.store, self.clock, self.accepts_mode)
 
     @cached_property
     def importer(self) -> Importer:

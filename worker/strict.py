@@ -30,6 +30,7 @@ Reason = Literal[
     "bad_value",
     "from_the_future",
     "conflicting_content",
+    "other_environment",
     "unsigned",
     "bad_signature",
 ]

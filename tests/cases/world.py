@@ -97,7 +97,7 @@ class World:
         self.sweeper = Sweeper(store, self.assessor, self.performer, self.bench, self.clock, batch)
         self.desk = Desk(store, self.clock)
         self.requeuer = Requeuer(store, self.assessor, self.clock)
-        self.letters = DeadLetters(store, self.clock)
+        self.letters = DeadLetters(store, self.clock, self.settler.accepts_mode)
         self._entries = 0
 
     def arrive(self, *documents: str | bytes) -> list[Accepted]:

@@ -126,7 +126,7 @@ def test_what_cannot_be_read_keeps_its_own_reason(store: Store) -> None:
 
 def test_person_puts_an_unsigned_event_back_on_their_word(store: Store) -> None:
     a_desk(store).accept([an_entry(1, an_event(path="id", value="evt-1"), None)])
-    DeadLetters(store, HandClock(NOW)).requeue("stream:1-0", by="ann", reason="the producer was not changed yet")
+    DeadLetters(store, HandClock(NOW), None).requeue("stream:1-0", by="ann", reason="the producer was not changed yet")
     assert known(store) == ["evt-1"]
 
 

@@ -16,9 +16,12 @@ from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
 from tests.store.rows import allow_other_states, waiting_for_locks
 from worker.cases.money.charges import hear_refunds, lock
+from worker.cases.money.settle import Settler
 from worker.clock import written
+from worker.creem.environment import Environment
 from worker.creem.said import RefundCreated
 from worker.creem.transactions import Transaction
+from worker.errors import Refused
 from worker.sandbox.creem import Switches
 from worker.sandbox.creem.words import Lie, Nested
 from worker.store.bulk import Tx
@@ -65,6 +68,37 @@ def test_charge_nobody_can_place_is_kept_with_what_to_do_and_comes_back(world: M
     world.letters.requeue(letter["dead_id"], by="ada", reason="imported")
     heard(world)
     assert world.credits("acc_1") == 25
+
+
+def test_webhook_of_another_environment_grants_nothing_however_often_it_is_put_back(world: MoneyWorld) -> None:
+    known_product(world)
+    world.load(an_account("acc_1"))
+    world.double.pay("tran_1", customer_id="cust_1", amount=900, order_id="ord_1", email="acc_1@example.org", announce=True)
+    live = replace(world.receiver, accepts_mode=Environment.LIVE.accepts)
+    world.receiver = live
+    world.double.tick()
+    assert world.dead() == [("other_environment", "open")]
+    letters = replace(world.letters, accepts_mode=live.accepts_mode)
+    letter = letters.listing(state="open", limit=5, after=None)[0][0]["dead_id"]
+    assert letters.plan(letter)["would_be"] == "open"
+    with pytest.raises(Refused, match=r"object\.mode is test"):
+        letters.requeue(letter, by="ada", reason="try again")
+    assert world.dead() == [("other_environment", "open")]
+
+
+def test_webhook_taken_in_without_a_key_is_held_against_the_key_where_it_is_handled(store: Store) -> None:
+    before = MoneyWorld(store, key=False)
+    known_product(before)
+    before.load(an_account("acc_1"))
+    before.receiver = replace(before.receiver, accepts_mode=None)
+    before.double.pay("tran_1", customer_id="cust_1", amount=900, order_id="ord_1", email="acc_1@example.org", announce=True)
+    before.double.tick()
+    live = Settler(before.settler.ledger, before.bench, Environment.LIVE)
+    before.sweeper = replace(before.sweeper, assessor=replace(before.assessor, settler=live))
+    before.sweep()
+    assert before.dead() == [("other_environment", "open")]
+    assert before.credits("acc_1") == 0
+    before.close()
 
 
 def test_import_and_webhook_of_one_charge_grant_once_in_either_order(world: MoneyWorld) -> None:

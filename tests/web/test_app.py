@@ -140,7 +140,7 @@ def test_two_secrets_are_taken_while_one_replaces_the_other(store: Store) -> Non
         (a_refund(refund_amount=9.5), "bad_value"),
         (a_refund(created_at=1794319327), "bad_value"),
         (a_refund(transaction={"id": None}), "bad_value"),
-        (a_refund(mode="prod"), "bad_value"),
+        (a_refund(mode="prod"), "other_environment"),
         (b'{"id":"evt_1","eventType":"refund.created","created_at":1,"object":{}}', "bad_value"),
     ],
 )

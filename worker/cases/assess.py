@@ -261,7 +261,7 @@ class Assessor:
         """The account of each claimed row that is about one, by the row's id."""
 
         def look(tx: Tx) -> dict[int, str]:
-            news, _ = placed(tx, _claimed(tx, claims, at_hand)[0])
+            news, _ = placed(tx, _claimed(tx, claims, at_hand)[0], self.settler.accepts_mode)
             return {item.row.id: item.account_id for item in news if item.account_id}
 
         return self.store.write(look)
@@ -301,7 +301,7 @@ class Assessor:
         book = Book(now)
         # stand as handled already, if that is what becomes of them
         standing = {item.row.id for item in news} if recorded else set()
-        news, unplaced = placed(tx, news)
+        news, unplaced = placed(tx, news, self.settler.accepts_mode)
         dead = [*unread, *unplaced]
         woken = woken_cases(tx, case_ids)
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row, func, or_, select, update
 
 from worker.clock import Clock, written
+from worker.creem.receive import Accepts, check_mode
 from worker.creem.receive import row_of as creem_row_of
 from worker.creem.webhooks import read_webhook
 from worker.errors import Refused
@@ -26,10 +27,14 @@ BYTES_STAY = "its bytes stay"
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """The dead letters, for people: what could not be read or handled, with its reason and its original bytes."""
+    """The dead letters, for people: what could not be read or handled, with its reason and its original bytes.
+
+    `accepts_mode` is None where no key says which of Creem's environments this is.
+    """
 
     store: Store
     clock: Clock
+    accepts_mode: Accepts | None
 
     def listing(self, *, state: str | None, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
         """Letters, newest first, and the id to continue after."""
@@ -85,7 +90,7 @@ class DeadLetters:
         """
         row = self._open(name)
         now = self.clock.now()
-        fresh = _fresh_row(row, now)
+        fresh = self._fresh_row(row, now)
 
         def put_back(tx: Tx) -> str:
             if fresh is None:
@@ -112,7 +117,7 @@ class DeadLetters:
         for name in names:
             row = self._open(name)
             try:
-                fresh = _fresh_row(row, self.clock.now())
+                fresh = self._fresh_row(row, self.clock.now())
                 if fresh is not None:
                     identity = (fresh["source"], fresh["event_id"])
                     if identity in gone_back or self._is_known(identity):
@@ -147,6 +152,21 @@ class DeadLetters:
             raise Refused(f"{name}: no dead letter of that name")
         return rows[0]
 
+    def _fresh_row(self, row: Row[Any], now: datetime) -> Record | None:
+        """The inbox row that the letter's bytes make now; None where they have one. Raises `Refused` where they cannot be
+        read, or are of another environment.
+        """
+        if row.inbox_id is not None:
+            return None
+        try:
+            if row.key.startswith("creem:"):
+                hook = read_webhook(bytes(row.raw))
+                check_mode(hook, self.accepts_mode)
+                return creem_row_of(hook, now)
+            return row_of(read_event(bytes(row.raw), now), row.key.removeprefix("stream:"), now)
+        except Malformed as fault:
+            raise Refused(f"{row.dead_id} still cannot be read: {fault.detail}") from fault
+
     def _open(self, name: str) -> Row[Any]:
         row = self._one(name)
         if row.state != "open":
@@ -160,18 +180,6 @@ class DeadLetters:
         still_open = (dead_letters.c.dead_id == row.dead_id, dead_letters.c.state == "open")
         if tx.connection.execute(update(dead_letters).where(*still_open).values(values)).rowcount != 1:
             raise Refused(f"{row.dead_id} was dealt with meanwhile")
-
-
-def _fresh_row(row: Row[Any], now: datetime) -> Record | None:
-    """The inbox row that the letter's bytes make now; None where they have one. Raises `Refused` where they cannot be read."""
-    if row.inbox_id is not None:
-        return None
-    try:
-        if row.key.startswith("creem:"):
-            return creem_row_of(read_webhook(bytes(row.raw)), now)
-        return row_of(read_event(bytes(row.raw), now), row.key.removeprefix("stream:"), now)
-    except Malformed as fault:
-        raise Refused(f"{row.dead_id} still cannot be read: {fault.detail}") from fault
 
 
 def _known(row: Row[Any]) -> Refused:

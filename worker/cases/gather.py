@@ -1,18 +1,20 @@
 """What one assess transaction is about: rows read, webhooks put where they belong, cases whose time has come."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row, case, select
 
 from policy.lifecycle import CaseKind
-from worker.cases.money.told import place
+from worker.cases.money.told import Placed, place
 from worker.cases.news import Line, News, read
+from worker.creem.receive import Accepts, check_mode
 from worker.creem.webhooks import Webhook
 from worker.errors import CannotProcess
 from worker.store.bulk import Tx
 from worker.store.tables import cases
+from worker.strict import Malformed
 
 Unread = tuple[Line | Row[Any], CannotProcess]
 
@@ -29,12 +31,14 @@ def read_all(rows: Sequence[Row[Any]]) -> tuple[list[News], list[Unread]]:
     return news, dead
 
 
-def placed(tx: Tx, news: Sequence[News]) -> tuple[list[News], list[Unread]]:
-    """The news with everything that Creem said put where it belongs; what cannot be placed apart, with the reason."""
+def placed(tx: Tx, news: Sequence[News], accepts_mode: Accepts | None) -> tuple[list[News], list[Unread]]:
+    """The news with everything that Creem said put where it belongs; what cannot be placed, or is of another environment than
+    the key by now, apart with the reason.
+    """
     hooks = {item.row.id: item.said for item in news if isinstance(item.said, Webhook)}
     if not hooks:
         return list(news), []
-    places = place(tx, hooks)
+    places = place(tx, hooks) | _of_elsewhere(hooks, accepts_mode)
     kept: list[News] = []
     faults: list[Unread] = []
     for item in news:
@@ -46,6 +50,16 @@ def placed(tx: Tx, news: Sequence[News]) -> tuple[list[News], list[Unread]]:
         else:
             kept.append(replace(item, said=found.purchase or item.said, account_id=found.account_id))
     return kept, faults
+
+
+def _of_elsewhere(hooks: Mapping[int, Webhook], accepts_mode: Accepts | None) -> dict[int, Placed]:
+    found: dict[int, Placed] = {}
+    for row_id, hook in hooks.items():
+        try:
+            check_mode(hook, accepts_mode)
+        except Malformed as fault:
+            found[row_id] = Placed(fault=CannotProcess(fault.reason, fault.detail))
+    return found
 
 
 def woken_cases(tx: Tx, case_ids: Sequence[str]) -> Sequence[Row[Any]]:

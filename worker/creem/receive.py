@@ -14,6 +14,8 @@ from worker.store.engine import Store
 from worker.strict import Malformed, Reason, digest
 
 SOURCE = "/creem"
+Accepts = Callable[[str], bool]
+"""True for the `mode` of an object of this installation's environment."""
 
 
 class Received(StrEnum):
@@ -26,13 +28,11 @@ class Received(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Where signed deliveries are taken in. `accepts_mode` says whether an object is of this installation's environment; None
-    where no key says which one that is.
-    """
+    """Where signed deliveries are taken in. `accepts_mode` is None where no key says which environment this is."""
 
     store: Store
     clock: Clock
-    accepts_mode: Callable[[str], bool] | None
+    accepts_mode: Accepts | None
 
     def receive(self, raw: bytes) -> tuple[Received, int | None]:
         """Makes one signed delivery durable; returns what became of it and the new row's id. Raises `TryLater` where the
@@ -41,13 +41,18 @@ class Receiver:
         now = self.clock.now()
         try:
             hook = read_webhook(raw)
-            if hook.mode is not None and self.accepts_mode is not None and not self.accepts_mode(hook.mode):
-                raise Malformed("bad_value", f"object.mode is {hook.mode}, which is another environment than the key's")
+            check_mode(hook, self.accepts_mode)
         except Malformed as fault:
             letter = _letter(raw, fault.reason, fault.detail, now)
             self.store.write(lambda tx: inbox.bury(tx, [letter]))
             return Received.DEAD, None
         return self.store.write(lambda tx: _commit(tx, hook, raw, now))
+
+
+def check_mode(hook: Webhook, accepts_mode: Accepts | None) -> None:
+    """Raises `Malformed` for a webhook of another environment: its money and its credits are not ours."""
+    if hook.mode is not None and accepts_mode is not None and not accepts_mode(hook.mode):
+        raise Malformed("other_environment", f"object.mode is {hook.mode}, which is another environment than the key's")
 
 
 def row_of(hook: Webhook, now: datetime) -> Record:

@@ -30,6 +30,7 @@ from worker.cases.requests.alone import judge_alone
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.creem.environment import Environment
+from worker.creem.receive import Accepts
 from worker.observe import log
 from worker.settings import Mode
 from worker.store.bulk import Record, Tx
@@ -70,6 +71,11 @@ class Settler:
     def can_read(self) -> bool:
         """True where charges can be read at Creem."""
         return self.environment is not None
+
+    @property
+    def accepts_mode(self) -> Accepts | None:
+        """Which objects of Creem's are of the environment; None where no key says which one that is."""
+        return self.environment.accepts if self.environment else None
 
     def settle(self, tx: Tx, purchase_ids: Iterable[str], now: datetime) -> Settled:
         """Opens and advances the cases of these purchases and of every charge of the same thing, as far as the facts allow."""
