@@ -9,10 +9,9 @@ from worker.errors import Misconfigured
 from worker.listening import taking
 from worker.observe import log
 from worker.settings import Settings
+from worker.web.connections import MOST, Connection
 from worker.web.console.hosts import on_loopback
 
-MOST_AT_ONCE = 64
-"""Requests in hand; more are told to come again."""
 GRACE_SECONDS = 15
 BACKLOG = 2048
 """Connections that wait to be taken."""
@@ -54,16 +53,21 @@ def listen(settings: Settings) -> list[socket.socket]:
 def serve(app: ASGIApp, settings: Settings) -> None:
     """Answers until SIGTERM or SIGINT, then finishes what is in hand. Raises `Misconfigured` where it cannot listen."""
     listening = listen(settings)
-    config = uvicorn.Config(
+    config = config_of(app)
+    log.info("web.listening", addresses=[f"{at[0]} port {at[1]}" for at in (one.getsockname() for one in listening)])
+    uvicorn.Server(config).run(sockets=listening)
+
+
+def config_of(app: ASGIApp) -> uvicorn.Config:
+    """How requests are taken: the limits."""
+    return uvicorn.Config(
         app,
-        host=settings.web_host,
-        port=settings.web_port,
         # one implementation, the strict one; its own limit on the head of a request
-        http="h11",
+        http=Connection,
         h11_max_incomplete_event_size=16 * 1024,
         ws="none",
         lifespan="off",
-        limit_concurrency=MOST_AT_ONCE,
+        limit_concurrency=MOST,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
@@ -73,5 +77,3 @@ def serve(app: ASGIApp, settings: Settings) -> None:
         access_log=False,
         log_config=None,
     )
-    log.info("web.listening", addresses=[f"{at[0]} port {at[1]}" for at in (one.getsockname() for one in listening)])
-    uvicorn.Server(config).run(sockets=listening)

@@ -1,0 +1,141 @@
+"""Clients that send nothing, half of something, or read nothing: over real sockets, however many, they keep nobody out."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from tests.servers import eventually
+from worker.web.connections import MOST, Connection
+from worker.web.serve import config_of
+
+BUFFER = 8 * 1024
+LARGE = b"x" * 512 * 1024
+"""More than sockets and the server hold for a client that does not read."""
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Reads the whole request, then answers it."""
+    while (message := await receive()).get("more_body"):
+        pass
+    if message["type"] == "http.disconnect":
+        return
+    body = LARGE if scope["path"] == "/large" else b"here"
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(body)).encode())]})
+    for start in range(0, len(body), 2**16):
+        await send({"type": "http.response.body", "body": body[start : start + 2**16], "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+class Hasty(Connection):
+    """The same, in a test's time."""
+
+    head_seconds = 0.5
+
+
+@contextmanager
+def serving(kind: type[Connection] | None = None) -> Iterator[tuple[str, int]]:
+    """The process's own limits on a port of their own."""
+    config = config_of(app)
+    if kind is not None:
+        config.http = kind
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0), backlog=MOST) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        assert eventually(lambda: server.started)
+        try:
+            yield listening.getsockname()
+        finally:
+            server.should_exit = True
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+def answered(one: socket.socket) -> bool:
+    """True once the whole answer is there; False where the connection ends before."""
+    one.settimeout(10)
+    said = b""
+    while not said.endswith(b"here"):
+        if not (more := one.recv(4096)):
+            return False
+        said += more
+    return True
+
+
+HELD = {
+    "silent": b"",
+    "half a head": b"POST /webhooks/creem HTTP/1.1\r\nHost: x\r\n",
+    "half a body": b"POST /webhooks/creem HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf",
+    "answered": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "reading nothing": b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", HELD.values(), ids=HELD)
+def test_connections_that_keep_us_waiting_keep_nobody_out(sent: bytes) -> None:
+    with serving() as at, contextlib.ExitStack() as held:
+        for _ in range(MOST + 44):
+            one = held.enter_context(socket.socket())
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+            one.connect(at)
+            one.sendall(sent)
+        for _ in range(5):
+            assert httpx.get(f"http://{at[0]}:{at[1]}/healthz", trust_env=False).text == "here"
+
+
+@pytest.mark.parametrize("first", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["from the start", "after an answer"])
+def test_head_that_trickles_in_has_an_end(first: bytes) -> None:
+    with serving(Hasty) as at, socket.create_connection(at) as one:
+        one.settimeout(10)
+        if first:
+            one.sendall(first)
+            assert answered(one)
+        began = time.monotonic()
+        one.sendall(b"GET / HTTP/1.1\r\nX: ")
+
+        def over() -> bool:
+            try:
+                one.sendall(b"x")
+                one.settimeout(0.05)
+                return one.recv(4096) == b""
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+
+        assert eventually(over)
+        assert 0.2 < time.monotonic() - began < 5
+
+
+def test_silent_connection_is_closed_and_one_that_asks_again_in_time_is_not() -> None:
+    with serving(Hasty) as at, socket.create_connection(at) as silent, socket.create_connection(at) as lively:
+        for _ in range(4):
+            lively.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert answered(lively)
+            # until the silent one has a good part of its time behind it, and in the end all of it
+            silent.settimeout(0.2)
+            with contextlib.suppress(TimeoutError, ConnectionResetError):
+                silent.recv(1)
+        silent.settimeout(10)
+        with contextlib.suppress(ConnectionResetError):
+            assert silent.recv(1) == b""
+
+
+def test_request_in_hand_may_take_longer_than_a_head() -> None:
+    with serving(Hasty) as at, socket.create_connection(at) as one:
+        one.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\n")
+        for byte in (b"a", b"b", b"c", b"d", b"e", b"f"):
+            one.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                one.recv(4096)
+            one.sendall(byte)
+        assert answered(one)

@@ -1,0 +1,74 @@
+"""Connections on which it is the client's turn cost nobody else anything: they end in time, and give way to those that come.
+
+uvicorn alone waits for ever for the head of a request, and counts every open connection as one in hand.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+MOST = 256
+"""Connections at once. One more takes the place of whoever has kept us waiting longest; where nobody does, it is told to come
+again."""
+
+
+class Connection(H11Protocol):
+    """One connection of one client."""
+
+    head_seconds = 10.0
+    """How long the head of a request may take, from the connection or the answer before it to its last byte."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._since = 0.0
+        self._head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Takes the connection in, in place of another where there are too many."""
+        super().connection_made(transport)
+        self._await_head()
+        if len(self.connections) >= MOST:
+            waiting = [one for one in self.connections if isinstance(one, Connection) and one is not self and one.waits()]
+            if waiting:
+                min(waiting, key=lambda one: one._since).give_way()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forgets the connection."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what came. Only a whole head ends the wait for it, however much comes in between."""
+        super().data_received(data)
+        if self._answering():
+            self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        """Waits for the next request, if it is not there already."""
+        super().on_response_complete()
+        if not self._answering():
+            self._await_head()
+
+    def waits(self) -> bool:
+        """True where it is the client's turn: to send a request, the rest of one, or to read the answer."""
+        return not self._answering() or self.cycle.more_body or self.flow.write_paused
+
+    def give_way(self) -> None:
+        """The connection ends at once, whatever is on its way."""
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def _answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    def _await_head(self) -> None:
+        self._stop_waiting()
+        self._since = self.loop.time()
+        self._head = self.loop.call_later(self.head_seconds, self.give_way)
+
+    def _stop_waiting(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
