@@ -86,7 +86,7 @@ class Sessions:
         wanted = delete(sessions).where(sessions.c.session_hash.in_(self._hashes(token)))
         self.store.write(lambda tx: tx.connection.execute(wanted))
 
-    def open_house(self) -> bool:
+    def nobody_can_sign_in(self) -> bool:
         """True while nobody can sign in: no shared password, and no operator was ever added."""
         return self.password is None and self.store.read(nobody_yet)
 

@@ -1,10 +1,12 @@
 """The web process: uvicorn on one socket, with limits on everything a client can send."""
 
 import socket
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from worker.creem.environment import Address
 from worker.errors import Misconfigured
 from worker.listening import taking
 from worker.observe import log
@@ -32,6 +34,14 @@ def check_host(settings: Settings) -> None:
     if settings.console_password is None and not on_loopback(settings.web_host):
         right = "set REFUNDS_CONSOLE_PASSWORD or listen on 127.0.0.1"
         raise Misconfigured(f"REFUNDS_WEB_HOST: {settings.web_host} can be reached from outside; {right}")
+
+
+def meant_for_outside(settings: Settings, creem: Address | None) -> bool:
+    """True where others than this machine are to reach the process, if only by a proxy: under names of the console, or as
+    Creem with its webhooks, unless that is a double on this machine.
+    """
+    double = creem is not None and on_loopback(urlsplit(creem.base_url).hostname or "")
+    return bool(settings.console_hosts) or (settings.creem_webhook_secret is not None and not double)
 
 
 def listen(settings: Settings) -> list[socket.socket]:

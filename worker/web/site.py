@@ -10,7 +10,7 @@ from worker.runtime import Runtime, names_in
 from worker.web.app import Hint, Web, make_app
 from worker.web.console.console import Console
 from worker.web.metrics import Figures
-from worker.web.serve import secrets_of
+from worker.web.serve import meant_for_outside, secrets_of
 
 
 def site_of(runtime: Runtime, hint: Hint) -> Starlette:
@@ -19,12 +19,12 @@ def site_of(runtime: Runtime, hint: Hint) -> Starlette:
 
 
 def _web(runtime: Runtime, hint: Hint) -> Web:
-    settings, address = runtime.settings, runtime.creem_address
+    settings = runtime.settings
     stream, group = settings.stream, settings.group
     return Web(
         runtime.store,
         runtime.redis,
-        Receiver(runtime.store, runtime.clock, address.environment.accepts if address else None),
+        Receiver(runtime.store, runtime.clock, runtime.accepts_mode),
         secrets_of(settings),
         runtime.clock,
         hint,
@@ -48,4 +48,5 @@ def _console(runtime: Runtime) -> Console:
         console_hosts=names_in(settings.console_hosts),
         password=password.get_secret_value() if password else None,
         flower_url=settings.flower_url,
+        opens=not meant_for_outside(settings, runtime.creem_address),
     )

@@ -40,6 +40,7 @@ class Site:
     reviews: Reviews | None = None
     web_host: str = "127.0.0.1"
     raises: bool = True
+    opens: bool = True
     app: Starlette = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,6 +56,7 @@ class Site:
             console_hosts=self.console_hosts,
             password=self.password,
             flower_url=self.flower_url,
+            opens=self.opens,
         )
         receiver = Receiver(world.store, world.clock, Environment.TEST.accepts)
         limit = timedelta(seconds=120)

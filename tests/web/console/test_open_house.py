@@ -1,14 +1,22 @@
 """While nobody can sign in: whoever sits at the machine may, and nobody else."""
 
+import socket
+
+import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import select
 
 from tests.cases.world import World
+from tests.web.console.live import listening
 from tests.web.console.one_engine import database_url
-from tests.web.console.site import PASSWORD, Site, letter, states, words_of
+from tests.web.console.site import PASSWORD, Site, hidden_fields, letter, states, words_of
+from worker.creem.environment import LIVE_URL, TEST_URL, Address, Environment
 from worker.operators.operators import Operators
+from worker.settings import Settings
 from worker.store.engine import Store
 from worker.store.tables import dead_letters
+from worker.web.serve import meant_for_outside
 
 __all__ = ["database_url"]
 
@@ -29,7 +37,7 @@ def test_without_any_password_this_machine_acts_as_local(home: Site) -> None:
     assert browser.get("/sign-in").headers["location"] == "/"
     path = f"/dead/{letter(home)}"
     assert browser.post(f"{path}/discard", {"reason": "forged"}).status_code == 403
-    assert home.browser().post(f"{path}/discard", {"reason": "forged"}).status_code == 303
+    assert home.browser().post(f"{path}/discard", {"reason": "forged"}).status_code == 403
     assert states(home) == ["open"]
     assert browser.send(path, f"{path}/discard", reason="seen").status_code == 303
     resolved = home.store.read(lambda tx: tx.all(select(dead_letters.c.resolved_by)))
@@ -54,6 +62,92 @@ def test_without_any_password_a_proxy_is_not_taken_for_this_machine(store: Store
     assert home.browser().get("/", x_forwarded_for="10.0.0.1").status_code == 403
     assert home.browser().get("/", forwarded="for=10.0.0.1").status_code == 403
     assert home.browser(host="refunds.example.org").get("/").status_code == 403
+
+
+def raw(address: str, head: str, body: str = "") -> str:
+    """What is answered to these very lines, `HOST` filled in, until the connection ends."""
+    host = address.removeprefix("http://")
+    name, _, port = host.partition(":")
+    with socket.create_connection((name, int(port)), timeout=10) as one:
+        lines = [*head.replace("HOST", host).splitlines(), f"Content-Length: {len(body)}", "Connection: close"]
+        one.sendall("\r\n".join([*lines, "", body]).encode())
+        said = b""
+        while more := one.recv(65536):
+            said += more
+    return said.decode()
+
+
+BROWSER = "Host: HOST\nUser-Agent: Mozilla/5.0\nAccept: text/html\nSec-Fetch-Site: none\nSec-Fetch-Mode: navigate"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"GET /dead HTTP/1.0\n{BROWSER}",
+        f"GET /dead HTTP/1.1\n{BROWSER}\nX-Forwarded-Proto: https",
+        f"GET /dead HTTP/1.1\n{BROWSER}\nVia: 1.1 a",
+        f"GET /dead HTTP/1.1\n{BROWSER}\nX-Real-IP: 10.0.0.1",
+        f"GET /dead HTTP/1.1\n{BROWSER}\nCF-Connecting-IP: 10.0.0.1",
+    ],
+    ids=["nginx that was told nothing", "X-Forwarded-Proto", "Via", "X-Real-IP", "CF-Connecting-IP"],
+)
+def test_without_any_password_what_a_proxy_passes_on_as_to_loopback_is_not_answered(home: Site, head: str) -> None:
+    with listening(home) as address:
+        assert raw(address, f"GET /dead HTTP/1.1\n{BROWSER}").startswith("HTTP/1.1 200 ")
+        refused = raw(address, head)
+    assert refused.startswith("HTTP/1.1 403 ")
+    assert "set-cookie" not in refused.lower()
+
+
+def test_without_any_password_a_form_has_to_say_where_it_is_from(home: Site) -> None:
+    browser = home.browser()
+    path = f"/dead/{letter(home)}"
+    form = hidden_fields(browser.get(path).text, f"{path}/discard") | {"reason": "from the internet"}
+    with listening(home) as address:
+        cookie = f"Cookie: refunds_session={browser.cookies['refunds_session']}\nContent-Type: application/x-www-form-urlencoded"
+        sent = str(httpx.QueryParams(form))
+        assert raw(address, f"POST {path}/discard HTTP/1.1\nHost: HOST\n{cookie}", sent).startswith("HTTP/1.1 403 ")
+        assert states(home) == ["open"]
+        said = f"POST {path}/discard HTTP/1.1\nHost: HOST\nOrigin: http://HOST\n{cookie}"
+        assert raw(address, said, sent).startswith("HTTP/1.1 303 ")
+    assert states(home) == ["discarded"]
+
+
+def test_house_that_is_meant_for_outside_never_stands_open(store: Store) -> None:
+    home = Site(World(store), opens=False)
+    browser = home.browser()
+    assert browser.get("/review").headers["location"] == "/sign-in?next=%2Freview"
+    assert "`refunds operator add NAME`" in words_of(browser.get("/sign-in").text)
+    assert not browser.cookies
+    before = Site(home.world).browser()
+    assert before.get("/").status_code == 200
+    browser.cookies = before.cookies
+    assert browser.get("/").status_code == 303, "a session of before counts no more"
+    Operators(home.store, home.clock).add("ana", PASSWORD, by="root")
+    assert browser.sign_in("ana", PASSWORD).status_code == 303
+    assert browser.get("/").status_code == 200
+
+
+DOUBLE = Address("http://127.0.0.1:8070", Environment.TEST)
+
+
+@pytest.mark.parametrize(
+    ("settings", "creem", "outside"),
+    [
+        (Settings(), None, False),
+        (Settings(), Address(LIVE_URL, Environment.LIVE), False),
+        (Settings(creem_webhook_secret=SecretStr("whsec")), None, True),
+        (Settings(creem_webhook_secret=SecretStr("whsec")), Address(LIVE_URL, Environment.LIVE), True),
+        (Settings(creem_webhook_secret=SecretStr("whsec")), Address(TEST_URL, Environment.TEST), True),
+        (Settings(creem_webhook_secret=SecretStr("whsec")), DOUBLE, False),
+        (Settings(creem_webhook_secret=SecretStr("whsec"), console_hosts="refunds.example.org"), DOUBLE, True),
+        (Settings(console_hosts="refunds.example.org"), None, True),
+    ],
+)
+def test_process_is_meant_for_outside_where_creem_or_people_come_from_there(
+    settings: Settings, creem: Address | None, outside: bool
+) -> None:
+    assert meant_for_outside(settings, creem) is outside
 
 
 def test_local_session_ends_where_a_password_is_set_or_an_operator_added(home: Site) -> None:

@@ -56,13 +56,14 @@ class Console:
         console_hosts: Collection[str] = (),
         password: str | None = None,
         flower_url: str | None = None,
+        opens: bool = False,
     ) -> "Console":
         """A console. `password` signs in as `console`; without one, and while no operator was ever added, everybody on this
-        machine acts as `local`. Raises `Misconfigured` for a Flower address that is no web address.
+        machine acts as `local` if it `opens` to them. Raises `Misconfigured` for a Flower address that is no web address.
         """
         sessions = Sessions(store, clock, password)
         credentials = Credentials.of(store, clock, Operators(store, clock), password)
-        guard = Guard(Pages(), sessions, Hosts.of(web_host, console_hosts), clock)
+        guard = Guard(Pages(), sessions, Hosts.of(web_host, console_hosts), clock, opens)
         groups: list[_Group] = [
             SignInPages(credentials, sessions),
             OverviewPages(store, clock),

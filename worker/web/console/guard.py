@@ -19,7 +19,7 @@ from worker.operators.operators import LOCAL
 from worker.operators.sessions import Session, Sessions
 from worker.web.console import faults
 from worker.web.console.forms import read_form
-from worker.web.console.hosts import Hosts, over_tls, own_form, stays_here
+from worker.web.console.hosts import Hosts, names_its_site, over_tls, own_form, stays_here
 from worker.web.console.notes import NOTES
 from worker.web.console.pages import HEADERS, Pages
 
@@ -91,6 +91,8 @@ class Guard:
     sessions: Sessions
     hosts: Hosts
     clock: Clock
+    opens: bool
+    """Whether whoever is at this machine is let in while nobody can sign in."""
     read: list[Route] = field(default_factory=list)
     """The pages to read, as they were made."""
 
@@ -157,6 +159,8 @@ class Guard:
             return visit.go("/sign-in" if path == "/" else f"/sign-in?{urlencode({'next': path + query})}")
         # a sign-in has no session to take a token from; its origin was checked
         if visit.request.method == "POST" and visit.session is not None:
+            if visit.operator == LOCAL and not names_its_site(visit.request):
+                raise HTTPException(403, "This form does not say which page sent it. Nothing was changed.")
             sent = visit.form.get("csrf", "")
             if not hmac.compare_digest(sent.encode(), visit.session.csrf.encode()):
                 raise HTTPException(403, "This form is not from this session: open the page again. Nothing was changed.")
@@ -172,12 +176,12 @@ class Guard:
         """The session, and the token to keep where one has just begun."""
         token = request.cookies.get(COOKIE)
         here = stays_here(request)
-        found = self.sessions.of(token, open_house=here) if token else None
-        if found is not None or not self.sessions.open_house():
+        found = self.sessions.of(token, open_house=here and self.opens) if token else None
+        if found is not None or not self.sessions.nobody_can_sign_in():
             return found, None
         if not here:
             raise HTTPException(403, "While no password is set, this console answers only on the machine it runs on.")
-        if request.method == "POST":
+        if request.method == "POST" or not self.opens:
             return None, None
         fresh, session = self.sessions.begin(LOCAL, instead_of=token)
         return session, fresh

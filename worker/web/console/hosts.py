@@ -10,7 +10,8 @@ from starlette.requests import Request
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+_FORWARDED = ("forwarded", "via", "x-forwarded", "x-original-", "x-real-ip", "x-client-ip", "true-client-ip", "cf-", "x-envoy-")
+"""How the headers begin that proxies add."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,10 @@ class Hosts:
 
 
 def stays_here(request: Request) -> bool:
-    """True when the request comes from this machine, to a loopback name, and through no proxy."""
+    """True when the request comes from this machine, to a loopback name, and shows no sign of a proxy."""
     peer = request.client.host if request.client else ""
-    through = any(name in request.headers for name in _FORWARDED)
+    # what nginx speaks to those behind it, in a loopback name and without a word of its own, where nobody told it otherwise
+    through = request.scope["http_version"] == "1.0" or any(name.startswith(_FORWARDED) for name in request.headers)
     return on_loopback(peer) and _host(request) in LOOPBACK and not through
 
 
@@ -54,6 +56,11 @@ def own_form(request: Request) -> bool:
         return False
     named = request.headers.get("origin", request.headers.get("referer"))
     return named is None or _netloc(named) == request.headers.get("host", "").lower()
+
+
+def names_its_site(request: Request) -> bool:
+    """True when the browser says which site this was sent from, as every browser does with a form."""
+    return "origin" in request.headers or "sec-fetch-site" in request.headers
 
 
 def over_tls(request: Request) -> bool:

@@ -11,6 +11,7 @@ from worker.operators.credentials import Credentials, TooSoon
 from worker.operators.sessions import Sessions
 from worker.web.console.guard import COOKIE, Guard, Visit, forget, keep
 
+NOBODY = "Nobody can sign in yet: `refunds operator add NAME` on this machine adds somebody."
 WRONG = "That name and password do not go together."
 _OWN_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,500}")
 
@@ -33,7 +34,9 @@ class SignInPages:
     def ask(self, visit: Visit) -> Response:
         """The form; whoever is signed in already goes on."""
         onward = own_path(visit.asked("next"))
-        return visit.go(onward) if visit.session else visit.sign_in_form(200, onward)
+        if visit.session:
+            return visit.go(onward)
+        return visit.sign_in_form(200, onward, NOBODY if self.sessions.nobody_can_sign_in() else None)
 
     def sign_in(self, visit: Visit) -> Response:
         """A new session under a new token, or the form again."""
