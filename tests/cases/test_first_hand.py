@@ -1,5 +1,7 @@
 """What a task does with the entries it was handed: one transaction, and nothing lost where something stands in the way."""
 
+import json
+
 import pytest
 import redis as redis_py
 from sqlalchemy import event
@@ -7,6 +9,7 @@ from sqlalchemy import event
 from tests.cases.test_drain import STREAM, Died, pending, rows
 from tests.cases.test_poison import Allergic
 from tests.cases.world import World, a_purchase, an_account
+from tests.logs import heard
 from worker.cases.first_hand import FirstHand
 from worker.errors import TryLater
 from worker.intake.stream import as_text
@@ -118,6 +121,27 @@ def test_entry_that_is_gone_from_the_stream_is_nobodys_loss(world: World, redis:
     world.clock.pass_(seconds=2)
     done = first_hand(world, redis).handle(ids)
     assert [move.subject for move in done.moves] == ["job_1"]
+
+
+def test_entry_that_left_the_stream_unread_is_reported_and_let_go(world: World, redis: redis_py.Redis) -> None:
+    ids = handed(redis, world.failed("job_1"), world.failed("job_2"))
+    redis.xdel(STREAM, ids[0])
+    with heard("error") as said:
+        done = first_hand(world, redis).handle(ids)
+    (line,) = map(json.loads, said.getvalue().splitlines())
+    assert (line["event"], line["entries"], line["first"]) == ("intake.entries_gone", 1, ids[0])
+    assert ([move[1] for move in done.moves], pending(redis)) == (["job_2"], 0)
+
+
+def test_entry_that_was_taken_in_and_then_trimmed_is_not_reported(world: World, redis: redis_py.Redis) -> None:
+    document = world.failed("job_1")
+    ids = handed(redis, document)
+    world.arrive(document)
+    redis.xack(STREAM, GROUP, *ids)
+    redis.xtrim(STREAM, maxlen=0)
+    with heard("error") as said:
+        first_hand(world, redis).handle(ids)
+    assert said.getvalue() == ""
 
 
 def test_redis_away_is_said_as_such(world: World) -> None:

@@ -34,6 +34,8 @@ class FirstHand:
         to make. Raises `TryLater` when Redis or the database is away.
         """
         entries = self._entries(entry_ids)
+        found = [entry.stream_id for entry in entries]
+        self._report_gone([entry_id for entry_id in entry_ids if entry_id not in found])
         done = None if again else self.assessor.at_once(self.desk, entries)
         accepted = self.desk.accept(entries) if done is None else []
         self._acknowledge(entry_ids)
@@ -49,6 +51,16 @@ class FirstHand:
         except redis.RedisError as error:
             raise TryLater("Redis", one_line(error)) from error
         return [Entry(as_text(entry_id), fields.get(FIELD), fields) for entry_id, fields in found]
+
+    def _report_gone(self, ids: Sequence[str]) -> None:
+        # what its consumer took in meanwhile is no longer pending, and no loss
+        r: Any = self.client
+        try:
+            gone = [one for one in ids if r.xpending_range(self.stream, self.group, min=one, max=one, count=1)]
+        except redis.RedisError as error:
+            raise TryLater("Redis", one_line(error)) from error
+        if gone:
+            log.error("intake.entries_gone", stream=self.stream, entries=len(gone), first=gone[0], next="run refunds reconcile")
 
     def _acknowledge(self, ids: Sequence[str]) -> None:
         try:
