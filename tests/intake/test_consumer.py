@@ -14,6 +14,7 @@ from tests.intake.readers import GROUP, IDLE_AT_ONCE, STREAM, Inbox, Reading, ru
 from tests.servers import eventually
 from worker.errors import TryLater
 from worker.intake.consumer import Consumer, Entry
+from worker.intake.stream import open_stream_client
 
 
 @pytest.fixture
@@ -216,6 +217,56 @@ def test_pending_entries_that_were_deleted_are_reported_and_let_go(reading: Read
     assert inbox.documents == [b"a", b"c"]
     assert (again.gone, reading.pending) == (1, 0)
     assert reading.log.events("error") == ["intake.entries_gone"]
+
+
+@pytest.fixture
+def counted(redis: redis_py.Redis, redis_server: str) -> Reading:
+    """A stream on a server that counts what was added and read."""
+    if "entries-added" not in _stream_after_one(redis):
+        pytest.skip("before Redis 7 nobody counts")
+    return Reading(lambda: open_stream_client(redis_server))
+
+
+def _stream_after_one(client: Any) -> Any:
+    client.xadd(STREAM, {"event": "first"})
+    return client.xinfo_stream(STREAM)
+
+
+def test_entries_that_were_trimmed_unread_are_reported_once(counted: Reading, inbox: Inbox) -> None:
+    counted.consumer(inbox).step()
+    counted.add("a", "b", "c")
+    counted.client.xadd(STREAM, {"event": "d"}, maxlen=2, approximate=False)
+    again = counted.consumer(inbox, housekeeping_every=1e-9)
+    for _ in range(3):
+        again.step()
+    assert inbox.documents == [b"first", b"c", b"d"]
+    assert (again.gone, counted.log.events("error")) == (2, ["intake.entries_gone"])
+    counted.add("e", "f")
+    counted.client.xtrim(STREAM, maxlen=0, approximate=False)
+    again.step()
+    assert (again.gone, counted.log.events("error")) == (4, ["intake.entries_gone"] * 2)
+
+
+def test_what_was_read_and_then_trimmed_is_nobodys_loss(counted: Reading, inbox: Inbox) -> None:
+    one, two = (counted.consumer(inbox, name, housekeeping_every=1e-9) for name in ("one", "two"))
+    for text in "abc":
+        counted.add(text, text * 2)
+        one.step()
+        counted.client.xtrim(STREAM, maxlen=1, approximate=False)
+        counted.add(text * 3)
+        two.step()
+        counted.client.xtrim(STREAM, maxlen=0, approximate=False)
+        one.step()
+    assert (one.gone, two.gone, counted.log.events("error")) == (0, 0, [])
+    assert len(inbox.kept) == 10
+
+
+def test_ids_in_the_future_are_told_once(reading: Reading, inbox: Inbox) -> None:
+    consumer = reading.consumer(inbox, housekeeping_every=1e-9)
+    reading.client.xadd(STREAM, {"event": "a"}, id="99999999999999999-0")
+    for _ in range(3):
+        consumer.step()
+    assert (inbox.documents, reading.log.events("error")) == ([b"a"], ["intake.ids_ahead"])
 
 
 def test_deleted_entries_of_a_dead_consumer_are_survived(reading: Reading, inbox: Inbox) -> None:

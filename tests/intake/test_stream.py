@@ -1,5 +1,6 @@
 """The stream seen from outside: backlog, what the audit reads, what may be forgotten."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,12 @@ import pytest
 import redis.exceptions
 
 from tests.intake.readers import GROUP, STREAM, Inbox, Reading
+from worker.intake.interference import ahead, way_out
 from worker.intake.stream import backlog, entries_read_so_far, open_stream_client, waits_since
 from worker.intake.upkeep import forget_idle_consumers, observers, trim
 from worker.sandbox.servers import start_redis
+
+GREATEST = "18446744073709551615-18446744073709551615"
 
 
 class WithoutLag:
@@ -43,6 +47,55 @@ def test_no_stream_is_no_backlog(reading: Reading) -> None:
     state = backlog(reading.client, STREAM, GROUP)
     assert (state.undelivered, state.pending, state.length, state.oldest_id, state.oldest_at) == (0, 0, 0, None, None)
     assert waits_since(reading.client, STREAM, GROUP) is None
+
+
+@pytest.mark.parametrize("chosen", ["99999999999999999-0", "7258118400000-0", GREATEST])
+def test_id_chosen_in_the_future_hides_no_wait(reading: Reading, chosen: str) -> None:
+    reading.consumer(Inbox()).step()
+    reading.client.xadd(STREAM, {"event": "{}"}, id=chosen)
+    time.sleep(0.3)
+    since = waits_since(reading.client, STREAM, GROUP)
+    assert since is not None
+    assert timedelta(seconds=0.3) <= datetime.now(UTC) - since < timedelta(minutes=1)
+    state = backlog(reading.client, STREAM, GROUP)
+    assert (state.undelivered, state.oldest_id) == (1, chosen)
+    reading.client.xreadgroup(GROUP, "holds", {STREAM: ">"})
+    held = backlog(reading.client, STREAM, GROUP)
+    assert (held.undelivered, held.pending) == (0, 1)
+    assert held.oldest_at is not None
+    assert since < held.oldest_at <= datetime.now(UTC) + timedelta(seconds=1)
+    assert list(entries_read_so_far(reading.client, STREAM, GROUP)) == [[]]
+    reading.client.xack(STREAM, GROUP, chosen)
+    assert list(entries_read_so_far(reading.client, STREAM, GROUP)) == [[(chosen, b"{}")]]
+    assert waits_since(reading.client, STREAM, GROUP) is None
+
+
+def test_id_chosen_in_the_future_is_named_with_a_way_out(reading: Reading) -> None:
+    assert ahead(reading.client, STREAM) is None
+    reading.add("a")
+    assert ahead(reading.client, STREAM) is None
+    reading.client.xadd(STREAM, {"event": "{}"}, id="7258118400000-0")
+    assert ahead(reading.client, STREAM) == "7258118400000-0"
+    reading.client.xadd(STREAM, {"event": "{}"}, id=GREATEST)
+    with pytest.raises(redis.exceptions.ResponseError):
+        reading.add("b")
+    last = ahead(reading.client, STREAM)
+    assert last == GREATEST
+    assert "nothing can be added" in way_out(STREAM, last)
+
+
+def test_way_out_of_ids_in_the_future_loses_nothing(reading: Reading) -> None:
+    consumer = reading.consumer(inbox := Inbox())
+    reading.add("a")
+    consumer.step()
+    reading.client.xadd(STREAM, {"event": "b"}, id=GREATEST)
+    reading.client.rename(STREAM, f"{STREAM}:old")
+    reading.add("c")
+    while len(inbox.kept) < 2:
+        consumer.step()
+    reading.consumer(inbox, stream=f"{STREAM}:old").step()
+    assert inbox.documents == [b"a", b"c", b"b"]
+    assert ahead(reading.client, STREAM) is None
 
 
 def test_without_a_group_everything_waits(reading: Reading) -> None:
@@ -128,6 +181,12 @@ def test_trimming_waits_for_no_observer(reading: Reading) -> None:
     reading.client.xgroup_create(STREAM, "observer:next", id="0")
     assert observers(reading.client, STREAM) == {"observer:next": datetime.fromtimestamp(0, UTC)}
     assert trim(reading.client, STREAM, timedelta(0)) > 0
+
+
+def test_observer_that_read_an_id_in_the_future_has_read_until_now(reading: Reading) -> None:
+    reading.client.xadd(STREAM, {"event": "{}"}, id="99999999999999999-0")
+    reading.client.xgroup_create(STREAM, "observer:next", id="$")
+    assert datetime.now(UTC) - observers(reading.client, STREAM)["observer:next"] < timedelta(minutes=1)
 
 
 def test_observer_trims_nothing(reading: Reading) -> None:

@@ -612,6 +612,13 @@ def test_doctor_finds_a_redis_that_takes_nothing_more(system: System, tmp_path: 
         assert redis_findings() == ["rdb_last_bgsave_status is err"]
 
 
+def test_doctor_and_status_survive_an_id_in_the_future_and_name_it(system: System, redis: redis_py.Redis) -> None:
+    redis.xadd("layer-jobs:events", {"event": "{}"}, id="99999999999999999-0")
+    assert system.json("status")["stream"]["undelivered"] == 1
+    [told] = [item for item in system.json("doctor", expect=1)["findings"] if item["check"] == "stream ids"]
+    assert (told["ok"], "RENAME layer-jobs:events layer-jobs:events:old" in told["finding"]) == (False, True)
+
+
 @ON_POSTGRES
 def test_doctor_finds_a_server_that_forgets_at_a_crash(database_url: str, redis_server: str, redis: redis_py.Redis) -> None:
     # the servers of these tests run without fsync

@@ -20,6 +20,7 @@ from worker.clock import SystemClock, moment
 from worker.credits.at_creem import AtCreem
 from worker.creem.client import CreemRefused
 from worker.errors import RefundsError, TryLater, one_line
+from worker.intake.interference import ahead, way_out
 from worker.intake.upkeep import observers
 from worker.runtime import Runtime
 from worker.settings import Mode, Settings, redacted
@@ -151,6 +152,9 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
     yield _finding(
         "redis eviction", fine, policy if fine else f"{policy}: Redis may throw events away; set maxmemory-policy noeviction"
     )
+    last_id = ahead(client, runtime.settings.stream)
+    told = "none lies in the future" if last_id is None else way_out(runtime.settings.stream, last_id)
+    yield _finding("stream ids", last_id is None, told)
     for name, last in observers(client, runtime.settings.stream).items():
         late = runtime.clock.now() - last > timedelta(hours=runtime.settings.stream_retention_hours)
         told = f"{name} has read to {moment(last)}"

@@ -17,6 +17,7 @@ from worker.clock import Every
 from worker.errors import NoGround, one_line
 from worker.intake.entry import Entry
 from worker.intake.handed import Handed
+from worker.intake.interference import Unread, ahead, way_out
 from worker.intake.stream import Backlog, as_text, backlog, entries_read_so_far, open_stream_client
 from worker.intake.upkeep import forget_idle_consumers, trim
 from worker.settings import is_observer
@@ -40,7 +41,7 @@ class Consumer:
     """Reads one stream for one group under one name. `step` is one turn; `run` turns until told to stop, through any outage.
 
     `heartbeat` is the monotonic time of the last turn that went well: it goes stale when Redis or the database is away, or
-    when the thread is stuck. `gone` counts entries that were trimmed or deleted while they were pending.
+    when the thread is stuck. `gone` counts entries that were trimmed or deleted before they were accepted.
     """
 
     def __init__(
@@ -69,7 +70,10 @@ class Consumer:
         self._redis: Any = redis
         self._accept, self._on_accepted, self._handed, self._log = accept, on_accepted, handed, log
         self._count, self._block_ms, self._idle_ms = read_count, block_ms, reclaim_idle_ms
-        self._reclaims, self._housekeeping = Every(reclaim_every), Every(housekeeping_every)
+        self._reclaims, self._housekeeping, self._looks = (
+            Every(s) for s in (reclaim_every, housekeeping_every, housekeeping_every)
+        )
+        self._unread = Unread(redis, stream, group)
         self._retention = timedelta(hours=retention_hours)
         self._group_known = False
         self._walk: str | None = START  # where we are in our own pending entries; None when through
@@ -81,6 +85,7 @@ class Consumer:
         self._probing = False  # nothing at all was accepted in the last walk: take one new entry and see
         self._failures = 0
         self._complaint = ""
+        self._told_ahead = False  # that the stream's ids lie in the future
 
     def run(self, stop: threading.Event, *, rest: float = 0.0) -> None:
         """Consumes until `stop` is set, and ends after the batch in hand. No error ends it: it says so once and goes on.
@@ -112,6 +117,9 @@ class Consumer:
         """
         try:
             self._ensure_group()
+            # before anything new is read: what is gone shows by what waits
+            if self._looks.due():
+                self._look()
             accepted = self._own() or self._reclaimed() or self._fresh()
             if self._housekeeping.due():
                 self._keep_house()
@@ -182,7 +190,7 @@ class Consumer:
             # them pending, now with us: the walk clears them.
             self._walk = START
         if len(reply) > 2 and reply[2]:
-            self._report_gone([as_text(entry_id) for entry_id in reply[2]])
+            self._report_gone(len(reply[2]), as_text(reply[2][0]))
         return self._settle(claimed, singly=self._singly, again=True)
 
     def _fresh(self) -> int:
@@ -200,7 +208,7 @@ class Consumer:
         # an entry always has a field, so one without any was deleted while it was pending
         deleted = [entry_id for entry_id, fields in found if not fields]
         if deleted:
-            self._report_gone(deleted)
+            self._report_gone(len(deleted), deleted[0])
             self._redis.xack(self.stream, self.group, *deleted)
         entries = _entries(found, again)
         if singly:
@@ -241,6 +249,14 @@ class Consumer:
             except Exception as error:  # only a hint; the sweep finds the rows
                 self._log.warning("intake.hint_failed", entries=len(entries), error=one_line(error))
 
+    def _look(self) -> None:
+        try:
+            gone = self._unread.gone()
+        except redis.ResponseError:  # fakeredis counts nothing, and an ACL may forbid to ask
+            return
+        if gone:
+            self._report_gone(gone, "one that nobody was given")
+
     def _keep_house(self) -> None:
         try:
             dropped = forget_idle_consumers(self._redis, self.stream, self.group, but=self.name)
@@ -248,12 +264,16 @@ class Consumer:
                 self._log.error("intake.pending_dropped", consumer=consumer, entries=entries, next="run refunds audit")
             if not is_observer(self.group):
                 trim(self._redis, self.stream, self._retention)
+            last = ahead(self._redis, self.stream)
+            if last is not None and not self._told_ahead:
+                self._log.error("intake.ids_ahead", stream=self.stream, why=way_out(self.stream, last))
+            self._told_ahead = last is not None
         except redis.ResponseError as error:  # an ACL may forbid it; reading goes on, the stream only grows
             self._log.warning("intake.upkeep_refused", stream=self.stream, error=one_line(error))
 
-    def _report_gone(self, ids: Sequence[str]) -> None:
-        self.gone += len(ids)
-        self._log.error("intake.entries_gone", stream=self.stream, entries=len(ids), first=ids[0], next="run refunds reconcile")
+    def _report_gone(self, entries: int, first: str) -> None:
+        self.gone += entries
+        self._log.error("intake.entries_gone", stream=self.stream, entries=entries, first=first, next="run refunds reconcile")
 
     def _complain(self, error: Exception) -> None:
         # one line an outage, not one a try

@@ -15,6 +15,8 @@ from redis.retry import Retry
 from worker.errors import Misconfigured
 
 FIRST = "0-0"
+GREATEST = (2**64 - 1, 2**64 - 1)
+"""No entry can come after it."""
 CHUNK = 1_000
 COUNT_AT_MOST = 100_000
 """Where the server knows no `lag` the entries are counted, and at most so many: a status must answer in time."""
@@ -53,18 +55,14 @@ def refuse_cluster(client: redis.Redis) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How far the group is. `undelivered` is None where there are too many to count; `oldest_at` is when the oldest entry
-    not yet acknowledged was added, None when there is none."""
+    """How far the group is. `undelivered` is None where there are too many to count; `oldest_at` is when by the server's time
+    the oldest entry not yet acknowledged was added, None when there is none."""
 
     undelivered: int | None
     pending: int
     length: int
     oldest_id: str | None
-
-    @property
-    def oldest_at(self) -> datetime | None:
-        """The server's time at which the oldest unacknowledged entry was added."""
-        return None if self.oldest_id is None else _added_at(self.oldest_id)
+    oldest_at: datetime | None
 
 
 def position(stream_id: str) -> tuple[int, int]:
@@ -78,8 +76,15 @@ def as_text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _added_at(stream_id: str) -> datetime:
-    return datetime.fromtimestamp(position(stream_id)[0] / 1000, UTC)
+def milliseconds_now(client: redis.Redis) -> int:
+    """The time that the server gives to ids."""
+    r: Any = client
+    seconds, microseconds = r.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def backlog(client: redis.Redis, stream: str, group: str) -> Backlog:
@@ -87,18 +92,33 @@ def backlog(client: redis.Redis, stream: str, group: str) -> Backlog:
     r: Any = client
     length = int(r.xlen(stream))
     state = _state(client, stream, group)
+    oldest = _oldest(client, stream, group, state)
     return Backlog(
         undelivered=_undelivered(r, stream, _last(state), length, state),
         pending=int(state["pending"]) if state else 0,
         length=length,
-        oldest_id=_oldest(client, stream, group, state),
+        oldest_id=oldest,
+        oldest_at=_waits_since(client, stream, state, oldest),
     )
 
 
 def waits_since(client: redis.Redis, stream: str, group: str) -> datetime | None:
     """`Backlog.oldest_at` without counting anything. Raises `redis.RedisError` when Redis is away."""
-    oldest = _oldest(client, stream, group, _state(client, stream, group))
-    return None if oldest is None else _added_at(oldest)
+    state = _state(client, stream, group)
+    return _waits_since(client, stream, state, _oldest(client, stream, group, state))
+
+
+def _waits_since(client: redis.Redis, stream: str, state: Any, oldest: str | None) -> datetime | None:
+    if oldest is None:
+        return None
+    r: Any = client
+    now, added = milliseconds_now(client), position(oldest)[0]
+    if added <= now or not state:
+        return _moment(min(added, now))
+    # the id was chosen, or another server's clock gave it: what waits was not there when somebody of the group last read
+    held = r.xpending_range(stream, state["name"], min=oldest, max=oldest, count=1)
+    silent = [item["time_since_delivered"] for item in held] or [one["idle"] for one in r.xinfo_consumers(stream, state["name"])]
+    return _moment(now - min(map(int, silent), default=0))
 
 
 def _state(client: redis.Redis, stream: str, group: str) -> Any:
@@ -114,7 +134,7 @@ def _oldest(client: redis.Redis, stream: str, group: str, state: Any) -> str | N
     # the group may acknowledge its last entry between the two questions
     oldest = r.xpending(stream, group)["min"] if state and int(state["pending"]) else None
     waiting = [as_text(oldest)] if oldest is not None else []
-    waiting += [as_text(entry_id) for entry_id, _ in r.xrange(stream, min=f"({_last(state)}", count=1)]
+    waiting += [as_text(entry_id) for entry_id, _ in _after(r, stream, _last(state), 1)]
     return min(waiting, key=position, default=None)
 
 
@@ -123,7 +143,7 @@ def _undelivered(r: Any, stream: str, last: str, length: int, state: Any) -> int
         return length
     counted, after = 0, last
     while counted < COUNT_AT_MOST:
-        page = r.xrange(stream, min=f"({after}", count=CHUNK)
+        page = _after(r, stream, after, CHUNK)
         counted += len(page)
         if len(page) < CHUNK:
             return counted
@@ -136,15 +156,24 @@ def _undelivered(r: Any, stream: str, last: str, length: int, state: Any) -> int
     return None
 
 
+def _after(r: Any, stream: str, entry_id: str, count: int, last: str = "+") -> list[Any]:
+    return list(r.xrange(stream, min=f"({entry_id}", max=last, count=count)) if position(entry_id) < GREATEST else []
+
+
 def groups(client: redis.Redis, stream: str) -> list[Any]:
     """The consumer groups of the stream; none where there is no stream."""
     r: Any = client
     try:
         return list(r.xinfo_groups(stream))
     except redis.ResponseError as error:
-        if "no such key" in str(error).lower():
+        if is_no_stream(error):
             return []
         raise
+
+
+def is_no_stream(error: redis.ResponseError) -> bool:
+    """True where the server said that there is no such stream."""
+    return "no such key" in str(error).lower()
 
 
 def entries_read_so_far(client: redis.Redis, stream: str, group: str) -> Iterator[Chunk]:
@@ -158,7 +187,7 @@ def entries_read_so_far(client: redis.Redis, stream: str, group: str) -> Iterato
     if state is None:
         return
     last, after = _last(state), FIRST
-    while page := r.xrange(stream, min=f"({after}", max=last, count=CHUNK):
+    while page := _after(r, stream, after, CHUNK, last):
         # asked after the page was read: an entry acknowledged in between is left out or rightly in, never wrongly in
         first, after = as_text(page[0][0]), as_text(page[-1][0])
         held = r.xpending_range(stream, group, min=first, max=after, count=CHUNK)

@@ -5,7 +5,7 @@ from typing import Any
 
 import redis
 
-from worker.intake.stream import as_text, groups, position
+from worker.intake.stream import as_text, groups, milliseconds_now, position
 from worker.settings import is_observer
 
 FORGET_CONSUMER_AFTER_MS = 3_600_000
@@ -19,9 +19,8 @@ def trim(client: redis.Redis, stream: str, retention: timedelta) -> int:
     waits for them, and one that is away for longer than `retention` misses what was trimmed.
     """
     r: Any = client
-    seconds, microseconds = r.time()
     # the server's clock, since the ids carry its time
-    bounds = [(seconds * 1000 + microseconds // 1000 - int(retention.total_seconds() * 1000), 0)]
+    bounds = [(milliseconds_now(client) - int(retention.total_seconds() * 1000), 0)]
     for state in groups(client, stream):
         if is_observer(as_text(state["name"])):
             continue
@@ -34,9 +33,10 @@ def trim(client: redis.Redis, stream: str, retention: timedelta) -> int:
 
 
 def observers(client: redis.Redis, stream: str) -> dict[str, datetime]:
-    """The observers of the stream, and when what each was given last had been added."""
+    """The observers of the stream, and when what each was given last had been added: now at the latest."""
+    now = milliseconds_now(client)
     found = {as_text(state["name"]): as_text(state["last-delivered-id"]) for state in groups(client, stream)}
-    given = {name: position(last)[0] / 1000 for name, last in found.items() if is_observer(name)}
+    given = {name: min(position(last)[0], now) / 1000 for name, last in found.items() if is_observer(name)}
     return {name: datetime.fromtimestamp(at, UTC) for name, at in given.items()}
 
 
