@@ -692,6 +692,46 @@ def test_mail_about_one_thing_is_judged_as_that(world: PeopleWorld, text: str) -
     assert (case["job_id"], case["decision"]["rule"]) == ("job_1", "job_delivered")
 
 
+def test_mail_about_a_job_and_an_order_that_did_not_pay_for_it_is_not_lost_on_the_case_of_the_job(world: PeopleWorld) -> None:
+    """Once it joined the job's case, the re-run delivered, and nobody ever saw the order."""
+    world.bought_once()
+    world.bought_once("ord_2", ago=timedelta(hours=3))
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    taken = world.mail("My job_1 hangs. Also please refund my order ord_2, I do not need it.")
+    assert (taken.outcome, taken.state, world.queue()) == (Taken.OPENED, "review", [taken.case_id])
+    assert "job_1 and ord_2" in (taken.reason or "")
+    world.happen(world.succeeded("job_1", attempt=2))
+    world.settle_down(days=1)
+    assert world.queue() == [taken.case_id]
+    world.decide(taken.case_id, "money")
+    world.settle_down(days=2)
+    assert (world.double.gone("tran_ord_2"), world.double.gone("tran_ord_1")) == (900, 0)
+
+
+@pytest.mark.parametrize(
+    ("paid", "joins"), [("tran_ord_1", True), ("ord_1 and ord_2", False), ("ord_2", False)], ids=["its own", "both", "another"]
+)
+def test_mail_about_a_job_joins_its_case_beside_no_order_but_that_which_paid_for_it(
+    world: PeopleWorld, paid: str, joins: bool
+) -> None:
+    world.bought_once(credits=0, kind="pass_24h", ago=timedelta(hours=2))
+    world.bought_once("ord_2", ago=timedelta(hours=3))
+    world.happen(world.submitted("job_1", credits=0, paid_with="pass"), world.failed("job_1", code="job_timeout"))
+    taken = world.mail(f"My job_1 hangs. I bought {paid}.")
+    assert (taken.outcome, taken.state) == ((Taken.ATTACHED, "rerunning") if joins else (Taken.OPENED, "review"))
+
+
+def test_answer_about_another_order_to_a_letter_about_a_finished_job_is_about_both(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.bought_once("ord_2", ago=timedelta(hours=3))
+    world.happen(world.submitted("job_1"), world.failed("job_1"))
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    taken = world.mail("Thanks. And please refund ord_2.", message_id="<re@example.org>", In_Reply_To=str(letter["Message-ID"]))
+    assert (taken.state, world.queue()) == ("review", [taken.case_id])
+    assert "job_1 and ord_2" in (taken.reason or "")
+
+
 def test_answer_that_names_another_order_makes_it_two(world: PeopleWorld) -> None:
     world.bought_once(ago=timedelta(days=9))
     world.bought_once("ord_2")

@@ -7,7 +7,7 @@ from sqlalchemy import Row, and_, func, or_, select
 
 from policy.facts import PaidWith, PurchaseKind
 from policy.ledger import PostingKind
-from worker.cases.money.facts import Charge
+from worker.cases.money.facts import Charge, charges_of
 from worker.store.bulk import Tx
 from worker.store.tables import charges, layer_jobs, postings, purchases
 
@@ -29,6 +29,12 @@ def jobs_of(tx: Tx, charge: Charge) -> list[Row[Any]]:
         )
         chosen = select(layer_jobs).where(job.job_id.in_(drew))
     return list(tx.all(chosen.order_by(job.submitted_at, job.job_id)))
+
+
+def paid_for(tx: Tx, purchase_id: str, job_id: str) -> bool:
+    """True where this purchase paid for the job, in whole or in part."""
+    charge = next((one for one in charges_of(tx, [purchase_id]) if one.facts.purchase_id == purchase_id), None)
+    return charge is not None and any(job.job_id == job_id for job in jobs_of(tx, charge))
 
 
 def _begins(tx: Tx, charge: Charge) -> datetime:

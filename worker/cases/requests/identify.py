@@ -12,6 +12,7 @@ from sqlalchemy import Row, Text, case, func, or_, select
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.load import FINAL
+from worker.cases.money.used import paid_for
 from worker.intake.mail.named import read_names
 from worker.intake.mail.reader import Mail
 from worker.intake.mail.sender import SenderVerdict
@@ -75,16 +76,18 @@ class About:
     kept: str | None = None
     """The purchase that stays valid, where it is about the duplicate of that: whoever names both means the later one."""
 
-    def beside(self, job_id: str | None, purchase_id: str | None) -> list[str]:
-        """What the sender wrote of beside this job and this purchase, which together are one thing: a mail about a job may name
-        its order (policy.md, `request-by-mail`).
+    def beside(self, tx: Tx, job_id: str | None, purchase_id: str | None) -> list[str]:
+        """What the mail names beside this job, or this purchase. A mail about a job may name its order (policy.md,
+        `request-by-mail`): the two are one thing where the purchase paid for the job.
         """
-        return [one for one in (*self.jobs, *self.bought) if one not in (job_id, purchase_id)]
+        named = [one for one in (*self.jobs, *self.bought) if one not in (job_id, purchase_id)]
+        if job_id is None or purchase_id is None or paid_for(tx, purchase_id, job_id):
+            return named
+        return [purchase_id, *named]
 
-    @property
-    def others(self) -> list[str]:
+    def others(self, tx: Tx) -> list[str]:
         """What the mail names beside what it is taken to be about."""
-        return [one for one in self.beside(self.job_id, self.purchase_id) if one != self.kept]
+        return [one for one in self.beside(tx, self.job_id, self.purchase_id) if one != self.kept]
 
 
 def identify(tx: Tx, sender: str | None, named: Named) -> About:
@@ -105,7 +108,10 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     kept = duplicates(tx, owner) if len(wrote_of) > 1 else {}
     later = [one for one in wrote_of if kept.get(one) in wrote_of]
     job = next(iter([*wrote_jobs, *their_jobs]), None)
-    purchase = next(iter([*later, *wrote_of, *(row.purchase_id for row in theirs)]), None)
+    # of several orders beside a job its own; one that is only quoted is none of the mail's, unless it is the job's
+    its_own = [row.purchase_id for row in theirs if job is not None and paid_for(tx, row.purchase_id, job)]
+    quoted = [row.purchase_id for row in theirs] if job is None else []
+    purchase = next(iter([*its_own, *later, *wrote_of, *quoted]), None)
     return About(owner, own, job, purchase, tuple(wrote_jobs), tuple(wrote_of), kept.get(purchase or ""))
 
 
@@ -147,7 +153,7 @@ def open_case_of(tx: Tx, about: About, *, confirmed: bool) -> Row[Any] | None:
     more than one thing belongs to none that is about one of them.
     """
     wanted = []
-    if about.others:
+    if about.others(tx):
         return next(iter(_earlier(tx, about)), None) if confirmed else None
     if about.job_id is not None:
         wanted.append((cases.c.kind == CaseKind.JOB.value) & (cases.c.subject == about.job_id))
@@ -173,7 +179,7 @@ def _earlier(tx: Tx, about: About) -> Sequence[Row[Any]]:
     waits = or_(by_people, parked & requests.c.automatic.is_(False))
     theirs = asked.where(cases.c.account_id == about.account_id, waits).add_columns(requests.c.named)
     rows = tx.all(theirs.order_by(case((by_people, 0), else_=1), cases.c.opened_at).limit(_MOST_EARLIER))
-    others = set(about.beside(about.job_id, about.purchase_id))
+    others = set(about.beside(tx, about.job_id, about.purchase_id))
     return [row for row in rows if _names(row, others)][:1]
 
 

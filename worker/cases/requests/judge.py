@@ -168,7 +168,7 @@ def _looked_up_again(tx: Tx, request: Row[Any], case: Case, now: datetime) -> Ro
     known = {
         "job_id": found.job_id,
         "purchase_id": found.purchase_id,
-        "named": {**request.named, BESIDE: found.beside(found.job_id, found.purchase_id)},
+        "named": {**request.named, BESIDE: found.beside(tx, found.job_id, found.purchase_id)},
     }
     if request.account_id is None:
         if found.account_id is None or not _locked(tx, found.account_id):

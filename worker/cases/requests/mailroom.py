@@ -6,7 +6,7 @@ names a job or an order, and our own books say the rest.
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -123,7 +123,7 @@ class Mailroom:
             return known
         if letter is not None:
             return self._answer(tx, mail, kept, letter, origin, now)
-        request = _record(mail, named, about, origin, now)
+        request = _record(tx, mail, named, about, origin, now)
         vouched = confirmed(about, mail)
         if vouched:
             request["confirmed_at"] = now
@@ -172,7 +172,7 @@ class Mailroom:
         named = Named.by(mail)
         found = identify(tx, _address(tx, letter.account_id), named)
         about = found if found.account_id == letter.account_id else About(letter.account_id)
-        request = _record(mail, named, about, origin, now)
+        request = _record(tx, mail, named, about, origin, now)
         if mail.automatic:
             return self._attach(tx, kept, request, letter, now)
         request["confirmed_at"] = now
@@ -181,8 +181,8 @@ class Mailroom:
         if case.state is not None and case.state.final and not a_no:
             # what was told of is over: the answer is a request of its own about it
             bought = case.subject if case.kind is CaseKind.DUPLICATE_CHARGE else _bought(tx, case.subject)
-            known = {"job_id": about.job_id or case.job_id, "purchase_id": about.purchase_id or bought}
-            return self._open(tx, kept, {**request, **known}, now)
+            about = replace(about, job_id=about.job_id or case.job_id, purchase_id=about.purchase_id or bought)
+            return self._open(tx, kept, {**_record(tx, mail, named, about, origin, now), "confirmed_at": now}, now)
         self._file(tx, kept, {**request, "case_id": case.case_id}, now)
         _note(tx, case.case_id, "request.answered", now, request_id=request["request_id"])
         if case.kind is not CaseKind.REQUEST:
@@ -221,7 +221,7 @@ class Mailroom:
         tx.insert(evidence, rows)
 
 
-def _record(mail: Mail, named: Named, about: About, origin: str, now: datetime) -> dict[str, Any]:
+def _record(tx: Tx, mail: Mail, named: Named, about: About, origin: str, now: datetime) -> dict[str, Any]:
     unreadable = mail.sender is None and not mail.text and not named.ids
     return {
         "request_id": new_id("req", now),
@@ -236,7 +236,7 @@ def _record(mail: Mail, named: Named, about: About, origin: str, now: datetime) 
         "automatic": mail.automatic,
         "subject": mail.subject,
         "text": mail.text,
-        "named": {**named.document(), "unreadable": unreadable, BESIDE: about.beside(about.job_id, about.purchase_id)},
+        "named": {**named.document(), "unreadable": unreadable, BESIDE: about.beside(tx, about.job_id, about.purchase_id)},
         "problems": list(mail.problems),
         "size": mail.size,
         "account_id": about.account_id,
@@ -252,7 +252,7 @@ def _confirm(tx: Tx, request_id: str, about: About, now: datetime) -> None:
     one = requests.c.request_id == request_id
     first = tx.all(select(requests).where(one))[0]
     known = {"job_id": first.job_id or about.job_id, "purchase_id": first.purchase_id or about.purchase_id}
-    beside = dict.fromkeys([*first.named.get(BESIDE, ()), *about.beside(**known)])
+    beside = dict.fromkeys([*first.named.get(BESIDE, ()), *about.beside(tx, **known)])
     values = {"confirmed_at": first.confirmed_at or now, **known, "named": {**first.named, BESIDE: list(beside)}}
     tx.connection.execute(update(requests).where(one).values(**values))
 
