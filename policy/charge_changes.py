@@ -2,19 +2,20 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from policy.decision import Counterfactual, Outcome
 from policy.duplicates import amounts_differ
 from policy.facts import ChargeFacts
 from policy.nearest import Change, Changes, nearest
-from policy.rules import CHARGE_RULES
+from policy.rules import CHARGE_RULES, first_of
 from policy.terms import Terms
 from policy.words import count
 
 
 def charge_counterfactual(facts: ChargeFacts, terms: Terms, outcome: Outcome) -> Counterfactual | None:
     """The nearest single change of the facts whose outcome is another; None where there is none."""
-    return nearest(_NEAREST_FIRST, CHARGE_RULES, facts, terms, outcome)
+    return nearest(_NEAREST_FIRST, partial(first_of, CHARGE_RULES), facts, terms, outcome)
 
 
 def _no_dispute(facts: ChargeFacts, terms: Terms) -> Change[ChargeFacts] | None:

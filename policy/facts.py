@@ -236,6 +236,8 @@ class RequestFacts:
     """The charge is being given back, or was, by the decision of another case."""
     others: tuple[str, ...] = ()
     """What else the mail names of the account's jobs and purchases."""
+    unknown: tuple[str, ...] = ()
+    """What the mail calls a job or an order, and our books do not hold as the account's, or not yet."""
     charged_again: tuple[str, ...] = ()
     """Later charges of the same thing that have a case as duplicates of this purchase, which stays valid."""
 

@@ -8,7 +8,7 @@ from policy.charge_changes import charge_counterfactual
 from policy.decision import Counterfactual, Decision, Outcome, Verdict
 from policy.facts import ChargeDispute, ChargeFacts, JobFacts, RequestFacts
 from policy.request_changes import request_counterfactual
-from policy.rules import CHARGE_RULES, DISPUTE_RULES, REQUEST_RULES, first_of, first_verdict
+from policy.rules import CHARGE_RULES, DISPUTE_RULES, first_of, first_verdict, request_verdict
 from policy.terms import Terms
 
 
@@ -35,7 +35,7 @@ def decide_request(facts: RequestFacts, terms: Terms) -> Decision:
     """What is owed for a request by mail. Money is owed by `refund_payment` alone, a whole charge, and leaves only when a
     person agrees; what no rule can answer is `review`, with the reason why it cannot be automatic.
     """
-    return _signed(*first_of(REQUEST_RULES, facts, terms), terms, partial(request_counterfactual, facts, terms))
+    return _signed(*request_verdict(facts, terms), terms, partial(request_counterfactual, facts, terms))
 
 
 def _nothing_else(outcome: Outcome) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from policy.decision import Counterfactual, Outcome, Verdict
-from policy.rules import first_of
 from policy.terms import Terms
 
 F = TypeVar("F")
-Rules = Sequence[Callable[[F, Terms], Verdict | None]]
+Judge = Callable[[F, Terms], tuple[str, Verdict]]
+"""What the rules say of facts, and which of them says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,13 @@ Changes = Sequence[Callable[[F, Terms], Change[F] | None]]
 """What may have been otherwise, the nearest first; None where it was so."""
 
 
-def nearest(changes: Changes[F], rules: Rules[F], facts: F, terms: Terms, outcome: Outcome) -> Counterfactual | None:
+def nearest(changes: Changes[F], judge: Judge[F], facts: F, terms: Terms, outcome: Outcome) -> Counterfactual | None:
     """The nearest single change of the facts whose outcome is another; None where there is none."""
     for possible in changes:
         change = possible(facts, terms)
         if change is None:
             continue
-        rule, verdict = first_of(rules, change.facts, terms)
+        rule, verdict = judge(change.facts, terms)
         if verdict.outcome is not outcome:
             return Counterfactual(change.words, verdict.outcome, rule)
     return None

@@ -7,14 +7,14 @@ from policy.calendar import window_closes, within_window
 from policy.decision import Counterfactual, Outcome
 from policy.facts import RequestFacts, Use
 from policy.nearest import Change, Changes, nearest
-from policy.rules import REQUEST_RULES
+from policy.rules import request_verdict
 from policy.terms import Terms
 from policy.words import count
 
 
 def request_counterfactual(facts: RequestFacts, terms: Terms, outcome: Outcome) -> Counterfactual | None:
     """The nearest single change of the facts whose outcome is another; None where there is none."""
-    return nearest(_NEAREST_FIRST, REQUEST_RULES, facts, terms, outcome)
+    return nearest(_NEAREST_FIRST, request_verdict, facts, terms, outcome)
 
 
 def _confirmed(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
@@ -24,7 +24,9 @@ def _confirmed(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None
 
 
 def _only_one(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
-    return Change("the mail named one thing alone", replace(facts, others=())) if facts.others else None
+    if not facts.others and not facts.unknown:
+        return None
+    return Change("the mail named one thing alone", replace(facts, others=(), unknown=()))
 
 
 def _no_dispute(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:

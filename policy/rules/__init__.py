@@ -7,7 +7,7 @@ what it finds, and that name is on every decision. A new rule is one function, i
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from policy.decision import Verdict
+from policy.decision import Outcome, Verdict
 from policy.facts import ChargeDispute, ChargeFacts, JobFacts, RequestFacts
 from policy.rules import charges, disputes, evidence, money_back, refusal, remedy, requests
 from policy.rules.evidence import missing_facts
@@ -24,6 +24,7 @@ __all__ = [
     "first_verdict",
     "missing_facts",
     "missing_in_request",
+    "request_verdict",
 ]
 
 F = TypeVar("F")
@@ -124,6 +125,14 @@ REQUEST_RULES: tuple[Callable[[RequestFacts, Terms], Verdict | None], ...] = (
 def first_verdict(facts: JobFacts, terms: Terms) -> tuple[str, Verdict]:
     """The name of the first rule for jobs that has something to say, and what it says. Every job gets a verdict."""
     return first_of(JOB_RULES, facts, terms)
+
+
+def request_verdict(facts: RequestFacts, terms: Terms) -> tuple[str, Verdict]:
+    """The name of the rule that answers a request, and what it says. Nothing ends one that names what is not known."""
+    rule, verdict = first_of(REQUEST_RULES, facts, terms)
+    if not facts.unknown or verdict.outcome not in {Outcome.DECLINE, Outcome.NOTHING_OWED}:
+        return rule, verdict
+    return requests.request_names_unknown.__name__, requests.request_names_unknown(facts, verdict)
 
 
 def first_of(rules: Sequence[Callable[[F, Terms], Verdict | None]], facts: F, terms: Terms) -> tuple[str, Verdict]:

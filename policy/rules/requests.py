@@ -48,6 +48,14 @@ def request_names_several(facts: RequestFacts, terms: Terms) -> Verdict | None:
     return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts)
 
 
+def request_names_unknown(facts: RequestFacts, found: Verdict) -> Verdict:
+    """What would end the request is a person's while the mail names what our books do not hold: it may be on its way to us, and
+    a no about one thing is no answer for the other.
+    """
+    reason = f"the mail also names {listed(facts.unknown)}, of which our books know nothing; of what they know, {found.reason}"
+    return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts)
+
+
 def requested_under_dispute(facts: RequestFacts, terms: Terms) -> Verdict | None:
     """What is under dispute at the bank is not also refunded by us."""
     if facts.purchase is None or not facts.purchase.disputed:

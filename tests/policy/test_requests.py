@@ -21,6 +21,7 @@ from policy import (
     missing_in_request,
 )
 from policy.facts import Billing, PurchaseFacts, PurchaseKind
+from policy.rules.requests import request_names_unknown
 from tests.policy.build import NOW, TERMS, terms
 
 PAID = NOW - timedelta(days=2)
@@ -76,6 +77,10 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (asked(claimed=True, others=("ord_2",)), "review", "request_names_several", "request-by-mail"),
     (about(replace(DONE, standing_debit=0), others=("job_43",)), "review", "request_names_several", "request-by-mail"),
     (asked(of=None, others=("ord_2",)), "review", "request_unanswered", "request-by-mail"),
+    (asked(of=bought(paid_at=LATE), unknown=("ord_2",)), "review", "request_names_unknown", "request-by-mail"),
+    (asked(claimed=True, unknown=("ord_2",)), "review", "request_names_unknown", "request-by-mail"),
+    (about(replace(DONE, standing_debit=0), unknown=("job_43",)), "review", "request_names_unknown", "request-by-mail"),
+    (asked(unknown=("ord_2",)), "refund_payment", "unused_purchase", "request-window"),
     (asked(of=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
     (asked(of=bought(disputed=True), claimed=True), "review", "requested_under_dispute", "dispute-hold"),
     (about(DONE, purchase=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
@@ -142,7 +147,7 @@ def test_request_decision_is_the_one_in_the_table(facts: RequestFacts, outcome: 
 
 
 def test_request_table_names_every_rule() -> None:
-    assert {rule for _, _, rule, _ in DECISIONS} == {rule.__name__ for rule in REQUEST_RULES}
+    assert {rule for _, _, rule, _ in DECISIONS} == {rule.__name__ for rule in (*REQUEST_RULES, request_names_unknown)}
 
 
 def test_money_of_a_request_is_a_whole_charge_or_nothing() -> None:
@@ -299,6 +304,7 @@ ANY = st.builds(
     readable=st.booleans(),
     claimed=st.booleans(),
     others=st.sampled_from([(), ("ord_2",)]),
+    unknown=st.sampled_from([(), ("ord_3",)]),
     charged_again=st.sampled_from([(), ("ord_2",)]),
 )
 

@@ -658,6 +658,75 @@ def test_mail_that_names_two_orders_ends_neither_by_itself(world: PeopleWorld) -
     assert (again.outcome, again.case_id) == (Taken.ATTACHED, taken.case_id)
 
 
+@pytest.mark.parametrize("bought", [True, False], ids=["known_later", "never_known"])
+def test_mail_that_names_an_order_not_yet_known_beside_an_old_one_is_not_declined(world: PeopleWorld, bought: bool) -> None:
+    """The second order is two minutes behind its mail: once the mail was declined for the age of the first, and it was never
+    looked up.
+    """
+    world.bought_once(ago=timedelta(days=9))
+    taken = world.mail("Please refund my orders ord_1 and ord_2.")
+    assert (taken.state, (world.case(taken.case_id) or {})["decision"]["rule"]) == ("review", "request_names_unknown")
+    with pytest.raises(Refused, match="no remedy at hand"):
+        world.decide(taken.case_id)
+    world.clock.pass_(minutes=2)
+    if bought:
+        world.bought_once("ord_2", ago=timedelta(minutes=5))
+    world.clock.pass_(minutes=3)
+    world.sweep()
+    case = world.case(taken.case_id) or {}
+    rule, said = ("request_names_several", "ord_1 and ord_2") if bought else ("request_names_unknown", "ord_2")
+    assert (case["state"], case["decision"]["rule"]) == ("review", rule)
+    assert said in case["decision"]["reason"]
+    assert world.queue() == [taken.case_id]
+
+
+def test_mail_that_names_what_is_not_known_beside_what_is_owed_is_proposed_for_money(world: PeopleWorld) -> None:
+    """Many name an invoice of which our books know nothing."""
+    world.bought_once()
+    taken = world.mail("Please refund my order ord_1 (invoice INV-2026-7).")
+    assert (world.case(taken.case_id) or {})["decision"]["rule"] == "unused_purchase"
+
+
+def test_transaction_that_is_known_later_as_that_of_the_order_makes_no_second_thing(world: PeopleWorld) -> None:
+    world.load(
+        an_account(), a_purchase("ord_1", "acc_1", 50, written(world.clock.now() - timedelta(days=9)), transaction_id=None)
+    )
+    taken = world.mail("Please refund order ord_1, transaction tran_9.")
+    assert taken.state == "review"
+    world.load(a_purchase("ord_1", "acc_1", 50, written(world.clock.now() - timedelta(days=9)), transaction_id="tran_9"))
+    world.clock.pass_(minutes=5)
+    world.sweep()
+    assert (world.case(taken.case_id) or {})["decision"]["rule"] == "window_passed"
+
+
+def test_mail_about_a_job_and_an_order_not_yet_known_joins_no_case_about_the_job(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    taken = world.mail("My job_1 hangs. Also please refund my order ord_2.")
+    assert (taken.outcome, taken.state) == (Taken.OPENED, "review")
+    world.bought_once("ord_2", ago=timedelta(hours=3))
+    world.happen(world.succeeded("job_1", attempt=2))
+    world.clock.pass_(minutes=5)
+    world.sweep()
+    assert "job_1 and ord_2" in (world.case(taken.case_id) or {})["decision"]["reason"]
+    assert world.queue() == [taken.case_id]
+
+
+@pytest.mark.parametrize("asked", ["I want my money back", "Please refund ord_1"], ids=["nothing", "one"])
+def test_order_that_an_answer_names_before_it_is_known_is_looked_up_as_well(world: PeopleWorld, asked: str) -> None:
+    world.bought_once(ago=timedelta(days=9))
+    parked = world.mail(asked, verified=False)
+    [question] = world.written()
+    world.mail("It is order ord_2.", subject=f"Re: {question['Subject']}", message_id="<answer@example.org>")
+    assert world.queue() == [parked.case_id]
+    world.bought_once("ord_2", ago=timedelta(minutes=5))
+    world.clock.pass_(minutes=5)
+    world.sweep()
+    assert (world.state(parked.case_id), world.queue()) == ("review", [parked.case_id])
+    rule = (world.case(parked.case_id) or {})["decision"]["rule"]
+    assert rule == ("request_names_several" if "ord_1" in asked else "unused_purchase")
+
+
 def test_mail_that_names_two_jobs_is_settled_about_neither(world: PeopleWorld) -> None:
     world.bought_once()
     world.happen(world.submitted("job_1"), world.failed("job_1"), world.submitted("job_2"), world.succeeded("job_2"))

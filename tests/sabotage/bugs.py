@@ -1139,6 +1139,12 @@ BUGS = (
         (("policy/rules/__init__.py", "    requests.request_names_several,\n", ""),),
     ),
     Bug(
+        "no_about_one_order_ends_a_mail_that_overtook_another",
+        "of two orders in a mail the one whose purchase came a moment later is never looked at",
+        ("tests/requests/test_requests.py::test_mail_that_names_an_order_not_yet_known_beside_an_old_one_is_not_declined",),
+        (("worker/cases/requests/judge.py", "    if about_one and not request.named.get(UNKNOWN):\n", "    if about_one:\n"),),
+    ),
+    Bug(
         "mail_that_came_too_soon_is_nobodys_for_ever",
         "a request that overtook the account's own event is never answered",
         ("tests/requests/test_requests.py::test_mail_that_comes_before_its_account_is_matched_within_minutes",),

@@ -12,6 +12,7 @@ from policy.lifecycle import CaseKind, CaseState
 from worker.cases.load import REPORTS
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.used import jobs_of
+from worker.cases.requests.identify import UNKNOWN
 from worker.credits.ledger import JobCredits, Ledger
 from worker.store.bulk import Tx
 from worker.store.tables import cases, layer_jobs, payments, postings
@@ -31,6 +32,7 @@ def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now:
         account_id=request.account_id,
         sender_confirmed=confirmed,
         readable=not request.named.get("unreadable", False),
+        unknown=tuple(request.named.get(UNKNOWN, ())),
         job=job,
         purchase=charge.facts if charge else None,
         use=use_of(tx, ledger, charge) if charge else Use(),

@@ -23,6 +23,8 @@ _MOST_EARLIER = 200
 """Most earlier mails that are looked through for the one that a further mail joins."""
 BESIDE = "beside"
 """Where a request keeps, among what it names, what it names of our books beside what it is about."""
+UNKNOWN = "unknown"
+"""And where what it calls a job or an order and our books do not hold as the account's, or not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class About:
     """Every job and every purchase of the account that the sender wrote of."""
     kept: str | None = None
     """The purchase that stays valid, where it is about the duplicate of that: whoever names both means the later one."""
+    unknown: tuple[str, ...] = ()
+    """What the sender called a job or an order, and is none of the account's that our books hold."""
 
     def beside(self, tx: Tx, job_id: str | None, purchase_id: str | None) -> list[str]:
         """What the mail names beside this job, or this purchase. A mail about a job may name its order (policy.md,
@@ -86,8 +90,8 @@ class About:
         return [purchase_id, *named]
 
     def others(self, tx: Tx) -> list[str]:
-        """What the mail names beside what it is taken to be about."""
-        return [one for one in self.beside(tx, self.job_id, self.purchase_id) if one != self.kept]
+        """What the mail names beside what it is taken to be about, known or not."""
+        return [*(one for one in self.beside(tx, self.job_id, self.purchase_id) if one != self.kept), *self.unknown]
 
 
 def identify(tx: Tx, sender: str | None, named: Named) -> About:
@@ -112,7 +116,9 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     its_own = [row.purchase_id for row in theirs if job is not None and paid_for(tx, row.purchase_id, job)]
     quoted = [row.purchase_id for row in theirs] if job is None else []
     purchase = next(iter([*its_own, *later, *wrote_of, *quoted]), None)
-    return About(owner, own, job, purchase, tuple(wrote_jobs), tuple(wrote_of), kept.get(purchase or ""))
+    known = {*their_jobs, *(one for row in theirs for one in row[:3])}
+    unknown = tuple(one for one in dict.fromkeys([*named.jobs, *named.orders]) if one not in known)
+    return About(owner, own, job, purchase, tuple(wrote_jobs), tuple(wrote_of), kept.get(purchase or ""), unknown)
 
 
 def duplicates(tx: Tx, account_id: str) -> dict[str, str]:
@@ -186,6 +192,13 @@ def _earlier(tx: Tx, about: About) -> Sequence[Row[Any]]:
 def _names(row: Row[Any], others: set[str]) -> bool:
     beside = set(row.named.get(BESIDE, ()))
     return others <= beside if row.state == CaseState.REVIEW.value else others == beside
+
+
+def completed(tx: Tx, request: Row[Any], about: About, **named: Sequence[str]) -> dict[str, Any]:
+    """What the request is about and names, completed by what was found since; of what it `named` these lists are new."""
+    known = {"job_id": request.job_id or about.job_id, "purchase_id": request.purchase_id or about.purchase_id}
+    new = {**named, BESIDE: [*request.named.get(BESIDE, ()), *about.beside(tx, **known)]}
+    return {**known, "named": {**request.named, **{name: list(dict.fromkeys(found)) for name, found in new.items()}}}
 
 
 def confirmed(about: About, mail: Mail | Row[Any]) -> bool:

@@ -18,7 +18,7 @@ from worker.cases.judge import Bench
 from worker.cases.load import case_of, lock_account
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.requests.facts import facts_of
-from worker.cases.requests.identify import BESIDE, Named, charged_again, confirmed, duplicates, identify
+from worker.cases.requests.identify import BESIDE, UNKNOWN, Named, charged_again, completed, confirmed, duplicates, identify
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.settings import Mode
@@ -142,7 +142,8 @@ def _with_duplicates(tx: Tx, facts: RequestFacts, beside: Iterable[str]) -> Requ
 
 
 def _again_after(case: Case, facts: RequestFacts, now: datetime) -> timedelta:
-    if facts.job is not None or facts.purchase is not None or not facts.readable:
+    known = facts.job is not None or facts.purchase is not None
+    if not facts.readable or (known and not facts.unknown):
         return REMIND
     return min(max(now - case.opened_at, LOOKED_UP_AFTER), REMIND)
 
@@ -161,24 +162,20 @@ def _looked_up_again(tx: Tx, request: Row[Any], case: Case, now: datetime) -> Ro
     """The request with what our books know by now of what it names: an order may reach us after the mail about it, and so may the
     account. A mail that was nobody's belongs to its account from there on.
     """
-    if request.job_id is not None or request.purchase_id is not None:
+    about_one = request.job_id is not None or request.purchase_id is not None
+    if about_one and not request.named.get(UNKNOWN):
         return request
     found = identify(tx, request.sender, Named.stored(request.named))
-    known: dict[str, Any]
-    known = {
-        "job_id": found.job_id,
-        "purchase_id": found.purchase_id,
-        "named": {**request.named, BESIDE: found.beside(tx, found.job_id, found.purchase_id)},
-    }
+    known = completed(tx, request, found, **{UNKNOWN: found.unknown})
     if request.account_id is None:
         if found.account_id is None or not _locked(tx, found.account_id):
             return request
         known |= {"account_id": found.account_id, "confirmed_at": now if confirmed(found, request) else None}
         case.account_id = found.account_id
         case.note("request.matched", account_id=found.account_id, verdict=request.verdict)
-    elif found.account_id != request.account_id or (found.job_id is None and found.purchase_id is None):
+    elif found.account_id != request.account_id or all(getattr(request, name) == value for name, value in known.items()):
         return request
-    case.job_id, case.changed = found.job_id, True
+    case.job_id, case.changed = known["job_id"], True
     one = requests.c.request_id == request.request_id
     tx.connection.execute(update(requests).where(one).values(**known))
     return tx.all(select(requests).where(one))[0]

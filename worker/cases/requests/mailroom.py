@@ -21,7 +21,17 @@ from worker.cases.judge import Bench
 from worker.cases.load import case_of, lock_accounts
 from worker.cases.notify import intend
 from worker.cases.requests.files import RAW, Files
-from worker.cases.requests.identify import BESIDE, About, Named, answered, confirmed, identify, open_case_of
+from worker.cases.requests.identify import (
+    BESIDE,
+    UNKNOWN,
+    About,
+    Named,
+    answered,
+    completed,
+    confirmed,
+    identify,
+    open_case_of,
+)
 from worker.cases.requests.judge import advance
 from worker.cases.write import write_cases
 from worker.clock import Clock, new_id
@@ -133,7 +143,7 @@ class Mailroom:
             if (standing.kind, standing.state) != (CaseKind.REQUEST.value, CaseState.WAITING.value):
                 return taken
             # the word of the account's own mailbox that it was parked for
-            _confirm(tx, standing.subject, about, now)
+            _confirm(tx, standing.subject, named, about, now)
             return self._judge(tx, case_of(standing), request["request_id"], Taken.ATTACHED, now)
         return self._open(tx, kept, request, now)
 
@@ -187,7 +197,7 @@ class Mailroom:
         _note(tx, case.case_id, "request.answered", now, request_id=request["request_id"])
         if case.kind is not CaseKind.REQUEST:
             return _told(Taken.ATTACHED, request["request_id"], case)
-        _confirm(tx, case.subject, about, now)
+        _confirm(tx, case.subject, named, about, now)
         if a_no:
             case.reason = "the customer answered the letter about it"
             go(case, CaseState.REVIEW, next_action_at=now + REMIND)
@@ -236,7 +246,12 @@ def _record(tx: Tx, mail: Mail, named: Named, about: About, origin: str, now: da
         "automatic": mail.automatic,
         "subject": mail.subject,
         "text": mail.text,
-        "named": {**named.document(), "unreadable": unreadable, BESIDE: about.beside(tx, about.job_id, about.purchase_id)},
+        "named": {
+            **named.document(),
+            "unreadable": unreadable,
+            BESIDE: about.beside(tx, about.job_id, about.purchase_id),
+            UNKNOWN: list(about.unknown),
+        },
         "problems": list(mail.problems),
         "size": mail.size,
         "account_id": about.account_id,
@@ -247,14 +262,14 @@ def _record(tx: Tx, mail: Mail, named: Named, about: About, origin: str, now: da
     }
 
 
-def _confirm(tx: Tx, request_id: str, about: About, now: datetime) -> None:
+def _confirm(tx: Tx, request_id: str, named: Named, about: About, now: datetime) -> None:
     """The first mail is confirmed, and completed by what the answer names."""
     one = requests.c.request_id == request_id
     first = tx.all(select(requests).where(one))[0]
-    known = {"job_id": first.job_id or about.job_id, "purchase_id": first.purchase_id or about.purchase_id}
-    beside = dict.fromkeys([*first.named.get(BESIDE, ()), *about.beside(tx, **known)])
-    values = {"confirmed_at": first.confirmed_at or now, **known, "named": {**first.named, BESIDE: list(beside)}}
-    tx.connection.execute(update(requests).where(one).values(**values))
+    # what the answer calls a job or an order is looked up again with what the first mail did
+    more = {"jobs": named.jobs, "orders": named.orders, UNKNOWN: about.unknown}
+    values = completed(tx, first, about, **{name: [*first.named.get(name, ()), *found] for name, found in more.items()})
+    tx.connection.execute(update(requests).where(one).values(confirmed_at=first.confirmed_at or now, **values))
 
 
 def _address(tx: Tx, account_id: str | None) -> str | None:
