@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from worker.cases.money import limits
 from worker.cases.requests.mailroom import Taken
 from worker.sandbox.creem.words import RefundAnswer
 from worker.store.engine import Store
-from worker.store.tables import case_history, notices
+from worker.store.tables import case_history, cases, notices
 
 
 def letters(world: PeopleWorld) -> list[str]:
@@ -166,6 +167,48 @@ def test_mail_that_asks_for_more_than_the_case_it_was_put_to_is_judged_by_itself
     world.decide(case_id)
     world.pay()
     assert world.double.gone("tran_1") == 900
+
+
+def a_charge_in_doubt(world: PeopleWorld) -> EmailMessage:
+    """A charge that may be a duplicate is with a person, and its customer was told so: the letter."""
+    world.twice_charged(apart=timedelta(minutes=30))
+    world.clock.pass_(minutes=10)
+    [letter] = world.written()
+    world.mail("I am away.", message_id="<away@x.org>", Auto_Submitted="auto-replied", In_Reply_To=str(letter["Message-ID"]))
+    return letter
+
+
+def the_first_goes_back(world: PeopleWorld) -> None:
+    """By somebody's hand, so that the charge in doubt is no duplicate."""
+    world.double.refund_in_dashboard("tran_0")
+    world.settle_down(days=0.2)
+    world.reconciler().reconcile()
+    world.sweep()
+
+
+def test_what_only_machines_answered_becomes_no_request_when_its_case_ends(world: PeopleWorld) -> None:
+    """Once it was a request for the money, which a person was to answer and nobody had asked for."""
+    a_charge_in_doubt(world)
+    the_first_goes_back(world)
+    assert [row.kind for row in world.rows(select(cases))] == ["duplicate_charge"]
+    assert world.queue() == []
+
+
+@pytest.mark.parametrize("verified", [True, False], ids=["vouched", "unvouched"])
+def test_customers_mail_is_not_hidden_behind_a_machines_when_its_case_ends(world: PeopleWorld, verified: bool) -> None:
+    """Once the machine's was the first and the request was its own: nobody was asked whether the customer had written."""
+    a_charge_in_doubt(world)
+    world.clock.pass_(minutes=1)
+    written = world.mail("Please refund ord_1.", message_id="<hum@x.org>", verified=verified)
+    the_first_goes_back(world)
+    world.clock.pass_(minutes=5)
+    [case_id] = world.queue()
+    case = world.case(case_id) or {}
+    assert [mail["request_id"] for mail in case["requests"]][1:] == [written.request_id]
+    assert case["opened_at"] == case["requests"][1]["received_at"]
+    assert case["state"] == ("review" if verified else "waiting")
+    asked = [letter for letter in world.written() if "Was this mail from you?" in letter["Subject"]]
+    assert len(asked) == (0 if verified else 1)
 
 
 def test_no_that_a_person_says_again_is_told_again_and_each_time_once(world: PeopleWorld) -> None:

@@ -17,12 +17,14 @@ from worker.store.tables import evidence, requests
 
 def judge_alone(tx: Tx, bench: Bench, moved: Iterable[Case], now: datetime) -> None:
     """Where a charge turns out to be no duplicate, the mails that its case took in become a request about the charge: they may
-    ask for more than was asked there (policy.md, "never a silent no"). To be called before these cases are written.
+    ask for more than was asked there (policy.md, "never a silent no"). What a machine wrote asks for nothing, and goes along
+    with what people wrote. To be called before these cases are written.
     """
     for case in moved:
         if (case.kind, case.state) != (CaseKind.DUPLICATE_CHARGE, CaseState.NOTHING_OWED) or case.was in {None, case.state}:
             continue
-        mails = tx.all(select(requests).where(requests.c.case_id == case.case_id).order_by(requests.c.received_at))
+        by_people = requests.c.case_id == case.case_id, requests.c.automatic.is_(False)
+        mails = tx.all(select(requests).where(*by_people).order_by(requests.c.received_at))
         if mails:
             _open(tx, bench, case, mails, now)
 
