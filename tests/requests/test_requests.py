@@ -456,6 +456,30 @@ def test_second_request_of_a_day_is_asked_about_the_day_after(world: PeopleWorld
     assert len([letter for letter in world.written() if "Was this mail" in letter["Subject"]]) == 2
 
 
+def test_question_that_had_no_address_is_asked_once_there_is_one(world: PeopleWorld) -> None:
+    """The account's own event was ten minutes behind the mail: once nothing was asked any more."""
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"))
+    taken = world.mail("job_1 is blank", sender="x@else.example")
+    assert world.written() == []
+    world.clock.pass_(minutes=10)
+    world.load(an_account())
+    for _ in range(4):
+        world.clock.pass_(days=1)
+        world.sweep()
+    [question] = world.written()
+    world.mail("Yes, mine.", subject=f"Re: {question['Subject']}", message_id="<yes@example.org>")
+    assert (world.state(taken.case_id), world.queue()) == ("review", [taken.case_id])
+
+
+def test_question_that_was_never_written_keeps_no_other_from_being_asked(world: PeopleWorld) -> None:
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.submitted("job_2"), world.succeeded("job_2"))
+    world.mail("job_1 is blank", sender="x@else.example")
+    assert world.written() == []
+    world.load(an_account())
+    world.mail("job_2 is blank", sender="y@else.example", message_id="<2@else.example>")
+    assert [letter["To"] for letter in world.written()] == ["acc_1@example.org"]
+
+
 def test_flood_of_one_hour_is_asked_about_no_longer_than_its_promise_runs(world: PeopleWorld) -> None:
     """Once a day, earliest first, and not for a month: what is left then is a person's."""
     world.bought_once()

@@ -20,6 +20,7 @@ from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.requests.facts import facts_of
 from worker.cases.requests.identify import BESIDE, UNKNOWN, Named, charged_again, completed, confirmed, duplicates, identify
 from worker.cases.write import write_cases
+from worker.clock import written
 from worker.credits.ledger import Ledger
 from worker.settings import Mode
 from worker.store.bulk import Record, Tx
@@ -191,18 +192,22 @@ def _locked(tx: Tx, account_id: str) -> bool:
 
 def _question(tx: Tx, case: Case, request: Row[Any], now: datetime, *, again: bool = False) -> list[Record]:
     """The question to the account's own address, once about each case; none for a mail that no person wrote, nor a second one
-    within a day. What was not asked for that is tried `again` when the case is looked at again.
+    within a day. What was not asked for that, or was asked before there was an address to write to, is tried `again` when the
+    case is looked at again.
     """
     if case.account_id == NOBODY or request.automatic:
         return []
     # behind the account's lock, so that two mails at once make one question
     lock_account(tx, case.account_id)
     of_late = or_(notices.c.created_at > now - QUESTION_EVERY, notices.c.case_id == case.case_id)
-    asked = select(notices.c.case_id).where(notices.c.account_id == case.account_id, of_late)
-    rows = tx.all(asked.where(notices.c.kind == NoticeKind.QUESTION.value))
+    questions = select(notices.c.case_id, notices.c.state).where(notices.c.kind == NoticeKind.QUESTION.value)
+    found = tx.all(questions.where(notices.c.account_id == case.account_id, of_late))
+    # what was dropped nobody has read
+    rows = [row for row in found if row.state != "dropped"]
     if rows:
         if not again and case.case_id not in {row.case_id for row in rows}:
             case.note("request.not_asked", why="the account was asked within a day")
         return []
     case.note("request.asked", to="the account's own address")
-    return [notice(case, NoticeKind.QUESTION, now, reference=request.reference)]
+    occasion = written(now) if case.case_id in {row.case_id for row in found} else ""
+    return [notice(case, NoticeKind.QUESTION, now, occasion, reference=request.reference)]
