@@ -1,12 +1,24 @@
-"""An address to listen on: where it cannot be had, one line says why and which setting to change."""
+"""Addresses: which of them no other machine can reach; and where one cannot be had, a line that says which setting to change."""
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address
 
 from worker.errors import Misconfigured
 
 LOOPBACK = "127.0.0.1"
+
+
+def on_loopback(address: str) -> bool:
+    """True for an address of this machine that no other can reach: what is sent there does not leave it."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address == "localhost"
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return parsed.is_loopback
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""An address that cannot be had: which setting to change, and how."""
+"""Which addresses no other machine can reach; and one that cannot be had: which setting to change, and how."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from worker.errors import Misconfigured
-from worker.listening import taking
+from worker.listening import on_loopback, taking
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,13 @@ def test_name_that_nobody_knows_is_the_host_s_fault() -> None:
         taking("no.invalid", 80, host_named="HOST", port_named=""),
     ):
         socket.getaddrinfo("bad host", 80, flags=socket.AI_NUMERICHOST)
+
+
+@pytest.mark.parametrize("address", ["localhost", "127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+def test_this_machine_has_more_than_one_address(address: str) -> None:
+    assert on_loopback(address)
+
+
+@pytest.mark.parametrize("address", ["", "10.0.0.1", "::", "::ffff:10.0.0.1", "localhost.example.org", "127.0.0.1.nip.io"])
+def test_what_others_can_reach_is_not_this_machine_s_alone(address: str) -> None:
+    assert not on_loopback(address)

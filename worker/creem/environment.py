@@ -13,6 +13,7 @@ from ipaddress import ip_address
 import httpx
 
 from worker.errors import Misconfigured
+from worker.listening import on_loopback
 
 TEST_URL, LIVE_URL = "https://test-api.creem.io", "https://api.creem.io"
 TEST_PREFIX, PREFIX = "creem_test_", "creem_"
@@ -86,7 +87,7 @@ def _key_faults(api_key: str) -> Iterator[str]:
 
 
 def _pair_faults(environment: Environment | None, url: httpx.URL) -> Iterator[str]:
-    at_live, loopback = url.host == httpx.URL(LIVE_URL).host, _loopback(url.host)
+    at_live, loopback = url.host == httpx.URL(LIVE_URL).host, on_loopback(url.host)
     if url.scheme == "http" and not loopback:
         yield f"{_URL}: the key travels over https only, except on this machine itself"
     if environment is Environment.LIVE:
@@ -96,10 +97,3 @@ def _pair_faults(environment: Environment | None, url: httpx.URL) -> Iterator[st
         yield f"{_URL}: {LIVE_URL} is the live host; this is no live key"
     elif environment is None and not loopback:
         yield f"{_KEY}: expected a key that begins with {TEST_PREFIX} or {PREFIX}"
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -8,11 +8,10 @@ from starlette.types import ASGIApp
 
 from worker.creem.environment import Address
 from worker.errors import Misconfigured
-from worker.listening import taking
+from worker.listening import on_loopback, taking
 from worker.observe import log
 from worker.settings import Settings
 from worker.web.connections import MOST, Connection
-from worker.web.console.hosts import on_loopback
 
 GRACE_SECONDS = 15
 BACKLOG = 2048

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from worker.listening import on_loopback
 
 EXPECTED = (
     "expected a postbox like file:///path/of/a/folder, smtp://user:password@host:587?starttls=required or "
@@ -33,14 +34,6 @@ class Server:
         return f"{self.host}:{self.port}"
 
 
-def is_loopback(host: str) -> bool:
-    """True where what is sent to this host does not leave the machine."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def split(url: str) -> SplitResult | None:
     """The parts of a URL, None for one that is none. The library's own errors quote the URL, and with it the password."""
     try:
@@ -63,7 +56,7 @@ def server_of(parts: SplitResult) -> Server:
         raise ValueError(EXPECTED)
     if not all(c.isascii() and c.isprintable() for c in user + password):
         raise ValueError("a mail server's user and password have to be printable ASCII")
-    local = is_loopback(parts.hostname)
+    local = on_loopback(parts.hostname)
     tls = Tls.FROM_START if parts.scheme == "smtps" else _starttls(parts.query, Tls.NONE if local else Tls.STARTTLS)
     if parts.scheme == "smtps" and parts.query:
         raise ValueError("smtps:// is encrypted from the start and takes no options")

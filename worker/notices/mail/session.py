@@ -14,7 +14,8 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from worker.notices.mail.server import Server, Tls, is_loopback
+from worker.listening import on_loopback
+from worker.notices.mail.server import Server, Tls
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -84,7 +85,7 @@ class Session(smtplib.SMTP):
         """Logs in; says no word of the password where others on the way could read it."""
         self.phase = Phase.AUTH
         assert self.sock is not None, "begin() comes first"
-        if not isinstance(self.sock, ssl.SSLSocket) and not is_loopback(self.sock.getpeername()[0]):
+        if not isinstance(self.sock, ssl.SSLSocket) and not on_loopback(self.sock.getpeername()[0]):
             raise smtplib.SMTPNotSupportedError("the password is not sent without TLS")
         try:
             self.login(user, password)

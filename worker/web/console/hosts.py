@@ -3,10 +3,11 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
+
+from worker.listening import on_loopback
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
@@ -37,17 +38,6 @@ def stays_here(request: Request) -> bool:
     # what nginx speaks to those behind it, in a loopback name and without a word of its own, where nobody told it otherwise
     through = request.scope["http_version"] == "1.0" or any(name.startswith(_FORWARDED) for name in request.headers)
     return on_loopback(peer) and _host(request) in LOOPBACK and not through
-
-
-def on_loopback(address: str) -> bool:
-    """True for an address of this machine that no other can reach."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address == "localhost"
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
-    return parsed.is_loopback
 
 
 def own_form(request: Request) -> bool:
