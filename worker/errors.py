@@ -73,6 +73,10 @@ class InvariantBroken(RefundsError):
 
 def one_line(error: BaseException, limit: int = 300) -> str:
     """The error as one printable line of at most `limit` characters: no newline, no control character, no traceback."""
-    text = str(error) or type(error).__name__
+    return plain_line(str(error) or type(error).__name__, limit)
+
+
+def plain_line(text: str, limit: int = 300) -> str:
+    """One printable line of at most `limit` characters: a text cannot break out of its line or turn the writing direction."""
     cleaned = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(cleaned.split())[:limit]

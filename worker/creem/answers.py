@@ -14,7 +14,7 @@ import httpx
 
 from worker.creem.envelope import Said, retry_after, understand, word
 from worker.creem.environment import Environment
-from worker.errors import one_line
+from worker.errors import plain_line
 
 BODY_LIMIT = 64 * 1024
 Hide = Callable[[str], str]
@@ -81,7 +81,7 @@ def classify(
     said = understand(response, body, BODY_LIMIT)
     answer = Answer(
         Outcome.UNKNOWN,
-        one_line(Exception(hide(said.line))),
+        plain_line(hide(said.line)),
         http_status=said.http_status,
         trace_id=_hidden(said.trace_id, hide),
         raw=hide(body.decode(errors="replace"))[:BODY_LIMIT],
@@ -100,7 +100,7 @@ def classify(
 def classify_error(error: Exception, http_status: int | None = None, *, hide: Hide = str) -> Answer:
     """The class of a call that came to no answer, or, with an `http_status`, of one whose answer broke off."""
     text = str(error)
-    said = f"({type(error).__name__})" + (f": {one_line(Exception(hide(text)))}" if text else "")
+    said = f"({type(error).__name__})" + (f": {plain_line(hide(text))}" if text else "")
     if http_status is not None:
         return Answer(Outcome.UNKNOWN, f"Creem answered {http_status} and broke off {said}", http_status=http_status)
     if isinstance(error, _NOT_SENT):

@@ -16,7 +16,7 @@ from worker.creem.envelope import Said, word
 from worker.creem.reading import Unreadable, text
 from worker.creem.reads import BODY_LIMIT, CreemAway, Reads
 from worker.creem.wire import Ask, Pace, Unheard, Wire
-from worker.errors import one_line
+from worker.errors import plain_line
 
 PATH = "/v1/customer-credits/accounts"
 PAGE, PAGES = 100, 100
@@ -77,7 +77,7 @@ class CreditAccounts:
         heard = self._wire.once(ask, seconds=self._seconds, most=BODY_LIMIT)
         if isinstance(heard, Unheard):
             why = f"no answer ({type(heard.error).__name__}): {heard.error}"
-            return CreditAnswer(Booked.LATER, one_line(Exception(self._wire.hide(why))), heard=False)
+            return CreditAnswer(Booked.LATER, plain_line(self._wire.hide(why)), heard=False)
         return self._understood(heard.said, body["idempotency_key"], side)
 
     def _understood(self, said: Said, key: str, side: str) -> CreditAnswer:
@@ -89,8 +89,8 @@ class CreditAccounts:
             return CreditAnswer(Booked.DONE, f"{transaction_id} at Creem", transaction_id)
         error = document.get("error") if document is not None else None
         if not isinstance(error, dict):
-            return CreditAnswer(Booked.LATER, one_line(Exception(line)), heard=said.creems)
-        told = one_line(Exception(self._wire.hide(f"Creem answered {said.http_status}: {word(error.get('message'))}")))
+            return CreditAnswer(Booked.LATER, plain_line(line), heard=said.creems)
+        told = plain_line(self._wire.hide(f"Creem answered {said.http_status}: {word(error.get('message'))}"))
         short = said.http_status == 422 and error.get("code") == SHORT and side == "debit"
         return CreditAnswer(Booked.SHORT if short else Booked.LATER, told)
 

@@ -12,7 +12,7 @@ from worker.clock import Clock
 from worker.creem.envelope import Said, retry_after
 from worker.creem.reading import Unreadable
 from worker.creem.wire import Ask, Pace, Unheard, Wire
-from worker.errors import RefundsError, TryLater, one_line
+from worker.errors import RefundsError, TryLater, plain_line
 
 T = TypeVar("T")
 REPEATABLE = frozenset({("GET", f"/v1/{path}") for path in ("transactions", "transactions/search", "customer-credits/accounts")})
@@ -138,7 +138,7 @@ class Reads:
         return CreemAway("Creem", f"{tried.trouble}{count}", tried.pause)
 
     def _line(self, text: str) -> str:
-        return one_line(Exception(self._wire.hide(text)))
+        return plain_line(self._wire.hide(text))
 
 
 def full_jitter(chance: Callable[[], float]) -> Wait:

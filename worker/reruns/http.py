@@ -14,7 +14,7 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_result, wait_random_exponential
 
 from worker.deadline import DeadlineTransport
-from worker.errors import Misconfigured, one_line
+from worker.errors import Misconfigured, plain_line
 from worker.reruns.order import Answer, Reply, RerunOrder
 
 TRIES = 3
@@ -127,7 +127,7 @@ class PipelineHttp:
         # a server may echo what it was sent
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        return one_line(Exception(text))
+        return plain_line(text)
 
 
 def _last(state: RetryCallState) -> _Try:

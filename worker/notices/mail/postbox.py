@@ -15,7 +15,7 @@ from typing import Protocol
 from urllib.parse import quote, unquote
 
 from worker import disk
-from worker.errors import one_line
+from worker.errors import one_line, plain_line
 from worker.notices.mail.server import EXPECTED, Server, server_of, split
 from worker.notices.mail.session import Phase, Session, Unwelcome
 
@@ -118,7 +118,7 @@ class SmtpPostbox:
         # a server may echo what it was sent
         for secret in self._secrets:
             line = line.replace(secret, "***")
-        return Receipt(outcome, one_line(Exception(line)))
+        return Receipt(outcome, plain_line(line))
 
 
 def postbox_of(url: str, *, timeout: float) -> Postbox:

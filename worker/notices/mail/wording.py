@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from policy import Clause, clause_text
 from policy.words import count, money
+from worker.errors import plain_line
 from worker.notices.mail.notice import About, Letter, NoticeKind
 
 LISTED = 50
@@ -212,6 +213,6 @@ def _total(about: tuple[About, ...]) -> str:
 
 
 def _clean(text: str, limit: int) -> str:
-    """One printable line: a value cannot break out of its line, turn the writing direction or flood the letter."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """One printable line that does not flood the letter."""
+    line = plain_line(text, limit + 1)
     return line if len(line) <= limit else f"{line[:limit]}..."
