@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from policy import Editions, Terms
+from policy import Terms
 from policy.calendar import Calendar
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import BY_PERSON, NOBODY, Case
@@ -89,12 +89,6 @@ def promise_from(case: Case, since: datetime, terms: Terms, calendar: Calendar) 
     due_at = calendar.business_deadline(since, terms.promise_business_days)
     case.failed_at, case.due_at = since, due_at
     case.warn_at, case.warned_percent = calendar.instant_at_fraction(since, due_at, terms.promise_warn_percent[0]), 0
-
-
-def terms_and_calendar(editions: Editions, calendars: dict[str, Calendar], at: datetime) -> tuple[Terms, Calendar]:
-    """The edition in force at `at`, with the calendar of its promise."""
-    terms = editions.at(at)
-    return terms, calendars[terms.edition]
 
 
 def go(case: Case, target: CaseState, *, next_action_at: datetime | None, now: datetime | None = None) -> None:

@@ -16,7 +16,7 @@ from policy.ledger import reverse
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import Book, Case, Job, LotMoney, fails
 from worker.cases.carry_out import carry_out, utc_day
-from worker.cases.casework import go, open_case, promise_from, terms_and_calendar
+from worker.cases.casework import go, open_case, promise_from
 from worker.cases.decided import BY_PERSON
 from worker.settings import Mode
 
@@ -36,6 +36,11 @@ class Bench:
     def terms_at(self, failed_at: datetime) -> Terms:
         """The edition a failure is judged by: the one in force when it happened."""
         return self.editions.at(failed_at)
+
+    def at(self, when: datetime) -> tuple[Terms, Calendar]:
+        """The edition in force then, with the calendar of its promise."""
+        terms = self.editions.at(when)
+        return terms, self.calendars[terms.edition]
 
 
 def judge(book: Book, job_id: str, bench: Bench) -> None:
@@ -64,7 +69,7 @@ def judge(book: Book, job_id: str, bench: Bench) -> None:
 
 def _open(book: Book, job_id: str, account_id: str, failed_at: datetime, bench: Bench) -> Case:
     failed_at = min(failed_at, book.now)
-    terms, calendar = terms_and_calendar(bench.editions, bench.calendars, failed_at)
+    terms, calendar = bench.at(failed_at)
     case = open_case(
         CaseKind.JOB, job_id, account_id, since=failed_at, now=book.now, terms=terms, calendar=calendar, job_id=job_id
     )
@@ -79,7 +84,7 @@ def _date_back(case: Case, failed_at: datetime, bench: Bench) -> None:
     """A case in which nothing is decided yet is of the earliest failure told of, in whatever order they are."""
     if failed_at >= case.failed_at:
         return
-    terms, calendar = terms_and_calendar(bench.editions, bench.calendars, failed_at)
+    terms, calendar = bench.at(failed_at)
     case.note("case.dated_back", **{"from": case.failed_at.isoformat(), "to": failed_at.isoformat()})
     promise_from(case, failed_at, terms, calendar)
     case.changed = True

@@ -226,8 +226,7 @@ def _warn(tx: Tx, bench: Bench, now: datetime, limit: int) -> int:
 
 
 def _promise(bench: Bench, row: Row[Any], now: datetime) -> tuple[int, datetime | None]:
-    terms = bench.terms_at(row.failed_at)
-    calendar = bench.calendars[terms.edition]
+    terms, calendar = bench.at(row.failed_at)
     marks = [
         (percent, calendar.instant_at_fraction(row.failed_at, row.due_at, percent)) for percent in terms.promise_warn_percent
     ]

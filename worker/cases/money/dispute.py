@@ -10,7 +10,7 @@ from policy import ChargeDispute, decide_dispute
 from policy.facts import DisputeFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.book import Case
-from worker.cases.casework import REMIND, go, open_case, remind, terms_and_calendar
+from worker.cases.casework import REMIND, go, open_case, promise_from, remind
 from worker.cases.decided import record
 from worker.cases.judge import Bench
 from worker.cases.money import holds
@@ -49,18 +49,22 @@ def open_dispute(
         return
     told = _told(charge, untold, len(before), now)
     since = min(told.opened_at, now)
-    terms, calendar = terms_and_calendar(bench.editions, bench.calendars, since)
-    opened = open_case(
-        CaseKind.DISPUTE,
-        charge.transaction_id,
-        charge.facts.account_id,
-        since=since,
-        now=now,
-        terms=terms,
-        calendar=calendar,
-        order_id=charge.order_id,
-    )
-    case = opened if case is None else _again(case, opened)
+    terms, calendar = bench.at(since)
+    if case is None:
+        case = open_case(
+            CaseKind.DISPUTE,
+            charge.transaction_id,
+            charge.facts.account_id,
+            since=since,
+            now=now,
+            terms=terms,
+            calendar=calendar,
+            order_id=charge.order_id,
+        )
+    else:
+        # open again, with a promise of its own
+        promise_from(case, since, terms, calendar)
+        case.closed_at = None
     case.note("case.opened", dispute_id=told.dispute_id, transaction_id=charge.transaction_id, amount=told.amount)
     _note_heard(case, untold[1:])
     jobs = jobs_of(tx, charge)
@@ -83,13 +87,6 @@ def open_dispute(
     go(case, CaseState.REVIEW, next_action_at=now + REMIND)
     log.error("dispute.opened", case_id=case.case_id, transaction_id=charge.transaction_id, amount=told.amount)
     known[case.kind, case.subject] = case
-
-
-def _again(case: Case, opened: Case) -> Case:
-    """The case, open again with the promise of one that is opened now."""
-    case.failed_at, case.due_at, case.warn_at, case.warned_percent = opened.failed_at, opened.due_at, opened.warn_at, 0
-    case.closed_at = None
-    return case
 
 
 def told_of(tx: Tx, case_id: str) -> list[str]:
@@ -137,5 +134,5 @@ def _purchase(charge: Charge) -> dict[str, Any]:
         "currency": f.currency,
         "granted": f.granted,
         "remaining": f.remaining,
-        "spent": f.granted - f.remaining - f.frozen - f.void,
+        "spent": f.spent,
     }

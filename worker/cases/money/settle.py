@@ -18,7 +18,7 @@ from policy.decision import Decision, Outcome
 from policy.facts import PurchaseFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.book import WORKER, Case
-from worker.cases.casework import REMIND, Move, announcement, go, moves_of, open_case, remind, terms_and_calendar
+from worker.cases.casework import REMIND, Move, announcement, go, moves_of, open_case, remind
 from worker.cases.decided import BY_PERSON, record
 from worker.cases.judge import Bench
 from worker.cases.load import case_of
@@ -142,7 +142,7 @@ class Settler:
     def open_case_of(self, charge: Charge, now: datetime) -> Case:
         """A case about this charge, open and not yet stored."""
         since = min(charge.facts.paid_at, now)
-        terms, calendar = terms_and_calendar(self.bench.editions, self.bench.calendars, since)
+        terms, calendar = self.bench.at(since)
         case = open_case(
             CaseKind.DUPLICATE_CHARGE,
             charge.facts.purchase_id,

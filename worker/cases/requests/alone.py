@@ -8,7 +8,7 @@ from sqlalchemy import Row, select, update
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import WORKER, Case
-from worker.cases.casework import open_case, terms_and_calendar
+from worker.cases.casework import open_case
 from worker.cases.judge import Bench
 from worker.cases.write import write_cases
 from worker.store.bulk import Tx
@@ -33,7 +33,7 @@ def _open(tx: Tx, bench: Bench, standing: Case, mails: Sequence[Row[Any]], now: 
     first = next((mail for mail in mails if mail.confirmed_at is not None), mails[0])
     # as if it had been opened when the first of them came: it keeps its place in the order received
     since = mails[0].received_at
-    terms, calendar = terms_and_calendar(bench.editions, bench.calendars, since)
+    terms, calendar = bench.at(since)
     case = open_case(
         CaseKind.REQUEST,
         first.request_id,

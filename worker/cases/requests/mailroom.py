@@ -16,7 +16,7 @@ from sqlalchemy import Row, select, update
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import NOBODY, WORKER, Book, Case
-from worker.cases.casework import REMIND, go, open_case, terms_and_calendar
+from worker.cases.casework import REMIND, go, open_case
 from worker.cases.judge import Bench
 from worker.cases.load import case_of, lock_accounts
 from worker.cases.notify import intend
@@ -148,7 +148,7 @@ class Mailroom:
         return self._open(tx, kept, request, now)
 
     def _open(self, tx: Tx, kept: Sequence[Record], request: Record, now: datetime) -> TakenMail:
-        terms, calendar = terms_and_calendar(self.bench.editions, self.bench.calendars, now)
+        terms, calendar = self.bench.at(now)
         case = open_case(
             CaseKind.REQUEST,
             request["request_id"],

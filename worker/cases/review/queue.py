@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import Row, and_, or_, select
 
-from policy.calendar import Calendar
 from policy.lifecycle import CaseKind, CaseState
 from policy.words import count
 from worker.cases.book import NOBODY
@@ -68,7 +67,7 @@ class Queue:
                 "kind": row.kind,
                 "state": row.state,
                 "what": what,
-                "percent": int(100 * self._calendar(row).business_fraction(since, at, now)),
+                "percent": int(100 * self.bench.at(row.failed_at)[1].business_fraction(since, at, now)),
             }
             for at, since, row, what in found[:limit]
         ]
@@ -118,10 +117,8 @@ class Queue:
         """When Creem's own patience with a buyer ends; None where no charge is in question."""
         if row.kind == CaseKind.JOB.value or row.order_id is None:
             return None
-        return self._calendar(row).business_deadline(row.opened_at, CREEM_WAITS_DAYS)
-
-    def _calendar(self, row: Row[Any]) -> Calendar:
-        return self.bench.calendars[self.bench.terms_at(row.failed_at).edition]
+        _, calendar = self.bench.at(row.failed_at)
+        return calendar.business_deadline(row.opened_at, CREEM_WAITS_DAYS)
 
     def _look(self, tx: Tx, name: str, by: str) -> dict[str, Any]:
         row = find(tx, name)
