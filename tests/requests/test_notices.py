@@ -73,6 +73,44 @@ def test_credits_that_came_back_are_told_of_once(world: PeopleWorld) -> None:
     assert (told["kind"], told["state"]) == ("credits_returned", "sent")
 
 
+def thread_of(letter: EmailMessage) -> tuple[str | None, str | None]:
+    return letter["In-Reply-To"], letter["References"]
+
+
+def test_letter_joins_the_thread_of_the_last_mail_that_its_reader_wrote(world: PeopleWorld) -> None:
+    world.mail(message_id="<first@example.org>")
+    world.clock.pass_(minutes=1)
+    world.mail("Order ord_1, please.", sender="ACC_1@example.org", message_id=f"<{'b' * 150}@example.org>")
+    world.clock.pass_(minutes=2)
+    [letter] = world.written()
+    assert thread_of(letter) == (f"<{'b' * 150}@example.org>",) * 2
+
+
+@pytest.mark.parametrize("theirs", ["<a b@c>", f"<{'a' * 240}@example.org>", '<a"@example.org>', "<a,b@example.org>", "none"])
+def test_letter_goes_without_a_thread_where_the_mail_has_no_plain_id(world: PeopleWorld, theirs: str) -> None:
+    world.mail(message_id=theirs)
+    world.clock.pass_(minutes=2)
+    [letter] = world.written()
+    assert thread_of(letter) == (None, None)
+
+
+def test_letter_joins_no_thread_of_a_mail_that_its_reader_may_not_have_written(world: PeopleWorld) -> None:
+    world.mail(verified=False, message_id="<theirs@evil.example>")
+    world.clock.pass_(minutes=2)
+    [question] = world.written()
+    assert "R-" in question["Subject"]
+    assert thread_of(question) == (None, None)
+
+
+def test_letter_of_several_cases_joins_no_thread(world: PeopleWorld) -> None:
+    world.bought_once("ord_2")
+    world.mail(message_id="<one@example.org>")
+    world.mail("Please refund my order ord_2.", message_id="<two@example.org>")
+    world.clock.pass_(minutes=2)
+    [letter] = world.written()
+    assert ("ord_1" in text_of(letter), "ord_2" in text_of(letter), thread_of(letter)) == (True, True, (None, None))
+
+
 def test_jobs_that_failed_together_are_one_mail(world: PeopleWorld) -> None:
     failed_jobs(world, 15)
     world.clock.pass_(minutes=2)

@@ -141,7 +141,7 @@ class Notifier:
         taken = update(notices).where(tx.among(notices.c.notice_id, [row.notice_id for row in rows]))
         values = {"state": "sending", "due_at": now + LEASE, "message_id": message_id, "sent_to": known[0].email}
         tx.connection.execute(taken.values(attempts=notices.c.attempts + 1, **values))
-        return _Batch(kind, account_id, known[0].email, message_id, _with_cases(tx, rows))
+        return _Batch(kind, account_id, known[0].email, message_id, _with_cases(tx, rows, known[0].email))
 
     def _first(self, tx: Tx, now: datetime) -> Sequence[Row[Any]]:
         assert self.mailer is not None, "checked by the caller"
@@ -177,6 +177,7 @@ class Notifier:
             message_id=batch.message_id,
             at=now,
             reference=payload.get("reference"),
+            answers=_one_thread(batch.rows),
         )
         try:
             message = compose(letter, sender=self.mailer.sender, reply_to=self.mailer.reply_to)
@@ -236,7 +237,7 @@ def _moved_on(tx: Tx, kind: NoticeKind, rows: Sequence[Row[Any]], now: datetime)
     return bool(moved)
 
 
-def _with_cases(tx: Tx, rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+def _with_cases(tx: Tx, rows: Sequence[Row[Any]], to: str) -> Sequence[Row[Any]]:
     known = (
         cases.c.job_id,
         cases.c.order_id,
@@ -247,9 +248,20 @@ def _with_cases(tx: Tx, rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
         cases.c.failed_at,
     )
     asked = exists().where(requests.c.case_id == cases.c.case_id, requests.c.automatic.is_(False)).label("asked")
-    joined = select(notices, *known, asked).join(cases, cases.c.case_id == notices.c.case_id)
+    r = requests.c
+    # a stranger's mail in the customer's name is no thread of the customer's
+    own = and_(r.confirmed_at.is_not(None), r.automatic.is_(False), func.lower(r.sender) == to.lower())
+    theirs = select(r.message_id).where(r.case_id == cases.c.case_id, r.message_id.is_not(None), own)
+    last = theirs.order_by(r.received_at.desc(), r.request_id.desc()).limit(1).scalar_subquery().label("answers")
+    joined = select(notices, *known, asked, last).join(cases, cases.c.case_id == notices.c.case_id)
     chosen = tx.among(notices.c.notice_id, [row.notice_id for row in rows])
     return tx.all(joined.where(chosen).order_by(notices.c.notice_id))
+
+
+def _one_thread(rows: Sequence[Row[Any]]) -> str | None:
+    """The mail that a letter answers: the last that its reader wrote about the case. None where it tells of several."""
+    mails = {row.answers for row in rows}
+    return mails.pop() if len(mails) == 1 else None
 
 
 def _about(row: Row[Any], editions: Editions) -> About:
