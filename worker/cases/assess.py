@@ -315,7 +315,7 @@ class Assessor:
 
         jobs = {n.job_id for n in news if n.job_id} | {row.job_id for row in woken if row.job_id}
         jobs |= {job_id for job_id, _ in named}
-        load_jobs(tx, book, jobs | jobs_of_newly_vouched(tx, book, news), self.ledger)
+        load_jobs(tx, book, jobs | jobs_of_newly_vouched(tx, news), self.ledger)
         load_purchases(tx, book, news, self.ledger)
         book.touched |= {row.job_id for row in woken if row.job_id} | {job_id for job_id, _ in named}
         _hear_what_waits(tx, book)

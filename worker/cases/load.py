@@ -107,7 +107,7 @@ def _account(row: Row[Any]) -> Account:
     )
 
 
-def jobs_of_newly_vouched(tx: Tx, book: Book, news: Sequence[News]) -> set[str]:
+def jobs_of_newly_vouched(tx: Tx, news: Sequence[News]) -> set[str]:
     """Jobs whose case may go on because an account or a purchase arrives: those that wait, and those no lot covered so far."""
     vouched = {item.account_id for item in news if _vouches(item) and item.account_id}
     if not vouched:

@@ -65,7 +65,7 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
     open_states = still_open(by_state)
     late = select(func.count(), func.min(cases.c.due_at)).where(cases.c.state.in_(open_states), cases.c.due_at < now)
     overdue, oldest_overdue = tx.connection.execute(late).one()
-    backlog, oldest = inbox_rows.backlog(tx, now)
+    backlog, oldest = inbox_rows.backlog(tx)
     whole = [tally for state, tally in tallied.items() if state in WHOLE]
     idle = select(func.count()).where(cases.c.next_action_at < now - SWEPT_BY)
     waiting = select(func.count()).where(inbox.c.state == "waiting")

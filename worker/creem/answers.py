@@ -6,19 +6,17 @@ Only "could not connect" is *not sent*, and only Creem's own word is *refused*: 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import httpx
 
-from worker.creem.envelope import Said, retry_after, understand, word
+from worker.creem.envelope import Said, understand, word
 from worker.creem.environment import Environment
 from worker.errors import plain_line
 
 BODY_LIMIT = 64 * 1024
 Hide = Callable[[str], str]
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _BALANCE = re.compile(r"\b(balance|funds)\b", re.IGNORECASE)
 
@@ -47,7 +45,7 @@ class Answer:
     """One answer.
 
     `detail` is one line for people and `raw` the body, at most 64 KiB; neither holds the key. `status` is the refund's word as it
-    stands, `retry_after` in seconds. `mismatch`: accepted, but for another transaction or in another environment.
+    stands. `mismatch`: accepted, but for another transaction or in another environment.
     """
 
     outcome: Outcome
@@ -57,7 +55,6 @@ class Answer:
     trace_id: str | None = None
     refund_id: str | None = None
     raw: str = ""
-    retry_after: float | None = None
     key_trouble: bool = False
     """Refused with 401 or 403: the key is wrong, or may not refund."""
     low_balance: bool = False
@@ -71,13 +68,9 @@ def classify(
     *,
     asked: str,
     environment: Environment,
-    now: datetime = _BEGINNING,
     hide: Hide = str,
 ) -> Answer:
-    """The class of an answer that came whole, to the wish that `asked` be refunded.
-
-    `now` is what a date in `Retry-After` is held against where the answer has no date of its own; `hide` takes the key out.
-    """
+    """The class of an answer that came whole, to the wish that `asked` be refunded. `hide` takes the key out."""
     said = understand(response, body, BODY_LIMIT)
     answer = Answer(
         Outcome.UNKNOWN,
@@ -85,7 +78,6 @@ def classify(
         http_status=said.http_status,
         trace_id=_hidden(said.trace_id, hide),
         raw=hide(body.decode(errors="replace"))[:BODY_LIMIT],
-        retry_after=retry_after(response, now),
     )
     if 200 <= said.http_status < 300:
         return _taken(answer, said, asked, environment, hide)

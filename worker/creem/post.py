@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 
-from worker.clock import Clock
 from worker.creem.answers import BODY_LIMIT, Answer, classify, classify_error
 from worker.creem.armed import Armed
 from worker.creem.environment import Environment
@@ -32,10 +31,9 @@ class Refunds:
         environment: Environment,
         seconds: float,
         timer: Callable[[], float],
-        clock: Clock,
     ) -> None:
         self._wire, self._pace, self._environment = wire, pace, environment
-        self._seconds, self._timer, self._clock = seconds, timer, clock
+        self._seconds, self._timer = seconds, timer
 
     def send(self, armed: Armed) -> Answer:
         """What became of the call. Nothing of it leaves after `armed.until`, also when this process is frozen on the way.
@@ -61,7 +59,6 @@ class Refunds:
             heard.body,
             asked=transaction_id,
             environment=self._environment,
-            now=self._clock.now(),
             hide=self._wire.hide,
         )
 

@@ -253,7 +253,7 @@ def unhandled_from(tx: Tx, source: str) -> bool:
     return bool(tx.all(select(inbox.c.id).where(inbox.c.state == "new", inbox.c.source == source).limit(1)))
 
 
-def backlog(tx: Tx, now: datetime) -> tuple[int, datetime | None]:
+def backlog(tx: Tx) -> tuple[int, datetime | None]:
     """How many rows are unhandled, and since when the oldest was received."""
     count, oldest = tx.connection.execute(select(func.count(), func.min(inbox.c.received_at)).where(inbox.c.state == "new")).one()
     return int(count), oldest

@@ -143,7 +143,7 @@ class Web:
     def _backlog(self) -> str | None:
         now = self.clock.now()
         try:
-            waiting, oldest = self.store.read(lambda tx: inbox.backlog(tx, now))
+            waiting, oldest = self.store.read(inbox.backlog)
             unread = self.unread_since()
         except (TryLater, Misconfigured, redis.RedisError, OSError) as error:
             return one_line(error)
