@@ -5,6 +5,7 @@ Names are stable and arguments are ids: old messages meet new code at every depl
 
 import functools
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -245,7 +246,4 @@ def _summary(done: Assessed) -> str:
 
 
 def _counted(words: Iterable[str]) -> str:
-    counts: dict[str, int] = {}
-    for word in words:
-        counts[word] = counts.get(word, 0) + 1
-    return ", ".join(f"{word} {count}" for word, count in sorted(counts.items()))
+    return ", ".join(f"{word} {count}" for word, count in sorted(Counter(words).items()))

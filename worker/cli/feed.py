@@ -1,6 +1,7 @@
 """What goes in by hand: product history, and events on the stream."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -70,9 +71,7 @@ def _read_all(file: str, *, as_json: bool) -> list[Known]:
 
 
 def _report(done: Imported, *, as_json: bool) -> None:
-    states: dict[str, int] = {}
-    for move in done.assessed.moves:
-        states[move.state] = states.get(move.state, 0) + 1
+    states = Counter(move.state for move in done.assessed.moves)
     if as_json:
         refused = [{"record": key, "problem": problem} for key, problem in done.refused]
         output.document({"records": done.records, "repeated": done.repeated, "cases": states, "refused": refused})
