@@ -108,13 +108,6 @@ def server(*behaviours: Behaviour | bytes) -> Iterator[Server]:
             thread.join()
 
 
-def closed_port() -> int:
-    """A port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
-
-
 def http(status: str, body: bytes = b"", *headers: str) -> bytes:
     """A whole answer."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Content-Type: application/json", *headers]

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.creem.sockets import Wire, closed_port, http, server
+from tests.creem.sockets import Wire, http, server
 from tests.creem.world import TRACE, Here, a_transaction, an_error, at, here, saying
 from worker.creem.client import CreemAway, CreemRefused
 from worker.creem.reads import TRIES
 from worker.creem.wire import Pace
 from worker.errors import TryLater
+from worker.sandbox.servers import free_port
 
 GOOD = saying(a_transaction())
 NO_ANSWER = httpx.ReadError("reset")
@@ -239,7 +240,7 @@ def test_dripping_answer_ends_with_the_whole_time() -> None:
 
 def test_port_where_nobody_listens_is_asked_four_times() -> None:
     with pytest.raises(TryLater, match=r"ConnectError.*\(4 tries\)"):
-        at(f"http://127.0.0.1:{closed_port()}", wait=lambda _: 0.0).transaction("tran_1")
+        at(f"http://127.0.0.1:{free_port()}", wait=lambda _: 0.0).transaction("tran_1")
 
 
 def test_whole_answer_after_broken_ones_is_read() -> None:

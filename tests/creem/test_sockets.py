@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.creem.sockets import Behaviour, Server, Wire, closed_port, http, server
+from tests.creem.sockets import Behaviour, Server, Wire, http, server
 from tests.creem.world import at, spent
 from worker.creem.answers import Answer, Outcome
 from worker.creem.client import Armed
 from worker.errors import TryLater
+from worker.sandbox.servers import free_port
 
 LIMIT = 0.5
 """Seconds a call may take where the test is about time."""
@@ -86,7 +87,7 @@ def test_a_body_without_an_announced_end_is_judged_by_what_it_says() -> None:
 
 
 def test_port_where_nobody_listens_is_not_sent() -> None:
-    answer, _ = refund(f"http://127.0.0.1:{closed_port()}")
+    answer, _ = refund(f"http://127.0.0.1:{free_port()}")
     assert answer.outcome is Outcome.NOT_SENT
     assert answer.detail.startswith("no connection (ConnectError)")
 
@@ -233,7 +234,7 @@ def test_nothing_of_one_answer_goes_into_the_next_request() -> None:
 
 def test_proxy_of_the_environment_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with server(http("200 OK", b'{"status":"pending"}')) as creem:

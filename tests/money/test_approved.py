@@ -1,6 +1,6 @@
 """Nothing is sent unless the charge, and the one that stays, stand at Creem as they were approved (creem-api.md 14.3)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,13 +26,6 @@ from worker.sandbox.creem.words import Ending, Lie, Meanwhile
 from worker.settings import Mode
 from worker.store.engine import Store
 from worker.store.tables import charges, payments, purchases
-
-
-@pytest.fixture
-def world(store: Store) -> Iterator[MoneyWorld]:
-    made = MoneyWorld(store, switches=NASTY)
-    yield made
-    made.close()
 
 
 @dataclass

@@ -18,7 +18,6 @@ from worker.cases.money.close import Closing, hand_over, overdue
 from worker.clock import written
 from worker.sandbox.creem.words import Ending, Fault, Lie, Lost, Meanwhile, RefundAnswer, SecondRefund
 from worker.store.bulk import Tx
-from worker.store.engine import Store
 from worker.store.tables import cases, creem_refunds, payments, postings
 
 OWED = "the same 9.00 USD was charged 5 minutes after ord_0, which stays valid"
@@ -77,13 +76,6 @@ ENDS: dict[str, tuple[dict[str, Any], End]] = {
         End("refused", "review", LOW, KEPT, "credits_released", days=20),
     ),
 }
-
-
-@pytest.fixture
-def world(store: Store) -> Iterator[MoneyWorld]:
-    made = MoneyWorld(store, switches=NASTY)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """One charge goes back at most once, whatever Creem answers (creem-api.md 14.3, failure-modes.md 2.4)."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -22,13 +21,6 @@ from worker.store.engine import Store
 
 NASTY = Switches(second_refund=SecondRefund.PAYS_AGAIN, second_while_pending=SecondRefund.PAYS_AGAIN)
 """A provider that pays whatever it is asked to pay: only we stand between it and a second refund."""
-
-
-@pytest.fixture
-def world(store: Store) -> Iterator[MoneyWorld]:
-    made = MoneyWorld(store, switches=NASTY)
-    yield made
-    made.close()
 
 
 def play(world: MoneyWorld, *, days: float = 3, **switches: Any) -> str | None:

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tenacity import wait_none
 
-from tests.reruns.raw import Behaviour, answer, closed_port, dripping, raw_server
+from tests.reruns.raw import Behaviour, answer, dripping, raw_server
 from worker.errors import Misconfigured
 from worker.reruns import Answer, PipelineHttp, Reply, RerunOrder
 from worker.reruns.http import BODY_LIMIT
+from worker.sandbox.servers import free_port
 
 ASKED_AT = datetime(2026, 3, 2, 10, 16, tzinfo=UTC)
 LIMIT = 0.6
@@ -111,7 +112,7 @@ def test_broken_answer_is_not_heard_and_tried_three_times(name: str) -> None:
 
 def test_connection_refused_is_not_heard() -> None:
     slept: list[float] = []
-    reply = a_pipeline(f"http://127.0.0.1:{closed_port()}", slept=slept).ask(an_order())
+    reply = a_pipeline(f"http://127.0.0.1:{free_port()}", slept=slept).ask(an_order())
     assert reply.answer is Answer.NOT_HEARD
     assert "ConnectError" in reply.detail
     assert len(slept) == 2
@@ -230,14 +231,14 @@ def test_detail_is_one_line_and_holds_no_credential() -> None:
 
 
 def test_no_credential_in_the_detail_when_nobody_answers() -> None:
-    reply = a_pipeline(f"http://operator:s3cret-word@127.0.0.1:{closed_port()}").ask(an_order())
+    reply = a_pipeline(f"http://operator:s3cret-word@127.0.0.1:{free_port()}").ask(an_order())
     assert "s3cret" not in reply.detail
     assert "operator" not in reply.detail
 
 
 def test_proxy_of_the_environment_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     assert ask(answer("202 Accepted"))[0].answer is Answer.ACCEPTED
@@ -267,7 +268,7 @@ def test_wrong_address_is_refused_at_the_start_without_showing_it(url: str) -> N
 
 @pytest.mark.parametrize("job_id", ["", ".", "..", "\ud800"])
 def test_job_id_that_no_address_can_hold_is_refused_without_a_call(job_id: str) -> None:
-    reply = a_pipeline(f"http://127.0.0.1:{closed_port()}").ask(an_order(job_id))
+    reply = a_pipeline(f"http://127.0.0.1:{free_port()}").ask(an_order(job_id))
     assert reply.answer is Answer.REFUSED
     assert "not sent" in reply.detail
 
