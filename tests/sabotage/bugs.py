@@ -1395,7 +1395,7 @@ BUGS = (
         (
             (
                 "worker/cases/fold.py",
-                "            known.status = _status(known) if known.reports else known.status\n            book.touched.add(job_id)\n",
+                "        known.status = _status(known) if known.reports else known.status\n        book.touched.add(known.job_id)\n",
                 "",
             ),
         ),

@@ -297,56 +297,84 @@ class Assessor:
         held: bool = False,
         recorded: bool = False,
     ) -> Assessed:
-        now = self.clock.now()
-        book = Book(now)
+        book = Book(self.clock.now())
         # stand as handled already, if that is what becomes of them
         standing = {item.row.id for item in news} if recorded else set()
-        news, unplaced = placed(tx, news, self.settler.accepts_mode)
-        dead = [*unread, *unplaced]
-        woken = woken_cases(tx, case_ids)
+        news, woken, unreadable = self._gather(tx, book, news, case_ids, named)
+        dead = [*unread, *unreadable]
+        self._load(tx, book, news, woken, named)
+        fates, contradicting = self._fold(tx, book, news)
+        dead += contradicting
+        self._judge(tx, book)
+        self._write(tx, book, held)
+        settled, moved = self._settle(tx, book, woken)
+        inbox.settle(tx, [f for f in fates if f["id"] not in standing or f["state"] != Fate.HANDLED.value])
+        _bury(tx, dead, book.now)
+        return _account_for([*book.cases.values(), *moved], book, settled, fates, len(dead))
 
+    def _gather(
+        self, tx: Tx, book: Book, news: Sequence[News], case_ids: Sequence[str], named: Sequence[tuple[str, str]]
+    ) -> tuple[list[News], Sequence[Row[Any]], list[Unread]]:
+        """The news in order, with what waited for a job in it, and the cases that are woken, behind the locks of their accounts.
+        Returns news, cases, and rows that cannot be read or placed.
+        """
+        news, unplaced = placed(tx, news, self.settler.accepts_mode)
+        woken = woken_cases(tx, case_ids)
         lock_accounts(
             tx, book, [n.account_id for n in news if n.account_id] + [row.account_id for row in woken] + [a for _, a in named]
         )
         released, unreadable = read_all(_no_longer_waiting(tx, news))
-        dead += unreadable
         news = sorted([*news, *released], key=lambda item: item.rank)
         lock_accounts(tx, book, [n.account_id for n in released if n.account_id])
+        return news, woken, [*unplaced, *unreadable]
 
+    def _load(
+        self, tx: Tx, book: Book, news: Sequence[News], woken: Sequence[Row[Any]], named: Sequence[tuple[str, str]]
+    ) -> None:
+        """Jobs and purchases that the news is about, that are woken or named, are in the book."""
         jobs = {n.job_id for n in news if n.job_id} | {row.job_id for row in woken if row.job_id}
         jobs |= {job_id for job_id, _ in named}
         load_jobs(tx, book, jobs | jobs_of_newly_vouched(tx, news), self.ledger)
         load_purchases(tx, book, news, self.ledger)
         book.touched |= {row.job_id for row in woken if row.job_id} | {job_id for job_id, _ in named}
-        _hear_what_waits(tx, book)
 
+    def _fold(self, tx: Tx, book: Book, news: Sequence[News]) -> tuple[list[dict[str, Any]], list[Unread]]:
+        """The news is in the book. Returns what becomes of each row, and those that contradict what cannot be two ways."""
+        _hear_what_waits(tx, book)
         fates: list[dict[str, Any]] = []
+        refused: list[Unread] = []
         for item in news:
             try:
                 fate = fold(book, item)
             except CannotProcess as refusal:
-                dead.append((item.row, refusal))
+                refused.append((item.row, refusal))
                 continue
-            fates.append({"id": item.row.id, "state": fate.value, "handled_at": now})
+            fates.append({"id": item.row.id, "state": fate.value, "handled_at": book.now})
         _touch_vouched(book, news)
         hear(tx, book, self.settler.can_read)
+        return fates, refused
+
+    def _judge(self, tx: Tx, book: Book) -> None:
+        """What is touched is judged, with what judging asks for beside it."""
         load_lots_money(tx, book)
         load_surroundings(tx, book, self.bench)
         for job_id in sorted(book.touched):
             judge(book, job_id, self.bench)
 
+    def _write(self, tx: Tx, book: Book, held: bool) -> None:
+        """The book is in the database; announcements are claimed for the caller where they are `held` for it."""
         for effect in book.effects:
             if held and effect["kind"] == EffectKind.ANNOUNCE.value:
-                effect.update(state="claimed", attempts=1, due_at=now + self.lease)
+                effect.update(state="claimed", attempts=1, due_at=book.now + self.lease)
         write(tx, book, self.ledger, WORKER, told=self.bench.told)
+
+    def _settle(self, tx: Tx, book: Book, woken: Sequence[Row[Any]]) -> tuple[Settled, list[Case]]:
+        """What follows for charges and requests is done. Returns that of charges, and the requests' cases."""
         book.charges_touched |= woken_purchases(tx, [(row.kind, row.subject) for row in woken])
-        settled = self.settler.settle(tx, book.charges_touched, now)
+        settled = self.settler.settle(tx, book.charges_touched, book.now)
         asked = [row.case_id for row in woken if row.kind == CaseKind.REQUEST.value]
         _wake_declined(tx, book)
-        moved = judge_requests(tx, self.ledger, self.bench, asked, book.accounts, now) if asked else []
-        inbox.settle(tx, [f for f in fates if f["id"] not in standing or f["state"] != Fate.HANDLED.value])
-        _bury(tx, dead, now)
-        return _account_for([*book.cases.values(), *moved], book, settled, fates, len(dead))
+        return settled, judge_requests(tx, self.ledger, self.bench, asked, book.accounts, book.now) if asked else []
 
 
 def _about(claim: Claim) -> dict[str, Any]:

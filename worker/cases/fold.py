@@ -1,6 +1,7 @@
 """Facts folded into the working set, each a set operation: doubled, late or reordered news leaves the same facts."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -64,43 +65,54 @@ def _account(book: Book, account_id: str, email: str | None, status: str | None)
     return Fate.HANDLED
 
 
-def _submit(
-    book: Book,
-    job_id: str,
-    account_id: str,
-    *,
-    price: int,
-    paid_with: PaidWith,
-    layers_expected: int | None,
-    submitted_at: datetime | None,
-    input_expires_at: datetime | None,
-) -> Job:
-    known = book.jobs.get(job_id)
-    if known is not None:
-        _own(known, account_id)
-        if (known.price, known.paid_with) != (price, paid_with.value):
-            raise CannotProcess(
-                "conflicting_job",
-                f"{job_id} is already booked at {known.price} credits paid with {known.paid_with}; a debit never changes",
-            )
-        known.submitted_at = known.submitted_at or submitted_at
-        if known.layers_expected is None and layers_expected is not None:
-            # an output that was taken for whole may turn out not to be
-            known.layers_expected = layers_expected
-            known.status = _status(known) if known.reports else known.status
-            book.touched.add(job_id)
-        known.input_expires_at = known.input_expires_at or input_expires_at
-        known.changed = True
-        return known
+@dataclass(frozen=True, slots=True)
+class _HandedIn:
+    """A job as it was handed in, whichever way we hear of it."""
+
+    job_id: str
+    account_id: str
+    price: int
+    paid_with: PaidWith
+    layers_expected: int | None
+    submitted_at: datetime | None
+    input_expires_at: datetime | None
+
+
+def _submit(book: Book, said: _HandedIn) -> Job:
+    known = book.jobs.get(said.job_id)
+    if known is None:
+        return _new_job(book, said)
+    _known_again(book, known, said)
+    return known
+
+
+def _known_again(book: Book, known: Job, said: _HandedIn) -> None:
+    _own(known, said.account_id)
+    if (known.price, known.paid_with) != (said.price, said.paid_with.value):
+        raise CannotProcess(
+            "conflicting_job",
+            f"{known.job_id} is already booked at {known.price} credits paid with {known.paid_with}; a debit never changes",
+        )
+    known.submitted_at = known.submitted_at or said.submitted_at
+    if known.layers_expected is None and said.layers_expected is not None:
+        # an output that was taken for whole may turn out not to be
+        known.layers_expected = said.layers_expected
+        known.status = _status(known) if known.reports else known.status
+        book.touched.add(known.job_id)
+    known.input_expires_at = known.input_expires_at or said.input_expires_at
+    known.changed = True
+
+
+def _new_job(book: Book, said: _HandedIn) -> Job:
     job = Job(
-        job_id=job_id,
-        account_id=account_id,
-        paid_with=paid_with.value,
-        price=price,
-        undebited=paid_with is PaidWith.CREDITS and price > 0,
-        layers_expected=layers_expected,
-        submitted_at=submitted_at,
-        input_expires_at=input_expires_at,
+        job_id=said.job_id,
+        account_id=said.account_id,
+        paid_with=said.paid_with.value,
+        price=said.price,
+        undebited=said.paid_with is PaidWith.CREDITS and said.price > 0,
+        layers_expected=said.layers_expected,
+        submitted_at=said.submitted_at,
+        input_expires_at=said.input_expires_at,
         status=JobStatus.RUNNING.value,
         reports=set(),
         downloads=0,
@@ -109,8 +121,8 @@ def _submit(
         ended_at=None,
         added=True,
     )
-    book.jobs[job_id] = job
-    book.touched.add(job_id)
+    book.jobs[job.job_id] = job
+    book.touched.add(job.job_id)
     if job.undebited:
         debit(book, job)
     return job
@@ -124,16 +136,10 @@ def _own(job: Job, account_id: str | None) -> None:
 def _job_event(book: Book, said: Event) -> Fate:
     job_id, account_id, data = _named(said.job_id), _named(said.account_id), said.data
     if isinstance(data, Submitted):
-        _submit(
-            book,
-            job_id,
-            account_id,
-            price=data.credits,
-            paid_with=data.paid_with,
-            layers_expected=data.layers_expected,
-            submitted_at=said.time,
-            input_expires_at=data.input_expires_at,
+        handed_in = _HandedIn(
+            job_id, account_id, data.credits, data.paid_with, data.layers_expected, said.time, data.input_expires_at
         )
+        _submit(book, handed_in)
         return Fate.HANDLED
     job = book.jobs.get(job_id)
     if job is None:
@@ -212,16 +218,10 @@ _HAPPENED: dict[type, Callable[..., None]] = {Reported: _reported, Downloaded: _
 
 
 def _imported_job(book: Book, said: JobRecord) -> Fate:
-    job = _submit(
-        book,
-        said.id,
-        said.account_id,
-        price=said.credits,
-        paid_with=said.paid_with,
-        layers_expected=said.layers_expected,
-        submitted_at=said.submitted_at,
-        input_expires_at=None,
+    handed_in = _HandedIn(
+        said.id, said.account_id, said.credits, said.paid_with, said.layers_expected, said.submitted_at, input_expires_at=None
     )
+    job = _submit(book, handed_in)
     job.downloads = max(job.downloads, said.downloads or 0)
     job.edited_at = job.edited_at or said.edited_at
     report = _imported_report(said)
