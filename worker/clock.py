@@ -15,7 +15,7 @@ from worker.errors import TryLater
 ASK_EVERY = 5.0
 """Seconds after which `SharedClock` asks again: a timer runs off by less than a millisecond meanwhile."""
 ROUND_SECONDS = 25.0
-"""How long a round of work begins anew; what is begun then has the rest of the task's time."""
+"""A round starts no new work after this many seconds; what it has begun may use the rest of the task's time."""
 SLOW_ANSWER = 1.0
 """Seconds after which an answer is old by we do not know how much: the process may have been frozen."""
 LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

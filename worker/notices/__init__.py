@@ -1,1 +1,1 @@
-"""Telling others: the product now, customers with the notices to come."""
+"""What leaves for others: announcements to the product, letters to customers."""
