@@ -31,7 +31,7 @@ _OF_THE_SYSTEM = frozenset({FaultClass.SERVER, FaultClass.CAPACITY, FaultClass.T
 
 
 class TermsError(ValueError):
-    """Terms files are wrong. Each of `faults` is one line: file, key, what is there, what would be right."""
+    """Terms files are wrong. Each of `faults` is one line: file, key, what is there, what was expected."""
 
     def __init__(self, *faults: str) -> None:
         super().__init__(*faults)

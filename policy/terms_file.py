@@ -1,4 +1,4 @@
-"""Reads terms files. Every fault found is reported at once, by file and key, with what would be right."""
+"""Reads terms files. Every fault found is reported at once, by file and key, with what was expected."""
 
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ def load_editions(directory: Path) -> Editions:
     editions = [reading.terms() for reading in readings]
     faults = [fault for reading in readings for fault in reading.faults]
     if not readings:
-        faults.append(f"{directory}: no terms here; at least one file like 2025-12-03.toml would be right")
+        faults.append(f"{directory}: no terms here; expected at least one file like 2025-12-03.toml")
     if faults:
         raise TermsError(*faults)
     return Editions(tuple(sorted((terms for terms in editions if terms), key=lambda terms: terms.edition)))
@@ -60,17 +60,17 @@ class _Reading:
         return None if self.faults else _terms(values, sha256(content).hexdigest())
 
     def _fault(self, key: str, there: str, right: str) -> None:
-        self.faults.append(f"{self.path}: {key}: {there}; {right} would be right")
+        self.faults.append(f"{self.path}: {key}: {there}; expected {right}")
 
     def _parsed(self, content: bytes) -> dict[str, Any] | None:
         try:
             return tomllib.loads(content.decode())
         except UnicodeDecodeError as error:
             line = content[: error.start].count(b"\n") + 1
-            self.faults.append(f"{self.path}: not UTF-8 text (at line {line}); a TOML document would be right")
+            self.faults.append(f"{self.path}: not UTF-8 text (at line {line}); expected a TOML document")
         except (ValueError, RecursionError) as error:
             # not TOMLDecodeError alone: a number of five thousand digits and a thousand brackets come as these
-            self.faults.append(f"{self.path}: not TOML: {_plain(str(error))}; a TOML document would be right")
+            self.faults.append(f"{self.path}: not TOML: {_plain(str(error))}; expected a TOML document")
         return None
 
     def _check_keys(self, values: dict[str, Any]) -> None:
@@ -96,7 +96,7 @@ class _Reading:
 
     def _check_edition(self, edition: object) -> None:
         if is_date(edition) and edition != self.path.stem:
-            self._fault("edition", f"{edition!r} is not the file's name", f"{self.path.stem!r}, or a file named {edition}.toml,")
+            self._fault("edition", f"{edition!r} is not the file's name", f"{self.path.stem!r}, or a file named {edition}.toml")
 
     def _check_zone(self, zone: object) -> None:
         if isinstance(zone, str) and not _is_zone(zone):

@@ -11,7 +11,7 @@ from policy.terms import FaultClass
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key: its name, what would be right in words, and whether a value is."""
+    """One key: its name, what is expected in words, and whether a value is that."""
 
     name: str
     right: str
@@ -74,11 +74,11 @@ A_YEAR = 366
 MILLION = 1_000_000
 
 KEYS: tuple[Key, ...] = (
-    Key("edition", "the date of the policy page in quotes, like '2025-12-03',", is_date),
-    Key("zone", "the name of a time zone in quotes, like 'Etc/GMT+12',", lambda value: isinstance(value, str)),
-    Key("holiday_calendar", "a country code in quotes, like 'US', or a part of a country, like 'US-CA',", _is_country),
+    Key("edition", "the date of the policy page in quotes, like '2025-12-03'", is_date),
+    Key("zone", "the name of a time zone in quotes, like 'Etc/GMT+12'", lambda value: isinstance(value, str)),
+    Key("holiday_calendar", "a country code in quotes, like 'US', or a part of a country, like 'US-CA'", _is_country),
     _whole("promise_business_days", 1, A_YEAR),
-    Key("promise_warn_percent", "a list of different whole numbers from 1 to 99 in rising order, like [50, 80],", _is_percents),
+    Key("promise_warn_percent", "a list of different whole numbers from 1 to 99 in rising order, like [50, 80]", _is_percents),
     _whole("request_window_days", 0, 10 * A_YEAR),
     _whole("automatic_window_days", 0, 10 * A_YEAR, optional=True),
     _positive("rerun_deadline_minutes", A_YEAR * 24 * 60),

@@ -387,7 +387,7 @@ def calendar_of(terms: Terms) -> Calendar:
     except NotImplementedError as error:
         raise Misconfigured(
             f"terms {terms.edition}: holiday_calendar: {terms.holiday_calendar!r} is no calendar we have; "
-            "a country like US or a subdivision like US-CA would be right"
+            "expected a country like US or a subdivision like US-CA"
         ) from error
 
     @lru_cache(maxsize=4096)

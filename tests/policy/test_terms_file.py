@@ -1,4 +1,4 @@
-"""What is wrong with a terms file is said all at once: file, key, what is there, what would be right."""
+"""What is wrong with a terms file is said all at once: file, key, what is there, what was expected."""
 
 import pickle
 from pathlib import Path
@@ -30,111 +30,108 @@ def faults_of(path: Path) -> list[str]:
 
 # what is put in the place of what, and the faults that makes
 EDITS: list[tuple[str, str, list[str]]] = [
-    ("promise_business_days = 3", "", ["promise_business_days: missing; a whole number from 1 to 366 would be right"]),
+    ("promise_business_days = 3", "", ["promise_business_days: missing; expected a whole number from 1 to 366"]),
     (
         "pass_jobs_min",
         "pass_job_min",
         [
-            "pass_job_min: no such key; 'pass_jobs_min' would be right",
-            "pass_jobs_min: missing; a whole number from 1 to 1000000 would be right",
+            "pass_job_min: no such key; expected 'pass_jobs_min'",
+            "pass_jobs_min: missing; expected a whole number from 1 to 1000000",
         ],
     ),
     (
         "pass_jobs_min = 2",
         "pass_jobs_min = true",
-        ["pass_jobs_min: True is there; a whole number from 1 to 1000000 would be right"],
+        ["pass_jobs_min: True is there; expected a whole number from 1 to 1000000"],
     ),
     (
         "pass_jobs_min = 2",
         "pass_jobs_min = 2.0",
-        ["pass_jobs_min: 2.0 is there; a whole number from 1 to 1000000 would be right"],
+        ["pass_jobs_min: 2.0 is there; expected a whole number from 1 to 1000000"],
     ),
     (
         "rerun_deadline_minutes = 60",
         "rerun_deadline_minutes = 0",
-        ["rerun_deadline_minutes: 0 is there; a number over 0 and at most 527040 would be right"],
+        ["rerun_deadline_minutes: 0 is there; expected a number over 0 and at most 527040"],
     ),
     (
         "rerun_deadline_minutes = 60",
         "rerun_deadline_minutes = nan",
-        ["rerun_deadline_minutes: nan is there; a number over 0 and at most 527040 would be right"],
+        ["rerun_deadline_minutes: nan is there; expected a number over 0 and at most 527040"],
     ),
     (
         "wait_for_facts_hours = 72",
         "wait_for_facts_hours = inf",
-        ["wait_for_facts_hours: inf is there; a number over 0 and at most 8784 would be right"],
+        ["wait_for_facts_hours: inf is there; expected a number over 0 and at most 8784"],
     ),
     (
         "wait_for_facts_hours = 72",
         "wait_for_facts_hours = true",
-        ["wait_for_facts_hours: True is there; a number over 0 and at most 8784 would be right"],
+        ["wait_for_facts_hours: True is there; expected a number over 0 and at most 8784"],
     ),
     (
         "# automatic_window_days = 7",
         "automatic_window_days = -1",
-        ["automatic_window_days: -1 is there; a whole number from 0 to 3660 would be right"],
+        ["automatic_window_days: -1 is there; expected a whole number from 0 to 3660"],
     ),
-    ("Etc/GMT+12", "Europe/Berlim", ["zone: 'Europe/Berlim' is no time zone; 'Europe/Berlin' would be right"]),
+    ("Etc/GMT+12", "Europe/Berlim", ["zone: 'Europe/Berlim' is no time zone; expected 'Europe/Berlin'"]),
     (
         "Etc/GMT+12",
         "?",
-        ["zone: '?' is no time zone; a name of the tz database like 'Etc/GMT+12' would be right"],
+        ["zone: '?' is no time zone; expected a name of the tz database like 'Etc/GMT+12'"],
     ),
     (
         '"Etc/GMT+12"',
         "12",
-        ["zone: 12 is there; the name of a time zone in quotes, like 'Etc/GMT+12', would be right"],
+        ["zone: 12 is there; expected the name of a time zone in quotes, like 'Etc/GMT+12'"],
     ),
     (
         '"US"\n',
         '"usa"\n',
-        [
-            "holiday_calendar: 'usa' is there; "
-            "a country code in quotes, like 'US', or a part of a country, like 'US-CA', would be right"
-        ],
+        ["holiday_calendar: 'usa' is there; expected a country code in quotes, like 'US', or a part of a country, like 'US-CA'"],
     ),
     (
         'edition = "2025-12-03"',
         'edition = "2025-12-04"',
-        ["edition: '2025-12-04' is not the file's name; '2025-12-03', or a file named 2025-12-04.toml, would be right"],
+        ["edition: '2025-12-04' is not the file's name; expected '2025-12-03', or a file named 2025-12-04.toml"],
     ),
     (
         'edition = "2025-12-03"',
         'edition = "2025-02-30"',
-        ["edition: '2025-02-30' is there; the date of the policy page in quotes, like '2025-12-03', would be right"],
+        ["edition: '2025-02-30' is there; expected the date of the policy page in quotes, like '2025-12-03'"],
     ),
     (
         'edition = "2025-12-03"',
         'edition = "20251203"',
-        ["edition: '20251203' is there; the date of the policy page in quotes, like '2025-12-03', would be right"],
+        ["edition: '20251203' is there; expected the date of the policy page in quotes, like '2025-12-03'"],
     ),
     (
         'safety = ["content_rejected"]',
         'safety = ["content_rejected", "model_error"]',
-        ["faults.safety: 'model_error' is already listed under server; one class for each code would be right"],
+        ["faults.safety: 'model_error' is already listed under server; expected one class for each code"],
     ),
     (
         'safety = ["content_rejected"]',
         'safety = "content_rejected"',
-        ["faults.safety: 'content_rejected' is there; a list of failure codes in quotes would be right"],
+        ["faults.safety: 'content_rejected' is there; expected a list of failure codes in quotes"],
     ),
     (
         'safety = ["content_rejected"]',
         'safety = [""]',
-        ["faults.safety: [''] is there; a list of failure codes in quotes would be right"],
+        ["faults.safety: [''] is there; expected a list of failure codes in quotes"],
     ),
     (
         'safety = ["content_rejected"]',
         'safty = ["content_rejected"]',
         [
-            "faults.safty: no such key; 'safety' would be right",
-            "faults.safety: missing; a list of failure codes in quotes would be right",
+            "faults.safty: no such key; expected 'safety'",
+            "faults.safety: missing; expected a list of failure codes in quotes",
         ],
     ),
     (
         'safety = ["content_rejected"]',
         'safety = ["content_rejected"]\nunknown = ["gremlins"]',
-        ["faults.unknown: no such key; one of server, capacity, timeout, output, input, safety, cancelled would be right"],
+        ["faults.unknown: no such key; expected one of server, capacity, timeout, output, input, safety, cancelled"],
     ),
     (
         "rerunnable_codes = [",
@@ -142,20 +139,20 @@ EDITS: list[tuple[str, str, list[str]]] = [
         [
             "rerunnable_codes: [7, 'gpu_out_of_memory', 'queue_timeout', 'capacity_exceeded', 'job_timeout', 'stage_timeout', "
             "'missing_layers', 'corrupted_output', 'corrupted_download', 'worker_crashed', 'storage_error', "
-            "'upstream_unavailable'] is there; a list of failure codes in quotes would be right"
+            "'upstream_unavailable'] is there; expected a list of failure codes in quotes"
         ],
     ),
     (
         '"job_timeout", "stage_timeout",\n',
         '"job_timeut", "stage_timeout",\n',
-        ["rerunnable_codes: 'job_timeut' is no code of a fault of the system; 'job_timeout' would be right"],
+        ["rerunnable_codes: 'job_timeut' is no code of a fault of the system; expected 'job_timeout'"],
     ),
     (
         '"job_timeout", "stage_timeout",\n',
         '"job_timeout", "stage_timeout", "content_rejected",\n',
         [
             "rerunnable_codes: 'content_rejected' is no code of a fault of the system; "
-            "a code of class server, capacity, timeout or output would be right"
+            "expected a code of class server, capacity, timeout or output"
         ],
     ),
 ]
@@ -171,7 +168,7 @@ def test_load_terms_says_what_would_be_right(tmp_path: Path, there: str, instead
 def test_load_terms_refuses_warnings_out_of_order(tmp_path: Path, percents: str) -> None:
     (fault,) = faults_of(written(tmp_path, TEXT.replace("[50, 80]", percents)))
     assert fault.startswith("promise_warn_percent: ")
-    assert "from 1 to 99 in rising order, like [50, 80], would be right" in fault
+    assert "from 1 to 99 in rising order, like [50, 80]" in fault
 
 
 def test_load_terms_reports_every_fault_at_once(tmp_path: Path) -> None:
@@ -201,7 +198,7 @@ def test_load_terms_of_an_empty_file_names_every_key(tmp_path: Path) -> None:
 
 def test_load_terms_names_the_line_that_is_not_toml(tmp_path: Path) -> None:
     (fault,) = faults_of(written(tmp_path, 'edition = "2025-12-03"\nzone = Etc\n'))
-    assert fault == "not TOML: Invalid value (at line 2, column 8); a TOML document would be right"
+    assert fault == "not TOML: Invalid value (at line 2, column 8); expected a TOML document"
 
 
 @pytest.mark.parametrize(
@@ -224,7 +221,7 @@ def test_load_terms_says_what_is_wrong_with_a_hostile_file(text: str, said: str,
 def test_load_terms_names_the_line_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "2025-12-03.toml"
     path.write_bytes(b'edition = "2025-12-03"\nzone = "\xff"\n')
-    assert faults_of(path) == ["not UTF-8 text (at line 2); a TOML document would be right"]
+    assert faults_of(path) == ["not UTF-8 text (at line 2); expected a TOML document"]
 
 
 def test_load_terms_without_a_file_is_an_os_error(tmp_path: Path) -> None:
@@ -261,12 +258,12 @@ def test_load_editions_reports_the_faults_of_every_file(tmp_path: Path) -> None:
 
 
 def test_load_editions_wants_at_least_one(tmp_path: Path) -> None:
-    with pytest.raises(TermsError, match=r"no terms here; at least one file like 2025-12-03\.toml would be right"):
+    with pytest.raises(TermsError, match=r"no terms here; expected at least one file like 2025-12-03\.toml"):
         load_editions(tmp_path)
 
 
 def test_day_of_money_is_not_less_than_its_hour(tmp_path: Path) -> None:
     text = TEXT.replace("money_per_day_minor_units = 1000000", "money_per_day_minor_units = 5")
     assert faults_of(written(tmp_path, text)) == [
-        "money_per_day_minor_units: 5 is less than the 200000 of one hour; at least 200000 would be right"
+        "money_per_day_minor_units: 5 is less than the 200000 of one hour; expected at least 200000"
     ]

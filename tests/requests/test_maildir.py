@@ -196,7 +196,7 @@ class DoorFiles(Files):
 
 
 def test_folder_that_is_no_maildir_is_said_at_start(tmp_path: Path, world: PeopleWorld) -> None:
-    with pytest.raises(Misconfigured, match="a Maildir would be right"):
+    with pytest.raises(Misconfigured, match="expected a Maildir"):
         Maildir(tmp_path / "nothing", world.mailroom).check()
 
 

@@ -60,7 +60,7 @@ def test_plan_says_what_the_decision_would_do_and_leaves_the_case_free(world: Pe
     world.reviewer.take(case_id, by="bob")
     with pytest.raises(Refused, match="is with bob until"):
         world.reviewer.plan("job_1", None, by="ann")
-    with pytest.raises(Refused, match="money is no choice here; credits, decline are"):
+    with pytest.raises(Refused, match="money is not possible here; choose one of credits, decline"):
         world.reviewer.plan("job_1", "money", by="bob")
     world.decide(case_id, by="bob")
     with pytest.raises(Refused, match="does not wait for a person: it is refunded"):
@@ -147,7 +147,7 @@ def test_reason_is_required(world: PeopleWorld) -> None:
 
 def test_choice_that_is_none_is_named_with_those_that_are(world: PeopleWorld) -> None:
     case_id = in_review(world)
-    with pytest.raises(Refused, match="forfeit is no choice here; credits, decline are"):
+    with pytest.raises(Refused, match="forfeit is not possible here; choose one of credits, decline"):
         world.decide(case_id, "forfeit")
 
 
@@ -298,7 +298,7 @@ def test_suspension_needs_a_second_different_person(world: PeopleWorld) -> None:
         world.decide(case_id, "forfeit", by="bob")
     assert world.decide(case_id, "suspend", by="bob", reason="I looked as well")["done"]
     assert standing(world) == "suspended"
-    with pytest.raises(Refused, match="is no choice here"):
+    with pytest.raises(Refused, match="is not possible here"):
         world.decide(case_id, "suspend", by="cat")
     [row] = world.rows(select(proposals))
     assert (row.state, row.proposed_by, row.ended_by) == ("agreed", "ann", "bob")

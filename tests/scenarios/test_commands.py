@@ -274,7 +274,7 @@ def test_replay_shows_what_other_terms_would_have_cost(system: System, tmp_path:
     [
         (("--terms", "2031-01-01"), "no such file, and no edition 2031-01-01"),
         (("--terms", "2025-12-03", "--since", "yesterday"), "2026-03-01 or"),
-        (("--terms", "2025-12-03", "--plot", "changes.pdf"), "changes.png would be right"),
+        (("--terms", "2025-12-03", "--plot", "changes.pdf"), "expected a name like changes.png"),
         (("--terms", "2025-12-03", "--plot", "nowhere/changes.png"), "there is no folder nowhere"),
     ],
 )
@@ -411,7 +411,7 @@ def test_many_cases_are_put_back_at_once_by_what_they_have_in_common(system: Sys
 
 @pytest.mark.parametrize("words", [(), ("job_1", "--state", "waiting"), ("job_1", "--after", "case_01M2Q0ZVBW9K6X4T8N3R5Y7ADE")])
 def test_requeue_wants_names_or_a_filter_and_not_both(system: System, words: tuple[str, ...]) -> None:
-    assert "one of both" in one_line(system.refunds("requeue", *words, "--reason", "r", expect=2).stderr)
+    assert "not both" in one_line(system.refunds("requeue", *words, "--reason", "r", expect=2).stderr)
 
 
 def test_requeue_that_matches_nothing_says_so(system: System) -> None:

@@ -23,7 +23,7 @@ def run(
     yes: output.Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Lets a new edition take effect, where the one before asks for it: alone, or with a second person if it moves much."""
+    """Lets a new edition take effect where the one before requires that; a second person has to agree if it moves much."""
     with one_clear_line():
         runtime = output.runtime()
         now = runtime.clock.now()

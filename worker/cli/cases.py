@@ -184,7 +184,7 @@ def _explain(editions: Any, row: Any) -> dict[str, Any]:
     }
 
 
-def account(name: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
+def account(name: Annotated[str, typer.Argument(metavar="ID", help="The account's id.")], as_json: AsJson = False) -> None:
     """Balance, lots, frozen credits and standing of an account."""
     with one_clear_line():
         found = output.runtime().store.read(lambda tx: account_document(tx, name))
@@ -209,7 +209,7 @@ def requeue(
     account: Annotated[str | None, typer.Option(help="All of this account.")] = None,
     stuck: Annotated[bool, typer.Option("--stuck", help="All whose last step failed.")] = False,
     before: Annotated[datetime | None, typer.Option(help="All opened before this moment, UTC.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most cases at once, longest open first.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many cases, longest open first.")] = 100,
     after: output.AfterCase = None,
     dry_run: output.DryRun = False,
     yes: output.Yes = False,
@@ -219,7 +219,7 @@ def requeue(
     with one_clear_line():
         filtered = any((state, kind, account, stuck, before))
         if bool(names) == filtered or (names and after):
-            raise Misconfigured("name cases, or say which with --state, --kind, --account, --stuck or --before; one of both")
+            raise Misconfigured("name cases, or filter with --state, --kind, --account, --stuck or --before; not both")
         runtime = output.runtime()
         step = runtime.requeuer
         chosen, in_all = names or [], len(names or [])

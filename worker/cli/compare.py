@@ -14,7 +14,9 @@ from worker.settings import redacted
 
 def run(
     other: Annotated[str, typer.Option("--with", metavar="URL", help="The database of the live installation; it is only read.")],
-    since: Annotated[str | None, typer.Option(metavar="DATE", help="Only what failed since, as 2026-03-01, UTC.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Only what failed since this date (UTC), such as 2026-03-01.")
+    ] = None,
     examples: Annotated[int, typer.Option(min=1, max=100_000, help="How many cases of each difference to name.")] = 3,
     as_json: AsJson = False,
 ) -> None:

@@ -20,7 +20,7 @@ NAMED = "A dead letter's id, or where it came from."
 Name = Annotated[str, typer.Argument(metavar="DEAD", help=NAMED)]
 MaybeName = Annotated[str | None, typer.Argument(metavar="[DEAD]", help=NAMED)]
 AllOf = Annotated[str | None, typer.Option(metavar="REASON", help="Instead: every open letter of this reason.")]
-Most = Annotated[int, typer.Option(min=1, max=10_000, help="Most letters at once, oldest first.")]
+Most = Annotated[int, typer.Option(min=1, max=10_000, help="At most this many letters, oldest first.")]
 
 
 def _letters() -> DeadLetters:

@@ -30,11 +30,11 @@ REMEMBERED = timedelta(days=7)
 
 
 def drain(
-    within: Annotated[float, typer.Option(min=0, help="Most seconds to wait for tasks that run.")] = 125.0,
+    within: Annotated[float, typer.Option(min=0, help="How many seconds to wait for running tasks.")] = 125.0,
     undo: Annotated[bool, typer.Option("--undo", help="Lets them take tasks again.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Lets every task process finish its task and take no other; exit 0 once none runs. Stop the processes then."""
+    """Has every task process finish its task and take no more; exits 0 once none is running. Then stop the processes."""
     with one_clear_line():
         runtime = Runtime.start(output.settings())
         memory = Memory(runtime.redis, runtime.settings.group)
@@ -166,5 +166,8 @@ def _undone(taking: list[str], idle: list[str]) -> None:
     if taking:
         output.say("{n} workers take tasks again: {names}.", n=len(taking), names=", ".join(taking))
     if idle:
-        said = "[red]Taking nothing[/]: {names}. Run it again; of whom nothing is remembered has to be started again."
+        said = (
+            "[red]Not taking tasks[/]: {names}. Run `refunds drain --undo` again; a worker whose queues are no longer remembered "
+            "must be restarted."
+        )
         output.say(said, names=", ".join(idle))

@@ -241,7 +241,7 @@ def _people(runtime: Runtime) -> Iterator[Finding]:
 def _evidence(runtime: Runtime) -> Iterator[Finding]:
     folder, gone = runtime.settings.evidence_dir, runtime.evidence.missing()
     fine = "every file that customers sent and that is to be kept is there"
-    wrong = f"{len(gone)} files should lie in {folder} and do not, as {', '.join(gone[:1])}; is it the folder of the others?"
+    wrong = f"{len(gone)} files should lie in {folder} and do not, as {', '.join(gone[:1])}; do all processes use this folder?"
     yield _finding("evidence files", not gone, wrong if gone else fine)
 
 
@@ -295,7 +295,7 @@ def _creem(runtime: Runtime) -> Iterator[Finding]:
         wrong = "the key is refused" if refusal.key_trouble else "the question is refused"
         yield _finding("creem", False, f"{where}: {wrong}: {refusal}; correct REFUNDS_CREEM_API_KEY")
     else:
-        yield _finding("creem", True, f"{where} answers, the key is good for reading")
+        yield _finding("creem", True, f"{where} answers, the key can read")
 
 
 def _restore(runtime: Runtime) -> Iterator[Finding]:

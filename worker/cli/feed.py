@@ -20,7 +20,7 @@ from worker.screen import progress
 from worker.strict import Malformed
 
 SHOWN = 20
-File = Annotated[str, typer.Argument(metavar="FILE.jsonl", help="One JSON document a line; - is standard input.")]
+File = Annotated[str, typer.Argument(metavar="FILE.jsonl", help="One JSON document per line; - is standard input.")]
 
 
 def _lines(name: str) -> Iterator[tuple[int, bytes]]:
@@ -42,7 +42,7 @@ def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def import_history(file: File, as_json: AsJson = False) -> None:
-    """Product history: accounts, purchases, layer jobs. Idempotent; a file with a faulty line changes nothing."""
+    """Imports product history: accounts, purchases, layer jobs. Idempotent; a file with a faulty line changes nothing."""
     with one_clear_line():
         runtime = output.runtime()
         records = _read_all(file, as_json=as_json)
@@ -90,9 +90,9 @@ def _report(done: Imported, *, as_json: bool) -> None:
 
 
 def emit(file: File, as_json: AsJson = False) -> None:
-    """Puts CloudEvents on the stream, one a line, as they are, and signed where keys are named.
+    """Puts CloudEvents on the stream, one per line, as they are, and signed where keys are configured.
 
-    What intake will not be able to read is said now.
+    Warns now of what intake will not be able to read.
     """
     with one_clear_line():
         runtime = Runtime.start(output.settings())

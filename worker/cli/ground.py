@@ -41,7 +41,7 @@ def flaws(server: str, version: str, listed: str | None = None) -> list[str]:
     """The known faults of a server at this version, each in words; a distribution may have mended one under the old number."""
     at, known = version_of(version), tomllib.loads(FLAWS.read_text() if listed is None else listed)["flaw"]
     return [
-        f"{flaw['id']}: {flaw['what']}; mended in {', '.join(flaw['mended'])}"
+        f"{flaw['id']}: {flaw['what']}; fixed in {', '.join(flaw['mended'])}"
         for flaw in known
         if flaw["server"] == server and _affected(at, version_of(flaw.get("since", "0")), [*map(version_of, flaw["mended"])])
     ]

@@ -51,7 +51,7 @@ def _before_any(
     pass
 
 
-db = typer.Typer(help="The schema.", no_args_is_help=True)
+db = typer.Typer(help="The database schema.", no_args_is_help=True)
 db.command("upgrade")(processes.db_upgrade)
 app.add_typer(db, name="db", rich_help_panel="Set up")
 app.command("doctor", rich_help_panel="Set up")(processes.doctor)
@@ -79,12 +79,12 @@ app.command("reconcile", rich_help_panel="Look")(money.reconcile)
 app.command("compare", rich_help_panel="Look")(compare.run)
 
 app.command("requeue", rich_help_panel="Act")(cases.requeue)
-purse = typer.Typer(help="Money sent back through Creem: stop it, let it go on.", no_args_is_help=True)
+purse = typer.Typer(help="Money sent back through Creem: stop it, or let it go on.", no_args_is_help=True)
 purse.command("stop")(money.stop)
 purse.command("release")(money.release)
 app.add_typer(purse, name="money", rich_help_panel="Act")
 back = typer.Typer(
-    help="After the database was set back to a backup: what is missing, put it back, let money go on.", no_args_is_help=True
+    help="After the database was set back to a backup: see what is missing, put it back, let money go on.", no_args_is_help=True
 )
 back.command("check")(restore.check)
 back.command("recover")(restore.recover)
@@ -116,7 +116,7 @@ people.command("list")(operators.listing)
 people.command("disable")(operators.disable)
 app.add_typer(people, name="operator", rich_help_panel="Set up")
 
-terms = typer.Typer(help="The terms the policy is carried out by.", no_args_is_help=True)
+terms = typer.Typer(help="The terms that the policy applies.", no_args_is_help=True)
 terms.command("show")(policy.show)
 terms.command("check")(policy.check)
 terms.command("replay")(replay.run)

@@ -25,8 +25,8 @@ def add(
     reason: output.Reason = "added",
     as_json: AsJson = False,
 ) -> None:
-    """Lets somebody sign in. The password is asked for, or read from stdin where that is no terminal; a disabled name comes
-    back with the new one.
+    """Lets somebody sign in. The password is asked for, or read from stdin where that is no terminal; a disabled name is
+    enabled again, with the new password.
     """
     with one_clear_line():
         operators = _operators()
@@ -37,7 +37,7 @@ def add(
 
 
 def listing(as_json: AsJson = False) -> None:
-    """Who may sign in, and who may no more."""
+    """Who may sign in, and who no longer may."""
     with one_clear_line():
         items = _operators().listing()
     if as_json:
@@ -54,7 +54,7 @@ def listing(as_json: AsJson = False) -> None:
 def disable(
     name: Name, reason: output.Reason, dry_run: output.DryRun = False, yes: output.Yes = False, as_json: AsJson = False
 ) -> None:
-    """Ends every session of a name and lets it sign in no more."""
+    """Ends every session of a name, which can no longer sign in."""
     with one_clear_line():
         operators, by = _operators(), output.actor(output.settings())
         would_end = operators.plan_disable(name, by=by, reason=reason)

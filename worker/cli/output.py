@@ -22,7 +22,7 @@ from worker.settings import Settings, is_utf8, load_settings
 __all__ = ["cell", "clean", "err", "line", "out", "say", "state", "table"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-CONTINUE = "Continue after this id (`next` of the page before)."
+CONTINUE = "Start after this id (`next` of the previous page)."
 
 
 def _after(prefix: str) -> Callable[[str | None], str | None]:
@@ -42,7 +42,7 @@ def _said(reason: str) -> str:
     return reason.strip()
 
 
-Limit = Annotated[int, typer.Option(min=1, max=1000, help="Most rows.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="At most this many rows.")]
 AfterCase = Annotated[str | None, typer.Option("--after", help=CONTINUE, callback=_after("case"))]
 AfterLetter = Annotated[str | None, typer.Option("--after", help=CONTINUE, callback=_after("dead"))]
 Reason = Annotated[str, typer.Option(help="Why, for the record.", callback=_said)]

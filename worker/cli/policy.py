@@ -49,7 +49,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Validates terms: every fault at once, with file, key and what would be right."""
+    """Validates terms: every fault at once, with file, key and what was expected."""
     with one_clear_line():
         try:
             if file is None:

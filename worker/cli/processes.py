@@ -40,7 +40,7 @@ def _configured(settings: Settings) -> Runtime:
 
 
 def intake() -> None:
-    """Stream to inbox: one process of the consumer group."""
+    """Takes events from the stream into the inbox: one process of the consumer group."""
     with one_clear_line():
         settings = output.settings()
         runtime = _configured(settings)
@@ -55,9 +55,9 @@ def intake() -> None:
 
 
 def worker(
-    concurrency: Annotated[int | None, typer.Option("--concurrency", "-c", min=1, help="Task processes.")] = None,
+    concurrency: Annotated[int | None, typer.Option("--concurrency", "-c", min=1, help="How many task processes.")] = None,
 ) -> None:
-    """Intake, tasks and schedule in one, for one machine."""
+    """Runs intake, tasks and schedule in one, for one machine."""
     with one_clear_line():
         settings = output.settings()
         from worker.cli.supervise import supervise
@@ -95,7 +95,7 @@ def web() -> None:
 def demo(
     jobs: Annotated[int, typer.Option(min=FEWEST_JOBS, max=5000, help="How many layer jobs.")] = 300,
     seed: Annotated[int, typer.Option(help="Another seed, another history.")] = 7,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the database and logs for a look.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the database and logs afterwards.")] = False,
 ) -> None:
     """The main job end to end on embedded parts, with a live table, a summary and the audit."""
     from worker.sandbox.demo import run_demo
@@ -149,7 +149,7 @@ def sandbox_creem(
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Configuration and connections: what is wrong, and which line to change."""
+    """Checks configuration and connections: what is wrong, and which line to change."""
     from worker.cli.examine import examine
 
     try:

@@ -22,13 +22,15 @@ BAR = 30
 
 
 def run(
-    terms: Annotated[str, typer.Option(metavar="FILE|EDITION", help="The other terms: a file, or an edition there is.")],
-    since: Annotated[str | None, typer.Option(metavar="DATE", help="Only cases opened since, as 2026-03-01, UTC.")] = None,
+    terms: Annotated[str, typer.Option(metavar="FILE|EDITION", help="The other terms: a file, or the name of an edition.")],
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Only cases opened since this date (UTC), such as 2026-03-01.")
+    ] = None,
     examples: Annotated[int, typer.Option(min=0, max=1000, help="How many changed cases to name.")] = 20,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Also as a picture.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Also draw it, as a PNG.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decides past cases under other terms, without any effect: which change, by clause, and what credits and money that is."""
+    """Decides past cases under other terms, without any effect: which would change, by clause, and the credits and money."""
     with one_clear_line():
         if plot is not None:
             _may_plot(plot)
@@ -117,13 +119,13 @@ def instant(day: str | None) -> datetime | None:
     try:
         at = datetime.fromisoformat(day)
     except ValueError:
-        raise Misconfigured(f"--since {day}: not a date; 2026-03-01 or 2026-03-01T10:00:00Z would be right") from None
+        raise Misconfigured(f"--since {day}: not a date; expected one like 2026-03-01 or 2026-03-01T10:00:00Z") from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _may_plot(file: Path) -> None:
     if file.suffix.lower() != ".png":
-        raise Misconfigured(f"--plot {file}: the picture is a PNG; {file.stem}.png would be right")
+        raise Misconfigured(f"--plot {file}: the picture is a PNG; expected a name like {file.stem}.png")
     if not file.parent.is_dir():
         raise Misconfigured(f"--plot {file}: there is no folder {file.parent}")
     try:

@@ -27,7 +27,7 @@ def check(as_json: AsJson = False) -> None:
 
 
 def recover(reason: output.Reason, books_only: BooksOnly = False, yes: output.Yes = False, as_json: AsJson = False) -> None:
-    """Reads the stream again from its beginning, and puts every call that only the journal knows on its claim, as unknown."""
+    """Reads the stream again from its beginning and puts every call that only the journal knows back on its claim, as unknown."""
     with one_clear_line():
         runtime = output.runtime()
         found = runtime.restorer.check()
@@ -121,7 +121,7 @@ def _recovered(done: Recovered, *, stopped: bool) -> None:
 
 
 def chain(reason: output.Reason, yes: output.Yes = False, as_json: AsJson = False) -> None:
-    """After a restore: the heads of the chain that the backup did not hold are no longer asked about; on record for ever."""
+    """After a restore: the audit stops asking about chain heads that the backup did not hold. This stays on record."""
     with one_clear_line():
         runtime = output.runtime()
         strange = runtime.forgiver.strange()

@@ -98,7 +98,7 @@ def approve(
 ) -> None:
     """Gives the remedy, or agrees to what somebody proposed; shows first what it does.
 
-    The customer is told the reason; not how a dispute ended, and of two people only the first one's.
+    The customer is told the reason, but for the end of a dispute (won, lost); where two people agree, the first one's.
     """
     _decide(name, choice, reason, dry_run=dry_run, yes=yes, as_json=as_json)
 
@@ -113,7 +113,7 @@ def decline(
 def withdraw(
     name: Name, reason: output.Reason, dry_run: output.DryRun = False, yes: output.Yes = False, as_json: AsJson = False
 ) -> None:
-    """Ends what is proposed without effect."""
+    """Ends a proposal without effect."""
     with one_clear_line():
         runtime = output.runtime()
         by = output.actor(runtime.settings)

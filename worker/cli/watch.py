@@ -30,7 +30,7 @@ def status(
         bool, typer.Option("--deadlines", help="The ten promises that end first, ours and Creem's own.")
     ] = False,
 ) -> None:
-    """Is anybody waiting? Backlog, what is to be done, dead letters, people, money, cases by state; and what to type next."""
+    """Is anybody waiting? Backlog, work to do, dead letters, people, money, cases by state; and what to type next."""
     with one_clear_line():
         runtime = output.runtime()
         found = runtime.store.read(lambda tx: overview(tx, runtime.clock.now()))
@@ -156,7 +156,7 @@ def _headline(found: dict[str, Any], patience_ends: datetime) -> None:
     if found["faults"]:
         for fault in found["faults"]:
             output.say("[red bold]{fault}[/]", fault=fault)
-        output.say("[red]No process can be started so; those that run go on as they were. Deadlines are not told.[/]")
+        output.say("[red]No new process can start until this is fixed; running ones continue. Deadlines are not shown.[/]")
     troubles = []
     unread, unhandled = found["stream"]["oldest_at"], found["oldest_unhandled_at"]
     if unread and datetime.fromisoformat(unread) < patience_ends:

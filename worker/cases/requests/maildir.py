@@ -29,7 +29,7 @@ class Maildir:
     def check(self) -> None:
         """Raises `Misconfigured` where the folder is no Maildir that we may read and empty."""
         if not (self.folder / "new").is_dir():
-            raise Misconfigured(f"REFUNDS_MAIL_DIR: {self.folder} has no folder `new`; a Maildir would be right")
+            raise Misconfigured(f"REFUNDS_MAIL_DIR: {self.folder} has no folder `new`; expected a Maildir")
 
     def take(self) -> list[TakenMail]:
         """Takes in what has arrived, oldest first, up to a round. One mail that cannot be taken stays and never stops others."""

@@ -247,7 +247,7 @@ def _chosen(offered: list[Choice], choice: str | None, row: Row[Any]) -> Choice:
         return found
     named = next((c for c in offered if c.act.value == choice), None)
     if named is None:
-        raise Refused(f"{row.case_id}: {choice} is no choice here; {', '.join(c.act.value for c in offered)} are")
+        raise Refused(f"{row.case_id}: {choice} is not possible here; choose one of {', '.join(c.act.value for c in offered)}")
     if named.refused is not None:
         raise Refused(f"{row.case_id}: {choice} cannot be chosen: {named.refused}")
     return named
