@@ -53,7 +53,7 @@ def test_money_is_added_up_by_currency(abouts: list[Any], words: str) -> None:
 
 def test_one_credit_is_singular() -> None:
     assert mail(NoticeKind.CREDITS_RETURNED, about(credits=1))["Subject"] == f"[{REFERENCE}] 1 credit is back on your account"
-    assert "remaining 1 credit of your account was forfeited" in side(mail(NoticeKind.FORFEITURE, about(credits=1)), "plain")
+    assert "remaining 1 credit on your account was forfeited" in side(mail(NoticeKind.FORFEITURE, about(credits=1)), "plain")
 
 
 def test_a_review_without_a_date_names_none() -> None:
@@ -69,7 +69,7 @@ def test_a_review_of_several_is_due_with_the_last() -> None:
 @pytest.mark.parametrize("passed", [AT, AT - timedelta(days=7)])
 def test_a_promise_that_is_past_is_said_to_be_late_and_no_moment_is_named(passed: datetime, subtype: str) -> None:
     said = side(mail(NoticeKind.IN_REVIEW, about(due_at=passed)), subtype)
-    assert "This takes longer than we promised. We are working on it" in said
+    assert "This is taking longer than we promised. You will hear from us as soon as it is decided." in said
     assert "2025" not in said
     assert "by Friday, 12 December 2025" in side(mail(NoticeKind.IN_REVIEW, about(due_at=passed), about(due_at=DUE)), subtype)
 

@@ -19,14 +19,24 @@ SIDES = ["plain", "html"]
 SAID: dict[NoticeKind, tuple[str, ...]] = {
     NoticeKind.CREDITS_RETURNED: ("5 credits", "back on your account", "job job_1 (order ord_1)", "worker_crashed"),
     NoticeKind.RERUN_DELIVERED: ("free of charge", "again", "job job_1"),
-    NoticeKind.DECLINED: ("cannot grant", "worker_crashed", "answer this mail", "A person will look"),
-    NoticeKind.IN_REVIEW: ("A person is looking", "Friday, 12 December 2025, 17:00 UTC"),
-    NoticeKind.MONEY_SENT: ("We sent 9.00 USD", "original payment method", "through Creem", "bank may take some days"),
-    NoticeKind.QUESTION: ("If it was you", "job or order id", "If it was not you, ignore this mail; nothing happens.", REFERENCE),
-    NoticeKind.SUSPENSION: ("suspended", "you can object", "answer this mail"),
+    NoticeKind.DECLINED: ("cannot grant", "worker_crashed", "reply to this email", "A person will look"),
+    NoticeKind.IN_REVIEW: ("A person will look at your case", "Friday, 12 December 2025, 17:00 UTC"),
+    NoticeKind.MONEY_SENT: (
+        "We sent 9.00 USD",
+        "original payment method",
+        "through Creem",
+        "It may take your bank a few days to show it.",
+    ),
+    NoticeKind.QUESTION: (
+        "If it was you",
+        "job or order id",
+        "If it was not you, ignore this email; nothing will happen.",
+        REFERENCE,
+    ),
+    NoticeKind.SUSPENSION: ("suspended", "you can object", "reply to this email"),
     NoticeKind.FORFEITURE: ("remaining 5 credits", "forfeited", "you can object"),
-    NoticeKind.REINSTATED: ("open again", "object", "answer this mail"),
-    NoticeKind.SETTLED: ("settled already", "worker_crashed", "answer this mail"),
+    NoticeKind.REINSTATED: ("open again", "object", "reply to this email"),
+    NoticeKind.SETTLED: ("already been settled", "worker_crashed", "reply to this email"),
 }
 NEVER_SAID: dict[NoticeKind, tuple[str, ...]] = {
     NoticeKind.CREDITS_RETURNED: ("USD",),
@@ -113,7 +123,7 @@ def test_headers(kind: NoticeKind) -> None:
 def test_headers_that_nothing_was_given_for_are_not_there() -> None:
     message = arrived(compose(letter(NoticeKind.IN_REVIEW, reference=None), sender=SENDER))
     assert {"In-Reply-To", "References", "Reply-To", "Bcc", "Cc"}.isdisjoint(message.keys())
-    assert message["Subject"] == "A person is looking at your case"
+    assert message["Subject"] == "A person will look at your case"
     assert "in the subject" not in side(message, "plain")
 
 
@@ -180,7 +190,7 @@ def test_a_letter_that_cannot_be_true_is_refused(changed: dict[str, Any], words:
 
 
 def test_a_question_needs_no_case() -> None:
-    assert mail(NoticeKind.QUESTION, about=())["Subject"] == f"[{REFERENCE}] Was this mail from you?"
+    assert mail(NoticeKind.QUESTION, about=())["Subject"] == f"[{REFERENCE}] Did you send us an email?"
 
 
 HOSTILE = "<script>alert('x')</script> <img src=https://evil.example/x.png> {{ 7 * 7 }} &amp;"

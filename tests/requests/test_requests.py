@@ -41,7 +41,7 @@ def test_customer_is_told_it_is_looked_at_and_then_that_money_was_sent(world: Pe
     taken = world.mail()
     world.clock.pass_(minutes=5)
     [looked_at] = world.written()
-    assert "A person is looking" in text_of(looked_at)
+    assert "A person will look at your case" in text_of(looked_at)
     world.decide(taken.case_id)
     world.settle_down(days=2)
     world.clock.pass_(hours=2)
@@ -225,7 +225,7 @@ def test_mail_about_a_job_made_whole_is_answered_that_nothing_is_owed(world: Peo
     taken = world.mail("job_1 failed, please refund")
     assert (taken.outcome, taken.state) == (Taken.OPENED, "nothing_owed")
     world.clock.pass_(hours=2)
-    assert any("settled already" in text_of(letter) for letter in world.written())
+    assert any("already been settled" in text_of(letter) for letter in world.written())
     assert world.credits() == 50
 
 
@@ -390,7 +390,7 @@ def test_unconfirmed_sender_is_parked_and_the_accounts_own_address_is_asked(
     assert world.queue() == [taken.case_id]
     [question] = world.written()
     assert question["To"] == "acc_1@example.org"
-    assert "Was this mail from you?" in question["Subject"]
+    assert "Did you send us an email?" in question["Subject"]
     assert not [word for word in ("ord_1", "9.00", "someone@else") if word in question.as_string()]
 
 
@@ -448,12 +448,12 @@ def test_second_request_of_a_day_is_asked_about_the_day_after(world: PeopleWorld
     assert (world.state(first.case_id), world.state(second.case_id)) == ("review", "waiting")
     world.clock.pass_(days=1)
     world.sweep()
-    [question] = [letter for letter in world.written() if "Was this mail" in letter["Subject"]][1:]
+    [question] = [letter for letter in world.written() if "Did you send us" in letter["Subject"]][1:]
     answer = world.mail("Yes.", subject=f"Re: {question['Subject']}", verified=False, message_id="<yes-2@example.org>")
     assert (answer.case_id, answer.state) == (second.case_id, "review")
     world.clock.pass_(days=9)
     world.sweep()
-    assert len([letter for letter in world.written() if "Was this mail" in letter["Subject"]]) == 2
+    assert len([letter for letter in world.written() if "Did you send us" in letter["Subject"]]) == 2
 
 
 def test_question_that_had_no_address_is_asked_once_there_is_one(world: PeopleWorld) -> None:
@@ -627,7 +627,7 @@ def test_mail_of_another_address_that_is_matched_later_is_asked_about(world: Peo
         assert (case["state"], case["account_id"]) == ("waiting", "acc_1")
     assert "an order or a job" not in (world.case(strange.case_id) or {})["decision"]["reason"]
     [question] = world.written()
-    assert (question["To"], "Was this mail from you?" in question["Subject"]) == ("acc_1@example.org", True)
+    assert (question["To"], "Did you send us an email?" in question["Subject"]) == ("acc_1@example.org", True)
     world.mail("Yes.", subject=f"Re: {question['Subject']}", verified=False, message_id="<yes@example.org>")
     assert world.state(strange.case_id) == "review"
 
@@ -919,7 +919,7 @@ def test_answer_after_the_money_was_sent_is_answered_and_whoever_answers_again_r
     late = world.mail("It has not shown up.", message_id="<late@example.org>", In_Reply_To=str(letter["Message-ID"]))
     assert (late.outcome, late.state, world.state(taken.case_id)) == (Taken.OPENED, "nothing_owed", "refunded")
     world.clock.pass_(hours=2)
-    [letter] = [letter for letter in world.written() if "settled already" in text_of(letter)]
+    [letter] = [letter for letter in world.written() if "already been settled" in text_of(letter)]
     world.mail("Still not there.", message_id="<later@example.org>", In_Reply_To=str(letter["Message-ID"]))
     assert world.queue() == [late.case_id]
 

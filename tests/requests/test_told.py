@@ -87,7 +87,7 @@ def delivered_by_itself(world: PeopleWorld) -> str:
     world.happen(world.submitted("job_1"), world.failed("job_1"), world.succeeded("job_1"))
     world.mail("job_1 failed, please help")
     world.happen(world.succeeded("job_1", attempt=2))
-    return "What it asks for is settled already.\n\nThis is about job job_1.\n\nWhy: attempt 2 delivered complete output"
+    return "It has already been settled.\n\nThis is about job job_1.\n\nWhy: attempt 2 delivered complete output"
 
 
 def declined_once_it_was_known(world: PeopleWorld) -> str:
@@ -108,7 +108,7 @@ def refunded_in_the_dashboard(world: PeopleWorld) -> str:
     world.double.refund_in_dashboard("tran_ord_1")
     world.decide(taken.case_id)
     world.pay()
-    return "What it asks for is settled already.\n\nThis is about order ord_1.\n\nWhy: the money has already been refunded"
+    return "It has already been settled.\n\nThis is about order ord_1.\n\nWhy: the money has already been refunded"
 
 
 def lost_at_the_bank(world: PeopleWorld) -> str:
@@ -118,10 +118,10 @@ def lost_at_the_bank(world: PeopleWorld) -> str:
     world.double.tick()
     world.happen(world.failed("job_1"))
     world.clock.pass_(minutes=5)
-    assert "A person is looking" in text_of(world.written()[0])
+    assert "A person will look at your case" in text_of(world.written()[0])
     world.decide("tran_ord_1", "lost", reason="the bank said so")
     world.sweep()
-    return "We looked at your case. Nothing is owed for it any more.\n\nThis is about job job_1."
+    return "We looked at your case. Nothing more is owed for it.\n\nThis is about job job_1."
 
 
 ENDS = [delivered_by_itself, declined_once_it_was_known, refunded_in_the_dashboard, lost_at_the_bank]
@@ -144,7 +144,7 @@ def test_case_that_ended_before_anybody_was_told_of_it_ends_in_silence(world: Pe
     assert world.state("job_1") == "review"
     world.happen(world.succeeded("job_1", attempt=2))
     assert world.state("job_1") == "nothing_owed"
-    assert [letter for letter in letters(world) if "Nothing is owed" in letter] == []
+    assert [letter for letter in letters(world) if "Nothing more is owed" in letter] == []
 
 
 def test_mail_that_asks_for_more_than_the_case_it_was_put_to_is_judged_by_itself(world: PeopleWorld) -> None:
@@ -270,7 +270,7 @@ def test_letter_that_somebody_looks_waits_while_money_is_on_its_way_and_goes_whe
     world.pay()
     assert world.state(taken.case_id) == "review"
     [said] = letters(world)
-    assert "A person is looking" in said
+    assert "A person will look at your case" in said
 
 
 @pytest.mark.parametrize(("answer", "gone", "spendable"), [(RefundAnswer.SUCCEEDED, 900, 0), (RefundAnswer.FAILED, 0, 5)])

@@ -68,7 +68,7 @@ def test_request_goes_from_file_to_answer(system: System, tmp_path: Path) -> Non
     assert eventually(lambda: not list((tmp_path / "mail" / "new").iterdir()), within=30)
     [declined] = system.json("cases", "--kind", "request", "--state", "declined")["items"]
     assert (declined["account_id"], declined["decision"]["clause"]) == ("acc_2", "window-passed")
-    told = {"acc_2@example.org": "Your refund request was declined", "acc_1@example.org": "A person is looking at your case"}
+    told = {"acc_2@example.org": "Your refund request was declined", "acc_1@example.org": "A person will look at your case"}
     assert eventually(lambda: {str(mail["To"]): str(mail["Subject"]) for mail in letters(tmp_path)} == told, within=60)
     assert len(system.json("review", "list")["items"]) == 2
     system.audit()

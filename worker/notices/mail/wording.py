@@ -137,13 +137,13 @@ _SUBJECT: dict[NoticeKind, Callable[[View], str]] = {
         if view.asked
         else f"Your {_called(view)}: no refund is due"
     ),
-    NoticeKind.IN_REVIEW: lambda view: f"A person is looking at your {'cases' if view.many else 'case'}",
+    NoticeKind.IN_REVIEW: lambda view: f"A person will look at your {'cases' if view.many else 'case'}",
     NoticeKind.MONEY_SENT: lambda view: f"We sent you a refund of {view.money}",
-    NoticeKind.QUESTION: lambda view: "Was this mail from you?",
+    NoticeKind.QUESTION: lambda view: "Did you send us an email?",
     NoticeKind.SUSPENSION: lambda view: "Your account was suspended",
-    NoticeKind.FORFEITURE: lambda view: "The remaining credits of your account were forfeited",
+    NoticeKind.FORFEITURE: lambda view: "The remaining credits on your account were forfeited",
     NoticeKind.REINSTATED: lambda view: "Your account is open again",
-    NoticeKind.SETTLED: lambda view: f"Your {_called(view)}: nothing is owed any more",
+    NoticeKind.SETTLED: lambda view: f"Your {_called(view)}: already settled",
 }
 _VALUE: dict[NoticeKind, Callable[[About], str]] = {
     NoticeKind.CREDITS_RETURNED: lambda about: count(about.credits, "credit") if about.credits else "",
