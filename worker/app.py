@@ -2,9 +2,11 @@
 
 import gc
 import os
+import re
 from functools import partial
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
+import click
 from celery import Celery, signals
 from celery.schedules import schedule
 
@@ -13,16 +15,21 @@ from worker import traces
 from worker.clock import SteadyClock, SystemClock
 from worker.errors import Misconfigured
 from worker.intake.stream import open_stream_client, refuse_cluster
+from worker.listening import LOOPBACK, on_loopback
 from worker.observe import configure_logging, log
 from worker.runtime import Runtime, unfit
-from worker.settings import Mode, load_settings
+from worker.settings import PLACEHOLDER, Mode, load_settings
 from worker.task_events import TellLater
 
 SWEEP, PAY, RECONCILE = "refunds.sweep", "refunds.pay", "refunds.reconcile"
 REQUESTS, NOTIFY, BOOK, CHAIN = "refunds.requests", "refunds.notify", "refunds.book", "refunds.chain"
 CHAIN_SECONDS = 60.0
+_SIGN_IN = re.compile(rf"[^:]+:(?!.*{PLACEHOLDER}).+")
+"""What Flower takes as a name with its password, and nobody can know."""
 
 
+# by itself it listens everywhere
+os.environ.setdefault("FLOWER_ADDRESS", LOOPBACK)
 # the columns that Flower's task list leaves out by itself are those that say job, case and outcome
 os.environ.setdefault("FLOWER_TASKS_COLUMNS", "name,state,kwargs,result,received,runtime,worker,uuid")
 # a worker that was killed says no goodbye: without this its last word to Prometheus, "online", stands for ever
@@ -102,6 +109,21 @@ def _say_what_it_holds_back(**_: object) -> None:
         log.warning("worker.credits_only", why="REFUNDS_MODE=credits_only: no money is sent back")
     elif settings.creem_api_key is None:
         log.warning("worker.credits_only", why="no REFUNDS_CREEM_API_KEY: no money is sent back")
+
+
+@signals.import_modules.connect
+def _keep_flower_from_strangers(**_: object) -> None:
+    """Flower imports the tasks when it has read its options and does not listen yet."""
+    command = click.get_current_context(silent=True)
+    if command is None or command.info_name != "flower":
+        return
+    from tornado.options import options
+
+    guarded = options.auth or (options.basic_auth and all(map(_SIGN_IN.fullmatch, options.basic_auth)))
+    if not (options.unix_socket or on_loopback(options.address) or guarded):
+        where = options.address or "every address"
+        right = f"set FLOWER_BASIC_AUTH to a name:password of your own, or listen on {LOOPBACK}"
+        raise SystemExit(f"refunds: FLOWER_ADDRESS: {where} can be reached from outside; {right}")
 
 
 @signals.worker_process_init.connect
