@@ -33,14 +33,3 @@ def taking(host: str, port: int, *, host_named: str, port_named: str) -> Iterato
             errno.EACCES: (port_named, "name a port from 1024 on"),
         }.get(error.errno or 0, (host_named, "name an address of this machine"))
         raise Misconfigured(f"{named}: cannot listen on {host} port {port}: {why}; {right}") from error
-
-
-def on_loopback(address: str) -> bool:
-    """True for an address of this machine that no other can reach."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address == "localhost"
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
-    return parsed.is_loopback

@@ -252,6 +252,7 @@ def load_settings(environ: Mapping[str, str] | None = None, fit: Fit = lambda _:
         if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() in Settings.model_fields
     }
     faults += _not_utf8(ours)
+    faults += _placeholders(ours)
     faults += _as_observer(ours)
     try:
         settings = Settings.model_validate(ours, by_name=True)
@@ -275,6 +276,14 @@ def _not_utf8(ours: dict[str, str]) -> list[str]:
     for name in wrong:
         del ours[name]
     return [f"{PREFIX}{name.upper()}: expected text in UTF-8" for name in wrong]
+
+
+def _placeholders(ours: dict[str, str]) -> list[str]:
+    """Takes out what still holds what the manifests have in place of a secret; returns its names."""
+    held = [name for name, value in ours.items() if PLACEHOLDER in value]
+    for name in held:
+        del ours[name]
+    return [f"{PREFIX}{name.upper()}: {PLACEHOLDER} stands for a value of your own; everybody knows it" for name in held]
 
 
 def _as_observer(ours: dict[str, str]) -> list[str]:

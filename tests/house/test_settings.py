@@ -91,3 +91,12 @@ def test_value_that_is_no_text_is_named_once_and_not_shown(name: str) -> None:
 
 def test_folder_may_be_named_with_any_bytes() -> None:
     assert load_settings({"REFUNDS_MAIL_DIR": os.fsdecode(b"p\xe4ss")}).mail_dir == Path(os.fsdecode(b"p\xe4ss"))
+
+
+def test_value_that_still_holds_the_manifests_placeholder_is_refused_wherever_it_comes_from(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("creem_test_CHANGE-ME\n")
+    environ = {"REFUNDS_CONSOLE_PASSWORD": "CHANGE-ME", "REFUNDS_CREEM_API_KEY_FILE": str(tmp_path / "key")}
+    with pytest.raises(Misconfigured) as refused:
+        load_settings(environ)
+    said = "CHANGE-ME stands for a value of your own; everybody knows it"
+    assert sorted(refused.value.faults) == [f"REFUNDS_CONSOLE_PASSWORD: {said}", f"REFUNDS_CREEM_API_KEY: {said}"]

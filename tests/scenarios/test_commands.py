@@ -177,6 +177,35 @@ def test_port_that_is_taken_is_said_alike_by_all_that_listen_with_what_to_do(sys
     assert "REFUNDS_WEB_HOST: cannot listen on 192.0.2.1 port 8080: Cannot assign requested address" in said
 
 
+def test_doctor_and_web_name_all_that_is_wrong_with_the_settings_of_the_web_process(system: System) -> None:
+    system.refunds("db", "upgrade")
+    system.extra = {"REFUNDS_WEB_HOST": "::", "REFUNDS_CONSOLE_PASSWORD": " ", "REFUNDS_CREEM_WEBHOOK_SECRET": "a,,b"}
+    lines = system.refunds("web", expect=2).stderr.strip().splitlines()[-2:]
+    assert [line.split(": ")[1] for line in lines] == ["REFUNDS_WEB_HOST", "REFUNDS_CREEM_WEBHOOK_SECRET"]
+    [found] = [one for one in system.json("doctor", expect=1)["findings"] if one["check"] == "web"]
+    assert (found["ok"], found["severity"]) == (False, "fault")
+    assert "REFUNDS_WEB_HOST" in found["finding"]
+    assert "REFUNDS_CREEM_WEBHOOK_SECRET" in found["finding"]
+
+
+@pytest.mark.parametrize("outside", [{"REFUNDS_WEB_HOST": "::"}, {"REFUNDS_CONSOLE_HOSTS": "refunds.example.org"}])
+def test_doctor_warns_of_a_console_that_others_can_reach_with_a_password_they_can_guess(
+    system: System, outside: dict[str, str]
+) -> None:
+    system.refunds("db", "upgrade")
+    system.extra = outside | {"REFUNDS_CONSOLE_PASSWORD": "s3cret"}
+    [found] = [one for one in system.json("doctor")["findings"] if one["check"] == "web"]
+    assert (found["ok"], found["severity"]) == (False, "warning")
+    assert "a password has 12 to 256 characters" in found["finding"]
+    assert "s3cret" not in found["finding"]
+
+
+def test_placeholder_of_the_manifests_is_no_secret(system: System) -> None:
+    system.extra = {"REFUNDS_CONSOLE_PASSWORD": "CHANGE-ME", "REFUNDS_CREEM_WEBHOOK_SECRET": "whsec_CHANGE-ME"}
+    lines = system.refunds("web", expect=2).stderr.strip().splitlines()
+    assert sorted(line.split(": ")[1] for line in lines) == ["REFUNDS_CONSOLE_PASSWORD", "REFUNDS_CREEM_WEBHOOK_SECRET"]
+
+
 def test_celery_itself_names_a_wrong_setting_without_a_traceback(system: System) -> None:
     system.extra = {"REFUNDS_REDIS_ULR": "x"}
     process = system.start("celery", "-A", "worker", "worker")

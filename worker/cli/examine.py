@@ -50,6 +50,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("producers", _producers),
         ("pipeline", _pipeline),
         ("creem", _creem),
+        ("web", _web),
         ("restore", _restore),
         ("chain", _chain),
         ("people", _people),
@@ -274,6 +275,15 @@ def _traces(_: Runtime) -> Iterator[Finding]:
     why = traces.unmet()
     fine = f"spans of what is done within a trace are exported to {to}"
     yield _finding("traces", why is None, f"no spans are exported to {to}: {why}" if why else fine, "warning")
+
+
+def _web(runtime: Runtime) -> Iterator[Finding]:
+    # a fifth of a second to import, which every other command does without
+    from worker.web.serve import check, weak_password
+
+    check(runtime.settings)
+    weak, at = weak_password(runtime.settings), f"{runtime.settings.web_host} port {runtime.settings.web_port}"
+    yield _finding("web", not weak, weak or f"it may listen on {at}", "warning")
 
 
 def _creem(runtime: Runtime) -> Iterator[Finding]:

@@ -78,10 +78,12 @@ def web() -> None:
         from worker import tasks
         from worker.intake.accept import Accepted
         from worker.intake.process import stop_on_signals, until_ready
-        from worker.web.serve import check_host, secrets_of, serve
+        from worker.web.serve import check, secrets_of, serve, weak_password
         from worker.web.site import site_of
 
-        check_host(settings)
+        check(settings)
+        if weak := weak_password(settings):
+            log.warning("web.weak_password", why=weak)
         if not secrets_of(settings):
             log.warning("web.takes_no_webhook", why="no REFUNDS_CREEM_WEBHOOK_SECRET: every webhook is turned away with 401")
 

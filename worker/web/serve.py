@@ -7,9 +7,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from worker.creem.environment import Address
-from worker.errors import Misconfigured
+from worker.errors import Misconfigured, Refused
 from worker.listening import on_loopback, taking
 from worker.observe import log
+from worker.operators.passwords import check_strength
 from worker.settings import Settings
 from worker.web.connections import MOST, Connection
 
@@ -28,11 +29,36 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     return named
 
 
-def check_host(settings: Settings) -> None:
-    """Raises `Misconfigured` for an address that others can reach while no console password is set (contract.md, "HTTP")."""
-    if settings.console_password is None and not on_loopback(settings.web_host):
+def check(settings: Settings) -> None:
+    """Raises `Misconfigured` for all that is wrong with the settings that only the web process goes by (contract.md, "HTTP"): an
+    address that others can reach while no console password is set, and secrets of webhooks that are none.
+    """
+    faults = []
+    if not _password(settings) and not on_loopback(settings.web_host):
         right = "set REFUNDS_CONSOLE_PASSWORD or listen on 127.0.0.1"
-        raise Misconfigured(f"REFUNDS_WEB_HOST: {settings.web_host} can be reached from outside; {right}")
+        faults.append(f"REFUNDS_WEB_HOST: {settings.web_host} can be reached from outside; {right}")
+    try:
+        secrets_of(settings)
+    except Misconfigured as error:
+        faults += error.faults
+    if faults:
+        raise Misconfigured(*faults)
+
+
+def weak_password(settings: Settings) -> str | None:
+    """What is weak about the console's password where others can reach the console; None where nothing is."""
+    password, outside = _password(settings), settings.console_hosts or not on_loopback(settings.web_host)
+    if not password or not outside:
+        return None
+    try:
+        check_strength(password)
+    except Refused as error:
+        return f"REFUNDS_CONSOLE_PASSWORD: others can reach the console, and can guess it: {error}"
+    return None
+
+
+def _password(settings: Settings) -> str:
+    return settings.console_password.get_secret_value().strip() if settings.console_password else ""
 
 
 def meant_for_outside(settings: Settings, creem: Address | None) -> bool:
