@@ -1,7 +1,9 @@
 """What one bad event, one bad case or one absent service costs the others: nothing."""
 
 import json
-from collections.abc import Iterable
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +20,7 @@ from worker.cases.imports import Importer
 from worker.clock import moment
 from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Refused, TryLater
+from worker.intake.entry import Entry
 from worker.intake.records import read_record
 from worker.store import inbox as inbox_rows
 from worker.store.engine import Store
@@ -139,6 +142,31 @@ def test_unreadable_letter_is_refused_at_requeue_and_can_be_put_aside(world: Wor
     with pytest.raises(Refused, match="already discarded by tester: noise"):
         world.letters.discard(letter["dead_id"], by="tester", reason="again")
     assert world.letters.raw(letter["dead_id"]) == b"\xff not json"
+
+
+def test_oversized_documents_are_kept_whole_at_no_more_than_three_times_their_size(world: World) -> None:
+    raws = [letter * 4 * 2**20 for letter in (b"x", b"\x00", b"\xff")]
+    entries = [Entry(f"{n}-0", raw, {b"event": raw}) for n, raw in enumerate(raws)]
+    world.store.read(lambda tx: None)
+    with traced() as peak:
+        world.desk.accept([*entries, *entries])
+        found, _ = world.letters.listing(state="open", limit=10, after=None)
+        assert peak() < 3 * len(raws[0])
+    found.sort(key=lambda item: str(item["origin"]))
+    assert [(item["origin"], item["reason"], item["bytes"]) for item in found] == [
+        (f"stream:{n}-0", "too_large", len(raw)) for n, raw in enumerate(raws)
+    ]
+    assert [world.letters.one(item["dead_id"]).raw for item in found] == raws
+
+
+@contextmanager
+def traced() -> Iterator[Callable[[], int]]:
+    """The most bytes that were held at once so far."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def test_plan_says_what_becomes_of_a_letter_and_leaves_it_open(world: World) -> None:

@@ -38,6 +38,7 @@ def test_redis_forgets_nothing() -> None:
     command = SERVICES["redis"]["command"]
     assert "--appendonly yes" in command
     assert "--maxmemory-policy noeviction" in command
+    assert "--proto-max-bulk-len 1mb" in command
 
 
 @pytest.mark.parametrize("name", ["redis", "postgres"])

@@ -51,6 +51,12 @@ def test_a_batch_takes_no_more_than_its_count(reading: Reading, inbox: Inbox) ->
     assert [consumer.step() for _ in range(3)] == [2, 2, 1]
 
 
+def test_after_a_read_that_weighs_too_much_fewer_are_read_at_once(reading: Reading, inbox: Inbox) -> None:
+    reading.add(*["x" * 50] * 6, *"abcdefg")
+    consumer = reading.consumer(inbox, read_count=4, read_bytes=40)
+    assert [consumer.step() for _ in range(6)] == [4, 1, 1, 1, 2, 4]
+
+
 def test_an_entry_without_the_field_is_handed_over_with_what_it_has(reading: Reading, inbox: Inbox) -> None:
     reading.client.xadd(STREAM, {"evnt": "a", b"\xff\x00": b"\xfe"})
     reading.add("b")

@@ -641,6 +641,15 @@ def test_doctor_finds_a_redis_that_takes_nothing_more(system: System, tmp_path: 
         assert redis_findings() == ["rdb_last_bgsave_status is err"]
 
 
+def test_doctor_warns_of_entries_as_large_as_memory(system: System, tmp_path: Path) -> None:
+    with start_redis(tmp_path / "redis") as server, redis_py.Redis.from_url(server.url) as client:
+        system.redis_url = server.url
+        for most, fine in (("512mb", False), ("1mb", True)):
+            client.config_set("proto-max-bulk-len", most)
+            [told] = [item for item in system.json("doctor")["findings"] if item["check"] == "redis entries"]
+            assert (told["ok"], told["severity"]) == (fine, "warning")
+
+
 def test_doctor_and_status_survive_an_id_in_the_future_and_name_it(system: System, redis: redis_py.Redis) -> None:
     redis.xadd("layer-jobs:events", {"event": "{}"}, id="99999999999999999-0")
     assert system.json("status")["stream"]["undelivered"] == 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import Row, case, func, or_, select, update
 
 from worker.clock import Clock, written
 from worker.creem.receive import Accepts, check_mode
@@ -18,11 +18,18 @@ from worker.store import inbox as inbox_rows
 from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
 from worker.store.tables import dead_letters, inbox
-from worker.strict import Malformed
+from worker.strict import MAX_BYTES, Malformed
 
 Identity = tuple[str, str]
 """Source and id of an event."""
 BYTES_STAY = "its bytes stay"
+_RAW, _SIZE = dead_letters.c.raw, func.length(dead_letters.c.raw)
+LISTED = (
+    *(column for column in dead_letters.c if column is not _RAW),
+    _SIZE.label("bytes"),
+    case((_SIZE <= MAX_BYTES, _RAW)).label("raw"),
+)
+"""A letter for a list: without its bytes where they are more than an event may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +44,13 @@ class DeadLetters:
     accepts_mode: Accepts | None
 
     def listing(self, *, state: str | None, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
-        """Letters, newest first, and the id to continue after."""
+        """Letters without their bytes, newest first, and the id to continue after."""
         wanted = [dead_letters.c.state == state] if state else []
         if after is not None:
             wanted.append(dead_letters.c.dead_id < after)
-        statement = select(dead_letters).where(*wanted).order_by(dead_letters.c.dead_id.desc()).limit(limit + 1)
+        statement = select(*LISTED).where(*wanted).order_by(dead_letters.c.dead_id.desc()).limit(limit + 1)
         rows = self.store.read(lambda tx: tx.all(statement))
-        items = [_letter(row) for row in rows[:limit]]
+        items = [_letter(row, row.bytes) for row in rows[:limit]]
         return items, items[-1]["dead_id"] if len(rows) > limit else None
 
     def by_reason(self) -> list[dict[str, Any]]:
@@ -194,8 +201,10 @@ def _planned(row: Row[Any], would_be: str, following: str) -> dict[str, str]:
     return {"dead_id": row.dead_id, "reason": row.reason, "would_be": would_be, "next": following}
 
 
-def _letter(row: Row[Any]) -> dict[str, Any]:
-    """A dead letter for `--json`: its bytes as text where they are, escaped where they are not."""
+def _letter(row: Row[Any], size: int | None = None) -> dict[str, Any]:
+    """A dead letter for `--json`: its bytes as text where they are, escaped where they are not; None where a list left them out."""
+    if size is None:
+        size = len(row.raw)
     return {
         "dead_id": row.dead_id,
         "origin": row.key,
@@ -204,9 +213,9 @@ def _letter(row: Row[Any]) -> dict[str, Any]:
         "state": row.state,
         "requeues": row.requeues,
         "received_at": written(row.received_at),
-        "bytes": len(row.raw),
+        "bytes": size,
         "sha256": row.sha256,
-        "raw": bytes(row.raw).decode("utf-8", errors="backslashreplace"),
+        "raw": None if row.raw is None else bytes(row.raw).decode("utf-8", errors="backslashreplace"),
         "resolved_by": row.resolved_by,
         "resolution": row.resolution,
     }

@@ -29,6 +29,8 @@ from worker.store.engine import SQLITE_WAL_FROM
 from worker.store.session import is_pooled, settings_in_force
 
 Finding = dict[str, Any]
+LARGEST_ENTRY = 2**20
+"""The least that Redis can be set to."""
 MEMORY_SHARE = 0.8
 """Of what Redis may use; above it the doctor warns."""
 
@@ -153,6 +155,7 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
     yield _finding(
         "redis eviction", fine, policy if fine else f"{policy}: Redis may throw events away; set maxmemory-policy noeviction"
     )
+    yield from _largest_entry(client)
     last_id = ahead(client, runtime.settings.stream)
     told = "none lies in the future" if last_id is None else way_out(runtime.settings.stream, last_id)
     yield _finding("stream ids", last_id is None, told)
@@ -163,6 +166,16 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
             f"{told}: what is trimmed it never sees; if it is no more: redis-cli XGROUP DESTROY {runtime.settings.stream} {name}"
         )
         yield _finding("observer", not late, over if late else told, "warning")
+
+
+def _largest_entry(client: redis.Redis) -> Iterator[Finding]:
+    try:
+        told: Any = client.config_get("proto-max-bulk-len")
+        most = int(told["proto-max-bulk-len"])
+    except (redis.ResponseError, KeyError):  # who runs it for others mostly does not say
+        return
+    large = f"{most / 2**20:.0f} MiB: an entry may be as large, and is read and kept whole; set proto-max-bulk-len 1mb"
+    yield _finding("redis entries", most <= LARGEST_ENTRY, large if most > LARGEST_ENTRY else f"{most} bytes at most", "warning")
 
 
 def _redis_takes_writes(info: Any) -> Iterator[Finding]:

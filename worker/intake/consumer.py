@@ -7,7 +7,7 @@ still pending and comes again, to this consumer or to another. What accepts is t
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -21,12 +21,15 @@ from worker.intake.interference import Unread, ahead, way_out
 from worker.intake.stream import Backlog, as_text, backlog, entries_read_so_far, open_stream_client
 from worker.intake.upkeep import forget_idle_consumers, trim
 from worker.settings import is_observer
+from worker.strict import MAX_BYTES
 
 __all__ = ["Accept", "Backlog", "Consumer", "Entry", "backlog", "entries_read_so_far", "open_stream_client"]
 
 FIELD = b"event"
 START = "0-0"
 BACKOFF_SECONDS = (0.2, 5.0)
+READ_BYTES = 500 * MAX_BYTES
+"""What one read may weigh: a full one of the largest documents that can be read. After a heavier one fewer are read at once."""
 
 
 class Accept(Protocol):
@@ -56,6 +59,7 @@ class Consumer:
         on_accepted: Callable[[Sequence[Entry]], None] | None = None,
         handed: Handed | None = None,
         read_count: int = 500,
+        read_bytes: int = READ_BYTES,
         block_ms: int = 1_000,
         reclaim_idle_ms: int = 30_000,
         reclaim_every: float = 5.0,
@@ -69,7 +73,8 @@ class Consumer:
         self.gone = 0
         self._redis: Any = redis
         self._accept, self._on_accepted, self._handed, self._log = accept, on_accepted, handed, log
-        self._count, self._block_ms, self._idle_ms = read_count, block_ms, reclaim_idle_ms
+        self._most, self._bytes, self._block_ms, self._idle_ms = read_count, read_bytes, block_ms, reclaim_idle_ms
+        self._count = read_count  # what is read at once for now
         self._reclaims, self._housekeeping, self._looks = (
             Every(s) for s in (reclaim_every, housekeeping_every, housekeeping_every)
         )
@@ -104,7 +109,7 @@ class Consumer:
             if self._failures:
                 self._log.info("intake.goes_on", stream=self.stream, after_failures=self._failures)
             self._failures, self._complaint = 0, ""
-            if rest and accepted >= self._count:
+            if rest and accepted >= self._most:
                 stop.wait(rest)
             # fakeredis never blocks in XREADGROUP with COUNT (runtime-facts.md); without this pause the loop would spin
             if accepted == 0 and time.monotonic() - began < self._block_ms / 2000:
@@ -184,7 +189,7 @@ class Consumer:
             return 0
         reply = self._redis.xautoclaim(self.stream, self.group, self.name, self._idle_ms, start_id=self._claim, count=self._count)
         self._claim = as_text(reply[0])
-        claimed = self._not_with_a_task([_pair(item) for item in reply[1] if item is not None and item[0] is not None])
+        claimed = self._not_with_a_task(self._weighed(item for item in reply[1] if item is not None and item[0] is not None))
         if self._singly or len(claimed) < len(reply[1]):
             # What was refused alone is tried again at this pace. And Redis 6.2 hands out deleted entries as nothing and leaves
             # them pending, now with us: the walk clears them.
@@ -202,7 +207,16 @@ class Consumer:
 
     def _read(self, after: str, count: int, block: int | None = None) -> list[tuple[str, dict[bytes, bytes]]]:
         reply = self._redis.xreadgroup(self.group, self.name, {self.stream: after}, count=count, block=block)
-        return [_pair(item) for _, items in reply or [] for item in items]
+        return self._weighed(item for _, items in reply or [] for item in items)
+
+    def _weighed(self, items: Iterable[Any]) -> list[tuple[str, dict[bytes, bytes]]]:
+        found = [_pair(item) for item in items]
+        weight = sum(len(value) for _, fields in found for value in fields.values())
+        if weight > self._bytes:
+            self._count = max(1, min(self._count, len(found) * self._bytes // weight))
+        elif found:
+            self._count = min(2 * self._count, self._most)
+        return found
 
     def _settle(self, found: Sequence[tuple[str, dict[bytes, bytes]]], *, singly: bool = False, again: bool = False) -> int:
         # an entry always has a field, so one without any was deleted while it was pending

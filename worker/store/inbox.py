@@ -13,6 +13,8 @@ from worker.store.bulk import Among, Record, Tx, unlocked
 from worker.store.tables import dead_letters, inbox, layer_jobs
 
 NO_TIME = timedelta(0)
+SMALL = 65_536
+"""Bytes of a letter that goes with others; a larger one goes by itself."""
 
 # what every sweep asks, built once
 OVERTAKEN = (
@@ -234,7 +236,9 @@ def bury(tx: Tx, letters: Sequence[Record]) -> int:
     """
     if not letters:
         return 0
-    new = tx.insert_new(dead_letters, letters, dead_letters.c.key)
+    small = [letter for letter in letters if len(letter["raw"]) <= SMALL]
+    new = tx.insert_new(dead_letters, small, dead_letters.c.key)
+    new |= {letter["key"] for letter in letters if len(letter["raw"]) > SMALL and tx.insert_one(dead_letters, letter)}
     again = [
         {"key": letter["key"], "was": "requeued", "state": "open", "reason": letter["reason"], "detail": letter["detail"]}
         for letter in letters
