@@ -106,7 +106,11 @@ def test_queue_is_worked_through_with_commands(small: System, tmp_path: Path) ->
     receipt = next(file for file in seen["evidence"] if file["kind"] == "png")
     fetched = tmp_path / "fetched"
     small.refunds("request", "file", receipt["evidence_id"], "--reason", "is it blank", "--to", str(fetched))
-    assert fetched.read_bytes() == PNG
+    assert (fetched.read_bytes(), fetched.stat().st_mode & 0o777) == (PNG, 0o600)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for there in ("fetched", "link"):
+        again = ("request", "file", receipt["evidence_id"], "--reason", "again", "--to", str(tmp_path / there))
+        assert "is there already" in small.refunds(*again, expect=1).stderr
     assert small.refunds("request", "file", "ev_none", "--reason", "x", "--to", str(tmp_path / "x"), expect=1).stderr.startswith(
         "refunds: ev_none: no file of that name"
     )

@@ -1,5 +1,6 @@
 """A unit of work is whole, is repeated when that is right, and says in one line what is wrong when it is not."""
 
+import os
 import re
 import sqlite3
 import threading
@@ -14,12 +15,15 @@ from psycopg import sql
 from sqlalchemy import event, func, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from tests.logs import heard
 from tests.servers import conninfo
 from tests.store.rows import NOON, an_account, count, given
 from tests.threads import at_once
-from worker.errors import Collision, Misconfigured, TryLater
+from worker.errors import Collision, Misconfigured, TryLater, one_line
+from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import REPEATS, Store
+from worker.store.schema import upgrade
 from worker.store.tables import accounts, metadata
 
 ALONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -44,6 +48,17 @@ def test_rehearsal_gives_what_the_work_gives_and_leaves_nothing(store: Store) ->
 
     assert (store.rehearse(work), count(store, accounts)) == (1, 0)
     assert (store.write(work), count(store, accounts)) == (1, 1)
+
+
+def test_error_tells_no_value_of_the_row(store: Store) -> None:
+    row = {**an_account(), "account_id": None, "email": "canary@secret.example"}
+    with heard("error") as said:
+        try:
+            store.write(lambda tx: tx.insert(accounts, [row]))
+        except IntegrityError as error:
+            log.exception("refused", error=one_line(error))
+    assert "account_id" in said.getvalue()
+    assert "canary" not in said.getvalue()
 
 
 def test_reading_writes_nothing(store: Store) -> None:
@@ -163,6 +178,18 @@ def impatient(store: Store) -> Iterator[Store]:
     event.listen(made.engine, "connect", lambda connection, _: connection.execute("pragma busy_timeout = 10"))
     yield made
     made.close()
+
+
+def test_file_that_is_made_is_ours_alone_and_one_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        for name, mode in (("new.db", 0o600), ("there.db", 0o640)):
+            if name == "there.db":
+                (tmp_path / name).touch(mode)
+            upgrade(f"sqlite:///{tmp_path / name}")
+            assert (tmp_path / name).stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
 
 
 def test_file_in_a_folder_that_is_not_there_says_what_to_look_at(tmp_path: Path) -> None:

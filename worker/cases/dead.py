@@ -202,7 +202,7 @@ def _planned(row: Row[Any], would_be: str, following: str) -> dict[str, str]:
 
 
 def _letter(row: Row[Any], size: int | None = None) -> dict[str, Any]:
-    """A dead letter for `--json`: its bytes as text where they are, escaped where they are not; None where a list left them out."""
+    """A dead letter for `--json`: its bytes as text where they are, escaped where not; None where a list left them out."""
     if size is None:
         size = len(row.raw)
     return {

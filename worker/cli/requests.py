@@ -1,5 +1,6 @@
 """Requests by mail: one taken by hand, and the files that came with them."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -47,11 +48,14 @@ def evidence(
     """Fetches one file that a customer sent; the look goes on record."""
     with one_clear_line():
         runtime = output.runtime()
-        if to.exists():
+        if to.exists() or to.is_symlink():
             raise Refused(f"{to} is there already")
         receipt, content = runtime.evidence.look(name, by=output.actor(runtime.settings), reason=reason)
         try:
-            to.write_bytes(content)
+            with open(to, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+                file.write(content)
+        except FileExistsError as error:  # since then
+            raise Refused(f"{to} is there already") from error
         except OSError as error:
             raise Refused(f"{to}: {error.strerror or 'cannot be written'}") from error
     output.say(

@@ -1,12 +1,14 @@
 """The database, opened the safe way on each engine, and the one shape every unit of work has."""
 
+import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
@@ -57,10 +59,7 @@ class Store:
     @property
     def file(self) -> Path | None:
         """The file of SQLite; None where the database is no file, or one that is named in a way only SQLite reads."""
-        name = self.engine.url.database
-        if self.dialect != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
-            return None
-        return Path(name)
+        return _file_of(self.engine.url)
 
     @property
     def is_to_be_made(self) -> bool:
@@ -156,7 +155,10 @@ class _Broken(Exception):
 def _open(url: str) -> Engine:
     parsed = _read(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+        file = _file_of(parsed)
+        if file is not None:
+            event.listen(engine, "do_connect", lambda *_: _make_private(file))
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -164,6 +166,7 @@ def _open(url: str) -> Engine:
     engine = create_engine(
         # what its options set is set by `prepare_sessions`
         parsed.difference_update_query(["options"]),
+        hide_parameters=True,
         # locked first and read after: what was committed meanwhile is to be seen, whatever the server takes for its default
         isolation_level="READ COMMITTED",
         pool_size=4,
@@ -172,7 +175,31 @@ def _open(url: str) -> Engine:
         connect_args={"connect_timeout": 5, "keepalives_idle": 10},
     )
     prepare_sessions(engine, settings_of(parsed))
+    event.listen(engine, "handle_error", _hide_values)
     return engine
+
+
+def _hide_values(context: ExceptionContext) -> None:
+    """Takes what the server adds to its message out of an error: it quotes the row."""
+    said = getattr(getattr(context.original_exception, "diag", None), "message_primary", None)
+    if said is not None:
+        context.original_exception.args = (said,)
+        if context.sqlalchemy_exception is not None:
+            context.sqlalchemy_exception.args = (said,)
+
+
+def _file_of(url: URL) -> Path | None:
+    """The file of SQLite that the URL names; None for a database in memory and for a server."""
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
+        return None
+    return Path(name)
+
+
+def _make_private(file: Path) -> None:
+    """Makes the file, where it is not there, readable by us alone: SQLite would make it as the umask has it."""
+    with suppress(OSError):  # there already, or not to be made, which SQLite says itself
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _read(url: str) -> URL:
