@@ -56,7 +56,7 @@ def _make() -> Celery:
         "chain": {"task": CHAIN, "schedule": every(CHAIN_SECONDS), "options": {"expires": 60}},
         "reconcile": {"task": RECONCILE, "schedule": every(settings.reconcile_seconds), "options": {"expires": 600}},
     }
-    if settings.creem_api_key is not None:
+    if first.environment is not None:
         made.conf.beat_schedule["pay"] = {"task": PAY, "schedule": every(settings.sweep_seconds), "options": {"expires": 30}}
     if settings.creem_credits is not None:
         made.conf.beat_schedule["book"] = {"task": BOOK, "schedule": every(settings.sweep_seconds), "options": {"expires": 30}}
@@ -107,6 +107,10 @@ def _say_what_it_holds_back(**_: object) -> None:
         log.warning("worker.observes", why="REFUNDS_MODE=observe: it decides and records; no credits and no money are sent back")
     elif settings.mode is Mode.CREDITS_ONLY:
         log.warning("worker.credits_only", why="REFUNDS_MODE=credits_only: no money is sent back")
+    elif settings.creem_api_key is None and settings.creem_environment is not None:
+        log.warning(
+            "worker.pays_nothing", why="no REFUNDS_CREEM_API_KEY here: what is to be paid waits for the process that has it"
+        )
     elif settings.creem_api_key is None:
         log.warning("worker.credits_only", why="no REFUNDS_CREEM_API_KEY: no money is sent back")
 

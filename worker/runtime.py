@@ -44,7 +44,7 @@ from worker.credits.at_creem import AtCreem
 from worker.credits.balances import Balances, misnamed
 from worker.credits.ledger import Ledger
 from worker.creem.client import CreemHttp
-from worker.creem.environment import Address, address_of
+from worker.creem.environment import Address, Environment, address_of
 from worker.creem.receive import Accepts
 from worker.errors import Misconfigured
 from worker.intake.accept import Desk
@@ -66,10 +66,12 @@ def unfit(values: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with settings that are not yet validated, as far as only those who use them can say: the Creem key, by
     itself or at its host, the tables of balances, the address of notices.
     """
-    key, notices = values.get("creem_api_key"), values.get("notices_url")
+    key, named, notices = values.get("creem_api_key"), values.get("creem_environment"), values.get("notices_url")
     try:
         if key:
-            address_of(key, values.get("creem_base_url") or None)
+            found = address_of(key, values.get("creem_base_url") or None).environment.value
+            if named and named != found:
+                yield f"REFUNDS_CREEM_ENVIRONMENT: {named}, and REFUNDS_CREEM_API_KEY is for {found}"
     except Misconfigured as error:
         yield from error.faults
     yield from misnamed(values.get("balance_table") or None, values.get("balance_entries") or None)
@@ -177,19 +179,28 @@ class Runtime:
         return None if key is None else address_of(key.get_secret_value(), self.settings.creem_base_url)
 
     @cached_property
+    def environment(self) -> Environment | None:
+        """Whose money it is: what the key is for, or, where another process has that, what the settings say; None without
+        either, and then no money leaves.
+        """
+        address, named = self.creem_address, self.settings.creem_environment
+        if address is not None:
+            return address.environment
+        return Environment(named) if named else None
+
+    @cached_property
     def accepts_mode(self) -> Accepts | None:
-        """Which objects of Creem's are of our environment; None where no key says which one that is."""
-        return self.creem_address.environment.accepts if self.creem_address else None
+        """Which objects of Creem's are of our environment; None where nothing says which one that is."""
+        return self.environment.accepts if self.environment else None
 
     @cached_property
     def settler(self) -> Settler:
         """What follows from what is known of charges."""
-        address = self.creem_address
-        return Settler(self.ledger, self.bench, address.environment if address else None)
+        return Settler(self.ledger, self.bench, self.environment)
 
     @cached_property
     def creem(self) -> CreemHttp | None:
-        """Creem; None without a key: the worker then runs credits-only."""
+        """Creem; None without a key: this process then asks and pays nothing."""
         key, address, seconds = self.settings.creem_api_key, self.creem_address, self.settings.creem_timeout_seconds
         if key is None or address is None:
             return None
@@ -300,8 +311,7 @@ class Runtime:
     @cached_property
     def reviewer(self) -> Reviewer:
         """The human queue."""
-        address = self.creem_address
-        return Reviewer(self.store, self.ledger, self.bench, address.environment if address else None, self.clock)
+        return Reviewer(self.store, self.ledger, self.bench, self.environment, self.clock)
 
     @cached_property
     def requeuer(self) -> Requeuer:

@@ -141,6 +141,8 @@ class Settings(BaseSettings):
     creem_base_url: Annotated[
         str | None, _url("http", "https", example="https://test-api.creem.io"), Optional, Field(repr=False)
     ] = None
+    creem_environment: Annotated[Literal["test", "live"] | None, Optional] = None
+    """Whose money it is where another process has the key, and this one has none."""
     creem_webhook_secret: Annotated[SecretStr | None, Optional] = None
 
     balance_table: Annotated[str | None, Optional] = None
@@ -311,7 +313,7 @@ def _together(ours: Mapping[str, str]) -> Iterator[str]:
             yield f"{PREFIX}{other.upper()}: {streams[other]} is {PREFIX}{one.upper()} too; give each a stream of its own"
     if ours.get("creem_credits") and ours.get("balance_table"):
         yield f"{PREFIX}CREEM_CREDITS: credits live in one place; {PREFIX}BALANCE_TABLE is set as well"
-    if ours.get("creem_credits") and not ours.get("creem_api_key"):
+    if ours.get("creem_credits") and not (ours.get("creem_api_key") or ours.get("creem_environment")):
         yield f"{PREFIX}CREEM_CREDITS: credits at Creem need a {PREFIX}CREEM_API_KEY"
     if ours.get("balance_entries") and not ours.get("balance_table"):
         yield f"{PREFIX}BALANCE_ENTRIES: there are entries only with a {PREFIX}BALANCE_TABLE"

@@ -6,6 +6,8 @@ from tests.creem.world import KEY, TEST
 from worker.creem.client import CreemHttp
 from worker.creem.environment import LIVE_URL, Address, Environment, address_of
 from worker.errors import Misconfigured
+from worker.runtime import Runtime, unfit
+from worker.settings import load_settings
 
 LIVE_KEY, OTHER_KEY = "creem_canary4711liveliveliveS3cret", "double-canary-S3cret"
 KEYS = {"test": KEY, "live": LIVE_KEY, "other": OTHER_KEY}
@@ -112,3 +114,20 @@ def test_client_does_not_start_with_another_addresss_key() -> None:
 def test_modes_belong_to_one_environment_or_to_none(mode: str) -> None:
     belongs = [environment.value for environment in Environment if environment.accepts(mode)]
     assert belongs == {"test": ["test"], "sandbox": ["test"], "local": ["test"], "prod": ["live"], "live": ["live"]}.get(mode, [])
+
+
+@pytest.mark.parametrize("name", ["test", "live"])
+def test_without_a_key_the_settings_say_whose_money_another_process_pays(name: str) -> None:
+    runtime = Runtime.start(load_settings({"REFUNDS_CREEM_ENVIRONMENT": name}, unfit))
+    assert (runtime.environment, runtime.creem, runtime.payer) == (Environment(name), None, None)
+    assert runtime.settler.environment is runtime.environment
+
+
+def test_without_key_and_environment_there_is_no_money() -> None:
+    """An address alone changes nothing: without a key the worker runs credits-only (contract.md, "Configuration")."""
+    assert Runtime.start(load_settings({"REFUNDS_CREEM_BASE_URL": TEST.base_url}, unfit)).settler.environment is None
+
+
+def test_environment_that_the_key_is_not_for_is_refused() -> None:
+    with pytest.raises(Misconfigured, match="REFUNDS_CREEM_ENVIRONMENT: live, and REFUNDS_CREEM_API_KEY is for test"):
+        load_settings({"REFUNDS_CREEM_ENVIRONMENT": "live", "REFUNDS_CREEM_API_KEY": KEY}, unfit)

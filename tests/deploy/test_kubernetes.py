@@ -26,7 +26,7 @@ DOCUMENTS: list[tuple[str, dict[str, Any]]] = [
 ]
 PODS = [(name, document) for name, document in DOCUMENTS if "template" in document.get("spec", {})]
 IDS = [document["metadata"]["name"] for _, document in PODS]
-SECRET = next(document for _, document in DOCUMENTS if document["kind"] == "Secret")
+SECRETS = {document["metadata"]["name"]: document for _, document in DOCUMENTS if document["kind"] == "Secret"}
 CONFIG = next(document for _, document in DOCUMENTS if document["kind"] == "ConfigMap")
 SCALER = next(document["spec"] for _, document in DOCUMENTS if document["kind"] == "HorizontalPodAutoscaler")
 SCALED_ON = {metric["external"]["metric"]["name"]: metric["external"]["target"] for metric in SCALER["metrics"]}
@@ -72,10 +72,29 @@ def test_pod_runs_a_command_that_exists_with_settings_that_exist(name: str, docu
     assert {setting(variable) for variable in named if variable.startswith("REFUNDS_")} <= set(Settings.model_fields)
 
 
-def test_every_file_that_is_named_is_a_key_of_the_secret() -> None:
-    named = {str(value) for key, value in CONFIG["data"].items() if key.endswith(FILE)}
-    named |= {v["value"] for _, d in PODS for v in container(d).get("env", []) if v["name"].endswith(FILE)}
-    assert {Path(path).name for path in named} | {"flower-basic-auth"} == set(SECRET["stringData"])
+def mounted(document: dict[str, Any]) -> dict[str, str]:
+    """The files of secrets that the pod gets, and of which secret each is."""
+    volumes = document["spec"]["template"]["spec"]["volumes"]
+    secrets = [v["secret"] | {"name": v["secret"]["secretName"]} for v in volumes if "secret" in v]
+    secrets += [source["secret"] for v in volumes if "projected" in v for source in v["projected"]["sources"]]
+    # without `items` it is all of them
+    return {item["path"]: secret["name"] for secret in secrets for item in secret["items"]}
+
+
+@pytest.mark.parametrize(("name", "document"), PODS, ids=IDS)
+def test_pod_gets_the_secrets_that_its_settings_name_and_no_other(name: str, document: dict[str, Any]) -> None:
+    settings = CONFIG["data"] | {v["name"]: v["value"] for v in container(document).get("env", []) if "value" in v}
+    files = {str(value).removeprefix("/run/secrets/refunds/") for key, value in settings.items() if key.endswith(FILE)}
+    found = mounted(document)
+    assert set(found) == files
+    assert all(file in SECRETS[secret]["stringData"] for file, secret in found.items())
+
+
+def test_key_and_owner_are_each_in_one_pod() -> None:
+    held = {file: [name for name, document in PODS if file in mounted(document)] for file in ("creem-api-key", "owner-url")}
+    assert held == {"creem-api-key": ["money.yml"], "owner-url": ["migrate.yml"]}
+    assert "owner-url" not in SECRETS["refunds"]["stringData"]
+    assert CONFIG["data"]["REFUNDS_CREEM_ENVIRONMENT"] == "test"
 
 
 def test_every_queue_has_a_worker_and_money_one_with_the_journal() -> None:

@@ -1,6 +1,9 @@
 """Celery keeps a misspelt setting in silence and leaves the real one off; here it is an error."""
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,3 +126,19 @@ def waits_in_redis(call: ast.Call) -> Any:
 def test_no_task_waits_in_the_broker(path: Path) -> None:
     found = [f"line {call.lineno}" for call in calls(path) if waits_in_redis(call)]
     assert not found, "every wait is a due_at in SQL: a delayed message runs again at each visibility timeout"
+
+
+@pytest.mark.parametrize(
+    ("settings", "pays"),
+    [
+        ({}, False),
+        ({"REFUNDS_CREEM_API_KEY": "creem_test_1"}, True),
+        ({"REFUNDS_CREEM_ENVIRONMENT": "test"}, True),
+        ({"REFUNDS_CREEM_BASE_URL": "https://test-api.creem.io"}, False),
+    ],
+)
+def test_schedule_asks_for_payments_where_this_process_or_another_can_pay(settings: dict[str, str], pays: bool) -> None:
+    asked = "from worker.app import app; print('pay' in app.conf.beat_schedule)"
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(worker.__file__).parent.parent), **settings}
+    said = subprocess.run([sys.executable, "-c", asked], env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout.strip() == str(pays)

@@ -306,6 +306,12 @@ def _creem(runtime: Runtime) -> Iterator[Finding]:
     if runtime.settings.creem_webhook_secret is None:
         yield _finding("webhooks", False, "no REFUNDS_CREEM_WEBHOOK_SECRET: every webhook is turned away with 401", "warning")
     creem, address = runtime.creem, runtime.creem_address
+    if runtime.environment is not None and creem is None:
+        told = (
+            f"no REFUNDS_CREEM_API_KEY here: what is to be paid ({runtime.environment.value}) waits for the process that has it"
+        )
+        yield _finding("creem", False, told, "warning")
+        return
     if creem is None or address is None:
         yield _finding("creem", True, "no REFUNDS_CREEM_API_KEY: credits only, no money is refunded")
         return
