@@ -228,6 +228,8 @@ class RequestFacts:
     sender_confirmed: bool = False
     """Our mail host vouches for the account's own address, or the account's own mailbox answered our question."""
     readable: bool = True
+    report: bool = False
+    """A mail host's report about a mail, as that a letter of ours did not arrive."""
     job: RequestedJob | None = None
     purchase: PurchaseFacts | None = None
     """What it asks the money of; for a job, the newest purchase that paid for it."""

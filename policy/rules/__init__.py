@@ -94,6 +94,7 @@ DISPUTE_RULES: tuple[Callable[[ChargeDispute, Terms], Verdict | None], ...] = (
 REQUEST_RULES: tuple[Callable[[RequestFacts, Terms], Verdict | None], ...] = (
     # can it be judged at all?
     requests.request_unreadable,
+    requests.report_of_a_machine,
     requests.request_unanswered,
     requests.request_names_several,
     # may anything be sent, and is it still there to be sent?
@@ -130,7 +131,7 @@ def first_verdict(facts: JobFacts, terms: Terms) -> tuple[str, Verdict]:
 def request_verdict(facts: RequestFacts, terms: Terms) -> tuple[str, Verdict]:
     """The name of the rule that answers a request, and what it says. Nothing ends one that names what is not known."""
     rule, verdict = first_of(REQUEST_RULES, facts, terms)
-    if not facts.unknown or verdict.outcome not in {Outcome.DECLINE, Outcome.NOTHING_OWED}:
+    if not facts.unknown or facts.report or verdict.outcome not in {Outcome.DECLINE, Outcome.NOTHING_OWED}:
         return rule, verdict
     return requests.request_names_unknown.__name__, requests.request_names_unknown(facts, verdict)
 

@@ -30,6 +30,14 @@ def request_unreadable(facts: RequestFacts, terms: Terms) -> Verdict | None:
     return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, "the mail could not be read by the worker", facts)
 
 
+def report_of_a_machine(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """Nobody asks for anything in a mail host's report that names nothing of ours; it is on record."""
+    if not facts.report or facts.job is not None or facts.purchase is not None:
+        return None
+    reason = "a mail host reported about a mail, and names no job and no order: nobody asks for anything"
+    return _verdict(Outcome.NOTHING_OWED, Clause.REQUEST_BY_MAIL, reason, facts)
+
+
 def request_unanswered(facts: RequestFacts, terms: Terms) -> Verdict | None:
     """A request that lacks something keeps its place in the queue while the account's own address is asked."""
     lacking = missing_in_request(facts)

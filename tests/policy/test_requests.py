@@ -70,6 +70,10 @@ EDITED = replace(DONE, downloads=1, edited=True)
 DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     # facts, outcome, rule, clause
     (asked(readable=False), "review", "request_unreadable", "request-by-mail"),
+    (asked(of=None, report=True, sender_confirmed=False), "nothing_owed", "report_of_a_machine", "request-by-mail"),
+    (asked(of=None, report=True, unknown=("ord_2",)), "nothing_owed", "report_of_a_machine", "request-by-mail"),
+    (asked(report=True, sender_confirmed=False), "review", "request_unanswered", "request-by-mail"),
+    (about(DONE, of=None, report=True, sender_confirmed=False), "review", "request_unanswered", "request-by-mail"),
     (asked(sender_confirmed=False), "review", "request_unanswered", "request-by-mail"),
     (asked(of=None), "review", "request_unanswered", "request-by-mail"),
     (asked(sender_confirmed=False, of=bought(paid_at=LATE)), "review", "request_unanswered", "request-by-mail"),

@@ -542,6 +542,40 @@ def test_answer_that_no_person_wrote_confirms_nothing_and_stays_on_record(world:
     assert world.state(parked.case_id) == "review"
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "its_headers"])
+def test_letter_that_did_not_arrive_is_noted_on_its_case(world: PeopleWorld, whole: bool) -> None:
+    """Once each report was a case of its own, in the queue of people."""
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1"))
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    report = a_bounce(letter)
+    if not whole:
+        head = f"Content-Disposition: attachment\r\n\r\nMessage-ID: {letter['Message-ID']}\r\n".encode()
+        report = a_bounce(EmailMessage()).replace(b"message/rfc822", b"text/rfc822-headers")
+        report = report.replace(b"Content-Disposition: attachment\r\n\r\n", head)
+    answer = world.mailroom.take(report, origin="maildir")
+    case = world.case("job_1") or {}
+    assert (answer.outcome, answer.case_id, world.queue()) == (Taken.ATTACHED, case["case_id"], [])
+    assert [line["detail"]["why"] for line in case["history"] if line["event"] == "notice.returned"] == ["Undelivered"]
+
+
+def test_report_of_a_mail_host_that_names_nothing_of_ours_is_on_record_and_asks_nobody(world: PeopleWorld) -> None:
+    world.bought_once()
+    letter = EmailMessage()
+    letter["Message-ID"], letter["Subject"] = "<other@layers.example>", "News"
+    taken = world.mailroom.take(a_bounce(letter), origin="maildir")
+    world.clock.pass_(minutes=5)
+    world.sweep()
+    assert (taken.outcome, world.state(taken.case_id), world.queue(), world.written()) == (Taken.OPENED, "nothing_owed", [], [])
+    assert [file["name"] for file in (world.case(taken.case_id) or {})["evidence"]] != []
+
+
+def test_person_who_writes_as_postmaster_is_in_the_queue(world: PeopleWorld) -> None:
+    taken = world.mail("I want my money back.", sender="postmaster@example.org")
+    assert (taken.state, world.queue()) == ("waiting", [taken.case_id])
+
+
 def test_answer_that_no_person_wrote_is_no_objection_to_a_no(world: PeopleWorld) -> None:
     case_id, _ = the_no(world)
     [letter] = world.written()

@@ -32,6 +32,7 @@ def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now:
         account_id=request.account_id,
         sender_confirmed=confirmed,
         readable=not request.named.get("unreadable", False),
+        report=request.named.get("report", False),
         unknown=tuple(request.named.get(UNKNOWN, ())),
         job=job,
         purchase=charge.facts if charge else None,

@@ -127,7 +127,8 @@ def advance(
     if target is CaseState.WAITING:
         return [], _question(tx, case, request, now)
     told = announcement(case, now, amount=decision.amount, currency=decision.currency)
-    settled = [notice(case, NoticeKind.SETTLED, now)] if target is CaseState.NOTHING_OWED else []
+    tells = target is CaseState.NOTHING_OWED and not request.automatic
+    settled = [notice(case, NoticeKind.SETTLED, now)] if tells else []
     return [told] if told and bench.mode is not Mode.OBSERVE else [], settled
 
 

@@ -184,6 +184,8 @@ class Mailroom:
         about = found if found.account_id == letter.account_id else About(letter.account_id)
         request = _record(tx, mail, named, about, origin, now)
         if mail.automatic:
+            if mail.report:
+                _note(tx, letter.case_id, "notice.returned", now, request_id=request["request_id"], why=mail.subject)
             return self._attach(tx, kept, request, letter, now)
         request["confirmed_at"] = now
         case = case_of(tx.all(select(cases).where(cases.c.case_id == letter.case_id).with_for_update())[0])
@@ -249,6 +251,7 @@ def _record(tx: Tx, mail: Mail, named: Named, about: About, origin: str, now: da
         "named": {
             **named.document(),
             "unreadable": unreadable,
+            "report": mail.report,
             BESIDE: about.beside(tx, about.job_id, about.purchase_id),
             UNKNOWN: list(about.unknown),
         },

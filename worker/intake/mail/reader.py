@@ -10,9 +10,9 @@ from worker.intake.mail.characters import cut, cut_bytes, one_line
 from worker.intake.mail.headers import Headers, decoded_words, read_headers, split_message
 from worker.intake.mail.limits import LIMITS, Limits, Problems
 from worker.intake.mail.named import read_names
-from worker.intake.mail.parts import read_parts
+from worker.intake.mail.parts import Part, read_parts
 from worker.intake.mail.results import judge
-from worker.intake.mail.sender import SenderVerdict, is_automatic, sender_of
+from worker.intake.mail.sender import SenderVerdict, is_automatic, is_report, sender_of
 
 __all__ = ["LIMITS", "Attachment", "Limits", "Mail", "SenderVerdict", "read_mail"]
 
@@ -30,13 +30,15 @@ class Mail:
     message_id: str | None
     """With its angle brackets."""
     answers: tuple[str, ...]
-    """The mails it answers, In-Reply-To first."""
+    """The mails it answers, In-Reply-To first; then those that a report brings back."""
     sender: str | None
     """The address of the one From; None where there is not exactly one."""
     verdict: SenderVerdict
     verdict_detail: str
     automatic: bool
     """A machine sent it; it is never answered."""
+    report: bool
+    """A mail host sent it about another mail, as that it did not arrive."""
     subject: str
     text: str
     """What the sender wrote, without quoted history; of a forward, what was forwarded as well."""
@@ -85,15 +87,16 @@ def _read(raw: bytes, trusted: frozenset[str], limits: Limits, problems: Problem
     tree = read_parts(headers, body, limits, problems)
     said = read_body(tree, subject, limits, problems)
     names = read_names(subject, said.written, said.whole)
-    ids = _MESSAGE_ID.findall(headers.first("message-id"))
+    ids, report = _MESSAGE_ID.findall(headers.first("message-id")), is_report(headers, sender)
     return Mail(
         key=key,
         message_id=ids[0] if ids else None,
-        answers=_answers(headers),
+        answers=(*_answers(headers), *(_brought_back(tree, limits) if report else ())),
         sender=sender,
         verdict=verdict,
         verdict_detail=detail,
         automatic=is_automatic(headers, sender),
+        report=report,
         subject=subject,
         text=cut_bytes(said.written, limits.text_bytes),
         addresses=names.addresses,
@@ -125,6 +128,14 @@ def _answers(headers: Headers) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*replied[:_MOST_ANSWERED], *thread[-_MOST_ANSWERED:]]))[:_MOST_ANSWERED]
 
 
+def _brought_back(report: Part, limits: Limits) -> tuple[str, ...]:
+    """The mails that a report has with it, whole or by their headers alone."""
+    whole = [part.message.headers for part in report.parts if part.message is not None]
+    heads = [part.content for part in report.parts if part.type == "text/rfc822-headers"]
+    brought = [*whole, *(read_headers(head, limits.inner_header_bytes) for head in heads)]
+    return tuple(found for headers in brought for found in _MESSAGE_ID.findall(headers.first("message-id")))[:_MOST_ANSWERED]
+
+
 def _unread(raw: bytes, problems: Problems) -> Mail:
     return Mail(
         key=sha256(raw).hexdigest(),
@@ -134,6 +145,7 @@ def _unread(raw: bytes, problems: Problems) -> Mail:
         verdict=SenderVerdict.ABSENT,
         verdict_detail="the mail could not be read",
         automatic=False,
+        report=False,
         subject="",
         text="",
         addresses=(),

@@ -55,11 +55,22 @@ def is_automatic(headers: Headers, sender: str | None) -> bool:
         submitted not in ("", "no")
         or any(value.strip().lower() in _BULK for value in headers.all("precedence"))
         or any(name in _ANSWERS_ITSELF for name, _ in headers.fields)
-        or any("".join(value.split()) == "<>" for value in headers.all("return-path"))
         or any(_SUPPRESSED & set(re.split(r"[\s,]+", value.lower())) for value in headers.all("x-auto-response-suppress"))
-        or headers.first("content-type").lower().startswith("multipart/report")
+        or _without_return(headers)
+        or is_report(headers, sender)
         or _is_machine(headers, sender)
     )
+
+
+def is_report(headers: Headers, sender: str | None) -> bool:
+    """Whether it is a mail host's report about a mail, as that it did not arrive; a postmaster may write as a person too."""
+    if headers.first("content-type").lower().startswith("multipart/report"):
+        return True
+    return _without_return(headers) and _is_machine(headers, sender)
+
+
+def _without_return(headers: Headers) -> bool:
+    return any("".join(value.split()) == "<>" for value in headers.all("return-path"))
 
 
 def _is_machine(headers: Headers, sender: str | None) -> bool:
