@@ -93,7 +93,8 @@ class Runtime:
     def start(cls, settings: Settings) -> "Runtime":
         """A runtime by the database's clock; by the host's where the database has none, or does not answer yet."""
         runtime = cls(settings, SystemClock())
-        runtime.clock = SharedClock(lambda: runtime.store.read(database_time), runtime.clock)
+        if runtime.store.dialect == "postgresql":
+            runtime.clock = SharedClock(lambda: runtime.store.read(database_time), runtime.clock)
         return runtime
 
     def ready(self) -> "Runtime":
