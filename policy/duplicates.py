@@ -20,7 +20,7 @@ def find_duplicates(
     """
     found: dict[str, PurchaseFacts] = {}
     stays: list[PurchaseFacts] = []
-    for charge in sorted(filter(_stands, charges), key=lambda each: (each.paid_at, each.purchase_id)):
+    for charge in sorted(filter(stands, charges), key=lambda each: (each.paid_at, each.purchase_id)):
         window = timedelta(hours=terms_at(charge.paid_at).duplicate_window_hours)
         first = _last_within(window, charge, stays)
         if first is not None:
@@ -68,5 +68,6 @@ def _same_amount(one: PurchaseFacts, other: PurchaseFacts) -> bool:
     return bool({one.amount, one.price} & {other.amount, other.price} - {None})
 
 
-def _stands(charge: PurchaseFacts) -> bool:
+def stands(charge: PurchaseFacts) -> bool:
+    """True where the charge was paid and holds its money: neither disputed nor gone back whole."""
     return charge.amount > 0 and not charge.disputed and not charge.given_back

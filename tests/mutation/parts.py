@@ -39,6 +39,7 @@ PARTS = {
     # what follows from an answer, or from none
     "money": Part(
         (
+            "worker/cases/money/answered.py",
             "worker/cases/money/claims.py",
             "worker/cases/money/close.py",
             "worker/cases/money/compare.py",
@@ -55,6 +56,7 @@ PARTS = {
             "tests/money/test_procedure.py",
             "tests/money/test_told.py",
             "tests/review/test_claimed_before.py",
+            "tests/review/test_declined.py",
         ),
     ),
 }

@@ -64,6 +64,17 @@ def reason_decided(tx: Tx, case: Case) -> str | None:
     return None if not rows or rows[0].detail.get("choice") == "recover" else rows[0].detail["reason"]
 
 
+def put_to_a_person(case: Case, facts: ChargeFacts, why: str) -> None:
+    """Puts the facts as they are now on a case that a person decided, whose decision stays until a person decides again."""
+    case.facts, case.reason = _dumped(facts), why
+    case.note("case.handed_over", why=why)
+
+
+def charge_facts(case: Case) -> ChargeFacts:
+    """The facts that a case of a charge was decided on."""
+    return _CHARGE.validate_json(json.dumps(case.facts))
+
+
 def ask_again(kind: CaseKind, facts: Any, terms: Terms) -> Decision:
     """What the policy says of the kept facts of a case."""
     raw = json.dumps(facts)

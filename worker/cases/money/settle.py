@@ -15,14 +15,16 @@ from sqlalchemy import Row, or_, select
 
 from policy import ChargeFacts, decide_charge, find_duplicates, same_thing
 from policy.decision import Decision, Outcome
+from policy.duplicates import stands
 from policy.facts import PurchaseFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.book import WORKER, Case
 from worker.cases.casework import REMIND, Move, announcement, go, moves_of, open_case, remind
-from worker.cases.decided import BY_PERSON, record
+from worker.cases.decided import record
 from worker.cases.judge import Bench
 from worker.cases.load import case_of
 from worker.cases.money import claims, holds
+from worker.cases.money.answered import declined_by_a_person, keep_to_the_no, meant
 from worker.cases.money.dispute import open_dispute
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.notify import intend
@@ -104,17 +106,19 @@ class Settler:
     # duplicate charges
 
     def _duplicates(self, work: _Work, group: Sequence[Charge]) -> None:
-        meant = {subject for (kind, subject), case in work.cases.items() if _said_no(kind, case)}
-        first_of = find_duplicates([charge.facts for charge in group], self.bench.terms_at, meant)
+        let_stand = {case.subject for case in work.cases.values() if meant(case)}
+        first_of = find_duplicates([charge.facts for charge in group], self.bench.terms_at, let_stand)
         for charge in group:
             case = work.cases.get((CaseKind.DUPLICATE_CHARGE, charge.facts.purchase_id))
             first = first_of.get(charge.facts.purchase_id)
             if case is None and first is None:
                 continue
-            size = sum(each is charge or same_thing(charge.facts, each.facts) for each in group)
-            self._duplicate(work, charge, first, size, case)
+            same = [each.facts for each in group if each is charge or same_thing(charge.facts, each.facts)]
+            self._duplicate(work, charge, first, same, case)
 
-    def _duplicate(self, work: _Work, charge: Charge, first: PurchaseFacts | None, size: int, case: Case | None) -> None:
+    def _duplicate(
+        self, work: _Work, charge: Charge, first: PurchaseFacts | None, same: Sequence[PurchaseFacts], case: Case | None
+    ) -> None:
         now, payment = work.now, work.payments.get(charge.transaction_id or "")
         if case is None:
             case = self.open_case_of(charge, now)
@@ -126,12 +130,11 @@ class Settler:
             remind(case, now)
             return
         terms = self.bench.terms_at(charge.facts.paid_at)
-        facts = ChargeFacts(now=now, charge=charge.facts, first=first, group=size)
+        facts = ChargeFacts(now=now, charge=charge.facts, first=first, group=len(same))
         decision = decide_charge(facts, terms)
         target, held = self._target(work, decision, charge, first)
-        answered = case.rule == BY_PERSON and case.state is not None and case.state.final
-        if answered and (payment is not None or target is not CaseState.REFUNDING):
-            # only money that is owed and can still leave by itself overturns what a person said
+        if declined_by_a_person(case) and not (case.state is CaseState.REVIEW and target.final):
+            keep_to_the_no(case, facts, {each.purchase_id for each in same if stands(each)}, now)
             return
         if payment is not None and decision.outcome is Outcome.REFUND_PAYMENT:
             # one claim on a charge, for ever: what became of it is a person's to judge
@@ -222,11 +225,6 @@ class Settler:
                 refunded=charge.refunded,
                 voided=voided,
             )
-
-
-def _said_no(kind: CaseKind, case: Case) -> bool:
-    """True where a person declined to give a later charge back: it stays."""
-    return kind is CaseKind.DUPLICATE_CHARGE and case.state is CaseState.DECLINED and case.rule == BY_PERSON
 
 
 def _won_before(work: _Work, first: PurchaseFacts | None) -> str | None:
