@@ -122,3 +122,44 @@ def test_dispute_is_not_won_while_a_refund_of_the_charge_may_be_on_its_way(world
     with pytest.raises(Refused, match="a refund may be on its way"):
         world.decide(dispute, "won")
     assert world.lot("ord_1")[1] == 100
+
+
+@pytest.mark.parametrize("bank_gave_back", [True, False])
+def test_dispute_of_the_later_charge_that_was_won_spends_no_claim(world: PeopleWorld, bank_gave_back: bool) -> None:
+    """Once its one claim was made in the transaction of the word `won`, and ended at once on what Creem goes on showing."""
+    world.double.switches = NASTY
+    history = world.history_of_charges()
+    # before anybody hears that the charge was made
+    world.double.dispute("tran_1")
+    world.double.tick()
+    world.load(*history)
+    world.reconciler().reconcile()
+    if bank_gave_back:
+        world.double.win_dispute("tran_1")
+    world.decide("tran_1", "won", reason="the bank said so")
+    duplicate = next(case for case in cases_of(world) if case["kind"] == "duplicate_charge")
+    held = [row["detail"]["why"] for row in duplicate["history"] if row["event"] == "effect.held"]
+    assert held == ["the charge was disputed and won, and Creem may still show it as charged back"]
+    world.settle_down(days=2)
+    assert (duplicate["state"], world.claim("tran_1"), world.double.posts("tran_1")) == ("review", None, 0)
+    refused = world.choices(duplicate["case_id"])["money"]["refused"]
+    assert refused == "Creem still shows the charge as charged back: our one claim on it would end there"
+
+
+def test_case_of_a_claim_that_a_dispute_ended_says_so_no_longer_once_that_was_won(world: PeopleWorld) -> None:
+    """Once it said "the charge is under dispute" for as long as it waited for a person."""
+    world.double.switches = NASTY
+    world.twice_charged()
+    world.double.dispute("tran_1")
+    world.settle_down(days=0.1)
+    duplicate = next(case for case in cases_of(world) if case["kind"] == "duplicate_charge")["case_id"]
+    assert world.claim("tran_1").state == "not_needed"
+    world.decide("tran_1", "won", reason="the bank said so")
+    claimed = f"the charge was claimed before, by {duplicate}, and that claim ended as not_needed"
+    for _ in range(3):
+        found = world.case(duplicate)
+        assert found is not None
+        assert (found["state"], found["decision"]["reason"]) == ("review", claimed)
+        assert moves(found).count("case.handed_over") == 1
+        world.clock.pass_(days=1)
+        world.sweep()

@@ -8,7 +8,8 @@ from typing import TypeVar
 from worker.creem.reading import Unreadable, moment, money, optional, ref, text
 
 T = TypeVar("T")
-_SPELT = {"chargeback": "chargedBack", "partially_refunded": "partialRefund"}
+CHARGED_BACK = "chargedBack"
+_SPELT = {"chargeback": CHARGED_BACK, "partially_refunded": "partialRefund"}
 """What the documentation writes where the schema writes otherwise."""
 UNKNOWN_TYPE = "unknown"
 
@@ -51,7 +52,7 @@ class Transaction:
     @property
     def chargeback(self) -> bool:
         """True when it was lost to a dispute: a refund beside it would pay twice."""
-        return self.status == "chargedBack"
+        return self.status == CHARGED_BACK
 
 
 def read_transaction(document: object) -> Transaction:
@@ -77,7 +78,7 @@ def read_transaction(document: object) -> Transaction:
         currency=of("currency", _currency),
         # nothing is decided by it: its absence must not stop money
         type=of("type", may(text)) or UNKNOWN_TYPE,
-        status=_SPELT.get(status, status),
+        status=spelt(status),
         status_verbatim=status,
         refunded_amount=of("refunded_amount", may(money)) or 0,
         tax_amount=of("tax_amount", may(money)),
@@ -89,6 +90,11 @@ def read_transaction(document: object) -> Transaction:
         period_start=of("period_start", may(moment)),
         period_end=of("period_end", may(moment)),
     )
+
+
+def spelt(status: str) -> str:
+    """Creem's word for where a charge stands, as the schema spells it."""
+    return _SPELT.get(status, status)
 
 
 def _currency(value: object) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Row, and_, select
 
 from policy.facts import Billing, PurchaseFacts, PurchaseKind
+from worker.creem.transactions import CHARGED_BACK, spelt
 from worker.store.bulk import Tx
 from worker.store.tables import charges, purchases
 
@@ -19,6 +20,8 @@ class Charge:
     order_id: str
     refunded: int
     """What went back, by anybody's hand, of what was paid."""
+    charged_back: bool = False
+    """Creem showed it as charged back when it was last read: a claim would end on it."""
 
     @property
     def transaction_id(self) -> str | None:
@@ -47,7 +50,7 @@ def charges_of(tx: Tx, purchase_ids: Iterable[str]) -> list[Charge]:
 
 def _read(tx: Tx, which: Any) -> Any:
     known = charges.c
-    chosen = select(purchases, known.refunded, known.disputed_at, known.amount_paid)
+    chosen = select(purchases, known.refunded, known.disputed_at, known.amount_paid, known.status)
     joined = chosen.outerjoin(charges, known.transaction_id == purchases.c.transaction_id).where(which)
     return tx.all(joined.order_by(purchases.c.paid_at, purchases.c.purchase_id))
 
@@ -78,4 +81,9 @@ def _charge(row: Row[Any]) -> Charge:
         disputed=row.disputed_at is not None,
         refunded_amount=min(refunded, paid),
     )
-    return Charge(facts, row.order_id or row.purchase_id, refunded)
+    return Charge(
+        facts,
+        row.order_id or row.purchase_id,
+        refunded,
+        charged_back=row.status is not None and spelt(row.status) == CHARGED_BACK,
+    )

@@ -20,7 +20,7 @@ from policy.facts import PurchaseFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.book import WORKER, Case
 from worker.cases.casework import REMIND, Move, announcement, go, moves_of, open_case, remind
-from worker.cases.decided import record
+from worker.cases.decided import BY_PERSON, record
 from worker.cases.judge import Bench
 from worker.cases.load import case_of
 from worker.cases.money import claims, holds
@@ -193,7 +193,7 @@ class Settler:
         """Where the decision puts the case, and why it is held back where it is."""
         match decision.outcome:
             case Outcome.REFUND_PAYMENT:
-                held = self._held() or self.ledger.short(work.tx, charge.facts.purchase_id) or _won_before(work, first)
+                held = self._held() or self.ledger.short(work.tx, charge.facts.purchase_id) or _won_before(work, charge, first)
                 return (CaseState.REVIEW if held else CaseState.REFUNDING), held
             case Outcome.NOTHING_OWED:
                 return (CaseState.EXTERNAL if charge.facts.refunded_amount else CaseState.NOTHING_OWED), None
@@ -227,14 +227,15 @@ class Settler:
             )
 
 
-def _won_before(work: _Work, first: PurchaseFacts | None) -> str | None:
-    """Why no money leaves by itself beside an earlier charge that the bank once had: that it stands is a person's word, and reads
-    may go on showing it as charged back, which would end a claim of ours for ever.
+def _won_before(work: _Work, charge: Charge, first: PurchaseFacts | None) -> str | None:
+    """Why no money leaves by itself for a charge that the bank once had, nor beside an earlier one: that it stands is a person's
+    word, and reads may go on showing it as charged back, which would end a claim of ours for ever.
     """
-    dispute = work.cases.get((CaseKind.DISPUTE, (first and first.transaction_id) or ""))
-    if dispute is None or dispute.state is not CaseState.DECLINED:
-        return None
-    return "the earlier charge was disputed and won, and Creem may still show it as charged back"
+    for which, transaction_id in (("charge", charge.transaction_id), ("earlier charge", first and first.transaction_id)):
+        dispute = work.cases.get((CaseKind.DISPUTE, transaction_id or ""))
+        if dispute is not None and dispute.state is CaseState.DECLINED:
+            return f"the {which} was disputed and won, and Creem may still show it as charged back"
+    return None
 
 
 def _cases(tx: Tx, found: Iterable[Charge]) -> dict[tuple[CaseKind, str], Case]:
@@ -256,12 +257,18 @@ def _groups(found: Sequence[Charge], touched: set[str]) -> list[list[Charge]]:
 
 
 def _stay_with_a_person(case: Case, payment: Row[Any], now: datetime, decision: Decision, facts: ChargeFacts) -> None:
-    if case.state is CaseState.REVIEW:
+    became = "is" if payment.closed_at is None else "ended as"
+    said = f"the charge was claimed before, by {payment.case_id}, and that claim {became} {payment.state}"
+    # why it came to nothing stays the explanation but where that was how the charges stood, which is another thing by now
+    ended = payment.detail if payment.state != PaymentState.NOT_NEEDED.value else None
+    by_person = case.rule == BY_PERSON and case.state is CaseState.REVIEW
+    if case.state is CaseState.REVIEW and case.reason in {said, ended} and (by_person or case.rule == decision.rule):
         remind(case, now)
         return
-    record(case, decision, facts)
-    became = "is" if payment.closed_at is None else "ended as"
-    case.reason = f"the charge was claimed before, by {payment.case_id}, and that claim {became} {payment.state}"
+    if not by_person:
+        record(case, decision, facts)
+    case.note("case.handed_over", why=said)
+    case.reason = said
     go(case, CaseState.REVIEW, next_action_at=now + REMIND)
 
 

@@ -159,6 +159,8 @@ def _no_money(scene: Scene, held: str | None) -> str | None:
         return "the charge is under dispute at the bank: nothing is sent beside it"
     if facts.refunded_amount:
         return "money of this charge has already gone back"
+    if scene.charge.charged_back:
+        return "Creem still shows the charge as charged back: our one claim on it would end there"
     if facts.transaction_id is None:
         return "the charge names no transaction at Creem, and money goes back by no other way"
     if not facts.amount:
