@@ -400,7 +400,7 @@ def test_answer_with_the_reference_confirms_the_request_which_keeps_its_place(wo
     world.clock.pass_(hours=1)
     world.bought_once("ord_2", "acc_2")
     second = world.mail("Refund ord_2", sender="acc_2@example.org", message_id="<other@example.org>")
-    [question] = [mail for mail in world.written() if "Was this" in mail["Subject"]]
+    [question] = [mail for mail in world.written() if "Did you send us" in mail["Subject"]]
     world.clock.pass_(hours=1)
     answer = world.mail(
         "Yes, it was me.", subject=f"Re: {question['Subject']}", verified=False, message_id="<answer@example.org>"

@@ -437,7 +437,7 @@ def test_approve_alone_sends_no_money_where_the_policy_said_something_else(world
     world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.submitted("job_2"), world.failed("job_2"))
     strange = world.mail(sender="somebody@else.example", verified=False).case_id
     assert world.state(strange) == "waiting"
-    with pytest.raises(Refused, match=r"there is no remedy at hand; choose one of money: 9\.00 USD go back"):
+    with pytest.raises(Refused, match=r"there is no remedy at hand; choose one of money: 9\.00 USD goes back"):
         world.decide(strange)
     assert world.decide(strange, "money")["choice"] == "money"
 
@@ -476,7 +476,7 @@ def test_second_person_is_asked_by_what_goes_back_and_not_by_the_price(world: Pe
     world.reconciler().reconcile()
     case_id = world.mail().case_id
     found = world.choices(case_id)["money"]
-    assert found["does"].startswith("119.79 USD go back")
+    assert found["does"].startswith("119.79 USD goes back")
     assert found["needs_second"]
     assert world.decide(case_id, by="ann")["waits_for_second"]
     assert world.decide(case_id, by="bob")["done"]

@@ -151,7 +151,7 @@ def test_dry_run_says_that_a_second_person_has_to_agree(small: System, tmp_path:
     path.write_bytes(a_mail("Please refund order ord_9."))
     words = ("review", "approve", small.json("request", "add", str(path))["case_id"], "--reason", "a look", "--dry-run")
     shown = small.refunds(*words).stdout
-    assert "money: 600.00 USD go back" in shown
+    assert "money: 600.00 USD goes back" in shown
     assert "A second person has to agree" in shown
     plan = small.json(*words)
     assert (plan["dry_run"], plan["choice"], plan["needs_second"]) == (True, "money", True)
