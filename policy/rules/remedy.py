@@ -59,7 +59,8 @@ def unknown_code(facts: JobFacts, terms: Terms) -> Verdict | None:
     if fault is None or fault.kind is not FaultClass.UNKNOWN:
         return None
     spent, budget = facts.doubt_credits_today, terms.doubt_credits_per_day
-    reason = f"{what_failed(fault, facts)}; we do not recognise this failure, and {spent} of the day's {budget} credits for doubt are spent"
+    unsure = f"we do not recognise this failure, and {spent} of the day's {budget} credits for doubt are spent"
+    reason = f"{what_failed(fault, facts)}; {unsure}"
     because = {**because_of(fault, facts), "doubt_credits_today": spent, "doubt_credits_per_day": budget}
     return Verdict(Outcome.REVIEW, fault.clause, reason, because=because)
 
