@@ -12,6 +12,7 @@ from tests.cases.world import an_account
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES, ON_SQLITE
+from worker.cases.money import charges as charges_known
 from worker.cases.money import claims
 from worker.cases.money.clocks import apart, database_time
 from worker.cases.money.turn import Turn, take
@@ -88,6 +89,32 @@ def test_charge_of_another_amount_than_was_booked_is_a_persons(world: MoneyWorld
     world.load(an_account(), *(world.bought(f"ord_{which}", f"tran_{which}", paid.isoformat()) for which in range(2)))
     world.pay()
     stopped(world, "the transaction is of 1500 minor units, 900 were approved")
+
+
+@pytest.mark.parametrize("read_first", [False, True])
+@pytest.mark.parametrize("taxed", [0, 1])
+def test_charge_of_the_same_price_paid_with_another_tax_is_a_persons_whichever_fact_came_first(
+    world: MoneyWorld, taxed: int, read_first: bool
+) -> None:
+    """Once 9.00 went back beside a charge of 10.71 where the claim was made before either had been read."""
+    records, began = [an_account()], world.clock.now() - timedelta(hours=1)
+    for which in range(2):
+        at, name = began + which * timedelta(minutes=5), f"tran_{which}"
+        tax = 171 if which == taxed else 0
+        world.double.pay(name, amount=900, tax=tax, customer_id="cust_1", order_id=f"ord_{which}", paid_at=at)
+        records.append(world.bought(f"ord_{which}", name, at.isoformat()))
+    for name in ("tran_0", "tran_1") if read_first else ():
+        seen = world.creem.transaction(name)
+        assert seen is not None
+        world.store.write(lambda tx, seen=seen: charges_known.observe(tx, seen, world.clock.now()))  # type: ignore[misc]
+    world.load(*records)
+    world.settle_down(days=2)
+    world.reconciler().reconcile()
+    world.sweep()
+    found, claim = world.case("ord_1"), world.claim("tran_1")
+    assert found is not None
+    assert (found["state"], found["decision"]["rule"]) == ("review", "duplicate_in_doubt")
+    assert (world.double.posts("tran_1"), claim and claim.state) == (0, None if read_first else "mismatch")
 
 
 @pytest.mark.parametrize(

@@ -260,7 +260,29 @@ def test_what_is_not_said_or_said_in_the_other_figure_is_no_difference(
     seen, statement = spelt(scene)
     if statement is not None:
         scene.change(statement)
-    assert isinstance(scene.arm(seen, scene.kept), ArmedTurn)
+    assert isinstance(scene.arm(seen, replace(scene.kept, amount_paid=seen.amount_paid)), ArmedTurn)
+
+
+@pytest.mark.parametrize(
+    ("shown", "known", "paid"),
+    [
+        ({"amount_paid": 1071, "tax_amount": 171}, None, "10.71 USD"),
+        ({"currency": "EUR"}, None, "9.00 EUR"),
+        ({"amount_paid": None}, 1071, "10.71 USD"),
+        ({"amount_paid": None}, None, "Creem does not say what"),
+    ],
+)
+def test_charge_is_not_armed_where_another_amount_was_paid_for_the_one_to_stay(
+    scene: Scene, shown: dict[str, Any], known: int | None, paid: str
+) -> None:
+    scene.change(update(charges).where(charges.c.transaction_id == "tran_0").values(amount_paid=known))
+    why = f"9.00 USD were paid, and for the earlier charge, which was to stay, {paid}"
+    ended(scene, scene.arm(scene.seen, replace(scene.kept, **shown)), "mismatch", "review", why)
+
+
+def test_what_was_paid_for_the_one_to_stay_may_be_known_from_before(scene: Scene) -> None:
+    scene.change(update(charges).where(charges.c.transaction_id == "tran_0").values(amount_paid=900))
+    assert isinstance(scene.arm(scene.seen, replace(scene.kept, amount_paid=None)), ArmedTurn)
 
 
 def test_charge_without_one_that_stays_is_a_persons_unless_a_person_approved_it(scene: Scene) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from policy.lifecycle import CaseState, PaymentState
+from policy.words import money
 from worker.cases.book import WORKER, Case
 from worker.cases.casework import REMIND, go
 from worker.cases.decided import BY_PERSON
@@ -182,7 +183,7 @@ def _not_as_approved(
     if payment.kept_transaction_id is None and case.rule == BY_PERSON:
         # a person approved this one charge by itself: nothing has to stay in its place
         return None
-    return _kept_is_gone(payment, kept, known)
+    return _kept_is_gone(payment, kept, known) or _paid_otherwise(payment, seen, kept, known)
 
 
 def _wrong(tx: Tx, payment: Row[Any], seen: Transaction | None, with_: Arming) -> str | None:
@@ -223,3 +224,16 @@ def _kept_is_gone(
         said = "is not known to Creem" if kept is None else f"stands as {kept.status_verbatim}"
         return PaymentState.NOT_NEEDED, CaseState.REVIEW, f"the earlier charge, which was to stay, {said}"
     return None
+
+
+def _paid_otherwise(
+    payment: Row[Any], seen: Transaction, kept: Transaction | None, known: dict[str, charges.Known]
+) -> End | None:
+    """What was paid is compared, whatever went back of it: the policy, told both amounts before, would have asked a person."""
+    assert kept is not None, "a charge that is not there does not stand"
+    paid, before = seen.amount_paid, kept.amount_paid or known[payment.kept_transaction_id].amount_paid
+    if (paid, seen.currency) == (before, kept.currency):
+        return None
+    said = "Creem does not say what" if before is None else money(before, kept.currency)
+    why = f"{money(paid or 0, seen.currency)} were paid, and for the earlier charge, which was to stay, {said}"
+    return PaymentState.MISMATCH, CaseState.REVIEW, why
