@@ -106,9 +106,20 @@ def own_dispute_ends(world: PeopleWorld) -> None:
     world.decide("tran_1", "won", reason="the bank said so")
 
 
+def first_stands_again(world: PeopleWorld) -> None:
+    world.load(an_account(), *charges_at(world, 0, 30))
+    world.double.refund_in_dashboard("tran_1", 300)
+    world.settle_down(days=0.1)
+    world.double.dispute("tran_0")
+    days_go_by(world, 1)
+    world.decide(duplicate(world, "ord_1").case_id, "decline", reason="the bank has the other one")
+    world.decide("tran_0", "won", reason="the bank said so")
+
+
 FIRST_IS_GONE = "as a second charge beside ord_0, which no longer stands; ord_1, a later one, does"
 NOT_KNOWN = "before it was known how often the same was charged: it is one again of ord_1"
 DISPUTE_OVER = "while the charge was under dispute at the bank, which is over: it stands again"
+NONE_STOOD = "when no earlier charge for the same thing stood, and ord_0 does"
 
 
 @pytest.mark.parametrize(
@@ -119,6 +130,7 @@ DISPUTE_OVER = "while the charge was under dispute at the bank, which is over: i
         (one_more_is_known, "ord_2", NOT_KNOWN, "decline"),
         (one_more_is_known, "ord_2", NOT_KNOWN, "money"),
         (own_dispute_ends, "ord_1", DISPUTE_OVER, "decline"),
+        (first_stands_again, "ord_1", NONE_STOOD, "decline"),
     ],
 )
 def test_what_a_person_could_not_know_puts_a_declined_charge_to_a_person_once_and_sends_nothing(

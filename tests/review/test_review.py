@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import select
 
 from tests.cases.world import a_purchase, an_account, moves
-from tests.requests.world import PeopleWorld
+from tests.requests.world import PeopleWorld, text_of
 from tests.threads import ends
 from worker.clock import written
 from worker.errors import Refused
 from worker.settings import Mode
 from worker.store.engine import Store
-from worker.store.tables import accounts, actions, leases, payments, proposals
+from worker.store.tables import accounts, actions, cases, leases, payments, proposals
 
 
 def in_review(world: PeopleWorld, job: str = "job_1") -> str:
@@ -233,6 +233,34 @@ def test_charge_after_one_that_a_person_let_stand_is_compared_with_that_one(worl
     found = world.case("ord_2")
     assert found is not None
     assert found["decision"]["reason"] == "the same 9.00 USD was charged 6 minutes after ord_1, which stays valid"
+
+
+def test_charge_of_a_chain_says_beside_which_one_it_stands_by_now_and_is_told_once(world: PeopleWorld) -> None:
+    """Once it went on naming the first, which had gone back, for as long as a person had it."""
+    hours = (0, 1, 1.5)
+    world.load(an_account(), *(charged(world, n, timedelta(hours=3 - after)) for n, after in enumerate(hours)))
+    assert decided(world, "ord_2") == ("ord_0", "1 hour 30 minutes", 1)
+    world.clock.pass_(minutes=5)
+    assert len(world.written()) == 1
+    world.double.refund_in_dashboard("tran_0")
+    for _ in range(3):
+        world.settle_down(days=0.1)
+        world.reconciler().reconcile()
+        world.clock.pass_(days=1)
+        world.sweep()
+        assert decided(world, "ord_2") == ("ord_1", "30 minutes", 2)
+    about = [letter for letter in world.written() if "ord_2" in text_of(letter)]
+    assert [letter["Subject"] for letter in about] == ["A person is looking at your cases"]
+
+
+def decided(world: PeopleWorld, order: str) -> tuple[str, str, int]:
+    """The charge that the case of this order is compared with, how far apart it says they are, and how often that was decided."""
+    found = world.case(order)
+    assert found is not None
+    assert found["state"] == "review"
+    facts = world.rows(select(cases.c.facts).where(cases.c.case_id == found["case_id"]))[0].facts
+    apart = found["decision"]["reason"].removeprefix("the same was charged again after ").partition(",")[0]
+    return facts["first"]["purchase_id"], apart, moves(found).count("case.decided")
 
 
 def charged(world: PeopleWorld, number: int, ago: timedelta) -> dict[str, Any]:

@@ -169,7 +169,7 @@ class Settler:
         target: CaseState,
         held: str | None,
     ) -> None:
-        if case.state is target and case.rule == decision.rule:
+        if case.state is target and _rests_on(case, decision, facts) and case.reason == decision.reason:
             remind(case, work.now, REMIND if target is CaseState.REVIEW else None)
             return
         record(case, decision, facts)
@@ -227,6 +227,12 @@ class Settler:
             )
 
 
+def _rests_on(case: Case, decision: Decision, facts: ChargeFacts) -> bool:
+    """True where the case was decided by the same rule, and beside the same earlier charge."""
+    before, first = (case.facts or {}).get("first"), facts.first
+    return (case.rule, before and before["purchase_id"]) == (decision.rule, first and first.purchase_id)
+
+
 def _won_before(work: _Work, charge: Charge, first: PurchaseFacts | None) -> str | None:
     """Why no money leaves by itself for a charge that the bank once had, nor beside an earlier one: that it stands is a person's
     word, and reads may go on showing it as charged back, which would end a claim of ours for ever.
@@ -262,7 +268,7 @@ def _stay_with_a_person(case: Case, payment: Row[Any], now: datetime, decision: 
     # why it came to nothing stays the explanation but where that was how the charges stood, which is another thing by now
     ended = payment.detail if payment.state != PaymentState.NOT_NEEDED.value else None
     by_person = case.rule == BY_PERSON and case.state is CaseState.REVIEW
-    if case.state is CaseState.REVIEW and case.reason in {said, ended} and (by_person or case.rule == decision.rule):
+    if case.state is CaseState.REVIEW and case.reason in {said, ended} and (by_person or _rests_on(case, decision, facts)):
         remind(case, now)
         return
     if not by_person:
