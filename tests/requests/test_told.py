@@ -292,6 +292,30 @@ def test_credits_that_come_back_frozen_are_told_of_once_they_can_be_spent(
     assert sum("We put 5 credits back on your account" in letter for letter in letters(world)) == (spendable == 5)
 
 
+@pytest.mark.parametrize("partly", [False, True])
+def test_credits_that_a_dispute_kept_frozen_are_told_of_when_it_was_won(world: PeopleWorld, partly: bool) -> None:
+    """Once nobody was: the claim that had held them ended under the dispute, and freed nothing."""
+    transaction = world.bought_once(credits=5)
+    world.happen(world.submitted("job_1", credits=5))
+    world.decide(world.mail().case_id, "money", reason="goodwill")
+    world.happen(world.failed("job_1"))
+    world.double.dispute(transaction)
+    world.settle_down(days=0.1)
+    if partly:
+        world.double.refund_in_dashboard(transaction, 300)
+        world.settle_down(days=0.1)
+    assert (world.lot("ord_1"), [letter for letter in letters(world) if "back on your account" in letter]) == ((0, 5, 0), [])
+    for _ in range(2):
+        world.decide(transaction, "won", reason="the bank said so")
+        assert world.credits() == (4 if partly else 5)
+        # what a part of the money took along is told by nobody, as where a claim ends
+        assert sum("We put 5 credits back on your account" in letter for letter in letters(world)) == (not partly)
+        world.clock.pass_(days=10)
+        world.double.dispute(transaction)
+        world.double.tick()
+        world.sweep()
+
+
 def test_clause_of_the_case_stays_and_is_quoted_only_where_it_bears_the_decision_out(world: PeopleWorld) -> None:
     """Goodwill after the 7 days, and two packs that were meant, on a charge of which nobody ever wrote."""
     world.bought_once("ord_9", "acc_9", ago=timedelta(days=9))

@@ -61,7 +61,7 @@ def close(tx: Tx, payment: Row[Any], case: Case, to: PaymentState, target: CaseS
     go(case, target, next_action_at=None if target.final else now + REMIND, now=now)
     told = announcement(case, now, amount=payment.amount, currency=payment.currency, reason=decided)
     write_cases(tx, [case], now, WORKER)
-    freed = _free_at_last(tx, payment, now) if words.get("credits_released") and "credits_voided" not in words else []
+    freed = free_at_last(tx, payment.purchase_id, now) if words.get("credits_released") and "credits_voided" not in words else []
     intend(tx, [] if told is None else [told], freed, now=now)
     log.warning("payment.closed", case_id=case.case_id, transaction_id=payment.transaction_id, state=to.value, why=why)
     return f"{to.value}: {why}"
@@ -133,11 +133,13 @@ def overdue(tx: Tx, payment: Row[Any], case: Case, why: str, with_: Closing, *, 
         hand_over(tx, case, f"{said}: {why}", with_.now)
 
 
-def _free_at_last(tx: Tx, payment: Row[Any], now: datetime) -> list[Record]:
-    """Notices of credits that came back for failed jobs while the claim was open: nobody was told of what could not be spent."""
+def free_at_last(tx: Tx, purchase_id: str, now: datetime) -> list[Record]:
+    """Notices of credits that came back for failed jobs while a claim on their purchase was open: nobody was told of what could
+    not be spent.
+    """
     c, p = cases.c, postings.c
     frozen = select(p.case_id, func.sum(p.credits).label("credits")).group_by(p.case_id)
-    back = frozen.where(p.purchase_id == payment.purchase_id, p.kind == PostingKind.FREEZE.value, p.key.contains(":back."))
+    back = frozen.where(p.purchase_id == purchase_id, p.kind == PostingKind.FREEZE.value, p.key.contains(":back."))
     held = {row.case_id: int(row.credits) for row in tx.all(back)}
     told = tx.all(select(cases).where(tx.among(c.case_id, held)).order_by(c.case_id)) if held else []
     freed = ((case_of(row), held[row.case_id]) for row in told)

@@ -15,6 +15,7 @@ from worker.cases.book import NOBODY, Case
 from worker.cases.casework import REMIND, announcement, go, intent
 from worker.cases.decided import BY_PERSON
 from worker.cases.money import charges, claims, holds
+from worker.cases.money.close import free_at_last
 from worker.cases.money.dispute import told_of
 from worker.cases.money.settle import Settler
 from worker.cases.notify import NoticeKind, intend, notice
@@ -143,6 +144,7 @@ def _decline(work: _Work) -> str:
 def _won(work: _Work) -> str:
     work.decided(Outcome.DECLINE, Clause.DISPUTE_HOLD)
     released = voided = 0
+    freed: list[Record] = []
     charge = work.scene.charge
     if charge is not None:
         lot = charge.facts.purchase_id
@@ -152,11 +154,13 @@ def _won(work: _Work) -> str:
         charges.stand_again(work.tx, work.case.subject)
         # of what went back beside the dispute, the share could not be voided while it was frozen
         voided = holds.void_gone(work.tx, work.ledger, lot, case_id=work.case.case_id, now=work.now)
+        # a claim that the dispute ended had left them frozen
+        freed = free_at_last(work.tx, lot, work.now) if released and not voided else []
     work.case.note("lot.released", credits=released)
     if voided:
         work.case.note("lot.voided", credits=voided)
     _wake_held(work)
-    work.move(CaseState.DECLINED)
+    work.move(CaseState.DECLINED, *freed)
     work.settle()
     return f"{released - voided} credits can be spent again"
 
