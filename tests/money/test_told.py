@@ -152,6 +152,20 @@ def test_history_may_name_the_price_or_what_was_paid_of_a_charge_that_a_webhook_
     assert (world.dead(), world.credits()) == (dead, 25)
 
 
+def test_history_that_names_what_was_paid_before_it_was_read_is_taken_once_it_was(world: MoneyWorld) -> None:
+    known_product(world)
+    account, purchase = world.history_of_charges(1, tax=PAID - PRICE, credits=25)
+    world.load(account)
+    hear_of_checkout(world, 0, paid=None)
+    world.load(purchase | {"amount": PAID})
+    letter = world.letters.listing(state="open", limit=5, after=None)[0][0]
+    assert "run `refunds reconcile`" in letter["detail"]
+    world.reconciler().reconcile()
+    world.letters.requeue(letter["dead_id"], by="ada", reason="it was read")
+    world.sweep()
+    assert (world.dead(), world.credits()) == ([("conflicting_purchase", "requeued")], 25)
+
+
 def test_charge_at_another_tax_on_the_same_price_is_looked_at_by_a_person(world: MoneyWorld) -> None:
     known_product(world)
     world.load(world.history_of_charges(2)[0])

@@ -72,11 +72,11 @@ def _told_again(book: Book, said: PurchaseRecord, stands: dict[str, Any], row: d
         unsaid.add("amount")
     differs = [name for name in fixed if name not in unsaid and stands[name] != row[name]]
     if differs:
-        raise CannotProcess(
-            "conflicting_purchase",
-            f"purchase {said.id} is already booked as {stands['purchase_id']} with another {', '.join(differs)}; "
-            "a purchase never changes",
-        )
+        why = f"purchase {said.id} is already booked as {stands['purchase_id']} with another {', '.join(differs)}; "
+        why += "a purchase never changes"
+        if differs == ["amount"] and stands.get("amount_paid") is None:
+            why += ". If this is what was paid, and not the price: run `refunds reconcile`, which reads it, then requeue the letter"
+        raise CannotProcess("conflicting_purchase", why)
     later = {name: row[name] for name in _LEARNT_LATER if row[name] is not None}
     if stands["order_id"] in {None, stands["purchase_id"]} and row["order_id"] != stands["order_id"]:
         later["order_id"] = row["order_id"]
