@@ -166,6 +166,14 @@ def test_history_that_names_what_was_paid_before_it_was_read_is_taken_once_it_wa
     assert (world.dead(), world.credits()) == ([("conflicting_purchase", "requeued")], 25)
 
 
+def test_double_charge_of_which_one_is_known_by_its_price_is_found_by_the_run_that_reads_them(world: MoneyWorld) -> None:
+    account, first, second = world.history_of_charges(2, tax=PAID - PRICE)
+    world.load(account, first, second | {"amount": PAID})
+    assert world.state("ord_1") is None
+    world.reconciler().reconcile()
+    assert world.state("ord_1") == "refunding"
+
+
 def test_charge_at_another_tax_on_the_same_price_is_looked_at_by_a_person(world: MoneyWorld) -> None:
     known_product(world)
     world.load(world.history_of_charges(2)[0])

@@ -111,13 +111,14 @@ class Reconciler:
         done = Reconciliation()
         self._jobs(done)
         self._requests(done)
-        self._charges(done)
         for entry in missing_events() if missing_events is not None else ():
             done.mended("stream", entry, "the event was read from the stream again")
         if self.creem is None:
             done.checked["creem"] = 0
         else:
             self._creem(self.creem, done, seconds, progress, timer)
+        # after the reads: what was paid may be what makes two charges the same
+        self._charges(done)
         self.store.read(lambda tx: self._payments(tx, done))
         log.info("reconciled", checked=done.checked, mended=len(done.repaired), left=len(done.findings), unmatched=done.unmatched)
         return done
