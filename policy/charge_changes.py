@@ -19,7 +19,8 @@ def charge_counterfactual(facts: ChargeFacts, terms: Terms, outcome: Outcome) ->
 
 
 def _no_dispute(facts: ChargeFacts, terms: Terms) -> Change[ChargeFacts] | None:
-    if not facts.charge.disputed:
+    if not facts.charge.disputed or facts.first is None:
+        # cases decided before decision 60 kept no earlier charge beside a disputed one: what it was without is not known
         return None
     return Change("the charge not been disputed", replace(facts, charge=replace(facts.charge, disputed=False)))
 

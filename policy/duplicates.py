@@ -1,6 +1,7 @@
 """Which charges were made twice (policy.md, "Duplicate charge")."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from policy.facts import PurchaseFacts
@@ -28,6 +29,18 @@ def find_duplicates(
         if first is None or charge.purchase_id in meant:
             stays.append(charge)
     return found
+
+
+def earlier_of(
+    charge: PurchaseFacts,
+    charges: Sequence[PurchaseFacts],
+    terms_at: Callable[[datetime], Terms],
+    meant: Collection[str] = (),
+) -> PurchaseFacts | None:
+    """The charge that this one would be a duplicate of if it stood itself: were it not disputed, and had none of it gone back."""
+    stood = replace(charge, disputed=False, refunded_amount=0)
+    others = [each for each in charges if each.purchase_id != charge.purchase_id]
+    return find_duplicates([*others, stood], terms_at, meant).get(charge.purchase_id)
 
 
 def _last_within(window: timedelta, charge: PurchaseFacts, stays: Sequence[PurchaseFacts]) -> PurchaseFacts | None:

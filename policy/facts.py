@@ -262,7 +262,9 @@ class ChargeFacts:
     now: datetime
     charge: PurchaseFacts
     first: PurchaseFacts | None
-    """The charge that stays valid (`find_duplicates`); None where there is no such charge, or no longer."""
+    """The charge that stays valid (`find_duplicates`), for a charge that does not stand the one that would if it did
+    (`earlier_of`); None where there is no such charge, or no longer.
+    """
     group: int = 2
     """How many charges of the same thing there are."""
 

@@ -19,6 +19,7 @@ from policy import (
     decide_dispute,
     find_duplicates,
 )
+from policy.duplicates import earlier_of
 from policy.facts import Billing, DisputeFacts, PurchaseFacts, PurchaseKind
 from policy.words import lasting, money
 from tests.policy.build import NOW, TERMS, terms
@@ -154,6 +155,12 @@ def test_counterfactual_is_none_where_no_single_change_decides_otherwise() -> No
     assert other.counterfactual is None
 
 
+def test_dispute_without_an_earlier_charge_beside_it_says_nothing_of_what_would_have_been() -> None:
+    """Once it said that nothing would have been owed: what was kept of older cases leaves the earlier charge out."""
+    kept = decide_charge(twice(disputed=True, first=None), TERMS)
+    assert (kept.rule, kept.counterfactual) == ("charge_under_dispute", None)
+
+
 def a_dispute(**changes: Any) -> ChargeDispute:
     told = DisputeFacts("disp_1", "tran_ord_1", NOW, 900, "USD")
     return replace(ChargeDispute(now=NOW, dispute=told, charge=replace(FIRST, disputed=True)), **changes)
@@ -248,6 +255,18 @@ def test_charge_that_a_person_let_stand_stays_for_those_after_it() -> None:
         assert {later: first.purchase_id for later, first in found.items()} == duplicates
     given_back = [replace(each, refunded_amount=900) if each.purchase_id == "ord_1" else each for each in chain]
     assert find_duplicates(given_back, in_force, {"ord_1"}).keys() == {"ord_3"}
+
+
+@pytest.mark.parametrize("fate", [{"disputed": True}, {"refunded_amount": 900}, {"disputed": True, "refunded_amount": 900}])
+def test_charge_that_does_not_stand_has_the_earlier_one_that_it_would_have_if_it_did(fate: dict[str, Any]) -> None:
+    chain = at(0, 1, 2)
+    for fallen, *others in ([chain[2], *chain[:2]], [chain[1], chain[0], chain[2]]):
+        gone = replace(fallen, **fate)
+        assert earlier_of(gone, [*others, gone], in_force) == chain[0]
+    gone = replace(chain[2], **fate)
+    assert earlier_of(gone, [*chain[:2], gone], in_force, {"ord_1"}) == chain[1]
+    assert earlier_of(replace(chain[0], **fate), chain, in_force) is None
+    assert earlier_of(gone, [replace(each, disputed=True) for each in chain], in_force) is None
 
 
 def test_window_is_closed_at_its_end() -> None:

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from policy import Counterfactual, Outcome
+from policy.lifecycle import CaseKind
 from tests.cases.world import moves
 from tests.money.plans import NASTY
 from tests.requests.world import PeopleWorld
+from worker.cases.decided import ask_again
 from worker.clock import written
 from worker.errors import Refused
 from worker.sandbox.creem.words import Ending, Fault, Lost, RefundAnswer
@@ -144,6 +147,21 @@ def test_dispute_of_the_later_charge_that_was_won_spends_no_claim(world: PeopleW
     assert (duplicate["state"], world.claim("tran_1"), world.double.posts("tran_1")) == ("review", None, 0)
     refused = world.choices(duplicate["case_id"])["money"]["refused"]
     assert refused == "Creem still shows the charge as charged back: our one claim on it would end there"
+
+
+def test_charge_disputed_before_it_went_back_is_said_to_have_been_a_refund_otherwise(world: PeopleWorld) -> None:
+    """Once `why` said that nothing would have been owed: the earlier charge was left out of the facts of a disputed one."""
+    world.double.switches = NASTY
+    world.twice_charged()
+    world.double.dispute("tran_1")
+    world.settle_down(days=0.1)
+    world.reconciler().reconcile()
+    world.clock.pass_(days=1)
+    world.sweep()
+    row = world.rows(select(cases).where(cases.c.kind == "duplicate_charge"))[0]
+    assert (row.rule, row.facts["first"]["purchase_id"]) == ("charge_under_dispute", "ord_0")
+    other = ask_again(CaseKind.DUPLICATE_CHARGE, row.facts, world.bench.terms_at(row.failed_at)).counterfactual
+    assert other == Counterfactual("the charge not been disputed", Outcome.REFUND_PAYMENT, "duplicate_charge")
 
 
 def test_case_of_a_claim_that_a_dispute_ended_says_so_no_longer_once_that_was_won(world: PeopleWorld) -> None:

@@ -75,7 +75,9 @@ def _told_again(book: Book, said: PurchaseRecord, stands: dict[str, Any], row: d
         why = f"purchase {said.id} is already booked as {stands['purchase_id']} with another {', '.join(differs)}; "
         why += "a purchase never changes"
         if differs == ["amount"] and stands.get("amount_paid") is None:
-            why += ". If this is what was paid, and not the price: run `refunds reconcile`, which reads it, then requeue the letter"
+            why += (
+                ". If this is what was paid, and not the price: run `refunds reconcile`, which reads it, then requeue the letter"
+            )
         raise CannotProcess("conflicting_purchase", why)
     later = {name: row[name] for name in _LEARNT_LATER if row[name] is not None}
     if stands["order_id"] in {None, stands["purchase_id"]} and row["order_id"] != stands["order_id"]:

@@ -15,7 +15,7 @@ from sqlalchemy import Row, or_, select
 
 from policy import ChargeFacts, decide_charge, find_duplicates, same_thing
 from policy.decision import Decision, Outcome
-from policy.duplicates import stands
+from policy.duplicates import earlier_of, stands
 from policy.facts import PurchaseFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.book import WORKER, Case
@@ -107,12 +107,15 @@ class Settler:
 
     def _duplicates(self, work: _Work, group: Sequence[Charge]) -> None:
         let_stand = {case.subject for case in work.cases.values() if meant(case)}
-        first_of = find_duplicates([charge.facts for charge in group], self.bench.terms_at, let_stand)
+        charged = [charge.facts for charge in group]
+        first_of = find_duplicates(charged, self.bench.terms_at, let_stand)
         for charge in group:
             case = work.cases.get((CaseKind.DUPLICATE_CHARGE, charge.facts.purchase_id))
             first = first_of.get(charge.facts.purchase_id)
             if case is None and first is None:
                 continue
+            if not stands(charge.facts):
+                first = earlier_of(charge.facts, charged, self.bench.terms_at, let_stand)
             same = [each.facts for each in group if each is charge or same_thing(charge.facts, each.facts)]
             self._duplicate(work, charge, first, same, case)
 
