@@ -207,7 +207,7 @@ def test_customers_mail_is_not_hidden_behind_a_machines_when_its_case_ends(world
     assert [mail["request_id"] for mail in case["requests"]][1:] == [written.request_id]
     assert case["opened_at"] == case["requests"][1]["received_at"]
     assert case["state"] == ("review" if verified else "waiting")
-    asked = [letter for letter in world.written() if "Was this mail from you?" in letter["Subject"]]
+    asked = [letter for letter in world.written() if "Did you send us" in letter["Subject"]]
     assert len(asked) == (0 if verified else 1)
 
 

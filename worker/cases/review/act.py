@@ -155,7 +155,7 @@ def _won(work: _Work) -> str:
         # of what went back beside the dispute, the share could not be voided while it was frozen
         voided = holds.void_gone(work.tx, work.ledger, lot, case_id=work.case.case_id, now=work.now)
         # a claim that the dispute ended had left them frozen
-        freed = free_at_last(work.tx, lot, work.now) if released and not voided else []
+        freed = free_at_last(work.tx, lot, work.now) if released and not (voided or charge.facts.void) else []
     work.case.note("lot.released", credits=released)
     if voided:
         work.case.note("lot.voided", credits=voided)
