@@ -116,7 +116,7 @@ def first_stands_again(world: PeopleWorld) -> None:
     world.decide("tran_0", "won", reason="the bank said so")
 
 
-FIRST_IS_GONE = "as a second charge beside ord_0, which no longer stands; ord_1, a later one, does"
+FIRST_IS_GONE = "as a second charge beside ord_0, which no longer stands; ord_1 does"
 NOT_KNOWN = "before it was known how often the same was charged: it is one again of ord_1"
 DISPUTE_OVER = "while the charge was under dispute at the bank, which is over: it stands again"
 NONE_STOOD = "when no earlier charge for the same thing stood, and ord_0 does"
@@ -154,3 +154,47 @@ def test_declined_charge_that_a_person_looks_at_again_is_owed_nothing_once_no_ea
     world.double.refund_in_dashboard("tran_1")
     days_go_by(world, 1)
     assert (duplicate(world, "ord_2").state, world.queue()) == ("nothing_owed", [])
+
+
+def test_no_is_not_forgotten_over_a_time_in_which_nothing_was_owed(world: PeopleWorld) -> None:
+    """Once the money left by itself when a third charge became known late."""
+    began = world.clock.now() - timedelta(hours=3)
+    first_goes_back(world)
+    world.double.refund_in_dashboard("tran_1")
+    days_go_by(world, 1)
+    assert duplicate(world, "ord_2").state == "nothing_owed"
+    at = began + timedelta(minutes=28)
+    world.double.pay("tran_9", customer_id="cust_1", amount=900, order_id="ord_9", paid_at=at)
+    world.load(world.bought("ord_9", "tran_9", at.isoformat()))
+    days_go_by(world, 2)
+    assert (duplicate(world, "ord_2").state, world.double.gone("tran_2")) == ("review", 0)
+
+
+def test_declined_charge_whose_dispute_is_lost_stays_as_it_is(world: PeopleWorld) -> None:
+    world.load(an_account(), *charges_at(world, 0, 30))
+    world.double.dispute("tran_1")
+    world.settle_down(days=0.1)
+    world.clock.pass_(days=1)
+    world.sweep()
+    world.decide(duplicate(world, "ord_1").case_id, "decline", reason="the bank has it")
+    world.decide("tran_1", "lost", reason="the bank gave it back")
+    days_go_by(world, 2)
+    row = duplicate(world, "ord_1")
+    assert (row.state, world.queue()) == ("declined", [])
+    assert "case.handed_over" not in moves(world.case(row.case_id))
+
+
+def test_dispute_that_was_won_after_months_is_read_until_creem_shows_it(world: PeopleWorld) -> None:
+    world.load(an_account(), *charges_at(world, 0, 30))
+    world.settle_down(days=0.1)
+    world.double.dispute("tran_1")
+    days_go_by(world, 75)
+    world.decide("tran_1", "won", reason="the bank said so")
+    case_id = duplicate(world, "ord_1").case_id
+    assert "still shows the charge as charged back" in world.choices(case_id)["money"]["refused"]
+    world.double.win_dispute("tran_1")
+    charge = world.double._charge("tran_1")
+    charge.disputed_at = None
+    world.double._book._refresh(charge, world.clock.now())
+    days_go_by(world, 2)
+    assert world.choices(case_id)["money"]["refused"] is None

@@ -11,6 +11,8 @@ T = TypeVar("T")
 CHARGED_BACK = "chargedBack"
 _SPELT = {"chargeback": CHARGED_BACK, "partially_refunded": "partialRefund"}
 """What the documentation writes where the schema writes otherwise."""
+AS_CHARGED_BACK = (CHARGED_BACK, *(word for word, schema in _SPELT.items() if schema == CHARGED_BACK))
+"""All the words for it."""
 UNKNOWN_TYPE = "unknown"
 
 

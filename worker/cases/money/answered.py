@@ -4,16 +4,21 @@ is claimed of it before one says so (policy.md, "Duplicate charge"; decision 57)
 
 from datetime import datetime
 
+from sqlalchemy import select
+
 from policy.decision import Outcome
+from policy.duplicates import stands
 from policy.facts import ChargeFacts
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import Case
 from worker.cases.casework import REMIND, go, remind
 from worker.cases.decided import BY_PERSON, charge_facts, put_to_a_person
+from worker.store.bulk import Tx
+from worker.store.tables import case_history
 
 NO_LONGER_DISPUTED = "a person declined it while the charge was under dispute at the bank, which is over: it stands again"
 NONE_STOOD = "a person declined it when no earlier charge for the same thing stood, and {first} does"
-FIRST_IS_GONE = "a person declined it as a second charge beside {before}, which no longer stands; {first}, a later one, does"
+FIRST_IS_GONE = "a person declined it as a second charge beside {before}, which no longer stands; {first} does"
 NOT_KNOWN = "a person declined it before it was known how often the same was charged: it is one again of {first}"
 
 
@@ -26,6 +31,14 @@ def declined_by_a_person(case: Case) -> bool:
 def meant(case: Case) -> bool:
     """True where the later charge stays, because a person declined to give it back."""
     return declined_by_a_person(case) and case.state is CaseState.DECLINED
+
+
+def declined_once(tx: Tx, case: Case) -> str | None:
+    """Why no money leaves by itself where a person ever said no, whatever was decided since; None where nobody did."""
+    said = select(case_history.c.detail).where(case_history.c.case_id == case.case_id, case_history.c.event == "review.decided")
+    if any(row.detail["choice"] == "decline" for row in tx.all(said)):
+        return "a person declined it before"
+    return None
 
 
 def keep_to_the_no(case: Case, facts: ChargeFacts, standing: set[str], now: datetime) -> None:
@@ -43,7 +56,7 @@ def _news(before: ChargeFacts, facts: ChargeFacts, standing: set[str]) -> str | 
     stays because a person let it stand is none: all of them lay before that person.
     """
     first = facts.first
-    if first is None or facts.charge.disputed:
+    if first is None or not stands(facts.charge):
         return None
     if before.charge.disputed:
         return NO_LONGER_DISPUTED

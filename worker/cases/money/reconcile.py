@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any
 
-from sqlalchemy import Row, and_, case, func, or_, select, update
+from sqlalchemy import Row, and_, case, exists, func, or_, select, update
 
-from policy.lifecycle import CaseState, PaymentState
+from policy.lifecycle import CaseKind, CaseState, PaymentState
 from policy.words import money
 from worker.cases.assess import Assessor
 from worker.cases.audit_checks import failed_jobs_without_case
@@ -26,7 +26,7 @@ from worker.cases.money.settle import Settler
 from worker.cases.requests.judge import wake_all_declined
 from worker.clock import Clock
 from worker.creem.client import Creem, CreemRefused
-from worker.creem.transactions import Transaction
+from worker.creem.transactions import AS_CHARGED_BACK, Transaction
 from worker.errors import NoGround, TryLater, one_line
 from worker.observe import log
 from worker.store.breakers import CREEM, closed_to
@@ -308,7 +308,11 @@ def _customers(tx: Tx, now: datetime, since: datetime) -> list[str]:
     p, c = purchases.c, charge_rows.c
     unread = func.sum(case((c.read_at.is_(None), 1), else_=0))
     joined = select(p.customer_id, unread.label("unread")).outerjoin(charge_rows, c.transaction_id == p.transaction_id)
-    chosen = joined.where(p.customer_id.is_not(None), p.paid_at >= since).group_by(p.customer_id)
+    # a dispute lasts longer: until Creem shows that one was won, nothing can be sent for its charge
+    won = cases.c.kind == CaseKind.DISPUTE.value, cases.c.state == CaseState.DECLINED.value
+    stands_again = c.disputed_at.is_(None) & exists().where(cases.c.subject == p.transaction_id, *won)
+    shown = func.coalesce(c.status, "").in_(AS_CHARGED_BACK)
+    chosen = joined.where(p.customer_id.is_not(None), or_(p.paid_at >= since, and_(shown, stands_again))).group_by(p.customer_id)
     rows = tx.all(chosen.order_by(func.min(c.read_at), p.customer_id))
     never = [row.customer_id for row in rows if row.unread]
     random.Random(now.isoformat()).shuffle(never)

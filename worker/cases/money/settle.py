@@ -24,7 +24,7 @@ from worker.cases.decided import BY_PERSON, record
 from worker.cases.judge import Bench
 from worker.cases.load import case_of
 from worker.cases.money import claims, holds
-from worker.cases.money.answered import declined_by_a_person, keep_to_the_no, meant
+from worker.cases.money.answered import declined_by_a_person, declined_once, keep_to_the_no, meant
 from worker.cases.money.dispute import open_dispute
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.notify import intend
@@ -135,7 +135,7 @@ class Settler:
         terms = self.bench.terms_at(charge.facts.paid_at)
         facts = ChargeFacts(now=now, charge=charge.facts, first=first, group=len(same))
         decision = decide_charge(facts, terms)
-        target, held = self._target(work, decision, charge, first)
+        target, held = self._target(work, decision, charge, first, case)
         if declined_by_a_person(case) and not (case.state is CaseState.REVIEW and target.final):
             keep_to_the_no(case, facts, {each.purchase_id for each in same if stands(each)}, now)
             return
@@ -191,12 +191,13 @@ class Settler:
             work.effects.append(told)
 
     def _target(
-        self, work: _Work, decision: Decision, charge: Charge, first: PurchaseFacts | None
+        self, work: _Work, decision: Decision, charge: Charge, first: PurchaseFacts | None, case: Case
     ) -> tuple[CaseState, str | None]:
         """Where the decision puts the case, and why it is held back where it is."""
         match decision.outcome:
             case Outcome.REFUND_PAYMENT:
                 held = self._held() or self.ledger.short(work.tx, charge.facts.purchase_id) or _won_before(work, charge, first)
+                held = held or declined_once(work.tx, case)
                 return (CaseState.REVIEW if held else CaseState.REFUNDING), held
             case Outcome.NOTHING_OWED:
                 return (CaseState.EXTERNAL if charge.facts.refunded_amount else CaseState.NOTHING_OWED), None
