@@ -75,6 +75,10 @@ def _none_if_empty(value: object) -> object:
     return None if value == "" else value
 
 
+def _none_if_blank(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
 def _like(pattern: str, right: str) -> BeforeValidator:
     def check(value: object) -> object:
         if value is not None and not (isinstance(value, str) and re.fullmatch(pattern, value)):
@@ -182,7 +186,7 @@ class Settings(BaseSettings):
     web_port: int = Field(8080, ge=1, le=65535)
     ready_backlog_seconds: float = Field(120, gt=0)
     """How long an event may wait before `/readyz` says no."""
-    console_password: Annotated[SecretStr | None, Optional] = None
+    console_password: Annotated[SecretStr | None, BeforeValidator(_none_if_blank)] = None
     console_hosts: str = ""
     """Names under which the console may be asked for besides its own address, with commas."""
     flower_url: Annotated[str | None, _url("http", "https", example="http://localhost:5555"), Optional] = None

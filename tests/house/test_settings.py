@@ -100,3 +100,7 @@ def test_value_that_still_holds_the_manifests_placeholder_is_refused_wherever_it
         load_settings(environ)
     said = "CHANGE-ME stands for a value of your own; everybody knows it"
     assert sorted(refused.value.faults) == [f"REFUNDS_CONSOLE_PASSWORD: {said}", f"REFUNDS_CREEM_API_KEY: {said}"]
+
+
+def test_blank_console_password_is_none() -> None:
+    assert load_settings({"REFUNDS_CONSOLE_PASSWORD": "   "}).console_password is None

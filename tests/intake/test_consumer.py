@@ -251,6 +251,10 @@ def test_entries_that_were_trimmed_unread_are_reported_once(counted: Reading, in
     counted.client.xtrim(STREAM, maxlen=0, approximate=False)
     again.step()
     assert (again.gone, counted.log.events("error")) == (4, ["intake.entries_gone"] * 2)
+    counted.add("g")
+    other = counted.consumer(inbox, "other", housekeeping_every=1e-9)
+    other.step()
+    assert (other.gone, len(counted.log.events("error"))) == (0, 2), "one that starts later tells no loss again"
 
 
 def test_what_was_read_and_then_trimmed_is_nobodys_loss(counted: Reading, inbox: Inbox) -> None:

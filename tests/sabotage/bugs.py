@@ -1385,7 +1385,7 @@ BUGS = (
     Bug(
         "own_input_is_our_fault",
         "a customer whose image could not be read gets credits after the window",
-        ("tests/requests/test_requests.py",),
+        ("tests/requests/test_requests.py::test_job_that_failed_by_its_own_input_is_no_proven_fault_of_the_purchase",),
         (("worker/cases/requests/facts.py", "failed = [job for job in failed if job.job_id not in no_fault]", "pass"),),
     ),
     Bug(

@@ -19,7 +19,6 @@ OUTSIDE = "::"
         ("127.0.0.1", "refunds.example.org", "eleven char", True, True),
         ("127.0.0.1", "refunds.example.org", "twelve chars", True, False),
         (OUTSIDE, "", None, False, False),
-        (OUTSIDE, "", " ", False, False),
         (OUTSIDE, "", "eleven char", True, True),
         (OUTSIDE, "", "twelve chars", True, False),
     ],

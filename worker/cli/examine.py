@@ -303,14 +303,16 @@ def _creem(runtime: Runtime) -> Iterator[Finding]:
     if runtime.settings.mode is Mode.OBSERVE:
         watching = f", beside the live installation, as {runtime.settings.group}" if runtime.settings.observer else ""
         yield _finding("mode", False, f"observe: cases are decided and nothing is done about them{watching}", "warning")
+    # where one process has the key, each has its own secrets alone
+    apart = runtime.settings.creem_environment
     if runtime.settings.creem_webhook_secret is None:
-        yield _finding("webhooks", False, "no REFUNDS_CREEM_WEBHOOK_SECRET: every webhook is turned away with 401", "warning")
+        told = "no REFUNDS_CREEM_WEBHOOK_SECRET: every webhook is turned away with 401"
+        yield _finding("webhooks", bool(apart), f"{told}, if this is where they come in" if apart else told, "warning")
     creem, address = runtime.creem, runtime.creem_address
-    if runtime.environment is not None and creem is None:
-        told = (
-            f"no REFUNDS_CREEM_API_KEY here: what is to be paid ({runtime.environment.value}) waits for the process that has it"
+    if apart and creem is None:
+        yield _finding(
+            "creem", True, f"no REFUNDS_CREEM_API_KEY here: what is to be paid ({apart}) waits for the process that has it"
         )
-        yield _finding("creem", False, told, "warning")
         return
     if creem is None or address is None:
         yield _finding("creem", True, "no REFUNDS_CREEM_API_KEY: credits only, no money is refunded")

@@ -40,17 +40,16 @@ def way_out(stream: str, last: str) -> str:
 @dataclass
 class Unread:
     """Counts entries that left the stream before the group was given them, by the server's counters: Redis 7 and Valkey have
-    such, on older ones it finds none.
+    such, on older ones it finds none. How many were missing at the last look is kept in Redis, for all consumers and those after
+    them.
     """
 
     client: redis.Redis
     stream: str
     group: str
-    known: int | None = None
-    """So many were missing at the last look; None before the first."""
 
     def gone(self) -> int:
-        """How many it is more than at the last look. Raises `redis.RedisError`."""
+        """How many it is more than at the last look, whoever looked. Raises `redis.RedisError`."""
         r: Any = self.client
         # all at one moment, with one entry instead of all
         state = r.execute_command("XINFO STREAM", self.stream, "FULL", "COUNT", 1, full=True)
@@ -64,8 +63,8 @@ class Unread:
         if not all_read and first is not None and first <= last:
             return 0  # how many of those that are there were read, nobody has counted
         missing = int(added) - int(given) - (0 if all_read else int(state["length"]))
-        # Redis 7 goes on counting what is gone as not read: where nothing waits, a first look cannot tell old from new
-        known, self.known = self.known, missing
+        known = r.set(f"{self.group}:gone:{self.stream}", missing, get=True)
         if known is None:
-            known = missing if all_read else 0
-        return max(missing - known, 0)
+            # Redis 7 goes on counting what is gone as not read: where nothing waits, a first look cannot tell old from new
+            return 0 if all_read else max(missing, 0)
+        return max(missing - int(known), 0)

@@ -8,9 +8,14 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from worker.clock import Every
+from worker.observe import log
+
 MOST = 256
 """Connections at once. One more takes the place of whoever has kept us waiting longest; where nobody does, it is told to come
 again."""
+
+_TOLD = Every(60.0)
 
 
 class Connection(H11Protocol):
@@ -18,6 +23,9 @@ class Connection(H11Protocol):
 
     head_seconds = 10.0
     """How long the head of a request may take, from the connection or the answer before it to its last byte."""
+
+    grace_seconds = 1.0
+    """So long nobody has to give way, up to twice as many: what a client sends at once is read a moment later."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -28,10 +36,8 @@ class Connection(H11Protocol):
         """Takes the connection in, in place of another where there are too many."""
         super().connection_made(transport)
         self._await_head()
-        if len(self.connections) >= MOST:
-            waiting = [one for one in self.connections if isinstance(one, Connection) and one is not self and one.waits()]
-            if waiting:
-                min(waiting, key=lambda one: one._since).give_way()
+        if (over := len(self.connections) - MOST + 1) > 0:
+            self._make_room(over)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the connection."""
@@ -43,6 +49,7 @@ class Connection(H11Protocol):
         super().data_received(data)
         if self._answering():
             self._stop_waiting()
+            self._since = self.loop.time()
 
     def on_response_complete(self) -> None:
         """Waits for the next request, if it is not there already."""
@@ -54,10 +61,23 @@ class Connection(H11Protocol):
         """True where it is the client's turn: to send a request, the rest of one, or to read the answer."""
         return not self._answering() or self.cycle.more_body or self.flow.write_paused
 
+    def waited(self) -> float:
+        """For how many seconds nothing of the client's has come that is worth a wait: a head, or a part of a body."""
+        return self.loop.time() - self._since
+
     def give_way(self) -> None:
         """The connection ends at once, whatever is on its way."""
         self.connections.discard(self)
         self.transport.abort()
+
+    def _make_room(self, places: int) -> None:
+        grace = self.grace_seconds if places <= MOST else 0.0
+        others = (one for one in self.connections if isinstance(one, Connection) and one is not self)
+        waiting = [one for one in others if one.waits() and one.waited() >= grace]
+        for one in sorted(waiting, key=Connection.waited, reverse=True)[:places]:
+            one.give_way()
+        if waiting and _TOLD.due():
+            log.warning("web.connections_given_up", why=f"more than {MOST} at once, and some of them silent")
 
     def _answering(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle

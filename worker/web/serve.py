@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 import uvicorn
 from starlette.types import ASGIApp
 
-from worker.creem.environment import Address
 from worker.errors import Misconfigured, Refused
 from worker.listening import on_loopback, taking
 from worker.observe import log
@@ -58,14 +57,14 @@ def weak_password(settings: Settings) -> str | None:
 
 
 def _password(settings: Settings) -> str:
-    return settings.console_password.get_secret_value().strip() if settings.console_password else ""
+    return settings.console_password.get_secret_value() if settings.console_password else ""
 
 
-def meant_for_outside(settings: Settings, creem: Address | None) -> bool:
+def meant_for_outside(settings: Settings) -> bool:
     """True where others than this machine are to reach the process, if only by a proxy: under names of the console, or as
     Creem with its webhooks, unless that is a double on this machine.
     """
-    double = creem is not None and on_loopback(urlsplit(creem.base_url).hostname or "")
+    double = on_loopback(urlsplit(settings.creem_base_url or "").hostname or "")
     return bool(settings.console_hosts) or (settings.creem_webhook_secret is not None and not double)
 
 

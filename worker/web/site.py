@@ -48,5 +48,5 @@ def _console(runtime: Runtime) -> Console:
         console_hosts=names_in(settings.console_hosts),
         password=password.get_secret_value() if password else None,
         flower_url=settings.flower_url,
-        opens=not meant_for_outside(settings, runtime.creem_address),
+        opens=not meant_for_outside(settings),
     )

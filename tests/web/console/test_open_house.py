@@ -11,7 +11,7 @@ from tests.cases.world import World
 from tests.web.console.live import listening
 from tests.web.console.one_engine import database_url
 from tests.web.console.site import PASSWORD, Site, hidden_fields, letter, states, words_of
-from worker.creem.environment import LIVE_URL, TEST_URL, Address, Environment
+from worker.creem.environment import LIVE_URL, TEST_URL
 from worker.operators.operators import Operators
 from worker.settings import Settings
 from worker.store.engine import Store
@@ -128,26 +128,24 @@ def test_house_that_is_meant_for_outside_never_stands_open(store: Store) -> None
     assert browser.get("/").status_code == 200
 
 
-DOUBLE = Address("http://127.0.0.1:8070", Environment.TEST)
+DOUBLE = "http://127.0.0.1:8070"
 
 
 @pytest.mark.parametrize(
-    ("settings", "creem", "outside"),
+    ("settings", "outside"),
     [
-        (Settings(), None, False),
-        (Settings(), Address(LIVE_URL, Environment.LIVE), False),
-        (Settings(creem_webhook_secret=SecretStr("whsec")), None, True),
-        (Settings(creem_webhook_secret=SecretStr("whsec")), Address(LIVE_URL, Environment.LIVE), True),
-        (Settings(creem_webhook_secret=SecretStr("whsec")), Address(TEST_URL, Environment.TEST), True),
-        (Settings(creem_webhook_secret=SecretStr("whsec")), DOUBLE, False),
-        (Settings(creem_webhook_secret=SecretStr("whsec"), console_hosts="refunds.example.org"), DOUBLE, True),
-        (Settings(console_hosts="refunds.example.org"), None, True),
+        (Settings(), False),
+        (Settings(creem_base_url=LIVE_URL), False),
+        (Settings(creem_webhook_secret=SecretStr("whsec")), True),
+        (Settings(creem_webhook_secret=SecretStr("whsec"), creem_base_url=LIVE_URL), True),
+        (Settings(creem_webhook_secret=SecretStr("whsec"), creem_base_url=TEST_URL), True),
+        (Settings(creem_webhook_secret=SecretStr("whsec"), creem_base_url=DOUBLE), False),
+        (Settings(creem_webhook_secret=SecretStr("whsec"), creem_base_url=DOUBLE, console_hosts="refunds.example.org"), True),
+        (Settings(console_hosts="refunds.example.org"), True),
     ],
 )
-def test_process_is_meant_for_outside_where_creem_or_people_come_from_there(
-    settings: Settings, creem: Address | None, outside: bool
-) -> None:
-    assert meant_for_outside(settings, creem) is outside
+def test_process_is_meant_for_outside_where_creem_or_people_come_from_there(settings: Settings, outside: bool) -> None:
+    assert meant_for_outside(settings) is outside
 
 
 def test_local_session_ends_where_a_password_is_set_or_an_operator_added(home: Site) -> None:
