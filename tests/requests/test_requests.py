@@ -770,6 +770,48 @@ def test_mail_about_a_job_and_an_order_not_yet_known_joins_no_case_about_the_job
     assert world.queue() == [taken.case_id]
 
 
+def test_order_not_yet_known_is_not_lost_behind_an_earlier_mail_that_a_person_has(world: PeopleWorld) -> None:
+    world.bought_once()
+    first = world.mail()
+    second = world.mail("Please refund order ord_1 and order ord_2.", message_id="<two@example.org>")
+    again = world.mail("Any news of order ord_1 and order ord_2?", message_id="<again@example.org>")
+    assert (second.outcome, again.outcome, again.case_id) == (Taken.OPENED, Taken.ATTACHED, second.case_id)
+    world.bought_once("ord_2")
+    world.decide(first.case_id)
+    world.settle_down(days=2)
+    world.clock.pass_(days=1)
+    world.sweep()
+    assert (world.state(first.case_id), world.queue()) == ("refunded", [second.case_id])
+    assert "ord_1 and ord_2" in (world.case(second.case_id) or {})["decision"]["reason"]
+
+
+def test_order_not_yet_known_is_not_lost_behind_an_earlier_mail_about_the_job(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"))
+    first = world.mail("The layers of job_1 are blank.")
+    second = world.mail("job_1 is blank. Also refund order ord_2.", message_id="<two@example.org>")
+    assert (second.outcome, second.case_id == first.case_id) == (Taken.OPENED, False)
+    world.bought_once("ord_2")
+    world.decide(first.case_id, "credits", reason="blank")
+    world.clock.pass_(minutes=5)
+    world.sweep()
+    assert world.queue() == [second.case_id]
+    assert "job_1 and ord_2" in (world.case(second.case_id) or {})["decision"]["reason"]
+
+
+def test_mails_about_orders_of_which_none_is_known_are_one_request_where_they_name_the_same(world: PeopleWorld) -> None:
+    world.bought_once()
+    first = world.mail("Please refund order ord_8.")
+    other = world.mail("Please refund order ord_9.", message_id="<other@example.org>")
+    same = world.mail("And order ord_8?", message_id="<same@example.org>")
+    assert (other.outcome, same.outcome, same.case_id) == (Taken.OPENED, Taken.ATTACHED, first.case_id)
+    world.bought_once("ord_8", ago=timedelta(days=9))
+    world.bought_once("ord_9")
+    world.clock.pass_(minutes=5)
+    world.sweep()
+    assert (world.state(first.case_id), world.state(other.case_id)) == ("declined", "review")
+
+
 @pytest.mark.parametrize("asked", ["I want my money back", "Please refund ord_1"], ids=["nothing", "one"])
 def test_order_that_an_answer_names_before_it_is_known_is_looked_up_as_well(world: PeopleWorld, asked: str) -> None:
     world.bought_once(ago=timedelta(days=9))

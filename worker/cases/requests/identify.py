@@ -185,13 +185,15 @@ def _earlier(tx: Tx, about: About) -> Sequence[Row[Any]]:
     waits = or_(by_people, parked & requests.c.automatic.is_(False))
     theirs = asked.where(cases.c.account_id == about.account_id, waits).add_columns(requests.c.named)
     rows = tx.all(theirs.order_by(case((by_people, 0), else_=1), cases.c.opened_at).limit(_MOST_EARLIER))
-    others = set(about.beside(tx, about.job_id, about.purchase_id))
-    return [row for row in rows if _names(row, others)][:1]
+    others = {*about.beside(tx, about.job_id, about.purchase_id), *about.unknown}
+    of_nothing = about.job_id is None and about.purchase_id is None
+    return [row for row in rows if _names(row, others, exactly=of_nothing or row.state != CaseState.REVIEW.value)][:1]
 
 
-def _names(row: Row[Any], others: set[str]) -> bool:
-    beside = set(row.named.get(BESIDE, ()))
-    return others <= beside if row.state == CaseState.REVIEW.value else others == beside
+def _names(row: Row[Any], others: set[str], *, exactly: bool) -> bool:
+    """Whether the earlier mail names these `others` as well, known or not; `exactly`: and nothing else."""
+    named = {*row.named.get(BESIDE, ()), *row.named.get(UNKNOWN, ())}
+    return others == named if exactly else others <= named
 
 
 def completed(tx: Tx, request: Row[Any], about: About, **named: Sequence[str]) -> dict[str, Any]:
