@@ -745,6 +745,36 @@ def test_mail_that_names_what_is_not_known_beside_what_is_owed_is_proposed_for_m
     assert (world.case(taken.case_id) or {})["decision"]["rule"] == "unused_purchase"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please refund my purchase 24-Hour Pass (ord_1).",
+        "Please refund ord_1, my purchase 24h-pass.",
+        "I want my purchase (1000 credits) back, ord_1",
+        "Please refund ord_1, a purchase: 100-credits pack",
+        "Please refund order ord_1 and 5000 credits.",
+    ],
+)
+def test_what_was_bought_is_no_order_that_our_books_do_not_know(world: PeopleWorld, text: str) -> None:
+    world.bought_once(ago=timedelta(days=9))
+    taken = world.mail(text)
+    assert (taken.state, (world.case(taken.case_id) or {})["decision"]["rule"]) == ("declined", "window_passed")
+
+
+@pytest.mark.parametrize("name", ["order number 24-Hour", "order 5000", "order 2026-11-B", "invoice #2000", "order ord_77"])
+def test_what_is_called_an_order_by_its_id_or_looks_like_one_is_not_known_yet(world: PeopleWorld, name: str) -> None:
+    world.bought_once(ago=timedelta(days=9))
+    taken = world.mail(f"Please refund ord_1, {name}.")
+    assert (world.case(taken.case_id) or {})["decision"]["rule"] == "request_names_unknown"
+
+
+def test_mail_about_a_job_joins_its_case_whatever_it_says_was_bought(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    taken = world.mail("My job_1 hangs. My purchase: 24-Hour Pass")
+    assert (taken.outcome, taken.case_id) == (Taken.ATTACHED, (world.case("job_1") or {})["case_id"])
+
+
 def test_transaction_that_is_known_later_as_that_of_the_order_makes_no_second_thing(world: PeopleWorld) -> None:
     world.load(
         an_account(), a_purchase("ord_1", "acc_1", 50, written(world.clock.now() - timedelta(days=9)), transaction_id=None)

@@ -24,6 +24,9 @@ _ORDER = (
     r"|\btransaktion|\bcommande|\bfacture|\bpedido|\bfactura|\bcompra|\bordine|\bfattura|\bзаказа?|注文|取引|請求書?|订单|發票|发票"
 )
 _AND = r"(?:,|;|&|\+|and\b|und\b|et\b|y\b|и\b|、|と)"
+_WARE = re.compile(r"\d+(?:-?(?:h|hrs?|hours?|credits?)|(?=-[a-z]))(?:-[a-z]{2,})*", re.IGNORECASE)
+"""What may be bought, as "24-Hour" and "100-credits-pack" say: a number and words are no id."""
+_CREDITS = re.compile(r"\s{0,3}(?:credit|crédit|crédito|kredit|кредит|クレジット|积分|點數)", re.IGNORECASE)
 _MORE = re.compile(rf"[\s'\"`*\])>}}»”]{{0,4}}{_AND}{_BETWEEN}(?:and\b)?{_BETWEEN}({_ID})")
 _REFERENCE = re.compile(r"(?<![A-Za-z0-9_-])R-[A-Z0-9]{10,40}(?![A-Za-z0-9])")
 _LOCAL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.!#$%&'*+/=?^_`{|}~-"
@@ -91,7 +94,8 @@ def _ids(pattern: re.Pattern[str], text: str) -> Iterator[str]:
     while (found := pattern.search(text, at)) is not None:
         word = found["id"].strip(_ENDS)
         explicit = found["says"] is not None or "#" in found["between"]
-        if not (_is_id(word) if explicit else _is_telling(word) and "\n" not in found["between"]):
+        told = "\n" not in found["between"] and _is_telling(word) and not _is_ware(word, text, found.end("id"))
+        if not (_is_id(word) if explicit else told):
             # what was no id may be the next label
             at = found.end("label")
             continue
@@ -102,7 +106,7 @@ def _ids(pattern: re.Pattern[str], text: str) -> Iterator[str]:
             if following is None:
                 break
             word = following[1].strip(_ENDS)
-            if not _is_telling(word):
+            if not _is_telling(word) or _is_ware(word, text, following.end(1)):
                 break
             yield word
             at = following.end()
@@ -117,6 +121,11 @@ def _is_telling(word: str) -> bool:
     if not (_SHORTEST <= len(word) <= _LONGEST and _marked(word)):
         return False
     return word.isdigit() or "_" in word or any(c.isalpha() for c in word)
+
+
+def _is_ware(word: str, text: str, end: int) -> bool:
+    """Whether it says what was bought or how much of it, with the text after its `end`."""
+    return _WARE.fullmatch(word) is not None or (word.isdigit() and _CREDITS.match(text, end) is not None)
 
 
 def _addresses(text: str) -> tuple[str, ...]:
