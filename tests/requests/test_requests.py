@@ -333,6 +333,38 @@ def test_no_to_a_renewal_whose_cancellation_a_release_before_this_heard_of_is_fo
     assert world.reconciler().reconcile().repaired == []
 
 
+@pytest.mark.parametrize("meanwhile", ["edited", "refunded"])
+@pytest.mark.parametrize("heard", ["now", "by a release before this"])
+def test_no_to_a_renewal_that_stands_for_another_reason_is_judged_anew_once(
+    world: PeopleWorld, meanwhile: str, heard: str
+) -> None:
+    """Once every reconcile said that it mended it."""
+    told = a_renewal(world)
+    if meanwhile == "edited":
+        world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.event("downloaded", "job_1"))
+        world.happen(world.event("edited", "job_1"))
+    taken = world.mail()
+    if meanwhile == "refunded":
+        world.double.refund_in_dashboard("tran_1")
+        world.settle_down(days=0.1)
+    world.load(told | {"cancelled_at": written(datetime.fromisoformat(told["paid_at"]) - timedelta(days=2))})
+    if heard != "now":
+        world.store.write(lambda tx: tx.connection.execute(update(cases).values(next_action_at=None)).rowcount)
+    mended = []
+    for _ in range(3):
+        world.clock.pass_(days=1)
+        mended.append(len(world.reconciler().reconcile().repaired))
+        world.sweep()
+    # and what is told of the purchase once more says it no second time
+    world.load(told | {"cancelled_at": written(datetime.fromisoformat(told["paid_at"]) - timedelta(days=3))})
+    world.sweep()
+    case = world.case(taken.case_id) or {}
+    assert (case["state"], case["decision"]["rule"], mended) == (
+        "declined", "renewal_not_cancelled", [int(heard != "now"), 0, 0],
+    )  # fmt: skip
+    assert [line["event"] for line in case["history"]].count("request.judged_anew") == 1
+
+
 def test_no_to_a_renewal_is_a_persons_again_when_creem_tells_late_of_the_cancellation(world: PeopleWorld) -> None:
     world.bought_once("ord_0", "acc_0", kind="subscription", product_id="prod_month")
     world.load(an_account())

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, func, or_, select, update
+from sqlalchemy import Row, Select, exists, func, or_, select, update
 
 from policy import Outcome, RequestFacts, decide_request, missing_in_request
 from policy.decision import Decision
@@ -24,7 +24,7 @@ from worker.clock import written
 from worker.credits.ledger import Ledger
 from worker.settings import Mode
 from worker.store.bulk import Record, Tx
-from worker.store.tables import accounts, cases, notices, purchases, requests
+from worker.store.tables import accounts, case_history, cases, notices, purchases, requests
 
 QUESTION_EVERY = timedelta(days=1)
 """At most one question to an account in this time: a flood of mails in its name is no flood into its mailbox."""
@@ -32,6 +32,8 @@ LOOKED_UP_AFTER = timedelta(minutes=5)
 """What a mail names and our books do not hold is looked up again after this time, then after as long as it has waited by then: it
 may have come a moment before its account.
 """
+_JUDGED_ANEW = "request.judged_anew"
+"""That a no was held against what was heard since, and stands."""
 _HELD = {Outcome.REFUND_PAYMENT, Outcome.REVERSE_CREDITS}
 
 
@@ -71,7 +73,8 @@ def wake_all_declined(tx: Tx, now: datetime) -> list[str]:
     """The same for every such request that nobody has woken: a release before this one may have heard of the cancellation.
     Returns their cases.
     """
-    return _wake(tx, _declined_wrongly().where(cases.c.next_action_at.is_(None)), now)
+    judged = exists().where(case_history.c.case_id == cases.c.case_id, case_history.c.event == _JUDGED_ANEW)
+    return _wake(tx, _declined_wrongly().where(cases.c.next_action_at.is_(None), ~judged), now)
 
 
 def _declined_wrongly() -> Select[Any]:
@@ -113,6 +116,7 @@ def advance(
     if over and decision.outcome in {Outcome.DECLINE, Outcome.NOTHING_OWED}:
         # what was answered is overturned in the customer's favour alone (decision 5)
         case.next_action_at, case.changed = None, True
+        _note_judged_anew(tx, case, decision)
         return [], []
     stands = (case.state, case.rule, case.terms) == (target, decision.rule, decision.terms)
     if stands and (target is not CaseState.WAITING or case.reason == decision.reason):
@@ -130,6 +134,13 @@ def advance(
     tells = target is CaseState.NOTHING_OWED and not request.automatic
     settled = [notice(case, NoticeKind.SETTLED, now)] if tells else []
     return [told] if told and bench.mode is not Mode.OBSERVE else [], settled
+
+
+def _note_judged_anew(tx: Tx, case: Case, decision: Decision) -> None:
+    """Says once that the no stands, though not by the rule that it was said by; until then reconcile has it judged anew."""
+    noted = case_history.c.case_id == case.case_id, case_history.c.event == _JUDGED_ANEW
+    if decision.rule != case.rule and not tx.all(select(case_history.c.id).where(*noted).limit(1)):
+        case.note(_JUDGED_ANEW, outcome=decision.outcome.value, rule=decision.rule, why=decision.reason)
 
 
 def _with_duplicates(tx: Tx, facts: RequestFacts, beside: Iterable[str]) -> RequestFacts:
