@@ -592,6 +592,35 @@ def test_letter_that_did_not_arrive_is_noted_on_its_case(world: PeopleWorld, who
     assert [line["detail"]["why"] for line in case["history"] if line["event"] == "notice.returned"] == ["Undelivered"]
 
 
+@pytest.mark.parametrize(
+    ("actions", "returned"),
+    [
+        (["failed"], True),
+        (["Failed"], True),
+        (["delivered", "failed"], True),
+        ([], True),
+        (["delayed"], False),
+        (["delivered"], False),
+        (["relayed", "expanded"], False),
+    ],
+)
+def test_letter_is_noted_as_returned_only_where_the_report_says_that_it_failed(
+    world: PeopleWorld, actions: list[str], returned: bool
+) -> None:
+    world.bought_once()
+    taken = world.mail()
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    status = "Reporting-MTA: dns; mx.example.org\r\n"
+    for action in actions:
+        status += f"\r\nFinal-Recipient: rfc822; acc_1@example.org\r\nAction: {action}\r\nStatus: 4.4.1\r\n"
+    part = f"\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n{status}\r\n--b--".encode()
+    answer = world.mailroom.take(a_bounce(letter).replace(b"\r\n--b--", part), origin="maildir")
+    assert (answer.outcome, answer.case_id) == (Taken.ATTACHED, taken.case_id)
+    events = [line["event"] for line in (world.case(taken.case_id) or {})["history"]]
+    assert ("notice.returned" in events, "request.attached" in events) == (returned, True)
+
+
 def test_report_of_a_mail_host_that_names_nothing_of_ours_is_on_record_and_asks_nobody(world: PeopleWorld) -> None:
     world.bought_once()
     letter = EmailMessage()

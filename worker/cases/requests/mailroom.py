@@ -184,7 +184,7 @@ class Mailroom:
         about = found if found.account_id == letter.account_id else About(letter.account_id)
         request = _record(tx, mail, named, about, origin, now)
         if mail.automatic:
-            if mail.report:
+            if mail.returned:
                 _note(tx, letter.case_id, "notice.returned", now, request_id=request["request_id"], why=mail.subject)
             return self._attach(tx, kept, request, letter, now)
         request["confirmed_at"] = now

@@ -17,6 +17,8 @@ from worker.intake.mail.sender import SenderVerdict, is_automatic, is_report, se
 __all__ = ["LIMITS", "Attachment", "Limits", "Mail", "SenderVerdict", "read_mail"]
 
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
+_ACTION = re.compile(rb"^action:[ \t]{0,20}([a-z]{1,20})", re.IGNORECASE | re.MULTILINE)
+_REPORTS = ("message/delivery-status", "message/global-delivery-status")
 _LONGEST_SUBJECT = 300
 _MOST_ANSWERED = 50
 
@@ -39,6 +41,8 @@ class Mail:
     """A machine sent it; it is never answered."""
     report: bool
     """A mail host sent it about another mail, as that it did not arrive."""
+    returned: bool
+    """It is a report, and does not say that the other mail arrived, was passed on or is still on its way."""
     subject: str
     text: str
     """What the sender wrote, without quoted history; of a forward, what was forwarded as well."""
@@ -97,6 +101,7 @@ def _read(raw: bytes, trusted: frozenset[str], limits: Limits, problems: Problem
         verdict_detail=detail,
         automatic=is_automatic(headers, sender),
         report=report,
+        returned=report and _failed(tree, limits),
         subject=subject,
         text=cut_bytes(said.written, limits.text_bytes),
         addresses=names.addresses,
@@ -136,6 +141,13 @@ def _brought_back(report: Part, limits: Limits) -> tuple[str, ...]:
     return tuple(found for headers in brought for found in _MESSAGE_ID.findall(headers.first("message-id")))[:_MOST_ANSWERED]
 
 
+def _failed(report: Part, limits: Limits) -> bool:
+    """Whether it says of any of its recipients that the mail failed (RFC 3464), or says nothing of the kind of any."""
+    said = [part.content[: limits.inner_header_bytes] for part in report.parts if part.type in _REPORTS]
+    actions = [action.lower() for status in said for action in _ACTION.findall(status)]
+    return not actions or b"failed" in actions
+
+
 def _unread(raw: bytes, problems: Problems) -> Mail:
     return Mail(
         key=sha256(raw).hexdigest(),
@@ -146,6 +158,7 @@ def _unread(raw: bytes, problems: Problems) -> Mail:
         verdict_detail="the mail could not be read",
         automatic=False,
         report=False,
+        returned=False,
         subject="",
         text="",
         addresses=(),
