@@ -250,7 +250,7 @@ def test_charge_of_a_chain_says_beside_which_one_it_stands_by_now_and_is_told_on
         world.sweep()
         assert decided(world, "ord_2") == ("ord_1", "30 minutes", 2)
     about = [letter for letter in world.written() if "ord_2" in text_of(letter)]
-    assert [letter["Subject"] for letter in about] == ["A person is looking at your cases"]
+    assert [letter["Subject"] for letter in about] == ["A person will look at your cases"]
 
 
 def decided(world: PeopleWorld, order: str) -> tuple[str, str, int]:
