@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sabotage.__main__ import ROOT, GoneAstray, applied, put_in
+from tests.sabotage.__main__ import ROOT, GoneAstray, applied, put_in, red_anyway
 from tests.sabotage.bugs import BUGS, Bug
 
 QUICKEST = {
@@ -43,6 +43,12 @@ def test_place_that_is_gone_is_said(tmp_path: Path) -> None:
     (tmp_path / "rule.py").write_text("a = 1\na = 1\n")
     with pytest.raises(GoneAstray, match="found 2 times"):
         applied((("rule.py", "a = 1", "a = 2"),), tmp_path)
+
+
+def test_test_that_is_red_without_a_bug_catches_none(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("def test_red():\n    assert 0\n\ndef test_green():\n    assert 1\n")
+    named = {"test_it.py::test_red", "test_it.py::test_green"}
+    assert red_anyway(named, 1, tmp_path) == {"test_it.py::test_red"}
 
 
 @pytest.mark.slow
