@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, case, func, or_, select, update
 
 from worker.clock import Clock, written
 from worker.creem.receive import Accepts, check_mode
@@ -44,7 +44,7 @@ class DeadLetters:
     accepts_mode: Accepts | None
 
     def listing(self, *, state: str | None, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
-        """Letters without their bytes, newest first, and the id to continue after."""
+        """Letters, newest first, and the id to continue after; the bytes of large ones are left out."""
         wanted = [dead_letters.c.state == state] if state else []
         if after is not None:
             wanted.append(dead_letters.c.dead_id < after)
@@ -84,7 +84,8 @@ class DeadLetters:
 
     def one(self, name: str) -> dict[str, Any]:
         """The letter with this id or origin. Raises `Refused` where there is none."""
-        return _letter(self._one(name))
+        row = self._one(name)
+        return _letter(row, len(row.raw))
 
     def raw(self, name: str) -> bytes:
         """The original bytes of the letter. Raises `Refused` where there is none of that name."""
@@ -153,8 +154,7 @@ class DeadLetters:
         return bool(self.store.read(lambda tx: inbox_rows.same_identity(tx, [identity])))
 
     def _one(self, name: str) -> Row[Any]:
-        named = or_(dead_letters.c.dead_id == name, dead_letters.c.key == name)
-        rows = self.store.read(lambda tx: tx.all(select(dead_letters).where(named)))
+        rows = self.store.read(lambda tx: tx.all(select(dead_letters).where(called(name))))
         if not rows:
             raise Refused(f"{name}: no dead letter of that name")
         return rows[0]
@@ -201,10 +201,13 @@ def _planned(row: Row[Any], would_be: str, following: str) -> dict[str, str]:
     return {"dead_id": row.dead_id, "reason": row.reason, "would_be": would_be, "next": following}
 
 
-def _letter(row: Row[Any], size: int | None = None) -> dict[str, Any]:
+def called(name: str) -> ColumnElement[bool]:
+    """That a letter has this id or origin."""
+    return or_(dead_letters.c.dead_id == name, dead_letters.c.key == name)
+
+
+def _letter(row: Row[Any], size: int) -> dict[str, Any]:
     """A dead letter for `--json`: its bytes as text where they are, escaped where not; None where a list left them out."""
-    if size is None:
-        size = len(row.raw)
     return {
         "dead_id": row.dead_id,
         "origin": row.key,

@@ -89,32 +89,35 @@ def ask_again(kind: CaseKind, facts: Any, terms: Terms) -> Decision:
             return decide_request(_REQUEST.validate_json(raw), terms)
 
 
-def explanation(decision: Decision, outcome: str, rule: str) -> dict[str, Any]:
-    """What the policy, asked again, says of a case that was decided so: its facts, what would have changed it, and whether it is
-    the same again. What a person decided rests on the same facts and is no answer of the policy's.
+def asked_again(row: Row[Any], editions: Editions) -> dict[str, Any]:
+    """What the policy, asked again, says of a case that is decided: the words of its clause, its facts, what would have changed
+    it, and whether it is the same again. What a person decided rests on the same facts and is no answer of the policy's. Raises
+    `UnknownEdition` where the terms it was decided by are not here.
     """
+    terms = editions.by_name(row.terms)
+    decision = ask_again(CaseKind(row.kind), row.facts, terms)
     said, other = {"outcome": decision.outcome.value, "rule": decision.rule, "reason": decision.reason}, decision.counterfactual
     return {
+        "clause_text": clause_text(Clause(row.clause), terms),
         "because": dict(decision.because),
         "counterfactual": None if other is None else {"change": other.change, "outcome": other.outcome.value, "rule": other.rule},
         "policy_said": said,
-        "same_again": rule == BY_PERSON or (said["outcome"], said["rule"]) == (outcome, rule),
+        "same_again": row.rule == BY_PERSON or (said["outcome"], said["rule"]) == (row.outcome, row.rule),
     }
 
 
 def why(row: Row[Any], editions: Editions) -> dict[str, Any] | None:
-    """The explanation of a case with the words of its clause; None while nothing is decided. Where the terms it was decided by
-    are not here, `unasked` says so.
+    """The explanation of a case; None while nothing is decided. Where the terms it was decided by are not here, `unasked` says
+    so.
     """
     if row.outcome is None or row.facts is None or row.terms is None:
         return None
-    said = clause_text(Clause(row.clause), editions.judging(row.terms, row.failed_at))
-    found: dict[str, Any] = {"clause_text": said, "because": {}, "counterfactual": None}
     try:
-        decision = ask_again(CaseKind(row.kind), row.facts, editions.by_name(row.terms))
+        found = asked_again(row, editions)
     except UnknownEdition as error:
-        return found | {"same_again": None, "unasked": str(error)}
-    return found | explanation(decision, row.outcome, row.rule) | {"by_person": row.rule == BY_PERSON, "unasked": None}
+        said = clause_text(Clause(row.clause), editions.at(row.failed_at))
+        return {"clause_text": said, "because": {}, "counterfactual": None, "same_again": None, "unasked": str(error)}
+    return found | {"by_person": row.rule == BY_PERSON, "unasked": None}
 
 
 def _dumped(facts: Facts) -> Written:

@@ -14,6 +14,7 @@ from worker.errors import TryLater, one_line
 from worker.intake.accept import Desk
 from worker.intake.consumer import FIELD
 from worker.intake.entry import Entry
+from worker.intake.interference import report_gone
 from worker.intake.stream import as_text
 from worker.observe import log
 from worker.settings import GROUP
@@ -60,7 +61,7 @@ class FirstHand:
         except redis.RedisError as error:
             raise TryLater("Redis", one_line(error)) from error
         if gone:
-            log.error("intake.entries_gone", stream=self.stream, entries=len(gone), first=gone[0], next="run refunds reconcile")
+            report_gone(log, self.stream, len(gone), gone[0])
 
     def _acknowledge(self, ids: Sequence[str]) -> None:
         try:

@@ -8,10 +8,9 @@ import typer
 from rich.panel import Panel
 from rich.text import Text
 
-from policy import Clause, clause_text
 from policy.lifecycle import CaseKind, CaseState
 from policy.words import money
-from worker.cases.decided import BY_PERSON, ask_again, explanation
+from worker.cases.decided import BY_PERSON, asked_again
 from worker.cases.document import account_document, document, find, summary
 from worker.cases.document import listing as list_cases
 from worker.cases.requeue import Plan
@@ -175,13 +174,7 @@ def _explain(editions: Any, row: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"case_id": row.case_id, "state": row.state, "decision": summary(row)["decision"]}
     if row.facts is None or row.terms is None:
         return found | {"decision": None, "missing": row.reason, "because": {}, "counterfactual": None}
-    terms = editions.by_name(row.terms)
-    decision = ask_again(CaseKind(row.kind), row.facts, terms)
-    return found | {
-        "clause_text": clause_text(Clause(row.clause), terms),
-        "facts": row.facts,
-        **explanation(decision, row.outcome, row.rule),
-    }
+    return found | asked_again(row, editions) | {"facts": row.facts}
 
 
 def account(name: Annotated[str, typer.Argument(metavar="ID", help="The account's id.")], as_json: AsJson = False) -> None:

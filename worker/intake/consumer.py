@@ -17,7 +17,7 @@ from worker.clock import Every
 from worker.errors import NoGround, one_line
 from worker.intake.entry import Entry
 from worker.intake.handed import Handed
-from worker.intake.interference import Unread, ahead, way_out
+from worker.intake.interference import Unread, ahead, report_gone, way_out
 from worker.intake.stream import Backlog, as_text, backlog, entries_read_so_far, open_stream_client
 from worker.intake.upkeep import forget_idle_consumers, trim
 from worker.settings import is_observer
@@ -287,7 +287,7 @@ class Consumer:
 
     def _report_gone(self, entries: int, first: str) -> None:
         self.gone += entries
-        self._log.error("intake.entries_gone", stream=self.stream, entries=entries, first=first, next="run refunds reconcile")
+        report_gone(self._log, self.stream, entries, first)
 
     def _complain(self, error: Exception) -> None:
         # one line an outage, not one a try

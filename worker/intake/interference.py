@@ -37,6 +37,11 @@ def way_out(stream: str, last: str) -> str:
     )
 
 
+def report_gone(log: Any, stream: str, entries: int, first: str) -> None:
+    """Says that entries left the stream before they were accepted."""
+    log.error("intake.entries_gone", stream=stream, entries=entries, first=first, next="run refunds reconcile")
+
+
 @dataclass
 class Unread:
     """Counts entries that left the stream before the group was given them, by the server's counters: Redis 7 and Valkey have

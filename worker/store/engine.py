@@ -64,7 +64,8 @@ class Store:
     @property
     def is_to_be_made(self) -> bool:
         """True for a file of SQLite that is not there yet, and would be after a mere look."""
-        return self.file is not None and not self.file.exists() and self.file.parent.is_dir()
+        file = self.file
+        return file is not None and not file.exists() and file.parent.is_dir()
 
     def write(self, work: Callable[[Tx], T]) -> T:
         """What `work` returned, committed. `work` may run more than once and must have no effect outside the database."""

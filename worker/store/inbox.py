@@ -11,10 +11,9 @@ from sqlalchemy import Row, Select, bindparam, exists, func, select, tuple_, upd
 from worker.clock import new_id
 from worker.store.bulk import Among, Record, Tx, unlocked
 from worker.store.tables import dead_letters, inbox, layer_jobs
+from worker.strict import MAX_BYTES
 
 NO_TIME = timedelta(0)
-SMALL = 65_536
-"""Bytes of a letter that goes with others; a larger one goes by itself."""
 
 # what every sweep asks, built once
 OVERTAKEN = (
@@ -236,9 +235,10 @@ def bury(tx: Tx, letters: Sequence[Record]) -> int:
     """
     if not letters:
         return 0
-    small = [letter for letter in letters if len(letter["raw"]) <= SMALL]
+    # what is larger than an event may be goes by itself
+    small = [letter for letter in letters if len(letter["raw"]) <= MAX_BYTES]
     new = tx.insert_new(dead_letters, small, dead_letters.c.key)
-    new |= {letter["key"] for letter in letters if len(letter["raw"]) > SMALL and tx.insert_one(dead_letters, letter)}
+    new |= {letter["key"] for letter in letters if len(letter["raw"]) > MAX_BYTES and tx.insert_one(dead_letters, letter)}
     again = [
         {"key": letter["key"], "was": "requeued", "state": "open", "reason": letter["reason"], "detail": letter["detail"]}
         for letter in letters
