@@ -95,14 +95,17 @@ def one_more_is_known(world: PeopleWorld) -> None:
     world.decide(duplicate(world, "ord_1").case_id, "decline", reason="that one is meant too")
 
 
-def own_dispute_ends(world: PeopleWorld) -> None:
-    first, later = charges_at(world, 0, 30)
-    world.load(an_account(), first, later)
+def declined_in_dispute(world: PeopleWorld) -> None:
+    world.load(an_account(), *charges_at(world, 0, 30))
     world.double.dispute("tran_1")
     world.settle_down(days=0.1)
     world.clock.pass_(days=1)
     world.sweep()
     world.decide(duplicate(world, "ord_1").case_id, "decline", reason="the bank has it")
+
+
+def own_dispute_ends(world: PeopleWorld) -> None:
+    declined_in_dispute(world)
     world.decide("tran_1", "won", reason="the bank said so")
 
 
@@ -171,12 +174,7 @@ def test_no_is_not_forgotten_over_a_time_in_which_nothing_was_owed(world: People
 
 
 def test_declined_charge_whose_dispute_is_lost_stays_as_it_is(world: PeopleWorld) -> None:
-    world.load(an_account(), *charges_at(world, 0, 30))
-    world.double.dispute("tran_1")
-    world.settle_down(days=0.1)
-    world.clock.pass_(days=1)
-    world.sweep()
-    world.decide(duplicate(world, "ord_1").case_id, "decline", reason="the bank has it")
+    declined_in_dispute(world)
     world.decide("tran_1", "lost", reason="the bank gave it back")
     days_go_by(world, 2)
     row = duplicate(world, "ord_1")
