@@ -246,14 +246,14 @@ class Weather:
     """People decide cases, write for money back, dispute charges and act in Creem's dashboard."""
 
     @classmethod
-    def drawn(cls, chance: random.Random) -> "Weather":
-        """One mixture: every trouble is off half the time."""
+    def drawn(cls, chance: random.Random, rarer: int = 1) -> "Weather":
+        """One mixture: every trouble is off half the time. What is counted comes so many times more rarely."""
 
         def rate(most: float) -> float:
             return chance.choice([0.0, chance.uniform(0, most)])
 
         def times(most: int) -> int:
-            return chance.choice([0, chance.randint(1, most)])
+            return chance.choice([0, chance.randint(1, -(-most // rarer))])
 
         def either() -> bool:
             return chance.random() < 0.5

@@ -39,8 +39,8 @@ class DoorOutbox:
 class People:
     """Everybody who acts in the town beside its machines."""
 
-    def __init__(self, town: Town, told: Told, days: int) -> None:
-        self.town, self.told, self.days, self.chance = town, told, days, town.hub.chance
+    def __init__(self, town: Town, told: Told) -> None:
+        self.town, self.told, self.chance = town, told, town.hub.chance
         self.mails: list[bytes] = []
         """What lies in the mailbox and is not taken in."""
         self.happened: Counter[str] = Counter()
@@ -59,7 +59,7 @@ class People:
 
     def _befalls(self, charge: DoubleCharge, what: Callable[[DoubleCharge, str], None]) -> None:
         which = self.chance.choice(charge.both)
-        at = charge.at + timedelta(days=self.chance.uniform(0, self.days / 3))
+        at = charge.at + timedelta(days=self.chance.uniform(0, self.town.size.days / 3))
         self.town.hub.at(at, what.__name__, lambda: what(charge, which))
 
     # what befalls a charge

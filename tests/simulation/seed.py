@@ -19,7 +19,8 @@ from tests.cases.world import HandClock
 from tests.money.plans import impatient_terms
 from tests.simulation.hub import Hub, Weather
 from tests.simulation.people import People
-from tests.simulation.stories import CHANGED_CODE, GRANTED, SECOND_EDITION, DoubleCharge, Teller, Told, allowed
+from tests.simulation.size import WEEKS, Size
+from tests.simulation.stories import CHANGED_CODE, GRANTED, DoubleCharge, Teller, Told, allowed
 from tests.simulation.town import Town, world_of
 from worker.cases.money import limits
 from worker.errors import Refused
@@ -29,7 +30,7 @@ from worker.sandbox.creem.words import Fault
 from worker.store.engine import Store
 from worker.store.tables import case_history, cases, inbox, payments
 
-DAYS, CALM_DAYS = 12, 12
+CALM_DAYS = 12
 LATENESS = {
     *("effects_are_not_forgotten", "claims_take_their_turns", "unhandled_rows_are_young", "open_cases_have_owner_and_time"),
     "notices_are_not_forgotten",
@@ -57,7 +58,7 @@ class Played:
 
 
 @cache
-def two_editions() -> Path:
+def two_editions(second: str) -> Path:
     """The impatient terms, and beside them an edition of later that reads one code otherwise."""
     folder = Path(tempfile.mkdtemp(prefix="refunds-editions-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -65,7 +66,7 @@ def two_editions() -> Path:
     text = first.read_text()
     (folder / first.name).write_text(text)
     changed = text.replace(f', "{CHANGED_CODE}"]', "]").replace('"invalid_image"', f'"invalid_image", "{CHANGED_CODE}"')
-    (folder / f"{SECOND_EDITION}.toml").write_text(changed.replace('edition = "2025-12-03"', f'edition = "{SECOND_EDITION}"'))
+    (folder / f"{second}.toml").write_text(changed.replace('edition = "2025-12-03"', f'edition = "{second}"'))
     return folder
 
 
@@ -83,7 +84,7 @@ class Fates:
         start = town.clock.now()
 
         def some_time() -> timedelta:
-            return timedelta(days=self.chance.uniform(0.1, DAYS))
+            return timedelta(days=self.chance.uniform(0.1, town.size.days))
 
         for _ in range(weather.outages):
             at, what = start + some_time(), self.chance.choice(["database", "redis", "pipeline", "creem", "webhooks", "disk"])
@@ -101,7 +102,7 @@ class Fates:
             for _ in range(times):
                 self.hub.at(start + some_time(), name, happens)
         if weather.restores:
-            for day in range(DAYS):
+            for day in range(town.size.days):
                 self.hub.at(start + timedelta(days=day, hours=3), "backup", self._back_up)
 
     def _goes(self, what: str) -> None:
@@ -183,14 +184,21 @@ class Fates:
             pass  # a restore undid the stop
 
 
-def play(seed: int, store: Store, weather: Weather | None = None, spoils: Callable[[Town], None] = lambda town: None) -> Played:
+def play(
+    seed: int,
+    store: Store,
+    weather: Weather | None = None,
+    spoils: Callable[[Town], None] = lambda town: None,
+    size: Size = WEEKS,
+) -> Played:
     """Plays the seed on an empty database; `spoils` may tamper with it before it is judged."""
     played = Played(seed)
     clock, chance = HandClock(), random.Random(seed)
     hub = Hub(clock, chance)
     with world_of(seed, clock, hub.pause), scratch("journal") as folder:
-        weather = weather or Weather.drawn(chance)
-        town = Town(store, Path(folder), hub, weather, two_editions() if weather.editions else impatient_terms(), seed, clock)
+        weather = weather or Weather.drawn(chance, size.rarer)
+        terms = two_editions(size.second_edition) if weather.editions else impatient_terms()
+        town = Town(store, Path(folder), hub, weather, terms, seed, clock, size)
         try:
             _play(town, played, spoils)
         finally:
@@ -201,10 +209,10 @@ def play(seed: int, store: Store, weather: Weather | None = None, spoils: Callab
 
 def _play(town: Town, played: Played, spoils: Callable[[Town], None]) -> None:
     hub, start = town.hub, town.clock.now()
-    told = Teller(town, DAYS).tell()
+    told = Teller(town).tell()
     fates = Fates(town)
     fates.draw()
-    people = People(town, told, DAYS) if town.weather.people else None
+    people = People(town, told) if town.weather.people else None
     if people is not None:
         people.draw()
     town.open()
@@ -223,12 +231,12 @@ def _play(town: Town, played: Played, spoils: Callable[[Town], None]) -> None:
     def at_rest() -> bool:
         return not town.left() and not (people and people.unwritten())
 
-    hub.run(start + timedelta(days=DAYS + 3), due=town.due, each=holds)
+    hub.run(start + town.size.weather_ends, due=town.due, each=holds)
     town.gates.calm, town.weather = True, Weather()
     hub.run(
         town.clock.now() + timedelta(days=CALM_DAYS),
         due=town.due,
-        each=lambda: holds() or (town.clock.now() - start > timedelta(days=DAYS + 6) and at_rest()),
+        each=lambda: holds() or (town.clock.now() - start > town.size.at_least and at_rest()),
     )
     played.wrong += [f"a defect: {one}" for one in hub.defects[:3]]
     _audit(town, played, of_lateness=True)

@@ -16,7 +16,6 @@ from worker.reruns import Answer, RerunOrder
 from worker.sandbox.creem.catalogue import AT_POST, BEFORE_POST, WEBHOOKS, merge
 
 GRANTED, PRICE = 2_000, 5
-SECOND_EDITION = "2026-03-08"
 DECLINED = {"declined"}
 PERSON_MAY = {"review"}
 PERSON_SAYS = {"refunded", "declined"}
@@ -79,8 +78,8 @@ class Told:
 class Teller:
     """Draws stories, and lets them happen at their time."""
 
-    def __init__(self, town: Town, days: int) -> None:
-        self.town, self.days, self.told = town, days, Told()
+    def __init__(self, town: Town) -> None:
+        self.town, self.size, self.told = town, town.size, Told()
         self._kinds: dict[str, tuple[str, str]] = {}
         """What becomes of a job's re-run, and whose job it is."""
         self._answers: dict[str, str] = {}
@@ -112,11 +111,11 @@ class Teller:
                 self._changed_code,
             ),
         ]
-        for number in range(self.chance.randint(8, 24)):
+        for number in range(self.chance.randint(*self.size.jobs)):
             self.chance.choice(tellers)(f"job_{number}", self.chance.choice(self.told.accounts), self._some_time())
         for number in range(self.weather.storms):
             self._storm(number)
-        for number in range(self.chance.choice([2, 4, 6] if self.weather.people else [0, 1, 2, 4])):
+        for number in range(self.chance.choice(self.size.charges_among_people if self.weather.people else self.size.charges)):
             self._charged_twice(number)
         for number in range(self.weather.bad_documents):
             self.told.bad += 1
@@ -124,7 +123,7 @@ class Teller:
         return self.told
 
     def _some_time(self) -> datetime:
-        return self.town.clock.now() + timedelta(days=self.chance.uniform(0, self.days))
+        return self.town.clock.now() + timedelta(days=self.chance.uniform(0, self.size.days))
 
     # how documents travel
 
@@ -133,7 +132,7 @@ class Teller:
         for document in documents:
             when = at + timedelta(seconds=self.chance.uniform(0, 20))
             if self.chance.random() < self.weather.late:
-                when += timedelta(hours=self.chance.uniform(0, 40))
+                when += timedelta(hours=self.chance.uniform(0, self.size.most_late))
             self._send_at(when, document)
             while self.chance.random() < self.weather.duplicates:
                 self._send_at(when + timedelta(hours=self.chance.expovariate(0.2)), document)
@@ -183,7 +182,7 @@ class Teller:
         failed = at + timedelta(minutes=5)
         ends: set[str | None] = {"refunded"}
         if self.weather.editions:
-            changes = datetime.fromisoformat(f"{SECOND_EDITION}T00:00:00+00:00")
+            changes = datetime.fromisoformat(f"{self.size.second_edition}T00:00:00+00:00")
             if abs(failed - changes) < timedelta(days=1):
                 ends |= DECLINED  # which zone's midnight is not for the reference to say
             elif failed > changes:
@@ -252,7 +251,7 @@ class Teller:
         """Many jobs of one account fail within minutes."""
         account, at = self.chance.choice(self.told.accounts), self._some_time()
         self.told.crowded.add(account)
-        for which in range(self.chance.randint(15, 40)):
+        for which in range(self.chance.randint(*self.size.storm)):
             self._fails_at_once(f"storm_{number}_{which}", account, at + timedelta(seconds=self.chance.uniform(0, 600)))
 
     def _charged_twice(self, number: int) -> None:

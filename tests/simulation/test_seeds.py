@@ -1,5 +1,5 @@
-"""A few simulated weeks at every commit; `make simulate` plays thousands. What a seed finds becomes a test of its own: the same
-seed tells another story once the town draws something new.
+"""A few simulated weeks and days at every commit; `make simulate` plays thousands. What a seed finds becomes a test of its own:
+the same seed tells another story once the town draws something new.
 """
 
 import pytest
@@ -9,10 +9,12 @@ from tests.arena import Arena
 from tests.servers import ON_POSTGRES
 from tests.simulation.hub import Weather
 from tests.simulation.seed import play
+from tests.simulation.size import DAYS
 from tests.simulation.town import Town
 from worker.store.engine import Store
 
 SEEDS = (2, 4, 5, 8)
+DAYS_SEEDS = range(10, 22)
 CALM = Weather(duplicates=0.1)
 STORMY = Weather(
     *(0.01, 0.01, 0.02, 0.02, 0.1, 0.01, 60.0, 0.2, 0.2),
@@ -30,6 +32,12 @@ STORMY = Weather(
 def test_weeks_under_drawn_weather_end_as_the_policy_says(arena: Arena, seed: int) -> None:
     with arena.empty() as store:
         assert play(seed, store).wrong == []
+
+
+@pytest.mark.parametrize("seed", DAYS_SEEDS)
+def test_days_under_drawn_weather_end_as_the_policy_says(arena: Arena, seed: int) -> None:
+    with arena.empty() as store:
+        assert play(seed, store, size=DAYS).wrong == []
 
 
 @pytest.mark.nightly

@@ -24,6 +24,7 @@ from tests.money.plans import NASTY
 from tests.money.world import DoorCreem
 from tests.requests.world import PeopleWorld
 from tests.simulation.hub import Doors, Hub, Process, Step, Weather
+from tests.simulation.size import Size
 from worker.cases.drain import Drain
 from worker.cases.first_hand import FirstHand
 from worker.cases.money.epoch import Watch, Witnesses
@@ -177,9 +178,11 @@ class SimPipeline:
 class Town(PeopleWorld):
     """The installation; `self` outside of any process is what people, producers and the test itself see and do."""
 
-    def __init__(self, store: Store, folder: Path, hub: Hub, weather: Weather, terms: Path, seed: int, clock: HandClock) -> None:
+    def __init__(
+        self, store: Store, folder: Path, hub: Hub, weather: Weather, terms: Path, seed: int, clock: HandClock, size: Size
+    ) -> None:
         super().__init__(store, folder, switches=NASTY, terms_dir=terms, clock=clock, seed=seed)
-        self.hub, self.weather, self.fair = hub, weather, NASTY
+        self.hub, self.weather, self.size, self.fair = hub, weather, size, NASTY
         self.journal = folder / "journal"
         self.gates = Doors(hub, weather)
         self.sim = SimStore(store, self.gates)
