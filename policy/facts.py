@@ -43,12 +43,15 @@ class Output:
     expected: int | None = None
     corrupted: int = 0
 
-    def complete_for(self, expected: int | None) -> bool:
-        """True when every expected layer is there and none is corrupted.
-
-        `expected` is the job's own figure, used where the output has none. Output of no layer is never complete.
+    def expected_for(self, expected: int | None) -> int:
+        """How many layers there should be; 0 where nobody said. `expected` is the job's own figure: where both are known the
+        larger counts, for what was submitted is what was sold (decision 69).
         """
-        return self.corrupted == 0 and self.delivered >= (self.expected or expected or 1)
+        return max(self.expected or 0, expected or 0)
+
+    def complete_for(self, expected: int | None) -> bool:
+        """True when every layer that there should be is there and none is corrupted. Output of no layer is never complete."""
+        return self.corrupted == 0 and self.delivered >= (self.expected_for(expected) or 1)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -99,6 +99,6 @@ def _with_code(fault: Fault) -> str:
 def _delivered(output: Output | None, facts: JobFacts) -> str:
     if output is None or output.delivered == 0:
         return "no output"
-    expected = output.expected or facts.layers_expected
+    expected = output.expected_for(facts.layers_expected)
     layers = count(output.delivered, "layer") if not expected else f"{output.delivered} of {count(expected, 'layer')}"
     return f"{layers}, {output.corrupted} of them corrupted" if output.corrupted else layers

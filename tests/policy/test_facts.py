@@ -18,12 +18,17 @@ from tests.policy.build import NOW, a_failed_job
         (Output(7, 6), None, True),
         (Output(6), 6, True),
         (Output(5), 6, False),
-        (Output(5, 5), 6, True),
+        (Output(5, 5), 6, False),
+        (Output(5, 6), 5, False),
+        (Output(6, 6), 5, True),
+        (Output(6, 5), 6, True),
         (Output(1), None, True),
         (Output(0), None, False),
     ],
 )
-def test_output_is_complete_by_its_own_figure_or_the_jobs(output: Output, expected: int | None, complete: bool) -> None:
+def test_output_is_complete_by_the_larger_of_its_own_figure_and_the_jobs(
+    output: Output, expected: int | None, complete: bool
+) -> None:
     assert output.complete_for(expected) is complete
 
 

@@ -38,13 +38,14 @@ def test_figures_without_a_total_are_held_against_the_jobs() -> None:
 @pytest.mark.parametrize(
     ("output", "expected", "said"),
     [
-        (Output(4, 5), 6, "4 of 5 layers"),
+        (Output(4, 5), 6, "4 of 6 layers"),
+        (Output(4, 6), 5, "4 of 6 layers"),
         (Output(4), 6, "4 of 6 layers"),
         (Output(4), None, "4 layers"),
         (Output(4, 6, corrupted=1), 6, "4 of 6 layers, 1 of them corrupted"),
     ],
 )
-def test_words_about_what_was_delivered_name_the_reports_own_total_first(output: Output, expected: int | None, said: str) -> None:
+def test_words_about_what_was_delivered_name_the_larger_total(output: Output, expected: int | None, said: str) -> None:
     for report in (failed(output=output), incomplete(output)):
         facts = a_job(report, layers_expected=expected)
         fault = standing_fault(facts, terms())

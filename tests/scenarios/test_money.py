@@ -104,6 +104,8 @@ def test_duplicates_go_back_disputes_stop_and_every_command_says_so(shop: Shop) 
         found["payments"][0] | {"transaction_id": "tran_ord_0_1", "amount": 900, "currency": "USD", "state": "refunded"}
         == (found["payments"][0])
     )
+    [listed] = [case for case in system.json("cases", "--kind", "duplicate_charge")["items"] if case["order_id"] == orders[0]]
+    assert listed["payments"] == found["payments"]
     why = system.json("why", orders[0])
     assert (why["decision"]["clause"], why["same_again"]) == ("duplicate-charge", True)
     assert why["counterfactual"]["change"] == "no earlier charge for the same thing stood"

@@ -83,7 +83,7 @@ def document(tx: Tx, row: Row[Any]) -> dict[str, Any]:
     history = tx.all(select(case_history).where(case_history.c.case_id == row.case_id).order_by(case_history.c.id))
     return {
         **summary(row),
-        "payments": payments_of(tx, row.case_id),
+        "payments": payments_of(tx, [row.case_id])[row.case_id],
         "requests": mails_of(tx, row.case_id),
         "evidence": receipts_of(tx, row.case_id),
         "notices": notices_of(tx, row.case_id),
@@ -98,7 +98,7 @@ def explained(tx: Tx, editions: Editions, name: str) -> dict[str, Any]:
 
 
 def summary(row: Row[Any]) -> dict[str, Any]:
-    """One case without its history."""
+    """One case without what hangs on it."""
     decision = None
     if row.outcome is not None:
         names = ("outcome", "rule", "clause", "terms", "reason")
@@ -117,7 +117,6 @@ def summary(row: Row[Any]) -> dict[str, Any]:
         "credits_reversed": row.credits_reversed,
         "reruns": row.reruns,
         "delivered_late": row.delivered_late,
-        "payments": [],
         "failed_at": moment(row.failed_at),
         "opened_at": moment(row.opened_at),
         "due_at": moment(row.due_at),
@@ -126,30 +125,32 @@ def summary(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def payments_of(tx: Tx, case_id: str) -> list[dict[str, Any]]:
-    """The claims of a case, with every call that was armed and its answer (contract.md, "Case document")."""
-    claimed = tx.all(select(payments).where(payments.c.case_id == case_id).order_by(payments.c.created_at))
-    if not claimed:
-        return []
+def payments_of(tx: Tx, case_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """The claims of each case, with every call that was armed and its answer (contract.md, "Case document")."""
+    claimed = tx.all(select(payments).where(tx.among(payments.c.case_id, case_ids)).order_by(payments.c.created_at))
     ids = [row.payment_id for row in claimed]
     order = (payment_attempts.c.payment_id, payment_attempts.c.attempt)
-    calls = tx.all(select(payment_attempts).where(tx.among(payment_attempts.c.payment_id, ids)).order_by(*order))
-    return [
-        {
-            "payment_id": row.payment_id,
-            "transaction_id": row.transaction_id,
-            "kept_transaction_id": row.kept_transaction_id,
-            "amount": row.refunded or row.amount,
-            "currency": row.currency,
-            "state": row.state,
-            "detail": row.detail,
-            "next_step": None if row.closed_at else row.next_step,
-            "due_at": moment(row.due_at),
-            "closed_at": moment(row.closed_at),
-            "calls": [_call(call) for call in calls if call.payment_id == row.payment_id],
-        }
-        for row in claimed
-    ]
+    calls = tx.all(select(payment_attempts).where(tx.among(payment_attempts.c.payment_id, ids)).order_by(*order)) if ids else []
+    found: dict[str, list[dict[str, Any]]] = {case_id: [] for case_id in case_ids}
+    for row in claimed:
+        found[row.case_id].append(_payment(row, [call for call in calls if call.payment_id == row.payment_id]))
+    return found
+
+
+def _payment(row: Row[Any], calls: Sequence[Row[Any]]) -> dict[str, Any]:
+    return {
+        "payment_id": row.payment_id,
+        "transaction_id": row.transaction_id,
+        "kept_transaction_id": row.kept_transaction_id,
+        "amount": row.refunded or row.amount,
+        "currency": row.currency,
+        "state": row.state,
+        "detail": row.detail,
+        "next_step": None if row.closed_at else row.next_step,
+        "due_at": moment(row.due_at),
+        "closed_at": moment(row.closed_at),
+        "calls": [_call(call) for call in calls],
+    }
 
 
 def _call(row: Row[Any]) -> dict[str, Any]:
@@ -185,7 +186,8 @@ def listing(
     if after is not None:
         wanted.append(cases.c.case_id < after)
     rows = tx.all(select(cases).where(*wanted).order_by(cases.c.case_id.desc()).limit(limit + 1))
-    items = [summary(row) for row in rows[:limit]]
+    claimed = payments_of(tx, [row.case_id for row in rows[:limit]])
+    items = [summary(row) | {"payments": claimed[row.case_id]} for row in rows[:limit]]
     return items, items[-1]["case_id"] if len(rows) > limit else None
 
 
