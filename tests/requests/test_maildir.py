@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -25,6 +26,7 @@ from worker.cases.requests.maildir import ROUND, Maildir
 from worker.cases.requests.mailroom import Mailroom, TakenMail
 from worker.cases.requests.turn import take_turn
 from worker.cases.review.reviewer import Reviewer
+from worker.clock import Clock, moment
 from worker.errors import LockedOut, Misconfigured, TryLater
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -48,9 +50,11 @@ def maildir(world: PeopleWorld, tmp_path: Path) -> Maildir:
     return Maildir(tmp_path / "mail", world.mailroom)
 
 
-def deliver(maildir: Maildir, name: str, raw: bytes, where: str = "new") -> Path:
+def deliver(maildir: Maildir, name: str, raw: bytes, where: str = "new", *, at: float | None = None) -> Path:
     path = maildir.folder / where / name
     path.write_bytes(raw)
+    if at is not None:
+        os.utime(path, (at, at))
     return path
 
 
@@ -67,6 +71,41 @@ def test_mail_another_reader_has_seen_is_taken_too_and_unfinished_deliveries_are
     unfinished = deliver(maildir, "2", a_mail(message_id="<2@example.org>"), "tmp")
     assert len(maildir.take()) == 1
     assert unfinished.exists()
+
+
+def test_mail_that_lay_while_nobody_took_it_is_judged_by_when_it_was_delivered(world: PeopleWorld, maildir: Maildir) -> None:
+    """The window was open when it came to us; that all workers were drained is not the customer's doing."""
+    world.bought_once("ord_2", ago=timedelta(days=7))
+    delivered = world.clock.now()
+    deliver(maildir, "1", a_mail("Please refund ord_2."), at=delivered.timestamp())
+    world.clock.pass_(days=1, hours=14)
+    before = world.mail("Please refund ord_1.", message_id="<2@example.org>")
+    [taken] = maildir.take()
+    case = world.case(taken.case_id) or {}
+    assert (case["state"], case["decision"]["outcome"], case["opened_at"]) == ("review", "refund_payment", moment(delivered))
+    promised = (world.case(before.case_id) or {})["due_at"]
+    assert case["due_at"] < promised
+    # the order of review is that of receipt, and its file has the days from when we kept it
+    assert world.queue() == [taken.case_id, before.case_id]
+    assert {row.received_at for row in world.rows(select(evidence.c.received_at))} == {world.clock.now()}
+
+
+@pytest.mark.parametrize("at", [-1e9, 0, 4e9, 1e15])
+def test_file_whose_time_cannot_be_is_received_when_it_is_taken(world: PeopleWorld, maildir: Maildir, at: float) -> None:
+    deliver(maildir, "1", a_mail(), at=at)
+    [taken] = maildir.take()
+    assert (world.case(taken.case_id) or {})["opened_at"] == moment(world.clock.now())
+
+
+def test_what_a_mail_names_that_lay_is_looked_up_minutes_after_it_was_taken(world: PeopleWorld, maildir: Maildir) -> None:
+    """What stopped us stopped the events as well."""
+    deliver(maildir, "1", a_mail("Please refund ord_2."), at=world.clock.now().timestamp())
+    world.clock.pass_(days=1, hours=14)
+    [taken] = maildir.take()
+    world.bought_once("ord_2")
+    world.clock.pass_(minutes=5)
+    world.sweep()
+    assert world.state(taken.case_id) == "review"
 
 
 def test_mail_left_by_a_process_that_died_after_the_commit_is_known_and_removed(world: PeopleWorld, maildir: Maildir) -> None:
@@ -243,11 +282,16 @@ class Picky:
 
     mailroom: Mailroom
 
-    def take(self, raw: bytes, *, origin: str) -> TakenMail:
+    @property
+    def clock(self) -> Clock:
+        """The mailroom's."""
+        return self.mailroom.clock
+
+    def take(self, raw: bytes, *, origin: str, received_at: datetime | None = None) -> TakenMail:
         """Takes what does not say `odd`."""
         if b"odd" in raw:
             raise KeyError("a defect")
-        return self.mailroom.take(raw, origin=origin)
+        return self.mailroom.take(raw, origin=origin, received_at=received_at)
 
 
 @ON_SQLITE

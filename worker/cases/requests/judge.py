@@ -120,14 +120,14 @@ def advance(
         return [], []
     stands = (case.state, case.rule, case.terms) == (target, decision.rule, decision.terms)
     if stands and (target is not CaseState.WAITING or case.reason == decision.reason):
-        remind(case, now, _again_after(case, facts, now))
+        remind(case, now, _again_after(tx, case, facts, now))
         # in somebody's name a hundred may have been sent: the promise is how long their owner is asked about them
         again = target is CaseState.WAITING and now < case.due_at
         return [], _question(tx, case, request, now, again=True) if again else []
     record(case, decision, facts)
     if decision.outcome in _HELD:
         case.note("effect.held", why="what a mail asks for leaves by a person's hand", outcome=decision.outcome.value)
-    go(case, target, next_action_at=None if target.final else now + _again_after(case, facts, now), now=now)
+    go(case, target, next_action_at=None if target.final else now + _again_after(tx, case, facts, now), now=now)
     if target is CaseState.WAITING:
         return [], _question(tx, case, request, now)
     told = announcement(case, now, amount=decision.amount, currency=decision.currency)
@@ -154,11 +154,13 @@ def _with_duplicates(tx: Tx, facts: RequestFacts, beside: Iterable[str]) -> Requ
     return replace(facts, others=others, charged_again=charged_again(first_of, this))
 
 
-def _again_after(case: Case, facts: RequestFacts, now: datetime) -> timedelta:
+def _again_after(tx: Tx, case: Case, facts: RequestFacts, now: datetime) -> timedelta:
     known = facts.job is not None or facts.purchase is not None
     if not facts.readable or (known and not facts.unknown):
         return REMIND
-    return min(max(now - case.opened_at, LOOKED_UP_AFTER), REMIND)
+    # since it was taken: while it lay in the Maildir, what it names may have lain before another door of ours
+    taken_at: datetime = tx.all(select(func.min(case_history.c.at).label("at")).where(case_history.c.case_id == case.case_id))[0].at
+    return min(max(now - taken_at, LOOKED_UP_AFTER), REMIND)
 
 
 def _target(decision: Decision, lacking: bool) -> CaseState:

@@ -6,6 +6,7 @@ A crash in between leaves the mail where it was; it is taken again, found known,
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from worker.cases.requests.mailroom import Mailroom, Taken, TakenMail
@@ -15,6 +16,8 @@ from worker.observe import log
 
 ROUND = 50
 """Most mails taken in one turn: a task has a time limit."""
+_LAIN_AT_MOST = timedelta(days=365)
+"""A file that says it is older was given a wrong time, and counts as received when it is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Maildir:
     def take(self) -> list[TakenMail]:
         """Takes in what has arrived, oldest first, up to a round. One mail that cannot be taken stays and never stops others."""
         done = []
-        for path in self._arrived():
+        for path, delivered in self._arrived():
             try:
                 raw = read_mail_file(path)
             except FileNotFoundError:
@@ -44,7 +47,7 @@ class Maildir:
                 self.in_vain.add(path.name)
                 continue
             try:
-                taken = self.mailroom.take(raw, origin="maildir")
+                taken = self.mailroom.take(raw, origin="maildir", received_at=self._received_at(delivered))
             except LockedOut:
                 # somebody holds its account, and not those of others
                 self.in_vain.add(path.name)
@@ -64,13 +67,20 @@ class Maildir:
         """How many mails lie there."""
         return sum(1 for _ in self._files())
 
-    def _arrived(self) -> list[Path]:
+    def _arrived(self) -> list[tuple[Path, float]]:
+        """The files of a round with the time that each was last written."""
         aged = []
         for path in self._files():
             with suppress(FileNotFoundError):
-                aged.append((path.name in self.in_vain, path.stat().st_mtime_ns, path.name, path))
+                aged.append((path.name in self.in_vain, path.stat().st_mtime, path.name, path))
         self.in_vain.intersection_update(name for _, _, name, _ in aged)
-        return [path for *_, path in sorted(aged)[:ROUND]]
+        return [(path, delivered) for _, delivered, _, path in sorted(aged)[:ROUND]]
+
+    def _received_at(self, delivered: float) -> datetime:
+        """When the mail host delivered it; now, where the file's time cannot be that."""
+        now = self.mailroom.clock.now()
+        lain = now.timestamp() - delivered
+        return now - timedelta(seconds=lain) if 0 < lain < _LAIN_AT_MOST.total_seconds() else now
 
     def _files(self) -> Iterator[Path]:
         # what another reader has moved to `cur` is as much a request as what nobody has seen

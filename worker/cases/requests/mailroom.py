@@ -65,6 +65,14 @@ class TakenMail:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """Which way a mail came, and when it was received."""
+
+    origin: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Mailroom:
     """The step with its collaborators. `trusted` are the names under which our own mail host vouches for senders."""
 
@@ -75,19 +83,22 @@ class Mailroom:
     trusted: frozenset[str]
     clock: Clock
 
-    def take(self, raw: bytes, *, origin: str) -> TakenMail:
-        """The mail is in the books with its files, on the case it belongs to. Raises `TryLater` where it cannot be kept."""
+    def take(self, raw: bytes, *, origin: str, received_at: datetime | None = None) -> TakenMail:
+        """The mail is in the books with its files, on the case it belongs to, as one received then, or now where nobody knows
+        when. Raises `TryLater` where it cannot be kept.
+        """
         mail = read_mail(raw, trusted=self.trusted)
         known = self.store.read(lambda tx: _known(tx, mail.key))
         if known is not None:
             return known
         now = self.clock.now()
+        arrival = Arrival(origin, min(received_at or now, now))
         kept: list[Record] = []
         try:
             for record in self._keep(mail, raw):
                 # one by one: what was kept before one fails has to be known
                 kept.append(record)
-            taken = self.store.write(lambda tx: self._take(tx, mail, kept, origin, now))
+            taken = self.store.write(lambda tx: self._take(tx, mail, kept, arrival, now))
         except Exception:
             self._drop_uncommitted(mail, kept)
             raise
@@ -122,7 +133,7 @@ class Mailroom:
         for record in kept:
             self.files.delete(record["stored"])
 
-    def _take(self, tx: Tx, mail: Mail, kept: Sequence[Record], origin: str, now: datetime) -> TakenMail:
+    def _take(self, tx: Tx, mail: Mail, kept: Sequence[Record], arrival: Arrival, now: datetime) -> TakenMail:
         named = Named.by(mail)
         letter = answered(tx, mail.references, mail.answers)
         about = identify(tx, mail.sender, named)
@@ -132,8 +143,8 @@ class Mailroom:
         if known is not None:
             return known
         if letter is not None:
-            return self._answer(tx, mail, kept, letter, origin, now)
-        request = _record(tx, mail, named, about, origin, now)
+            return self._answer(tx, mail, kept, letter, arrival, now)
+        request = _record(tx, mail, named, about, arrival, now)
         vouched = confirmed(about, mail)
         if vouched:
             request["confirmed_at"] = now
@@ -148,13 +159,15 @@ class Mailroom:
         return self._open(tx, kept, request, now)
 
     def _open(self, tx: Tx, kept: Sequence[Record], request: Record, now: datetime) -> TakenMail:
-        terms, calendar = self.bench.at(now)
+        # its place in the queue and its promise are those of the mail, however long it lay in the Maildir
+        since = request["received_at"]
+        terms, calendar = self.bench.at(since)
         case = open_case(
             CaseKind.REQUEST,
             request["request_id"],
             request["account_id"] or NOBODY,
-            since=now,
-            now=now,
+            since=since,
+            now=since,
             terms=terms,
             calendar=calendar,
             job_id=request["job_id"],
@@ -175,14 +188,14 @@ class Mailroom:
         _note(tx, standing.case_id, "request.attached", now, **known)
         return _told(Taken.ATTACHED, request["request_id"], case_of(standing))
 
-    def _answer(self, tx: Tx, mail: Mail, kept: Sequence[Record], letter: Row[Any], origin: str, now: datetime) -> TakenMail:
+    def _answer(self, tx: Tx, mail: Mail, kept: Sequence[Record], letter: Row[Any], arrival: Arrival, now: datetime) -> TakenMail:
         """An answer to a letter of ours came out of the account's own mailbox: it confirms what was asked, and a no that the
         customer answers is looked at by a person. What a machine answered is on record, and is nobody's word.
         """
         named = Named.by(mail)
         found = identify(tx, _address(tx, letter.account_id), named)
         about = found if found.account_id == letter.account_id else About(letter.account_id)
-        request = _record(tx, mail, named, about, origin, now)
+        request = _record(tx, mail, named, about, arrival, now)
         if mail.automatic:
             if mail.returned:
                 _note(tx, letter.case_id, "notice.returned", now, request_id=request["request_id"], why=mail.subject)
@@ -194,7 +207,7 @@ class Mailroom:
             # what was told of is over: the answer is a request of its own about it
             bought = case.subject if case.kind is CaseKind.DUPLICATE_CHARGE else _bought(tx, case.subject)
             about = replace(about, job_id=about.job_id or case.job_id, purchase_id=about.purchase_id or bought)
-            return self._open(tx, kept, {**_record(tx, mail, named, about, origin, now), "confirmed_at": now}, now)
+            return self._open(tx, kept, {**_record(tx, mail, named, about, arrival, now), "confirmed_at": now}, now)
         self._file(tx, kept, {**request, "case_id": case.case_id}, now)
         _note(tx, case.case_id, "request.answered", now, request_id=request["request_id"])
         if case.kind is not CaseKind.REQUEST:
@@ -233,14 +246,14 @@ class Mailroom:
         tx.insert(evidence, rows)
 
 
-def _record(tx: Tx, mail: Mail, named: Named, about: About, origin: str, now: datetime) -> dict[str, Any]:
+def _record(tx: Tx, mail: Mail, named: Named, about: About, arrival: Arrival, now: datetime) -> dict[str, Any]:
     unreadable = mail.sender is None and not mail.text and not named.ids
     return {
         "request_id": new_id("req", now),
         "key": mail.key,
         "case_id": None,
-        "origin": origin,
-        "received_at": now,
+        "origin": arrival.origin,
+        "received_at": arrival.at,
         "message_id": mail.message_id,
         "sender": mail.sender,
         "verdict": mail.verdict.value,
