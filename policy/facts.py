@@ -226,7 +226,7 @@ class RequestFacts:
     now: datetime
     request_id: str
     received_at: datetime
-    """When our intake received it (policy.md, "Instant of a purchase / of a request")."""
+    """When our intake received it, or the mail that named what was bought later (policy.md, "Instant … of a request")."""
     account_id: str | None = None
     sender_confirmed: bool = False
     """Our mail host vouches for the account's own address, or the account's own mailbox answered our question."""

@@ -72,6 +72,13 @@ def _in_time(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     )
 
 
+def _paid_before(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
+    if facts.purchase is None or facts.purchase.paid_at <= facts.received_at:
+        return None
+    paid_before = replace(facts.purchase, paid_at=facts.received_at)
+    return Change("the purchase been paid before the mail arrived", replace(facts, purchase=paid_before))
+
+
 def _too_late(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     purchase, days = facts.purchase, terms.request_window_days
     if purchase is None:
@@ -125,6 +132,7 @@ _NEAREST_FIRST: Changes[RequestFacts] = (
     _output_kept,
     _unused,
     _transaction_known,
+    _paid_before,
     # the other way round: what would have cost the customer the refund
     _too_late,
 )

@@ -117,6 +117,7 @@ REQUEST_RULES: tuple[Callable[[RequestFacts, Terms], Verdict | None], ...] = (
     requests.job_delivered,
     requests.purchase_partly_used,
     requests.request_without_transaction,
+    requests.requested_before_purchase,
     # and what is owed as a whole charge
     requests.unused_purchase,
 )

@@ -208,6 +208,14 @@ def request_without_transaction(facts: RequestFacts, terms: Terms) -> Verdict | 
     return _verdict(Outcome.REVIEW, Clause.ORIGINAL_METHOD, reason, facts)
 
 
+def requested_before_purchase(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """A person reads what a mail meant that came before the purchase: it can hardly have asked for the money of that."""
+    if _bought(facts).paid_at <= facts.received_at:
+        return None
+    reason = f"the mail arrived before {_bought(facts).purchase_id} was paid, and only a person can read whether it means that"
+    return _verdict(Outcome.REVIEW, Clause.REQUEST_WINDOW, reason, facts)
+
+
 def unused_purchase(facts: RequestFacts, terms: Terms) -> Verdict:
     """A purchase of which nothing was used goes back whole when it is asked for within the window."""
     purchase = _bought(facts)

@@ -136,6 +136,9 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (asked(of=bought(remaining=45), use=Use(1, 1)), "review", "purchase_partly_used", "request-by-mail"),
     (asked(of=bought(remaining=49)), "review", "purchase_partly_used", "request-by-mail"),
     (asked(of=bought(transaction_id=None)), "review", "request_without_transaction", "original-method"),
+    (asked(of=bought(paid_at=NOW)), "refund_payment", "unused_purchase", "request-window"),
+    (asked(of=bought(paid_at=NOW + TICK)), "review", "requested_before_purchase", "request-window"),
+    (about(DONE, purchase=bought(paid_at=NOW + TICK)), "review", "job_delivered", "request-by-mail"),
     (asked(), "refund_payment", "unused_purchase", "request-window"),
     (asked(of=bought(remaining=0, frozen=50)), "refund_payment", "unused_purchase", "request-window"),
     (asked(use=Use(jobs=4, failed=4)), "refund_payment", "unused_purchase", "request-window"),
@@ -272,6 +275,7 @@ COUNTERFACTUALS = [
     (asked(of=the_pass(), use=USED), "nothing of the purchase been used", "unused_purchase"),
     (asked(of=bought(remaining=49)), "nothing of the purchase been used", "unused_purchase"),
     (asked(of=bought(transaction_id=None)), "the charge's transaction at Creem been known", "unused_purchase"),
+    (asked(of=bought(paid_at=NOW + TICK)), "the purchase been paid before the mail arrived", "unused_purchase"),
     (asked(), "the request arrived later than 7 calendar days after the purchase", "window_passed"),
 ]
 

@@ -451,6 +451,67 @@ def test_answer_may_name_what_the_first_mail_did_not(world: PeopleWorld) -> None
     assert (answer.case_id, answer.state) == (taken.case_id, "review")
 
 
+@pytest.mark.parametrize(
+    ("bought", "outcome", "rule"),
+    # days after the first mail; the answer comes after a hundred
+    [(-1, "refund_payment", "unused_purchase"), (40, "decline", "window_passed"), (99, "refund_payment", "unused_purchase")],
+)
+def test_mail_that_names_nothing_keeps_its_time_for_what_was_bought_by_then_alone(
+    world: PeopleWorld, bought: int, outcome: str, rule: str
+) -> None:
+    """Once it opened the window for whatever was bought in the months after it."""
+    world.load(an_account())
+    first = world.mail("I want my money back")
+    [question] = world.written()
+    world.clock.pass_(days=100)
+    world.bought_once("ord_9", ago=timedelta(days=100 - bought))
+    answered_at = world.clock.now()
+    words = {"subject": f"Re: {question['Subject']}", "verified": False, "message_id": "<answer@example.org>"}
+    world.mail("It is order ord_9", **words)
+    decision = (world.case(first.case_id) or {})["decision"]
+    assert (decision["outcome"], decision["rule"]) == (outcome, rule)
+    # it stays with that, whoever looks again
+    world.clock.pass_(days=2)
+    world.sweep()
+    assert (world.case(first.case_id) or {})["decision"] == decision
+    [facts] = [row.facts for row in world.rows(select(cases.c.facts).where(cases.c.case_id == first.case_id))]
+    assert (datetime.fromisoformat(facts["received_at"]) == answered_at) is (bought > 0)
+    world.evidence.sweep()
+
+
+def test_word_of_a_stranger_is_not_when_a_later_purchase_was_asked_about(world: PeopleWorld) -> None:
+    world.load(an_account())
+    first = world.mail("I want my money back")
+    [question] = world.written()
+    world.clock.pass_(days=40)
+    world.bought_once("ord_9")
+    stranger = world.mail("refund ord_9", sender="acc_1@example.org", verified=False, message_id="<s@evil.example>")
+    assert stranger.case_id != first.case_id
+    world.clock.pass_(days=60)
+    answer = {"subject": f"Re: {question['Subject']}", "message_id": "<answer@example.org>"}
+    world.mail("It is order ord_9", **answer)
+    assert world.state(first.case_id) == "declined"
+    world.evidence.sweep()
+
+
+def test_order_that_is_named_before_it_was_paid_is_a_persons(world: PeopleWorld) -> None:
+    world.load(an_account())
+    taken = world.mail("Please refund order ord_9")
+    world.clock.pass_(days=30)
+    world.bought_once("ord_9", ago=timedelta(days=20))
+    world.sweep()
+    case = world.case(taken.case_id) or {}
+    assert (case["state"], case["decision"]["rule"]) == ("review", "requested_before_purchase")
+    with pytest.raises(Refused, match="no remedy at hand"):
+        world.decide(taken.case_id)
+    # nor does asking again end what was asked first
+    world.mail("I mean order ord_9, which I bought three weeks ago", message_id="<2@example.org>")
+    world.clock.pass_(days=2)
+    world.sweep()
+    assert (world.state(taken.case_id), world.queue()) == ("review", [taken.case_id])
+    world.evidence.sweep()
+
+
 def test_guessed_reference_confirms_nothing(world: PeopleWorld) -> None:
     world.bought_once()
     first = world.mail(verified=False)

@@ -14,8 +14,9 @@ from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.used import jobs_of
 from worker.cases.requests.identify import UNKNOWN
 from worker.credits.ledger import JobCredits, Ledger
+from worker.intake.mail.named import read_names
 from worker.store.bulk import Tx
-from worker.store.tables import cases, layer_jobs, payments, postings
+from worker.store.tables import cases, layer_jobs, payments, postings, requests
 
 FAILED = {"failed", "incomplete"}
 
@@ -28,7 +29,7 @@ def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now:
     facts = RequestFacts(
         now=now,
         request_id=request.request_id,
-        received_at=request.received_at,
+        received_at=_asked_at(tx, request, charge) if charge else request.received_at,
         account_id=request.account_id,
         sender_confirmed=confirmed,
         readable=not request.named.get("unreadable", False),
@@ -40,6 +41,21 @@ def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now:
         claimed=bool(charge and _claimed(tx, charge, request.case_id)),
     )
     return facts, charge
+
+
+def _asked_at(tx: Tx, request: Row[Any], charge: Charge) -> datetime:
+    """When this purchase was asked about. A mail that lacked what it is about keeps its time, but for what was bought after it:
+    that was asked about by the first mail that names it.
+    """
+    received_at: datetime = request.received_at
+    if charge.facts.paid_at <= received_at:
+        return received_at
+    ids = {request.job_id, charge.facts.purchase_id, charge.order_id, charge.transaction_id}
+    by_owner = requests.c.case_id == request.case_id, requests.c.automatic.is_(False), requests.c.confirmed_at.is_not(None)
+    mails = tx.all(select(requests).where(*by_owner).order_by(requests.c.received_at))
+    # as each was written: what answers name is put to the first mail as well
+    named = (mail.received_at for mail in mails if not ids.isdisjoint(read_names(mail.subject, mail.text, mail.text).ids))
+    return next(named, received_at)
 
 
 def use_of(tx: Tx, ledger: Ledger, charge: Charge) -> Use:

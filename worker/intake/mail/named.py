@@ -58,6 +58,11 @@ class Names:
     words: tuple[str, ...]
     references: tuple[str, ...]
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Everything that may be an id."""
+        return *self.jobs, *self.orders, *self.words
+
 
 def read_names(subject: str, written: str, whole: str) -> Names:
     """What the subject and the text name. Labels count only where the sender wrote them; other ids also in what is quoted."""
