@@ -512,6 +512,57 @@ def test_order_that_is_named_before_it_was_paid_is_a_persons(world: PeopleWorld)
     world.evidence.sweep()
 
 
+@pytest.mark.parametrize(
+    "written_as", ["acc_1@example.org (Anna)", '"Anna" < acc_1@example.org >', "Anna (ACME; Berlin) <acc_1@example.org> (Sales)"]
+)
+def test_sender_beside_a_comment_is_the_sender(world: PeopleWorld, written_as: str) -> None:
+    world.bought_once()
+    assert world.mailroom.take(written_from(written_as), origin="maildir").state == "review"
+
+
+@pytest.mark.parametrize(
+    "written_as",
+    ["acc_1@example.org <acc_1@example.org>", "Müller, Anna <acc_1@example.org>", "Anna [ACME] <acc_1@example.org>"],
+)
+def test_sender_who_is_not_written_as_one_is_asked_and_confirms_nothing(world: PeopleWorld, written_as: str) -> None:
+    """Common mailers write so; once nobody was ever asked."""
+    world.bought_once()
+    taken = world.mailroom.take(written_from(written_as, "I want my money back"), origin="maildir")
+    assert (taken.state, taken.account_id) == ("waiting", "acc_1")
+    [question] = world.written()
+    assert str(question["To"]) == "acc_1@example.org"
+    answer = world.mailroom.take(written_from(written_as, "It is ord_1", "<2@example.org>"), origin="maildir")
+    assert (answer.state, world.state(taken.case_id)) == ("waiting", "waiting")
+
+
+def test_two_accounts_in_one_from_are_nobody(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.bought_once("ord_2", "acc_2")
+    both = "acc_1@example.org, acc_2@example.org"
+    taken = world.mailroom.take(written_from(both, "I want my money back"), origin="maildir")
+    assert (taken.account_id, world.written()) == (None, [])
+
+
+def written_from(value: str, text: str = "Please refund my order ord_1.", message_id: str = "<1@example.org>") -> bytes:
+    """A mail, vouched for, whose From stands exactly so."""
+    mail = a_mail(text, sender="x@example.org", message_id=message_id)
+    return mail.replace(b"From: x@example.org", b"From: " + value.encode())
+
+
+def test_address_of_a_deleted_account_is_that_of_the_account_which_is_there(world: PeopleWorld) -> None:
+    world.load({**an_account("acc_0"), "email": "acc_1@example.org", "status": "deleted"})
+    world.bought_once()
+    taken = world.mail("I want my money back")
+    assert (taken.account_id, len(world.written())) == ("acc_1", 1)
+
+
+def test_order_of_a_deleted_account_is_that_accounts_though_another_has_its_address(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.load({**an_account("acc_0"), "email": "acc_1@example.org"}, a_purchase("ord_0", "acc_0", 50))
+    world.load({**an_account("acc_0"), "email": "acc_1@example.org", "status": "deleted"})
+    assert world.mail("Please refund ord_0").account_id == "acc_0"
+
+
 def test_guessed_reference_confirms_nothing(world: PeopleWorld) -> None:
     world.bought_once()
     first = world.mail(verified=False)

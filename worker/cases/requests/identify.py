@@ -102,7 +102,7 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     own = bool(owners)
     if not owners:
         owners = _accounts(tx, named.addresses) or [row.account_id for row in [*jobs, *bought]]
-    owner = _one(owners, [row.account_id for row in [*jobs, *bought]])
+    owner = _one(tx, owners, [row.account_id for row in [*jobs, *bought]])
     if owner is None:
         return About()
     theirs = [row for row in bought if row.account_id == owner]
@@ -210,13 +210,18 @@ def confirmed(about: About, mail: Mail | Row[Any]) -> bool:
     return about.own and mail.verdict == SenderVerdict.VERIFIED and not mail.automatic
 
 
-def _one(owners: Sequence[str], hinted: Sequence[str]) -> str | None:
-    """The one owner; of several with the same address, the one whose job or purchase the mail names."""
+def _one(tx: Tx, owners: Sequence[str], hinted: Sequence[str]) -> str | None:
+    """The one owner; of several with the same address, the one whose job or purchase the mail names; where it names none of any,
+    the one that is not deleted.
+    """
     distinct = list(dict.fromkeys(owners))
-    if len(distinct) == 1:
-        return distinct[0]
+    if len(distinct) < 2:
+        return next(iter(distinct), None)
     fits = [owner for owner in distinct if owner in hinted]
-    return fits[0] if len(set(fits)) == 1 else None
+    if not fits:
+        there = select(accounts.c.account_id).where(tx.among(accounts.c.account_id, distinct), accounts.c.status != "deleted")
+        fits = [row.account_id for row in tx.all(there)]
+    return fits[0] if len(fits) == 1 else None
 
 
 def _accounts(tx: Tx, addresses: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from worker.intake.mail.limits import LIMITS, Limits, Problems
 from worker.intake.mail.named import read_names
 from worker.intake.mail.parts import Part, read_parts
 from worker.intake.mail.results import judge
-from worker.intake.mail.sender import SenderVerdict, is_automatic, is_report, sender_of
+from worker.intake.mail.sender import SenderVerdict, is_automatic, is_report, named_as_sender, sender_of
 
 __all__ = ["LIMITS", "Attachment", "Limits", "Mail", "SenderVerdict", "read_mail"]
 
@@ -21,6 +21,7 @@ _ACTION = re.compile(rb"^action:[ \t]{0,20}([a-z]{1,20})", re.IGNORECASE | re.MU
 _REPORTS = ("message/delivery-status", "message/global-delivery-status")
 _LONGEST_SUBJECT = 300
 _MOST_ANSWERED = 50
+_MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Mail:
     text: str
     """What the sender wrote, without quoted history; of a forward, what was forwarded as well."""
     addresses: tuple[str, ...]
+    """What the text names; where there is no one sender, what the From does first."""
     jobs: tuple[str, ...]
     orders: tuple[str, ...]
     words: tuple[str, ...]
@@ -104,7 +106,9 @@ def _read(raw: bytes, trusted: frozenset[str], limits: Limits, problems: Problem
         returned=report and _failed(tree, limits),
         subject=subject,
         text=cut_bytes(said.written, limits.text_bytes),
-        addresses=names.addresses,
+        addresses=names.addresses
+        if sender
+        else tuple(dict.fromkeys([*named_as_sender(headers), *names.addresses]))[:_MOST_NAMED],
         jobs=names.jobs,
         orders=names.orders,
         words=names.words,

@@ -22,10 +22,15 @@ _LONGEST_FROM = 1000
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ADDRESS = re.compile(rf"(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*+@(?:{_LABEL}\.)+(?=[A-Za-z])(?:{_LABEL})")
-# a display name holds nothing that could be an address or end one: quoted text, comments without specials, ordinary words
+# a display name holds nothing that could be an address or end one: quoted text, ordinary words, comments without what either
+# begins with
 _WORDS = r'[^()<>@,;:\\"\[\]\x00-\x08\x0a-\x1f\x7f]'
 _QUOTED = r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~])*+"'
-_NAMED = re.compile(rf"(?:{_QUOTED}|\({_WORDS}*+\)|{_WORDS})*+<([^<>]*+)>")
+_COMMENT = r'\([^()<>@\\"\x00-\x08\x0a-\x1f\x7f]*+\)'
+_NAMED = re.compile(rf"(?:{_QUOTED}|{_COMMENT}|{_WORDS})*+<[ \t]*+([^<> \t]*+)[ \t]*+>(?:[ \t]*+{_COMMENT})*+")
+_BEFORE_COMMENT = re.compile(rf"([^\s()<>]++)(?:[ \t]++{_COMMENT})++")
+_BESIDE_ADDRESS = re.compile(r"[\s<>()\[\],;:\"]+")
+_MOST_NAMED = 10
 _MACHINES = ("mailer-daemon", "postmaster")
 _MACHINE = re.compile(r"(?:^|[<\s\"])(?:mailer-daemon|postmaster)(?=[@>\s\"]|$)", re.IGNORECASE)
 _BULK = frozenset({"bulk", "junk", "list", "auto_reply"})
@@ -44,8 +49,14 @@ def sender_of(headers: Headers) -> str | None:
     if len(values) != 1 or headers.cut or len(values[0]) > _LONGEST_FROM:
         return None
     value = values[0].strip(" \t")
-    named = _NAMED.fullmatch(value)
+    named = _NAMED.fullmatch(value) or _BEFORE_COMMENT.fullmatch(value)
     return address(value if named is None else named[1])
+
+
+def named_as_sender(headers: Headers) -> tuple[str, ...]:
+    """Every address in the From, however it stands there: nobody is the sender for that, but may be asked."""
+    words = (word for value in headers.all("from") for word in _BESIDE_ADDRESS.split(value[:_LONGEST_FROM]))
+    return tuple(dict.fromkeys(found for word in words if (found := address(word)) is not None))[:_MOST_NAMED]
 
 
 def is_automatic(headers: Headers, sender: str | None) -> bool:
