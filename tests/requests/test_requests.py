@@ -563,6 +563,38 @@ def test_order_of_a_deleted_account_is_that_accounts_though_another_has_its_addr
     assert world.mail("Please refund ord_0").account_id == "acc_0"
 
 
+HANDED_ON = [{"List_Id": "<support.layers.example>", "Precedence": "list"}, {"X_Auto_Response_Suppress": "All"}]
+
+
+@pytest.mark.parametrize("headers", HANDED_ON, ids=["group", "suppressed"])
+def test_mail_that_a_group_hands_on_is_a_persons_word(world: PeopleWorld, headers: dict[str, str]) -> None:
+    """Where support@ is a group, every mail has passed it."""
+    world.bought_once()
+    assert world.mail(**headers).state == "review"
+
+
+@pytest.mark.parametrize("headers", HANDED_ON, ids=["group", "suppressed"])
+def test_mail_that_a_group_hands_on_unvouched_is_asked_about_and_its_answer_counts(
+    world: PeopleWorld, headers: dict[str, str]
+) -> None:
+    world.bought_once()
+    parked = world.mail(verified=False, **headers)
+    [question] = world.written()
+    yes = {"subject": f"Re: {question['Subject']}", "message_id": "<yes@example.org>"}
+    world.mail("Yes.", verified=False, **yes, **headers)
+    assert world.state(parked.case_id) == "review"
+
+
+@pytest.mark.parametrize("machine", [{"Precedence": "bulk"}, {"X_Autoreply": "yes"}, {"Auto_Submitted": "auto-replied"}])
+def test_machine_behind_a_group_is_a_machine(world: PeopleWorld, machine: dict[str, str]) -> None:
+    world.bought_once()
+    parked = world.mail(verified=False)
+    [question] = world.written()
+    away = {"subject": f"Re: {question['Subject']}", "message_id": "<away@example.org>", "List_Id": "<support.layers.example>"}
+    world.mail("I am away.", **away, **machine)
+    assert world.state(parked.case_id) == "waiting"
+
+
 def test_guessed_reference_confirms_nothing(world: PeopleWorld) -> None:
     world.bought_once()
     first = world.mail(verified=False)
@@ -641,7 +673,7 @@ def test_flood_of_one_hour_is_asked_about_no_longer_than_its_promise_runs(world:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Auto_Submitted": "auto-replied"}, {"Precedence": "bulk"}, {"Return_Path": "<>"}, {"List_Id": "<x.example.org>"}],
+    [{"Auto_Submitted": "auto-replied"}, {"Precedence": "bulk"}, {"Return_Path": "<>"}],
     ids=lambda headers: next(iter(headers)),
 )
 def test_mail_that_no_person_wrote_is_never_answered(world: PeopleWorld, headers: dict[str, str]) -> None:

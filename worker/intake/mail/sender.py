@@ -33,9 +33,8 @@ _BESIDE_ADDRESS = re.compile(r"[\s<>()\[\],;:\"]+")
 _MOST_NAMED = 10
 _MACHINES = ("mailer-daemon", "postmaster")
 _MACHINE = re.compile(r"(?:^|[<\s\"])(?:mailer-daemon|postmaster)(?=[@>\s\"]|$)", re.IGNORECASE)
-_BULK = frozenset({"bulk", "junk", "list", "auto_reply"})
-_ANSWERS_ITSELF = frozenset({"list-id", "x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply", "x-mail-autoreply"})
-_SUPPRESSED = frozenset({"all", "oof", "autoreply"})
+_BULK = frozenset({"bulk", "junk", "auto_reply"})
+_ANSWERS_ITSELF = frozenset({"x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply", "x-mail-autoreply"})
 
 
 def address(text: str) -> str | None:
@@ -60,13 +59,12 @@ def named_as_sender(headers: Headers) -> tuple[str, ...]:
 
 
 def is_automatic(headers: Headers, sender: str | None) -> bool:
-    """Whether a machine sent it, or its sender wants no answer from one."""
+    """Whether a machine sent it. That a list or a group handed it on, or that no machine is to answer it, makes it none's."""
     submitted = headers.first("auto-submitted").partition(";")[0].strip().lower()
     return (
         submitted not in ("", "no")
         or any(value.strip().lower() in _BULK for value in headers.all("precedence"))
         or any(name in _ANSWERS_ITSELF for name, _ in headers.fields)
-        or any(_SUPPRESSED & set(re.split(r"[\s,]+", value.lower())) for value in headers.all("x-auto-response-suppress"))
         or _without_return(headers)
         or is_report(headers, sender)
         or _is_machine(headers, sender)
