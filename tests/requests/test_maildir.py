@@ -90,6 +90,20 @@ def test_mail_that_lay_while_nobody_took_it_is_judged_by_when_it_was_delivered(w
     assert {row.received_at for row in world.rows(select(evidence.c.received_at))} == {world.clock.now()}
 
 
+def test_same_words_weeks_later_are_another_mail_though_nothing_marks_either(world: PeopleWorld, maildir: Maildir) -> None:
+    """Some forms on the web write neither a Message-ID nor a Date; the second was removed, and nobody ever told of it."""
+    head = b"Authentication-Results: mx.layers.example; dmarc=pass header.from=example.org\r\nFrom: acc_1@example.org\r\n"
+    for _ in range(2):
+        world.clock.pass_(days=25)
+        deliver(maildir, "1", head + b"\r\nPlease refund my last order", at=world.clock.now().timestamp())
+        assert len(maildir.take()) == 1
+        # left by a process that died after its commit, and taken a day later
+        deliver(maildir, "1", head + b"\r\nPlease refund my last order", at=world.clock.now().timestamp())
+        world.clock.pass_(days=1)
+        assert (maildir.take(), maildir.waiting()) == ([], 0)
+    assert len(world.rows(select(requests))) == 2
+
+
 @pytest.mark.parametrize("at", [-1e9, 0, 4e9, 1e15])
 def test_file_whose_time_cannot_be_is_received_when_it_is_taken(world: PeopleWorld, maildir: Maildir, at: float) -> None:
     deliver(maildir, "1", a_mail(), at=at)

@@ -30,6 +30,8 @@ class Mail:
 
     key: str
     """The mail's identity, whatever way it came: a hash of its Message-ID, From, Date, Subject, and of its body as sent."""
+    marked: bool
+    """Its Message-ID or its Date is part of its key; without both another mail of the same words has the same."""
     message_id: str | None
     """With its angle brackets."""
     answers: tuple[str, ...]
@@ -96,6 +98,7 @@ def _read(raw: bytes, trusted: frozenset[str], limits: Limits, problems: Problem
     ids, report = _MESSAGE_ID.findall(headers.first("message-id")), is_report(headers, sender)
     return Mail(
         key=key,
+        marked=bool(headers.first("message-id") or headers.first("date")),
         message_id=ids[0] if ids else None,
         answers=(*_answers(headers), *(_brought_back(tree, limits) if report else ())),
         sender=sender,
@@ -155,6 +158,7 @@ def _failed(report: Part, limits: Limits) -> bool:
 def _unread(raw: bytes, problems: Problems) -> Mail:
     return Mail(
         key=sha256(raw).hexdigest(),
+        marked=False,
         message_id=None,
         answers=(),
         sender=None,
