@@ -5,6 +5,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from worker.intake.mail.sender import address
 
@@ -70,7 +71,8 @@ def read_names(subject: str, written: str, whole: str) -> Names:
     references = _first(_REFERENCE.findall(everything), _MOST)
     jobs, orders = _first(_ids(_JOBS, own), _MOST), _first(_ids(_ORDERS, own), _MOST)
     taken = {*references, *jobs, *orders}
-    words = _first((word for word in _words(everything) if word not in taken), _MOST_WORDS)
+    # what a long quotation holds takes no place from what its sender wrote below it
+    words = _first((word for word in chain(_words(own), _words(everything)) if word not in taken), _MOST_WORDS)
     return Names(_addresses(written), jobs, orders, words, references)
 
 
