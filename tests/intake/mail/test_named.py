@@ -1,11 +1,77 @@
 """An id is found wherever the mail holds it, and however a mailer wrote it."""
 
-from tests.intake.mail.mails import built
-from worker.intake.mail.reader import read_mail
+import pytest
+
+from tests.intake.mail.mails import built, multipart
+from worker.intake.mail.reader import Mail, read_mail
 
 QUOTED = "\n".join(f"> https://layers.example/a{n}b c{n}d" for n in range(80))
+SAFELINK = "https://nam02.safelinks.example/?url=https%3A%2F%2Flayers.example%2Forders%2Ford_1&data=05%7C02%7Csupport%40x.example"
 
 
-def test_id_below_a_long_quotation_is_found() -> None:
-    text = f"{QUOTED}\n\nThis is about ord_1, please refund."
-    assert "ord_1" in read_mail(built("Content-Type: text/plain", body=text.encode())).words
+def said(text: str, type: str = "text/plain; charset=utf-8") -> Mail:
+    return read_mail(built(f"Content-Type: {type}", body=text.encode()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{QUOTED}\n\nThis is about ord_1, please refund.",
+        "Please refund \uff4f\uff52\uff44\uff3f\uff11.",
+        "Please refund ord\\_1.",
+        f"Please refund {SAFELINK}",
+    ],
+    ids=["below a long quotation", "full width", "escaped for Markdown", "inside a link"],
+)
+def test_id_is_found_however_it_is_written(text: str) -> None:
+    assert "ord_1" in said(text).words
+
+
+def test_link_in_html_names_what_it_leads_to() -> None:
+    assert "ord_1" in said(f'<p>Please refund <a href="{SAFELINK}">this</a></p>', "text/html").words
+
+
+def test_link_names_no_address_that_is_written_in_it() -> None:
+    assert said(f"account {SAFELINK}").addresses == ()
+
+
+PLAIN = b"Content-Type: text/plain\r\n\r\n"
+HTML = b"Content-Type: text/html\r\n\r\n<p>Please refund ord_1</p>"
+
+
+def alternative(*parts: bytes) -> bytes:
+    return multipart(*parts).replace(b"multipart/mixed", b"multipart/alternative")
+
+
+def test_plain_text_that_only_points_to_another_is_read_over() -> None:
+    mail = read_mail(alternative(PLAIN + b"Your mailer cannot show this message.", HTML))
+    assert (mail.text, mail.words) == ("Please refund ord_1", ("ord_1",))
+
+
+@pytest.mark.parametrize(
+    "plain", [b"Please refund ord_2", b"Please refund what I bought. " * 20], ids=["names something", "long"]
+)
+def test_plain_text_that_says_something_is_what_the_mail_says(plain: bytes) -> None:
+    assert read_mail(alternative(PLAIN + plain, HTML)).text == plain.decode().strip()
+
+
+def test_plain_text_stays_where_no_other_names_anything() -> None:
+    other = HTML.replace(b"ord_1", b"my <b>order</b>")
+    assert read_mail(alternative(PLAIN + b"Please refund my *order*", other)).text == "Please refund my *order*"
+
+
+INLINE = b'Content-Type: text/plain\r\nContent-Disposition: inline; filename="mail.txt"\r\n\r\nPlease refund ord_1'
+
+
+def test_text_that_is_shown_as_a_file_is_read_where_there_is_no_other() -> None:
+    mail = read_mail(multipart(INLINE))
+    assert (mail.text, [file.name for file in mail.attachments]) == ("Please refund ord_1", ["mail.txt"])
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [((PLAIN + b"See the file.", INLINE), "See the file."), ((INLINE.replace(b"inline", b"attachment"),), "")],
+    ids=["beside a text", "attached"],
+)
+def test_file_is_no_text_of_the_mail(parts: tuple[bytes, ...], text: str) -> None:
+    assert read_mail(multipart(*parts)).text == text

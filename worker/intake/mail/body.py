@@ -9,11 +9,14 @@ from worker.intake.mail.charsets import as_text
 from worker.intake.mail.headers import decoded_words
 from worker.intake.mail.limits import Limits, Problems
 from worker.intake.mail.markup import text_of, without_pictures
+from worker.intake.mail.named import read_names
 from worker.intake.mail.parts import Part
 from worker.intake.mail.transfer import decoded
 
 _SHORT = 200
 """Characters below which a mail says little of its own, and what it brings along says the rest."""
+_PLACEHOLDER = 500
+"""Characters up to which a plain text may only say that there is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +34,23 @@ class _Reading:
     text_left: int
 
     def text(self, part: Part) -> str:
-        """The text of a mail or part: of alternatives the plain one, of other parts each in turn."""
+        """The text of a mail or part: of alternatives the plain one, unless it is short and only another names anything; of other
+        parts each in turn.
+        """
         if part.type == "multipart/alternative":
             plain = self._joined(child for child in part.parts if child.type == "text/plain")
             others = (self.text(child) for child in part.parts if child.type != "text/plain")
-            return plain or next((text for text in others if text.strip()), "")
+            if len(plain) > _PLACEHOLDER or _names_anything(plain):
+                return plain
+            other = next((text for text in others if text.strip()), "")
+            return other if not plain or _names_anything(other) else plain
         if part.parts:
             return self._joined(part.parts)
         return self._leaf(part) if part.is_text else ""
+
+    def files(self, part: Part) -> str:
+        """The texts that are files as well, and are there to be shown with the mail."""
+        return "\n\n".join(text for leaf in _shown(part) if (text := self._leaf(leaf).strip()))
 
     def _joined(self, parts: Iterable[Part]) -> str:
         texts: list[str] = []
@@ -67,6 +79,17 @@ class _Reading:
         return clean(text_of(text) if part.type == "text/html" else text)
 
 
+def _names_anything(text: str) -> bool:
+    return bool(read_names("", text, text).ids)
+
+
+def _shown(part: Part) -> Iterator[Part]:
+    for child in part.parts:
+        yield from _shown(child)
+    if part.type in ("text/plain", "text/html") and part.disposition == "inline":
+        yield part
+
+
 def _charset(part: Part) -> str:
     words = part.parameters.get("charset", "").strip(" \t'\"").split()
     return words[0] if words else ""
@@ -76,6 +99,8 @@ def read_body(mail: Part, subject: str, limits: Limits, problems: Problems) -> B
     """What the mail says, and what it quotes. A mail that says little is read with the mails attached to it."""
     reading = _Reading(problems, limits.encoded_text_bytes, limits.read_text)
     whole = reading.text(mail)
+    if not whole.strip():
+        whole = reading.files(mail)
     written = history.written(whole, subject)
     if len(written) >= _SHORT:
         return Body(written, whole)

@@ -30,6 +30,8 @@ _WARE = re.compile(r"\d+(?:-?(?:h|hrs?|hours?|credits?)|(?=-[a-z]))(?:-[a-z]{2,}
 _CREDITS = re.compile(r"\s{0,3}(?:credit|crédit|crédito|kredit|кредит|クレジット|积分|點數)", re.IGNORECASE)
 _MORE = re.compile(rf"[\s'\"`*\])>}}»”]{{0,4}}{_AND}{_BETWEEN}(?:and\b)?{_BETWEEN}({_ID})")
 _REFERENCE = re.compile(r"(?<![A-Za-z0-9_-])R-[A-Z0-9]{10,40}(?![A-Za-z0-9])")
+_FULL_WIDTH = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
+_ESCAPED = re.compile(r"%([2-6][0-9A-Fa-f]|7[0-9A-Ea-e])")
 _LOCAL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.!#$%&'*+/=?^_`{|}~-"
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z][A-Za-z0-9-]{1,62}")
 _ACCOUNT = re.compile(
@@ -67,13 +69,19 @@ class Names:
 
 def read_names(subject: str, written: str, whole: str) -> Names:
     """What the subject and the text name. Labels count only where the sender wrote them; other ids also in what is quoted."""
-    own, everything = f"{subject}\n\n{written}", f"{subject}\n\n{whole}"
+    own, everything = _plain(f"{subject}\n\n{written}"), _plain(f"{subject}\n\n{whole}")
     references = _first(_REFERENCE.findall(everything), _MOST)
     jobs, orders = _first(_ids(_JOBS, own), _MOST), _first(_ids(_ORDERS, own), _MOST)
     taken = {*references, *jobs, *orders}
     # what a long quotation holds takes no place from what its sender wrote below it
     words = _first((word for word in chain(_words(own), _words(everything)) if word not in taken), _MOST_WORDS)
     return Names(_addresses(written), jobs, orders, words, references)
+
+
+def _plain(text: str) -> str:
+    """`text` with ids as our books have them, where it was typed in full width, or escaped for Markdown or inside a link."""
+    text = text if text.isascii() else text.translate(_FULL_WIDTH)
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text.replace("\\_", "_"))
 
 
 def _first(found: Iterable[str], most: int) -> tuple[str, ...]:
