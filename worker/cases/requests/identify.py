@@ -74,7 +74,7 @@ class About:
     purchase_id: str | None = None
     jobs: tuple[str, ...] = ()
     bought: tuple[str, ...] = ()
-    """Every job and every purchase of the account that the sender wrote of."""
+    """Every job and every purchase of the account that the sender wrote of; where it is none, every one that is quoted."""
     kept: str | None = None
     """The purchase that stays valid, where it is about the duplicate of that: whoever names both means the later one."""
     unknown: tuple[str, ...] = ()
@@ -109,13 +109,17 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     their_jobs = [row.job_id for row in jobs if row.account_id == owner]
     wrote_jobs = [job_id for job_id in their_jobs if named.written(job_id)]
     wrote_of = [row.purchase_id for row in theirs if named.written(*row[:3])]
+    if not wrote_jobs and not wrote_of:
+        # "both orders below": what is quoted is then what the sender means, and none of it goes before the rest
+        wrote_jobs, wrote_of = their_jobs, [row.purchase_id for row in theirs]
     kept = duplicates(tx, owner) if len(wrote_of) > 1 else {}
     later = [one for one in wrote_of if kept.get(one) in wrote_of]
+    # a job that is only quoted goes along with an order that was written of
     job = next(iter([*wrote_jobs, *their_jobs]), None)
-    # of several orders beside a job its own; one that is only quoted is none of the mail's, unless it is the job's
+    # of several orders beside a job its own; one that is only quoted beside what was written is none of the mail's, unless it is
+    # the job's
     its_own = [row.purchase_id for row in theirs if job is not None and paid_for(tx, row.purchase_id, job)]
-    quoted = [row.purchase_id for row in theirs] if job is None else []
-    purchase = next(iter([*its_own, *later, *wrote_of, *quoted]), None)
+    purchase = next(iter([*its_own, *later, *wrote_of]), None)
     known = {*their_jobs, *(one for row in theirs for one in row[:3])}
     unknown = tuple(one for one in dict.fromkeys([*named.jobs, *named.orders]) if one not in known)
     return About(owner, own, job, purchase, tuple(wrote_jobs), tuple(wrote_of), kept.get(purchase or ""), unknown)

@@ -45,7 +45,9 @@ def is_forward(subject: str) -> bool:
 
 
 def written(text: str, subject: str) -> str:
-    """`text` without quoted history. Of a forward everything stays, for what is handed on is what it wants to say."""
+    """`text` without quoted history. Of a forward everything stays, for what is handed on is what it wants to say; and of a mail
+    that looks like history as a whole, as one whose sender indented it, or pasted a receipt above it.
+    """
     if is_forward(subject):
         return text.strip()
     lines = text.split("\n", _MOST_LINES_READ)[:_MOST_LINES_READ]
@@ -65,7 +67,7 @@ def written(text: str, subject: str) -> str:
             del kept[-length:]
             if not _quotes_next(lines, number + 1):
                 break
-    return "\n".join(kept).strip()
+    return "\n".join(kept).strip() or text.strip()
 
 
 def _is_header(lines: Sequence[str]) -> bool:
