@@ -4,8 +4,8 @@ The mail only names; what it names counts where our books have it. Whose the acc
 the address of the account, never the sender's.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, Text, case, func, or_, select
@@ -17,7 +17,7 @@ from worker.intake.mail.named import read_names
 from worker.intake.mail.reader import Mail
 from worker.intake.mail.sender import SenderVerdict
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, cases, layer_jobs, notices, purchases, requests
+from worker.store.tables import accounts, cases, layer_jobs, purchases, requests
 
 _MOST_EARLIER = 200
 """Most earlier mails that are looked through for the one that a further mail joins."""
@@ -79,6 +79,25 @@ class About:
     """The purchase that stays valid, where it is about the duplicate of that: whoever names both means the later one."""
     unknown: tuple[str, ...] = ()
     """What the sender called a job or an order, and is none of the account's that our books hold."""
+    by_name: bool = False
+    """The sender wrote of one of these jobs or purchases by name; else they are only quoted."""
+
+    @property
+    def things(self) -> frozenset[str]:
+        """Every job and every purchase that it names."""
+        return frozenset({*self.jobs, *self.bought})
+
+    def without(self, ids: Collection[str]) -> "About":
+        """The same without these: about the first of what is left."""
+        jobs, bought = (tuple(one for one in ones if one not in ids) for ones in (self.jobs, self.bought))
+        job_id, purchase_id = (
+            next(iter(left), None) if one in ids else one for one, left in ((self.job_id, jobs), (self.purchase_id, bought))
+        )
+        return replace(self, job_id=job_id, purchase_id=purchase_id, jobs=jobs, bought=bought)
+
+    def only(self, ids: Collection[str]) -> "About":
+        """The same with these alone."""
+        return self.without([one for one in (*self.things, self.job_id, self.purchase_id) if one is not None and one not in ids])
 
     def beside(self, tx: Tx, job_id: str | None, purchase_id: str | None) -> list[str]:
         """What the mail names beside this job, or this purchase. A mail about a job may name its order (policy.md,
@@ -109,7 +128,8 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     their_jobs = [row.job_id for row in jobs if row.account_id == owner]
     wrote_jobs = [job_id for job_id in their_jobs if named.written(job_id)]
     wrote_of = [row.purchase_id for row in theirs if named.written(*row[:3])]
-    if not wrote_jobs and not wrote_of:
+    by_name = bool(wrote_jobs or wrote_of)
+    if not by_name:
         # "both orders below": what is quoted is then what the sender means, and none of it goes before the rest
         wrote_jobs, wrote_of = their_jobs, [row.purchase_id for row in theirs]
     kept = duplicates(tx, owner) if len(wrote_of) > 1 else {}
@@ -122,7 +142,7 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     purchase = next(iter([*its_own, *later, *wrote_of]), None)
     known = {*their_jobs, *(one for row in theirs for one in row[:3])}
     unknown = tuple(one for one in dict.fromkeys([*named.jobs, *named.orders]) if one not in known)
-    return About(owner, own, job, purchase, tuple(wrote_jobs), tuple(wrote_of), kept.get(purchase or ""), unknown)
+    return About(owner, own, job, purchase, tuple(wrote_jobs), tuple(wrote_of), kept.get(purchase or ""), unknown, by_name)
 
 
 def duplicates(tx: Tx, account_id: str) -> dict[str, str]:
@@ -139,22 +159,6 @@ def duplicates(tx: Tx, account_id: str) -> dict[str, str]:
 def charged_again(first_of: Mapping[str, str], purchase_id: str) -> tuple[str, ...]:
     """The duplicates of this purchase, which stays valid, of the account's `duplicates`."""
     return tuple(later for later, first in first_of.items() if first == purchase_id)
-
-
-def answered(tx: Tx, references: Sequence[str], answers: Sequence[str]) -> Row[Any] | None:
-    """The case that the mail answers: by the reference of our question, else by the id of a letter of ours. Only the account's
-    own mailbox was ever sent either.
-    """
-    if references:
-        asked = select(cases).join(requests, requests.c.case_id == cases.c.case_id)
-        rows = tx.all(asked.where(tx.among(requests.c.reference, references)).order_by(requests.c.received_at.desc()))
-        if rows:
-            return rows[0]
-    if not answers:
-        return None
-    told = select(cases).join(notices, notices.c.case_id == cases.c.case_id)
-    rows = tx.all(told.where(tx.among(notices.c.message_id, answers)).order_by(notices.c.created_at.desc()).limit(1))
-    return rows[0] if rows else None
 
 
 def open_case_of(tx: Tx, about: About, *, confirmed: bool) -> Row[Any] | None:

@@ -20,13 +20,13 @@ from worker.cases.casework import REMIND, go, open_case
 from worker.cases.judge import Bench
 from worker.cases.load import case_of, lock_accounts
 from worker.cases.notify import intend
+from worker.cases.requests.answered import Told, answered, told_of
 from worker.cases.requests.files import RAW, Files
 from worker.cases.requests.identify import (
     BESIDE,
     UNKNOWN,
     About,
     Named,
-    answered,
     completed,
     confirmed,
     identify,
@@ -140,18 +140,21 @@ class Mailroom:
         named = Named.by(mail)
         letter = answered(tx, mail.references, mail.answers)
         about = identify(tx, mail.sender, named)
-        account_id = (letter.account_id if letter is not None else about.account_id) or NOBODY
+        account_id = (letter[0].account_id if letter else about.account_id) or NOBODY
         lock_accounts(tx, Book(now), [account_id])
         known = _known(tx, mail.key)
         if known is not None:
             return known
-        if letter is not None:
+        if letter:
             return self._answer(tx, mail, kept, letter, arrival, now)
         request = _record(tx, mail, named, about, arrival, now)
-        vouched = confirmed(about, mail)
-        if vouched:
+        if confirmed(about, mail):
             request["confirmed_at"] = now
-        standing = open_case_of(tx, about, confirmed=vouched)
+        return self._place(tx, kept, request, named, about, now)
+
+    def _place(self, tx: Tx, kept: Sequence[Record], request: Record, named: Named, about: About, now: datetime) -> TakenMail:
+        """The mail is with the open case about the same, or opens its own."""
+        standing = open_case_of(tx, about, confirmed=request["confirmed_at"] is not None)
         if standing is not None and standing.account_id == about.account_id:
             taken = self._attach(tx, kept, request, standing, now)
             if (standing.kind, standing.state) != (CaseKind.REQUEST.value, CaseState.WAITING.value):
@@ -191,37 +194,63 @@ class Mailroom:
         _note(tx, standing.case_id, "request.attached", now, **known)
         return _told(Taken.ATTACHED, request["request_id"], case_of(standing))
 
-    def _answer(self, tx: Tx, mail: Mail, kept: Sequence[Record], letter: Row[Any], arrival: Arrival, now: datetime) -> TakenMail:
+    def _answer(
+        self, tx: Tx, mail: Mail, kept: Sequence[Record], letter: Sequence[Row[Any]], arrival: Arrival, now: datetime
+    ) -> TakenMail:
         """An answer to a letter of ours came out of the account's own mailbox: it confirms what was asked, and a no that the
         customer answers is looked at by a person. What a machine answered is on record, and is nobody's word.
         """
-        named = Named.by(mail)
-        found = identify(tx, _address(tx, letter.account_id), named)
-        about = found if found.account_id == letter.account_id else About(letter.account_id)
+        account_id, named = letter[0].account_id, Named.by(mail)
+        found = identify(tx, _address(tx, account_id), named)
+        about = found if found.account_id == account_id else About(account_id)
         request = _record(tx, mail, named, about, arrival, now)
         if mail.automatic:
             if mail.returned:
-                _note(tx, letter.case_id, "notice.returned", now, request_id=request["request_id"], why=mail.subject)
-            return self._attach(tx, kept, request, letter, now)
+                _note(tx, letter[0].case_id, "notice.returned", now, request_id=request["request_id"], why=mail.subject)
+            return self._attach(tx, kept, request, letter[0], now)
         request["confirmed_at"] = now
-        case = case_of(tx.all(select(cases).where(cases.c.case_id == letter.case_id).with_for_update())[0])
-        a_no = case.kind is CaseKind.REQUEST and case.state in {CaseState.DECLINED, CaseState.NOTHING_OWED}
-        if case.state is not None and case.state.final and not a_no:
+        told = told_of(tx, letter, about)
+        # of all that the letter told of, what the customer writes of; where that is none of it, each
+        meant = [one for one in told if about.by_name and one.own & about.things]
+        taking = [one for one in meant or told if not one.over]
+        if not taking:
             # what was told of is over: the answer is a request of its own about it
+            case = (meant or told)[0].case
             bought = case.subject if case.kind is CaseKind.DUPLICATE_CHARGE else _bought(tx, case.subject)
             about = replace(about, job_id=about.job_id or case.job_id, purchase_id=about.purchase_id or bought)
             return self._open(tx, kept, {**_record(tx, mail, named, about, arrival, now), "confirmed_at": now}, now)
-        self._file(tx, kept, {**request, "case_id": case.case_id}, now)
-        _note(tx, case.case_id, "request.answered", now, request_id=request["request_id"])
-        if case.kind is not CaseKind.REQUEST:
-            return _told(Taken.ATTACHED, request["request_id"], case)
-        _confirm(tx, case.subject, named, about, now)
-        if a_no:
-            case.reason = "the customer answered the letter about it"
+        noes = [one for one in taking if one.a_no]
+        other = about.only(about.things - _own(taking))
+        if noes and about.by_name and other.things:
+            # a no holds back nothing that it was not about
+            request = {**_record(tx, mail, named, other, arrival, now), "confirmed_at": now}
+            taken = self._place(tx, kept, request, named, other, now)
+            ended = CaseState(taken.state).final
+            self._look_again(tx, noes if meant or ended else [], named, about, taken, now)
+            return taken
+        first = (noes or taking)[0]
+        self._file(tx, kept, {**request, "case_id": first.case.case_id}, now)
+        taken = _told(Taken.ATTACHED, request["request_id"], first.case)
+        for one in (one for one in taking if not one.a_no):
+            _note(tx, one.case.case_id, "request.answered", now, request_id=taken.request_id)
+        if noes:
+            self._look_again(tx, noes, named, about, taken, now)
+            return _told(Taken.ATTACHED, taken.request_id, first.case)
+        if first.case.kind is not CaseKind.REQUEST:
+            return taken
+        _confirm(tx, first.case.subject, named, about.without(_own(taking) - first.own), now)
+        return self._judge(tx, first.case, taken.request_id, Taken.ATTACHED, now)
+
+    def _look_again(self, tx: Tx, noes: Sequence[Told], named: Named, about: About, taken: TakenMail, now: datetime) -> None:
+        """A person has each of these noes again, which the mail that was `taken` answers."""
+        for one in noes:
+            case = one.case
+            _confirm(tx, case.subject, named, about.only(one.own), now)
+            case.note("request.answered", request_id=taken.request_id)
+            elsewhere = "" if case.case_id == taken.case_id else f", in a mail that is with {taken.case_id}"
+            case.reason = f"the customer answered the letter about it{elsewhere}"
             go(case, CaseState.REVIEW, next_action_at=now + REMIND)
-            write_cases(tx, [case], now, WORKER)
-            return _told(Taken.ATTACHED, request["request_id"], case)
-        return self._judge(tx, case, request["request_id"], Taken.ATTACHED, now)
+        write_cases(tx, [one.case for one in noes], now, WORKER)
 
     def _judge(self, tx: Tx, case: Case, request_id: str, outcome: Taken, now: datetime) -> TakenMail:
         row = tx.all(select(requests).where(requests.c.request_id == case.subject))[0]
@@ -289,6 +318,10 @@ def _confirm(tx: Tx, request_id: str, named: Named, about: About, now: datetime)
     more = {"jobs": named.jobs, "orders": named.orders, UNKNOWN: about.unknown}
     values = completed(tx, first, about, **{name: [*first.named.get(name, ()), *found] for name, found in more.items()})
     tx.connection.execute(update(requests).where(one).values(confirmed_at=first.confirmed_at or now, **values))
+
+
+def _own(told: Sequence[Told]) -> frozenset[str]:
+    return frozenset(one for each in told for one in each.own)
 
 
 def _address(tx: Tx, account_id: str | None) -> str | None:

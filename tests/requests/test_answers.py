@@ -1,0 +1,158 @@
+"""What answers a letter of ours: which of the cases that it told of is meant, and what else is asked in it."""
+
+from datetime import timedelta
+from email.message import EmailMessage
+
+import pytest
+
+from tests.requests.world import PeopleWorld, text_of
+from worker.cases.requests.mailroom import Taken, TakenMail
+
+
+def answer(world: PeopleWorld, letter: EmailMessage, text: str, number: int = 1, **more: str) -> TakenMail:
+    """The customer answers this letter, and quotes it."""
+    quoted = "\n".join(f"> {line}" for line in text_of(letter).splitlines())
+    said = f"{text}\n\nOn Mon, 2 Mar 2026 at 10:00, Image to Layers <support@layers.example> wrote:\n{quoted}"
+    headers = {"In_Reply_To": str(letter["Message-ID"]), **more}
+    return world.mail(said, subject=f"Re: {letter['Subject']}", message_id=f"<answer-{number}@example.org>", **headers)
+
+
+def two_noes(world: PeopleWorld) -> tuple[list[TakenMail], EmailMessage]:
+    """Two requests that were declined, and the one letter that said so."""
+    taken = []
+    for number, days in ((1, 9), (2, 20)):
+        world.bought_once(f"ord_{number}", ago=timedelta(days=days))
+        taken.append(world.mail(f"Please refund ord_{number}", message_id=f"<{number}@example.org>"))
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    assert [mail.state for mail in taken] == ["declined", "declined"]
+    return taken, letter
+
+
+def two_looked_at(world: PeopleWorld) -> tuple[list[TakenMail], EmailMessage]:
+    """Two requests that a person has, and the one letter that said so."""
+    taken = []
+    for number in (1, 2):
+        world.bought_once(f"ord_{number}")
+        taken.append(world.mail(f"Please refund ord_{number}", message_id=f"<{number}@example.org>"))
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    return taken, letter
+
+
+@pytest.mark.parametrize("text", ["I disagree, please look at both again.", "Please look at ord_1 and ord_2 again."])
+def test_answer_to_two_noes_has_a_person_look_at_both(world: PeopleWorld, text: str) -> None:
+    taken, letter = two_noes(world)
+    told = answer(world, letter, text)
+    assert (told.outcome, told.state) == (Taken.ATTACHED, "review")
+    assert sorted(world.queue()) == sorted(mail.case_id for mail in taken)
+    # whoever opens the other finds the mail
+    [other] = [mail.case_id for mail in taken if mail.case_id != told.case_id]
+    assert told.case_id in (world.case(other) or {})["decision"]["reason"] + str((world.case(other) or {})["history"])
+    world.clock.pass_(days=3)
+    world.sweep()
+    assert len(world.queue()) == 2
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_answer_that_names_one_of_two_noes_has_a_person_look_at_that(world: PeopleWorld, number: int) -> None:
+    """Once it was the other that came back, with the other's money to be sent."""
+    taken, letter = two_noes(world)
+    told = answer(world, letter, f"Please look at ord_{number} again: it was a double click.")
+    assert (told.case_id, told.state) == (taken[number - 1].case_id, "review")
+    assert world.queue() == [taken[number - 1].case_id]
+    assert world.state(taken[2 - number].case_id) == "declined"
+    world.decide(told.case_id, "money", reason="a double click")
+    world.settle_down(days=2)
+    assert [world.double.gone(f"tran_ord_{n}") for n in (1, 2)] == [900 * (n == number) for n in (1, 2)]
+
+
+@pytest.mark.parametrize("text", ["About ord_2: keep the money.", "Thanks!", "Thanks for looking at ord_1 and ord_2."])
+def test_answer_about_one_of_two_that_a_person_has_leaves_the_other_as_it_is(world: PeopleWorld, text: str) -> None:
+    """Once what was owed for the first became a mail that names several."""
+    taken, letter = two_looked_at(world)
+    told = answer(world, letter, text)
+    assert told.outcome is Taken.ATTACHED
+    if "About" in text:
+        assert told.case_id == taken[1].case_id
+    for mail in taken:
+        assert (world.case(mail.case_id) or {})["decision"]["rule"] == "unused_purchase"
+        assert "request.answered" in [line["event"] for line in (world.case(mail.case_id) or {})["history"]] or "About" in text
+
+
+def test_answer_to_a_letter_that_a_machine_wrote_brings_none_of_its_noes_back(world: PeopleWorld) -> None:
+    taken, letter = two_noes(world)
+    answer(world, letter, "I am away.", Auto_Submitted="auto-replied")
+    assert (world.queue(), {world.state(mail.case_id) for mail in taken}) == ([], {"declined"})
+
+
+def the_no(world: PeopleWorld) -> tuple[TakenMail, EmailMessage]:
+    """A request that was declined, and the letter that said so."""
+    world.bought_once(ago=timedelta(days=9))
+    taken = world.mail()
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    return taken, letter
+
+
+def test_answer_to_an_old_no_that_names_another_order_is_a_request_about_that(world: PeopleWorld) -> None:
+    """Once it went with the old case, whose only money was that of the old order, and its own window ran out."""
+    taken, letter = the_no(world)
+    world.clock.pass_(days=20)
+    world.bought_once("ord_2", ago=timedelta(hours=2))
+    told = answer(world, letter, "I bought again by mistake. Please refund order ord_2.")
+    assert (told.outcome, told.state, world.state(taken.case_id)) == (Taken.OPENED, "review", "declined")
+    assert (world.case(told.case_id) or {})["decision"]["rule"] == "unused_purchase"
+    world.decide(told.case_id)
+    world.settle_down(days=2)
+    assert (world.double.gone("tran_ord_2"), world.double.gone("tran_ord_1")) == (900, 0)
+
+
+def test_answer_to_a_no_that_names_its_order_and_another_is_about_each(world: PeopleWorld) -> None:
+    taken, letter = the_no(world)
+    world.bought_once("ord_2", ago=timedelta(hours=2))
+    told = answer(world, letter, "Please look at ord_1 again, and refund order ord_2 too.")
+    assert (told.outcome, world.state(taken.case_id), world.state(told.case_id)) == (Taken.OPENED, "review", "review")
+    assert (world.case(told.case_id) or {})["decision"]["rule"] == "unused_purchase"
+    assert sorted(world.queue()) == sorted([taken.case_id, told.case_id])
+
+
+def test_answer_to_a_no_that_names_an_order_which_a_person_has_goes_to_that_case(world: PeopleWorld) -> None:
+    taken, letter = the_no(world)
+    world.bought_once("ord_2")
+    standing = world.mail("Please refund ord_2", message_id="<2@example.org>")
+    told = answer(world, letter, "And what of ord_2?")
+    assert (told.outcome, told.case_id, world.state(taken.case_id)) == (Taken.ATTACHED, standing.case_id, "declined")
+
+
+def test_person_looks_at_an_answer_to_a_no_whatever_becomes_of_the_other_order_that_it_names(world: PeopleWorld) -> None:
+    """The letter promised it."""
+    taken, letter = the_no(world)
+    world.bought_once("ord_0", ago=timedelta(days=30))
+    told = answer(world, letter, "But you did refund ord_0 to others after a month!")
+    assert (told.state, world.queue()) == ("declined", [taken.case_id])
+
+
+def test_answer_to_a_no_that_names_what_is_not_known_is_looked_at_by_a_person(world: PeopleWorld) -> None:
+    taken, letter = the_no(world)
+    told = answer(world, letter, "See invoice number INV-2026-7.")
+    assert (told.case_id, world.queue()) == (taken.case_id, [taken.case_id])
+
+
+def test_order_that_paid_for_the_job_of_a_no_is_no_other_thing(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.event("downloaded", "job_1"))
+    world.happen(world.event("edited", "job_1"))
+    taken = world.mail("job_1 is blank")
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    told = answer(world, letter, "job_1 was blank, of order ord_1.")
+    assert (taken.state, told.case_id, world.queue()) == ("declined", taken.case_id, [taken.case_id])
+
+
+def test_answer_to_a_no_taken_twice_is_one_answer(world: PeopleWorld) -> None:
+    _, letter = two_noes(world)
+    first = answer(world, letter, "Please look again.")
+    assert answer(world, letter, "Please look again.").outcome is Taken.KNOWN
+    assert len(world.queue()) == 2
+    assert first.outcome is Taken.ATTACHED
