@@ -6,9 +6,10 @@ the address of the account, never the sender's.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Text, case, func, or_, select
+from sqlalchemy import ColumnElement, Row, Text, case, func, or_, select
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.load import FINAL
@@ -53,6 +54,11 @@ class Named:
         """As it is stored."""
         lists = {"jobs": self.jobs, "orders": self.orders, "words": self.words, "addresses": self.addresses, "own": self.own}
         return {name: list(values) for name, values in lists.items()}
+
+    def spelled(self, book: Mapping[str, str]) -> "Named":
+        """The same with these spelled as our books do."""
+        lists = (self.jobs, self.orders, self.words, self.addresses, self.own)
+        return Named(*(tuple(dict.fromkeys(book.get(one, one) for one in ones)) for ones in lists))
 
     def written(self, *ids: str | None) -> bool:
         """True where the sender wrote one of these; labels count only where they did."""
@@ -124,6 +130,9 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     owner = _one(tx, owners, [row.account_id for row in [*jobs, *bought]])
     if owner is None:
         return About()
+    spelled = named.spelled(_spelling(tx, owner, named))
+    if spelled != named:
+        named, jobs, bought = spelled, _jobs(tx, spelled), _purchases(tx, spelled)
     theirs = [row for row in bought if row.account_id == owner]
     their_jobs = [row.job_id for row in jobs if row.account_id == owner]
     wrote_jobs = [job_id for job_id in their_jobs if named.written(job_id)]
@@ -198,6 +207,44 @@ def _earlier(tx: Tx, about: About) -> Sequence[Row[Any]]:
     return [row for row in rows if _names(row, others, exactly=of_nothing or row.state != CaseState.REVIEW.value)][:1]
 
 
+def continued(tx: Tx, about: About, answers: Sequence[str]) -> Sequence[Row[Any]]:
+    """The case of an earlier mail of the account's own that a further one, vouched for, goes on with: one that names nothing yet,
+    where this one names what there was by then; else that of the mail it answers, where it names nothing itself. None where
+    the earlier one is not confirmed, for then anybody may have written it.
+    """
+    theirs = cases.c.account_id == about.account_id, requests.c.confirmed_at.is_not(None), requests.c.automatic.is_(False)
+    if about.things:
+        earlier = next((row for row in _lacking(tx, theirs, answers) if _there_by(tx, about, row.received_at)), None)
+        if earlier is not None and open_case_of(tx, about, confirmed=True) is None:
+            return [earlier]
+    if about.by_name or about.unknown or not answers:
+        return ()
+    on_top = select(cases).join(requests, requests.c.case_id == cases.c.case_id).where(*theirs)
+    rows = tx.all(on_top.where(tx.among(requests.c.message_id, answers)).order_by(requests.c.received_at.desc()).limit(1))
+    return () if about.things and any(row.state == CaseState.WAITING.value for row in rows) else rows
+
+
+def _lacking(tx: Tx, theirs: Sequence[ColumnElement[bool]], answers: Sequence[str]) -> list[Row[Any]]:
+    """The parked mails among these that name nothing that our books hold, the one that is answered first. One that calls
+    something an order is completed only by an answer to it.
+    """
+    opened = cases.c.kind == CaseKind.REQUEST.value, cases.c.state == CaseState.WAITING.value, *theirs
+    nothing = requests.c.job_id.is_(None), requests.c.purchase_id.is_(None)
+    asked = select(cases).join(requests, requests.c.request_id == cases.c.subject).where(*opened, *nothing)
+    columns = requests.c.received_at, requests.c.message_id, requests.c.named
+    rows = tx.all(asked.add_columns(*columns).order_by(requests.c.received_at).limit(_MOST_EARLIER))
+    fits = [row for row in rows if row.message_id in answers or not row.named.get(UNKNOWN)]
+    return sorted(fits, key=lambda row: row.message_id not in answers)
+
+
+def _there_by(tx: Tx, about: About, at: datetime) -> bool:
+    """True where everything that it names was there at `at`: what was bought later was not asked for by then."""
+    p, j = purchases.c, layer_jobs.c
+    bought = tx.all(select(p.purchase_id).where(tx.among(p.purchase_id, about.bought), p.paid_at <= at))
+    ran = tx.all(select(j.job_id).where(tx.among(j.job_id, about.jobs), j.submitted_at <= at))
+    return len(bought) + len(ran) == len(about.things)
+
+
 def _names(row: Row[Any], others: set[str], *, exactly: bool) -> bool:
     """Whether the earlier mail names these `others` as well, known or not; `exactly`: and nothing else."""
     named = {*row.named.get(BESIDE, ()), *row.named.get(UNKNOWN, ())}
@@ -255,3 +302,19 @@ def _purchases(tx: Tx, named: Named) -> list[Row[Any]]:
         for row in tx.all(select(*columns).where(tx.among(column, ids))):
             found.setdefault(row.purchase_id, row)
     return sorted(found.values(), key=lambda row: min(ids.index(x) for x in row[:3] if x in ids))
+
+
+def _spelling(tx: Tx, account_id: str, named: Named) -> dict[str, str]:
+    """As our books spell what the mail names in other capitals, where that is one thing alone of the account's: telephones begin
+    a line with a capital.
+    """
+    j, p = layer_jobs.c, purchases.c
+    found: dict[str, dict[str, str]] = {}
+    names = ((j.job_id, j.job_id), *((p.purchase_id, name) for name in (p.purchase_id, p.order_id, p.transaction_id)))
+    for thing, name in names:
+        alike = tx.among(func.lower(name, type_=Text), [one.lower() for one in named.ids])
+        for row in tx.all(select(thing.label("thing"), name.label("name")).where(thing.table.c.account_id == account_id, alike)):
+            found.setdefault(row.name.lower(), {})[row.thing] = row.name
+    exact = {name for things in found.values() for name in things.values()}
+    other = [one for one in named.ids if one not in exact and len(found.get(one.lower(), ())) == 1]
+    return {one: next(iter(found[one.lower()].values())) for one in other}

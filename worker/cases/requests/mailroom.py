@@ -29,6 +29,7 @@ from worker.cases.requests.identify import (
     Named,
     completed,
     confirmed,
+    continued,
     identify,
     open_case_of,
 )
@@ -145,10 +146,13 @@ class Mailroom:
         known = _known(tx, mail.key)
         if known is not None:
             return known
+        vouched = confirmed(about, mail)
+        if vouched and not letter:
+            letter = continued(tx, about, mail.answers)
         if letter:
             return self._answer(tx, mail, kept, letter, arrival, now)
         request = _record(tx, mail, named, about, arrival, now)
-        if confirmed(about, mail):
+        if vouched:
             request["confirmed_at"] = now
         return self._place(tx, kept, request, named, about, now)
 
