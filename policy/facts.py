@@ -230,6 +230,8 @@ class RequestFacts:
     account_id: str | None = None
     sender_confirmed: bool = False
     """Our mail host vouches for the account's own address, or the account's own mailbox answered our question."""
+    denied: bool = False
+    """The account's own mailbox answered that it did not write the mail."""
     readable: bool = True
     report: bool = False
     """A mail host's report about a mail, as that a letter of ours did not arrive."""

@@ -20,7 +20,7 @@ def request_counterfactual(facts: RequestFacts, terms: Terms, outcome: Outcome) 
 def _confirmed(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     if facts.sender_confirmed:
         return None
-    return Change("the account's own mailbox confirmed the request", replace(facts, sender_confirmed=True))
+    return Change("the account's own mailbox confirmed the request", replace(facts, sender_confirmed=True, denied=False))
 
 
 def _only_one(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:

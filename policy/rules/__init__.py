@@ -95,6 +95,7 @@ REQUEST_RULES: tuple[Callable[[RequestFacts, Terms], Verdict | None], ...] = (
     # can it be judged at all?
     requests.request_unreadable,
     requests.report_of_a_machine,
+    requests.request_denied,
     requests.request_unanswered,
     requests.request_names_several,
     # may anything be sent, and is it still there to be sent?

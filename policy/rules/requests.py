@@ -12,8 +12,10 @@ from policy.words import count, listed, money
 
 
 def missing_in_request(facts: RequestFacts) -> tuple[str, ...]:
-    """What has to be asked of the account's own address before the request can be judged; nothing where it cannot be read."""
-    if not facts.readable:
+    """What has to be asked of the account's own address before the request can be judged; nothing where it cannot be read, or
+    where that address has said that it did not write it.
+    """
+    if not facts.readable or facts.denied:
         return ()
     lacking = []
     if not facts.sender_confirmed:
@@ -36,6 +38,14 @@ def report_of_a_machine(facts: RequestFacts, terms: Terms) -> Verdict | None:
         return None
     reason = "a mail host reported about a mail, and names no job and no order: nobody asks for anything"
     return _verdict(Outcome.NOTHING_OWED, Clause.REQUEST_BY_MAIL, reason, facts)
+
+
+def request_denied(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """A person reads what the account's own mailbox says against a mail in its name."""
+    if not facts.denied:
+        return None
+    reason = "the account's own mailbox answered that it did not write the mail"
+    return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts)
 
 
 def request_unanswered(facts: RequestFacts, terms: Terms) -> Verdict | None:

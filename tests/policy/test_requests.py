@@ -77,6 +77,8 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (asked(sender_confirmed=False), "review", "request_unanswered", "request-by-mail"),
     (asked(of=None), "review", "request_unanswered", "request-by-mail"),
     (asked(sender_confirmed=False, of=bought(paid_at=LATE)), "review", "request_unanswered", "request-by-mail"),
+    (asked(sender_confirmed=False, denied=True), "review", "request_denied", "request-by-mail"),
+    (asked(of=None, sender_confirmed=False, denied=True), "review", "request_denied", "request-by-mail"),
     (asked(of=bought(paid_at=LATE), others=("ord_2",)), "review", "request_names_several", "request-by-mail"),
     (asked(claimed=True, others=("ord_2",)), "review", "request_names_several", "request-by-mail"),
     (about(replace(DONE, standing_debit=0), others=("job_43",)), "review", "request_names_several", "request-by-mail"),
@@ -259,6 +261,7 @@ def test_request_about_a_job_says_what_the_pipeline_reported_of_it(job: Requeste
 COUNTERFACTUALS = [
     (asked(sender_confirmed=False), "the account's own mailbox confirmed the request", "unused_purchase"),
     (asked(others=("ord_2",)), "the mail named one thing alone", "unused_purchase"),
+    (asked(sender_confirmed=False, denied=True), "the account's own mailbox confirmed the request", "unused_purchase"),
     (asked(of=bought(disputed=True)), "the charge not been disputed", "unused_purchase"),
     (asked(claimed=True), "no refund of the charge been under way", "unused_purchase"),
     (asked(charged_again=("ord_2",)), "the same not been charged again", "unused_purchase"),
@@ -311,6 +314,7 @@ ANY = st.builds(
     sender_confirmed=st.booleans(),
     readable=st.booleans(),
     claimed=st.booleans(),
+    denied=st.booleans(),
     others=st.sampled_from([(), ("ord_2",)]),
     unknown=st.sampled_from([(), ("ord_3",)]),
     charged_again=st.sampled_from([(), ("ord_2",)]),
@@ -325,6 +329,7 @@ def test_money_is_owed_only_for_a_confirmed_unused_undisputed_charge_in_time(fac
     of = facts.purchase
     assert of is not None
     assert facts.sender_confirmed
+    assert not facts.denied
     assert not of.disputed
     assert not of.refunded_amount
     assert not facts.claimed

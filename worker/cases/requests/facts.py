@@ -12,7 +12,7 @@ from policy.lifecycle import CaseKind, CaseState
 from worker.cases.load import REPORTS
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.used import jobs_of
-from worker.cases.requests.identify import UNKNOWN
+from worker.cases.requests.identify import DENIED, UNKNOWN
 from worker.credits.ledger import JobCredits, Ledger
 from worker.intake.mail.named import read_names
 from worker.store.bulk import Tx
@@ -32,6 +32,7 @@ def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now:
         received_at=_asked_at(tx, request, charge) if charge else request.received_at,
         account_id=request.account_id,
         sender_confirmed=confirmed,
+        denied=request.named.get(DENIED, False),
         readable=not request.named.get("unreadable", False),
         report=request.named.get("report", False),
         unknown=tuple(request.named.get(UNKNOWN, ())),

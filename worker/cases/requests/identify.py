@@ -26,6 +26,8 @@ BESIDE = "beside"
 """Where a request keeps, among what it names, what it names of our books beside what it is about."""
 UNKNOWN = "unknown"
 """And where what it calls a job or an order and our books do not hold as the account's, or not yet."""
+DENIED = "denied"
+"""And that the account's own mailbox says that it did not write it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ def open_case_of(tx: Tx, about: About, *, confirmed: bool) -> Row[Any] | None:
 
 def _earlier(tx: Tx, about: About) -> Sequence[Row[Any]]:
     """The case of an earlier mail that this one joins: one that a person has and that names as much, else the first that is
-    parked with the same, for it is the time of that one that counts.
+    parked with the same, for it is the time of that one that counts; none that the account says it did not write.
     """
     same = requests.c.job_id == about.job_id
     if about.job_id is None:
@@ -202,6 +204,7 @@ def _earlier(tx: Tx, about: About) -> Sequence[Row[Any]]:
     waits = or_(by_people, parked & requests.c.automatic.is_(False))
     theirs = asked.where(cases.c.account_id == about.account_id, waits).add_columns(requests.c.named)
     rows = tx.all(theirs.order_by(case((by_people, 0), else_=1), cases.c.opened_at).limit(_MOST_EARLIER))
+    rows = [row for row in rows if not row.named.get(DENIED)]
     others = {*about.beside(tx, about.job_id, about.purchase_id), *about.unknown}
     of_nothing = about.job_id is None and about.purchase_id is None
     return [row for row in rows if _names(row, others, exactly=of_nothing or row.state != CaseState.REVIEW.value)][:1]

@@ -24,6 +24,7 @@ from worker.cases.requests.answered import Told, answered, told_of
 from worker.cases.requests.files import RAW, Files
 from worker.cases.requests.identify import (
     BESIDE,
+    DENIED,
     UNKNOWN,
     About,
     Named,
@@ -38,6 +39,7 @@ from worker.cases.write import write_cases
 from worker.clock import Clock, new_id
 from worker.credits.ledger import Ledger
 from worker.errors import Collision
+from worker.intake.mail.denial import denies
 from worker.intake.mail.reader import Mail, read_mail
 from worker.observe import log
 from worker.store.bulk import Record, Tx
@@ -164,7 +166,7 @@ class Mailroom:
             if (standing.kind, standing.state) != (CaseKind.REQUEST.value, CaseState.WAITING.value):
                 return taken
             # the word of the account's own mailbox that it was parked for
-            _confirm(tx, standing.subject, named, about, now)
+            _confirm(tx, standing.subject, named, about, request["text"], now)
             return self._judge(tx, case_of(standing), request["request_id"], Taken.ATTACHED, now)
         return self._open(tx, kept, request, now)
 
@@ -230,7 +232,7 @@ class Mailroom:
             request = {**_record(tx, mail, named, other, arrival, now), "confirmed_at": now}
             taken = self._place(tx, kept, request, named, other, now)
             ended = CaseState(taken.state).final
-            self._look_again(tx, noes if meant or ended else [], named, about, taken, now)
+            self._look_again(tx, noes if meant or ended else [], named, about, mail.text, taken, now)
             return taken
         first = (noes or taking)[0]
         self._file(tx, kept, {**request, "case_id": first.case.case_id}, now)
@@ -238,18 +240,20 @@ class Mailroom:
         for one in (one for one in taking if not one.a_no):
             _note(tx, one.case.case_id, "request.answered", now, request_id=taken.request_id)
         if noes:
-            self._look_again(tx, noes, named, about, taken, now)
+            self._look_again(tx, noes, named, about, mail.text, taken, now)
             return _told(Taken.ATTACHED, taken.request_id, first.case)
         if first.case.kind is not CaseKind.REQUEST:
             return taken
-        _confirm(tx, first.case.subject, named, about.without(_own(taking) - first.own), now)
+        _confirm(tx, first.case.subject, named, about.without(_own(taking) - first.own), mail.text, now)
         return self._judge(tx, first.case, taken.request_id, Taken.ATTACHED, now)
 
-    def _look_again(self, tx: Tx, noes: Sequence[Told], named: Named, about: About, taken: TakenMail, now: datetime) -> None:
+    def _look_again(
+        self, tx: Tx, noes: Sequence[Told], named: Named, about: About, text: str, taken: TakenMail, now: datetime
+    ) -> None:
         """A person has each of these noes again, which the mail that was `taken` answers."""
         for one in noes:
             case = one.case
-            _confirm(tx, case.subject, named, about.only(one.own), now)
+            _confirm(tx, case.subject, named, about.only(one.own), text, now)
             case.note("request.answered", request_id=taken.request_id)
             elsewhere = "" if case.case_id == taken.case_id else f", in a mail that is with {taken.case_id}"
             case.reason = f"the customer answered the letter about it{elsewhere}"
@@ -314,10 +318,15 @@ def _record(tx: Tx, mail: Mail, named: Named, about: About, arrival: Arrival, no
     }
 
 
-def _confirm(tx: Tx, request_id: str, named: Named, about: About, now: datetime) -> None:
-    """The first mail is confirmed, and completed by what the answer names."""
+def _confirm(tx: Tx, request_id: str, named: Named, about: About, text: str, now: datetime) -> None:
+    """The first mail is confirmed, and completed by what the answer names; or it is denied, where the `text` of the answer says
+    that somebody else wrote it. What was denied once no answer confirms: a person has it.
+    """
     one = requests.c.request_id == request_id
     first = tx.all(select(requests).where(one))[0]
+    if first.named.get(DENIED) or (first.confirmed_at is None and denies(text)):
+        tx.connection.execute(update(requests).where(one).values(named={**first.named, DENIED: True}))
+        return
     # what the answer calls a job or an order is looked up again with what the first mail did
     more = {"jobs": named.jobs, "orders": named.orders, UNKNOWN: about.unknown}
     values = completed(tx, first, about, **{name: [*first.named.get(name, ()), *found] for name, found in more.items()})

@@ -8,6 +8,7 @@ from typing import Any
 from policy import Outcome, grounds_for_measures
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import (
+    request_denied,
     request_names_several,
     request_names_unknown,
     requested_before_purchase,
@@ -78,7 +79,13 @@ _OFFERED: dict[CaseKind, tuple[Act, ...]] = {
 
 _NO_REMEDY_AT_HAND = {
     rule.__name__
-    for rule in (request_names_several, request_names_unknown, requested_before_purchase, requested_was_charged_again)
+    for rule in (
+        request_denied,
+        request_names_several,
+        request_names_unknown,
+        requested_before_purchase,
+        requested_was_charged_again,
+    )
 }
 """Rules after which a person says what is meant: the remedy that could be given may not be the one that was asked for."""
 
