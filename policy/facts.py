@@ -245,6 +245,8 @@ class RequestFacts:
     """What else the mail names of the account's jobs and purchases."""
     unknown: tuple[str, ...] = ()
     """What the mail calls a job or an order, and our books do not hold as the account's, or not yet."""
+    told_no: bool = False
+    """A no to an earlier mail about the same was told before this one came."""
     charged_again: tuple[str, ...] = ()
     """Later charges of the same thing that have a case as duplicates of this purchase, which stays valid."""
 

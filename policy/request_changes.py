@@ -29,6 +29,12 @@ def _only_one(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     return Change("the mail named one thing alone", replace(facts, others=(), unknown=()))
 
 
+def _no_before(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
+    return (
+        Change("no earlier mail about the same been answered with a no", replace(facts, told_no=False)) if facts.told_no else None
+    )
+
+
 def _no_dispute(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     if facts.purchase is None or not facts.purchase.disputed:
         return None
@@ -121,6 +127,7 @@ _NEAREST_FIRST: Changes[RequestFacts] = (
     # what stands in the way
     _confirmed,
     _only_one,
+    _no_before,
     _no_dispute,
     _not_claimed,
     _charged_once,

@@ -131,11 +131,17 @@ def first_verdict(facts: JobFacts, terms: Terms) -> tuple[str, Verdict]:
 
 
 def request_verdict(facts: RequestFacts, terms: Terms) -> tuple[str, Verdict]:
-    """The name of the rule that answers a request, and what it says. Nothing ends one that names what is not known."""
+    """The name of the rule that answers a request, and what it says. Nothing ends one that names what is not known, nor one that
+    says something to a no.
+    """
     rule, verdict = first_of(REQUEST_RULES, facts, terms)
-    if not facts.unknown or facts.report or verdict.outcome not in {Outcome.DECLINE, Outcome.NOTHING_OWED}:
+    if facts.report or verdict.outcome not in {Outcome.DECLINE, Outcome.NOTHING_OWED}:
         return rule, verdict
-    return requests.request_names_unknown.__name__, requests.request_names_unknown(facts, verdict)
+    if facts.unknown:
+        return requests.request_names_unknown.__name__, requests.request_names_unknown(facts, verdict)
+    if facts.told_no:
+        return requests.request_answers_a_no.__name__, requests.request_answers_a_no(facts, verdict)
+    return rule, verdict
 
 
 def first_of(rules: Sequence[Callable[[F, Terms], Verdict | None]], facts: F, terms: Terms) -> tuple[str, Verdict]:

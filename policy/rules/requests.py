@@ -74,6 +74,12 @@ def request_names_unknown(facts: RequestFacts, found: Verdict) -> Verdict:
     return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts)
 
 
+def request_answers_a_no(facts: RequestFacts, found: Verdict) -> Verdict:
+    """What would be the second no to the same thing is a person's: a letter that says no promises one to whoever answers."""
+    reason = f"an earlier mail about the same was answered with a no, and a person reads what is said to that; {found.reason}"
+    return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts)
+
+
 def requested_under_dispute(facts: RequestFacts, terms: Terms) -> Verdict | None:
     """What is under dispute at the bank is not also refunded by us."""
     if facts.purchase is None or not facts.purchase.disputed:

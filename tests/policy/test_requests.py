@@ -21,7 +21,7 @@ from policy import (
     missing_in_request,
 )
 from policy.facts import Billing, PurchaseFacts, PurchaseKind
-from policy.rules.requests import request_names_unknown
+from policy.rules.requests import request_answers_a_no, request_names_unknown
 from tests.policy.build import NOW, TERMS, terms
 
 PAID = NOW - timedelta(days=2)
@@ -87,6 +87,10 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (asked(claimed=True, unknown=("ord_2",)), "review", "request_names_unknown", "request-by-mail"),
     (about(replace(DONE, standing_debit=0), unknown=("job_43",)), "review", "request_names_unknown", "request-by-mail"),
     (asked(unknown=("ord_2",)), "refund_payment", "unused_purchase", "request-window"),
+    (asked(of=bought(paid_at=LATE), told_no=True), "review", "request_answers_a_no", "request-by-mail"),
+    (asked(claimed=True, told_no=True), "review", "request_answers_a_no", "request-by-mail"),
+    (asked(told_no=True), "refund_payment", "unused_purchase", "request-window"),
+    (asked(of=None, report=True, told_no=True), "nothing_owed", "report_of_a_machine", "request-by-mail"),
     (asked(of=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
     (asked(of=bought(disputed=True), claimed=True), "review", "requested_under_dispute", "dispute-hold"),
     (about(DONE, purchase=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
@@ -156,7 +160,9 @@ def test_request_decision_is_the_one_in_the_table(facts: RequestFacts, outcome: 
 
 
 def test_request_table_names_every_rule() -> None:
-    assert {rule for _, _, rule, _ in DECISIONS} == {rule.__name__ for rule in (*REQUEST_RULES, request_names_unknown)}
+    assert {rule for _, _, rule, _ in DECISIONS} == {
+        rule.__name__ for rule in (*REQUEST_RULES, request_names_unknown, request_answers_a_no)
+    }
 
 
 def test_money_of_a_request_is_a_whole_charge_or_nothing() -> None:
@@ -261,6 +267,7 @@ def test_request_about_a_job_says_what_the_pipeline_reported_of_it(job: Requeste
 COUNTERFACTUALS = [
     (asked(sender_confirmed=False), "the account's own mailbox confirmed the request", "unused_purchase"),
     (asked(others=("ord_2",)), "the mail named one thing alone", "unused_purchase"),
+    (asked(of=bought(paid_at=LATE), told_no=True), "no earlier mail about the same been answered with a no", "window_passed"),
     (asked(sender_confirmed=False, denied=True), "the account's own mailbox confirmed the request", "unused_purchase"),
     (asked(of=bought(disputed=True)), "the charge not been disputed", "unused_purchase"),
     (asked(claimed=True), "no refund of the charge been under way", "unused_purchase"),
@@ -315,6 +322,7 @@ ANY = st.builds(
     readable=st.booleans(),
     claimed=st.booleans(),
     denied=st.booleans(),
+    told_no=st.booleans(),
     others=st.sampled_from([(), ("ord_2",)]),
     unknown=st.sampled_from([(), ("ord_3",)]),
     charged_again=st.sampled_from([(), ("ord_2",)]),

@@ -7,6 +7,7 @@ import pytest
 
 from tests.requests.world import PeopleWorld, text_of
 from worker.cases.requests.mailroom import Taken, TakenMail
+from worker.errors import Refused
 
 
 def answer(world: PeopleWorld, letter: EmailMessage, text: str, number: int = 1, **more: str) -> TakenMail:
@@ -156,3 +157,31 @@ def test_answer_to_a_no_taken_twice_is_one_answer(world: PeopleWorld) -> None:
     assert answer(world, letter, "Please look again.").outcome is Taken.KNOWN
     assert len(world.queue()) == 2
     assert first.outcome is Taken.ATTACHED
+
+
+@pytest.mark.parametrize("verified", [True, False], ids=["vouched for", "confirmed"])
+def test_person_reads_what_is_said_to_a_no_though_a_host_between_gave_the_letter_another_id(
+    world: PeopleWorld, verified: bool
+) -> None:
+    """Once each answer was declined again, and nobody saw one."""
+    taken, letter = the_no(world)
+    world.clock.pass_(hours=2)
+    rewritten = {"In_Reply_To": "<0100@eu-west-1.amazonses.com>", "verified": verified}
+    told = answer(world, letter, "But your service was down.", **rewritten)  # type: ignore[arg-type]
+    if not verified:
+        [question] = [sent for sent in world.written() if "Did you send us" in sent["Subject"]]
+        world.mail("Yes.", subject=f"Re: {question['Subject']}", message_id="<yes@example.org>")
+    case = world.case(told.case_id) or {}
+    assert (case["state"], case["decision"]["rule"]) == ("review", "request_answers_a_no")
+    assert (world.state(taken.case_id), world.queue()) == ("declined", [told.case_id])
+    with pytest.raises(Refused, match="no remedy at hand"):
+        world.decide(told.case_id)
+
+
+def test_mail_that_came_before_the_no_to_another_about_the_same_answers_none(world: PeopleWorld) -> None:
+    world.bought_once(ago=timedelta(days=9))
+    parked = world.mail(verified=False)
+    [question] = world.written()
+    world.decide(world.mail(verified=False, sender="x@else.example", message_id="<2@else.example>").case_id, "decline")
+    world.mail("Yes.", subject=f"Re: {question['Subject']}", message_id="<yes@example.org>")
+    assert (world.case(parked.case_id) or {})["decision"]["rule"] == "window_passed"

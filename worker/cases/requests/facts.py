@@ -40,6 +40,7 @@ def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now:
         purchase=charge.facts if charge else None,
         use=use_of(tx, ledger, charge) if charge else Use(),
         claimed=bool(charge and _claimed(tx, charge, request.case_id)),
+        told_no=_told_no(tx, request),
     )
     return facts, charge
 
@@ -145,3 +146,19 @@ def _claimed(tx: Tx, charge: Charge, case_id: str) -> bool:
         (payments.c.closed_at.is_(None)) | (payments.c.state == "refunded"),
     )
     return charge.transaction_id is not None and bool(tx.connection.execute(ended).scalar_one())
+
+
+def _told_no(tx: Tx, request: Row[Any]) -> bool:
+    """True where an earlier mail of the account about the same had ended in a no when this one came. Where a host between us and
+    the customer gives our letters other ids, nothing else tells that it answers one.
+    """
+    c, r = cases.c, requests.c
+    if request.account_id is None or (request.job_id is None and request.purchase_id is None):
+        return False
+    same = (
+        r.job_id == request.job_id if request.job_id is not None else r.job_id.is_(None) & (r.purchase_id == request.purchase_id)
+    )
+    noes = c.state.in_([CaseState.DECLINED.value, CaseState.NOTHING_OWED.value]), c.closed_at < request.received_at
+    theirs = c.account_id == request.account_id, c.kind == CaseKind.REQUEST.value, r.request_id != request.request_id
+    found = select(c.case_id).join(requests, r.request_id == c.subject).where(*theirs, *noes, same).limit(1)
+    return bool(tx.all(found))

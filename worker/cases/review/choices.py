@@ -8,6 +8,7 @@ from typing import Any
 from policy import Outcome, grounds_for_measures
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import (
+    request_answers_a_no,
     request_denied,
     request_names_several,
     request_names_unknown,
@@ -80,6 +81,7 @@ _OFFERED: dict[CaseKind, tuple[Act, ...]] = {
 _NO_REMEDY_AT_HAND = {
     rule.__name__
     for rule in (
+        request_answers_a_no,
         request_denied,
         request_names_several,
         request_names_unknown,
