@@ -158,6 +158,15 @@ class Tx:
         """The condition that a column holds one of the values."""
         return _is_among(self.postgres, which, None, self._listed(list(values), which.type))
 
+    def each(self, which: Column[Any], values: Iterable[Any]) -> Subquery:
+        """The values, as the column holds them, as a table with one column `value`."""
+        listed = self._listed(list(values), which.type)
+        if self.postgres:
+            given: Any = func.unnest(bindparam(None, listed, type_=ArrayOf(which.type)))
+        else:
+            given = func.json_each(bindparam(None, listed, type_=Text())).table_valued("value").c.value
+        return select(type_coerce(given, which.type).label("value")).subquery("given")
+
     def _listed(self, values: list[Any], kind: Any) -> str:
         """The values of a list as they travel: an array literal on Postgres, a JSON text on SQLite."""
         if self.postgres:

@@ -143,6 +143,7 @@ Index("ix_purchases_account", purchases.c.account_id, purchases.c.paid_at, purch
 Index("ix_purchases_customer", purchases.c.customer_id, purchases.c.paid_at)
 Index("ix_purchases_subscription", purchases.c.subscription_id)
 _partial("ix_purchases_order", "order_id is not null", purchases.c.order_id)
+_partial("ix_purchases_product", "product_id is not null", purchases.c.product_id, purchases.c.paid_at)
 # one purchase for each charge: a charge told of twice, by import and by webhook, grants once
 Index("uq_purchases_transaction_id", purchases.c.transaction_id, unique=True)
 

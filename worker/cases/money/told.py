@@ -76,12 +76,7 @@ class _Books:
         )
         emails = {c.email.lower() for c in paid if c.email}
         hints = {c.account_hint for c in paid if c.account_hint}
-        # the newest purchase of a product says what it grants today
-        sold = tx.all(
-            select(p.product_id, p.kind, p.granted)
-            .where(tx.among(p.product_id, {c.product_id for c in paid if c.product_id}))
-            .order_by(p.paid_at)
-        )
+        sold = _newest(tx, {c.product_id for c in paid if c.product_id})
         mailed: dict[str, list[str]] = {}
         for row in tx.all(select(a.email, a.account_id).where(tx.among(func.lower(a.email, type_=a.email.type), emails))):
             mailed.setdefault(row.email.lower(), []).append(row.account_id)
@@ -177,6 +172,17 @@ def _as_booked(charge: Charge, hook: Webhook, stands: Row[Any]) -> PurchaseRecor
         subscription_id=charge.subscription_id,
         amount_paid=charge.amount_paid,
     )
+
+
+def _newest(tx: Tx, product_ids: Iterable[str]) -> Sequence[Row[Any]]:
+    """The newest purchase of each product, which says what it grants today: looked up one by one, for nobody knows how many
+    there are.
+    """
+    p, own = purchases.c, purchases.alias("own").c
+    given = tx.each(p.product_id, product_ids)
+    newest = select(own.purchase_id).where(own.product_id == given.c.value).order_by(own.paid_at.desc()).limit(1)
+    joined = select(p.product_id, p.kind, p.granted).select_from(given)
+    return tx.all(joined.join(purchases, p.purchase_id == newest.scalar_subquery()))
 
 
 def _purchases(tx: Tx, transaction_ids: Iterable[str]) -> dict[str, Row[Any]]:
