@@ -299,7 +299,8 @@ def _moved() -> ColumnElement[bool]:
 
 def claimed() -> ColumnElement[bool]:
     """That a claim on the charge of a purchase is open."""
-    return exists().where(payments.c.purchase_id == purchases.c.purchase_id, payments.c.closed_at.is_(None))
+    # by when it is due, which it always is and no other claim ever is: the index of those that are holds no old one
+    return exists().where(payments.c.purchase_id == purchases.c.purchase_id, payments.c.due_at.is_not(None))
 
 
 def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, exists, func, select, tuple_, update
+from sqlalchemy import Row, Select, bindparam, exists, func, literal, select, tuple_, update
 
 from worker.clock import new_id
 from worker.store.bulk import Among, Record, Tx, unlocked
@@ -254,7 +254,9 @@ def any_due(tx: Tx, by: datetime) -> bool:
 
 def unhandled_from(tx: Tx, source: str) -> bool:
     """True when a row of this source waits to be handled."""
-    return bool(tx.all(select(inbox.c.id).where(inbox.c.state == "new", inbox.c.source == source).limit(1)))
+    # as the index has it, word for word, so that it is used whichever source is asked for
+    new = inbox.c.state == literal("new", literal_execute=True), inbox.c.source == literal(source, literal_execute=True)
+    return bool(tx.all(select(inbox.c.id).where(*new).limit(1)))
 
 
 def backlog(tx: Tx) -> tuple[int, datetime | None]:

@@ -69,6 +69,8 @@ inbox = Table(
 )
 _partial("ix_inbox_due", "state = 'new'", inbox.c.due_at, inbox.c.id)
 _partial("ix_inbox_waiting", "state = 'waiting'", inbox.c.job_id)
+# of what waits to be looked at, and of what Creem said: an event of a job is in neither
+_partial("ix_inbox_told", "state = 'new' and source = '/creem'", inbox.c.id)
 Index("ix_inbox_job", inbox.c.job_id)
 
 dead_letters = Table(
@@ -165,6 +167,7 @@ charges = Table(
     CheckConstraint("refunded >= 0 and (amount_paid is null or refunded <= amount_paid)", name="refunded"),
 )
 _partial("ix_charges_due", "due_at is not null", charges.c.due_at)
+_partial("ix_charges_disputed", "disputed_at is not null", charges.c.transaction_id)
 
 creem_refunds = Table(
     "creem_refunds",
@@ -495,6 +498,8 @@ payments = Table(
     CheckConstraint("(closed_at is null) = (due_at is not null)", name="due_while_open"),
 )
 _partial("ix_payments_due", "due_at is not null", payments.c.due_at)
+_partial("ix_payments_open", "due_at is not null", payments.c.purchase_id)
+Index("ix_payments_transaction", payments.c.transaction_id)
 Index("ix_payments_case", payments.c.case_id)
 Index("ix_payments_armed", payments.c.armed_at)
 
@@ -681,6 +686,7 @@ notices = Table(
     CheckConstraint("(ended_at is null) = (state in ('due','sending'))", name="ended_when_closed"),
 )
 _partial("ix_notices_due", "state in ('due','sending')", notices.c.due_at)
+_partial("ix_notices_untold", "state in ('unknown','refused')", notices.c.state)
 Index("ix_notices_case", notices.c.case_id)
 Index("ix_notices_account", notices.c.account_id, notices.c.kind, notices.c.created_at)
 

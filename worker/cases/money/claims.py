@@ -24,7 +24,7 @@ SEND, READ = "send", "read"
 def unproved() -> ColumnElement[bool]:
     """That a call was armed for the claim, and what came of it is neither proved nor settled by a person."""
     in_doubt = [PaymentState.SENDING.value, PaymentState.UNKNOWN.value]
-    return and_(payments.c.state.in_(in_doubt), payments.c.closed_at.is_(None))
+    return and_(payments.c.state.in_(in_doubt), payments.c.due_at.is_not(None))
 
 
 def make(environment: Environment, case: Case, charge: Charge, kept: PurchaseFacts | None, now: datetime) -> Record:

@@ -172,7 +172,7 @@ class Reconciler:
         rows = tx.all(
             select(payments, cases.c.state.label("case_state"))
             .join(cases, cases.c.case_id == payments.c.case_id)
-            .where(payments.c.closed_at.is_(None))
+            .where(payments.c.due_at.is_not(None))
             .order_by(payments.c.created_at)
         )
         done.count("open_payments", len(rows))

@@ -149,7 +149,7 @@ def _money(tx: Tx, booked: JobCredits) -> dict[str, set[str]]:
 
 def _is_claimed(tx: Tx, booked: JobCredits) -> bool:
     drawn = {share.purchase_id for share in booked.debits}
-    still_open = (tx.among(payments.c.purchase_id, drawn), payments.c.closed_at.is_(None))
+    still_open = (tx.among(payments.c.purchase_id, drawn), payments.c.due_at.is_not(None))
     return bool(drawn) and bool(tx.all(select(payments.c.payment_id).where(*still_open).limit(1)))
 
 

@@ -14,6 +14,14 @@ depends_on = None
 INDEXES = (
     # the newest purchase of a product, by which a webhook is placed
     ("ix_purchases_product", "purchases", ["product_id", "paid_at"], "product_id is not null"),
+    # open claims by their lot, and all by their charge, whichever environment
+    ("ix_payments_open", "payments", ["purchase_id"], "due_at is not null"),
+    ("ix_payments_transaction", "payments", ["transaction_id"], None),
+    # what `refunds status` counts
+    ("ix_charges_disputed", "charges", ["transaction_id"], "disputed_at is not null"),
+    ("ix_notices_untold", "notices", ["state"], "state in ('unknown','refused')"),
+    # what Creem said and nobody has looked at yet
+    ("ix_inbox_told", "inbox", ["id"], "state = 'new' and source = '/creem'"),
 )
 
 
