@@ -349,7 +349,7 @@ class Assessor:
             except CannotProcess as refusal:
                 refused.append((item.row, refusal))
                 continue
-            fates.append({"id": item.row.id, "state": fate.value, "handled_at": book.now})
+            fates.append({"id": item.row.id, "state": fate.value, "handled_at": book.now, "due_at": book.now})
         _touch_vouched(book, news)
         hear(tx, book, self.settler.can_read)
         return fates, refused

@@ -84,10 +84,11 @@ class Sweeper:
         return Swept(assessed, woken, announced, asked, warned)
 
     def _wake_overtaken(self) -> None:
-        rows = self.store.read(lambda tx: inbox.overtaken(tx, self.batch))
-        if rows:
-            now = self.clock.now() - self.patience
-            self.store.write(lambda tx: inbox.wake(tx, rows, now))
+        for _ in range(ROUNDS):
+            now = self.clock.now()
+            if not self.store.read(lambda tx, now=now: inbox.any_awaited(tx, now)):  # type: ignore[misc]
+                break
+            self.store.write(lambda tx, now=now: inbox.look_at_waiting(tx, now, now - self.patience, self.batch))  # type: ignore[misc]
 
     def _assess_backlog(self) -> Assessed:
         done = Assessed()
@@ -187,8 +188,8 @@ LATE_CASES = (
 LOCKED_LATE_CASES = LATE_CASES.with_for_update(skip_locked=True)
 ANYTHING = select(
     or_(
-        *(each.exists() for each in (inbox.OVERTAKEN, inbox.DUE, DUE_CASES, OVERTAKEN, effects.DUE, LATE_CASES)),
-        tallies.MANY.scalar_subquery(),
+        *(each.exists() for each in (DUE_CASES, OVERTAKEN, effects.DUE, LATE_CASES)),
+        *(each.scalar_subquery() for each in (inbox.AWAITED, inbox.DUE, tallies.MANY)),
     )
 )
 """Whether a sweep would find anything: one look in place of eight, of which all but a few are in vain."""

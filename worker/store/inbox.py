@@ -15,13 +15,14 @@ from worker.strict import MAX_BYTES
 
 NO_TIME = timedelta(0)
 
-# what every sweep asks, built once
-OVERTAKEN = (
-    select(inbox.c.id)
-    .where(inbox.c.state == "waiting", exists().where(layer_jobs.c.job_id == inbox.c.job_id))
-    .limit(bindparam("limit"))
-)
-DUE = select(inbox.c.id).where(inbox.c.state == "new", inbox.c.due_at <= bindparam("by")).limit(1)
+SOON = timedelta(seconds=5)
+"""When a row that waits is looked at again at the earliest."""
+
+# What every sweep asks, built once: by the least, which is the first of an index. Whether there is one at all, Postgres looks for
+# from the start of the table where it takes many rows for due, and those that are over lie there.
+_first_due = func.min(inbox.c.due_at)
+AWAITED = select(_first_due <= bindparam("now")).where(inbox.c.state == "waiting")
+DUE = select(_first_due <= bindparam("by")).where(inbox.c.state == "new")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +180,20 @@ def _waiting_for(among: Among) -> Select[Any]:
     return waiting.order_by(inbox.c.id).with_for_update()
 
 
-def overtaken(tx: Tx, limit: int) -> list[int]:
-    """Rows that wait for a job that is known by now.
+def look_at_waiting(tx: Tx, now: datetime, by: datetime, limit: int) -> int:
+    """Wakes rows that wait for a job that is known by now, due since `by`; returns how many were looked at, of those whose time
+    it is. The others are looked at again when they have waited twice as long: most of them wait for a job that never comes.
 
     Job and report that name different accounts are handled under different locks: each may miss the other, and nobody would
     come back to the report.
     """
-    return [row.id for row in tx.all(OVERTAKEN, limit=limit)]
+    known = exists().where(layer_jobs.c.job_id == inbox.c.job_id)
+    chosen = select(inbox.c.id, inbox.c.handled_at, known.label("known")).where(inbox.c.state == "waiting", inbox.c.due_at <= now)
+    rows = tx.all(chosen.order_by(inbox.c.due_at).limit(limit).with_for_update(skip_locked=True, of=inbox))
+    wake(tx, [row.id for row in rows if row.known], by)
+    later = [{"id": row.id, "due_at": now + max(SOON, now - row.handled_at)} for row in rows if not row.known]
+    tx.update(inbox, later, by=["id"])
+    return len(rows)
 
 
 def wake(tx: Tx, ids: Sequence[int], now: datetime) -> None:
@@ -205,7 +213,7 @@ def tell_again(tx: Tx, ids: Sequence[int], now: datetime) -> set[int]:
 
 
 def settle(tx: Tx, fates: Sequence[Record]) -> None:
-    """Marks each row {id, state, handled_at} with what became of it."""
+    """Marks each row {id, state, handled_at} with what became of it; one that waits is looked at again from `due_at` on."""
     tx.update(inbox, fates, by=["id"])
 
 
@@ -249,7 +257,12 @@ def bury(tx: Tx, letters: Sequence[Record]) -> int:
 
 def any_due(tx: Tx, by: datetime) -> bool:
     """True when a row has waited to be handled since `by` or longer and nobody has claimed it."""
-    return bool(tx.all(DUE, by=by))
+    return bool(tx.connection.execute(DUE, {"by": by}).scalar_one())
+
+
+def any_awaited(tx: Tx, now: datetime) -> bool:
+    """True when it is time to look at a row that waits for its job."""
+    return bool(tx.connection.execute(AWAITED, {"now": now}).scalar_one())
 
 
 def unhandled_from(tx: Tx, source: str) -> bool:

@@ -70,6 +70,7 @@ inbox = Table(
 _partial("ix_inbox_due", "state = 'new'", inbox.c.due_at, inbox.c.id)
 _partial("ix_inbox_waiting", "state = 'waiting'", inbox.c.job_id)
 # of what waits to be looked at, and of what Creem said: an event of a job is in neither
+_partial("ix_inbox_awaited", "state = 'waiting'", inbox.c.due_at)
 _partial("ix_inbox_told", "state = 'new' and source = '/creem'", inbox.c.id)
 Index("ix_inbox_job", inbox.c.job_id)
 

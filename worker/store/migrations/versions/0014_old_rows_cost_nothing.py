@@ -22,6 +22,8 @@ INDEXES = (
     ("ix_notices_untold", "notices", ["state"], "state in ('unknown','refused')"),
     # what Creem said and nobody has looked at yet
     ("ix_inbox_told", "inbox", ["id"], "state = 'new' and source = '/creem'"),
+    # reports that wait for a job, by when they are looked at next
+    ("ix_inbox_awaited", "inbox", ["due_at"], "state = 'waiting'"),
 )
 
 
