@@ -92,7 +92,7 @@ def test_cookie_is_for_tls_alone_where_the_browser_speaks_tls(site: Site) -> Non
     assert "Secure" in cookie_of(proxied.headers.get_list("set-cookie"))
 
 
-def test_each_sign_in_is_a_new_token_and_ends_the_old_one(site: Site) -> None:
+def test_each_sign_in_is_a_new_token(site: Site) -> None:
     browser = site.browser()
     planted = secrets.token_urlsafe(32)
     browser.cookies.set("refunds_session", planted, domain="127.0.0.1", path="/")
@@ -103,6 +103,21 @@ def test_each_sign_in_is_a_new_token_and_ends_the_old_one(site: Site) -> None:
     again.sign_in("console", SHARED)
     assert again.cookies["refunds_session"] != first
     assert len(rows(site)) == 2
+
+
+def test_sign_in_ends_what_began_without_one_in_the_same_browser(store: Store) -> None:
+    """Its token would count again as soon as the password is taken away."""
+    site = Site(World(store))
+    browser = site.browser()
+    assert browser.get("/").status_code == 200
+    before = browser.cookies["refunds_session"]
+    assert rows(site) == ["local"]
+    site.password = SHARED
+    site.__post_init__()
+    assert browser.get("/").status_code == 303
+    browser.sign_in("console", SHARED)
+    assert browser.cookies["refunds_session"] != before
+    assert rows(site) == ["console"]
 
 
 def test_sign_out_ends_the_session_for_whoever_kept_the_token(site: Site) -> None:
