@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import math
 import re
 from datetime import timedelta
 from typing import Any
@@ -10,19 +11,19 @@ import fakeredis
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import event, insert, update
+from sqlalchemy import event, insert, select, update
 from sqlalchemy.engine import Engine
 
 from policy import load_editions
 from tests.cases.world import START, HandClock, World, a_purchase, an_account
 from tests.money.world import MoneyWorld
-from tests.store.rows import a_case
+from tests.store.rows import a_case, given
 from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
 from worker.settings import DEFAULT_TERMS, GROUP
 from worker.store.engine import Store
 from worker.store.schema import head
-from worker.store.tables import accounts, breakers, cases, doubt_days, layer_jobs
+from worker.store.tables import accounts, breakers, cases, charges, doubt_days, layer_jobs, payments
 from worker.web.app import Web, make_app
 from worker.web.metrics import KEEP_SECONDS, Figures
 
@@ -45,8 +46,10 @@ def values(text: bytes) -> dict[str, float]:
     }
 
 
-def closed_cases(store: Store, number: int, *, took: float, state: str = "refunded", first: int = 0) -> None:
-    closed = START - timedelta(hours=2)
+def closed_cases(
+    store: Store, number: int, *, took: float, state: str = "refunded", first: int = 0, ago: timedelta = timedelta(hours=2)
+) -> None:
+    closed = START - ago
     told: dict[str, Any] = {
         "state": state,
         "credits_owed": 5,
@@ -75,11 +78,36 @@ def test_the_time_to_made_whole_is_counted_in_buckets_of_cases_closed_of_late(ac
     closed_cases(account, 3, took=20)
     closed_cases(account, 2, took=2000, state="delivered", first=10)
     closed_cases(account, 4, took=20, state="declined", first=20)
+    closed_cases(account, 1, took=30, first=30)
+    closed_cases(account, 7, took=20, first=40, ago=timedelta(hours=25))
     found = values(figures(account).text())
     name = "refunds_time_to_made_whole_seconds_bucket"
-    assert (found[f"{name}[5.0]"], found[f"{name}[30.0]"], found[f"{name}[3600.0]"], found[f"{name}[+Inf]"]) == (0, 3, 5, 5)
+    assert (found[f"{name}[5.0]"], found[f"{name}[30.0]"], found[f"{name}[3600.0]"], found[f"{name}[+Inf]"]) == (0, 4, 6, 6)
     assert found["refunds_cases_closed_last_day[declined]"] == 4
-    assert found["refunds_cases[refunded]"] == 3
+    assert found["refunds_cases_closed_last_day[refunded]"] == 4
+    assert found["refunds_cases[refunded]"] == 11
+
+
+def test_promises_are_warned_of_where_a_share_has_gone_by_and_the_case_is_open(account: Store) -> None:
+    warned = [a_case(f"case_{percent}", f"job_{percent}", warned_percent=percent) for percent in (0, 50, 80)]
+    given(account, cases, *warned, a_case("case_over", "job_over", state="refunded", closed_at=START, warned_percent=50))
+    assert values(figures(account).text())["refunds_promises_warned"] == 2
+
+
+def test_next_deadline_is_that_of_the_first_case_a_person_has_to_look_at(account: Store) -> None:
+    def left() -> float:
+        return values(figures(account).text())["refunds_review_next_deadline_seconds"]
+
+    def a_row(name: str, hours: int, **over: Any) -> None:
+        given(account, cases, a_case(f"case_{name}", name, due_at=START + timedelta(hours=hours), **over))
+
+    a_row("job_waits", 1)
+    a_row("job_over", 1, state="declined", closed_at=START)
+    assert math.isnan(left())
+    a_row("job_odd", 5, state="review")
+    assert left() == 5 * 3600
+    a_row("parked", 3, kind="request", job_id=None)
+    assert left() == 3 * 3600
 
 
 @pytest.mark.parametrize(("seconds", "overdue"), [(29, 0), (31, 2)])
@@ -91,10 +119,12 @@ def test_a_look_is_overdue_once_the_sweeps_of_half_a_minute_have_missed_it(accou
 
 
 def test_an_open_breaker_is_one_and_a_closed_one_zero(store: Store) -> None:
-    row = {"name": "money", "failures": 1, "open_until": START + timedelta(hours=1), "needs_person": True}
-    store.write(lambda tx: tx.connection.execute(insert(breakers), [row]))
+    until = {"money": START + timedelta(hours=1), "creem": START - timedelta(seconds=1)}
+    rows = [{"name": name, "failures": 6, "open_until": at, "needs_person": False} for name, at in until.items()]
+    given(store, breakers, *rows)
     found = values(figures(store).text())
-    assert (found["refunds_breaker_open[money]"], found["refunds_breaker_open[creem]"]) == (1, 0)
+    names = ("money", "creem", "creem_key")
+    assert [found[f"refunds_breaker_open[{name}]"] for name in names] == [1, 0, 0]
 
 
 def test_calls_that_nobody_hears_are_counted_until_one_is_heard(store: Store) -> None:
@@ -107,7 +137,8 @@ def test_calls_that_nobody_hears_are_counted_until_one_is_heard(store: Store) ->
 
 def test_what_runs_is_said_with_the_terms_in_force_and_what_is_left_of_their_doubt(store: Store) -> None:
     terms = load_editions(DEFAULT_TERMS).at(START)
-    store.write(lambda tx: tx.connection.execute(insert(doubt_days), [{"day": START.date(), "credits": 7}]))
+    yesterday = START.date() - timedelta(days=1)
+    given(store, doubt_days, {"day": START.date(), "credits": 7}, {"day": yesterday, "credits": 11})
     found = values(figures(store).text())
     assert found["refunds_doubt_credits_left"] == terms.doubt_credits_per_day - 7
     assert [name for name in found if name.startswith("refunds_build_info") and terms.edition in name and head() in name]
@@ -121,6 +152,10 @@ def test_money_that_went_back_by_another_hand_is_what_creem_shows_beyond_our_cla
     world.double.refund_in_dashboard("tran_0", 250)
     world.settle_down(days=1)
     assert values(figures(store).text())["refunds_money_unmatched_minor_units"] == 250
+    ours = select(payments.c.transaction_id).where(payments.c.state == "refunded").scalar_subquery()
+    lags = update(charges).where(charges.c.transaction_id == ours).values(refunded=charges.c.refunded - 100)
+    store.write(lambda tx: tx.connection.execute(lags).rowcount)
+    assert values(figures(store).text())["refunds_money_unmatched_minor_units"] == 250, "of another charge, read too early"
 
 
 def test_age_of_the_stream_is_that_of_its_oldest_entry_read_or_not(store: Store) -> None:
@@ -194,7 +229,7 @@ def test_the_route_answers_in_the_text_format_without_a_sign_in(store: Store) ->
 
 
 def test_jobs_are_counted_by_how_they_ended_within_the_hour(account: Store) -> None:
-    ends = [("failed", 1), ("failed", 59), ("succeeded", 30), ("failed", 61), ("running", None)]
+    ends = [("failed", 1), ("failed", 59), ("succeeded", 30), ("failed", 61), ("failed", -1), ("running", None)]
     rows: list[dict[str, Any]] = [
         {
             "job_id": f"job_{n}",
