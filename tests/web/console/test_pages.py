@@ -34,9 +34,26 @@ def test_deadlines_come_earliest_first_with_the_overdue_marked(world: PeopleWorl
     assert "None is overdue." in words_of(page(local, "/overdue"))
     world.clock.pass_(days=3)
     text = words_of(page(local, "/overdue"))
-    assert re.search(r"\d overdue", text)
+    assert "before all others. 4 overdue" in text, "not those that were closed in time"
     assert max(text.index("ord_4"), text.index("job_odd")) < text.index("job_later")
-    assert "overdue" in words_of(page(local, "/"))
+    assert "4 promises overdue" in words_of(page(local, "/"))
+
+
+def test_deadlines_of_one_moment_follow_one_another_page_by_page(world: PeopleWorld, local: Browser) -> None:
+    assert "after=" not in page(local, "/overdue")
+    for number in range(40):
+        name = f"job_n{number:02}"
+        world.arrive(world.submitted(name, "acc_2"), world.succeeded(name, "acc_2"), world.failed(name, "acc_2"))
+    world.sweep()
+    text = page(local, "/overdue")
+    seen = re.findall(r">(job_\w+|ord_\d)<", text)
+    while link := re.search(r'href="(/overdue\?after=[^"]*)"', text):
+        text = page(local, unescape(link[1]))
+        seen += re.findall(r">(job_\w+|ord_\d)<", text)
+    assert len(seen) == len(set(seen))
+    assert seen == sorted(seen, key=lambda name: str(world.case(name)["due_at"]))  # type: ignore[index]
+    assert {name for name in seen if name.startswith("job_n")} == {f"job_n{number:02}" for number in range(40)}
+    assert {"job_odd", "ord_3", "ord_4"} < set(seen)
 
 
 def test_cases_are_listed_and_filtered(local: Browser) -> None:
