@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.cases.world import a_purchase, an_account, moves
+from tests.cases.world import START, a_purchase, an_account, moves
 from tests.requests.world import PeopleWorld, text_of
 from tests.threads import ends
 from worker.clock import written
 from worker.errors import Refused
-from worker.settings import Mode
+from worker.settings import DEFAULT_TERMS, Mode
 from worker.store.engine import Store
 from worker.store.tables import accounts, actions, cases, leases, payments, proposals
+
+BUSINESS = timedelta(days=3, hours=2)
+"""Three business days from the start, when Monday has not begun everywhere yet."""
 
 
 def in_review(world: PeopleWorld, job: str = "job_1") -> str:
@@ -108,6 +111,8 @@ def test_case_in_somebodys_hands_is_refused_to_others_until_the_lease_ends(world
     [item] = world.reviewer.queue(limit=10, after=None)[0]
     assert item["taken_by"] == "ann"
     world.clock.pass_(minutes=16)
+    [item] = world.reviewer.queue(limit=10, after=None)[0]
+    assert (item["taken_by"], item["taken_until"]) == (None, None)
     assert world.decide(case_id, by="bob")["done"]
 
 
@@ -421,6 +426,49 @@ def test_deadlines_come_earliest_first_with_what_has_gone_by(world: PeopleWorld)
     assert found[0]["at"] < found[1]["at"]
     assert found[0]["percent"] > 25
     assert found[1]["percent"] == 0
+
+
+def test_deadline_of_a_failure_heard_of_late_runs_from_the_failure(world: PeopleWorld) -> None:
+    world.bought_once()
+    told = [world.submitted("job_1"), world.succeeded("job_1"), world.failed("job_1")]
+    world.clock.pass_(hours=38)
+    world.happen(*told)
+    assert [item["percent"] for item in world.reviewer.deadlines(limit=10)] == [50]
+
+
+def test_creem_waits_three_business_days_for_a_word_about_money_and_for_none_about_a_job(world: PeopleWorld) -> None:
+    in_review(world)
+    world.bought_once("ord_2", "acc_2")
+    world.mail("Please refund ord_2.", sender="acc_2@example.org")
+    told = {item["kind"]: item["creem_may_act_at"] for item in world.reviewer.queue(limit=10, after=None)[0]}
+    assert told == {"job": None, "request": written(START + BUSINESS)}
+
+
+def test_dispute_that_opens_again_gives_creem_its_time_anew(world: PeopleWorld) -> None:
+    """Once the days were counted from the first dispute: Creem's time was over before the second began, and led the deadlines."""
+    case_id = a_dispute(world)
+    world.decide(case_id, "won", reason="the bank said so")
+    world.clock.pass_(days=14)
+    world.double.dispute("tran_ord_1")
+    world.double.tick()
+    world.sweep()
+    [item] = world.reviewer.queue(limit=10, after=None)[0]
+    assert item["creem_may_act_at"] == item["due_at"] == written(START + timedelta(days=14) + BUSINESS)
+    assert [one["what"] for one in world.reviewer.deadlines(limit=10)] == ["our promise of 3 business days"]
+
+
+def test_creems_patience_is_a_deadline_where_it_ends_before_our_promise(store: Store, tmp_path: Path) -> None:
+    [shipped] = DEFAULT_TERMS.glob("*.toml")
+    (tmp_path / "terms").mkdir()
+    longer = shipped.read_text().replace("promise_business_days = 3", "promise_business_days = 4")
+    (tmp_path / "terms" / shipped.name).write_text(longer)
+    world = PeopleWorld(store, tmp_path, terms_dir=tmp_path / "terms")
+    world.bought_once()
+    world.mail()
+    world.clock.pass_(hours=38)
+    told = [(item["what"], item["percent"]) for item in world.reviewer.deadlines(limit=10)]
+    assert told == [("Creem may refund by itself", 50), ("our promise of 4 business days", 37)]
+    world.close()
 
 
 def test_queue_goes_on_page_by_page(world: PeopleWorld) -> None:

@@ -58,7 +58,7 @@ class Queue:
             found.append((row.due_at, row.failed_at, row, f"our promise of {count(days, 'business day')}"))
             theirs = self._creem_may_act(row) if row.state == CaseState.REVIEW.value else None
             if theirs is not None and theirs < row.due_at:
-                found.append((theirs, row.opened_at, row, "Creem may refund by itself"))
+                found.append((theirs, _asked_at(row), row, "Creem may refund by itself"))
         found.sort(key=lambda item: (item[0], item[2].case_id))
         return [
             {
@@ -115,10 +115,10 @@ class Queue:
 
     def _creem_may_act(self, row: Row[Any]) -> datetime | None:
         """When Creem's own patience with a buyer ends; None where no charge is in question."""
-        if row.kind == CaseKind.JOB.value or row.order_id is None:
+        if row.order_id is None:
             return None
         _, calendar = self.bench.at(row.failed_at)
-        return calendar.business_deadline(row.opened_at, CREEM_WAITS_DAYS)
+        return calendar.business_deadline(_asked_at(row), CREEM_WAITS_DAYS)
 
     def _look(self, tx: Tx, name: str, by: str) -> dict[str, Any]:
         row = find(tx, name)
@@ -153,6 +153,12 @@ class Queue:
     def _allowance(self, tx: Tx, by: str) -> allowance.Allowance:
         now = self.clock.now()
         return allowance.allowance_of(tx, by, self.bench.terms_at(now), now)
+
+
+def _asked_at(row: Row[Any]) -> datetime:
+    """Since when a buyer waits who may turn to Creem: a case that opens again has a promise of its own, from then on."""
+    asked: datetime = max(row.opened_at, row.failed_at)
+    return asked
 
 
 def leases_of(tx: Tx, rows: Any, now: datetime) -> dict[str, Row[Any]]:
