@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -159,6 +159,20 @@ def test_declined_charge_that_a_person_looks_at_again_is_owed_nothing_once_no_ea
     assert (duplicate(world, "ord_2").state, world.queue()) == ("nothing_owed", [])
 
 
+def another_is_heard_of(world: PeopleWorld, at: datetime) -> None:
+    """One more charge for the same, of which history and Creem tell only now."""
+    world.double.pay("tran_9", customer_id="cust_1", amount=900, order_id="ord_9", paid_at=at)
+    world.load(world.bought("ord_9", "tran_9", at.isoformat()))
+
+
+def test_charge_that_a_person_looks_at_again_is_not_the_one_that_stays_for_a_later_one(world: PeopleWorld) -> None:
+    began = world.clock.now() - timedelta(hours=3)
+    first_goes_back(world)
+    assert duplicate(world, "ord_2").state == "review"
+    another_is_heard_of(world, began + timedelta(minutes=40))
+    assert duplicate(world, "ord_9").facts["first"]["purchase_id"] == "ord_1"
+
+
 def test_no_is_not_forgotten_over_a_time_in_which_nothing_was_owed(world: PeopleWorld) -> None:
     """Once the money left by itself when a third charge became known late."""
     began = world.clock.now() - timedelta(hours=3)
@@ -166,9 +180,7 @@ def test_no_is_not_forgotten_over_a_time_in_which_nothing_was_owed(world: People
     world.double.refund_in_dashboard("tran_1")
     days_go_by(world, 1)
     assert duplicate(world, "ord_2").state == "nothing_owed"
-    at = began + timedelta(minutes=28)
-    world.double.pay("tran_9", customer_id="cust_1", amount=900, order_id="ord_9", paid_at=at)
-    world.load(world.bought("ord_9", "tran_9", at.isoformat()))
+    another_is_heard_of(world, began + timedelta(minutes=28))
     days_go_by(world, 2)
     assert (duplicate(world, "ord_2").state, world.double.gone("tran_2")) == ("review", 0)
 
