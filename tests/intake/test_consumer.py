@@ -257,6 +257,21 @@ def test_entries_that_were_trimmed_unread_are_reported_once(counted: Reading, in
     assert (other.gone, len(counted.log.events("error"))) == (0, 2), "one that starts later tells no loss again"
 
 
+def test_first_look_tells_no_loss_of_before_where_nothing_waits(counted: Reading, inbox: Inbox) -> None:
+    """What Redis counts may be years old by then: an alarm about it would send people looking for nothing."""
+    counted.add("a", "b")
+    counted.client.xtrim(STREAM, maxlen=1, approximate=False)
+    counted.consumer(inbox).step()
+    counted.client.delete(f"{GROUP}:gone:{STREAM}")
+    later = counted.consumer(inbox, housekeeping_every=1e-9)
+    later.step()
+    assert (later.gone, counted.log.events("error")) == (0, [])
+    counted.add("c", "d")
+    counted.client.xtrim(STREAM, maxlen=1, approximate=False)
+    later.step()
+    assert (later.gone, inbox.documents) == (1, [b"b", b"d"])
+
+
 def test_what_was_read_and_then_trimmed_is_nobodys_loss(counted: Reading, inbox: Inbox) -> None:
     one, two = (counted.consumer(inbox, name, housekeeping_every=1e-9) for name in ("one", "two"))
     for text in "abc":

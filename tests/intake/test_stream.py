@@ -1,6 +1,5 @@
 """The stream seen from outside: backlog, what the audit reads, what may be forgotten."""
 
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,18 @@ class WithoutLag:
         ]
 
 
+class SilentFor(WithoutLag):
+    """A client of a server on which nobody has read for so long."""
+
+    def __init__(self, client: Any, silent: timedelta) -> None:
+        super().__init__(client)
+        self._silent = silent
+
+    def xinfo_consumers(self, stream: str, group: str) -> list[dict[str, Any]]:
+        more = int(self._silent.total_seconds() * 1000)
+        return [{**one, "idle": one["idle"] + more} for one in self._client.xinfo_consumers(stream, group)]
+
+
 def test_connection_to_a_server_that_only_reads_since_a_failover_is_not_kept(tmp_path: Path) -> None:
     with start_redis(tmp_path) as server, open_stream_client(server.url) as client:
         before = client.client_id()
@@ -53,10 +64,10 @@ def test_no_stream_is_no_backlog(reading: Reading) -> None:
 def test_id_chosen_in_the_future_hides_no_wait(reading: Reading, chosen: str) -> None:
     reading.consumer(Inbox()).step()
     reading.client.xadd(STREAM, {"event": "{}"}, id=chosen)
-    time.sleep(0.3)
-    since = waits_since(reading.client, STREAM, GROUP)
+    last_read: Any = SilentFor(reading.client, timedelta(minutes=10))
+    since = waits_since(last_read, STREAM, GROUP)
     assert since is not None
-    assert timedelta(seconds=0.3) <= datetime.now(UTC) - since < timedelta(minutes=1)
+    assert timedelta(minutes=10) <= datetime.now(UTC) - since < timedelta(minutes=11)
     state = backlog(reading.client, STREAM, GROUP)
     assert (state.undelivered, state.oldest_id) == (1, chosen)
     reading.client.xreadgroup(GROUP, "holds", {STREAM: ">"})
@@ -68,6 +79,19 @@ def test_id_chosen_in_the_future_hides_no_wait(reading: Reading, chosen: str) ->
     reading.client.xack(STREAM, GROUP, chosen)
     assert list(entries_read_so_far(reading.client, STREAM, GROUP)) == [[(chosen, b"{}")]]
     assert waits_since(reading.client, STREAM, GROUP) is None
+
+
+@pytest.mark.parametrize(("ahead_by", "told"), [(timedelta(minutes=4), False), (timedelta(minutes=6), True)])
+def test_id_is_in_the_future_beyond_what_another_clock_explains(reading: Reading, ahead_by: timedelta, told: bool) -> None:
+    at = int((datetime.now(UTC) + ahead_by).timestamp() * 1000)
+    reading.client.xadd(STREAM, {"event": "{}"}, id=f"{at}-0")
+    assert ahead(reading.client, STREAM) == (f"{at}-0" if told else None)
+
+
+def test_key_that_is_no_stream_is_not_taken_for_one_without_ids(reading: Reading) -> None:
+    reading.client.set(STREAM, "somebody else's")
+    with pytest.raises(redis.exceptions.ResponseError, match="WRONGTYPE"):
+        ahead(reading.client, STREAM)
 
 
 def test_id_chosen_in_the_future_is_named_with_a_way_out(reading: Reading) -> None:
