@@ -12,7 +12,9 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from tests.logs import heard
 from tests.servers import eventually
+from worker.clock import Every
 from worker.web.connections import MOST, Connection
 from worker.web.serve import config_of
 
@@ -21,11 +23,19 @@ LARGE = b"x" * 512 * 1024
 """More than sockets and the server hold for a client that does not read."""
 
 
+IN_HAND: list[Scope] = []
+
+
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Reads the whole request, then answers it."""
     while (message := await receive()).get("more_body"):
         pass
     if message["type"] == "http.disconnect":
+        return
+    if scope["path"] == "/held":
+        IN_HAND.append(scope)
+        # until the client leaves
+        await receive()
         return
     body = LARGE if scope["path"] == "/large" else b"here"
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(body)).encode())]})
@@ -38,6 +48,12 @@ class Hasty(Connection):
     """The same, in a test's time."""
 
     head_seconds = 0.5
+
+
+class Full(Connection):
+    """The same where somebody has to give way at once."""
+
+    grace_seconds = 0.0
 
 
 @contextmanager
@@ -108,6 +124,45 @@ def test_more_requests_at_once_than_there_is_room_for_are_answered_or_told_to_co
         for one in ones:
             one.settimeout(10)
             assert one.recv(4096).startswith((b"HTTP/1.1 200", b"HTTP/1.1 503"))
+
+
+def test_upload_that_goes_on_stays_and_a_silent_connection_gives_way() -> None:
+    with serving(Full) as at, contextlib.ExitStack() as held:
+        upload = held.enter_context(socket.create_connection(at))
+        upload.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+        silent = [held.enter_context(socket.create_connection(at)) for _ in range(MOST - 3)]
+        asks, again = (held.enter_context(socket.create_connection(at)) for _ in range(2))
+        asks.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answered(asks), "all before it were taken in"
+        upload.sendall(b"a")
+        again.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answered(again)
+        upload.sendall(b"b")
+        assert answered(upload)
+        silent[0].settimeout(10)
+        with contextlib.suppress(ConnectionResetError):
+            assert silent[0].recv(1) == b""
+
+
+def test_whoever_comes_where_all_others_are_in_hand_is_told_to_come_again() -> None:
+    with serving(Full) as at, contextlib.ExitStack() as held:
+        IN_HAND.clear()
+        for _ in range(MOST - 1):
+            one = held.enter_context(socket.create_connection(at))
+            one.sendall(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert eventually(lambda: len(IN_HAND) == MOST - 1)
+        assert httpx.get(f"http://{at[0]}:{at[1]}/", trust_env=False).status_code == 503
+
+
+def test_log_says_once_that_connections_gave_way() -> None:
+    class Told(Full):
+        telling = Every(60.0)
+
+    with heard("warning") as said, serving(Told) as at, contextlib.ExitStack() as held:
+        for _ in range(MOST + 10):
+            held.enter_context(socket.create_connection(at))
+        assert httpx.get(f"http://{at[0]}:{at[1]}/", trust_env=False).text == "here"
+    assert said.getvalue().count("web.connections_given_up") == 1
 
 
 @pytest.mark.parametrize("first", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["from the start", "after an answer"])

@@ -15,8 +15,6 @@ MOST = 256
 """Connections at once. One more takes the place of whoever has kept us waiting longest; where nobody does, it is told to come
 again."""
 
-_TOLD = Every(60.0)
-
 
 class Connection(H11Protocol):
     """One connection of one client."""
@@ -26,6 +24,9 @@ class Connection(H11Protocol):
 
     grace_seconds = 1.0
     """So long nobody has to give way, up to twice as many: what a client sends at once is read a moment later."""
+
+    telling = Every(60.0)
+    """How often the log says that some gave way: once for all connections."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -76,7 +77,7 @@ class Connection(H11Protocol):
         waiting = [one for one in others if one.waits() and one.waited() >= grace]
         for one in sorted(waiting, key=Connection.waited, reverse=True)[:places]:
             one.give_way()
-        if waiting and _TOLD.due():
+        if waiting and self.telling.due():
             log.warning("web.connections_given_up", why=f"more than {MOST} at once, and some of them silent")
 
     def _answering(self) -> bool:
