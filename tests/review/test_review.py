@@ -440,8 +440,13 @@ def test_creem_waits_three_business_days_for_a_word_about_money_and_for_none_abo
     in_review(world)
     world.bought_once("ord_2", "acc_2")
     world.mail("Please refund ord_2.", sender="acc_2@example.org")
+    world.double.dispute(world.bought_once("ord_3", "acc_3"))
+    world.clock.pass_(hours=38)
+    world.double.tick()
+    world.sweep()
     told = {item["kind"]: item["creem_may_act_at"] for item in world.reviewer.queue(limit=10, after=None)[0]}
-    assert told == {"job": None, "request": written(START + BUSINESS)}
+    heard_late = written(START + timedelta(days=3, hours=38))
+    assert told == {"job": None, "request": written(START + BUSINESS), "dispute": heard_late}
 
 
 def test_dispute_that_opens_again_gives_creem_its_time_anew(world: PeopleWorld) -> None:
@@ -463,8 +468,11 @@ def test_creems_patience_is_a_deadline_where_it_ends_before_our_promise(store: S
     longer = shipped.read_text().replace("promise_business_days = 3", "promise_business_days = 4")
     (tmp_path / "terms" / shipped.name).write_text(longer)
     world = PeopleWorld(store, tmp_path, terms_dir=tmp_path / "terms")
-    world.bought_once()
-    world.mail()
+    world.decide(a_dispute(world), "won", reason="the bank said so")
+    world.clock.pass_(days=14)
+    world.double.dispute("tran_ord_1")
+    world.double.tick()
+    world.sweep()
     world.clock.pass_(hours=38)
     told = [(item["what"], item["percent"]) for item in world.reviewer.deadlines(limit=10)]
     assert told == [("Creem may refund by itself", 50), ("our promise of 4 business days", 37)]

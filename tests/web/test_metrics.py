@@ -138,7 +138,7 @@ def test_calls_that_nobody_hears_are_counted_until_one_is_heard(store: Store) ->
 def test_what_runs_is_said_with_the_terms_in_force_and_what_is_left_of_their_doubt(store: Store) -> None:
     terms = load_editions(DEFAULT_TERMS).at(START)
     yesterday = START.date() - timedelta(days=1)
-    given(store, doubt_days, {"day": START.date(), "credits": 7}, {"day": yesterday, "credits": 11})
+    given(store, doubt_days, {"day": yesterday, "credits": 11}, {"day": START.date(), "credits": 7})
     found = values(figures(store).text())
     assert found["refunds_doubt_credits_left"] == terms.doubt_credits_per_day - 7
     assert [name for name in found if name.startswith("refunds_build_info") and terms.edition in name and head() in name]
