@@ -3,7 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -332,13 +333,20 @@ def test_refused_rerun_gives_the_credits_back_without_waiting(world: World) -> N
 
 
 def test_rerun_nobody_hears_is_asked_again_with_the_same_order_until_its_deadline(world: World) -> None:
-    world.pipeline.answer = lambda order: Answer.NOT_HEARD
+    asked_at: list[datetime] = []
+
+    def nobody(order: RerunOrder) -> Answer:
+        asked_at.append(world.clock.now())
+        return Answer.NOT_HEARD
+
+    world.pipeline.answer = nobody
     world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
     for _ in range(40):
         world.clock.pass_(minutes=2)
         world.sweep()
     assert len({order.sent_as for order in world.pipeline.orders}) == 1
-    assert len(world.pipeline.orders) > 3
+    waits = [later - earlier for earlier, later in pairwise(asked_at)]
+    assert (waits[0], max(waits)) == (timedelta(minutes=2), timedelta(minutes=6)), "five minutes at most, and a sweep"
     found = world.case("job_1")
     assert found is not None
     assert found["state"] == "refunded"
@@ -356,6 +364,14 @@ def test_open_breaker_of_the_pipeline_turns_reruns_into_credits(world: World) ->
     for name in names:
         world.happen(world.submitted(name), world.failed(name, code="job_timeout"))
     assert [world.state(name) for name in names] == ["rerunning"] * 5 + ["refunded"]
+
+
+def test_one_answer_of_the_pipeline_between_those_that_nobody_hears_keeps_reruns_going(world: World) -> None:
+    world.pipeline.answer = lambda order: Answer.ACCEPTED if order.job_id == "job_4" else Answer.NOT_HEARD
+    names = [f"job_{n}" for n in range(9)]
+    for name in names:
+        world.happen(world.submitted(name), world.failed(name, code="job_timeout"))
+    assert {world.state(name) for name in names} == {"rerunning"}
 
 
 def test_expired_input_is_not_rerun(world: World) -> None:

@@ -67,3 +67,10 @@ def test_what_failed_before_is_left_out(store: Store, other: World) -> None:
     since = HandClock().now() + timedelta(days=9)
     found = other.store.read(lambda t: ours.store.read(lambda o: compare(t, o, since)))
     assert replace(found) == Compared()
+    from_its_moment_on = other.store.read(lambda t: ours.store.read(lambda o: compare(t, o, HandClock().now())))
+    assert from_its_moment_on != Compared()
+
+
+def test_differences_are_told_by_how_many_cases_they_are() -> None:
+    differ = {("a", each): Difference("a", each, cases) for each, cases in (("b", 1), ("c", 3), ("d", 2))}
+    assert [one["cases"] for one in Compared(differences=differ).document()["differences"]] == [3, 2, 1]

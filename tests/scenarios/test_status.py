@@ -1,0 +1,89 @@
+"""What `refunds status` says to whoever types it first: who waits, for what, and where to look."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+
+from tests.cases.world import HandClock
+from tests.scenarios.system import System, a_system, submitted
+from tests.store.rows import NOON, a_case, given, given_an_account_with_a_purchase
+from worker.intake.accept import Desk
+from worker.intake.consumer import Entry
+from worker.store.engine import Store
+from worker.store.tables import breakers, cases, effects
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def system(migrated_sqlite: Path, tmp_path: Path, redis_server: str, redis: redis_py.Redis) -> Iterator[System]:
+    """An installation without processes, with an account of whom nothing is owed."""
+    url = f"sqlite:///{tmp_path / 'refunds.db'}"
+    (tmp_path / "refunds.db").write_bytes(migrated_sqlite.read_bytes())
+    with closing(Store(url)) as store:
+        given_an_account_with_a_purchase(store)
+    with a_system(url, redis_server) as made:
+        yield made
+
+
+def waits(system: System, state: str) -> None:
+    """A case whose promise has long ended, and whose next look is due as long."""
+    with closing(Store(system.database_url)) as store:
+        case = a_case(state=state)
+        given(store, cases, {**case, "next_action_at": case["due_at"]})
+
+
+def test_nobody_waits_where_nothing_is_late(system: System) -> None:
+    with closing(Store(system.database_url)) as store:
+        given(store, breakers, {"name": "creem", "failures": 6, "open_until": NOON, "needs_person": False})
+    said = system.refunds("status").stdout
+    assert "Nobody waits beyond the promise. 0 made whole, 0 credits back, 0 open." in said
+    assert "to be done" in said
+    assert "first deadline" not in said
+    assert "creem breaker" not in said, "it closed long ago"
+
+
+def test_broken_promise_and_missed_look_are_said_first_with_what_to_look_at(system: System) -> None:
+    waits(system, "waiting")
+    first = system.refunds("status").stdout.splitlines()[0]
+    promise, look = first.split("; ")
+    assert promise.startswith("1 promises overdue since 2026-03-02T12:00:00")
+    assert look == "1 cases due for their next look: is a worker running?"
+    assert "Nobody waits" not in system.refunds("status").stdout
+
+
+def test_what_is_to_be_done_says_what_was_tried_in_vain(system: System) -> None:
+    waits(system, "review")
+    due = {"kind": "announce", "case_id": "case_1", "payload": {}, "state": "due", "due_at": NOON, "created_at": NOON}
+    with closing(Store(system.database_url)) as store:
+        given(store, effects, {**due, "effect_id": "one", "key": "one", "attempts": 0})
+        assert "1 announce since 2026-03-02T12:00:00.123456Z\n" in system.refunds("status").stdout
+        given(store, effects, {**due, "effect_id": "two", "key": "two", "attempts": 1, "result": "Redis: away"})
+    assert "2 announce since 2026-03-02T12:00:00.123456Z, 1 tried in vain: Redis: away" in system.refunds("status").stdout
+
+
+def test_case_that_waits_for_a_person_is_counted_with_the_command_that_lists_it(system: System) -> None:
+    waits(system, "review")
+    said = system.refunds("status").stdout
+    assert "1 wait, the oldest since 2026-03-02T12:00:00" in said
+    assert "`refunds review list`" in said
+    assert "2026-03-02T12:00 case_1 (review), 100 % gone by: `refunds status --deadlines`" in said
+    assert "100 %" in system.refunds("status", "--deadlines").stdout
+
+
+def test_event_that_nobody_reads_or_handles_is_said_with_the_process_that_should(system: System) -> None:
+    system.extra = {**system.extra, "REFUNDS_READY_BACKLOG_SECONDS": "0.001"}
+    system.emit([submitted("job_1")])
+    with closing(Store(system.database_url)) as store:
+        document = submitted("job_2").encode()
+        Desk(store, HandClock(datetime.now(UTC))).accept([Entry("1-0", document, {b"event": document})])
+    first = system.refunds("status").stdout.splitlines()[0]
+    unread, unhandled = first.split("; ")
+    assert unread.startswith("events lie on the stream since ")
+    assert unread.endswith(": is `refunds intake` running?")
+    assert unhandled.startswith("events are stored and not handled since ")
+    assert unhandled.endswith(": is a worker running?")
