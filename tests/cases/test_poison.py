@@ -5,13 +5,15 @@ import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from sqlalchemy import Row
 
 from policy.lifecycle import CaseState
-from tests.cases.world import World, a_purchase, an_account
+from tests.cases.world import World, a_purchase, an_account, moves
 from tests.doors import Doors, DoorStore
 from tests.faults import death
 from tests.logs import heard
@@ -232,6 +234,22 @@ def test_case_that_cannot_be_judged_never_stops_the_others_and_ends_with_a_perso
     assert case is not None
     assert (case["state"], case["owner"]) == ("review", "person")
     assert "ZeroDivisionError" in case["reason"]
+
+
+def test_case_that_cannot_be_judged_is_tried_after_growing_waits_and_then_once_a_day(world: World) -> None:
+    healthy(world).happen(world.failed("poison", code="job_timeout"))
+    world.clock.pass_(minutes=61)
+    for _ in range(40):
+        world.sweeper.sweep()
+        world.clock.pass_(seconds=1)
+    case = world.case("poison")
+    assert case is not None
+    at = [datetime.fromisoformat(entry["at"]) for entry in case["history"] if entry["event"] == "case.stuck"]
+    assert [(later - earlier).total_seconds() for earlier, later in pairwise(at)] == [2, 4, 8, 16]
+    for hours, times in ((23, 5), (2, 6)):
+        world.clock.pass_(hours=hours)
+        world.sweeper.sweep()
+        assert moves(world.case("poison")).count("case.stuck") == times
 
 
 def test_requeue_rehearses_first_and_never_repeats_an_effect(store: Store) -> None:

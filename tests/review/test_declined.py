@@ -143,10 +143,11 @@ def test_what_a_person_could_not_know_puts_a_declined_charge_to_a_person_once_an
     row = duplicate(world, order)
     assert (row.state, row.outcome, row.rule) == ("review", "decline", "decided_by_person")
     assert row.reason == f"a person declined it {why}"
-    days_go_by(world)
+    days_go_by(world, 4)
     row = duplicate(world, order)
     assert (row.state, row.closed_at, world.claim(f"tran_{order[-1]}")) == ("review", None, None)
     assert moves(world.case(row.case_id)).count("case.handed_over") == 1
+    assert moves(world.case(row.case_id)).count("promise.breached") == 1, "it runs while the case waits for a person again"
     world.decide(row.case_id, then, reason="looked at it again")
     days_go_by(world)
     assert (duplicate(world, order).state, world.queue()) == ("declined" if then == "decline" else "refunded", [])
