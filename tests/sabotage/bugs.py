@@ -1206,10 +1206,16 @@ BUGS = (
         (
             (
                 "worker/store/engine.py",
-                "                    connection.invalidate()\n                    raise _Broken(error) from error\n",
-                "                    raise _Broken(error) from error\n",
+                "            connection.invalidate()\n            raise _Broken(error) from error\n",
+                "            raise _Broken(error) from error\n",
             ),
         ),
+    ),
+    Bug(
+        "standby_kept",
+        "after a failover through a standby a process talks to it for ever, and calls each event's failure the event's own",
+        ("tests/store/test_replica.py",),
+        (("worker/store/engine.py", "    if sqlstate(error) != NOT_SUPPORTED:\n", "    if True:\n"),),
     ),
     Bug(
         "old_redis_kept",

@@ -1,32 +1,115 @@
 """A server that only replays is no place for these books: they would be read as they were (failure-modes.md, X6)."""
 
+import socket
+import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url, select, text
 
-from worker.errors import Misconfigured
+from tests.store.rows import an_account
+from worker.errors import Misconfigured, TryLater
 from worker.sandbox.servers import start_postgres
 from worker.store import schema
+from worker.store.bulk import Tx
 from worker.store.engine import Store
+from worker.store.tables import accounts
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that the user whom Postgres runs as can reach."""
-    with tempfile.TemporaryDirectory(prefix="refunds-replica-") as made:
-        Path(made).chmod(0o711)
-        yield Path(made) / "postgres"
+@dataclass
+class Pair:
+    """The URLs of a server that takes writes, and of one that stands by with the same books and only replays."""
+
+    primary: str
+    standby: str
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    """Both, in a folder that the user whom Postgres runs as can reach."""
+    with tempfile.TemporaryDirectory(prefix="refunds-replica-") as made, ExitStack() as stack:
+        folder = Path(made)
+        folder.chmod(0o711)
+        with start_postgres(folder / "primary", durable=False) as server:
+            schema.upgrade(server.url)
+        # as its owner's, who is another where we are root
+        subprocess.run(["cp", "-a", folder / "primary", folder / "standby"], check=True)
+        (folder / "standby" / "data" / "standby.signal").touch()
+        yield Pair(*(stack.enter_context(start_postgres(folder / name, durable=False)).url for name in ("primary", "standby")))
+
+
+class Address:
+    """One address that leads to the server named when a connection is made, as a failover moves it; closed by `close`."""
+
+    def __init__(self, url: str) -> None:
+        self.leads_to = url
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        host, port = self._listening.getsockname()
+        self.url = make_url(url).set(host=host, port=port).render_as_string(hide_password=False)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def close(self) -> None:
+        """Takes no more connections; those there are end with their clients."""
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+    def _listen(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                there = make_url(self.leads_to)
+                server = socket.create_connection((str(there.host), int(there.port or 0)))
+                for here, beyond in ((client, server), (server, client)):
+                    threading.Thread(target=self._pass_on, args=(here, beyond), daemon=True).start()
+
+    def _pass_on(self, here: socket.socket, beyond: socket.socket) -> None:
+        with suppress(OSError), here:
+            while said := here.recv(65536):
+                beyond.sendall(said)
+            beyond.shutdown(socket.SHUT_WR)
 
 
 @pytest.mark.slow
-def test_replica_is_refused_in_one_line(folder: Path) -> None:
-    with start_postgres(folder, durable=False) as server:
-        schema.upgrade(server.url)
-    (folder / "data" / "standby.signal").touch()
-    with start_postgres(folder, durable=False) as server:
-        store = Store(server.url)
-        with pytest.raises(Misconfigured, match=r"^the database server is a read-only replica: name the primary$"):
-            schema.require_current(store)
-        store.close()
+def test_replica_is_refused_in_one_line(pair: Pair) -> None:
+    store = Store(pair.standby)
+    with pytest.raises(Misconfigured, match=r"^the database server is a read-only replica: name the primary$"):
+        schema.require_current(store)
+    store.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reads", [0, 1, 2], ids=["fresh", "after a read", "after reads on two connections"])
+def test_connections_that_a_failover_left_with_a_standby_are_dropped(pair: Pair, reads: int) -> None:
+    address = Address(pair.standby)
+    store = Store(address.url)
+
+    def look(tx: Tx) -> None:
+        # each within the other's, so that each has a connection of its own
+        tx.connection.execute(text("select 1"))
+        nested.append(True)
+        if len(nested) < reads:
+            store.read(look)
+
+    def write() -> None:
+        store.write(lambda tx: tx.insert_absent(accounts, [an_account(f"acc_{reads}")]))
+
+    nested: list[bool] = []
+    if reads:
+        store.read(look)
+    with pytest.raises(TryLater, match=r"^the database is not reachable: cannot .* (read-only transaction|during recovery)"):
+        write()
+    nested.clear()
+    if reads:
+        store.read(look)
+    address.leads_to = pair.primary
+    write()
+    store.close()
+    address.close()
+    primary = Store(pair.primary)
+    assert primary.read(lambda tx: tx.all(select(accounts.c.account_id).where(accounts.c.account_id == f"acc_{reads}")))
+    primary.close()

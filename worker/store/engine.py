@@ -2,8 +2,8 @@
 
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,8 +34,9 @@ BUSY_SECONDS = 20
 NO_SCHEMA = "the schema is missing: run `refunds db upgrade`"
 NO_SUCH_TABLE = "42P01"
 NOT_ALLOWED = "42501"
-OTHER_TYPES = "0A000"
-"""What a statement reads has other types since it was prepared; it is prepared anew after the rollback."""
+NOT_SUPPORTED = "0A000"
+"""Of a statement: what it reads has other types since it was prepared; it is prepared anew after the rollback. Of the beginning
+of a transaction that writes: the server only replays what another does."""
 LOCK_NOT_AVAILABLE = "55P03"
 ONLY_READS = "25006"
 GONE = {ONLY_READS, "25P03", "25P04"}
@@ -126,18 +127,11 @@ class Store:
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             # there is nothing to undo, and after a rollback the driver forgets what it has prepared
             keep = True
-        with connection.begin() as transaction:
-            try:
+        with _before_the_commit(connection, writing):
+            transaction = connection.begin()
+        with transaction:
+            with _before_the_commit(connection, writing):
                 result = work(Tx(connection))
-            except DBAPIError as error:
-                if writing and sqlstate(error) == ONLY_READS:
-                    # after a failover the address may lead to another server, and this connection never will
-                    connection.invalidate()
-                    raise _Broken(error) from error
-                if error.connection_invalidated:
-                    # not at the commit, whose answer alone may be lost: nothing of it stands
-                    raise _Broken(error) from error
-                raise
             if not keep:
                 transaction.rollback()
         return result
@@ -151,6 +145,32 @@ class _Broken(Exception):
     def __init__(self, by: DBAPIError) -> None:
         super().__init__(by)
         self.by = by
+
+
+@contextmanager
+def _before_the_commit(connection: Connection, writing: bool) -> Iterator[None]:
+    """Raises `_Broken` where what is done within finds the connection so. Not for a commit, whose answer alone may be lost."""
+    try:
+        yield
+    except DBAPIError as error:
+        if writing and _only_reads(connection, error):
+            # after a failover the address may lead to another server, and this connection never will
+            connection.invalidate()
+            raise _Broken(error) from error
+        if error.connection_invalidated:
+            raise _Broken(error) from error
+        raise
+
+
+def _only_reads(connection: Connection, error: DBAPIError) -> bool:
+    if sqlstate(error) != NOT_SUPPORTED:
+        return sqlstate(error) == ONLY_READS
+    # a twentieth of a second to import, which a file does without
+    from psycopg.pq import TransactionStatus
+
+    # by this and not by the server's words, which are in its own language: where the beginning was refused none is open
+    session: Any = connection.connection.driver_connection
+    return bool(session.info.transaction_status == TransactionStatus.IDLE)
 
 
 def _open(url: str) -> Engine:
@@ -256,7 +276,7 @@ def _worth_repeating(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     # not a locked SQLite file: it was already waited for
-    return sqlstate(error) in {"40P01", "40001", OTHER_TYPES}
+    return sqlstate(error) in {"40P01", "40001", NOT_SUPPORTED}
 
 
 def _is_defect(error: DBAPIError, writing: bool) -> bool:
