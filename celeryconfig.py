@@ -84,7 +84,8 @@ task_send_sent_event = True
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 
-# Any number of schedules may run: sweeps are safe to run twice. This scheduler keeps its state in memory, none in a file.
-beat_scheduler = "celery.beat:Scheduler"
+# Any number of schedules may run: sweeps are safe to run twice. This scheduler keeps its state in memory, none in a file, and
+# sends nothing to a queue that nobody empties.
+beat_scheduler = "worker.schedule:Schedule"
 # seconds; the longest it sleeps over a clock that was set
 beat_max_loop_interval = 5

@@ -142,6 +142,10 @@ def exercises(at: Installation) -> list[Exercise]:
         at.system.refunds("money", "stop", "--reason", "drill")
         at.charge_twice()
 
+    def no_money() -> None:
+        at.down("money")()
+        at.charge_twice()
+
     def no_schedule() -> None:
         # events that come bring sweeps with them: what nobody looks at is seen when none come
         at.down("beat")()
@@ -168,7 +172,11 @@ def exercises(at: Installation) -> list[Exercise]:
         Exercise(
             "the pipeline does not answer", "RefundsPipelineAway", "pipeline breaker.*open until", pipeline_away, pipeline_back
         ),
-        Exercise("no worker runs", "RefundsBacklogOld", "stored and not handled since", at.down("worker"), at.up("worker")),
+        Exercise(
+            "no worker runs", "RefundsBacklogOld", "stored and not handled since", at.down("worker", "money"),
+            at.up("worker", "money"),
+        ),
+        Exercise("no worker for money runs", "RefundsPaymentsLate", "refunds are due since", no_money, at.up("money")),
         Exercise("no intake runs", "RefundsStreamUnread", "lie on the stream since", at.down("intake"), at.up("intake")),
         Exercise(
             "no schedule runs, and no events come", "RefundsActionsOverdue", "due for their next look", no_schedule,
@@ -298,9 +306,10 @@ def _installed(stack: ExitStack, folder: Path, postgres: RunningPostgres, cache:
         a_purchase(f"ord_{number}", f"acc_{number}", 100_000, written(datetime.now(UTC) - timedelta(days=1)))
         for number in range(ACCOUNTS)
     ])  # fmt: skip
-    worker = ("celery", "-A", "worker", "worker", "--concurrency", "2", "--without-mingle", "--without-gossip")
+    worker = ("celery", "-A", "worker", "worker", "--without-mingle", "--without-gossip")
     kept = {
-        "worker": Kept("worker", lambda: system.start(*worker)),
+        "worker": Kept("worker", lambda: system.start(*worker, "--concurrency", "2", "-Q", "assess,remedies,sweep")),
+        "money": Kept("money", lambda: system.start(*worker, "--concurrency", "1", "-Q", "money", "-n", "money@%h")),
         "intake": Kept("intake", lambda: system.start("worker.cli", "intake")),
         "beat": Kept("beat", lambda: system.start("celery", "-A", "worker", "beat")),
         "web": Kept("web", lambda: system.start("worker.cli", "web")),

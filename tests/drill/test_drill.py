@@ -16,7 +16,13 @@ def test_the_rules_differ_in_patience_alone() -> None:
     assert [rule["alert"] for rule in short] == [rule["alert"] for rule in real]
     assert all(rule["labels"] == was["labels"] for rule, was in zip(short, real, strict=True))
     changed = {was["alert"] for rule, was in zip(short, real, strict=True) if rule["expr"] != was["expr"]}
-    assert changed == {"RefundsBacklogOld", "RefundsStreamUnread", "RefundsEffectsLate", "RefundsPaymentUnproved"}
+    assert changed == {
+        "RefundsBacklogOld",
+        "RefundsStreamUnread",
+        "RefundsEffectsLate",
+        "RefundsPaymentUnproved",
+        "RefundsPaymentsLate",
+    }
 
 
 @pytest.mark.nightly

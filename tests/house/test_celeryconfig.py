@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 from celery.app.defaults import NAMESPACES, flatten
 from celery.beat import ScheduleEntry
 from celery.schedules import schedule
 from kombu.transport.redis import Channel
+from redis import Redis
 
 import celeryconfig
 import worker
@@ -20,6 +22,7 @@ from tests.cases.world import HandClock
 from worker.app import app
 from worker.clock import SteadyClock, SystemClock
 from worker.runtime import Runtime
+from worker.schedule import MOST, Schedule
 from worker.settings import load_settings
 
 SETTINGS = {name: value for name, value in vars(celeryconfig).items() if name.islower() and not name.startswith("_")}
@@ -103,6 +106,23 @@ def test_schedule_goes_on_though_its_hosts_clock_is_set_back() -> None:
     steady = 2.0
     assert entry.is_due().is_due
     assert {type(each["schedule"].nowfun.__self__) for each in app.conf.beat_schedule.values()} == {SteadyClock}
+
+
+def test_schedule_sends_nothing_to_a_queue_that_nobody_empties(redis: Redis, redis_server: str) -> None:
+    ours = Celery(broker=redis_server)
+    ours.config_from_object(celeryconfig)
+    ours.conf.broker_transport_options = celeryconfig.broker_transport_options | {"global_keyprefix": "house:"}
+    beat = Schedule(app=ours)
+    pay, sweep = (ScheduleEntry(name, f"refunds.{name}", schedule=schedule(2, app=ours), app=ours) for name in ("pay", "sweep"))
+    for _ in range(MOST - 1):
+        redis.lpush("house:money", b"waits")
+    for due in (pay, pay, sweep):
+        beat.apply_entry(due, producer=beat.producer)
+    assert (redis.llen("house:money"), redis.llen("house:sweep")) == (MOST, 1)
+    redis.ltrim("house:money", 0, 0)
+    beat.apply_entry(pay, producer=beat.producer)
+    assert redis.llen("house:money") == 2
+    ours.close()
 
 
 def test_broker_and_schedule_come_from_the_settings() -> None:

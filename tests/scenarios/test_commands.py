@@ -8,9 +8,10 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis as redis_py
@@ -19,6 +20,7 @@ from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_accoun
 from tests.scenarios.terminal import in_new_interpreter
 from tests.servers import ON_POSTGRES, eventually
 from worker.cases.chain.heads import Head, Heads
+from worker.clock import written
 from worker.sandbox.servers import start_redis
 
 pytestmark = pytest.mark.slow
@@ -507,6 +509,21 @@ def test_dry_run_of_dead_letters_says_which_by_reason_and_changes_nothing(system
     refused = system.refunds("dead", "requeue", "--all-of", "not_json", "--reason", "r", "--json", stdin="no\n", expect=1)
     assert (refused.stdout, system.json("dead", "list", "--all")) == ("", before)
     assert system.json("dead", "discard", one, "--reason", "noise", "--yes")["state"] == "discarded"
+
+
+def charged_twice(account: str = "acc_1") -> list[dict[str, Any]]:
+    """What the product's history says of a customer who paid for the same thing twice within five minutes."""
+    first = datetime.now(UTC) - timedelta(minutes=30)
+    paid = (first, first + timedelta(minutes=5))
+    bought = [a_purchase(f"ord_{account}_{number}", account, 10, written(at)) for number, at in enumerate(paid)]
+    return [an_account(account), *bought]
+
+
+def test_status_says_that_nobody_takes_the_refunds_that_are_due(system: System) -> None:
+    system.extra = {**system.extra, "REFUNDS_CREEM_ENVIRONMENT": "test", "REFUNDS_READY_BACKLOG_SECONDS": "1"}
+    system.load(charged_twice())
+    said = "refunds are due since"
+    assert eventually(lambda: said in system.refunds("status", expect=None).stdout, within=30), system.refunds("status").stdout
 
 
 def test_brake_on_money_never_asks_and_letting_it_go_does(system: System) -> None:

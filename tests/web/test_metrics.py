@@ -158,6 +158,20 @@ def test_money_that_went_back_by_another_hand_is_what_creem_shows_beyond_our_cla
     assert values(figures(store).text())["refunds_money_unmatched_minor_units"] == 250, "of another charge, read too early"
 
 
+def test_claim_that_is_due_and_that_nobody_takes_has_an_age(store: Store) -> None:
+    world = MoneyWorld(store)
+    world.twice_charged()
+    world.clock.pass_(minutes=20)
+
+    def age() -> float:
+        asked = Figures(store, fakeredis.FakeRedis(), STREAM, world.clock, load_editions(DEFAULT_TERMS), Timer())
+        return values(asked.text())["refunds_payments_due_oldest_age_seconds"]
+
+    assert age() == 1200
+    world.settle_down()
+    assert age() == 0
+
+
 def test_age_of_the_stream_is_that_of_its_oldest_entry_read_or_not(store: Store) -> None:
     client, stream = fakeredis.FakeRedis(), "events"
     at = START - timedelta(minutes=5)

@@ -35,6 +35,7 @@ def _claims(tx: Tx) -> dict[str, Any]:
     grouped = select(p.state, func.count(), func.sum(p.amount), func.sum(p.refunded)).group_by(p.state, p.closed_at.is_(None))
     rows = tx.connection.execute(grouped.add_columns(p.closed_at.is_(None))).all()
     count, oldest = tx.connection.execute(select(func.count(), func.min(p.armed_at)).where(claims.unproved())).one()
+    next_due = tx.connection.execute(select(func.min(p.due_at))).scalar_one()
     by_state: dict[str, int] = {}
     for state, number, *_ in rows:
         by_state[state] = by_state.get(state, 0) + int(number)
@@ -44,6 +45,7 @@ def _claims(tx: Tx) -> dict[str, Any]:
         "waiting_minor_units": sum(int(amount) for _, _, amount, _, still_open in rows if still_open),
         "unproved": int(count),
         "oldest_unproved_at": moment(oldest),
+        "next_due_at": moment(next_due),
     }
 
 

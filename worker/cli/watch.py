@@ -19,6 +19,7 @@ from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.consumer import backlog, entries_read_so_far
 from worker.runtime import Runtime
 from worker.screen import progress
+from worker.store.breakers import CREEM
 
 _ENDS = {limits.MONEY: "money release", limits.RESTORE: "restore lift"}
 """The command that closes a breaker which needs a person."""
@@ -163,6 +164,9 @@ def _headline(found: dict[str, Any], patience_ends: datetime) -> None:
         troubles.append(f"events lie on the stream since {unread}: is `refunds intake` running?")
     if unhandled and datetime.fromisoformat(unhandled) < patience_ends:
         troubles.append(f"events are stored and not handled since {unhandled}: is a worker running?")
+    due = found["payments"]["next_due_at"]
+    if due and datetime.fromisoformat(due) < patience_ends and CREEM not in found["breakers"]:
+        troubles.append(f"refunds are due since {due}: is a worker with the queue money running?")
     if found["overdue_promises"]:
         troubles.append(f"{found['overdue_promises']} promises overdue since {found['oldest_overdue_at']}")
     if found["unknown_outcomes"]:

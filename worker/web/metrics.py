@@ -162,6 +162,9 @@ def _families(found: dict[str, Any], more: dict[str, Any], now: datetime) -> Ite
     yield _one("refunds_payments_unproved", "Refunds whose outcome is not proved", found["payments"]["unproved"])
     oldest = _age(found["payments"]["oldest_unproved_at"], now)
     yield _one("refunds_payments_unproved_oldest_age_seconds", "Age of the oldest; run `refunds reconcile`", oldest)
+    late = _age(found["payments"]["next_due_at"], now)
+    text = "Age of the oldest claim whose turn is due and that nobody takes; is a worker with the queue money running?"
+    yield _one("refunds_payments_due_oldest_age_seconds", text, late)
     text = "Money of open claims, minor units, currencies added"
     yield _one("refunds_payments_open_minor_units", text, found["payments"]["waiting_minor_units"])
     yield _many("refunds_payments", "Claims on charges by state", "state", found["payments"]["by_state"])
