@@ -9,16 +9,21 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import fakeredis
 import pytest
 from sqlalchemy import make_url, select, text
 
+from policy import load_editions
+from tests.cases.world import HandClock
 from tests.store.rows import an_account
 from worker.errors import Misconfigured, TryLater
 from worker.sandbox.servers import start_postgres
+from worker.settings import DEFAULT_TERMS
 from worker.store import schema
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import accounts
+from worker.web.metrics import Figures
 
 
 @dataclass
@@ -80,6 +85,17 @@ def test_replica_is_refused_in_one_line(pair: Pair) -> None:
     with pytest.raises(Misconfigured, match=r"^the database server is a read-only replica: name the primary$"):
         schema.require_current(store)
     store.close()
+
+
+@pytest.mark.slow
+def test_replica_is_no_database_that_is_up(pair: Pair) -> None:
+    def up(url: str) -> bool:
+        store = Store(url)
+        said = Figures(store, fakeredis.FakeRedis(), "events", HandClock(), load_editions(DEFAULT_TERMS)).text().decode()
+        store.close()
+        return "refunds_database_up 1.0" in said.splitlines()
+
+    assert (up(pair.primary), up(pair.standby)) == (True, False)
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ from worker.observe import log
 from worker.settings import GROUP
 from worker.store.breakers import CREEM
 from worker.store.engine import Store
-from worker.store.schema import head
+from worker.store.schema import head, require_current
 
 KEEP_SECONDS = 15.0
 BREAKERS = (CREEM, limits.KEY, limits.BALANCE, limits.MONEY, limits.RESTORE)
@@ -97,6 +97,8 @@ class Figures(Collector):
     def _from_database(self) -> list[Family]:
         now = self._clock.now()
         try:
+            # what only reads, or has another schema, answers too, and is of no use to anybody
+            require_current(self._store)
             found, more = self._store.read(lambda tx: figures(tx, now))
         except (TryLater, Misconfigured) as error:
             log.warning("metrics.database_unreachable", error=one_line(error))
