@@ -20,6 +20,8 @@ from tests.money.world import MoneyWorld
 from tests.store.rows import a_case, given
 from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
+from worker.sandbox.creem import Lost, Switches
+from worker.sandbox.creem.words import Fault
 from worker.settings import DEFAULT_TERMS, GROUP
 from worker.store.engine import Store
 from worker.store.schema import head
@@ -156,6 +158,21 @@ def test_money_that_went_back_by_another_hand_is_what_creem_shows_beyond_our_cla
     lags = update(charges).where(charges.c.transaction_id == ours).values(refunded=charges.c.refunded - 100)
     store.write(lambda tx: tx.connection.execute(lags).rowcount)
     assert values(figures(store).text())["refunds_money_unmatched_minor_units"] == 250, "of another charge, read too early"
+
+
+def test_money_of_a_call_whose_answer_was_lost_is_not_by_another_hand(store: Store) -> None:
+    lost = Switches(post=Fault.TIMEOUT, post_side=Lost.AFTER_COMMIT, post_times=1)
+    world = MoneyWorld(store, switches=lost)
+    world.twice_charged()
+
+    world.turn()
+    # a process without the key cannot read the charge, and takes Creem's word for it
+    heard = update(charges).where(charges.c.transaction_id == "tran_1").values(refunded=900)
+    assert store.write(lambda tx: tx.connection.execute(heard).rowcount) == 1
+    assert len(world.open_claims()) == 1
+    assert values(figures(store).text())["refunds_money_unmatched_minor_units"] == 0
+    world.settle_down()
+    assert values(figures(store).text())["refunds_money_unmatched_minor_units"] == 0
 
 
 def test_claim_that_is_due_and_that_nobody_takes_has_an_age(store: Store) -> None:

@@ -34,10 +34,13 @@ def _more(tx: Tx, now: datetime, open_states: Sequence[str]) -> dict[str, Any]:
     parked = and_(cases.c.state == "waiting", cases.c.kind == "request")
     deadline = select(func.min(cases.c.due_at)).where((cases.c.state == "review") | parked)
     unheard = select(breakers.c.name, breakers.c.failures).where(breakers.c.name.in_(SERVICES))
-    ours = select(payments.c.transaction_id, func.sum(payments.c.refunded).label("sent")).group_by(payments.c.transaction_id)
-    sent = ours.subquery("ours")
+    # while a claim is open what went back may be its own; when it is closed that is known
+    under_way = func.count().filter(payments.c.closed_at.is_(None)).label("under_way")
+    ours = select(payments.c.transaction_id, func.sum(payments.c.refunded).label("sent"), under_way)
+    sent = ours.group_by(payments.c.transaction_id).subquery("ours")
     gone = charges.c.refunded - func.coalesce(sent.c.sent, 0)
     both = charges.outerjoin(sent, sent.c.transaction_id == charges.c.transaction_id)
+    by_others = (charges.c.refunded > 0, gone > 0, func.coalesce(sent.c.under_way, 0) == 0)
     unmatched = select(func.sum(gone)).select_from(both)
     calls = select(payment_attempts.c.outcome, func.count()).where(payment_attempts.c.outcome.is_not(None))
     ended = select(layer_jobs.c.status, func.count()).where(
@@ -52,7 +55,7 @@ def _more(tx: Tx, now: datetime, open_states: Sequence[str]) -> dict[str, Any]:
         "reruns": {state: int(count) for state, count in run(select(reruns.c.state, func.count()).group_by(reruns.c.state))},
         "calls": {outcome: int(count) for outcome, count in run(calls.group_by(payment_attempts.c.outcome))},
         "unheard": {str(name): int(failures) for name, failures in run(unheard)},
-        "unmatched": int(run(unmatched.where(charges.c.refunded > 0, gone > 0)).scalar_one() or 0),
+        "unmatched": int(run(unmatched.where(*by_others)).scalar_one() or 0),
         "doubt": int(run(select(doubt_days.c.credits).where(doubt_days.c.day == now.date())).scalar() or 0),
         "breakers": {str(name) for (name,) in run(select(breakers.c.name).where(breakers.c.open_until > now))},
     }
