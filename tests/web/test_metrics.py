@@ -22,7 +22,7 @@ from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
 from worker.sandbox.creem import Lost, Switches
 from worker.sandbox.creem.words import Fault
-from worker.settings import DEFAULT_TERMS, GROUP
+from worker.settings import DEFAULT_TERMS, GROUP, Mode
 from worker.store.engine import Store
 from worker.store.schema import head
 from worker.store.tables import accounts, breakers, cases, charges, doubt_days, layer_jobs, payments
@@ -127,6 +127,13 @@ def test_an_open_breaker_is_one_and_a_closed_one_zero(store: Store) -> None:
     found = values(figures(store).text())
     names = ("money", "creem", "creem_key")
     assert [found[f"refunds_breaker_open[{name}]"] for name in names] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_mode_of_the_web_process_is_one_and_every_other_zero(store: Store, mode: Mode) -> None:
+    asked = Figures(store, fakeredis.FakeRedis(), STREAM, HandClock(), load_editions(DEFAULT_TERMS), Timer(), mode=mode)
+    found = values(asked.text())
+    assert {other: found[f"refunds_mode[{other.value}]"] for other in Mode} == {other: int(other is mode) for other in Mode}
 
 
 def test_calls_that_nobody_hears_are_counted_until_one_is_heard(store: Store) -> None:

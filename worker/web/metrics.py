@@ -27,7 +27,7 @@ from worker.clock import Clock
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.consumer import backlog
 from worker.observe import log
-from worker.settings import GROUP
+from worker.settings import GROUP, Mode
 from worker.store.breakers import CREEM
 from worker.store.engine import Store
 from worker.store.schema import head, require_current
@@ -57,9 +57,10 @@ class Figures(Collector):
         editions: Editions,
         timer: Callable[[], float] = time.monotonic,
         group: str = GROUP,
+        mode: Mode = Mode.FULL,
     ) -> None:
         self._store, self._redis, self._stream, self._clock, self._timer = store, client, stream, clock, timer
-        self._editions, self._group = editions, group
+        self._editions, self._group, self._mode = editions, group, mode
         self.deliveries = Counter(dict.fromkeys(DELIVERIES, 0))
         """Webhooks by how this process answered since it runs; whoever answers counts."""
         self._lock = threading.Lock()
@@ -107,9 +108,14 @@ class Figures(Collector):
         labels = {"version": version("layer-refunds"), "schema": head(), "terms": terms.edition}
         running = GaugeMetricFamily("refunds_build_info", "Always 1; what runs here", labels=list(labels))
         running.add_metric(list(labels.values()), 1)
+        modes = {mode.value: int(mode is self._mode) for mode in Mode}
+        mode = _many(
+            "refunds_mode", "1 for the mode of the web process; in observe nothing is promised to anybody", "mode", modes
+        )
         left = terms.doubt_credits_per_day - more["doubt"]
         text = "Credits that may still come back today for failure codes nobody knows; below that a person decides"
-        return [_up("database", True), running, _one("refunds_doubt_credits_left", text, left), *_families(found, more, now)]
+        doubt = _one("refunds_doubt_credits_left", text, left)
+        return [_up("database", True), running, mode, doubt, *_families(found, more, now)]
 
     def _from_redis(self) -> list[Family]:
         try:
