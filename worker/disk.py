@@ -5,6 +5,7 @@ A file whose name is not on disk is no file after a power cut, and neither is on
 
 import os
 import secrets
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,6 +55,16 @@ def have_folder(folder: Path) -> None:
     with suppress(FileExistsError):
         os.mkdir(folder, 0o700)
     sync_folder(folder.parent)
+
+
+def refusal(folder: Path) -> str | None:
+    """Why no file can be made in the folder, or in the nearest one above that is there; None where one can. Leaves nothing."""
+    try:
+        there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+        with tempfile.TemporaryFile(dir=there):
+            return None
+    except OSError as error:
+        return error.strerror or type(error).__name__
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import redis as redis_py
 
+from tests.notices.rude_server import rude_server
 from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted, succeeded
 from tests.scenarios.terminal import in_new_interpreter
 from tests.servers import ON_POSTGRES, eventually
@@ -656,6 +657,48 @@ def test_doctor_finds_a_redis_that_takes_nothing_more(system: System, tmp_path: 
         client.bgsave()
         assert eventually(lambda: client.info("persistence")["rdb_bgsave_in_progress"] == 0)
         assert redis_findings() == ["rdb_last_bgsave_status is err"]
+
+
+@pytest.mark.parametrize("takes_mail", [False, True])
+def test_doctor_finds_a_folder_that_takes_no_files_of_customers(system: System, tmp_path: Path, takes_mail: bool) -> None:
+    (tmp_path / "a-file").touch(0o600)
+    mail = {"REFUNDS_MAIL_DIR": str(tmp_path / "mail")} if takes_mail else {}
+    for name in ("new", "cur", "tmp"):
+        (tmp_path / "mail" / name).mkdir(parents=True)
+    for folder, fine in (
+        (tmp_path / "not-yet" / "evidence", True),
+        (tmp_path / "a-file", False),
+        (Path("/proc/evidence"), False),
+    ):
+        system.extra = {**mail, "REFUNDS_EVIDENCE_DIR": str(folder)}
+        found = system.json("doctor", expect=None)["findings"]
+        [told] = [item for item in found if item["check"] == "evidence"]
+        assert (told["ok"], told["severity"]) == (fine, "fault" if takes_mail else "warning"), told
+    assert not (tmp_path / "not-yet").exists()
+
+
+def test_doctor_warns_of_a_mail_server_that_takes_no_letters(system: System, tmp_path: Path) -> None:
+    with rude_server({}) as welcome, rude_server({"CONNECT": "554 go away"}) as rude:
+        for url, why in (
+            (f"smtp://127.0.0.1:{welcome.port}", None),
+            (f"file://{tmp_path}/outbox", None),
+            (f"smtp://127.0.0.1:{rude.port}", f"127.0.0.1:{rude.port} answered 554 to the connection: go away"),
+            ("smtp://127.0.0.1:1", "127.0.0.1:1, at the connection: "),
+            ("file:///proc/outbox", "/proc/outbox: "),
+        ):
+            system.extra = {"REFUNDS_NOTICES_URL": url}
+            [told] = [item for item in system.json("doctor")["findings"] if item["check"] == "notices"]
+            assert (told["ok"], told["severity"]) == (why is None, "warning"), told
+            assert told["finding"].startswith(why or "customers are written to from ")
+
+
+def test_doctor_warns_of_a_redis_that_leaves_the_flushing_to_the_system(system: System, tmp_path: Path) -> None:
+    with start_redis(tmp_path / "redis") as server, redis_py.Redis.from_url(server.url) as client:
+        system.redis_url = server.url
+        for when, fine in (("no", False), ("everysec", True), ("always", True)):
+            client.config_set("appendfsync", when)
+            [told] = [item for item in system.json("doctor")["findings"] if item["check"] == "redis appendfsync"]
+            assert (told["ok"], told["severity"]) == (fine, "warning")
 
 
 def test_doctor_warns_of_entries_as_large_as_memory(system: System, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import redis
 
-from worker import traces
+from worker import disk, traces
 from worker.cases.chain.chainer import heads_of
 from worker.cases.editions import refused
 from worker.cases.money.clocks import apart, database_time
@@ -22,6 +22,7 @@ from worker.creem.client import CreemRefused
 from worker.errors import RefundsError, TryLater, one_line
 from worker.intake.interference import ahead, way_out
 from worker.intake.upkeep import observers
+from worker.notices.mail.postbox import postbox_of
 from worker.runtime import Runtime
 from worker.settings import Mode, Settings, redacted
 from worker.store import schema
@@ -155,6 +156,7 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
     yield _finding(
         "redis eviction", fine, policy if fine else f"{policy}: Redis may throw events away; set maxmemory-policy noeviction"
     )
+    yield from _flushed(client)
     yield from _largest_entry(client)
     last_id = ahead(client, runtime.settings.stream)
     told = "none lies in the future" if last_id is None else way_out(runtime.settings.stream, last_id)
@@ -176,6 +178,16 @@ def _largest_entry(client: redis.Redis) -> Iterator[Finding]:
         return
     large = f"{most / 2**20:.0f} MiB: an entry may be as large, and is read and kept whole; set proto-max-bulk-len 1mb"
     yield _finding("redis entries", most <= LARGEST_ENTRY, large if most > LARGEST_ENTRY else f"{most} bytes at most", "warning")
+
+
+def _flushed(client: redis.Redis) -> Iterator[Finding]:
+    try:
+        told: Any = client.config_get("appendfsync")
+        when = str(told["appendfsync"])
+    except (redis.ResponseError, KeyError):  # who runs it for others mostly does not say
+        return
+    lost = "no: a power cut takes along what was acknowledged for half a minute; set appendfsync everysec or always"
+    yield _finding("redis appendfsync", when != "no", lost if when == "no" else when, "warning")
 
 
 def _redis_takes_writes(info: Any) -> Iterator[Finding]:
@@ -240,16 +252,29 @@ def _people(runtime: Runtime) -> Iterator[Finding]:
             else "no REFUNDS_MAIL_HOSTS: every sender is asked back"
         )
         yield _finding("senders", vouched, said, "warning")
-    told = runtime.notifier.mailer is not None
-    said = (
-        f"customers are written to from {settings.notices_from}" if told else "no REFUNDS_NOTICES_URL: customers are told nothing"
-    )
-    yield _finding("notices", told, said, "warning")
-    folder = settings.evidence_dir
-    private = not folder.exists() or folder.stat().st_mode & 0o077 == 0
-    fine = f"{folder} is read by us alone" if private else f"{folder} can be read by others; chmod 700 {folder}"
-    yield _finding("evidence", private, fine)
+    yield _notices(runtime)
+    yield _evidence_folder(settings)
     yield from _backups(runtime)
+
+
+def _notices(runtime: Runtime) -> Finding:
+    settings = runtime.settings
+    if settings.notices_url is None or runtime.notifier.mailer is None:
+        return _finding("notices", False, "no REFUNDS_NOTICES_URL: customers are told nothing", "warning")
+    why = postbox_of(settings.notices_url, timeout=settings.notices_timeout_seconds).trouble(settings.notices_from)
+    fine = f"customers are written to from {settings.notices_from}"
+    return _finding("notices", why is None, f"{why}: customers are not told until it takes letters" if why else fine, "warning")
+
+
+def _evidence_folder(settings: Settings) -> Finding:
+    folder = settings.evidence_dir
+    if folder.exists() and folder.stat().st_mode & 0o077:
+        return _finding("evidence", False, f"{folder} can be read by others; chmod 700 {folder}")
+    why = disk.refusal(folder)
+    # without mails only what `refunds request add` brings is kept there
+    severity = "warning" if settings.mail_dir is None else "fault"
+    fine = f"{folder} is read by us alone"
+    return _finding("evidence", why is None, f"{folder} takes no files: {why}; no mail is taken in" if why else fine, severity)
 
 
 def _evidence(runtime: Runtime) -> Iterator[Finding]:

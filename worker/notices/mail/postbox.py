@@ -74,6 +74,11 @@ class Outbox:
             return Receipt(Posted.LATER, f"{name} could not be written: {one_line(error)}")
         return Receipt(Posted.SENT, f"written as {name}")
 
+    def trouble(self, sender: str) -> str | None:
+        """Why no letter could be handed over now; None where one could."""
+        why = disk.refusal(self._folder)
+        return f"{self._folder}: {why}" if why else None
+
 
 class SmtpPostbox:
     """A mail server. One connection for each letter; `timeout` seconds cover all of it, from connecting to the last answer.
@@ -114,6 +119,21 @@ class SmtpPostbox:
         finally:
             session.leave()
 
+    def trouble(self, sender: str) -> str | None:
+        """Why no letter of this sender could be handed over now, found out by greeting the server and signing in."""
+        session = Session(sender.rpartition("@")[2], self._timeout)
+        try:
+            session.begin(self._server, self._context)
+            if self._server.password:
+                session.prove(self._server.user, self._server.password)
+        except Unwelcome as answer:
+            return self._receipt(Posted.LATER, f"{self._server} answered {answer.code} to {answer.phase}: {answer.said}").detail
+        except OSError as error:
+            return self._receipt(Posted.LATER, f"{self._server}, at {session.phase}: {error} ({type(error).__name__})").detail
+        finally:
+            session.leave()
+        return None
+
     def _receipt(self, outcome: Posted, line: str) -> Receipt:
         # a server may echo what it was sent
         for secret in self._secrets:
@@ -121,7 +141,7 @@ class SmtpPostbox:
         return Receipt(outcome, plain_line(line))
 
 
-def postbox_of(url: str, *, timeout: float) -> Postbox:
+def postbox_of(url: str, *, timeout: float) -> Outbox | SmtpPostbox:
     """The postbox that a URL names. Raises `ValueError` as `place_of` does."""
     place = place_of(url)
     return Outbox(place) if isinstance(place, Path) else SmtpPostbox(place, timeout=timeout)
