@@ -527,6 +527,19 @@ def test_status_says_that_nobody_takes_the_refunds_that_are_due(system: System) 
     assert eventually(lambda: said in system.refunds("status", expect=None).stdout, within=30), system.refunds("status").stdout
 
 
+def test_import_that_knows_of_no_creem_where_others_refund_says_so(system: System) -> None:
+    def told(account: str) -> str:
+        return system.refunds("import", "-", stdin="".join(json.dumps(one) + "\n" for one in charged_twice(account))).stderr
+
+    named = {**system.extra, "REFUNDS_CREEM_ENVIRONMENT": "test"}
+    said = "refunds: money (test) is refunded here, and this command has no REFUNDS_CREEM_ENVIRONMENT"
+    assert said not in told("acc_1"), "nobody refunds here yet"
+    system.extra, plain = named, system.extra
+    assert said not in told("acc_2")
+    system.extra = plain
+    assert said in one_line(told("acc_3"))
+
+
 def test_brake_on_money_never_asks_and_letting_it_go_does(system: System) -> None:
     why = ("--reason", "looking at something")
     dry = system.json("money", "stop", *why, "--dry-run")

@@ -10,6 +10,7 @@ import redis
 import typer
 
 from worker.cases.imports import Imported, Known
+from worker.cases.money import claims
 from worker.cli import output
 from worker.cli.output import AsJson, one_clear_line
 from worker.errors import Misconfigured, TryLater, one_line
@@ -45,11 +46,21 @@ def import_history(file: File, as_json: AsJson = False) -> None:
     """Imports product history: accounts, purchases, layer jobs. Idempotent; a file with a faulty line changes nothing."""
     with one_clear_line():
         runtime = output.runtime()
+        _warn_of_money_left_out(runtime)
         records = _read_all(file, as_json=as_json)
         with progress() as bar:
             task = bar.add_task("importing", total=len(records))
             done = runtime.importer.take(records, lambda n: bar.advance(task, n))
     _report(done, as_json=as_json)
+
+
+def _warn_of_money_left_out(runtime: Runtime) -> None:
+    """On stderr, where other processes of this installation refund charges and this one would leave them to a person."""
+    claimed = runtime.store.read(claims.environments) if runtime.environment is None else []
+    if claimed:
+        whose = " and ".join(claimed)
+        why = f"refunds: money ({whose}) is refunded here, and this command has no REFUNDS_CREEM_ENVIRONMENT and no key"
+        output.err.print(output.cell(f"{why}: charges that it finds paid twice go to a person; set it"), soft_wrap=True)
 
 
 def _read_all(file: str, *, as_json: bool) -> list[Known]:

@@ -63,6 +63,12 @@ def insert(tx: Tx, ledger: Ledger, wanted: Sequence[Record], now: datetime) -> N
         )
 
 
+def environments(tx: Tx) -> list[str]:
+    """Whose money was ever claimed here: `test`, `live`, both or none."""
+    found = select(payments.c.environment).distinct().order_by(payments.c.environment)
+    return [row.environment for row in tx.all(found)]
+
+
 def occasion(payment_id: str, turn: int) -> str:
     """What the postings of one turn of a claim are for."""
     return f"{payment_id}.{turn}"
