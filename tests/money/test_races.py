@@ -1,18 +1,32 @@
 """Two payers, webhooks and a reconcile at the same time on the same charges; and leases that are worth nothing."""
 
+import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
+from sqlalchemy import select
 
+from tests.cases.test_batches import somebody_waits
+from tests.cases.world import an_account
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
+from tests.servers import ON_POSTGRES, eventually
 from tests.threads import at_once
+from worker.cases.imports import Importer
+from worker.intake.records import read_record
 from worker.sandbox.creem import Switches
+from worker.store.bulk import Tx
 from worker.store.engine import Store
+from worker.store.tables import purchases
 
 ROUNDS = 12
+PAID = "2026-03-02T09:00:00Z"
+SECOND = select(purchases.c.purchase_id).where(purchases.c.purchase_id == "ord_2")
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -81,4 +95,56 @@ def test_lease_that_ran_out_in_the_middle_of_a_call_sends_nothing_twice(world: M
     assert world.double.posts("tran_1") == 0
     assert world.state("ord_1") == "review"
     assert world.clock.now() - world.started > timedelta(hours=24)
+    assert world.audit().breaches == []
+
+
+class BeforeTheCommit(Store):
+    """A session that does something else between writing the purchase and its commit, once."""
+
+    def __init__(self, url: str, meanwhile: Callable[[], None]) -> None:
+        super().__init__(url)
+        self.meanwhile: Callable[[], None] | None = meanwhile
+
+    def write(self, work: Callable[[Tx], T]) -> T:
+        def unit(tx: Tx) -> T:
+            done = work(tx)
+            if self.meanwhile is not None and tx.all(SECOND):
+                meanwhile, self.meanwhile = self.meanwhile, None
+                meanwhile()
+            return done
+
+        return super().write(unit)
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize(("by", "happened"), [("payer", "refunded"), ("reconcile", "refunded"), ("reconcile", "disputed")])
+def test_charge_that_is_read_while_its_purchase_comes_in_takes_its_credits_along(
+    world: MoneyWorld, store: Store, by: str, happened: str
+) -> None:
+    world.load(an_account(), world.bought("ord_1", "tran_1", PAID, product_id="prod_other"))
+    for name in ("1", "2"):
+        world.double.pay(f"tran_{name}", customer_id="cust_1", amount=900, order_id=f"ord_{name}", paid_at=world.clock.now())
+    if happened == "refunded":
+        world.double.refund_in_dashboard("tran_2")
+    else:
+        world.double.dispute("tran_2")
+    # the payer reads what it was told of, reconcile what nobody told
+    world.hears = by == "payer"
+    world.double.tick()
+    world.sweep()
+    read: dict[str, Callable[[], object]] = {"payer": world.payer().pay, "reconcile": world.reconciler().reconcile}
+    with ThreadPoolExecutor(1) as pool:
+        reading = list[Future[object]]()
+
+        def read_meanwhile() -> None:
+            reading.append(pool.submit(read[by]))
+            assert eventually(lambda: somebody_waits(store))
+
+        importer = BeforeTheCommit(store.url, read_meanwhile)
+        assessor = replace(world.assessor, store=importer)
+        bought = world.bought("ord_2", "tran_2", PAID)
+        Importer(importer, assessor, world.clock).take([read_record(json.dumps(bought).encode())], lambda _: None)
+        reading[0].result(30)
+        importer.close()
+    assert world.lot("ord_2") == ((0, 0, 100) if happened == "refunded" else (0, 100, 0))
     assert world.audit().breaches == []

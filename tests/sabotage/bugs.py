@@ -279,6 +279,18 @@ BUGS = (
         ),
     ),
     Bug(
+        "read_knows_only_the_purchases_of_before",
+        "money went back, and the credits of a purchase that came in beside the read stay with the customer",
+        ("tests/money/test_races.py",),
+        (
+            (
+                "worker/cases/money/pay.py",
+                "if changed and purchase is None and charges.purchase_of(tx, seen.id) is not None:",
+                "if False:",
+            ),
+        ),
+    ),
+    Bug(
         "persons_no_asked_again",
         "what a person said of a charge is undone, and its money sent, by news of another charge",
         ("tests/review/test_claimed_before.py",),

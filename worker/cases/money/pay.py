@@ -21,7 +21,7 @@ from worker.clock import ROUND_SECONDS, Clock
 from worker.creem.answers import Answer, Outcome
 from worker.creem.client import Creem, CreemRefused, DeadlinePassed
 from worker.creem.transactions import Transaction
-from worker.errors import LockedOut, Misconfigured, NoGround, OfNewerRelease, TryLater, one_line
+from worker.errors import Collision, LockedOut, Misconfigured, NoGround, OfNewerRelease, TryLater, one_line
 from worker.observe import log
 from worker.settings import Mode
 from worker.store.breakers import CREEM, answered, closed_to
@@ -201,7 +201,11 @@ class Payer:
         purchase = charges.purchase_of(tx, seen.id)
         if purchase is not None:
             lock_account(tx, purchase.account_id)
-        if self.creem.environment.accepts(seen.mode) and charges.observe(tx, seen, now) and purchase is not None:
+        changed = self.creem.environment.accepts(seen.mode) and charges.observe(tx, seen, now)
+        if changed and purchase is None and charges.purchase_of(tx, seen.id) is not None:
+            # it was settled on what was known before
+            raise Collision(f"the purchase of {seen.id} came in meanwhile")
+        if changed and purchase is not None:
             self.settler.settle(tx, [purchase.purchase_id], now)
 
     def _look_at_charges(self, began: float) -> list[str]:
