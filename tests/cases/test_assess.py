@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from tests.cases.world import World, a_job, a_purchase, an_account, moves
 from worker.clock import moment
 from worker.credits.ledger import Ledger, Posting
-from worker.reruns import Answer, RerunOrder
+from worker.reruns import Answer, Reply, RerunOrder
 from worker.settings import DEFAULT_TERMS, Mode
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -355,6 +356,48 @@ def test_rerun_nobody_hears_is_asked_again_with_the_same_order_until_its_deadlin
     world.clock.pass_(hours=2)
     world.sweep()
     assert len(world.pipeline.orders) == asked
+    assert world.audit().breaches == []
+
+
+@pytest.mark.parametrize(
+    ("asks_after", "stands_still"),
+    [(timedelta(0), timedelta(hours=2)), (timedelta(minutes=59, seconds=55), timedelta(seconds=10))],
+    ids=["past claim and deadline", "past the deadline alone"],
+)
+def test_process_that_stood_still_asks_for_no_rerun_of_what_came_back_as_credits(
+    world: World, asks_after: timedelta, stands_still: timedelta
+) -> None:
+    class Freezes:
+        @staticmethod
+        def ask(order: RerunOrder, until: float) -> Reply:
+            world.clock.at += stands_still
+            world.sweep()
+            assert world.state("job_1") == "refunded"
+            return world.pipeline.ask(order, until)
+
+    world.arrive(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    world.assessor.assess()
+    world.clock.at += asks_after
+    assert replace(world.performer, reruns=Freezes()).rerun() == ["not_sent job_1"]
+    world.clock.pass_(hours=1)
+    world.sweep()
+    assert (world.pipeline.orders, world.credits()) == ([], 100)
+    assert world.audit().breaches == []
+
+
+def test_rerun_that_its_process_held_up_is_asked_for_by_another(world: World) -> None:
+    class Freezes:
+        @staticmethod
+        def ask(order: RerunOrder, until: float) -> Reply:
+            world.clock.pass_(seconds=31)
+            world.sweep()
+            return world.pipeline.ask(order, until)
+
+    world.arrive(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    world.assessor.assess()
+    assert replace(world.performer, reruns=Freezes()).rerun() == ["not_sent job_1"]
+    world.happen(world.succeeded("job_1", attempt=2))
+    assert (len(world.pipeline.orders), world.state("job_1")) == (1, "delivered")
     assert world.audit().breaches == []
 
 

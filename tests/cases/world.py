@@ -29,7 +29,7 @@ from worker.intake.consumer import Entry
 from worker.intake.records import read_record
 from worker.intake.wire import event_document
 from worker.notices.outcomes import OutcomeStream
-from worker.reruns import Answer, Reply, RerunOrder
+from worker.reruns import TOO_LATE, Answer, Reply, RerunOrder
 from worker.runtime import calendar_of
 from worker.settings import DEFAULT_TERMS, Mode
 from worker.store.engine import Store
@@ -55,10 +55,13 @@ class HandClock:
 class Pipeline:
     """Takes re-run orders and answers as told; what it then does is the test's to say."""
 
+    timer: Callable[[], float]
     answer: Callable[[RerunOrder], Answer] = lambda order: Answer.ACCEPTED
     orders: list[RerunOrder] = field(default_factory=list)
 
-    def ask(self, order: RerunOrder) -> Reply:
+    def ask(self, order: RerunOrder, until: float) -> Reply:
+        if self.timer() >= until:
+            return TOO_LATE
         self.orders.append(order)
         return Reply(self.answer(order), "as told")
 
@@ -77,7 +80,7 @@ class World:
         terms_dir: Path = DEFAULT_TERMS,
         creem: bool = False,
     ) -> None:
-        self.store, self.clock, self.pipeline = store, clock or HandClock(), Pipeline()
+        self.store, self.clock, self.pipeline = store, clock or HandClock(), Pipeline(self.seconds)
         editions = load_editions(terms_dir)
         self.bench = Bench(editions, {terms.edition: calendar_of(terms) for terms in editions}, mode)
         ledger = ledger or Ledger()
@@ -93,12 +96,17 @@ class World:
             batch,
             lease,
             acts=mode is not Mode.OBSERVE,
+            timer=self.seconds,
         )
         self.sweeper = Sweeper(store, self.assessor, self.performer, self.bench, self.clock, batch)
         self.desk = Desk(store, self.clock)
         self.requeuer = Requeuer(store, self.assessor, self.clock)
         self.letters = DeadLetters(store, self.clock, self.settler.accepts_mode)
         self._entries = 0
+
+    def seconds(self) -> float:
+        """The timer of its processes: it goes with the clock."""
+        return self.clock.at.timestamp()
 
     def arrive(self, *documents: str | bytes) -> list[Accepted]:
         """Documents come in through the desk, as from the stream."""

@@ -24,7 +24,7 @@ from worker.intake.entry import Entry
 from worker.intake.handed import Handed
 from worker.notices.outcomes import OutcomeStream
 from worker.observe import log
-from worker.reruns import Answer, Reply, RerunOrder
+from worker.reruns import TOO_LATE, Answer, Reply, RerunOrder
 from worker.settings import GROUP
 from worker.store.engine import Store
 from worker.store.tables import cases, effects, inbox
@@ -46,10 +46,13 @@ class DoorPipeline:
 
     doors: Doors
     reacts: Callable[[RerunOrder], None]
+    timer: Callable[[], float]
     orders: list[RerunOrder] = field(default_factory=list)
 
-    def ask(self, order: RerunOrder) -> Reply:
+    def ask(self, order: RerunOrder, until: float) -> Reply:
         def hears() -> Reply:
+            if self.timer() >= until:
+                return TOO_LATE
             self.orders.append(order)
             self.reacts(order)
             return Reply(Answer.ACCEPTED, "accepted")
@@ -76,7 +79,7 @@ class Installation(World):
         self.again = (f"again-{number}" for number in count(1))
         """Names for what the pipeline says of a re-run: another each time it runs."""
         self.reacts: Callable[[RerunOrder], None] = lambda order: None
-        self.behind = DoorPipeline(self.doors, lambda order: self.reacts(order))
+        self.behind = DoorPipeline(self.doors, lambda order: self.reacts(order), self.seconds)
         outcomes = OutcomeStream(self.inside, "refunds:events")
         self.performer = replace(self.performer, reruns=self.behind, outcomes=outcomes)
         self.sweeper = Sweeper(self.guarded, self.assessor, self.performer, self.bench, self.clock, 500)

@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -255,7 +256,7 @@ def _pipeline(raw: bytes) -> Iterator[str]:
 
     client = httpx.Client(transport=httpx.MockTransport(answered))
     pipeline = PipelineHttp(f"http://me:{password}@pipeline.example/v1", 5.0, client, sleep=lambda _: None, wait=wait_none())
-    reply = pipeline.ask(RerunOrder(job, 2, "case_01", "rerun:job_42", NOW))
+    reply = pipeline.ask(RerunOrder(job, 2, "case_01", "rerun:job_42", NOW), math.inf)
     yield from unclean(detail=reply.detail)
     if reply.answer is Answer.ACCEPTED and not 200 <= status < 300:
         yield f"accepted by a {status}"

@@ -94,9 +94,6 @@ class MoneyWorld(World):
             timer=self.seconds,
         )
 
-    def seconds(self) -> float:
-        return self.clock.at.timestamp()
-
     def _deliver(self, body: bytes, headers: dict[str, str]) -> int:
         if not self.hears:
             return 503

@@ -1,6 +1,7 @@
 """The pipeline asked over HTTP: what each answer, half answer and silence allows us to do next."""
 
 import json
+import math
 import socket
 import threading
 import time
@@ -35,7 +36,7 @@ def a_pipeline(url: str, seconds: float = 5.0, slept: list[float] | None = None)
 
 def ask(*behaviours: Behaviour | bytes, seconds: float = 5.0) -> tuple[Reply, list[bytes]]:
     with raw_server(*behaviours) as server:
-        return a_pipeline(server.url, seconds).ask(an_order()), server.requests
+        return a_pipeline(server.url, seconds).ask(an_order(), math.inf), server.requests
 
 
 def test_order_goes_out_as_the_contract_says() -> None:
@@ -51,7 +52,7 @@ def test_trace_goes_along_as_a_header_and_no_header_is_made_up() -> None:
     span = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     for order, header in ((replace(an_order(), traceparent=span), True), (an_order(), False)):
         with raw_server(answer("202 Accepted")) as server:
-            a_pipeline(server.url).ask(order)
+            a_pipeline(server.url).ask(order, math.inf)
             assert (f"\r\ntraceparent: {span}\r\n".encode() in server.requests[0].lower()) is header
             assert (b"traceparent" in server.requests[0].lower()) is header
 
@@ -112,7 +113,7 @@ def test_broken_answer_is_not_heard_and_tried_three_times(name: str) -> None:
 
 def test_connection_refused_is_not_heard() -> None:
     slept: list[float] = []
-    reply = a_pipeline(f"http://127.0.0.1:{free_port()}", slept=slept).ask(an_order())
+    reply = a_pipeline(f"http://127.0.0.1:{free_port()}", slept=slept).ask(an_order(), math.inf)
     assert reply.answer is Answer.NOT_HEARD
     assert "ConnectError" in reply.detail
     assert len(slept) == 2
@@ -130,7 +131,7 @@ def timed(behave: Callable[[Callable[[], threading.Event]], Behaviour]) -> tuple
     with raw_server(behave(lambda: over)) as server:
         pipeline = a_pipeline(server.url, LIMIT)
         started = time.monotonic()
-        reply = pipeline.ask(an_order())
+        reply = pipeline.ask(an_order(), math.inf)
         took = time.monotonic() - started
         over.set()
     return reply, took
@@ -187,7 +188,7 @@ def test_huge_body_is_read_no_further_than_the_limit() -> None:
 def test_short_retry_after_is_waited_for() -> None:
     slept: list[float] = []
     with raw_server(answer("429 Too Many Requests", b"", "Retry-After: 1"), answer("202 Accepted")) as server:
-        assert a_pipeline(server.url, slept=slept).ask(an_order()).answer is Answer.ACCEPTED
+        assert a_pipeline(server.url, slept=slept).ask(an_order(), math.inf).answer is Answer.ACCEPTED
     assert slept == [1.0]
 
 
@@ -214,9 +215,29 @@ def test_no_try_begins_when_the_pause_would_outlast_the_limit() -> None:
 
     with raw_server(answer("429 Too Many Requests", b"", "Retry-After: 2")) as server:
         pipeline = PipelineHttp(server.url, 3.0, sleep=sleep, timer=lambda: now[0], wait=wait_none())
-        assert pipeline.ask(an_order()).answer is Answer.NOT_HEARD
+        assert pipeline.ask(an_order(), math.inf).answer is Answer.NOT_HEARD
         assert len(server.requests) == 2
     assert now[0] <= 3.0
+
+
+def test_nothing_is_sent_once_its_time_is_over() -> None:
+    now = [10.0]
+    with raw_server(answer("202 Accepted")) as server:
+        pipeline = PipelineHttp(server.url, 5.0, timer=lambda: now[0], wait=wait_none())
+        assert pipeline.ask(an_order(), 10.0).answer is Answer.NOT_SENT
+        assert server.requests == []
+
+
+def test_no_try_begins_after_its_time_however_long_the_process_stood_still() -> None:
+    now = [0.0]
+
+    def stands_still(_: float) -> None:
+        now[0] += 100.0
+
+    with raw_server(answer("503 Service Unavailable")) as server:
+        pipeline = PipelineHttp(server.url, 5.0, sleep=stands_still, timer=lambda: now[0], wait=wait_none())
+        assert pipeline.ask(an_order(), 20.0).answer is Answer.NOT_HEARD
+        assert len(server.requests) == 1
 
 
 def test_detail_is_one_line_and_holds_no_credential() -> None:
@@ -224,14 +245,14 @@ def test_detail_is_one_line_and_holds_no_credential() -> None:
         connection.sendall(answer("403 Forbidden", b"you\nsent\x1b[31m s3cret-word and b3BlcmF0b3I6czNjcmV0LXdvcmQ="))
 
     with raw_server(echo) as server:
-        reply = a_pipeline(server.url.replace("//", "//operator:s3cret-word@")).ask(an_order())
+        reply = a_pipeline(server.url.replace("//", "//operator:s3cret-word@")).ask(an_order(), math.inf)
         assert b"Basic b3BlcmF0b3I6czNjcmV0LXdvcmQ=" in server.requests[0]
     assert reply.answer is Answer.REFUSED
     assert reply.detail == "the pipeline answered 403: you sent [31m *** and ***"
 
 
 def test_no_credential_in_the_detail_when_nobody_answers() -> None:
-    reply = a_pipeline(f"http://operator:s3cret-word@127.0.0.1:{free_port()}").ask(an_order())
+    reply = a_pipeline(f"http://operator:s3cret-word@127.0.0.1:{free_port()}").ask(an_order(), math.inf)
     assert "s3cret" not in reply.detail
     assert "operator" not in reply.detail
 
@@ -268,7 +289,7 @@ def test_wrong_address_is_refused_at_the_start_without_showing_it(url: str) -> N
 
 @pytest.mark.parametrize("job_id", ["", ".", "..", "\ud800"])
 def test_job_id_that_no_address_can_hold_is_refused_without_a_call(job_id: str) -> None:
-    reply = a_pipeline(f"http://127.0.0.1:{free_port()}").ask(an_order(job_id))
+    reply = a_pipeline(f"http://127.0.0.1:{free_port()}").ask(an_order(job_id), math.inf)
     assert reply.answer is Answer.REFUSED
     assert "not sent" in reply.detail
 

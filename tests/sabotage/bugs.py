@@ -281,7 +281,7 @@ BUGS = (
     Bug(
         "read_knows_only_the_purchases_of_before",
         "money went back, and the credits of a purchase that came in beside the read stay with the customer",
-        ("tests/money/test_races.py",),
+        ("tests/money/test_races.py::test_charge_that_is_read_while_its_purchase_comes_in_takes_its_credits_along",),
         (
             (
                 "worker/cases/money/pay.py",
@@ -946,6 +946,12 @@ BUGS = (
         "a job is run again that a person has decided",
         ("tests/cases/test_assess.py::test_rerun_nobody_hears_is_asked_again_with_the_same_order_until_its_deadline",),
         (("worker/cases/effects.py", "if effect.case_state != CaseState.RERUNNING.value:", "if False:"),),
+    ),
+    Bug(
+        "rerun_sent_however_late",
+        "a process that stood still has a job run again whose credits came back meanwhile: two remedies",
+        ("tests/cases/test_assess.py::test_process_that_stood_still_asks_for_no_rerun_of_what_came_back_as_credits",),
+        (("worker/cases/effects.py", "read_at + left.total_seconds()))", 'float("inf")))'),),
     ),
     Bug(
         "late_worker_ends_another_s_claim",

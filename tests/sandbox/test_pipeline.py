@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -51,7 +52,7 @@ def an_order(job_id: str = "job_42", case_id: str = "case_01") -> RerunOrder:
 
 
 def ask(double: PipelineDouble, order: RerunOrder) -> Answer:
-    return PipelineHttp(double.url, 5, sleep=lambda _: None, wait=wait_none()).ask(order).answer
+    return PipelineHttp(double.url, 5, sleep=lambda _: None, wait=wait_none()).ask(order, math.inf).answer
 
 
 def settled(double: PipelineDouble) -> None:

@@ -245,6 +245,11 @@ class Weather:
     people: bool = False
     """People decide cases, write for money back, dispute charges and act in Creem's dashboard."""
 
+    @property
+    def one_mind(self) -> bool:
+        """Whether all agree on the time and on what has happened, and nobody but they gives credits back."""
+        return not (self.skew or self.jumps or self.restores or self.people)
+
     @classmethod
     def drawn(cls, chance: random.Random, rarer: int = 1) -> "Weather":
         """One mixture: every trouble is off half the time. What is counted comes so many times more rarely."""

@@ -208,7 +208,7 @@ def play(
 
 
 def _play(town: Town, played: Played, spoils: Callable[[Town], None]) -> None:
-    hub, start = town.hub, town.clock.now()
+    hub, start, weather = town.hub, town.clock.now(), town.weather
     told = Teller(town).tell()
     fates = Fates(town)
     fates.draw()
@@ -243,6 +243,8 @@ def _play(town: Town, played: Played, spoils: Callable[[Town], None]) -> None:
     if not played.wrong:
         spoils(town)
         _judge(town, told, fates, played)
+        if weather.one_mind:
+            played.wrong += [f"{name} was run again after its credits came back" for name in town.remedied_twice]
         if people is not None:
             played.wrong += people.wrong(disturbed=_disturbed(fates))
     hub.note("end", sorted(played.ends.items()), town.digest())

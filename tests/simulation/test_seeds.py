@@ -3,7 +3,7 @@ the same seed tells another story once the town draws something new.
 """
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from tests.arena import Arena
 from tests.servers import ON_POSTGRES
@@ -11,7 +11,9 @@ from tests.simulation.hub import Weather
 from tests.simulation.seed import play
 from tests.simulation.size import DAYS
 from tests.simulation.town import Town
+from worker.reruns import RerunOrder
 from worker.store.engine import Store
+from worker.store.tables import cases
 
 SEEDS = (2, 4, 5, 8)
 DAYS_SEEDS = range(10, 22)
@@ -74,3 +76,13 @@ def test_reference_notices_books_that_were_tampered_with(arena: Arena, statement
 
     with arena.empty() as store:
         assert play(8, store, CALM, spoil).wrong
+
+
+def test_reference_notices_a_rerun_of_what_had_come_back_as_credits(arena: Arena) -> None:
+    def spoil(town: Town) -> None:
+        case = town.rows(select(cases).where(cases.c.state == "refunded", cases.c.kind == "job", cases.c.reruns == 0))[0]
+        town.reacts(RerunOrder(case.job_id, 2, case.case_id, "late", town.clock.now()))
+
+    with arena.empty() as store:
+        [wrong] = play(8, store, CALM, spoil).wrong
+    assert wrong.endswith("was run again after its credits came back")

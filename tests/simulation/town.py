@@ -42,7 +42,7 @@ from worker.intake.entry import Entry
 from worker.intake.handed import GRACE_SECONDS, Handed
 from worker.notices.outcomes import OutcomeStream
 from worker.observe import log
-from worker.reruns import Answer, Reply, RerunOrder
+from worker.reruns import TOO_LATE, Answer, Reply, RerunOrder
 from worker.settings import GROUP
 from worker.store.bulk import Tx
 from worker.store.columns import Instant
@@ -165,9 +165,12 @@ class SimPipeline:
 
     doors: Doors
     reacts: Callable[[RerunOrder], Answer]
+    timer: Callable[[], float]
 
-    def ask(self, order: RerunOrder) -> Reply:
+    def ask(self, order: RerunOrder, until: float) -> Reply:
         def hears() -> Reply:
+            if self.timer() >= until:
+                return TOO_LATE
             answer = self.reacts(order)
             return Reply(answer, "as it happens")
 
@@ -198,6 +201,10 @@ class Town(PeopleWorld):
         """When a consumer looks for the acknowledgement of what it handed on."""
         self.runs: dict[str, Callable[[RerunOrder], Answer]] = {}
         """What the pipeline does when it is asked to run a job again."""
+        self.ordered: set[str] = set()
+        """Jobs that the pipeline was asked to run again."""
+        self.remedied_twice: list[str] = []
+        """Those of which it heard for the first time when their credits had come back."""
         self.records: list[dict[str, Any]] = []
         """The product's history so far."""
         self.sent: list[str] = []
@@ -304,12 +311,16 @@ class Town(PeopleWorld):
             self.performer,
             store=self.sim,
             clock=clock,
-            reruns=SimPipeline(self.gates, self._reacts),
+            reruns=SimPipeline(self.gates, self.reacts, self.seconds),
             outcomes=outcomes,
             timer=self.seconds,
         )
 
-    def _reacts(self, order: RerunOrder) -> Answer:
+    def reacts(self, order: RerunOrder) -> Answer:
+        """What the pipeline makes of the order."""
+        if order.job_id not in self.ordered and self.state(order.job_id) == "refunded":
+            self.remedied_twice.append(order.job_id)
+        self.ordered.add(order.job_id)
         return self.runs[order.job_id](order)
 
     def _sweep(self) -> Step:

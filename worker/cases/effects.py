@@ -7,7 +7,7 @@ in the middle leaves a claim that ends by itself, and the effect is done again.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import update
 
@@ -50,7 +50,7 @@ class Performer:
 
     def announce(self, keys: Sequence[str] = ()) -> int:
         """Announces the effects named, or any that are due; returns how many are on the stream now."""
-        taken = self._claim(EffectKind.ANNOUNCE, keys, self.batch)
+        taken = self._claim(EffectKind.ANNOUNCE, keys, self.batch, self.clock.now())
         return self._announce(taken) if taken else 0
 
     def _announce(self, taken: Sequence[Effect]) -> int:
@@ -87,21 +87,23 @@ class Performer:
         """
         told: list[str] = []
         for _ in turns(ROUND, self.round_seconds, self.timer):
-            taken = self._claim(EffectKind.RERUN, keys, 1)
+            read_at, now = self.timer(), self.clock.now()
+            taken = self._claim(EffectKind.RERUN, keys, 1, now)
             if not taken:
                 break
-            told.append(self._rerun(taken[0]))
+            # a process that stood still meanwhile must not send what another may have made good in credits
+            left = min(self.lease, datetime.fromisoformat(taken[0].payload["deadline_at"]) - now)
+            told.append(self._rerun(taken[0], read_at + left.total_seconds()))
             if told[-1].startswith(Answer.NOT_HEARD.value):
                 break
         return told
 
-    def _claim(self, kind: EffectKind, keys: Sequence[str], limit: int) -> list[Effect]:
+    def _claim(self, kind: EffectKind, keys: Sequence[str], limit: int, now: datetime) -> list[Effect]:
         if not self.acts:
             return []
-        now = self.clock.now()
         return self.store.write(lambda tx: effects.claim(tx, kind, keys=keys, limit=limit, now=now, lease=self.lease))
 
-    def _rerun(self, effect: Effect) -> str:
+    def _rerun(self, effect: Effect, until: float) -> str:
         job_id = effect.job_id or ""
         if effect.case_state != CaseState.RERUNNING.value:
             # the deadline passed, or the customer was made whole meanwhile: a re-run now would be a second remedy
@@ -116,7 +118,7 @@ class Performer:
             traceparent=effect.payload.get("traceparent"),
         )
         began = self.clock.now()
-        reply = self.reruns.ask(order)
+        reply = self.reruns.ask(order, until)
         log.info("rerun.asked", case_id=effect.case_id, job_id=job_id, answer=reply.answer.value, detail=reply.detail)
         match reply.answer:
             case Answer.ACCEPTED:
@@ -126,7 +128,9 @@ class Performer:
             case Answer.NOT_HEARD:
                 self._postpone([effect], reply.detail)
                 self.store.write(lambda tx: unheard(tx, PIPELINE, reply.detail, self.clock.now(), BREAK_FOR))
-        if reply.answer is not Answer.NOT_HEARD:
+            case Answer.NOT_SENT:
+                self._postpone([effect], reply.detail)
+        if reply.answer in {Answer.ACCEPTED, Answer.REFUSED}:
             tell(spans.rerun(effect, reply.answer.value, began), self.clock.now())
         return f"{reply.answer.value} {job_id}"
 

@@ -15,7 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_result, wait_random_expo
 
 from worker.deadline import DeadlineTransport
 from worker.errors import Misconfigured, plain_line
-from worker.reruns.order import Answer, Reply, RerunOrder
+from worker.reruns.order import TOO_LATE, Answer, Reply, RerunOrder
 
 TRIES = 3
 BODY_LIMIT = 64 * 1024
@@ -57,12 +57,15 @@ class PipelineHttp:
         self._wait: Wait = wait or wait_random_exponential(multiplier=0.1, max=1)
         self._client = client or httpx.Client(transport=DeadlineTransport(timer), trust_env=False)
 
-    def ask(self, order: RerunOrder) -> Reply:
-        """Asks at most three times within the time limit; see `Answer` for what each answer allows."""
+    def ask(self, order: RerunOrder, until: float) -> Reply:
+        """Asks at most three times within the time limit and not after `until`; see `Answer` for what each answer allows."""
         url = self.url_of(order.job_id)
         if url is None:
             return Reply(Answer.REFUSED, "not sent: this job id cannot stand in an address")
-        until = self._timer() + self._seconds
+        now = self._timer()
+        if now >= until:
+            return TOO_LATE
+        until = min(until, now + self._seconds)
 
         def wait(state: RetryCallState) -> float:
             return max(self._wait(state), _last(state).pause)
@@ -93,8 +96,10 @@ class PipelineHttp:
             return None
 
     def _once(self, url: httpx.URL, order: RerunOrder, until: float) -> _Try:
-        # the stop rule leaves time for this try; a floor keeps a sleep that overshot from asking for zero seconds
-        left = max(0.001, until - self._timer())
+        left = until - self._timer()
+        if left <= 0:
+            # the stop rule left time for this try, and the process stood still
+            return _Try(Reply(Answer.NOT_HEARD, "the time for an answer is over"))
         traced = {} if order.traceparent is None else {"traceparent": order.traceparent}
         try:
             with self._client.stream(

@@ -29,6 +29,8 @@ class Answer(StrEnum):
     """The pipeline will not: asking again would bring the same answer."""
     NOT_HEARD = "not_heard"
     """Nobody can say whether the order arrived: ask again later with the same order, which is harmless."""
+    NOT_SENT = "not_sent"
+    """Its time was over before anything was sent: whether it is still wanted has to be looked up again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,15 @@ class Reply:
     detail: str
 
 
+TOO_LATE = Reply(Answer.NOT_SENT, "not sent: the process stood still until its time was over")
+"""What is said of an order that may not be sent any more."""
+
+
 class Reruns(Protocol):
     """Where re-runs are asked for."""
 
-    def ask(self, order: RerunOrder) -> Reply:
+    def ask(self, order: RerunOrder, until: float) -> Reply:
         """Puts the order to the pipeline once in effect, however often it is asked; raises nothing for a pipeline that is
-        away.
+        away. `until` is a reading of the monotonic timer after which nothing is sent.
         """
         ...

@@ -1,13 +1,15 @@
 """The pipeline asked on a Redis Stream (contract.md, "Commands out")."""
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import redis
 
 from worker.clock import written
 from worker.errors import one_line
-from worker.reruns.order import Answer, Reply, RerunOrder
+from worker.reruns.order import TOO_LATE, Answer, Reply, RerunOrder
 
 SOURCE = "/layer-refunds"
 TYPE = "layer_job.rerun_requested"
@@ -38,9 +40,12 @@ class PipelineStream:
 
     client: redis.Redis
     stream: str
+    timer: Callable[[], float] = time.monotonic
 
-    def ask(self, order: RerunOrder) -> Reply:
+    def ask(self, order: RerunOrder, until: float) -> Reply:
         """Adds one command, never trimming: who reads the stream decides when a command is no longer needed."""
+        if self.timer() >= until:
+            return TOO_LATE
         try:
             entry = self.client.xadd(self.stream, {"command": command(order)})
         except redis.RedisError as error:
