@@ -1,5 +1,7 @@
 """What a person decides: in order, alone or with a second person, once, and with every effect of the policy's own decisions."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,8 @@ from sqlalchemy import select
 
 from tests.cases.world import START, a_purchase, an_account, moves
 from tests.requests.world import PeopleWorld, text_of
-from tests.threads import ends
+from tests.servers import ON_POSTGRES
+from tests.threads import at_once, ends
 from worker.clock import written
 from worker.errors import Refused
 from worker.settings import DEFAULT_TERMS, Mode
@@ -132,6 +135,23 @@ def test_lease_race_has_one_winner(world: PeopleWorld) -> None:
         found = ends(*(lambda by=by: world.reviewer.take(case_id, by=by) for by in ("ann", "bob", "cat", "dan")), of=Refused)
         assert sum(not isinstance(one, Refused) for one in found) == 1, turn
         world.clock.pass_(minutes=16)
+
+
+@ON_POSTGRES
+def test_case_that_is_given_back_is_free_or_held_and_nothing_else(world: PeopleWorld) -> None:
+    case_id = in_review(world)
+
+    def takes(by: str) -> Callable[[], None]:
+        def takes_and_gives_back() -> None:
+            for _ in range(50):
+                with suppress(Refused):
+                    world.reviewer.take(case_id, by=by)
+                    world.reviewer.give_back(case_id, by=by)
+
+        return takes_and_gives_back
+
+    at_once(takes("ann"), takes("bob"), takes("cat"))
+    assert world.rows(select(leases).where(leases.c.name.like("review:%"))) == []
 
 
 def test_two_people_deciding_at_once_decide_once(world: PeopleWorld) -> None:

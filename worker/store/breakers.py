@@ -19,13 +19,15 @@ def unheard(tx: Tx, name: str, why: str, now: datetime, longest: timedelta) -> N
     """One more call that came to nothing; after some in a row nobody calls for a while, twice as long with each, but no longer
     than `longest`.
     """
-    ensure(tx, name)
-    one = breakers.c.name == name
-    counted = update(breakers).where(one).values(failures=breakers.c.failures + 1, last_error=why)
-    failures = tx.connection.execute(counted.returning(breakers.c.failures)).scalar_one()
+    first = {"name": name, "failures": 1, "open_until": None, "last_error": why}
+    one_more = {"failures": breakers.c.failures + 1, "last_error": why}
+    # in one statement: between two of them an answer to another process takes the row away
+    counted = tx.insert_or_change(breakers, first, one_more, by=breakers.c.name)
+    assert counted is not None, "changed whatever it was"
+    failures = counted.failures
     if failures >= BREAK_AFTER:
         pause = min(longest, BREAK_FOR * 2 ** min(failures - BREAK_AFTER, 10))
-        tx.connection.execute(update(breakers).where(one).values(open_until=now + pause))
+        tx.connection.execute(update(breakers).where(breakers.c.name == name).values(open_until=now + pause))
         log.warning(f"{name}.breaker_open", failures=failures, seconds=pause.total_seconds(), error=why)
 
 

@@ -210,6 +210,22 @@ class Tx:
         insertion = (postgresql.insert if self.postgres else sqlite.insert)(table).values(record).on_conflict_do_nothing()
         return self.connection.execute(insertion).rowcount == 1
 
+    def insert_or_change(
+        self,
+        table: Table,
+        record: Record,
+        changes: Mapping[str, Any],
+        *,
+        by: Column[Any],
+        where: ColumnElement[bool] | None = None,
+    ) -> Row[Any] | None:
+        """Adds the record, or makes these changes to the row that is there by the same `by`, if `where` holds of it; returns the
+        row as it is now, None where it was left as it is. Either way nobody else changes it or takes it away before the commit.
+        """
+        insertion = (postgresql.insert if self.postgres else sqlite.insert)(table).values(record)
+        changed = insertion.on_conflict_do_update(index_elements=[by], set_=changes, where=where)
+        return self.connection.execute(changed.returning(table)).one_or_none()
+
     def update(
         self, table: Table, records: Sequence[Record], *, by: Sequence[str], expect: Mapping[str, str] | None = None
     ) -> set[Any]:

@@ -111,10 +111,10 @@ class Reviewer(Queue):
 
     def _take(self, tx: Tx, row: Row[Any], by: str) -> None:
         now, holder = self.clock.now(), person(by)
-        tx.insert_absent(leases, [{"name": lease_name(row.case_id), "holder": holder, "until": now}])
         free = or_(leases.c.until <= now, leases.c.holder == holder)
-        taken = update(leases).where(leases.c.name == lease_name(row.case_id), free).values(holder=holder, until=now + LEASE)
-        if tx.connection.execute(taken).rowcount != 1:
+        taken = {"holder": holder, "until": now + LEASE}
+        # in one statement: between two of them its holder may give it back
+        if not tx.insert_or_change(leases, {"name": lease_name(row.case_id), **taken}, taken, by=leases.c.name, where=free):
             held = tx.all(select(leases).where(leases.c.name == lease_name(row.case_id)))[0]
             raise _held(row, held)
 
