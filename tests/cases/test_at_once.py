@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select
 
+from tests.cases.test_held import held
 from tests.cases.world import World, a_purchase, an_account
 from tests.servers import ON_POSTGRES
+from tests.store.rows import before, waiting_for_locks
 from tests.threads import at_once
 from worker.cases.assess import Assessed, Assessor
+from worker.errors import LockedOut
 from worker.intake.accept import Desk
 from worker.intake.consumer import Entry
 from worker.store.engine import Store
-from worker.store.tables import accounts, inbox
+from worker.store.tables import accounts, case_history, cases, inbox
 
 Work = Callable[[], Assessed | None]
 ENTRY = count(1)
@@ -150,6 +153,34 @@ def test_batches_over_the_same_jobs_in_opposite_orders_give_each_back_once(
         assert world.dead() == []
         assert world.audit().breaches == []
         assert made.undone == [], "all lock in one order"
+
+
+@ON_POSTGRES
+def test_share_of_the_promise_that_went_by_while_its_case_was_judged_is_noted_once(store: Store) -> None:
+    with crowd(store, processes=1, batch=10) as made:
+        world = made.world
+        world.load(an_account(), a_purchase())
+        world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.failed("job_1"))
+        case = world.store.read(lambda tx: tx.all(select(cases)))[0]
+        assert (case.state, case.warn_at > case.next_action_at) == ("review", True), "both are due at once"
+        world.clock.at = case.warn_at
+        other = replace(world.sweeper, store=made.stores[0])
+        with before(store, "UPDATE cases", other._watch_promises):
+            world.assessor.wake([case.case_id])
+        world.sweep()
+        noted = select(case_history.c.detail).where(case_history.c.event == "promise.warned")
+        assert [row.detail["percent"] for row in world.store.read(lambda tx: tx.all(noted))] == [50]
+
+
+@ON_POSTGRES
+def test_case_is_put_back_by_nobody_while_another_has_its_account_in_hand(store: Store) -> None:
+    with waiting_for_locks(store, milliseconds=250) as hasty:
+        world = World(hasty)
+        world.load(an_account(), a_purchase())
+        world.arrive(world.submitted("job_1"), world.failed("job_1"))
+        world.assessor.assess()
+        with held(store, "acc_1"), pytest.raises(LockedOut):
+            world.requeuer.requeue("job_1", by="ada", reason="announce it")
 
 
 @pytest.mark.nightly

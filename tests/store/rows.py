@@ -1,6 +1,6 @@
 """Rows with honest defaults, and how to count statements."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -81,6 +81,23 @@ def statements(store: Store) -> Iterator[list[str]]:
         yield sent
     finally:
         event.remove(store.engine, "before_cursor_execute", note)
+
+
+@contextmanager
+def before(store: Store, what: str, do: Callable[[], object]) -> Iterator[None]:
+    """Right before these sessions send the first statement that says this, something else happens."""
+    left = [do]
+
+    def look(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if what in statement and left:
+            left.pop()()
+
+    event.listen(store.engine, "before_cursor_execute", look)
+    try:
+        yield
+        assert left == [], f"nothing said {what}"
+    finally:
+        event.remove(store.engine, "before_cursor_execute", look)
 
 
 def allow_other_states(store: Store) -> None:

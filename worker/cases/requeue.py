@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.assess import Assessor
 from worker.cases.document import find, open_claims, pending_effects
+from worker.cases.review.scene import lock_case
 from worker.clock import Clock
 from worker.errors import Refused
 from worker.store.bulk import Tx
@@ -118,6 +119,7 @@ class Requeuer:
         now = self.clock.now()
 
         def put_back(tx: Tx) -> None:
+            lock_case(tx, plan.case_id)
             open_case = (cases.c.case_id == plan.case_id, cases.c.state == plan.state)
             changed = tx.connection.execute(update(cases).where(*open_case).values(next_action_at=now, stuck=0))
             if changed.rowcount != 1:

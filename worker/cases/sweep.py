@@ -24,7 +24,7 @@ from worker.store import effects, inbox, tallies
 from worker.store.bulk import Among, Tx
 from worker.store.effects import EffectKind
 from worker.store.engine import Store
-from worker.store.tables import case_history, cases, layer_jobs
+from worker.store.tables import accounts, case_history, cases, layer_jobs
 
 STUCK_AFTER = 5
 ROUNDS = 20
@@ -185,7 +185,11 @@ LATE_CASES = (
     .order_by(cases.c.warn_at)
     .limit(bindparam("limit"))
 )
-LOCKED_LATE_CASES = LATE_CASES.with_for_update(skip_locked=True)
+UNHELD_LATE_CASES = (
+    LATE_CASES.with_only_columns(cases.c.case_id)
+    .join(accounts, accounts.c.account_id == cases.c.account_id)
+    .with_for_update(of=accounts, skip_locked=True)
+)
 ANYTHING = select(
     or_(
         *(each.exists() for each in (DUE_CASES, OVERTAKEN, effects.DUE, LATE_CASES)),
@@ -210,9 +214,11 @@ def _set_aside(tx: Tx, case_id: str, why: str, now: datetime) -> None:
 
 def _warn(tx: Tx, bench: Bench, now: datetime, limit: int) -> int:
     """Notes each share of the promise that has gone by (policy.md, `promise-3bd`), once each, and sets the next."""
-    late = tx.all(LOCKED_LATE_CASES, now=now, limit=limit)
-    if not late:
+    # by the accounts' locks, like everybody who writes a whole case: what such a one has read is not changed behind it
+    ours = [row.case_id for row in tx.all(UNHELD_LATE_CASES, now=now, limit=limit)]
+    if not ours:
         return 0
+    late = tx.all(LATE_CASES.where(tx.among(cases.c.case_id, ours)), now=now, limit=limit)
     moved, history = [], []
     for row in late:
         reached, next_at = _promise(bench, row, now)
