@@ -1,7 +1,7 @@
 """What customers are told: once each, one mail an incident, and never again what may have been said already."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -129,6 +129,37 @@ def test_jobs_that_fail_on_and_on_are_one_mail_an_hour(world: PeopleWorld) -> No
     letters = world.written()
     assert len(letters) == 2
     assert "6 credits are back" in letters[1]["Subject"]
+
+
+@dataclass
+class SlowServer(Server):
+    """Something happens while it takes the first mail."""
+
+    meanwhile: list[Callable[[], object]] = field(default_factory=list)
+
+    def post(self, message: EmailMessage) -> Receipt:
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return super().post(message)
+
+
+def test_job_that_fails_while_a_mail_is_on_its_way_goes_into_the_next(world: PeopleWorld) -> None:
+    server = SlowServer()
+
+    def another_notifier() -> None:
+        failed_jobs(world, 1, first=2)
+        world.clock.pass_(seconds=65)
+        assert through(world, server).send() == 0
+
+    server.meanwhile.append(another_notifier)
+    failed_jobs(world, 1)
+    world.clock.pass_(minutes=2)
+    assert through(world, server).send() == 1
+    world.clock.pass_(minutes=30)
+    assert through(world, server).send() == 0
+    world.clock.pass_(minutes=31)
+    assert through(world, server).send() == 1
+    assert states(world) == ["sent", "sent"]
 
 
 def test_job_that_the_policy_declined_by_itself_is_no_mail(world: PeopleWorld) -> None:

@@ -213,14 +213,14 @@ def _digest(tx: Tx, account_id: str, kind: NoticeKind, now: datetime) -> datetim
     """When the next mail of this kind may go to the account; None where it may go now."""
     if kind is NoticeKind.QUESTION:
         return None
-    lately = select(func.max(notices.c.ended_at)).where(
-        notices.c.account_id == account_id,
-        notices.c.kind == kind.value,
-        or_(notices.c.state == "sent", notices.c.state == "unknown"),
-        notices.c.ended_at > now - DIGEST,
-    )
-    last: datetime | None = tx.connection.execute(lately).scalar_one()
-    return None if last is None else last + DIGEST
+    told = and_(or_(notices.c.state == "sent", notices.c.state == "unknown"), notices.c.ended_at > now - DIGEST)
+    last = func.max(notices.c.ended_at).filter(told).label("last")
+    # one that another sender has in its hands: what becomes of it is known by then
+    under_way = func.max(notices.c.due_at).filter(notices.c.state == "sending").label("under_way")
+    alike = (notices.c.account_id == account_id, notices.c.kind == kind.value)
+    found = tx.all(select(last, under_way).where(*alike, or_(told, notices.c.state == "sending")))[0]
+    until: datetime | None = found.last + DIGEST if found.last is not None else found.under_way
+    return until
 
 
 def _moved_on(tx: Tx, kind: NoticeKind, rows: Sequence[Row[Any]], now: datetime) -> bool:
