@@ -6,8 +6,8 @@ A process of the release before that still writes to the same file keeps such ad
 
 from alembic import op
 
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
