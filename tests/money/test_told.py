@@ -48,13 +48,10 @@ def heard(world: MoneyWorld) -> None:
     world.sweep()
 
 
-@pytest.mark.parametrize(
-    ("known", "paid"), [("acc_1@example.org", "ACC_1@example.org"), ("Özil@Example.org", "öZIL@example.org")]
-)
-def test_checkout_grants_its_credits_to_the_account_of_its_address(world: MoneyWorld, known: str, paid: str) -> None:
+def test_checkout_grants_its_credits_to_the_account_of_its_address(world: MoneyWorld) -> None:
     known_product(world)
-    world.load(an_account("acc_1") | {"email": known})
-    world.double.pay("tran_1", customer_id="cust_1", amount=900, order_id="ord_1", email=paid, announce=True)
+    world.load(an_account("acc_1"))
+    world.double.pay("tran_1", customer_id="cust_1", amount=900, order_id="ord_1", email="ACC_1@example.org", announce=True)
     heard(world)
     assert world.credits("acc_1") == 25
     assert world.audit().breaches == []

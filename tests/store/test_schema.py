@@ -2,11 +2,9 @@
 
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -270,23 +268,6 @@ def test_effect_of_a_release_before_stands_and_goes_out_under_the_id_it_may_have
     taken = partial(claim, kind=EffectKind.RERUN, keys=(), limit=10, now=NOON, lease=timedelta(minutes=1))
     (claimed,) = empty.write(taken)
     assert (claimed.key, claimed.sent_as, claimed.payload) == ("rerun:job_1", "eff_1", {"attempt": 2})
-
-
-def test_address_with_capitals_outside_ascii_is_found_in_a_file_of_a_release_before(tmp_path: Path) -> None:
-    with closing(Store(f"sqlite:///{tmp_path}/books.db")) as store:
-        before_its_own_lower = "0013"
-        upgrade_to(store, before_its_own_lower)
-        row = an_account(email="Özil@Example.org", opened_at=NOON.isoformat())
-        with closing(sqlite3.connect(tmp_path / "books.db")) as plain:
-            plain.execute(f"insert into accounts ({', '.join(row)}) values ({', '.join('?' * len(row))})", list(row.values()))
-            plain.commit()
-
-        schema.upgrade(store)
-
-        sought = select(accounts.c.account_id).where(func.lower(accounts.c.email) == "özil@example.org")
-        assert [row.account_id for row in store.read(lambda tx: tx.all(sought))] == ["acc_1"]
-        with store.engine.connect() as connection:
-            assert connection.execute(text("pragma integrity_check")).scalar_one() == "ok"
 
 
 @ON_POSTGRES

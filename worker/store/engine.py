@@ -249,7 +249,6 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None
     connection.create_function("from_hex", 1, _from_hex, deterministic=True)
     connection.create_function("sha256", 1, _sha256, deterministic=True)
-    connection.create_function("lower", 1, _lower, deterministic=True)
     mode = "wal" if sqlite3.sqlite_version_info >= SQLITE_WAL_FROM else "delete"
     for pragma in (f"journal_mode={mode}", "synchronous=full", "foreign_keys=on"):
         connection.execute(f"pragma {pragma}")
@@ -263,11 +262,6 @@ def _from_hex(text: str | None) -> bytes | None:
 def _sha256(text: str) -> bytes:
     # SQLite has none, Postgres does
     return sha256(text.encode()).digest()
-
-
-def _lower(text: str | None) -> str | None:
-    # SQLite's own leaves all letters but those of ASCII as they are
-    return None if text is None else text.lower()
 
 
 def _begin_sqlite(connection: Connection) -> None:
