@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 import redis as redis_py
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from tests.cases.test_drain import drain, pending, put
 from tests.cases.test_first_hand import first_hand, handed
@@ -16,7 +16,7 @@ from tests.store.rows import statements, waiting_for_locks
 from worker.cases.assess import HELD_FOR
 from worker.errors import LockedOut
 from worker.store.engine import Store
-from worker.store.tables import inbox
+from worker.store.tables import cases, effects, inbox
 
 pytestmark = ON_POSTGRES
 HELD, OTHERS = "acc_held", [f"acc_{n}" for n in range(4)]
@@ -171,3 +171,17 @@ def test_lock_on_something_else_gives_everything_back(world: World, store: Store
     world.sweep()
     assert states(world, [*LEFT, *JOBS]) == {"refunded"}
     assert world.audit().ok
+
+
+def test_case_that_is_held_while_its_promise_is_late_holds_back_nobodys_rerun(world: World) -> None:
+    world.happen(world.incomplete(LEFT[0], HELD))
+    late = {"warn_at": world.clock.now() - timedelta(seconds=1), "next_action_at": None}
+    world.store.write(lambda tx: tx.connection.execute(update(cases).where(cases.c.subject == LEFT[0]).values(late)).rowcount)
+    world.arrive(world.incomplete(JOBS[0], OTHERS[0]))
+    asked = select(effects.c.state).where(effects.c.job_id == JOBS[0])
+    with world.store.engine.connect() as lunch:
+        lunch.execute(text("select 1 from cases where subject = :job for update"), {"job": LEFT[0]})
+        world.clock.pass_(seconds=30)
+        world.sweep()
+        assert [row.state for row in world.store.read(lambda tx: tx.all(asked))] == ["done"]
+        lunch.rollback()

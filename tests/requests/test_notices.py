@@ -162,6 +162,26 @@ def test_job_that_fails_while_a_mail_is_on_its_way_goes_into_the_next(world: Peo
     assert states(world) == ["sent", "sent"]
 
 
+@ON_POSTGRES
+def test_notice_whose_dead_senders_row_somebody_holds_costs_nobody_else_a_letter(world: PeopleWorld) -> None:
+    class Dies(Server):
+        def post(self, message: EmailMessage) -> Receipt:
+            raise KeyboardInterrupt
+
+    failed_jobs(world, 1)
+    world.clock.pass_(minutes=2)
+    with pytest.raises(KeyboardInterrupt):
+        through(world, Dies()).send()
+    failed_jobs(world, 1, first=2)
+    world.load(an_account("acc_2"), a_purchase("ord_2", "acc_2"))
+    world.happen(world.submitted("job_9", "acc_2", credits=1), world.failed("job_9", "acc_2"))
+    with world.store.engine.connect() as lunch:
+        lunch.execute(text("select 1 from notices where state = 'sending' for update"))
+        world.clock.pass_(minutes=20)
+        assert through(world, Server()).send() == 1
+        lunch.rollback()
+
+
 def test_job_that_the_policy_declined_by_itself_is_no_mail(world: PeopleWorld) -> None:
     world.happen(world.submitted("job_1"), world.failed("job_1", code="invalid_image"))
     assert world.state("job_1") == "declined"

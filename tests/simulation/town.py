@@ -67,7 +67,7 @@ DUE: tuple[tuple[str, Any], ...] = (
             (cases.c.next_action_at, true()),
             (cases.c.warn_at, cases.c.closed_at.is_(None)),
             (effects.c.due_at, effects.c.state.in_(["due", "claimed"])),
-            (inbox.c.due_at, inbox.c.state == "new"),
+            (inbox.c.due_at, inbox.c.state.in_(["new", "waiting"])),
         ),
     ),
     (

@@ -187,13 +187,15 @@ def test_claim_that_is_due_and_that_nobody_takes_has_an_age(store: Store) -> Non
     world.twice_charged()
     world.clock.pass_(minutes=20)
 
-    def age() -> float:
-        asked = Figures(store, fakeredis.FakeRedis(), STREAM, world.clock, load_editions(DEFAULT_TERMS), Timer())
+    def age(environment: str | None = "test") -> float:
+        terms = load_editions(DEFAULT_TERMS)
+        asked = Figures(store, fakeredis.FakeRedis(), STREAM, world.clock, terms, Timer(), environment=environment)
         return values(asked.text())["refunds_payments_due_oldest_age_seconds"]
 
-    assert age() == 1200
+    assert age() == age(None) == 1200
+    assert age("live") == 0, "a worker for live takes no claim of the tests before"
     world.settle_down()
-    assert age() == 0
+    assert age() == age(None) == 0
 
 
 def test_age_of_the_stream_is_that_of_its_oldest_entry_read_or_not(store: Store) -> None:

@@ -18,9 +18,9 @@ BUCKETS = (1, 5, 30, 60, 300, 900, 3600, 14400, 86400, 259200, 604800)
 SERVICES = (CREEM, PIPELINE)
 
 
-def figures(tx: Tx, now: datetime) -> tuple[dict[str, Any], dict[str, Any]]:
+def figures(tx: Tx, now: datetime, environment: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the database says for one scrape: the figures of `refunds status`, and those beside them."""
-    found = overview(tx, now)
+    found = overview(tx, now, environment)
     return found, _more(tx, now, still_open(found["cases"]))
 
 

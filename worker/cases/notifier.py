@@ -219,8 +219,11 @@ def _digest(tx: Tx, account_id: str, kind: NoticeKind, now: datetime) -> datetim
     under_way = func.max(notices.c.due_at).filter(notices.c.state == "sending").label("under_way")
     alike = (notices.c.account_id == account_id, notices.c.kind == kind.value)
     found = tx.all(select(last, under_way).where(*alike, or_(told, notices.c.state == "sending")))[0]
-    until: datetime | None = found.last + DIGEST if found.last is not None else found.under_way
-    return until
+    if found.last is not None:
+        until: datetime = found.last + DIGEST
+        return until
+    # where nobody can say what became of that one, its turn is not before all others
+    return max(found.under_way, now + HELD_FOR) if found.under_way is not None else None
 
 
 def _moved_on(tx: Tx, kind: NoticeKind, rows: Sequence[Row[Any]], now: datetime) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import func, literal, select, true
 
 from policy.lifecycle import CaseState
 from worker.cases.load import FINAL
@@ -29,13 +29,14 @@ def still_open(states: Iterable[str]) -> list[str]:
     return [state for state in states if state not in FINAL]
 
 
-def _claims(tx: Tx) -> dict[str, Any]:
+def _claims(tx: Tx, environment: str | None) -> dict[str, Any]:
     """Claims by state; the money proved to have gone back and the money that still waits, in minor units, currencies added."""
     p = payments.c
     grouped = select(p.state, func.count(), func.sum(p.amount), func.sum(p.refunded)).group_by(p.state, p.closed_at.is_(None))
     rows = tx.connection.execute(grouped.add_columns(p.closed_at.is_(None))).all()
     count, oldest = tx.connection.execute(select(func.count(), func.min(p.armed_at)).where(claims.unproved())).one()
-    next_due = tx.connection.execute(select(func.min(p.due_at))).scalar_one()
+    ours = p.environment == environment if environment is not None else true()
+    next_due = tx.connection.execute(select(func.min(p.due_at)).where(ours)).scalar_one()
     by_state: dict[str, int] = {}
     for state, number, *_ in rows:
         by_state[state] = by_state.get(state, 0) + int(number)
@@ -59,8 +60,10 @@ def _count(tx: Tx, which: Any) -> int:
     return int(tx.connection.execute(select(func.count()).where(which)).scalar_one())
 
 
-def overview(tx: Tx, now: datetime) -> dict[str, Any]:
-    """The figures of this moment, from the database alone."""
+def overview(tx: Tx, now: datetime, environment: str | None = None) -> dict[str, Any]:
+    """The figures of this moment, from the database alone. Claims of another environment than Creem's that is named are due to
+    nobody here; where none is, all are.
+    """
     tallied = tallies.by_state(tx)
     # a newer release beside this one may know more states
     by_state = {state.value: 0 for state in CaseState} | {state: tally.cases for state, tally in tallied.items()}
@@ -81,7 +84,7 @@ def overview(tx: Tx, now: datetime) -> dict[str, Any]:
         .group_by(dead_letters.c.reason)
         .order_by(func.count().desc())
     )
-    paying = _claims(tx)
+    paying = _claims(tx, environment)
     k = creem_credits.c
     booking = select(literal("credits"), func.count(), func.min(k.created_at), func.count(k.result), func.max(k.result))
     booking = booking.where(k.state.in_(OPEN))

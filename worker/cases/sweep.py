@@ -188,7 +188,7 @@ LATE_CASES = (
 UNHELD_LATE_CASES = (
     LATE_CASES.with_only_columns(cases.c.case_id)
     .join(accounts, accounts.c.account_id == cases.c.account_id)
-    .with_for_update(of=accounts, skip_locked=True)
+    .with_for_update(of=(accounts, cases), skip_locked=True)
 )
 ANYTHING = select(
     or_(

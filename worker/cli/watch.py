@@ -34,7 +34,8 @@ def status(
     """Is anybody waiting? Backlog, work to do, dead letters, people, money, cases by state; and what to type next."""
     with one_clear_line():
         runtime = output.runtime()
-        found = runtime.store.read(lambda tx: overview(tx, runtime.clock.now()))
+        environment = runtime.environment.value if runtime.environment else None
+        found = runtime.store.read(lambda tx: overview(tx, runtime.clock.now(), environment))
         wrong = _judged(runtime, found)
         found["epoch"] = _epoch(runtime)
         found["stream"] = _stream(runtime)

@@ -58,9 +58,10 @@ class Figures(Collector):
         timer: Callable[[], float] = time.monotonic,
         group: str = GROUP,
         mode: Mode = Mode.FULL,
+        environment: str | None = None,
     ) -> None:
         self._store, self._redis, self._stream, self._clock, self._timer = store, client, stream, clock, timer
-        self._editions, self._group, self._mode = editions, group, mode
+        self._editions, self._group, self._mode, self._environment = editions, group, mode, environment
         self.deliveries = Counter(dict.fromkeys(DELIVERIES, 0))
         """Webhooks by how this process answered since it runs; whoever answers counts."""
         self._lock = threading.Lock()
@@ -100,7 +101,7 @@ class Figures(Collector):
         try:
             # what only reads, or has another schema, answers too, and is of no use to anybody
             require_current(self._store)
-            found, more = self._store.read(lambda tx: figures(tx, now))
+            found, more = self._store.read(lambda tx: figures(tx, now, self._environment))
         except (TryLater, Misconfigured) as error:
             log.warning("metrics.database_unreachable", error=one_line(error))
             return [_up("database", False)]

@@ -29,7 +29,16 @@ def _web(runtime: Runtime, hint: Hint) -> Web:
         runtime.clock,
         hint,
         timedelta(seconds=settings.ready_backlog_seconds),
-        figures=Figures(runtime.store, runtime.redis, stream, runtime.clock, runtime.editions, group=group, mode=settings.mode),
+        figures=Figures(
+            runtime.store,
+            runtime.redis,
+            stream,
+            runtime.clock,
+            runtime.editions,
+            group=group,
+            mode=settings.mode,
+            environment=runtime.environment.value if runtime.environment else None,
+        ),
         unread_since=lambda: waits_since(runtime.redis, stream, group),
     )
 
