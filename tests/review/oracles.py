@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tests.requests.world import PeopleWorld
-from worker.cases.review.queue import in_queue
+from worker.cases.review.queue import in_queue, waits_for_a_person
 from worker.notices.mail.notice import NoticeKind
 from worker.store.tables import cases, creem_refunds, notices, payments, purchases
 
@@ -44,6 +44,8 @@ def nobody_is_stuck(world: PeopleWorld, charges: Collection[str]) -> Iterator[st
     open_claims = world.rows(select(payments).where(payments.c.closed_at.is_(None)))
     claimed, proposed = {claim.case_id for claim in open_claims}, False
     for row in waiting:
+        if row.asked != waits_for_a_person(row):
+            yield f"{row.kind} of {row.subject} is {row.state}, and is in the queue or not, whichever way it is asked"
         if not row.asked:
             if row.case_id not in claimed:
                 yield f"{row.kind} of {row.subject} is {row.state}"

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, and_, case, func, literal_column, select
+from sqlalchemy import ColumnElement, Float, case, func, literal_column, select
 
 from worker.cases.load import SERVICE_WINDOW
 from worker.cases.overview import WHOLE, overview, still_open
+from worker.cases.review.queue import in_queue
 from worker.store.breakers import CREEM, PIPELINE
 from worker.store.bulk import Tx
 from worker.store.tables import breakers, cases, charges, doubt_days, layer_jobs, payment_attempts, payments, reruns
@@ -31,8 +32,7 @@ def _more(tx: Tx, now: datetime, open_states: Sequence[str]) -> dict[str, Any]:
     counts = [func.count(case((took <= bound, 1))) for bound in BUCKETS]
     histogram = run(select(func.count(), func.sum(took), *counts).where(within, cases.c.state.in_(WHOLE))).one()
     warned = select(func.count()).where(cases.c.state.in_(open_states), cases.c.warned_percent > 0)
-    parked = and_(cases.c.state == "waiting", cases.c.kind == "request")
-    deadline = select(func.min(cases.c.due_at)).where((cases.c.state == "review") | parked)
+    deadline = select(func.min(cases.c.due_at)).where(in_queue())
     unheard = select(breakers.c.name, breakers.c.failures).where(breakers.c.name.in_(SERVICES))
     # while a claim is open what went back may be its own; when it is closed that is known
     under_way = func.count().filter(payments.c.closed_at.is_(None)).label("under_way")

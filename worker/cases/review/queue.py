@@ -33,6 +33,12 @@ def in_queue() -> Any:
     return or_(cases.c.state == CaseState.REVIEW.value, parked)
 
 
+def waits_for_a_person(row: Row[Any]) -> bool:
+    """Whether a case is one of those, as it was read."""
+    parked = row.state == CaseState.WAITING.value and row.kind == CaseKind.REQUEST.value
+    return bool(row.state == CaseState.REVIEW.value or parked)
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
     """The queue with its collaborators. Without an `environment` there is no key, and no money can leave."""
@@ -124,7 +130,7 @@ class Queue:
         row = find(tx, name)
         scene = self._scene(tx, row)
         before = tx.all(select(cases.c.case_id).where(in_queue(), cases.c.case_id < row.case_id).order_by(cases.c.case_id))
-        waits = bool(tx.all(select(cases.c.case_id).where(in_queue(), cases.c.case_id == row.case_id)))
+        waits = waits_for_a_person(row)
         item = self._item(row, leases_of(tx, [row], scene.now).get(row.case_id), proposals_of(tx, [row]).get(row.case_id))
         case, allowed = document(tx, row), self._allowance(tx, by)
         return {

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Row, delete, func, or_, select, update
 
-from policy.lifecycle import CaseKind, CaseState
+from policy.lifecycle import CaseState
 from worker.cases import spans
 from worker.cases.book import WORKER
 from worker.cases.document import find
@@ -20,7 +20,7 @@ from worker.cases.people import person
 from worker.cases.review import allowance
 from worker.cases.review.act import Deed, carry_out, freeze_for, unfreeze_for
 from worker.cases.review.choices import Act, Choice, recommended
-from worker.cases.review.queue import Queue, in_queue, lease_name, leases_of, proposals_of
+from worker.cases.review.queue import Queue, in_queue, lease_name, leases_of, proposals_of, waits_for_a_person
 from worker.cases.review.scene import Scene, lock_case
 from worker.cases.write import write_cases
 from worker.clock import moment, new_id
@@ -233,8 +233,7 @@ def _waiting(tx: Tx, name: str) -> Row[Any]:
 
 
 def _still_waits(row: Row[Any]) -> None:
-    parked = row.state == CaseState.WAITING.value and row.kind == CaseKind.REQUEST.value
-    if row.state != CaseState.REVIEW.value and not parked:
+    if not waits_for_a_person(row):
         raise Refused(f"{row.case_id} does not wait for a person: it is {row.state}")
 
 
