@@ -1,6 +1,6 @@
 """What a person decides: in order, alone or with a second person, once, and with every effect of the policy's own decisions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -482,21 +482,39 @@ def test_dispute_that_opens_again_gives_creem_its_time_anew(world: PeopleWorld) 
     assert [one["what"] for one in world.reviewer.deadlines(limit=10)] == ["our promise of 3 business days"]
 
 
-def test_creems_patience_is_a_deadline_where_it_ends_before_our_promise(store: Store, tmp_path: Path) -> None:
+@pytest.fixture
+def patient(store: Store, tmp_path: Path) -> Iterator[PeopleWorld]:
+    """A world whose promise is a day longer than Creem's patience."""
     [shipped] = DEFAULT_TERMS.glob("*.toml")
     (tmp_path / "terms").mkdir()
     longer = shipped.read_text().replace("promise_business_days = 3", "promise_business_days = 4")
     (tmp_path / "terms" / shipped.name).write_text(longer)
     world = PeopleWorld(store, tmp_path, terms_dir=tmp_path / "terms")
-    world.decide(a_dispute(world), "won", reason="the bank said so")
-    world.clock.pass_(days=14)
-    world.double.dispute("tran_ord_1")
-    world.double.tick()
-    world.sweep()
-    world.clock.pass_(hours=38)
-    told = [(item["what"], item["percent"]) for item in world.reviewer.deadlines(limit=10)]
-    assert told == [("Creem may refund by itself", 50), ("our promise of 4 business days", 37)]
+    yield world
     world.close()
+
+
+def test_creems_patience_is_a_deadline_where_it_ends_before_our_promise(patient: PeopleWorld) -> None:
+    patient.decide(a_dispute(patient), "won", reason="the bank said so")
+    patient.clock.pass_(days=14)
+    patient.double.dispute("tran_ord_1")
+    patient.double.tick()
+    patient.sweep()
+    patient.clock.pass_(hours=38)
+    told = [(item["what"], item["percent"]) for item in patient.reviewer.deadlines(limit=10)]
+    assert told == [("Creem may refund by itself", 50), ("our promise of 4 business days", 37)]
+
+
+def test_creems_patience_comes_first_however_many_promises_end_before_that_of_its_case(patient: PeopleWorld) -> None:
+    """Once only the first promises were looked at, five for each line that was asked for."""
+    for number in range(1, 7):
+        in_review(patient, f"job_{number}")
+    patient.clock.pass_(hours=1)
+    patient.double.dispute(patient.bought_once("ord_2", "acc_2"))
+    patient.double.tick()
+    patient.sweep()
+    [first] = patient.reviewer.deadlines(limit=1)
+    assert (first["kind"], first["what"]) == ("dispute", "Creem may refund by itself")
 
 
 def test_queue_goes_on_page_by_page(world: PeopleWorld) -> None:

@@ -1,13 +1,13 @@
 """What Prometheus is told of the books: the figures of `refunds status`, and those that only it asks for."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Float, case, func, literal_column, select
 
 from worker.cases.load import SERVICE_WINDOW
-from worker.cases.overview import WHOLE, overview, still_open
+from worker.cases.overview import WHOLE, overview
+from worker.cases.promises import running
 from worker.cases.review.queue import in_queue
 from worker.store.breakers import CREEM, PIPELINE
 from worker.store.bulk import Tx
@@ -21,17 +21,16 @@ SERVICES = (CREEM, PIPELINE)
 
 def figures(tx: Tx, now: datetime, environment: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the database says for one scrape: the figures of `refunds status`, and those beside them."""
-    found = overview(tx, now, environment)
-    return found, _more(tx, now, still_open(found["cases"]))
+    return overview(tx, now, environment), _more(tx, now)
 
 
-def _more(tx: Tx, now: datetime, open_states: Sequence[str]) -> dict[str, Any]:
+def _more(tx: Tx, now: datetime) -> dict[str, Any]:
     run, within = tx.connection.execute, cases.c.closed_at >= now - WINDOW
     closed = select(cases.c.state, func.count()).where(within).group_by(cases.c.state)
     took = _seconds(tx)
     counts = [func.count(case((took <= bound, 1))) for bound in BUCKETS]
     histogram = run(select(func.count(), func.sum(took), *counts).where(within, cases.c.state.in_(WHOLE))).one()
-    warned = select(func.count()).where(cases.c.state.in_(open_states), cases.c.warned_percent > 0)
+    warned = select(func.count()).where(running(tx), cases.c.warned_percent > 0)
     deadline = select(func.min(cases.c.due_at)).where(in_queue())
     unheard = select(breakers.c.name, breakers.c.failures).where(breakers.c.name.in_(SERVICES))
     # while a claim is open what went back may be its own; when it is closed that is known

@@ -1,6 +1,5 @@
 """Is anybody waiting for something? The figures of `refunds status`."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +9,7 @@ from policy.lifecycle import CaseState
 from worker.cases.load import FINAL
 from worker.cases.money import claims
 from worker.cases.notifier import notices_overview
+from worker.cases.promises import overdue
 from worker.cases.review.queue import in_queue
 from worker.clock import moment
 from worker.credits.at_creem import OPEN
@@ -22,11 +22,6 @@ SWEPT_BY = timedelta(seconds=30)
 """A case whose next look is due for longer than this has been missed: sweeps come every few seconds."""
 WHOLE = (CaseState.REFUNDED.value, CaseState.DELIVERED.value, CaseState.EXTERNAL.value)
 """States in which somebody was made whole."""
-
-
-def still_open(states: Iterable[str]) -> list[str]:
-    """Those of the states in which a case is not at its end; a state that only a newer release knows is none."""
-    return [state for state in states if state not in FINAL]
 
 
 def _claims(tx: Tx, environment: str | None) -> dict[str, Any]:
@@ -67,9 +62,7 @@ def overview(tx: Tx, now: datetime, environment: str | None = None) -> dict[str,
     tallied = tallies.by_state(tx)
     # a newer release beside this one may know more states
     by_state = {state.value: 0 for state in CaseState} | {state: tally.cases for state, tally in tallied.items()}
-    open_states = still_open(by_state)
-    late = select(func.count(), func.min(cases.c.due_at)).where(cases.c.state.in_(open_states), cases.c.due_at < now)
-    overdue, oldest_overdue = tx.connection.execute(late).one()
+    late, oldest_late = overdue(tx, now)
     backlog, oldest = inbox_rows.backlog(tx)
     whole = [tally for state, tally in tallied.items() if state in WHOLE]
     idle = select(func.count()).where(cases.c.next_action_at < now - SWEPT_BY)
@@ -100,11 +93,11 @@ def overview(tx: Tx, now: datetime, environment: str | None = None) -> dict[str,
         "oldest_unhandled_at": moment(oldest),
         "waiting_events": int(tx.connection.execute(waiting).scalar_one()),
         "cases": by_state,
-        "open_cases": sum(by_state[state] for state in open_states),
+        "open_cases": sum(number for state, number in by_state.items() if state not in FINAL),
         "made_whole": sum(tally.cases for tally in whole),
         "credits_reversed": sum(tally.credits_reversed for tally in whole),
-        "overdue_promises": int(overdue),
-        "oldest_overdue_at": moment(oldest_overdue),
+        "overdue_promises": late,
+        "oldest_overdue_at": moment(oldest_late),
         "overdue_actions": int(tx.connection.execute(idle).scalar_one()),
         "unknown_outcomes": paying["unproved"],
         "payments": paying,

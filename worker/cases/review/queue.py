@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Row, and_, or_, select
 
 from policy.lifecycle import CaseKind, CaseState
-from policy.words import count
 from worker.cases.book import NOBODY
 from worker.cases.document import document, find
 from worker.cases.judge import Bench
 from worker.cases.people import person
+from worker.cases.promises import creem_may_act, deadlines
 from worker.cases.review import allowance
 from worker.cases.review.choices import Choice, choices
 from worker.cases.review.scene import Scene, scene_of
@@ -22,9 +22,6 @@ from worker.settings import Mode
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import cases, leases, proposals
-
-CREEM_WAITS_DAYS = 3
-"""Business days of silence after which Creem may refund by itself (creem-api.md, 17)."""
 
 
 def in_queue() -> Any:
@@ -55,28 +52,7 @@ class Queue:
 
     def deadlines(self, *, limit: int) -> list[dict[str, Any]]:
         """The promises that run, ours and Creem's own patience, earliest first, with how much of each has gone by."""
-        chosen = select(cases).where(cases.c.closed_at.is_(None)).order_by(cases.c.due_at).limit(5 * limit)
-        rows = self.store.read(lambda tx: tx.all(chosen))
-        now = self.clock.now()
-        found = []
-        for row in rows:
-            days = self.bench.terms_at(row.failed_at).promise_business_days
-            found.append((row.due_at, row.failed_at, row, f"our promise of {count(days, 'business day')}"))
-            theirs = self._creem_may_act(row) if row.state == CaseState.REVIEW.value else None
-            if theirs is not None and theirs < row.due_at:
-                found.append((theirs, _asked_at(row), row, "Creem may refund by itself"))
-        found.sort(key=lambda item: (item[0], item[2].case_id))
-        return [
-            {
-                "at": moment(at),
-                "case_id": row.case_id,
-                "kind": row.kind,
-                "state": row.state,
-                "what": what,
-                "percent": int(100 * self.bench.at(row.failed_at)[1].business_fraction(since, at, now)),
-            }
-            for at, since, row, what in found[:limit]
-        ]
+        return self.store.read(lambda tx: deadlines(tx, self.bench, self.clock.now(), limit=limit))
 
     def look(self, name: str, *, by: str) -> dict[str, Any]:
         """One case whole, with what every choice of this person would do, its mails and files, its place in the queue."""
@@ -112,19 +88,12 @@ class Queue:
             "reason": row.reason,
             "received_at": moment(row.opened_at),
             "due_at": moment(row.due_at),
-            "creem_may_act_at": moment(self._creem_may_act(row)),
+            "creem_may_act_at": moment(creem_may_act(row, self.bench)),
             "overdue": row.due_at < now,
             "taken_by": lease.holder if lease else None,
             "taken_until": moment(lease.until) if lease else None,
             "proposal": _proposal(proposal),
         }
-
-    def _creem_may_act(self, row: Row[Any]) -> datetime | None:
-        """When Creem's own patience with a buyer ends; None where no charge is in question."""
-        if row.order_id is None:
-            return None
-        _, calendar = self.bench.at(row.failed_at)
-        return calendar.business_deadline(_asked_at(row), CREEM_WAITS_DAYS)
 
     def _look(self, tx: Tx, name: str, by: str) -> dict[str, Any]:
         row = find(tx, name)
@@ -159,12 +128,6 @@ class Queue:
     def _allowance(self, tx: Tx, by: str) -> allowance.Allowance:
         now = self.clock.now()
         return allowance.allowance_of(tx, by, self.bench.terms_at(now), now)
-
-
-def _asked_at(row: Row[Any]) -> datetime:
-    """Since when a buyer waits who may turn to Creem: a case that opens again has a promise of its own, from then on."""
-    asked: datetime = max(row.opened_at, row.failed_at)
-    return asked
 
 
 def leases_of(tx: Tx, rows: Any, now: datetime) -> dict[str, Row[Any]]:

@@ -34,5 +34,5 @@ class OverviewPages:
     def deadlines(self, visit: Visit) -> Response:
         """Every open promise, earliest first."""
         now, after = self.clock.now(), visit.asked("after")
-        late, (due, following) = self.store.read(lambda tx: (overdue(tx, now), promises(tx, limit=MOST, after=after)))
+        (late, _), (due, following) = self.store.read(lambda tx: (overdue(tx, now), promises(tx, limit=MOST, after=after)))
         return visit.page("overdue.html", late=late, due=due, following=following)
