@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from celery import Task, current_task
+from celery.utils.saferepr import saferepr
 from kombu.exceptions import OperationalError
 
 from worker.app import app, runtime
@@ -29,6 +30,8 @@ DRAIN_SECONDS = 10.0
 """How long one task drains before it lets others have the process."""
 ALONE = 8
 """Up to this many new events at once each get a task, and so a line in Flower; more travel in batches."""
+SHOWN = 1024
+"""Characters of a task's arguments that Flower is told of."""
 
 
 def step(function: Callable[..., str]) -> Callable[..., str]:
@@ -188,7 +191,8 @@ def hint_accepted(accepted: Sequence[Accepted]) -> None:
             _send(drain, {})
     for start in range(0, len(accepted), batch):
         chunk = accepted[start : start + batch]
-        _send(assess, {"job": f"{len(chunk)} events", "inbox": [row.inbox_id for row in chunk]})
+        rows = [row.inbox_id for row in chunk]
+        _send(assess, {"inbox": rows}, shown={"events": len(chunk), "inbox": rows})
 
 
 def hint_sweep() -> None:
@@ -209,12 +213,13 @@ def _tell(done: Assessed) -> None:
         _send(announce, {})
 
 
-def _send(task: Task, ids: dict[str, Any]) -> bool:
+def _send(task: Task, ids: dict[str, Any], *, shown: dict[str, Any] | None = None) -> bool:
+    """Sends the task with these ids, which Flower shows, or `shown` in their place; True where it was sent."""
     # after the commit, outside every transaction, and never waited for: whoever misses it is found by the sweep
     if not runtime().settings.hints:
         return False
     try:
-        task.apply_async(kwargs=ids, retry=False)
+        task.apply_async(kwargs=ids, kwargsrepr=saferepr(shown or ids, SHOWN), retry=False)
     except OperationalError as error:
         log.warning("hint.dropped", task=task.name, error=str(error))
         return False

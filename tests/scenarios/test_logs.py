@@ -1,5 +1,6 @@
 """What the operating guide says of logs, tried on those of real processes: one filter answers what happened to a job."""
 
+import base64
 import json
 import os
 import re
@@ -81,8 +82,10 @@ def test_task_that_took_several_names_none_of_them_and_each_line_its_own_job(sys
     for job in jobs:
         assert [record["job_id"] for record in about(job, moved)] == [job]
     with redis_py.Redis.from_url(system.redis_url) as client:
-        [sent] = [json.loads(message)["headers"]["kwargsrepr"] for message in client.lrange("refunds:assess", 0, -1)]
-    assert sent.startswith("{'job': '10 events', 'inbox': [")
+        [sent] = [json.loads(message) for message in client.lrange("refunds:assess", 0, -1)]
+    assert sent["headers"]["kwargsrepr"].startswith("{'events': 10, 'inbox': [")
+    _, ids, _ = json.loads(base64.b64decode(sent["body"]))
+    assert ids.keys() == {"inbox"}, "a job that is none would stand in every line of the task"
 
 
 @pytest.fixture(params=["a disk that is full", "a pipe that nobody reads"])
