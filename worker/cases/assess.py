@@ -181,7 +181,9 @@ class Assessor:
         return self._commit(lambda tx: self._work(tx, [], named=jobs))
 
     def judge_in(self, tx: Tx, case_ids: Sequence[str]) -> Assessed:
-        """The same, inside the caller's transaction: a rehearsal undoes it."""
+        """Judges these cases again, without news, within the caller's transaction: what comes of it stands once that commits, and
+        a rehearsal undoes it. Raises `LockedOut` where somebody else holds an account of theirs.
+        """
         return self._work(tx, [], case_ids=case_ids)
 
     def _commit(self, work: Callable[[Tx], Assessed]) -> Assessed:
