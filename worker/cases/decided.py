@@ -23,8 +23,7 @@ from policy import (
 )
 from policy.decision import Decision
 from policy.lifecycle import CaseKind
-from worker.cases.book import BY_PERSON as BY_PERSON
-from worker.cases.book import Case
+from worker.cases.book import BY_PERSON, Case
 from worker.store.arrays import Written
 from worker.store.bulk import Tx
 from worker.store.tables import case_history

@@ -13,7 +13,7 @@ from worker.cases.correspondence import mails_of, notices_of, receipts_of
 from worker.cases.decided import why
 from worker.cases.load import KINDS
 from worker.cases.money import claims
-from worker.clock import moment as moment
+from worker.clock import moment
 from worker.errors import Refused
 from worker.store.bulk import Tx
 from worker.store.tables import (

@@ -14,10 +14,9 @@ from policy.decision import Outcome
 from policy.facts import AccountStatus, JobFacts, PaidWith, Report, ReportKind, Rerun, RerunState
 from policy.ledger import reverse
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.book import Book, Case, Job, LotMoney, fails
+from worker.cases.book import BY_PERSON, Book, Case, Job, LotMoney, fails
 from worker.cases.carry_out import carry_out, utc_day
 from worker.cases.casework import go, open_case, promise_from
-from worker.cases.decided import BY_PERSON
 from worker.settings import Mode
 
 IN_FAVOUR = {Outcome.REVERSE_CREDITS, Outcome.RERUN, Outcome.REVIEW}

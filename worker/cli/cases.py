@@ -10,7 +10,8 @@ from rich.text import Text
 
 from policy.lifecycle import CaseKind, CaseState
 from policy.words import money
-from worker.cases.decided import BY_PERSON, asked_again
+from worker.cases.book import BY_PERSON
+from worker.cases.decided import asked_again
 from worker.cases.document import account_document, document, find, summary
 from worker.cases.document import listing as list_cases
 from worker.cases.requeue import Plan

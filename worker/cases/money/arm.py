@@ -13,9 +13,8 @@ from sqlalchemy import Row, select
 
 from policy.lifecycle import CaseState, PaymentState
 from policy.words import money
-from worker.cases.book import WORKER, Case
+from worker.cases.book import BY_PERSON, WORKER, Case
 from worker.cases.casework import REMIND, go
-from worker.cases.decided import BY_PERSON
 from worker.cases.judge import Bench
 from worker.cases.money import charges, epoch, limits
 from worker.cases.money.clocks import apart

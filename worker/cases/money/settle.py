@@ -18,9 +18,9 @@ from policy.decision import Decision, Outcome
 from policy.duplicates import earlier_of, stands
 from policy.facts import PurchaseFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
-from worker.cases.book import WORKER, Case
+from worker.cases.book import BY_PERSON, WORKER, Case
 from worker.cases.casework import REMIND, Move, announcement, go, moves_of, open_case, remind
-from worker.cases.decided import BY_PERSON, record
+from worker.cases.decided import record
 from worker.cases.judge import Bench
 from worker.cases.load import case_of
 from worker.cases.money import claims, holds

@@ -11,9 +11,9 @@ from policy import Outcome, RequestFacts, decide_request, missing_in_request
 from policy.decision import Decision
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import renewal_not_cancelled
-from worker.cases.book import NOBODY, WORKER, Case
+from worker.cases.book import BY_PERSON, NOBODY, WORKER, Case
 from worker.cases.casework import REMIND, announcement, go, remind
-from worker.cases.decided import BY_PERSON, record
+from worker.cases.decided import record
 from worker.cases.judge import Bench
 from worker.cases.load import case_of, lock_account
 from worker.cases.notify import NoticeKind, intend, notice

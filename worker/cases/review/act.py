@@ -11,9 +11,8 @@ from policy.decision import Clause, Outcome
 from policy.facts import AccountStatus
 from policy.ledger import PostingKind
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.book import NOBODY, Case
+from worker.cases.book import BY_PERSON, NOBODY, Case
 from worker.cases.casework import REMIND, announcement, go, intent
-from worker.cases.decided import BY_PERSON
 from worker.cases.money import charges, claims, holds
 from worker.cases.money.close import free_at_last
 from worker.cases.money.dispute import told_of
