@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Float, case, func, literal_column, select
 
-from worker.cases.load import SERVICE_WINDOW
 from worker.cases.overview import WHOLE, overview
 from worker.cases.promises import running
 from worker.cases.review.queue import in_queue
@@ -13,7 +12,8 @@ from worker.store.breakers import CREEM, PIPELINE
 from worker.store.bulk import Tx
 from worker.store.tables import breakers, cases, charges, doubt_days, layer_jobs, payment_attempts, payments, reruns
 
-WINDOW = timedelta(hours=24)
+LAST_HOUR, LAST_DAY = timedelta(hours=1), timedelta(hours=24)
+"""Up to now. What a verdict calls "of late" (`OF_LATE` in `load`) is another stretch of time, and of at most so many jobs."""
 BUCKETS = (1, 5, 30, 60, 300, 900, 3600, 14400, 86400, 259200, 604800)
 """Upper bounds, in seconds, of the time from failure to made whole."""
 SERVICES = (CREEM, PIPELINE)
@@ -25,7 +25,7 @@ def figures(tx: Tx, now: datetime, environment: str | None = None) -> tuple[dict
 
 
 def _more(tx: Tx, now: datetime) -> dict[str, Any]:
-    run, within = tx.connection.execute, cases.c.closed_at >= now - WINDOW
+    run, within = tx.connection.execute, cases.c.closed_at >= now - LAST_DAY
     closed = select(cases.c.state, func.count()).where(within).group_by(cases.c.state)
     took = _seconds(tx)
     counts = [func.count(case((took <= bound, 1))) for bound in BUCKETS]
@@ -42,9 +42,7 @@ def _more(tx: Tx, now: datetime) -> dict[str, Any]:
     by_others = (charges.c.refunded > 0, gone > 0, func.coalesce(sent.c.under_way, 0) == 0)
     unmatched = select(func.sum(gone)).select_from(both)
     calls = select(payment_attempts.c.outcome, func.count()).where(payment_attempts.c.outcome.is_not(None))
-    ended = select(layer_jobs.c.status, func.count()).where(
-        layer_jobs.c.ended_at > now - SERVICE_WINDOW, layer_jobs.c.ended_at <= now
-    )
+    ended = select(layer_jobs.c.status, func.count()).where(layer_jobs.c.ended_at > now - LAST_HOUR, layer_jobs.c.ended_at <= now)
     return {
         "ended": {status: int(count) for status, count in run(ended.group_by(layer_jobs.c.status))},
         "closed": {state: int(count) for state, count in run(closed)},

@@ -46,9 +46,9 @@ FINAL = [state.value for state in CaseState if state.final]
 """States in which a case needs nobody any more."""
 LOTS = purchases.outerjoin(charges, charges.c.transaction_id == purchases.c.transaction_id)
 """Purchases with what is known of their charges."""
-SERVICE_WINDOW, SERVICE_JOBS = timedelta(hours=1), 10_000
-"""How far back the failure rate of the service looks, and at how many jobs, the latest: in a storm an hour is millions, and
-each batch asks.
+OF_LATE, SERVICE_JOBS = timedelta(hours=1), 10_000
+"""How far the failure rate of the service looks back, and ahead too, as a producer's clock may be; and at how many jobs, the
+latest: in a storm an hour is millions, and each batch asks.
 """
 
 
@@ -351,7 +351,7 @@ def _failure_percent(tx: Tx, book: Book) -> int:
     """Of a hundred jobs that ended of late, those that failed. The jobs of this batch count as they stand after its news: the
     first batch of an outage is part of the outage.
     """
-    since, until = book.now - SERVICE_WINDOW, book.now + SERVICE_WINDOW
+    since, until = book.now - OF_LATE, book.now + OF_LATE
     recent = and_(layer_jobs.c.ended_at > since, layer_jobs.c.ended_at <= until, not_(tx.among(layer_jobs.c.job_id, book.jobs)))
     latest = select(layer_jobs.c.status).where(recent).order_by(layer_jobs.c.ended_at.desc()).limit(SERVICE_JOBS).subquery()
     others = select(latest.c.status, func.count().label("jobs")).group_by(latest.c.status)
