@@ -692,7 +692,7 @@ BUGS = (
         ("tests/review/test_review.py",),
         (
             (
-                "worker/cases/review/reviewer.py",
+                "worker/store/leases.py",
                 "free = or_(leases.c.until <= now, leases.c.holder == holder)",
                 "free = or_(leases.c.until <= now, leases.c.holder != '')",
             ),

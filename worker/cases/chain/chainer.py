@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Table, func, select, text, update
+from sqlalchemy import Row, Table, func, select, text
 
 from worker.cases.chain.heads import Head, Heads
 from worker.cases.chain.links import CHAINED, beginning, end_of, last_link, rows_of
@@ -17,6 +17,7 @@ from worker.clock import Clock, moment
 from worker.observe import log
 from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
+from worker.store.leases import take
 from worker.store.tables import chain_links, leases
 
 SETTLES = timedelta(minutes=3)
@@ -69,7 +70,7 @@ class Chainer:
         for head in heads:
             log.info("chain.head", chain=head.name, number=head.number, last_id=head.last_id, hash=head.hash)
         # last: a death before it tells twice, which is harmless
-        self.store.write(lambda tx: _told(tx, now))
+        self.store.write(lambda tx: take(tx, TELLING, "chain", now, now + TOLD_EVERY))
 
 
 def heads_of(tx: Tx) -> list[Head]:
@@ -126,9 +127,3 @@ def _may_come(last: Row[Any], oldest_open: int | None, next_xid: int | None) -> 
         return False
     # a server that counts lower than it did is another one, with the database put back into it: nothing is open from then
     return bool(oldest_open < last.horizon <= next_xid)
-
-
-def _told(tx: Tx, now: datetime) -> None:
-    until = now + TOLD_EVERY
-    tx.insert_absent(leases, [{"name": TELLING, "holder": "chain", "until": until}])
-    tx.connection.execute(update(leases).where(leases.c.name == TELLING).values(until=until))

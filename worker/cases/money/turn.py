@@ -1,19 +1,21 @@
 """Turns at the claims: one process at a time works on one claim, and the number of its turn is its fencing token."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, or_, select, update
+from sqlalchemy import Row, select, update
 
 from policy.lifecycle import PAYMENT_MOVES, PaymentState
 from worker.cases.book import Case
 from worker.cases.load import case_of, lock_account
 from worker.errors import Collision, InvariantBroken
+from worker.store import leases
 from worker.store.bulk import Tx, unlocked
-from worker.store.tables import cases, leases, payments
+from worker.store.tables import cases, payments
 
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+FLOOR = "creem"
+"""The lease of whoever may call Creem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,12 @@ class Turn:
 
 def take_the_floor(tx: Tx, holder: str, now: datetime, lease: timedelta) -> bool:
     """True when this process alone may call Creem until the lease ends: one slow provider holds up one process, not all."""
-    tx.insert_absent(leases, [{"name": "creem", "holder": holder, "until": now}])
-    free = or_(leases.c.until <= now, leases.c.holder == holder)
-    taken = update(leases).where(leases.c.name == "creem", free).values(holder=holder, until=now + lease)
-    return tx.connection.execute(taken).rowcount == 1
+    return leases.take(tx, FLOOR, holder, now, now + lease)
 
 
 def leave_the_floor(tx: Tx, holder: str) -> None:
     """Another process may call from now on."""
-    tx.connection.execute(update(leases).where(leases.c.name == "creem", leases.c.holder == holder).values(until=LONG_AGO))
+    leases.leave(tx, FLOOR, holder)
 
 
 def take(tx: Tx, environment: str, *, now: datetime, lease: timedelta, payment_id: str | None = None) -> Turn | None:

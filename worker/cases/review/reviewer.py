@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, func, or_, select, update
+from sqlalchemy import Row, func, select, update
 
 from policy.lifecycle import CaseState
 from worker.cases import spans
@@ -27,6 +27,7 @@ from worker.clock import moment, new_id
 from worker.errors import LockedOut, Refused
 from worker.observe import log
 from worker.store.bulk import Tx
+from worker.store.leases import leave, take
 from worker.store.tables import cases, leases, proposals
 from worker.traces import tell
 
@@ -45,8 +46,7 @@ class Reviewer(Queue):
     def give_back(self, name: str, *, by: str) -> None:
         """The case is free again; without effect where somebody else has it."""
         row = self.store.read(lambda tx: find(tx, name))
-        mine = (leases.c.name == lease_name(row.case_id), leases.c.holder == person(by))
-        self.store.write(lambda tx: tx.connection.execute(delete(leases).where(*mine)).rowcount)
+        self.store.write(lambda tx: leave(tx, lease_name(row.case_id), person(by)))
 
     def decide(self, name: str, choice: str | None, *, by: str, reason: str) -> dict[str, Any]:
         """Carries the choice out, or puts it to a second person where one is needed; `choice` None means the remedy at hand.
@@ -110,11 +110,8 @@ class Reviewer(Queue):
         return Settler(self.ledger, self.bench, self.environment)
 
     def _take(self, tx: Tx, row: Row[Any], by: str) -> None:
-        now, holder = self.clock.now(), person(by)
-        free = or_(leases.c.until <= now, leases.c.holder == holder)
-        taken = {"holder": holder, "until": now + LEASE}
-        # in one statement: between two of them its holder may give it back
-        if not tx.insert_or_change(leases, {"name": lease_name(row.case_id), **taken}, taken, by=leases.c.name, where=free):
+        now = self.clock.now()
+        if not take(tx, lease_name(row.case_id), person(by), now, now + LEASE):
             held = tx.all(select(leases).where(leases.c.name == lease_name(row.case_id)))[0]
             raise _held(row, held)
 
@@ -134,7 +131,7 @@ class Reviewer(Queue):
             done = carry_out(tx, self._settler, scene, Deed(chosen.act, by, reason))
             allowance.note(tx, row.case_id, by, chosen, scene.now)
             told = _done(scene, chosen.act, done, overtook)
-        _leave(tx, row.case_id)
+        leave(tx, lease_name(row.case_id), by)
         log.info("review.decided", case_id=row.case_id, choice=told["choice"], by=by)
         return told, scene
 
@@ -174,7 +171,7 @@ class Reviewer(Queue):
             more["because"] = chosen.second_because
         scene.case.note("review.proposed", choice=chosen.act.value, does=chosen.does, by=by, reason=reason, **more)
         write_cases(tx, [scene.case], scene.now, by)
-        _leave(tx, scene.case.case_id)
+        leave(tx, lease_name(scene.case.case_id), by)
         log.info("review.proposed", case_id=scene.case.case_id, choice=chosen.act.value, by=by)
         because = f" ({chosen.second_because})" if chosen.second_because else ""
         told = f"proposed; a second person has to agree: {chosen.does}{because}"
@@ -284,7 +281,3 @@ def _end(tx: Tx, proposal: Row[Any], values: dict[str, Any]) -> None:
     still = (proposals.c.proposal_id == proposal.proposal_id, proposals.c.state == "open")
     if tx.connection.execute(update(proposals).where(*still).values(**values)).rowcount != 1:
         raise Refused(f"{proposal.case_id}: the proposal was ended meanwhile")
-
-
-def _leave(tx: Tx, case_id: str) -> None:
-    tx.connection.execute(delete(leases).where(leases.c.name == lease_name(case_id)))
