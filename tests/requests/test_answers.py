@@ -1,5 +1,6 @@
 """What answers a letter of ours: which of the cases that it told of is meant, and what else is asked in it."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from email.message import EmailMessage
 
@@ -102,11 +103,57 @@ def test_answer_to_an_old_no_that_names_another_order_is_a_request_about_that(wo
     world.clock.pass_(days=20)
     world.bought_once("ord_2", ago=timedelta(hours=2))
     told = answer(world, letter, "I bought again by mistake. Please refund order ord_2.")
-    assert (told.outcome, told.state, world.state(taken.case_id)) == (Taken.OPENED, "review", "declined")
+    assert (told.outcome, told.state) == (Taken.OPENED, "review")
     assert (world.case(told.case_id) or {})["decision"]["rule"] == "unused_purchase"
+    assert sorted(world.queue()) == sorted([taken.case_id, told.case_id])
+    world.decide(taken.case_id, "decline", reason="nothing was said of it")
     world.decide(told.case_id)
     world.settle_down(days=2)
     assert (world.double.gone("tran_ord_2"), world.double.gone("tran_ord_1")) == (900, 0)
+
+
+def a_job_that_is_run_again(world: PeopleWorld) -> str:
+    world.bought_once("ord_2", ago=timedelta(days=20))
+    world.happen(world.submitted("job_2"), world.failed("job_2", code="worker_crashed"))
+    return "job_2 failed as well"
+
+
+def a_duplicate_that_is_paid(world: PeopleWorld) -> str:
+    world.load(*world.history_of_charges(2))
+    return "you charged tran_1 twice"
+
+
+def a_request_that_the_dashboard_answers(world: PeopleWorld) -> str:
+    world.bought_once("ord_2")
+    world.double.refund_in_dashboard("tran_ord_2")
+    return "what of ord_2?"
+
+
+def a_request_that_is_declined(world: PeopleWorld) -> str:
+    world.bought_once("ord_0", ago=timedelta(days=30))
+    return "you did refund ord_0 to others after a month!"
+
+
+@pytest.mark.parametrize(
+    "another",
+    [a_job_that_is_run_again, a_duplicate_that_is_paid, a_request_that_the_dashboard_answers, a_request_that_is_declined],
+)
+def test_person_looks_at_an_answer_to_a_no_whatever_becomes_of_what_else_it_names(
+    world: PeopleWorld, another: Callable[[PeopleWorld], str]
+) -> None:
+    """The letter promised it. Once nobody did where the other thing ended later, and by itself."""
+    world.bought_once("ord_9", ago=timedelta(days=9))
+    taken = world.mail("Please refund ord_9")
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    told = answer(world, letter, f"I do not accept this, please have somebody look. And {another(world)}.")
+    assert told.case_id != taken.case_id
+    assert told.case_id in str((world.case(taken.case_id) or {})["decision"]["reason"])
+    world.settle_down(days=2)
+    world.clock.pass_(days=2)
+    world.sweep()
+    assert world.state(told.case_id) in {"refunded", "nothing_owed", "declined"}
+    assert world.queue() == [taken.case_id]
 
 
 def test_answer_to_a_no_that_names_its_order_and_another_is_about_each(world: PeopleWorld) -> None:
@@ -123,15 +170,18 @@ def test_answer_to_a_no_that_names_an_order_which_a_person_has_goes_to_that_case
     world.bought_once("ord_2")
     standing = world.mail("Please refund ord_2", message_id="<2@example.org>")
     told = answer(world, letter, "And what of ord_2?")
-    assert (told.outcome, told.case_id, world.state(taken.case_id)) == (Taken.ATTACHED, standing.case_id, "declined")
+    assert (told.outcome, told.case_id) == (Taken.ATTACHED, standing.case_id)
+    assert sorted(world.queue()) == sorted([taken.case_id, standing.case_id])
 
 
-def test_person_looks_at_an_answer_to_a_no_whatever_becomes_of_the_other_order_that_it_names(world: PeopleWorld) -> None:
-    """The letter promised it."""
+def test_second_answer_to_a_no_that_names_another_order_is_a_request_about_that_too(world: PeopleWorld) -> None:
+    """The no is a person's again by then, and stays the old order's."""
     taken, letter = the_no(world)
-    world.bought_once("ord_0", ago=timedelta(days=30))
-    told = answer(world, letter, "But you did refund ord_0 to others after a month!")
-    assert (told.state, world.queue()) == ("declined", [taken.case_id])
+    for number in (2, 3):
+        world.bought_once(f"ord_{number}")
+        told = answer(world, letter, f"Please refund ord_{number}", number)
+        assert (told.outcome, (world.case(told.case_id) or {})["decision"]["rule"]) == (Taken.OPENED, "unused_purchase")
+    assert (world.state(taken.case_id), len(world.queue())) == ("review", 3)
 
 
 def test_answer_to_a_no_that_names_what_is_not_known_is_looked_at_by_a_person(world: PeopleWorld) -> None:

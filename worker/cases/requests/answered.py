@@ -11,6 +11,7 @@ from worker.cases.book import Case
 from worker.cases.load import case_of
 from worker.cases.money.used import paid_for
 from worker.cases.requests.identify import BESIDE, About
+from worker.cases.requests.judge import reopened
 from worker.store.bulk import Tx
 from worker.store.tables import cases, notices, requests
 
@@ -24,8 +25,9 @@ class Told:
 
     @property
     def a_no(self) -> bool:
-        """It is a no to a mail: what the customer says against it is looked at by a person."""
-        return self.case.kind is CaseKind.REQUEST and self.case.state in {CaseState.DECLINED, CaseState.NOTHING_OWED}
+        """It is a no to a mail, answered before or not: what the customer says against it is looked at by a person."""
+        said = self.case.state in {CaseState.DECLINED, CaseState.NOTHING_OWED}
+        return self.case.kind is CaseKind.REQUEST and (said or reopened(self.case))
 
     @property
     def over(self) -> bool:

@@ -92,6 +92,11 @@ def _wake(tx: Tx, which: Select[Any], now: datetime) -> list[str]:
     return found
 
 
+def reopened(case: Case) -> bool:
+    """True of a no that its customer answered, and that a person has again."""
+    return case.state is CaseState.REVIEW and case.outcome in {Outcome.DECLINE.value, Outcome.NOTHING_OWED.value}
+
+
 def advance(
     tx: Tx, ledger: Ledger, bench: Bench, case: Case, request: Row[Any], now: datetime
 ) -> tuple[list[Record], list[Record]]:
@@ -100,8 +105,7 @@ def advance(
     if over and case.rule != renewal_not_cancelled.__name__:
         case.next_action_at, case.changed = None, case.changed or case.next_action_at is not None
         return [], []
-    reopened = case.state is CaseState.REVIEW and case.outcome in {Outcome.DECLINE.value, Outcome.NOTHING_OWED.value}
-    if reopened or case.rule == BY_PERSON or case.state in {CaseState.REFUNDING, CaseState.UNKNOWN}:
+    if reopened(case) or case.rule == BY_PERSON or case.state in {CaseState.REFUNDING, CaseState.UNKNOWN}:
         # a person has decided it and its claim goes its own way, or the customer answered our no and a person looks again
         remind(case, now)
         return [], []

@@ -228,11 +228,10 @@ class Mailroom:
         noes = [one for one in taking if one.a_no]
         other = about.only(about.things - _own(taking))
         if noes and about.by_name and other.things:
-            # a no holds back nothing that it was not about
+            # a no holds back nothing that it was not about, and its letter promised a person
             request = {**_record(tx, mail, named, other, arrival, now), "confirmed_at": now}
             taken = self._place(tx, kept, request, named, other, now)
-            ended = CaseState(taken.state).final
-            self._look_again(tx, noes if meant or ended else [], named, about, mail.text, taken, now)
+            self._look_again(tx, noes, named, about, mail.text, taken, now)
             return taken
         first = (noes or taking)[0]
         self._file(tx, kept, {**request, "case_id": first.case.case_id}, now)
