@@ -209,6 +209,89 @@ def test_answer_to_a_no_taken_twice_is_one_answer(world: PeopleWorld) -> None:
     assert first.outcome is Taken.ATTACHED
 
 
+def a_duplicate_in_doubt(world: PeopleWorld) -> tuple[str, EmailMessage]:
+    """A charge that a person has as a duplicate, tran_1 for ord_1 beside ord_0, and the letter that said so."""
+    world.twice_charged(apart=timedelta(minutes=40))
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    [case_id] = world.queue()
+    return case_id, letter
+
+
+def the_duplicate_is_approved(world: PeopleWorld, case_id: str) -> None:
+    world.decide(case_id)
+
+
+def the_dashboard_refunds_the_duplicate(world: PeopleWorld, case_id: str) -> None:
+    world.double.refund_in_dashboard("tran_1")
+
+
+@pytest.mark.parametrize("ends", [the_duplicate_is_approved, the_dashboard_refunds_the_duplicate])
+@pytest.mark.parametrize(
+    "text", ["Please refund ord_9 too, I never used it.", "Yes, ord_1 was double, ord_0 I keep. Please also refund ord_9."]
+)
+def test_answer_about_a_duplicate_that_names_another_order_is_a_request_about_that(
+    world: PeopleWorld, text: str, ends: Callable[[PeopleWorld, str], None]
+) -> None:
+    """Once it ended with the duplicate, and nobody had to see the other order."""
+    case_id, letter = a_duplicate_in_doubt(world)
+    world.bought_once("ord_9")
+    told = answer(world, letter, text)
+    case = world.case(told.case_id) or {}
+    assert (told.outcome, case["order_id"], case["decision"]["rule"]) == (Taken.OPENED, "ord_9", "unused_purchase")
+    # whoever opens the duplicate finds the answer
+    answered = [line for line in (world.case(case_id) or {})["history"] if line["event"] == "request.answered"]
+    assert [line["detail"] for line in answered] == [{"request_id": told.request_id, "put_to": told.case_id}]
+    ends(world, case_id)
+    world.settle_down(days=2)
+    assert world.state(case_id) in {"refunded", "external"}
+    assert world.queue() == [told.case_id]
+
+
+def test_answer_about_a_duplicate_that_names_what_is_not_known_yet_is_a_persons_whatever_ends(world: PeopleWorld) -> None:
+    case_id, letter = a_duplicate_in_doubt(world)
+    told = answer(world, letter, "Please refund order ord_9 as well, unused.")
+    assert (told.outcome, told.state) == (Taken.OPENED, "review")
+    world.bought_once("ord_9")
+    world.double.refund_in_dashboard("tran_1")
+    world.settle_down(days=2)
+    world.clock.pass_(days=2)
+    world.sweep()
+    assert (world.state(case_id), world.queue()) == ("external", [told.case_id])
+    assert "ord_9" in (world.case(told.case_id) or {})["decision"]["reason"]
+
+
+@pytest.mark.parametrize("text", ["Thanks!", "Yes, ord_1 was double.", "I pressed twice: ord_0 and ord_1 are the same."])
+def test_answer_about_a_duplicate_that_names_nothing_else_stays_with_it(world: PeopleWorld, text: str) -> None:
+    case_id, letter = a_duplicate_in_doubt(world)
+    assert answer(world, letter, text).case_id == case_id
+    assert world.queue() == [case_id]
+
+
+def test_answer_about_a_request_on_its_way_that_names_another_order_is_a_request_about_that(world: PeopleWorld) -> None:
+    """Once it ended when the money had gone."""
+    taken, letter = two_looked_at(world)
+    world.bought_once("ord_9")
+    for mail in taken:
+        world.decide(mail.case_id)
+    told = answer(world, letter, "Please refund ord_9 too.")
+    assert (told.outcome, told.state) == (Taken.OPENED, "review")
+    world.settle_down(days=2)
+    assert ([world.state(mail.case_id) for mail in taken], world.queue()) == (["refunded", "refunded"], [told.case_id])
+
+
+def test_answer_about_a_duplicate_and_a_request_is_judged_with_the_request(world: PeopleWorld) -> None:
+    world.twice_charged(apart=timedelta(minutes=40))
+    world.bought_once("ord_8")
+    world.bought_once("ord_9")
+    taken = world.mail("Please refund ord_9.")
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    told = answer(world, letter, "And ord_8.")
+    assert told.case_id == taken.case_id
+    assert (world.case(told.case_id) or {})["decision"]["rule"] == "request_names_several"
+
+
 @pytest.mark.parametrize("verified", [True, False], ids=["vouched for", "confirmed"])
 def test_person_reads_what_is_said_to_a_no_though_a_host_between_gave_the_letter_another_id(
     world: PeopleWorld, verified: bool

@@ -11,7 +11,7 @@ from worker.cases.book import Case
 from worker.cases.load import case_of
 from worker.cases.money.used import paid_for
 from worker.cases.requests.identify import BESIDE, About
-from worker.cases.requests.judge import reopened
+from worker.cases.requests.judge import in_peoples_hands, reopened
 from worker.store.bulk import Tx
 from worker.store.tables import cases, notices, requests
 
@@ -28,6 +28,11 @@ class Told:
         """It is a no to a mail, answered before or not: what the customer says against it is looked at by a person."""
         said = self.case.state in {CaseState.DECLINED, CaseState.NOTHING_OWED}
         return self.case.kind is CaseKind.REQUEST and (said or reopened(self.case))
+
+    @property
+    def to_be_judged(self) -> bool:
+        """It is a request that is judged by what an answer adds to it."""
+        return self.case.kind is CaseKind.REQUEST and not (self.a_no or in_peoples_hands(self.case))
 
     @property
     def over(self) -> bool:

@@ -97,6 +97,13 @@ def reopened(case: Case) -> bool:
     return case.state is CaseState.REVIEW and case.outcome in {Outcome.DECLINE.value, Outcome.NOTHING_OWED.value}
 
 
+def in_peoples_hands(case: Case) -> bool:
+    """True of a request that nothing it still names changes: a person has decided it and its claim goes its own way, or has it
+    again.
+    """
+    return reopened(case) or case.rule == BY_PERSON or case.state in {CaseState.REFUNDING, CaseState.UNKNOWN}
+
+
 def advance(
     tx: Tx, ledger: Ledger, bench: Bench, case: Case, request: Row[Any], now: datetime
 ) -> tuple[list[Record], list[Record]]:
@@ -105,8 +112,7 @@ def advance(
     if over and case.rule != renewal_not_cancelled.__name__:
         case.next_action_at, case.changed = None, case.changed or case.next_action_at is not None
         return [], []
-    if reopened(case) or case.rule == BY_PERSON or case.state in {CaseState.REFUNDING, CaseState.UNKNOWN}:
-        # a person has decided it and its claim goes its own way, or the customer answered our no and a person looks again
+    if in_peoples_hands(case):
         remind(case, now)
         return [], []
     request = _looked_up_again(tx, request, case, now)

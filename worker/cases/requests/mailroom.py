@@ -225,25 +225,26 @@ class Mailroom:
             bought = case.subject if case.kind is CaseKind.DUPLICATE_CHARGE else _bought(tx, case.subject)
             about = replace(about, job_id=about.job_id or case.job_id, purchase_id=about.purchase_id or bought)
             return self._open(tx, kept, {**_record(tx, mail, named, about, arrival, now), "confirmed_at": now}, now)
-        noes = [one for one in taking if one.a_no]
-        other = about.only(about.things - _own(taking))
-        if noes and about.by_name and other.things:
-            # a no holds back nothing that it was not about, and its letter promised a person
+        noes, judged = [one for one in taking if one.a_no], [one for one in taking if one.to_be_judged]
+        first, own = (noes or judged or taking)[0], _own(taking)
+        other = about.only(about.things - own - {about.kept})
+        more = (about.by_name and other.things) or (about.unknown and not noes)
+        apart = bool(more) and (bool(noes) or not judged)
+        if apart:
+            # nothing holds back what it was not about, or ends that with it
             request = {**_record(tx, mail, named, other, arrival, now), "confirmed_at": now}
             taken = self._place(tx, kept, request, named, other, now)
-            self._look_again(tx, noes, named, about, mail.text, taken, now)
-            return taken
-        first = (noes or taking)[0]
-        self._file(tx, kept, {**request, "case_id": first.case.case_id}, now)
-        taken = _told(Taken.ATTACHED, request["request_id"], first.case)
+        else:
+            self._file(tx, kept, {**request, "case_id": first.case.case_id}, now)
+            taken = _told(Taken.ATTACHED, request["request_id"], first.case)
         for one in (one for one in taking if not one.a_no):
-            _note(tx, one.case.case_id, "request.answered", now, request_id=taken.request_id)
-        if noes:
-            self._look_again(tx, noes, named, about, mail.text, taken, now)
-            return _told(Taken.ATTACHED, taken.request_id, first.case)
-        if first.case.kind is not CaseKind.REQUEST:
+            _note(tx, one.case.case_id, "request.answered", now, request_id=taken.request_id, put_to=taken.case_id)
+        self._look_again(tx, noes, named, about, mail.text, taken, now)
+        if apart:
             return taken
-        _confirm(tx, first.case.subject, named, about.without(_own(taking) - first.own), mail.text, now)
+        if noes or first.case.kind is not CaseKind.REQUEST:
+            return _told(Taken.ATTACHED, taken.request_id, first.case)
+        _confirm(tx, first.case.subject, named, about.without(own - first.own), mail.text, now)
         return self._judge(tx, first.case, taken.request_id, Taken.ATTACHED, now)
 
     def _look_again(
@@ -253,7 +254,7 @@ class Mailroom:
         for one in noes:
             case = one.case
             _confirm(tx, case.subject, named, about.only(one.own), text, now)
-            case.note("request.answered", request_id=taken.request_id)
+            case.note("request.answered", request_id=taken.request_id, put_to=taken.case_id)
             elsewhere = "" if case.case_id == taken.case_id else f", in a mail that is with {taken.case_id}"
             case.reason = f"the customer answered the letter about it{elsewhere}"
             go(case, CaseState.REVIEW, next_action_at=now + REMIND)
