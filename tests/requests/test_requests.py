@@ -479,6 +479,23 @@ def test_mail_that_names_nothing_keeps_its_time_for_what_was_bought_by_then_alon
     world.evidence.sweep()
 
 
+@pytest.mark.parametrize("text", ["It is order ord_9", "Order Ord_9", "See below.\n\n> Your order ord_9"])
+@pytest.mark.parametrize(("days", "rule"), [(3, "unused_purchase"), (100, "window_passed")])
+def test_later_purchase_was_asked_about_by_the_answer_that_names_it_in_whatever_way(
+    world: PeopleWorld, text: str, days: int, rule: str
+) -> None:
+    """Once only by one that spelled it as our books do: for the others no window passed, nor was one kept."""
+    world.load(an_account())
+    first = world.mail("I want my money back")
+    [question] = world.written()
+    world.clock.pass_(days=2)
+    world.bought_once("ord_9", ago=timedelta(hours=1))
+    world.clock.pass_(days=days)
+    world.mail(text, subject=f"Re: {question['Subject']}", message_id="<answer@example.org>")
+    assert (world.case(first.case_id) or {})["decision"]["rule"] == rule
+    world.evidence.sweep()
+
+
 def test_word_of_a_stranger_is_not_when_a_later_purchase_was_asked_about(world: PeopleWorld) -> None:
     world.load(an_account())
     first = world.mail("I want my money back")
@@ -494,8 +511,9 @@ def test_word_of_a_stranger_is_not_when_a_later_purchase_was_asked_about(world: 
     world.evidence.sweep()
 
 
-def test_order_that_is_named_before_it_was_paid_is_a_persons(world: PeopleWorld) -> None:
-    world.load(an_account())
+@pytest.mark.parametrize("known", [True, False], ids=["account known", "account not known yet"])
+def test_order_that_is_named_before_it_was_paid_is_a_persons(world: PeopleWorld, known: bool) -> None:
+    world.load(*([an_account()] if known else []))
     taken = world.mail("Please refund order ord_9")
     world.clock.pass_(days=30)
     world.bought_once("ord_9", ago=timedelta(days=20))

@@ -1163,6 +1163,12 @@ BUGS = (
         (("worker/cases/requests/judge.py", "    if about_one and not request.named.get(UNKNOWN):\n", "    if about_one:\n"),),
     ),
     Bug(
+        "old_mail_keeps_the_window_of_a_later_purchase_open",
+        "an order bought long after a vague mail, and asked for long after that, is not declined as too late",
+        ("tests/requests/test_requests.py::test_later_purchase_was_asked_about_by_the_answer_that_names_it_in_whatever_way",),
+        (("worker/cases/requests/facts.py", "    return next(named, received_at)\n", "    return received_at\n"),),
+    ),
+    Bug(
         "mail_that_came_too_soon_is_nobodys_for_ever",
         "a request that overtook the account's own event is never answered",
         ("tests/requests/test_requests.py::test_mail_that_comes_before_its_account_is_matched_within_minutes",),

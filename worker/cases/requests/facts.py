@@ -12,9 +12,8 @@ from policy.lifecycle import CaseKind, CaseState
 from worker.cases.load import REPORTS
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.used import jobs_of
-from worker.cases.requests.identify import DENIED, UNKNOWN
+from worker.cases.requests.identify import DENIED, SAID, UNKNOWN
 from worker.credits.ledger import JobCredits, Ledger
-from worker.intake.mail.named import read_names
 from worker.store.bulk import Tx
 from worker.store.tables import cases, layer_jobs, payments, postings, requests
 
@@ -55,8 +54,8 @@ def _asked_at(tx: Tx, request: Row[Any], charge: Charge) -> datetime:
     ids = {request.job_id, charge.facts.purchase_id, charge.order_id, charge.transaction_id}
     by_owner = requests.c.case_id == request.case_id, requests.c.automatic.is_(False), requests.c.confirmed_at.is_not(None)
     mails = tx.all(select(requests).where(*by_owner).order_by(requests.c.received_at))
-    # as each was written: what answers name is put to the first mail as well
-    named = (mail.received_at for mail in mails if not ids.isdisjoint(read_names(mail.subject, mail.text, mail.text).ids))
+    # by each mail's own words: what answers name is put to the first mail as well
+    named = (mail.received_at for mail in mails if not ids.isdisjoint(mail.named.get(SAID, ())))
     return next(named, received_at)
 
 

@@ -26,6 +26,8 @@ BESIDE = "beside"
 """Where a request keeps, among what it names, what it names of our books beside what it is about."""
 UNKNOWN = "unknown"
 """And where what it calls a job or an order and our books do not hold as the account's, or not yet."""
+SAID = "said"
+"""And all of both that this very mail named: answers add to the other two."""
 DENIED = "denied"
 """And that the account's own mailbox says that it did not write it."""
 
@@ -94,6 +96,12 @@ class About:
     def things(self) -> frozenset[str]:
         """Every job and every purchase that it names."""
         return frozenset({*self.jobs, *self.bought})
+
+    @property
+    def said(self) -> list[str]:
+        """Everything that it names, known or not."""
+        ids = (self.job_id, self.purchase_id, *self.jobs, *self.bought, *self.unknown)
+        return list(dict.fromkeys(one for one in ids if one is not None))
 
     def without(self, ids: Collection[str]) -> "About":
         """The same without these: about the first of what is left."""

@@ -18,7 +18,7 @@ from worker.cases.judge import Bench
 from worker.cases.load import case_of, lock_account
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.requests.facts import facts_of
-from worker.cases.requests.identify import BESIDE, UNKNOWN, Named, charged_again, completed, confirmed, duplicates, identify
+from worker.cases.requests.identify import BESIDE, SAID, UNKNOWN, Named, charged_again, completed, confirmed, duplicates, identify
 from worker.cases.write import write_cases
 from worker.clock import written
 from worker.credits.ledger import Ledger
@@ -193,7 +193,9 @@ def _looked_up_again(tx: Tx, request: Row[Any], case: Case, now: datetime) -> Ro
     if about_one and not request.named.get(UNKNOWN):
         return request
     found = identify(tx, request.sender, Named.stored(request.named))
-    known = completed(tx, request, found, **{UNKNOWN: found.unknown})
+    # what was nobody's has said nothing yet
+    said = {SAID: found.said} if request.account_id is None else {}
+    known = completed(tx, request, found, **{UNKNOWN: found.unknown}, **said)
     if request.account_id is None:
         if found.account_id is None or not _locked(tx, found.account_id):
             return request

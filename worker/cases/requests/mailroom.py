@@ -25,6 +25,7 @@ from worker.cases.requests.files import RAW, Files
 from worker.cases.requests.identify import (
     BESIDE,
     DENIED,
+    SAID,
     UNKNOWN,
     About,
     Named,
@@ -307,6 +308,7 @@ def _record(tx: Tx, mail: Mail, named: Named, about: About, arrival: Arrival, no
             "report": mail.report,
             BESIDE: about.beside(tx, about.job_id, about.purchase_id),
             UNKNOWN: list(about.unknown),
+            SAID: about.said,
         },
         "problems": list(mail.problems),
         "size": mail.size,
