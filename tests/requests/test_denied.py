@@ -1,5 +1,7 @@
 """Our question answered with "that was not me": the request is confirmed by nothing, and a person has it."""
 
+from datetime import timedelta
+
 import pytest
 
 from tests.requests.world import PeopleWorld
@@ -70,12 +72,46 @@ def test_what_was_denied_is_confirmed_by_no_later_answer(world: PeopleWorld) -> 
     assert (case["decision"]["rule"], len(case["requests"])) == ("request_denied", 4)
 
 
-def test_mail_that_is_vouched_for_and_denies_the_parked_one_confirms_it_neither(world: PeopleWorld) -> None:
+@pytest.mark.parametrize("sender", ["acc_1@example.org", "x@evil.example"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please refund ord_1. I did not request this renewal.",
+        "No, I have not used ord_1.",
+        "You never sent me anything for ord_1.",
+        "I did not send you a mail about ord_1!",
+    ],
+)
+def test_mail_that_answers_no_question_says_nothing_against_the_parked_one_and_is_a_request_of_its_own(
+    world: PeopleWorld, sender: str, text: str
+) -> None:
+    """Once the parked one was denied by it, and it ended with the no to that."""
     world.bought_once()
-    taken = world.mail(verified=False)
-    other = world.mail("I did not send you a mail about ord_1!", message_id="<2@example.org>")
-    assert (other.outcome, other.case_id) == (Taken.ATTACHED, taken.case_id)
-    assert (world.case(taken.case_id) or {})["decision"]["rule"] == "request_denied"
+    parked = world.mail(verified=False, sender=sender)
+    own = world.mail(text, message_id="<2@example.org>")
+    assert (own.outcome, own.state, world.state(parked.case_id)) == (Taken.OPENED, "review", "waiting")
+    assert (world.case(own.case_id) or {})["decision"]["rule"] == "unused_purchase"
+    assert "a word from the account's own mailbox" in (world.case(parked.case_id) or {})["decision"]["reason"]
+    world.decide(parked.case_id, "decline", reason="somebody else wrote it")
+    assert world.queue() == [own.case_id]
+
+
+def test_answer_to_another_letter_says_nothing_against_the_parked_one_that_it_names(world: PeopleWorld) -> None:
+    world.bought_once("ord_9", ago=timedelta(days=9))
+    refused = world.mail("Please refund ord_9", message_id="<9@example.org>")
+    world.bought_once()
+    parked = world.mail(verified=False, sender="x@evil.example", message_id="<1@evil.example>")
+    world.clock.pass_(minutes=5)
+    [letter] = [sent for sent in world.written() if "declined" in sent["Subject"]]
+    own = world.mail("No. And I have not asked for ord_1 yet.", message_id="<2@x.org>", In_Reply_To=str(letter["Message-ID"]))
+    states = [world.state(mail.case_id) for mail in (own, parked, refused)]
+    assert (own.outcome, states) == (Taken.OPENED, ["review", "waiting", "review"])
+
+
+def test_further_mail_with_a_no_in_it_goes_to_the_accounts_own_that_a_person_has(world: PeopleWorld) -> None:
+    world.bought_once()
+    own = world.mail()
+    assert world.mail("No, I have not used ord_1.", message_id="<2@example.org>").case_id == own.case_id
 
 
 def test_account_that_asks_for_what_a_stranger_asked_for_has_a_request_of_its_own(world: PeopleWorld) -> None:

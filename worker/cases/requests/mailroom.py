@@ -160,16 +160,21 @@ class Mailroom:
         return self._place(tx, kept, request, named, about, now)
 
     def _place(self, tx: Tx, kept: Sequence[Record], request: Record, named: Named, about: About, now: datetime) -> TakenMail:
-        """The mail is with the open case about the same, or opens its own."""
+        """The mail is with the open case about the same, or opens its own. It answers no question about another mail: what may be
+        read as that somebody else wrote that one is said neither for it nor against it.
+        """
         standing = open_case_of(tx, about, confirmed=request["confirmed_at"] is not None)
-        if standing is not None and standing.account_id == about.account_id:
-            taken = self._attach(tx, kept, request, standing, now)
-            if (standing.kind, standing.state) != (CaseKind.REQUEST.value, CaseState.WAITING.value):
-                return taken
-            # the word of the account's own mailbox that it was parked for
-            _confirm(tx, standing.subject, named, about, request["text"], now)
-            return self._judge(tx, case_of(standing), request["request_id"], Taken.ATTACHED, now)
-        return self._open(tx, kept, request, now)
+        if standing is None or standing.account_id != about.account_id:
+            return self._open(tx, kept, request, now)
+        parked = (standing.kind, standing.state) == (CaseKind.REQUEST.value, CaseState.WAITING.value)
+        if parked and _denied(_first(tx, standing.subject), request["text"]):
+            return self._open(tx, kept, request, now)
+        taken = self._attach(tx, kept, request, standing, now)
+        if not parked:
+            return taken
+        # the word of the account's own mailbox that it was parked for
+        _confirm(tx, standing.subject, named, about, request["text"], now)
+        return self._judge(tx, case_of(standing), request["request_id"], Taken.ATTACHED, now)
 
     def _open(self, tx: Tx, kept: Sequence[Record], request: Record, now: datetime) -> TakenMail:
         # its place in the queue and its promise are those of the mail, however long it lay in the Maildir
@@ -262,8 +267,7 @@ class Mailroom:
         write_cases(tx, [one.case for one in noes], now, WORKER)
 
     def _judge(self, tx: Tx, case: Case, request_id: str, outcome: Taken, now: datetime) -> TakenMail:
-        row = tx.all(select(requests).where(requests.c.request_id == case.subject))[0]
-        told = advance(tx, self.ledger, self.bench, case, row, now)
+        told = advance(tx, self.ledger, self.bench, case, _first(tx, case.subject), now)
         write_cases(tx, [case], now, WORKER)
         intend(tx, *told, now=now)
         return _told(outcome, request_id, case)
@@ -324,15 +328,23 @@ def _confirm(tx: Tx, request_id: str, named: Named, about: About, text: str, now
     """The first mail is confirmed, and completed by what the answer names; or it is denied, where the `text` of the answer says
     that somebody else wrote it. What was denied once no answer confirms: a person has it.
     """
-    one = requests.c.request_id == request_id
-    first = tx.all(select(requests).where(one))[0]
-    if first.named.get(DENIED) or (first.confirmed_at is None and denies(text)):
+    one, first = requests.c.request_id == request_id, _first(tx, request_id)
+    if _denied(first, text):
         tx.connection.execute(update(requests).where(one).values(named={**first.named, DENIED: True}))
         return
     # what the answer calls a job or an order is looked up again with what the first mail did
     more = {"jobs": named.jobs, "orders": named.orders, UNKNOWN: about.unknown}
     values = completed(tx, first, about, **{name: [*first.named.get(name, ()), *found] for name, found in more.items()})
     tx.connection.execute(update(requests).where(one).values(confirmed_at=first.confirmed_at or now, **values))
+
+
+def _first(tx: Tx, request_id: str) -> Row[Any]:
+    return tx.all(select(requests).where(requests.c.request_id == request_id))[0]
+
+
+def _denied(first: Row[Any], text: str) -> bool:
+    """Whether this text, or one before it, says that somebody else wrote the first mail."""
+    return bool(first.named.get(DENIED)) or (first.confirmed_at is None and denies(text))
 
 
 def _own(told: Sequence[Told]) -> frozenset[str]:
