@@ -7,7 +7,7 @@ from email.message import EmailMessage
 import pytest
 
 from tests.requests.world import PeopleWorld, text_of
-from worker.cases.requests.mailroom import Taken, TakenMail
+from worker.cases.requests.register import Taken, TakenMail
 from worker.errors import Refused
 
 

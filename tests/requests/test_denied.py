@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.requests.world import PeopleWorld
-from worker.cases.requests.mailroom import Taken, TakenMail
+from worker.cases.requests.register import Taken, TakenMail
 from worker.errors import Refused
 
 NOT_ME = "No, that was not me! I do not want a refund."

@@ -23,7 +23,8 @@ from tests.store.rows import waiting_for_locks
 from worker.cases.requests.evidence import Evidence, Swept
 from worker.cases.requests.files import Files
 from worker.cases.requests.maildir import ROUND, Maildir
-from worker.cases.requests.mailroom import Mailroom, TakenMail
+from worker.cases.requests.mailroom import Mailroom
+from worker.cases.requests.register import TakenMail
 from worker.cases.requests.turn import take_turn
 from worker.cases.review.reviewer import Reviewer
 from worker.clock import Clock, moment

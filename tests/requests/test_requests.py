@@ -14,7 +14,7 @@ from tests.cases.test_held import held
 from tests.cases.world import a_purchase, an_account
 from tests.requests.world import PNG, PeopleWorld, a_mail, text_of
 from tests.servers import ON_POSTGRES
-from worker.cases.requests.mailroom import Taken, TakenMail
+from worker.cases.requests.register import Taken, TakenMail
 from worker.clock import written
 from worker.errors import Refused
 from worker.store.tables import case_history, cases, evidence, notices, requests

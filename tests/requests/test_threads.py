@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.requests.world import PeopleWorld, text_of
-from worker.cases.requests.mailroom import Taken
+from worker.cases.requests.register import Taken
 from worker.store.tables import notices
 
 FIRST = "<mail-1@example.org>"

@@ -14,7 +14,7 @@ from tests.cases.world import an_account
 from tests.policy.build import TERMS
 from tests.requests.world import PNG, PeopleWorld, text_of
 from worker.cases.money import limits
-from worker.cases.requests.mailroom import Taken
+from worker.cases.requests.register import Taken
 from worker.sandbox.creem.words import RefundAnswer
 from worker.store.engine import Store
 from worker.store.tables import case_history, cases, notices

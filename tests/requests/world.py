@@ -11,7 +11,8 @@ from tests.money.world import MoneyWorld
 from worker.cases.notifier import Mailer, Notifier
 from worker.cases.requests.evidence import Evidence
 from worker.cases.requests.files import Files
-from worker.cases.requests.mailroom import Mailroom, TakenMail
+from worker.cases.requests.mailroom import Mailroom
+from worker.cases.requests.register import TakenMail
 from worker.cases.review.reviewer import Reviewer
 from worker.clock import written
 from worker.credits.ledger import Ledger

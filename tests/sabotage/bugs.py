@@ -1163,6 +1163,30 @@ BUGS = (
         (("worker/cases/requests/judge.py", "    if about_one and not request.named.get(UNKNOWN):\n", "    if about_one:\n"),),
     ),
     Bug(
+        "no_stays_though_its_customer_answered_it",
+        "the letter of a no promises that a person reads what is said to it, and nobody does",
+        ("tests/requests/test_answers.py::test_person_looks_at_an_answer_to_a_no_whatever_becomes_of_what_else_it_names",),
+        (
+            (
+                "worker/cases/requests/mailroom.py",
+                "[one for one in taking if one.a_no], named",
+                "[one for one in taking if one.a_no and other is None], named",
+            ),
+        ),
+    ),
+    Bug(
+        "answer_ends_with_the_duplicate_that_it_is_put_to",
+        "an order that a customer adds to a word about a duplicate is never refunded, nor declined",
+        ("tests/requests/test_answers.py::test_answer_about_a_duplicate_that_names_another_order_is_a_request_about_that",),
+        (
+            (
+                "worker/cases/requests/answered.py",
+                "    return other if asks else None",
+                "    return other if asks and to_a_no else None",
+            ),
+        ),
+    ),
+    Bug(
         "old_mail_keeps_the_window_of_a_later_purchase_open",
         "an order bought long after a vague mail, and asked for long after that, is not declined as too late",
         ("tests/requests/test_requests.py::test_later_purchase_was_asked_about_by_the_answer_that_names_it_in_whatever_way",),

@@ -1,7 +1,7 @@
 """What a mail answers: the case that our question was about, or those that a letter of ours told of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -75,3 +75,37 @@ def _own(tx: Tx, case: Case, about: About) -> frozenset[str]:
     paid = [one for one in about.bought if job_id is not None and paid_for(tx, one, job_id)]
     ran = [one for one in about.jobs if purchase_id is not None and paid_for(tx, purchase_id, one)]
     return frozenset(one for one in (job_id, purchase_id, *beside, *paid, *ran) if one is not None)
+
+
+def lies_with(taking: Sequence[Told]) -> Told:
+    """The one of these cases that an answer to them all lies with: a no before a request that is still to be judged, and that
+    before the rest.
+    """
+    return min(taking, key=lambda one: (not one.a_no, not one.to_be_judged))
+
+
+def asked_beside(about: About, taking: Sequence[Told]) -> About | None:
+    """What an answer to these cases asks for beside what they are about, where it is judged with none of them: what it names
+    by name, or calls an order that is not known. None where there is nothing such; a no is read by a person anyway, and with it
+    what is not known.
+    """
+    to_a_no = any(one.a_no for one in taking)
+    if not to_a_no and any(one.to_be_judged for one in taking):
+        return None
+    other = about.only(about.things - own_of(taking) - {about.kept})
+    asks = (about.by_name and other.things) or (about.unknown and not to_a_no)
+    return other if asks else None
+
+
+def about_case(tx: Tx, about: About, case: Case) -> About:
+    """The same, and where it lacks a job or a purchase those of this case."""
+    purchase_id: str | None = case.subject
+    if case.kind is not CaseKind.DUPLICATE_CHARGE:
+        rows = tx.all(select(requests.c.purchase_id).where(requests.c.request_id == case.subject))
+        purchase_id = rows[0].purchase_id if rows else None
+    return replace(about, job_id=about.job_id or case.job_id, purchase_id=about.purchase_id or purchase_id)
+
+
+def own_of(told: Sequence[Told]) -> frozenset[str]:
+    """What any of these cases is about."""
+    return frozenset(one for each in told for one in each.own)

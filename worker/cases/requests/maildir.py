@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from worker.cases.requests.mailroom import Mailroom, Taken, TakenMail
+from worker.cases.requests.mailroom import Mailroom
+from worker.cases.requests.register import Taken, TakenMail
 from worker.errors import LockedOut, Misconfigured, NoGround, one_line
 from worker.intake.mail.reader import LIMITS
 from worker.observe import log

@@ -2,7 +2,7 @@
 
 from worker.cases.requests.evidence import Evidence, Swept
 from worker.cases.requests.maildir import Maildir
-from worker.cases.requests.mailroom import TakenMail
+from worker.cases.requests.register import TakenMail
 from worker.cases.review.reviewer import Reviewer
 
 

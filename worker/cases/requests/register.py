@@ -1,0 +1,121 @@
+"""The rows of mails: what a mail says and was found to be about, and what answers make of the first of its case."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row, select, update
+
+from worker.cases.book import NOBODY, Case
+from worker.cases.load import case_of
+from worker.cases.requests.identify import BESIDE, DENIED, SAID, UNKNOWN, About, Named, completed
+from worker.clock import new_id
+from worker.intake.mail.denial import denies
+from worker.intake.mail.reader import Mail
+from worker.store.bulk import Tx
+from worker.store.tables import cases, requests
+
+
+class Taken(StrEnum):
+    """What became of a mail."""
+
+    OPENED = "opened"
+    ATTACHED = "attached"
+    KNOWN = "known"
+
+
+@dataclass(frozen=True, slots=True)
+class TakenMail:
+    """What became of a mail, and the case it is with."""
+
+    outcome: Taken
+    request_id: str
+    case_id: str
+    state: str
+    account_id: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Which way a mail came, and when it was received."""
+
+    origin: str
+    at: datetime
+
+
+def record_of(
+    tx: Tx, mail: Mail, named: Named, about: About, arrival: Arrival, now: datetime, *, confirmed: bool = False
+) -> dict[str, Any]:
+    """The row of this mail; `confirmed`: the account's own mailbox has it now that it wrote it."""
+    unreadable = mail.sender is None and not mail.text and not named.ids
+    return {
+        "request_id": new_id("req", now),
+        "key": mail.key,
+        "case_id": None,
+        "origin": arrival.origin,
+        "received_at": arrival.at,
+        "message_id": mail.message_id,
+        "sender": mail.sender,
+        "verdict": mail.verdict.value,
+        "verdict_detail": mail.verdict_detail,
+        "automatic": mail.automatic,
+        "subject": mail.subject,
+        "text": mail.text,
+        "named": {
+            **named.document(),
+            "unreadable": unreadable,
+            "report": mail.report,
+            BESIDE: about.beside(tx, about.job_id, about.purchase_id),
+            UNKNOWN: list(about.unknown),
+            SAID: about.said,
+        },
+        "problems": list(mail.problems),
+        "size": mail.size,
+        "account_id": about.account_id,
+        "job_id": about.job_id,
+        "purchase_id": about.purchase_id,
+        "reference": f"R-{''.join(secrets.choice('23456789ABCDEFGHJKMNPQRSTVWXYZ') for _ in range(16))}",
+        "confirmed_at": now if confirmed else None,
+    }
+
+
+def confirm(tx: Tx, request_id: str, named: Named, about: About, text: str, now: datetime) -> None:
+    """The first mail is confirmed, and completed by what the answer names; or it is denied, where the `text` of the answer says
+    that somebody else wrote it. What was denied once no answer confirms: a person has it.
+    """
+    one, first = requests.c.request_id == request_id, first_of(tx, request_id)
+    if denied(first, text):
+        tx.connection.execute(update(requests).where(one).values(named={**first.named, DENIED: True}))
+        return
+    # what the answer calls a job or an order is looked up again with what the first mail did
+    more = {"jobs": named.jobs, "orders": named.orders, UNKNOWN: about.unknown}
+    values = completed(tx, first, about, **{name: [*first.named.get(name, ()), *found] for name, found in more.items()})
+    tx.connection.execute(update(requests).where(one).values(confirmed_at=first.confirmed_at or now, **values))
+
+
+def first_of(tx: Tx, request_id: str) -> Row[Any]:
+    """The row of this mail: the first of its case."""
+    return tx.all(select(requests).where(requests.c.request_id == request_id))[0]
+
+
+def denied(first: Row[Any], text: str) -> bool:
+    """Whether this text, or one before it, says that somebody else wrote the first mail."""
+    return bool(first.named.get(DENIED)) or (first.confirmed_at is None and denies(text))
+
+
+def known(tx: Tx, key: str) -> TakenMail | None:
+    """The mail with this key, if it was taken before."""
+    rows = tx.all(
+        select(requests.c.request_id, cases).join(cases, cases.c.case_id == requests.c.case_id).where(requests.c.key == key)
+    )
+    return with_case(Taken.KNOWN, rows[0].request_id, case_of(rows[0])) if rows else None
+
+
+def with_case(outcome: Taken, request_id: str, case: Case) -> TakenMail:
+    """The mail is with this case, as that stands."""
+    assert case.state is not None, "a case that was read or written has a state"
+    account = None if case.account_id == NOBODY else case.account_id
+    return TakenMail(outcome, request_id, case.case_id, case.state.value, account, case.reason)
