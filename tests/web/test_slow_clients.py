@@ -131,12 +131,15 @@ def test_upload_that_goes_on_stays_and_a_silent_connection_gives_way() -> None:
         upload = held.enter_context(socket.create_connection(at))
         upload.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
         silent = [held.enter_context(socket.create_connection(at)) for _ in range(MOST - 3)]
-        asks, again = (held.enter_context(socket.create_connection(at)) for _ in range(2))
+        asks = held.enter_context(socket.create_connection(at))
         asks.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert answered(asks), "all before it were taken in"
         upload.sendall(b"a")
-        again.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert answered(again)
+        asks.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answered(asks), "what was sent before it was read"
+        one_too_many = held.enter_context(socket.create_connection(at))
+        one_too_many.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answered(one_too_many)
         upload.sendall(b"b")
         assert answered(upload)
         silent[0].settimeout(10)
