@@ -43,7 +43,7 @@ prove: $(STAMP) ## every fault at every door of the automatic path and of money'
 	@$(BIN)/python -m tests.crash.prove $(ARGS)
 	@$(BIN)/python -m tests.money.prove $(ARGS)
 
-simulate: $(STAMP) ## weeks of a town under drawn weather, one a seed, judged by an independent reference (SEEDS=200, or SEED=7 alone; SEEDS=2000 ARGS=--days for small towns)
+simulate: $(STAMP) ## weeks of a town under drawn weather, one a seed, judged by an independent reference (SEEDS=200, or SEED=7 alone; SEEDS=1000 ARGS=--days for small towns)
 	@$(BIN)/python -m tests.simulation.prove $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(ARGS)
 
 soak: $(STAMP) ## real processes and servers killed, frozen, cut off and emptied under load, disks full, clocks set, raw Celery beside (ARGS="--events 10000 --faults 60")

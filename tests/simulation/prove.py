@@ -87,7 +87,7 @@ def main() -> int:
     options.add_argument("--seeds", type=int, default=200, help="how many (%(default)s)")
     options.add_argument("--first", type=int, default=1, help="the first of them (%(default)s)")
     options.add_argument("--seed", type=int, help="this one alone, twice")
-    options.add_argument("--days", action="store_true", help="a few days and a handful of jobs a seed, in a fifth of the time")
+    options.add_argument("--days", action="store_true", help="a few days and a handful of jobs a seed, in a third of the time")
     options.add_argument("--processes", type=int, default=2)
     options.add_argument("--again", type=int, default=100, help="every so manyth is played twice (%(default)s)")
     may_be_on_postgres(options)

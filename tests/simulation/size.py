@@ -1,4 +1,4 @@
-"""How much happens in one seed: the weeks of a town, or a few days of a handful of jobs in a fifth of the time."""
+"""How much happens in one seed: the weeks of a town, or a few days of a handful of jobs in a third of the time."""
 
 from dataclasses import dataclass
 from datetime import timedelta
