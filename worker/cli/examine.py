@@ -170,21 +170,26 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
         yield _finding("observer", not late, over if late else told, "warning")
 
 
-def _largest_entry(client: redis.Redis) -> Iterator[Finding]:
+def _configured(client: redis.Redis, name: str) -> str | None:
     try:
-        told: Any = client.config_get("proto-max-bulk-len")
-        most = int(told["proto-max-bulk-len"])
+        told: Any = client.config_get(name)
+        return str(told[name])
     except (redis.ResponseError, KeyError):  # who runs it for others mostly does not say
+        return None
+
+
+def _largest_entry(client: redis.Redis) -> Iterator[Finding]:
+    told = _configured(client, "proto-max-bulk-len")
+    if told is None:
         return
+    most = int(told)
     large = f"{most / 2**20:.0f} MiB: an entry may be as large, and is read and kept whole; set proto-max-bulk-len 1mb"
     yield _finding("redis entries", most <= LARGEST_ENTRY, large if most > LARGEST_ENTRY else f"{most} bytes at most", "warning")
 
 
 def _flushed(client: redis.Redis) -> Iterator[Finding]:
-    try:
-        told: Any = client.config_get("appendfsync")
-        when = str(told["appendfsync"])
-    except (redis.ResponseError, KeyError):  # who runs it for others mostly does not say
+    when = _configured(client, "appendfsync")
+    if when is None:
         return
     lost = "no: a power cut takes along what was acknowledged for half a minute; set appendfsync everysec or always"
     yield _finding("redis appendfsync", when != "no", lost if when == "no" else when, "warning")
