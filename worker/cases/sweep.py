@@ -185,10 +185,8 @@ LATE_CASES = (
     .order_by(cases.c.warn_at)
     .limit(bindparam("limit"))
 )
-UNHELD_LATE_CASES = (
-    LATE_CASES.with_only_columns(cases.c.case_id)
-    .join(accounts, accounts.c.account_id == cases.c.account_id)
-    .with_for_update(of=(accounts, cases), skip_locked=True)
+UNHELD_LATE_CASES = LATE_CASES.join(accounts, accounts.c.account_id == cases.c.account_id).with_for_update(
+    of=(accounts, cases), skip_locked=True
 )
 ANYTHING = select(
     or_(
@@ -215,10 +213,9 @@ def _set_aside(tx: Tx, case_id: str, why: str, now: datetime) -> None:
 def _warn(tx: Tx, bench: Bench, now: datetime, limit: int) -> int:
     """Notes each share of the promise that has gone by (policy.md, `promise-3bd`), once each, and sets the next."""
     # by the accounts' locks, like everybody who writes a whole case: what such a one has read is not changed behind it
-    ours = [row.case_id for row in tx.all(UNHELD_LATE_CASES, now=now, limit=limit)]
-    if not ours:
+    late = tx.all(UNHELD_LATE_CASES, now=now, limit=limit)
+    if not late:
         return 0
-    late = tx.all(LATE_CASES.where(tx.among(cases.c.case_id, ours)), now=now, limit=limit)
     moved, history = [], []
     for row in late:
         reached, next_at = _promise(bench, row, now)

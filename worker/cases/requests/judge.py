@@ -169,9 +169,8 @@ def _again_after(tx: Tx, case: Case, facts: RequestFacts, now: datetime) -> time
     if not facts.readable or (known and not facts.unknown):
         return REMIND
     # since it was taken: while it lay in the Maildir, what it names may have lain before another door of ours
-    taken_at: datetime = tx.all(select(func.min(case_history.c.at).label("at")).where(case_history.c.case_id == case.case_id))[
-        0
-    ].at
+    first = select(func.min(case_history.c.at)).where(case_history.c.case_id == case.case_id)
+    taken_at: datetime = tx.connection.execute(first).scalar_one()
     return min(max(now - taken_at, LOOKED_UP_AFTER), REMIND)
 
 

@@ -181,8 +181,12 @@ class Mailroom:
         account_id, named = letter[0].account_id, Named.by(mail)
         found = identify(tx, _address(tx, account_id), named)
         about = found if found.account_id == account_id else About(account_id)
-        request = record_of(tx, mail, named, about, arrival, now, confirmed=not mail.automatic)
+
+        def row(about: About) -> Record:
+            return record_of(tx, mail, named, about, arrival, now, confirmed=not mail.automatic)
+
         if mail.automatic:
+            request = row(about)
             if mail.returned:
                 _note(tx, letter[0].case_id, "notice.returned", now, request_id=request["request_id"], why=mail.subject)
             return self._attach(tx, kept, request, letter[0], now)
@@ -192,16 +196,15 @@ class Mailroom:
         taking = [one for one in meant if not one.over]
         if not taking:
             # what was told of is over: the answer is a request of its own about it
-            about = about_case(tx, about, meant[0].case)
-            return self._open(tx, kept, record_of(tx, mail, named, about, arrival, now, confirmed=True), now)
+            return self._open(tx, kept, row(about_case(tx, about, meant[0].case)), now)
         first, other = lies_with(taking), asked_beside(about, taking)
         if other is None:
+            request = row(about)
             self._file(tx, kept, {**request, "case_id": first.case.case_id}, now)
             taken = with_case(Taken.ATTACHED, request["request_id"], first.case)
         else:
             # nothing holds back what it was not about, or ends that with it
-            request = record_of(tx, mail, named, other, arrival, now, confirmed=True)
-            taken = self._place(tx, kept, request, named, other, now)
+            taken = self._place(tx, kept, row(other), named, other, now)
         for one in (one for one in taking if not one.a_no):
             _note(tx, one.case.case_id, "request.answered", now, request_id=taken.request_id, put_to=taken.case_id)
         self._look_again(tx, [one for one in taking if one.a_no], named, about, mail.text, taken, now)
