@@ -13,6 +13,7 @@ import redis
 from policy import Editions, Terms, TermsError, load_editions
 from policy.calendar import Calendar
 from worker.cases.assess import OWN_HINT, Assessor
+from worker.cases.bench import Bench
 from worker.cases.book_at_creem import BooksAtCreem
 from worker.cases.chain.chainer import Chainer
 from worker.cases.chain.heads import Heads
@@ -23,7 +24,6 @@ from worker.cases.editions import hold
 from worker.cases.effects import Performer
 from worker.cases.first_hand import FirstHand
 from worker.cases.imports import Importer
-from worker.cases.judge import Bench
 from worker.cases.money.clocks import database_time
 from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.journal import Journal

@@ -13,11 +13,11 @@ from sqlalchemy import select
 from policy import load_editions
 from worker.cases.assess import Assessor
 from worker.cases.audit import Audit, audit_books
+from worker.cases.bench import Bench
 from worker.cases.dead import DeadLetters
 from worker.cases.document import account_document, document, find
 from worker.cases.effects import Performer
 from worker.cases.imports import Imported, Importer
-from worker.cases.judge import Bench
 from worker.cases.money.settle import Settler
 from worker.cases.requeue import Requeuer
 from worker.cases.sweep import Sweeper, Swept

@@ -15,11 +15,12 @@ from sqlalchemy import Row
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases import spans
+from worker.cases.bench import Bench
 from worker.cases.book import WORKER, Book, Case
 from worker.cases.casework import Move, moves_of
 from worker.cases.fold import Fate, fold
 from worker.cases.gather import Unread, placed, read_all, woken_cases
-from worker.cases.judge import Bench, judge
+from worker.cases.judge import judge
 from worker.cases.load import (
     held_accounts,
     jobs_of_newly_vouched,

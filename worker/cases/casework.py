@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from policy import Terms
-from policy.calendar import Calendar
 from policy.lifecycle import CaseKind, CaseState
+from worker.cases.bench import Bench
 from worker.cases.book import BY_PERSON, NOBODY, Case
 from worker.clock import new_id
 from worker.store.bulk import Record
@@ -52,14 +51,13 @@ def moves_of(cases: Iterable[Case]) -> list[Move]:
 
 
 def open_case(
+    bench: Bench,
     kind: CaseKind,
     subject: str,
     account_id: str,
     *,
     since: datetime,
     now: datetime,
-    terms: Terms,
-    calendar: Calendar,
     job_id: str | None = None,
     order_id: str | None = None,
 ) -> Case:
@@ -80,12 +78,13 @@ def open_case(
         job_id=job_id,
         order_id=order_id,
     )
-    promise_from(case, since, terms, calendar)
+    promise_from(bench, case, since)
     return case
 
 
-def promise_from(case: Case, since: datetime, terms: Terms, calendar: Calendar) -> None:
+def promise_from(bench: Bench, case: Case, since: datetime) -> None:
     """The promise of the case runs from `since` (policy.md, "The 3 business days")."""
+    terms, calendar = bench.at(since)
     due_at = calendar.business_deadline(since, terms.promise_business_days)
     case.failed_at, case.due_at = since, due_at
     case.warn_at, case.warned_percent = calendar.instant_at_fraction(since, due_at, terms.promise_warn_percent[0]), 0

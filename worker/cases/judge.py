@@ -4,42 +4,21 @@ Nothing here decides what is owed. It collects the facts, asks `policy.decide`, 
 postings and its effects, all of which commit together or not at all.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from policy import Editions, Terms, decide, missing_facts
-from policy.calendar import Calendar
+from policy import decide, missing_facts
 from policy.decision import Outcome
 from policy.facts import AccountStatus, JobFacts, PaidWith, Report, ReportKind, Rerun, RerunState
 from policy.ledger import reverse
 from policy.lifecycle import CaseKind, CaseState
+from worker.cases.bench import Bench
 from worker.cases.book import BY_PERSON, Book, Case, Job, LotMoney, fails
 from worker.cases.carry_out import carry_out, utc_day
 from worker.cases.casework import go, open_case, promise_from
-from worker.settings import Mode
 
 IN_FAVOUR = {Outcome.REVERSE_CREDITS, Outcome.RERUN, Outcome.REVIEW}
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What judging needs besides the facts: the terms, the calendar of their promise, how far we may go."""
-
-    editions: Editions
-    calendars: dict[str, Calendar]
-    mode: Mode
-    told: bool = True
-    """Customers are written to. Where nobody is, what is decided by itself leaves no notices."""
-
-    def terms_at(self, failed_at: datetime) -> Terms:
-        """The edition a failure is judged by: the one in force when it happened."""
-        return self.editions.at(failed_at)
-
-    def at(self, when: datetime) -> tuple[Terms, Calendar]:
-        """The edition in force then, with the calendar of its promise."""
-        terms = self.editions.at(when)
-        return terms, self.calendars[terms.edition]
 
 
 def judge(book: Book, job_id: str, bench: Bench) -> None:
@@ -68,10 +47,7 @@ def judge(book: Book, job_id: str, bench: Bench) -> None:
 
 def _open(book: Book, job_id: str, account_id: str, failed_at: datetime, bench: Bench) -> Case:
     failed_at = min(failed_at, book.now)
-    terms, calendar = bench.at(failed_at)
-    case = open_case(
-        CaseKind.JOB, job_id, account_id, since=failed_at, now=book.now, terms=terms, calendar=calendar, job_id=job_id
-    )
+    case = open_case(bench, CaseKind.JOB, job_id, account_id, since=failed_at, now=book.now, job_id=job_id)
     case.trace = book.traces.get(job_id)
     traced = {} if case.trace is None else {"trace": case.trace}
     case.note("case.opened", job_id=job_id, failed_at=failed_at.isoformat(), **traced)
@@ -83,9 +59,8 @@ def _date_back(case: Case, failed_at: datetime, bench: Bench) -> None:
     """A case in which nothing is decided yet is of the earliest failure told of, in whatever order they are."""
     if failed_at >= case.failed_at:
         return
-    terms, calendar = bench.at(failed_at)
     case.note("case.dated_back", **{"from": case.failed_at.isoformat(), "to": failed_at.isoformat()})
-    promise_from(case, failed_at, terms, calendar)
+    promise_from(bench, case, failed_at)
     case.changed = True
 
 

@@ -16,8 +16,8 @@ from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, literal_c
 from policy.facts import Report, ReportKind, Rerun, RerunState
 from policy.lifecycle import CaseKind, CaseState
 from policy.terms import FaultClass
+from worker.cases.bench import Bench
 from worker.cases.book import Account, Book, Case, Job, LotMoney, fails
-from worker.cases.judge import Bench
 from worker.cases.news import News
 from worker.credits.ledger import BOOKED, JobCredits, Ledger
 from worker.errors import OfNewerRelease

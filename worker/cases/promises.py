@@ -7,8 +7,8 @@ from sqlalchemy import ColumnElement, Row, and_, func, or_, select
 
 from policy.lifecycle import CaseState
 from policy.words import count
+from worker.cases.bench import Bench
 from worker.cases.document import summary
-from worker.cases.judge import Bench
 from worker.cases.load import FINAL, STATES
 from worker.clock import moment
 from worker.store import tallies

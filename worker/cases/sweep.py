@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, not_, or_,
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import job_not_ended
 from worker.cases.assess import Assessed, Assessor
+from worker.cases.bench import Bench
 from worker.cases.book import WORKER
 from worker.cases.effects import Performer, due_effects
-from worker.cases.judge import Bench
 from worker.cases.load import KINDS, STATES
 from worker.clock import Clock
 from worker.errors import NoGround, TryLater, one_line

@@ -13,9 +13,9 @@ from sqlalchemy import Row, select
 
 from policy.lifecycle import CaseState, PaymentState
 from policy.words import money
+from worker.cases.bench import Bench
 from worker.cases.book import BY_PERSON, WORKER, Case
 from worker.cases.casework import REMIND, go
-from worker.cases.judge import Bench
 from worker.cases.money import charges, epoch, limits
 from worker.cases.money.clocks import apart
 from worker.cases.money.close import Closing, close, wait

@@ -8,10 +8,10 @@ from sqlalchemy import Row, func, select
 
 from policy.ledger import PostingKind
 from policy.lifecycle import CaseState, PaymentState
+from worker.cases.bench import Bench
 from worker.cases.book import WORKER, Case
 from worker.cases.casework import REMIND, announcement, go
 from worker.cases.decided import reason_decided
-from worker.cases.judge import Bench
 from worker.cases.load import case_of
 from worker.cases.money import charges, holds
 from worker.cases.money.claims import READ, occasion

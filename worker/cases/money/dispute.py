@@ -9,10 +9,10 @@ from sqlalchemy import Row, select
 from policy import ChargeDispute, decide_dispute
 from policy.facts import DisputeFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
+from worker.cases.bench import Bench
 from worker.cases.book import Case
 from worker.cases.casework import REMIND, go, open_case, promise_from, remind
 from worker.cases.decided import record
-from worker.cases.judge import Bench
 from worker.cases.money import holds
 from worker.cases.money.facts import Charge
 from worker.cases.money.used import jobs_of
@@ -49,21 +49,19 @@ def open_dispute(
         return
     told = _told(charge, untold, len(before), now)
     since = min(told.opened_at, now)
-    terms, calendar = bench.at(since)
     if case is None:
         case = open_case(
+            bench,
             CaseKind.DISPUTE,
             charge.transaction_id,
             charge.facts.account_id,
             since=since,
             now=now,
-            terms=terms,
-            calendar=calendar,
             order_id=charge.order_id,
         )
     else:
         # open again, with a promise of its own
-        promise_from(case, since, terms, calendar)
+        promise_from(bench, case, since)
         case.closed_at = None
     case.note("case.opened", dispute_id=told.dispute_id, transaction_id=charge.transaction_id, amount=told.amount)
     _note_heard(case, untold[1:])
@@ -79,7 +77,7 @@ def open_dispute(
         downloads=sum(job.downloads for job in jobs),
         failed=sum(job.status in {"failed", "incomplete"} for job in jobs),
     )
-    record(case, decide_dispute(facts, terms), facts)
+    record(case, decide_dispute(facts, bench.terms_at(since)), facts)
     case.note("dispute.evidence", purchase=_purchase(charge), jobs=[_job(job) for job in jobs[:PACKED]], jobs_in_all=len(jobs))
     occasion = f"dispute.{told.dispute_id}"
     frozen = holds.freeze(tx, ledger, charge.facts.purchase_id, occasion=occasion, case_id=case.case_id, now=now)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from policy.lifecycle import PaymentState
-from worker.cases.judge import Bench
+from worker.cases.bench import Bench
 from worker.cases.load import lock_account
 from worker.cases.money import arm, charges, close, limits, prove, record
 from worker.cases.money.epoch import Remembered, Watch, Witnesses

@@ -18,10 +18,10 @@ from policy.decision import Decision, Outcome
 from policy.duplicates import earlier_of, stands
 from policy.facts import PurchaseFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
+from worker.cases.bench import Bench
 from worker.cases.book import BY_PERSON, WORKER, Case
 from worker.cases.casework import REMIND, Move, announcement, go, moves_of, open_case, remind
 from worker.cases.decided import record
-from worker.cases.judge import Bench
 from worker.cases.load import case_of
 from worker.cases.money import claims, holds
 from worker.cases.money.answered import declined_by_a_person, declined_once, keep_to_the_no, meant
@@ -147,16 +147,13 @@ class Settler:
 
     def open_case_of(self, charge: Charge, now: datetime) -> Case:
         """A case about this charge, open and not yet stored."""
-        since = min(charge.facts.paid_at, now)
-        terms, calendar = self.bench.at(since)
         case = open_case(
+            self.bench,
             CaseKind.DUPLICATE_CHARGE,
             charge.facts.purchase_id,
             charge.facts.account_id,
-            since=since,
+            since=min(charge.facts.paid_at, now),
             now=now,
-            terms=terms,
-            calendar=calendar,
             order_id=charge.order_id,
         )
         case.note("case.opened", purchase_id=charge.facts.purchase_id, transaction_id=charge.transaction_id)

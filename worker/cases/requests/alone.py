@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Row, select, update
 
 from policy.lifecycle import CaseKind, CaseState
+from worker.cases.bench import Bench
 from worker.cases.book import WORKER, Case
 from worker.cases.casework import open_case
-from worker.cases.judge import Bench
 from worker.cases.write import write_cases
 from worker.store.bulk import Tx
 from worker.store.tables import evidence, requests
@@ -33,15 +33,13 @@ def _open(tx: Tx, bench: Bench, standing: Case, mails: Sequence[Row[Any]], now: 
     first = next((mail for mail in mails if mail.confirmed_at is not None), mails[0])
     # as if it had been opened when the first of them came: it keeps its place in the order received
     since = mails[0].received_at
-    terms, calendar = bench.at(since)
     case = open_case(
+        bench,
         CaseKind.REQUEST,
         first.request_id,
         standing.account_id,
         since=since,
         now=since,
-        terms=terms,
-        calendar=calendar,
         job_id=first.job_id,
     )
     case.note("case.opened", request_id=first.request_id, verdict=first.verdict, was_with=standing.case_id)

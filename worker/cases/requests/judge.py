@@ -11,10 +11,10 @@ from policy import Outcome, RequestFacts, decide_request, missing_in_request
 from policy.decision import Decision
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import renewal_not_cancelled
+from worker.cases.bench import Bench
 from worker.cases.book import BY_PERSON, NOBODY, WORKER, Case
 from worker.cases.casework import REMIND, announcement, go, remind
 from worker.cases.decided import record
-from worker.cases.judge import Bench
 from worker.cases.load import case_of, lock_account
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.requests.facts import facts_of

@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from policy.lifecycle import CaseKind, CaseState
+from worker.cases.bench import Bench
 from worker.cases.book import NOBODY, WORKER, Book, Case
 from worker.cases.casework import REMIND, go, open_case
-from worker.cases.judge import Bench
 from worker.cases.load import case_of, lock_accounts
 from worker.cases.notify import intend
 from worker.cases.requests.answered import Told, about_case, answered, asked_beside, lies_with, own_of, told_of
@@ -145,15 +145,13 @@ class Mailroom:
     def _open(self, tx: Tx, kept: Sequence[Record], request: Record, now: datetime) -> TakenMail:
         # its place in the queue and its promise are those of the mail, however long it lay in the Maildir
         since = request["received_at"]
-        terms, calendar = self.bench.at(since)
         case = open_case(
+            self.bench,
             CaseKind.REQUEST,
             request["request_id"],
             request["account_id"] or NOBODY,
             since=since,
             now=since,
-            terms=terms,
-            calendar=calendar,
             job_id=request["job_id"],
         )
         case.note("case.opened", request_id=case.subject, verdict=request["verdict"], files=len(kept))

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Row, and_, or_, select
 
 from policy.lifecycle import CaseKind, CaseState
+from worker.cases.bench import Bench
 from worker.cases.book import NOBODY
 from worker.cases.document import document, find
-from worker.cases.judge import Bench
 from worker.cases.people import person
 from worker.cases.promises import creem_may_act, deadlines
 from worker.cases.review import allowance

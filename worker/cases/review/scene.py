@@ -9,8 +9,8 @@ from sqlalchemy import Row, select
 from policy import Terms, Use
 from policy.ledger import Share, reverse
 from policy.lifecycle import CaseKind
+from worker.cases.bench import Bench
 from worker.cases.book import Case
-from worker.cases.judge import Bench
 from worker.cases.load import case_of, lock_account
 from worker.cases.money import holds
 from worker.cases.money.facts import Charge, charges_of
