@@ -8,9 +8,8 @@ from sqlalchemy import Row, select, update
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.bench import Bench
-from worker.cases.book import WORKER, Case
-from worker.cases.casework import open_case
-from worker.cases.write import write_cases
+from worker.cases.book import Case
+from worker.cases.requests.register import open_request
 from worker.store.bulk import Tx
 from worker.store.tables import evidence, requests
 
@@ -32,20 +31,9 @@ def judge_alone(tx: Tx, bench: Bench, moved: Iterable[Case], now: datetime) -> N
 def _open(tx: Tx, bench: Bench, standing: Case, mails: Sequence[Row[Any]], now: datetime) -> None:
     first = next((mail for mail in mails if mail.confirmed_at is not None), mails[0])
     # as if it had been opened when the first of them came: it keeps its place in the order received
-    since = mails[0].received_at
-    case = open_case(
-        bench,
-        CaseKind.REQUEST,
-        first.request_id,
-        standing.account_id,
-        since=since,
-        now=since,
-        job_id=first.job_id,
-    )
-    case.note("case.opened", request_id=first.request_id, verdict=first.verdict, was_with=standing.case_id)
+    since, account_id = mails[0].received_at, standing.account_id
     # judged by the sweep, when the case that took it in stands as it ended
-    case.state, case.reason, case.next_action_at = CaseState.WAITING, "not yet judged", now
-    write_cases(tx, [case], now, WORKER)
+    case = open_request(tx, bench, first._asdict(), account_id, since=since, now=now, was_with=standing.case_id)
     for table in (requests, evidence):
         tx.connection.execute(update(table).where(table.c.case_id == standing.case_id).values(case_id=case.case_id))
     about = requests.c.request_id == first.request_id

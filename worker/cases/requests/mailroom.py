@@ -15,7 +15,7 @@ from sqlalchemy import Row, select
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.bench import Bench
 from worker.cases.book import NOBODY, WORKER, Book, Case
-from worker.cases.casework import REMIND, go, open_case
+from worker.cases.casework import REMIND, go
 from worker.cases.load import case_of, lock_accounts
 from worker.cases.notify import intend
 from worker.cases.requests.answered import Told, about_case, answered, asked_beside, lies_with, own_of, told_of
@@ -30,6 +30,7 @@ from worker.cases.requests.register import (
     denied,
     first_of,
     known,
+    open_request,
     record_of,
     with_case,
 )
@@ -144,21 +145,9 @@ class Mailroom:
 
     def _open(self, tx: Tx, kept: Sequence[Record], request: Record, now: datetime) -> TakenMail:
         # its place in the queue and its promise are those of the mail, however long it lay in the Maildir
-        since = request["received_at"]
-        case = open_case(
-            self.bench,
-            CaseKind.REQUEST,
-            request["request_id"],
-            request["account_id"] or NOBODY,
-            since=since,
-            now=since,
-            job_id=request["job_id"],
-        )
-        case.note("case.opened", request_id=case.subject, verdict=request["verdict"], files=len(kept))
+        since, account_id = request["received_at"], request["account_id"] or NOBODY
+        case = open_request(tx, self.bench, request, account_id, since=since, now=now, files=len(kept))
         request = {**request, "case_id": case.case_id}
-        # the row of the request points to the case, and the facts of the case are read from the row: both stand before it moves
-        case.state, case.reason, case.next_action_at = CaseState.WAITING, "not yet judged", now
-        write_cases(tx, [case], now, WORKER)
         self._file(tx, kept, request, now)
         case = case_of(tx.all(select(cases).where(cases.c.case_id == case.case_id))[0])
         return self._judge(tx, case, request["request_id"], Taken.OPENED, now)

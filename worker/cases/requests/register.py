@@ -1,6 +1,7 @@
 """The rows of mails: what a mail says and was found to be about, and what answers make of the first of its case."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -8,9 +9,13 @@ from typing import Any
 
 from sqlalchemy import Row, select, update
 
-from worker.cases.book import NOBODY, Case
+from policy.lifecycle import CaseKind, CaseState
+from worker.cases.bench import Bench
+from worker.cases.book import NOBODY, WORKER, Case
+from worker.cases.casework import open_case
 from worker.cases.load import case_of
 from worker.cases.requests.identify import BESIDE, DENIED, SAID, UNKNOWN, About, Named, completed
+from worker.cases.write import write_cases
 from worker.clock import new_id
 from worker.intake.mail.denial import denies
 from worker.intake.mail.reader import Mail
@@ -80,6 +85,19 @@ def record_of(
         "reference": f"R-{''.join(secrets.choice('23456789ABCDEFGHJKMNPQRSTVWXYZ') for _ in range(16))}",
         "confirmed_at": now if confirmed else None,
     }
+
+
+def open_request(
+    tx: Tx, bench: Bench, request: Mapping[str, Any], account_id: str, *, since: datetime, now: datetime, **noted: Any
+) -> Case:
+    """The case of this mail, which is in the books, open `since` then and not yet judged; `noted` stands in its history. The row
+    of the mail comes after it, for it points to the case, and the judging after both, for the facts are read from the row.
+    """
+    case = open_case(bench, CaseKind.REQUEST, request["request_id"], account_id, since=since, now=since, job_id=request["job_id"])
+    case.note("case.opened", request_id=case.subject, verdict=request["verdict"], **noted)
+    case.state, case.reason, case.next_action_at = CaseState.WAITING, "not yet judged", now
+    write_cases(tx, [case], now, WORKER)
+    return case
 
 
 def confirm(tx: Tx, request_id: str, named: Named, about: About, text: str, now: datetime) -> None:
