@@ -41,34 +41,44 @@ def open_dispute(
     if not charge.facts.disputed or charge.transaction_id is None:
         return
     case = known.get((CaseKind.DISPUTE, charge.transaction_id))
-    before = [] if case is None else told_of(tx, case.case_id)
-    untold = _untold(tx, charge.transaction_id, before)
+    heard = [] if case is None else told_of(tx, case.case_id)
+    unheard = _unheard(tx, charge.transaction_id, heard)
     if case is not None and case.state is not CaseState.DECLINED:
         remind(case, now)
-        _note_heard(case, untold)
+        _note_heard(case, unheard)
         return
-    told = _told(charge, untold, len(before), now)
-    since = min(told.opened_at, now)
-    if case is None:
-        case = open_case(
-            bench,
-            CaseKind.DISPUTE,
-            charge.transaction_id,
-            charge.facts.account_id,
-            since=since,
-            now=now,
-            order_id=charge.order_id,
-        )
-    else:
-        # open again, with a promise of its own
-        promise_from(bench, case, since)
-        case.closed_at = None
-    case.note("case.opened", dispute_id=told.dispute_id, transaction_id=charge.transaction_id, amount=told.amount)
-    _note_heard(case, untold[1:])
+    dispute = _dispute_facts(charge, unheard, len(heard), now)
+    since = min(dispute.opened_at, now)
+    case = _opened_or_reopened(bench, case, charge, since, now)
+    case.note("case.opened", dispute_id=dispute.dispute_id, transaction_id=charge.transaction_id, amount=dispute.amount)
+    _note_heard(case, unheard[1:])
     jobs = jobs_of(tx, charge)
-    facts = ChargeDispute(
+    facts = _facts_of(charge, dispute, payment, jobs, now)
+    record(case, decide_dispute(facts, bench.terms_at(since)), facts)
+    case.note("dispute.evidence", purchase=_purchase(charge), jobs=[_job(job) for job in jobs[:PACKED]], jobs_in_all=len(jobs))
+    _freeze(tx, ledger, case, charge, dispute, now)
+    go(case, CaseState.REVIEW, next_action_at=now + REMIND)
+    log.error("dispute.opened", case_id=case.case_id, transaction_id=charge.transaction_id, amount=dispute.amount)
+    known[case.kind, case.subject] = case
+
+
+def _opened_or_reopened(bench: Bench, won: Case | None, charge: Charge, since: datetime, now: datetime) -> Case:
+    """A case of this charge, or the one that was `won`, open again with a promise of its own."""
+    if won is not None:
+        promise_from(bench, won, since)
+        won.closed_at = None
+        return won
+    assert charge.transaction_id is not None, "what is disputed is known by its transaction"
+    account_id, order_id = charge.facts.account_id, charge.order_id
+    return open_case(bench, CaseKind.DISPUTE, charge.transaction_id, account_id, since=since, now=now, order_id=order_id)
+
+
+def _facts_of(
+    charge: Charge, dispute: DisputeFacts, payment: Row[Any] | None, jobs: Sequence[Row[Any]], now: datetime
+) -> ChargeDispute:
+    return ChargeDispute(
         now=now,
-        dispute=told,
+        dispute=dispute,
         charge=charge.facts,
         refund_started=payment is not None and payment.state not in _NOT_STARTED,
         refunded_by_us=payment.refunded if payment is not None else 0,
@@ -77,26 +87,24 @@ def open_dispute(
         downloads=sum(job.downloads for job in jobs),
         failed=sum(job.status in {"failed", "incomplete"} for job in jobs),
     )
-    record(case, decide_dispute(facts, bench.terms_at(since)), facts)
-    case.note("dispute.evidence", purchase=_purchase(charge), jobs=[_job(job) for job in jobs[:PACKED]], jobs_in_all=len(jobs))
-    occasion = f"dispute.{told.dispute_id}"
-    frozen = holds.freeze(tx, ledger, charge.facts.purchase_id, occasion=occasion, case_id=case.case_id, now=now)
-    case.note("lot.frozen", purchase_id=charge.facts.purchase_id, credits=frozen)
-    go(case, CaseState.REVIEW, next_action_at=now + REMIND)
-    log.error("dispute.opened", case_id=case.case_id, transaction_id=charge.transaction_id, amount=told.amount)
-    known[case.kind, case.subject] = case
+
+
+def _freeze(tx: Tx, ledger: Ledger, case: Case, charge: Charge, dispute: DisputeFacts, now: datetime) -> None:
+    purchase_id, occasion = charge.facts.purchase_id, f"dispute.{dispute.dispute_id}"
+    frozen = holds.freeze(tx, ledger, purchase_id, occasion=occasion, case_id=case.case_id, now=now)
+    case.note("lot.frozen", purchase_id=purchase_id, credits=frozen)
 
 
 def told_of(tx: Tx, case_id: str) -> list[str]:
     """The disputes that a case was opened for or has heard of since, first to last: a bank may come back to what it decided."""
     lines = case_history.c
-    told = select(lines.detail).where(lines.case_id == case_id, lines.event.in_(["case.opened", "dispute.heard"]))
-    return [str(row.detail["dispute_id"]) for row in tx.all(told.order_by(lines.id))]
+    named = select(lines.detail).where(lines.case_id == case_id, lines.event.in_(["case.opened", "dispute.heard"]))
+    return [str(row.detail["dispute_id"]) for row in tx.all(named.order_by(lines.id))]
 
 
-def _untold(tx: Tx, transaction_id: str, told: Sequence[str]) -> Sequence[Row[Any]]:
+def _unheard(tx: Tx, transaction_id: str, heard: Sequence[str]) -> Sequence[Row[Any]]:
     """The disputes of a charge that its case says nothing of, newest first."""
-    of_charge = select(disputes).where(disputes.c.transaction_id == transaction_id, disputes.c.dispute_id.not_in(told))
+    of_charge = select(disputes).where(disputes.c.transaction_id == transaction_id, disputes.c.dispute_id.not_in(heard))
     return tx.all(of_charge.order_by(disputes.c.opened_at.desc(), disputes.c.dispute_id))
 
 
@@ -106,20 +114,21 @@ def _note_heard(case: Case, others: Sequence[Row[Any]]) -> None:
         case.note("dispute.heard", dispute_id=row.dispute_id, amount=row.amount, opened_at=row.opened_at.isoformat())
 
 
-def _told(charge: Charge, untold: Sequence[Row[Any]], before: int, now: datetime) -> DisputeFacts:
+def _dispute_facts(charge: Charge, unheard: Sequence[Row[Any]], before: int, now: datetime) -> DisputeFacts:
+    """The newest dispute that the case has not heard of; `before` is how many it has."""
     transaction_id = charge.transaction_id or ""
-    if not untold:
+    if not unheard:
         # read at Creem as charged back before any webhook told of it
         name = f"read:{transaction_id}" if not before else f"read:{transaction_id}:{before}"
         return DisputeFacts(name, transaction_id, now, charge.facts.amount, charge.facts.currency)
-    row = untold[0]
+    row = unheard[0]
     return DisputeFacts(row.dispute_id, transaction_id, row.opened_at, row.amount, row.currency)
 
 
 def _job(row: Row[Any]) -> dict[str, Any]:
     moments = {name: getattr(row, name) for name in ("submitted_at", "downloaded_at", "edited_at")}
-    told = {name: None if at is None else at.isoformat() for name, at in moments.items()}
-    return {"job_id": row.job_id, "status": row.status, "credits": row.price, "downloads": row.downloads, **told}
+    times = {name: None if at is None else at.isoformat() for name, at in moments.items()}
+    return {"job_id": row.job_id, "status": row.status, "credits": row.price, "downloads": row.downloads, **times}
 
 
 def _purchase(charge: Charge) -> dict[str, Any]:
