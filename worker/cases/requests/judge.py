@@ -1,7 +1,7 @@
 """From the facts of one request to what is done about it. Nothing is sent here: money on a request needs a person."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from worker.cases.book import BY_PERSON, NOBODY, WORKER, Case
 from worker.cases.casework import REMIND, announcement, go, remind
 from worker.cases.decided import record
 from worker.cases.load import case_of, lock_account
+from worker.cases.money.facts import Charge
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.requests.facts import facts_of
 from worker.cases.requests.identify import BESIDE, SAID, UNKNOWN, Named, charged_again, completed, confirmed, duplicates, identify
@@ -37,6 +38,14 @@ _JUDGED_ANEW = "request.judged_anew"
 _HELD = {Outcome.REFUND_PAYMENT, Outcome.REVERSE_CREDITS}
 
 
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """What is told of a case with what became of it: to the product, and to its customer."""
+
+    announcements: Sequence[Record] = ()
+    notices: Sequence[Record] = ()
+
+
 def judge_requests(
     tx: Tx, ledger: Ledger, bench: Bench, case_ids: Iterable[str], locked: Iterable[str], now: datetime
 ) -> list[Case]:
@@ -50,9 +59,7 @@ def judge_requests(
     for row in tx.all(select(cases).where(*chosen).order_by(cases.c.case_id)):
         case = case_of(row)
         request = tx.all(select(requests).where(requests.c.request_id == case.subject))[0]
-        told = advance(tx, ledger, bench, case, request, now)
-        write_cases(tx, [case], now, WORKER)
-        intend(tx, *told, now=now)
+        advance_and_write(tx, ledger, bench, case, request, now)
         if case.state is not case.was:
             moved.append(case)
     return moved
@@ -104,46 +111,95 @@ def in_peoples_hands(case: Case) -> bool:
     return reopened(case) or case.rule == BY_PERSON or case.state in {CaseState.REFUNDING, CaseState.UNKNOWN}
 
 
-def advance(
-    tx: Tx, ledger: Ledger, bench: Bench, case: Case, request: Row[Any], now: datetime
-) -> tuple[list[Record], list[Record]]:
-    """Moves the case in memory to where the facts put it; returns announcements and notices to be written with it."""
-    over = case.state is not None and case.state.final
-    if over and case.rule != renewal_not_cancelled.__name__:
-        case.next_action_at, case.changed = None, case.changed or case.next_action_at is not None
-        return [], []
-    if in_peoples_hands(case):
-        remind(case, now)
-        return [], []
+def advance_and_write(tx: Tx, ledger: Ledger, bench: Bench, case: Case, request: Row[Any], now: datetime) -> None:
+    """The case stands in the books where the facts put it, with what is told of that."""
+    telling = _advance(tx, ledger, bench, case, request, now)
+    write_cases(tx, [case], now, WORKER)
+    intend(tx, telling.announcements, telling.notices, now=now)
+
+
+def _advance(tx: Tx, ledger: Ledger, bench: Bench, case: Case, request: Row[Any], now: datetime) -> _Telling:
+    if _is_left_alone(case, now):
+        return _Telling()
     request = _looked_up_again(tx, request, case, now)
-    facts, charge = facts_of(tx, ledger, request, confirmed=request.confirmed_at is not None, now=now)
-    facts = _with_duplicates(tx, facts, request.named.get(BESIDE, ()))
+    facts, charge = _facts(tx, ledger, request, now)
     if charge is not None and case.order_id is None:
         case.order_id, case.changed = charge.order_id, True
-    terms = bench.terms_at(min(charge.facts.paid_at, now) if charge else case.failed_at)
-    decision = decide_request(facts, terms)
+    decision = decide_request(facts, bench.terms_at(min(charge.facts.paid_at, now) if charge else case.failed_at))
+    if _keeps_its_no(tx, case, decision):
+        return _Telling()
     target = _target(decision, bool(missing_in_request(facts)))
-    if over and decision.outcome in {Outcome.DECLINE, Outcome.NOTHING_OWED}:
-        # what was answered is overturned in the customer's favour alone (decision 5)
-        case.next_action_at, case.changed = None, True
-        _note_judged_anew(tx, case, decision)
-        return [], []
+    if _rests_on(case, decision, target):
+        return _stays(tx, case, request, facts, now)
+    return _moves(tx, case, request, facts, decision, target, bench.mode, now)
+
+
+def _is_over(case: Case) -> bool:
+    return case.state is not None and case.state.final
+
+
+def _is_left_alone(case: Case, now: datetime) -> bool:
+    """True of a case that no facts move. Where it is over nothing waits any more; where a person has it that one is reminded."""
+    if _is_over(case) and case.rule != renewal_not_cancelled.__name__:
+        case.next_action_at, case.changed = None, case.changed or case.next_action_at is not None
+        return True
+    if in_peoples_hands(case):
+        remind(case, now)
+        return True
+    return False
+
+
+def _facts(tx: Tx, ledger: Ledger, request: Row[Any], now: datetime) -> tuple[RequestFacts, Charge | None]:
+    facts, charge = facts_of(tx, ledger, request, confirmed=request.confirmed_at is not None, now=now)
+    return _with_duplicates(tx, facts, request.named.get(BESIDE, ())), charge
+
+
+def _keeps_its_no(tx: Tx, case: Case, decision: Decision) -> bool:
+    """True of a no that was held against what was heard since: what was answered is overturned in the customer's favour alone
+    (decision 5).
+    """
+    if not _is_over(case) or decision.outcome not in {Outcome.DECLINE, Outcome.NOTHING_OWED}:
+        return False
+    case.next_action_at, case.changed = None, True
+    _note_judged_anew(tx, case, decision)
+    return True
+
+
+def _rests_on(case: Case, decision: Decision, target: CaseState) -> bool:
+    """True of a case that stands where this decision puts it, by the same rule of the same edition."""
     stands = (case.state, case.rule, case.terms) == (target, decision.rule, decision.terms)
-    if stands and (target is not CaseState.WAITING or case.reason == decision.reason):
-        remind(case, now, _again_after(tx, case, facts, now))
-        # in somebody's name a hundred may have been sent: the promise is how long their owner is asked about them
-        again = target is CaseState.WAITING and now < case.due_at
-        return [], _question(tx, case, request, now, again=True) if again else []
+    return stands and (target is not CaseState.WAITING or case.reason == decision.reason)
+
+
+def _stays(tx: Tx, case: Case, request: Row[Any], facts: RequestFacts, now: datetime) -> _Telling:
+    remind(case, now, _again_after(tx, case, facts, now))
+    # in somebody's name a hundred may have been sent: the promise is how long their owner is asked about them
+    again = case.state is CaseState.WAITING and now < case.due_at
+    return _Telling(notices=_question(tx, case, request, now, again=True) if again else ())
+
+
+def _moves(
+    tx: Tx,
+    case: Case,
+    request: Row[Any],
+    facts: RequestFacts,
+    decision: Decision,
+    target: CaseState,
+    mode: Mode,
+    now: datetime,
+) -> _Telling:
     record(case, decision, facts)
     if decision.outcome in _HELD:
         case.note("effect.held", why="what a mail asks for leaves by a person's hand", outcome=decision.outcome.value)
     go(case, target, next_action_at=None if target.final else now + _again_after(tx, case, facts, now), now=now)
     if target is CaseState.WAITING:
-        return [], _question(tx, case, request, now)
-    told = announcement(case, now, amount=decision.amount, currency=decision.currency)
+        return _Telling(notices=_question(tx, case, request, now))
+    announced = announcement(case, now, amount=decision.amount, currency=decision.currency)
     tells = target is CaseState.NOTHING_OWED and not request.automatic
-    settled = [notice(case, NoticeKind.SETTLED, now)] if tells else []
-    return [told] if told and bench.mode is not Mode.OBSERVE else [], settled
+    return _Telling(
+        announcements=[announced] if announced and mode is not Mode.OBSERVE else (),
+        notices=[notice(case, NoticeKind.SETTLED, now)] if tells else (),
+    )
 
 
 def _note_judged_anew(tx: Tx, case: Case, decision: Decision) -> None:

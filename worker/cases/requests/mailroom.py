@@ -17,11 +17,10 @@ from worker.cases.bench import Bench
 from worker.cases.book import NOBODY, WORKER, Book, Case
 from worker.cases.casework import REMIND, go
 from worker.cases.load import case_of, lock_accounts
-from worker.cases.notify import intend
 from worker.cases.requests.answered import Told, about_case, answered, asked_beside, lies_with, own_of, told_of
 from worker.cases.requests.files import RAW, Files
 from worker.cases.requests.identify import About, Named, confirmed, continued, identify, open_case_of
-from worker.cases.requests.judge import advance
+from worker.cases.requests.judge import advance_and_write
 from worker.cases.requests.register import (
     Arrival,
     Taken,
@@ -216,9 +215,7 @@ class Mailroom:
         write_cases(tx, [one.case for one in noes], now, WORKER)
 
     def _judge(self, tx: Tx, case: Case, request_id: str, outcome: Taken, now: datetime) -> TakenMail:
-        told = advance(tx, self.ledger, self.bench, case, first_of(tx, case.subject), now)
-        write_cases(tx, [case], now, WORKER)
-        intend(tx, *told, now=now)
+        advance_and_write(tx, self.ledger, self.bench, case, first_of(tx, case.subject), now)
         return with_case(outcome, request_id, case)
 
     def _file(self, tx: Tx, kept: Sequence[Record], request: Record, now: datetime) -> None:
