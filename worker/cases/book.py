@@ -22,6 +22,11 @@ NOBODY = "(nobody)"
 """The account of a mail that nobody's is yet; no event can name it, and documents show none."""
 
 
+def shown_account(account_id: str) -> str | None:
+    """The account as documents show it: None where that is `NOBODY`."""
+    return None if account_id == NOBODY else account_id
+
+
 @dataclass(slots=True)
 class Account:
     """One account, locked: the lock of the remedy budget."""

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Row, and_, case, literal_column, or_, sele
 from policy import Editions
 from policy.lifecycle import CaseKind
 from policy.words import count
-from worker.cases.book import NOBODY
+from worker.cases.book import shown_account
 from worker.cases.correspondence import mails_of, notices_of, receipts_of
 from worker.cases.decided import why
 from worker.cases.load import KINDS
@@ -107,7 +107,7 @@ def summary(row: Row[Any]) -> dict[str, Any]:
         "case_id": row.case_id,
         "kind": row.kind,
         "job_id": row.job_id,
-        "account_id": None if row.account_id == NOBODY else row.account_id,
+        "account_id": shown_account(row.account_id),
         "order_id": row.order_id,
         "state": row.state,
         "owner": row.owner,

@@ -11,7 +11,7 @@ from sqlalchemy import Row, select, update
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.bench import Bench
-from worker.cases.book import NOBODY, WORKER, Case
+from worker.cases.book import WORKER, Case, shown_account
 from worker.cases.casework import open_case
 from worker.cases.load import case_of
 from worker.cases.requests.identify import BESIDE, DENIED, SAID, UNKNOWN, About, Named, completed
@@ -135,5 +135,4 @@ def known(tx: Tx, key: str) -> TakenMail | None:
 def with_case(outcome: Taken, request_id: str, case: Case) -> TakenMail:
     """The mail is with this case, as that stands."""
     assert case.state is not None, "a case that was read or written has a state"
-    account = None if case.account_id == NOBODY else case.account_id
-    return TakenMail(outcome, request_id, case.case_id, case.state.value, account, case.reason)
+    return TakenMail(outcome, request_id, case.case_id, case.state.value, shown_account(case.account_id), case.reason)

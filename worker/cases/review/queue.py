@@ -8,7 +8,7 @@ from sqlalchemy import Row, and_, or_, select
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.bench import Bench
-from worker.cases.book import NOBODY
+from worker.cases.book import shown_account
 from worker.cases.document import document, find
 from worker.cases.people import person
 from worker.cases.promises import creem_may_act, deadlines
@@ -81,7 +81,7 @@ class Queue:
         return {
             "case_id": row.case_id,
             "kind": row.kind,
-            "account_id": None if row.account_id == NOBODY else row.account_id,
+            "account_id": shown_account(row.account_id),
             "job_id": row.job_id,
             "order_id": row.order_id,
             "state": row.state,
