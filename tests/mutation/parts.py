@@ -39,10 +39,10 @@ PARTS = {
     # what follows from an answer, or from none
     "money": Part(
         (
-            "worker/cases/money/answered.py",
             "worker/cases/money/claims.py",
             "worker/cases/money/close.py",
             "worker/cases/money/compare.py",
+            "worker/cases/money/persons_no.py",
             "worker/cases/money/prove.py",
             "worker/cases/money/settle.py",
             "worker/cases/money/turn.py",

@@ -41,7 +41,7 @@ def open_dispute(
     if not charge.facts.disputed or charge.transaction_id is None:
         return
     case = known.get((CaseKind.DISPUTE, charge.transaction_id))
-    heard = [] if case is None else told_of(tx, case.case_id)
+    heard = [] if case is None else disputes_heard(tx, case.case_id)
     unheard = _unheard(tx, charge.transaction_id, heard)
     if case is not None and case.state is not CaseState.DECLINED:
         remind(case, now)
@@ -95,7 +95,7 @@ def _freeze(tx: Tx, ledger: Ledger, case: Case, charge: Charge, dispute: Dispute
     case.note("lot.frozen", purchase_id=purchase_id, credits=frozen)
 
 
-def told_of(tx: Tx, case_id: str) -> list[str]:
+def disputes_heard(tx: Tx, case_id: str) -> list[str]:
     """The disputes that a case was opened for or has heard of since, first to last: a bank may come back to what it decided."""
     lines = case_history.c
     named = select(lines.detail).where(lines.case_id == case_id, lines.event.in_(["case.opened", "dispute.heard"]))

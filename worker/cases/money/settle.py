@@ -24,9 +24,9 @@ from worker.cases.casework import REMIND, Move, announcement, go, moves_of, open
 from worker.cases.decided import record
 from worker.cases.load import case_of
 from worker.cases.money import claims, holds
-from worker.cases.money.answered import declined_by_a_person, declined_once, keep_to_the_no, meant
 from worker.cases.money.dispute import open_dispute
 from worker.cases.money.facts import Charge, charges_of
+from worker.cases.money.persons_no import declined_by_a_person, declined_once, keep_to_the_no, meant
 from worker.cases.notify import intend
 from worker.cases.requests.alone import judge_alone
 from worker.cases.write import write_cases

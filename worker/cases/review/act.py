@@ -15,7 +15,7 @@ from worker.cases.book import BY_PERSON, NOBODY, Case
 from worker.cases.casework import REMIND, announcement, go, intent
 from worker.cases.money import charges, claims, holds
 from worker.cases.money.close import free_at_last
-from worker.cases.money.dispute import told_of
+from worker.cases.money.dispute import disputes_heard
 from worker.cases.money.settle import Settler
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.review.choices import Act
@@ -230,7 +230,7 @@ def unfreeze_for(tx: Tx, ledger: Ledger, scene: Scene, proposal_id: str) -> int:
 def _release(work: _Work, purchase_id: str, credits: int) -> None:
     if credits:
         # the bank may come back to it, and that may be won too
-        occasion = f"won.{work.case.case_id}.{len(told_of(work.tx, work.case.case_id))}"
+        occasion = f"won.{work.case.case_id}.{len(disputes_heard(work.tx, work.case.case_id))}"
         release = Posting(PostingKind.RELEASE, purchase_id, credits, case_id=work.case.case_id, occasion=occasion)
         work.ledger.book(work.tx, [release], work.now)
 
