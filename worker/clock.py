@@ -104,6 +104,14 @@ class Every:
         return True
 
 
+def growing(tries: int, most: timedelta, first: timedelta = timedelta(seconds=1)) -> timedelta:
+    """How long to wait after so many tries in vain: twice `first` after one, twice as long with each, never more than `most`,
+    however many they were.
+    """
+    # asked before it is doubled: a year of tries makes more seconds than a calendar has
+    return most if tries >= (most // first).bit_length() else first * 2**tries
+
+
 def turns(most: int, seconds: float, timer: Callable[[], float]) -> Iterator[int]:
     """So many turns at most, none of which begins after so many seconds."""
     began = timer()

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from sqlalchemy import Row
+from sqlalchemy import Row, event, update
 
 from policy.lifecycle import CaseState
 from tests.cases.world import World, a_purchase, an_account, moves
@@ -26,6 +26,7 @@ from worker.intake.entry import Entry
 from worker.intake.records import read_record
 from worker.store import inbox as inbox_rows
 from worker.store.engine import Store
+from worker.store.tables import cases
 
 
 class Allergic(Ledger):
@@ -250,6 +251,39 @@ def test_case_that_cannot_be_judged_is_tried_after_growing_waits_and_then_once_a
         world.clock.pass_(hours=hours)
         world.sweeper.sweep()
         assert moves(world.case("poison")).count("case.stuck") == times
+
+
+def test_case_that_could_not_be_judged_for_a_year_is_tried_on_and_costs_the_others_nothing(world: World) -> None:
+    steady = healthy(world)
+    steady.happen(steady.failed("poison", code="job_timeout"))
+    world.clock.pass_(minutes=61)
+    exhaust(world)
+    tried = moves(world.case("poison")).count("case.stuck")
+    a_year_of_tries = update(cases).where(cases.c.subject == "poison").values(stuck=366)
+    world.store.write(lambda tx: tx.connection.execute(a_year_of_tries))
+    for day in range(1, 4):
+        name = f"day_{day}"
+        steady.happen(steady.submitted(name), steady.failed(name, code="job_timeout"))
+        world.clock.pass_(days=1, minutes=1)
+        world.sweep()
+        assert world.state(name) == "refunded"
+        assert moves(world.case("poison")).count("case.stuck") == tried + day
+
+
+def test_case_that_cannot_even_be_set_aside_costs_the_others_nothing(world: World) -> None:
+    healthy(world).happen(*(world.failed(name, code="job_timeout") for name in ("job_1", "poison", "job_2")))
+    world.clock.pass_(minutes=61)
+
+    def stumble(*told: Any) -> None:
+        if told[2].startswith("SELECT cases.state, cases.stuck"):
+            raise ZeroDivisionError("setting aside stumbles too")
+
+    event.listen(world.store.engine, "before_cursor_execute", stumble)
+    world.sweep()
+    event.remove(world.store.engine, "before_cursor_execute", stumble)
+    assert [world.state(name) for name in ("job_1", "poison", "job_2")] == ["refunded", "rerunning", "refunded"]
+    world.sweep()
+    assert moves(world.case("poison")).count("case.stuck") == 1, "it stayed due"
 
 
 def test_requeue_rehearses_first_and_never_repeats_an_effect(store: Store) -> None:

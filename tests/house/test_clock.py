@@ -8,11 +8,24 @@ import pytest
 from tests.cases.world import START, HandClock
 from tests.faults import database_lost
 from tests.servers import ON_POSTGRES
-from worker.clock import ASK_EVERY, SharedClock
+from worker.clock import ASK_EVERY, SharedClock, growing
 from worker.runtime import Runtime
 from worker.settings import load_settings
 
 HOUR = timedelta(hours=1)
+
+
+def test_waits_grow_to_the_longest_and_no_further() -> None:
+    waits = [growing(tries, HOUR, timedelta(seconds=15)).total_seconds() for tries in range(10)]
+    assert waits == [15, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
+    assert growing(12, timedelta(seconds=4096)) == growing(13, timedelta(seconds=4096)) == timedelta(seconds=4096)
+    assert growing(0, timedelta(seconds=1), HOUR) == timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("tries", [38, 47, 64, 366, 2**63])
+@pytest.mark.parametrize("first", [timedelta.resolution, timedelta(seconds=1), timedelta(days=1)])
+def test_waits_never_grow_beyond_what_can_be_counted(tries: int, first: timedelta) -> None:
+    assert growing(tries, HOUR, first) == HOUR
 
 
 @dataclass

@@ -984,6 +984,24 @@ BUGS = (
         (("worker/cases/sweep.py", '            log.exception("case.stuck", case_id=case_id)\n', "            raise\n"),),
     ),
     Bug(
+        "waits_that_grow_for_ever",
+        "a case that cannot be judged for weeks keeps all others waiting",
+        ("tests/cases/test_poison.py",),
+        (
+            (
+                "worker/cases/sweep.py",
+                '"next_action_at": now + growing(stuck, STUCK_FOR)}',
+                '"next_action_at": now + timedelta(seconds=2**stuck)}',
+            ),
+        ),
+    ),
+    Bug(
+        "case_not_set_aside_stops_the_sweep",
+        "one case keeps all others waiting",
+        ("tests/cases/test_poison.py",),
+        (("worker/cases/sweep.py", '            log.exception("case.not_set_aside", case_id=case_id)\n', "            raise\n"),),
+    ),
+    Bug(
         "money_before_its_credits_are_taken",
         "a customer has the money and spends the credits at Creem",
         ("tests/credits/test_at_creem.py",),

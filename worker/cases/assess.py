@@ -35,7 +35,7 @@ from worker.cases.money.settle import Settled, Settler, woken_purchases
 from worker.cases.news import Line, News, of_accepted, read
 from worker.cases.requests.judge import judge_requests, wake_declined
 from worker.cases.write import write
-from worker.clock import Clock
+from worker.clock import Clock, growing
 from worker.credits.ledger import Ledger
 from worker.creem.said import SubscriptionChanged
 from worker.errors import CannotProcess, LockedOut, NoGround, OfNewerRelease, one_line
@@ -53,6 +53,7 @@ K = TypeVar("K")
 OWN_HINT = timedelta(seconds=1)
 """How long a row is left to the task that was sent for it, before another task or the sweep takes it along."""
 
+LONGEST_WAIT = timedelta(days=1)
 LEFT_FOR = timedelta(seconds=10)
 """How long an event about a newer release's case is left to its processes before anybody looks at it again."""
 HELD_FOR = timedelta(seconds=5)
@@ -236,7 +237,7 @@ class Assessor:
             why = f"{type(error).__name__}: {one_line(error)}"
         if claim.attempt >= self.max_attempts:
             return self._bury(claim, "keeps_failing", why)
-        due_at = self.clock.now() + timedelta(seconds=2**claim.attempt)
+        due_at = self.clock.now() + growing(claim.attempt, LONGEST_WAIT)
         self.store.write(lambda tx: inbox.postpone(tx, claim, why, due_at))
         return Assessed(failed=1)
 

@@ -15,7 +15,7 @@ from policy.facts import RerunState
 from policy.lifecycle import CaseState
 from worker.cases import spans
 from worker.cases.book import WORKER
-from worker.clock import ROUND_SECONDS, Clock, turns, written
+from worker.clock import ROUND_SECONDS, Clock, growing, turns, written
 from worker.errors import TryLater
 from worker.notices.outcomes import Outcome, OutcomeStream
 from worker.observe import log
@@ -164,7 +164,7 @@ class Performer:
 
 def pause_after(tries: int) -> timedelta:
     """How long what may be repeated waits after so many tries that came to nothing."""
-    return min(LONGEST_WAIT, timedelta(seconds=2 ** min(tries, 12)))
+    return growing(tries, LONGEST_WAIT)
 
 
 def _outcome(effect: Effect) -> Outcome:

@@ -17,7 +17,7 @@ from policy.lifecycle import CaseState
 from worker.cases import spans
 from worker.cases.book import NOBODY, WORKER
 from worker.cases.load import held_accounts
-from worker.clock import ROUND_SECONDS, Clock, new_id, turns
+from worker.clock import ROUND_SECONDS, Clock, growing, new_id, turns
 from worker.errors import LockedOut
 from worker.notices.mail.letters import About, Letter, NoticeKind, compose
 from worker.notices.mail.postbox import Postbox, Posted, Receipt
@@ -38,6 +38,7 @@ TOO_OLD = timedelta(days=7)
 LEASE = timedelta(minutes=2)
 HELD_FOR = timedelta(seconds=30)
 """What is for an account that somebody holds waits so long, and what is for others does not."""
+FIRST_WAIT = timedelta(seconds=15)
 LONGEST_WAIT = timedelta(hours=1)
 SAID_OF = {NoticeKind.IN_REVIEW: CaseState.REVIEW, NoticeKind.DECLINED: CaseState.DECLINED}
 """Where a case has to stand for what a letter says of it to be so; what was given stays given."""
@@ -294,7 +295,7 @@ def _record(tx: Tx, batch: _Batch, receipt: Receipt, now: datetime) -> None:
         case Posted.LATER:
             tries = max((row.attempts for row in rows), default=1)
             # nothing of it is out: what comes meanwhile may go along
-            again_at = now + min(LONGEST_WAIT, timedelta(seconds=15 * 2 ** min(tries, 12)))
+            again_at = now + growing(tries, LONGEST_WAIT, FIRST_WAIT)
             _postpone(tx, rows, again_at, receipt.detail, message_id=None)
         case Posted.SENT | Posted.REFUSED | Posted.UNKNOWN:
             _settle(tx, rows, receipt.outcome.value, receipt.detail, now)

@@ -17,8 +17,8 @@ from worker.cases.bench import Bench
 from worker.cases.book import WORKER
 from worker.cases.effects import Performer, due_effects
 from worker.cases.load import KINDS, STATES
-from worker.clock import Clock
-from worker.errors import NoGround, TryLater, one_line
+from worker.clock import Clock, growing
+from worker.errors import LockedOut, NoGround, TryLater, one_line
 from worker.observe import log
 from worker.store import effects, inbox, tallies
 from worker.store.bulk import Among, Tx
@@ -27,6 +27,7 @@ from worker.store.engine import Store
 from worker.store.tables import accounts, case_history, cases, layer_jobs
 
 STUCK_AFTER = 5
+STUCK_FOR = timedelta(days=1)
 ROUNDS = 20
 
 
@@ -132,8 +133,16 @@ class Sweeper:
         except Exception as error:
             log.exception("case.stuck", case_id=case_id)
             why = f"{type(error).__name__}: {one_line(error)}"
+        try:
             self.store.write(lambda tx: _set_aside(tx, case_id, why, self.clock.now()))
-            return 0
+        except LockedOut as error:
+            log.warning("case.held", case_id=case_id, error=str(error))
+        except NoGround:
+            raise
+        except Exception:
+            # it stays due as it is: the others are served all the same
+            log.exception("case.not_set_aside", case_id=case_id)
+        return 0
 
     def _perform_due(self) -> tuple[int, int]:
         due = due_effects(self.store, self.clock, self.batch)
@@ -201,9 +210,9 @@ def _set_aside(tx: Tx, case_id: str, why: str, now: datetime) -> None:
     """A case that cannot be judged is tried again with growing delay, then handed to a person with the error."""
     row = tx.all(select(cases.c.state, cases.c.stuck).where(cases.c.case_id == case_id).with_for_update())[0]
     stuck = row.stuck + 1
-    values: dict[str, Any] = {"stuck": stuck, "next_action_at": now + timedelta(seconds=2**stuck)}
+    values: dict[str, Any] = {"stuck": stuck, "next_action_at": now + growing(stuck, STUCK_FOR)}
     if stuck >= STUCK_AFTER and not CaseState(row.state).final:
-        values |= {"state": CaseState.REVIEW.value, "owner": "person", "next_action_at": now + timedelta(days=1)}
+        values |= {"state": CaseState.REVIEW.value, "owner": "person", "next_action_at": now + STUCK_FOR}
         values["reason"] = f"the worker could not judge it: {why}"
     tx.connection.execute(update(cases).where(cases.c.case_id == case_id, cases.c.state == row.state).values(values))
     history = {"case_id": case_id, "at": now, "event": "case.stuck", "by": WORKER, "detail": {"error": why, "times": stuck}}

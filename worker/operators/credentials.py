@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from sqlalchemy import delete, select, update
 
-from worker.clock import Clock
+from worker.clock import Clock, growing
 from worker.operators.operators import SHARED, Operators
 from worker.operators.passwords import hashed, matches, unmatched
 from worker.store.bulk import Tx
@@ -65,7 +65,7 @@ class Credentials:
             raise TooSoon(_seconds(max(waits), now))
         for row in rows:
             failures = row.failures + 1
-            until = now + min(LONGEST_WAIT, timedelta(seconds=2 ** min(failures, 20)))
+            until = now + growing(failures, LONGEST_WAIT)
             tx.connection.execute(update(sign_ins).where(sign_ins.c.name == row.name).values(failures=failures, wait_until=until))
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
 
+from worker.clock import growing
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.tables import breakers
@@ -26,7 +27,7 @@ def unheard(tx: Tx, name: str, why: str, now: datetime, longest: timedelta) -> N
     assert counted is not None, "changed whatever it was"
     failures = counted.failures
     if failures >= BREAK_AFTER:
-        pause = min(longest, BREAK_FOR * 2 ** min(failures - BREAK_AFTER, 10))
+        pause = growing(failures - BREAK_AFTER, longest, BREAK_FOR)
         tx.connection.execute(update(breakers).where(breakers.c.name == name).values(open_until=now + pause))
         log.warning(f"{name}.breaker_open", failures=failures, seconds=pause.total_seconds(), error=why)
 

@@ -17,7 +17,7 @@ from worker.cases.money import arm, charges, close, limits, prove, record
 from worker.cases.money.epoch import Remembered, Watch, Witnesses
 from worker.cases.money.settle import Settler
 from worker.cases.money.turn import Turn, leave_the_floor, lock, still_ours, take, take_the_floor
-from worker.clock import ROUND_SECONDS, Clock
+from worker.clock import ROUND_SECONDS, Clock, growing
 from worker.creem.answers import Answer, Outcome
 from worker.creem.client import Creem, CreemRefused, DeadlinePassed
 from worker.creem.transactions import Transaction
@@ -30,6 +30,7 @@ from worker.store.engine import Store
 
 HELD = timedelta(minutes=5)
 STUCK = timedelta(minutes=15)
+LONGEST_AWAY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,10 +261,9 @@ class Payer:
     # what holds a turn up
 
     def _away(self, turn: Turn, error: TryLater) -> str:
-        pause = timedelta(seconds=min(3600, 2 ** min(turn.turn, 12)))
         now = self.clock.now()
         self.store.write(lambda tx: limits.away(tx, str(error), now))
-        return self._wait(turn, pause, str(error))
+        return self._wait(turn, growing(turn.turn, LONGEST_AWAY), str(error))
 
     def _no_answer(self, turn: Turn, refusal: CreemRefused) -> str:
         """Creem refused a read: with the key, nobody's read will do better until somebody mends it."""

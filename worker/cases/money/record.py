@@ -16,13 +16,14 @@ from worker.cases.money.claims import READ, SEND
 from worker.cases.money.close import Closing, hand_over, overdue
 from worker.cases.money.turn import Turn, lock, move
 from worker.cases.write import write_cases
+from worker.clock import growing
 from worker.creem.answers import Answer, Outcome
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.tables import payment_attempts, payments
 
 FIRST_LOOK = timedelta(seconds=5)
-NOT_SENT_PAUSE = 15 * 60
+NOT_SENT_PAUSE = timedelta(minutes=15)
 BALANCE_PAUSE = timedelta(days=1)
 KEY_REFUSALS = 24 * 6
 """A day of them: a key that may not refund is a person's to mend, and the case is a person's too by then."""
@@ -153,8 +154,8 @@ def _not_sent(tx: Tx, payment: Row[Any], case: Case, answer: Answer, with_: Clos
         # given up as unknown meanwhile, and unknown only reads: the person who looks sees the answer
         write_cases(tx, [case], with_.now, WORKER)
         return
-    pause = timedelta(seconds=min(NOT_SENT_PAUSE, 2 ** min(payment.attempts, 12)))
-    move(tx, payment, PaymentState.CLAIMED, next_step=SEND, due_at=with_.now + pause, detail=answer.detail)
+    again_at = with_.now + growing(payment.attempts, NOT_SENT_PAUSE)
+    move(tx, payment, PaymentState.CLAIMED, next_step=SEND, due_at=again_at, detail=answer.detail)
     limits.away(tx, answer.detail, with_.now)
     overdue(tx, payment, case, answer.detail, with_, left=False)
     write_cases(tx, [case], with_.now, WORKER)
