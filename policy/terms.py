@@ -84,11 +84,17 @@ class Terms:
     approval_second_person_above_credits_per_day: int = 1000
     """One person alone may let this many credits come back within 24 hours; beyond it a second one is needed."""
     approval_second_person_above_minor_units_per_day: int = 50_000
-    """The same of money, all currencies added. Both hold for editions that do not name them."""
+    """One person alone may let this much money go back within 24 hours, all currencies added; beyond it a second one is needed.
+
+    Both limits hold for editions that do not name them.
+    """
     activation_second_person_above_credits: int | None = None
     """The next edition needs a second person where it moves more credits than this over the cases of a month."""
     activation_second_person_above_minor_units: int | None = None
-    """The same of money, all currencies added. None for both: an edition takes effect by its file alone."""
+    """The next edition needs a second person where it moves more money than this over the cases of a month, all currencies added.
+
+    None for both: an edition takes effect by its file alone.
+    """
 
     @property
     def activated_by_people(self) -> bool:

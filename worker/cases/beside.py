@@ -105,7 +105,9 @@ def compare(theirs: Tx, ours: Tx, since: datetime | None, *, examples: int = 1) 
 
 
 def compare_with(url: str, ours: Store, since: datetime | None, *, examples: int = 1) -> Compared:
-    """The same with the database of this URL, which is only read. Raises `ValueError` where it cannot be read like ours."""
+    """How our decisions differ from those in the database of this URL, which is only read. Raises `ValueError` where it cannot
+    be read like ours.
+    """
     try:
         with closing(Store(url)) as theirs:
             return theirs.read(lambda t: ours.read(lambda o: compare(t, o, since, examples=examples)))

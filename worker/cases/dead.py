@@ -120,7 +120,7 @@ class DeadLetters:
         return plan
 
     def plans(self, names: Iterable[str]) -> Iterator[dict[str, str]]:
-        """The same of many that are put back one after the other: of two with one event the first goes back."""
+        """What `requeue` would do with these letters one after the other: of two with one event the first goes back."""
         gone_back: set[Identity] = set()
         for name in names:
             row = self._open(name)
@@ -141,7 +141,7 @@ class DeadLetters:
         return _planned(self._open(name), "discarded", BYTES_STAY)
 
     def plans_discard(self, names: Iterable[str]) -> Iterator[dict[str, str]]:
-        """The same of many."""
+        """What `discard` would do with each of these letters."""
         return map(self.plan_discard, names)
 
     def discard(self, name: str, *, by: str, reason: str) -> str:

@@ -99,8 +99,8 @@ class Ledger:
         return self.booked(tx.ask(_booked, job_ids=job_ids))
 
     def booked(self, rows: Iterable[Row[Any]]) -> dict[str, JobCredits]:
-        """The same, out of rows that somebody read with other things: `job_id` and the columns `BOOKED`, in order of booking;
-        NULL where a job has no postings.
+        """What the books say about each job, by job id, out of rows that somebody read with other things: `job_id` and the
+        columns `BOOKED`, in order of booking; NULL where a job has no postings.
         """
         found: dict[str, dict[str, list[Share]]] = defaultdict(lambda: defaultdict(list))
         for row in rows:

@@ -51,7 +51,7 @@ class Desk:
         return self.store.write(lambda tx: self._commit(tx, reading, lease=lease))
 
     def take_in(self, tx: Tx, reading: Reading) -> list[Accepted]:
-        """The same within the transaction of a caller who handles the new rows in it: they stand as handled."""
+        """Makes every entry durable within the transaction of a caller who handles the new rows in it: they stand as handled."""
         return self._commit(tx, reading, handled=True)
 
     def read(self, entries: Sequence[Entry]) -> Reading:

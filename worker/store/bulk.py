@@ -127,7 +127,7 @@ class Tx:
         return self.connection.execute(statement, values).all()
 
     def ask(self, question: Question, **values: Any) -> Sequence[Row[Any]]:
-        """The same for a question that is put again and again: it is built once, and given these values each time.
+        """Every row that the question gives for these values. It is built once, however often it is put.
 
         Lists of one are asked for with `=`: Postgres takes an unseen list for ten values, and so plans anew each time.
         """
@@ -197,7 +197,7 @@ class Tx:
         return {row[0] for row in self.insert_new_returning(table, records, key)}
 
     def insert_new_returning(self, table: Table, records: Sequence[Record], *columns: Column[Any]) -> Sequence[Row[Any]]:
-        """The same, returning these columns of each row that was added."""
+        """Adds the records that no unique constraint forbids and returns these columns of each row that was added."""
         if not records:
             return []
         names = tuple(records[0])
@@ -242,7 +242,10 @@ class Tx:
     def update_all(
         self, table: Table, records: Sequence[Record], *, by: Sequence[str], expect: Mapping[str, str] | None = None
     ) -> None:
-        """The same. Raises `Collision` where a record found no row: somebody else moved first."""
+        """Sets each record's columns on the row with the same `by` columns, guarded by `expect` as in `update`.
+
+        Raises `Collision` where a record found no row: somebody else moved first.
+        """
         if records:
             statement, fields = self._guarded(table, records[0], by, expect)
             self._change(statement, table, fields, records, _MOVED)

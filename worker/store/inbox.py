@@ -151,7 +151,7 @@ def lock(tx: Tx, claims: Sequence[Claim]) -> Sequence[Row[Any]]:
 
 
 def lock_again(tx: Tx, claims: Sequence[Claim]) -> set[int]:
-    """The same for rows whose text is at hand: the ids that are still ours, locked."""
+    """The ids of the claimed rows that are still ours, locked; for a caller who has their text at hand."""
     attempt = {claim.id: claim.attempt for claim in claims}
     return {row.id for row in tx.ask(_still_claimed, ids=attempt) if row.attempts == attempt[row.id]}
 

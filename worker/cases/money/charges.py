@@ -106,8 +106,10 @@ def hear_refunds(tx: Tx, told: Sequence[RefundCreated], now: datetime, *, can_re
 
 
 def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None:
-    """Keeps disputes, each once, and marks the charges of those never heard of: not of one that was lost, and not for what had
-    begun when the dispute was opened that we won. The charges are locked.
+    """Keeps each dispute once, and marks its charge as disputed if the dispute is new to us. The charges are locked.
+
+    No mark is set on a charge whose dispute we lost: its money is gone. Nor by a dispute opened before the one that we won: that
+    is the same one, told late.
     """
     records = [
         {

@@ -98,7 +98,7 @@ def asked_beside(about: About, taking: Sequence[Told]) -> About | None:
 
 
 def about_case(tx: Tx, about: About, case: Case) -> About:
-    """The same, and where it lacks a job or a purchase those of this case."""
+    """What the mail is about, and where it lacks a job or a purchase those of this case."""
     purchase_id: str | None = case.subject
     if case.kind is not CaseKind.DUPLICATE_CHARGE:
         rows = tx.all(select(requests.c.purchase_id).where(requests.c.request_id == case.subject))

@@ -60,7 +60,7 @@ class Named:
         return {name: list(values) for name, values in lists.items()}
 
     def spelled(self, book: Mapping[str, str]) -> "Named":
-        """The same with these spelled as our books do."""
+        """What the mail names, spelled as our books do."""
         lists = (self.jobs, self.orders, self.words, self.addresses, self.own)
         return Named(*(tuple(dict.fromkeys(book.get(one, one) for one in ones)) for ones in lists))
 
@@ -104,7 +104,7 @@ class About:
         return list(dict.fromkeys(one for one in ids if one is not None))
 
     def without(self, ids: Collection[str]) -> "About":
-        """The same without these: about the first of what is left."""
+        """What the mail is about without these ids: then about the first of what is left."""
         jobs, bought = (tuple(one for one in ones if one not in ids) for ones in (self.jobs, self.bought))
         job_id, purchase_id = (
             next(iter(left), None) if one in ids else one for one, left in ((self.job_id, jobs), (self.purchase_id, bought))
@@ -112,7 +112,7 @@ class About:
         return replace(self, job_id=job_id, purchase_id=purchase_id, jobs=jobs, bought=bought)
 
     def only(self, ids: Collection[str]) -> "About":
-        """The same with these alone."""
+        """What the mail is about, of these ids alone."""
         return self.without([one for one in (*self.things, self.job_id, self.purchase_id) if one is not None and one not in ids])
 
     def beside(self, tx: Tx, job_id: str | None, purchase_id: str | None) -> list[str]:
@@ -181,9 +181,11 @@ def charged_again(first_of: Mapping[str, str], purchase_id: str) -> tuple[str, .
 
 
 def open_case_of(tx: Tx, about: About, *, confirmed: bool) -> Row[Any] | None:
-    """The open case of the job, or of the purchase as a duplicate; else, for a mail that is confirmed, that of an earlier mail
-    about the same which waits for a person, or for this very word. Where it exists, the mail belongs to it. A mail that names
-    more than one thing belongs to none that is about one of them.
+    """The open case that the mail belongs to, if any.
+
+    A mail about one thing belongs to the open case of that job, or of that purchase as a duplicate charge. Failing that,
+    or where it names several things, it joins an earlier mail about the same that waits for a person or is parked for this very
+    word; but only if it is confirmed.
     """
     wanted = []
     if about.others(tx):
@@ -219,9 +221,11 @@ def _earlier(tx: Tx, about: About) -> Sequence[Row[Any]]:
 
 
 def continued(tx: Tx, about: About, answers: Sequence[str]) -> Sequence[Row[Any]]:
-    """The case of an earlier mail of the account's own that a further one, vouched for, goes on with: one that names nothing yet,
-    where this one names what there was by then; else that of the mail it answers, where it names nothing itself. None where
-    the earlier one is not confirmed, for then anybody may have written it.
+    """The case that a further mail of the account, vouched for, goes on with; empty where there is none.
+
+    It completes an earlier mail that named nothing our books hold, where all that it names was there by then. Else it goes to the
+    case of the mail that it answers, where it names nothing itself. Only confirmed mails are gone on with: anybody may have
+    written another.
     """
     theirs = cases.c.account_id == about.account_id, requests.c.confirmed_at.is_not(None), requests.c.automatic.is_(False)
     if about.things:

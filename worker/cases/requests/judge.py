@@ -77,8 +77,8 @@ def wake_declined(tx: Tx, purchase_ids: Iterable[str], subscription_ids: Iterabl
 
 
 def wake_all_declined(tx: Tx, now: datetime) -> list[str]:
-    """The same for every such request that nobody has woken: a release before this one may have heard of the cancellation.
-    Returns their cases.
+    """Every request declined over a renewal that is known by now to have been cancelled in time, and that nobody has woken, is
+    judged anew: a release before this one may have heard of the cancellation. Returns their cases.
     """
     judged = exists().where(case_history.c.case_id == cases.c.case_id, case_history.c.event == _JUDGED_ANEW)
     return _wake(tx, _declined_wrongly().where(cases.c.next_action_at.is_(None), ~judged), now)
@@ -210,8 +210,10 @@ def _note_judged_anew(tx: Tx, case: Case, decision: Decision) -> None:
 
 
 def _with_duplicates(tx: Tx, facts: RequestFacts, beside: Iterable[str]) -> RequestFacts:
-    """The facts with what the mail names `beside` what it is about, but for the charge that this one is the duplicate of; and
-    with the duplicates of this one.
+    """The facts with the other things that the mail names `beside` what it is about.
+
+    About a purchase, the charge that it duplicates is no other thing: naming both means the later one. Its own duplicates are
+    added as `charged_again`.
     """
     if facts.purchase is None or facts.job is not None:
         return replace(facts, others=tuple(beside))

@@ -126,8 +126,10 @@ class Mailroom:
         return self._place(tx, kept, request, named, about, now)
 
     def _place(self, tx: Tx, kept: Sequence[Record], request: Record, named: Named, about: About, now: datetime) -> TakenMail:
-        """The mail is with the open case about the same, or opens its own. It answers no question about another mail: what may be
-        read as that somebody else wrote that one is said neither for it nor against it.
+        """The mail joins the open case about the same, or opens its own. If that case is parked, it waited for this word.
+
+        A mail that may say that somebody else wrote the parked one opens its own: it was not asked, so this counts neither for
+        that one nor against it.
         """
         standing = open_case_of(tx, about, confirmed=request["confirmed_at"] is not None)
         if standing is None or standing.account_id != about.account_id:

@@ -63,7 +63,7 @@ class Queue:
         return self.store.read(lambda tx: self._allowance(tx, person(by))).document()
 
     def approved(self) -> list[dict[str, Any]]:
-        """The same of everybody who approved something."""
+        """What each person who approved something did alone in the last 24 hours, beside what the terms leave to one person."""
         now = self.clock.now()
         found = self.store.read(lambda tx: allowance.allowances(tx, self.bench.terms_at(now), now))
         return [each.document() for each in found]

@@ -96,7 +96,7 @@ def short(value: Any, most: int = SHORT) -> Markup:
 
 
 def excerpt(value: str, most: int) -> Markup:
-    """The same with its line breaks, for `<pre>`."""
+    """The beginning of a text with its line breaks, for `<pre>`, marked and bounded as `short` does."""
     told, complete = bounded(value[:most], 2 * most)
     return told if complete and len(value) <= most else told + ELLIPSIS
 
