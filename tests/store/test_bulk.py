@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, MetaData, Select, Table, Text, bindparam, select, text
-from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.exc import IntegrityError, MultipleResultsFound, NoResultFound, StatementError
 
 from tests.servers import ON_POSTGRES, eventually
 from tests.store.rows import NOON, a_job, a_purchase, an_account, count, given, given_an_account_with_a_purchase, statements
@@ -25,6 +25,24 @@ def test_insert_new_names_exactly_what_was_new(store: Store) -> None:
     assert store.write(lambda tx: tx.insert_new(accounts, batch, accounts.c.account_id)) == set()
     emails = store.read(lambda tx: dict(tuple(row) for row in tx.all(select(accounts.c.account_id, accounts.c.email))))
     assert emails == {"acc_1": None, "acc_2": "kept@example.org", "acc_3": None}
+
+
+def test_one_row_is_asked_for_and_neither_none_nor_two_are_taken_for_it(store: Store) -> None:
+    given(store, accounts, an_account("acc_1"), an_account("acc_2"))
+    every = select(accounts.c.account_id).order_by(accounts.c.account_id)
+    named = every.where(accounts.c.account_id == bindparam("name"))
+
+    def look(tx: Tx) -> None:
+        assert (tx.one(named, name="acc_2"), tx.value(named, name="acc_2")) == (("acc_2",), "acc_2")
+        assert (tx.first(every), tx.first(named, name="acc_3")) == (("acc_1",), None)
+        assert (tx.exists(named, name="acc_1"), tx.exists(named, name="acc_3")) == (True, False)
+        for only_one in (tx.one, tx.value):
+            with pytest.raises(MultipleResultsFound):
+                only_one(every)
+            with pytest.raises(NoResultFound):
+                only_one(named, name="acc_3")
+
+    store.read(look)
 
 
 def test_insert_new_takes_the_first_of_two_with_one_key(store: Store) -> None:

@@ -107,7 +107,7 @@ def audit_books(tx: Tx, now: datetime, progress: Callable[[str, int, int], None]
     times = {before(span).key: now - span for span in SPANS}
     for done, table in enumerate(COUNTED):
         progress(f"counting {table.name}", done, total)
-        audit.checked[table.name] = int(tx.connection.execute(_number(table)).scalar_one())
+        audit.checked[table.name] = int(tx.value(_number(table)))
     for done, (name, query) in enumerate(asked, len(COUNTED)):
         progress(name, done, total)
         for row in tx.all(query, **times):

@@ -59,8 +59,7 @@ def _named(tx: Tx, name: str) -> Row[Any] | None:
     its_own = and_(c.kind == CaseKind.JOB.value, c.subject == name)
     first_come = case((c.closed_at.is_(None), c.opened_at))
     by_need = (its_own.desc(), c.closed_at.is_not(None), c.kind == CaseKind.REQUEST.value, first_come, c.opened_at.desc())
-    rows = tx.all(select(cases).where(named).order_by(*by_need).limit(1))
-    return rows[0] if rows else None
+    return tx.first(select(cases).where(named).order_by(*by_need).limit(1))
 
 
 def _what_is_known(tx: Tx, name: str, bought: Sequence[Row[Any]]) -> str:

@@ -136,8 +136,8 @@ def _proposal(terms: Terms) -> str:
 
 
 def _decided_by(tx: Tx, edition: str) -> bool:
-    return bool(tx.connection.execute(select(exists().where(cases.c.terms == edition))).scalar_one())
+    return bool(tx.value(select(exists().where(cases.c.terms == edition))))
 
 
 def _anything_decided(tx: Tx) -> bool:
-    return bool(tx.connection.execute(select(exists().where(cases.c.terms.is_not(None)))).scalar_one())
+    return bool(tx.value(select(exists().where(cases.c.terms.is_not(None)))))

@@ -219,7 +219,7 @@ def _digest(tx: Tx, account_id: str, kind: NoticeKind, now: datetime) -> datetim
     # one that another sender has in its hands: what becomes of it is known by then
     under_way = func.max(notices.c.due_at).filter(notices.c.state == "sending").label("under_way")
     alike = (notices.c.account_id == account_id, notices.c.kind == kind.value)
-    found = tx.all(select(last, under_way).where(*alike, or_(told, notices.c.state == "sending")))[0]
+    found = tx.one(select(last, under_way).where(*alike, or_(told, notices.c.state == "sending")))
     if found.last is not None:
         until: datetime = found.last + DIGEST
         return until

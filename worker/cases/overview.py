@@ -29,9 +29,9 @@ def _claims(tx: Tx, environment: str | None) -> dict[str, Any]:
     p = payments.c
     grouped = select(p.state, func.count(), func.sum(p.amount), func.sum(p.refunded)).group_by(p.state, p.closed_at.is_(None))
     rows = tx.connection.execute(grouped.add_columns(p.closed_at.is_(None))).all()
-    count, oldest = tx.connection.execute(select(func.count(), func.min(p.armed_at)).where(claims.unproved())).one()
+    count, oldest = tuple(tx.one(select(func.count(), func.min(p.armed_at)).where(claims.unproved())))
     ours = p.environment == environment if environment is not None else true()
-    next_due = tx.connection.execute(select(func.min(p.due_at)).where(ours)).scalar_one()
+    next_due = tx.value(select(func.min(p.due_at)).where(ours))
     by_state: dict[str, int] = {}
     for state, number, *_ in rows:
         by_state[state] = by_state.get(state, 0) + int(number)
@@ -46,13 +46,13 @@ def _claims(tx: Tx, environment: str | None) -> dict[str, Any]:
 
 
 def _review(tx: Tx) -> dict[str, Any]:
-    waiting, oldest = tx.connection.execute(select(func.count(), func.min(cases.c.opened_at)).where(in_queue())).one()
+    waiting, oldest = tuple(tx.one(select(func.count(), func.min(cases.c.opened_at)).where(in_queue())))
     proposed = _count(tx, proposals.c.state == "open")
     return {"waiting": int(waiting), "oldest_at": moment(oldest), "proposals": proposed}
 
 
 def _count(tx: Tx, which: Any) -> int:
-    return int(tx.connection.execute(select(func.count()).where(which)).scalar_one())
+    return int(tx.value(select(func.count()).where(which)))
 
 
 def overview(tx: Tx, now: datetime, environment: str | None = None) -> dict[str, Any]:
@@ -91,14 +91,14 @@ def overview(tx: Tx, now: datetime, environment: str | None = None) -> dict[str,
         "at": moment(now),
         "backlog": backlog,
         "oldest_unhandled_at": moment(oldest),
-        "waiting_events": int(tx.connection.execute(waiting).scalar_one()),
+        "waiting_events": int(tx.value(waiting)),
         "cases": by_state,
         "open_cases": sum(number for state, number in by_state.items() if state not in FINAL),
         "made_whole": sum(tally.cases for tally in whole),
         "credits_reversed": sum(tally.credits_reversed for tally in whole),
         "overdue_promises": late,
         "oldest_overdue_at": moment(oldest_late),
-        "overdue_actions": int(tx.connection.execute(idle).scalar_one()),
+        "overdue_actions": int(tx.value(idle)),
         "unknown_outcomes": paying["unproved"],
         "payments": paying,
         "review": _review(tx),

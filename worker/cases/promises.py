@@ -40,7 +40,7 @@ def promises(tx: Tx, *, limit: int, after: str | None) -> tuple[list[dict[str, A
 def overdue(tx: Tx, now: datetime) -> tuple[int, datetime | None]:
     """How many promises are broken at this moment, and when the first of them ended."""
     late = select(func.count(), func.min(cases.c.due_at)).where(running(tx), cases.c.due_at < now)
-    number, oldest = tx.connection.execute(late).one()
+    number, oldest = tuple(tx.one(late))
     return int(number), oldest
 
 

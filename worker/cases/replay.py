@@ -151,7 +151,7 @@ def count_cases(store: Store, since: datetime | None) -> int:
     counted = select(func.count()).select_from(cases)
     if since is not None:
         counted = counted.where(cases.c.opened_at >= since)
-    return int(store.read(lambda tx: tx.connection.execute(counted).scalar_one()))
+    return int(store.read(lambda tx: tx.value(counted)))
 
 
 def _pages(store: Store, since: datetime | None) -> Iterator[Any]:

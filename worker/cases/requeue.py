@@ -91,9 +91,7 @@ class Requeuer:
             wanted.append(or_(cases.c.opened_at > opened_at, behind))
         chosen = select(cases.c.case_id).where(*wanted).order_by(cases.c.opened_at, cases.c.case_id).limit(limit)
         counted = select(func.count()).select_from(cases).where(*wanted)
-        return self.store.read(
-            lambda tx: ([row.case_id for row in tx.all(chosen)], int(tx.connection.execute(counted).scalar_one()))
-        )
+        return self.store.read(lambda tx: ([row.case_id for row in tx.all(chosen)], int(tx.value(counted))))
 
     def plan(self, name: str) -> Plan:
         """What would happen, found by really doing it in a transaction that is then undone."""

@@ -72,7 +72,7 @@ class Sweeper:
         Bounded; the next sweep goes on.
         """
         now = self.clock.now()
-        if not self.store.read(lambda tx: tx.all(ANYTHING, now=now, by=now - self.patience, limit=self.batch)[0][0]):
+        if not self.store.read(lambda tx: tx.value(ANYTHING, now=now, by=now - self.patience, limit=self.batch)):
             return Swept(Assessed(), 0, 0, 0, 0)
         self._wake_overtaken()
         if self.store.read(tallies.many):
@@ -208,7 +208,7 @@ ANYTHING = select(
 
 def _set_aside(tx: Tx, case_id: str, why: str, now: datetime) -> None:
     """A case that cannot be judged is tried again with growing delay, then handed to a person with the error."""
-    row = tx.all(select(cases.c.state, cases.c.stuck).where(cases.c.case_id == case_id).with_for_update())[0]
+    row = tx.one(select(cases.c.state, cases.c.stuck).where(cases.c.case_id == case_id).with_for_update())
     stuck = row.stuck + 1
     values: dict[str, Any] = {"stuck": stuck, "next_action_at": now + growing(stuck, STUCK_FOR)}
     if stuck >= STUCK_AFTER and not CaseState(row.state).final:

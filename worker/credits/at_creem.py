@@ -126,7 +126,7 @@ def taken(tx: Tx, purchase_id: str) -> Taken:
     """Whether what is frozen of a lot has been taken at Creem."""
     pending = exists().where(e.purchase_id == purchase_id, e.state.in_(OPEN))
     refused = select(e.result).where(_refused(purchase_id)).order_by(e.id.desc()).limit(1)
-    return Taken(bool(tx.connection.execute(select(pending)).scalar_one()), tx.connection.execute(refused).scalar())
+    return Taken(bool(tx.value(select(pending))), tx.connection.execute(refused).scalar())
 
 
 def claim(tx: Tx, now: datetime, lease: timedelta) -> Due | None:
@@ -146,7 +146,7 @@ def claim(tx: Tx, now: datetime, lease: timedelta) -> Due | None:
     credits = row.credits
     if row.kind == PostingKind.RELEASE.value:
         never = select(func.coalesce(func.sum(e.credits), 0)).where(_refused(row.purchase_id), e.id < row.id)
-        credits = max(0, credits + int(tx.connection.execute(never).scalar_one()))
+        credits = max(0, credits + int(tx.value(never)))
     return Due(row.id, row.key, row.purchase_id, row.customer_id, row.case_id, credits, row.attempts)
 
 

@@ -86,7 +86,7 @@ class Balances:
 
     def short(self, tx: Tx, purchase_id: str) -> str | None:
         """Why the unspent credits of a lot cannot all be frozen: the product knows of fewer. None where they can."""
-        (lot,) = tx.all(select(purchases.c.account_id, purchases.c.remaining).where(purchases.c.purchase_id == purchase_id))
+        lot = tx.one(select(purchases.c.account_id, purchases.c.remaining).where(purchases.c.purchase_id == purchase_id))
         row = self.accounts.account(lot.account_id)
         has = self._lock(tx, [row]).get(row, 0)
         if has >= lot.remaining:

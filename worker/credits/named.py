@@ -136,7 +136,7 @@ def doubts(tx: Tx, named: Named) -> list[str]:
     found = []
     if tx.postgres:
         active = text("select row_security_active(cast(:name as text))")
-        if tx.connection.execute(active, {"name": _quoted(named)}).scalar_one():
+        if tx.value(active, name=_quoted(named)):
             found.append(f"{named}: row security hides rows from this role; give it BYPASSRLS, or a policy of its own")
     balance = named.parts.get(BALANCE)
     for check in inspect(tx.connection).get_check_constraints(named.name, named.schema):
@@ -176,7 +176,7 @@ def _not_allowed(tx: Tx, named: Named, *, adds: bool) -> list[str]:
     return [
         f"this role may not {right} {named}.{name}"
         for right, name in wanted
-        if not tx.connection.execute(asked, {"table": _quoted(named), "column": name, "right": right}).scalar_one()
+        if not tx.value(asked, table=_quoted(named), column=name, right=right)
     ]
 
 

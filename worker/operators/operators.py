@@ -84,4 +84,4 @@ class Operators:
 
 def nobody_yet(tx: Tx) -> bool:
     """True while no operator was ever added; a disabled one does not open the door again."""
-    return not tx.connection.execute(select(func.count()).select_from(operators)).scalar_one()
+    return not tx.value(select(func.count()).select_from(operators))

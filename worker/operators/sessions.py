@@ -96,7 +96,7 @@ class Sessions:
         if operator == LOCAL:
             return open_house and self.password is None and nobody_yet(tx)
         active = select(operators.c.name).where(operators.c.name == operator, operators.c.disabled_at.is_(None))
-        return bool(tx.all(active))
+        return tx.exists(active)
 
     def _hash(self, token: str, operator: str) -> str:
         bound = f"{token}\0{self.password}" if operator == SHARED else token

@@ -82,7 +82,7 @@ class _Row:
 def told(store: Store, world: World, *, seconds: float) -> bool:
     """Prints who was made whole, how, how fast, and why not; True when every job ended as its story says."""
     ended = store.read(_endings)
-    letters = store.read(lambda tx: int(tx.connection.execute(select(func.count()).select_from(dead_letters)).scalar_one()))
+    letters = store.read(lambda tx: int(tx.value(select(func.count()).select_from(dead_letters))))
     rows: dict[str, _Row] = defaultdict(_Row)
     totals, speeds, wrong = Counter[str](), list[float](), list[str]()
     for job_id, expected in world.expected.items():

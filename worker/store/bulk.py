@@ -17,6 +17,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Executable,
     LargeBinary,
     Result,
     Row,
@@ -125,6 +126,22 @@ class Tx:
     def all(self, statement: Select[Any], **values: Any) -> Sequence[Row[Any]]:
         """Every row the statement gives for these values of its parameters."""
         return self.connection.execute(statement, values).all()
+
+    def one(self, statement: Executable, **values: Any) -> Row[Any]:
+        """The only row the statement gives; that it gives exactly one is asserted."""
+        return self.connection.execute(statement, values).one()
+
+    def first(self, statement: Select[Any], **values: Any) -> Row[Any] | None:
+        """The first row the statement gives, None where it gives none."""
+        return self.connection.execute(statement, values).first()
+
+    def value(self, statement: Executable, **values: Any) -> Any:
+        """What the statement counts or computes: the first column of its only row."""
+        return self.one(statement, **values)[0]
+
+    def exists(self, statement: Select[Any], **values: Any) -> bool:
+        """Whether the statement gives any row."""
+        return self.first(statement, **values) is not None
 
     def ask(self, question: Question, **values: Any) -> Sequence[Row[Any]]:
         """Every row that the question gives for these values. It is built once, however often it is put.

@@ -257,22 +257,22 @@ def bury(tx: Tx, letters: Sequence[Record]) -> int:
 
 def any_due(tx: Tx, by: datetime) -> bool:
     """True when a row has waited to be handled since `by` or longer and nobody has claimed it."""
-    return bool(tx.connection.execute(DUE, {"by": by}).scalar_one())
+    return bool(tx.value(DUE, by=by))
 
 
 def any_awaited(tx: Tx, now: datetime) -> bool:
     """True when it is time to look at a row that waits for its job."""
-    return bool(tx.connection.execute(AWAITED, {"now": now}).scalar_one())
+    return bool(tx.value(AWAITED, now=now))
 
 
 def unhandled_from(tx: Tx, source: str) -> bool:
     """True when a row of this source waits to be handled."""
     # as the index has it, word for word, so that it is used whichever source is asked for
     new = inbox.c.state == literal("new", literal_execute=True), inbox.c.source == literal(source, literal_execute=True)
-    return bool(tx.all(select(inbox.c.id).where(*new).limit(1)))
+    return tx.exists(select(inbox.c.id).where(*new).limit(1))
 
 
 def backlog(tx: Tx) -> tuple[int, datetime | None]:
     """How many rows are unhandled, and since when the oldest was received."""
-    count, oldest = tx.connection.execute(select(func.count(), func.min(inbox.c.received_at)).where(inbox.c.state == "new")).one()
+    count, oldest = tuple(tx.one(select(func.count(), func.min(inbox.c.received_at)).where(inbox.c.state == "new")))
     return int(count), oldest

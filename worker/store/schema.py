@@ -156,7 +156,7 @@ def _unfit(tx: Tx) -> str | None:
     if tx.connection.dialect.name != "postgresql":
         return None
     asked = text("select pg_is_in_recovery(), current_setting('server_encoding')")
-    replica, encoding = tx.connection.execute(asked).one()
+    replica, encoding = tuple(tx.one(asked))
     if replica:
         return "the database server is a read-only replica: name the primary"
     if encoding != "UTF8":

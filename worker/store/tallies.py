@@ -32,7 +32,7 @@ def by_state(tx: Tx) -> dict[str, Tally]:
 
 def many(tx: Tx) -> bool:
     """True where folding pays."""
-    return bool(tx.connection.execute(MANY).scalar_one())
+    return bool(tx.value(MANY))
 
 
 def fold(tx: Tx) -> int:

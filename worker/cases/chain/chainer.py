@@ -110,7 +110,7 @@ def _link(table: Table, number: int, last_id: int, rows: int, hash: str, digests
 
 
 def _newest(tx: Tx, table: Table) -> int:
-    return int(tx.connection.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one())
+    return int(tx.value(select(func.coalesce(func.max(table.c.id), 0))))
 
 
 def _transactions(tx: Tx) -> tuple[int | None, int | None]:
@@ -118,7 +118,7 @@ def _transactions(tx: Tx) -> tuple[int | None, int | None]:
     if not tx.postgres:
         return None, None
     asked = "select pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint from pg_current_snapshot() s"
-    oldest_open, next_xid = tx.connection.execute(text(asked)).one()
+    oldest_open, next_xid = tuple(tx.one(text(asked)))
     return int(oldest_open), int(next_xid)
 
 

@@ -73,8 +73,7 @@ def links_of(tx: Tx, name: str, *, after: int, most: int) -> Sequence[Row[Any]]:
 def last_link(tx: Tx, name: str) -> Row[Any] | None:
     """The link that a chain ends with."""
     c = chain_links.c
-    found = tx.all(select(chain_links).where(c.name == name).order_by(c.number.desc()).limit(1))
-    return found[0] if found else None
+    return tx.first(select(chain_links).where(c.name == name).order_by(c.number.desc()).limit(1))
 
 
 def differing(packed: bytes, rows: Rows) -> str | None:

@@ -192,7 +192,7 @@ def _wrong(tx: Tx, payment: Row[Any], seen: Transaction | None, with_: Arming) -
         return f"Creem answered with another transaction, {seen.id}"
     if not with_.creem.environment.accepts(seen.mode):
         return f"the transaction is of mode {seen.mode}, the key of {with_.creem.environment.value}"
-    booked = tx.all(select(purchases.c.customer_id).where(purchases.c.purchase_id == payment.purchase_id))[0]
+    booked = tx.one(select(purchases.c.customer_id).where(purchases.c.purchase_id == payment.purchase_id))
     if seen.customer is not None and booked.customer_id is not None and seen.customer != booked.customer_id:
         return f"the transaction is of customer {seen.customer}, the purchase of {booked.customer_id}"
     if seen.currency != payment.currency:

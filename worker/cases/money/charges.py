@@ -218,8 +218,7 @@ def due(tx: Tx, now: datetime, limit: int) -> list[str]:
 def purchase_of(tx: Tx, transaction_id: str) -> Row[Any] | None:
     """Purchase and account of a charge: (purchase_id, account_id); None where we have no such purchase."""
     chosen = select(purchases.c.purchase_id, purchases.c.account_id).where(purchases.c.transaction_id == transaction_id)
-    rows = tx.all(chosen)
-    return rows[0] if rows else None
+    return tx.first(chosen)
 
 
 def _heard(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, int]:

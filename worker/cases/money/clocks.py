@@ -15,7 +15,7 @@ MOST_APART = timedelta(minutes=2)
 
 def database_time(tx: Tx) -> datetime | None:
     """The database's time at this moment; None where it has no clock but ours."""
-    return tx.connection.execute(text("select clock_timestamp()")).scalar_one() if tx.postgres else None
+    return tx.value(text("select clock_timestamp()")) if tx.postgres else None
 
 
 def apart(there: datetime | None, here: datetime) -> str | None:

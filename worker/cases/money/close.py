@@ -155,7 +155,7 @@ def _settle_lot(tx: Tx, payment: Row[Any], known: charges.Known, with_: Closing)
     if known.gone:
         return {"credits_voided": holds.void(tx, with_.ledger, payment.purchase_id, **lot)}
     if known.disputed_at is not None:
-        row = tx.all(select(purchases.c.frozen).where(purchases.c.purchase_id == payment.purchase_id))[0]
+        row = tx.one(select(purchases.c.frozen).where(purchases.c.purchase_id == payment.purchase_id))
         return {"credits_kept_frozen": int(row.frozen)}
     words = {"credits_released": holds.release(tx, with_.ledger, payment.purchase_id, **lot)}
     voided = holds.void_gone(tx, with_.ledger, payment.purchase_id, case_id=payment.case_id, now=with_.now)

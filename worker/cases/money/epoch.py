@@ -101,7 +101,7 @@ def mark_of(tx: Tx) -> int:
 def rise(tx: Tx, now: datetime, *, above: int = 0) -> int:
     """The next mark, also above that one; everybody else who wants to rise waits for this transaction."""
     tx.insert_absent(epochs, [{"name": MONEY, "mark": 0, "risen_at": now}])
-    stands = tx.all(select(epochs.c.mark).where(epochs.c.name == MONEY).with_for_update())[0]
+    stands = tx.one(select(epochs.c.mark).where(epochs.c.name == MONEY).with_for_update())
     mark = max(int(stands.mark), above) + 1
     tx.connection.execute(update(epochs).where(epochs.c.name == MONEY).values(mark=mark, risen_at=now))
     return mark

@@ -83,7 +83,7 @@ def frozen_for(tx: Tx, *which: ColumnElement[bool]) -> dict[str, int]:
 def _lot(tx: Tx, purchase_id: str) -> Row[Any]:
     lot = purchases.c
     chosen = select(lot.remaining, lot.frozen).where(lot.purchase_id == purchase_id)
-    return tx.all(chosen.with_for_update())[0]
+    return tx.one(chosen.with_for_update())
 
 
 def _book(

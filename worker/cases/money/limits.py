@@ -49,7 +49,7 @@ def admit(tx: Tx, amount: int, terms: Terms, now: datetime) -> str | None:
     that nothing of it moved money.
     """
     ensure(tx, MONEY)
-    stands = tx.all(select(breakers).where(breakers.c.name == MONEY).with_for_update())[0]
+    stands = tx.one(select(breakers).where(breakers.c.name == MONEY).with_for_update())
     if stands.open_until is not None and stands.open_until > now:
         return str(stands.last_error)
     for name, span, limit in (
@@ -94,4 +94,4 @@ def _armed(tx: Tx, since: datetime) -> int:
     a, p = payment_attempts.c, payments.c
     summed = select(func.coalesce(func.sum(func.coalesce(p.charged, p.amount)), 0)).join(payments, p.payment_id == a.payment_id)
     counted = summed.where(a.armed_at > since, or_(a.outcome.is_(None), a.outcome.not_in(MOVED_NOTHING)))
-    return int(tx.connection.execute(counted).scalar_one())
+    return int(tx.value(counted))

@@ -128,7 +128,7 @@ class Reconciler:
     def _jobs(self, done: Reconciliation) -> None:
         done.count(
             "jobs",
-            self.store.read(lambda tx: int(tx.connection.execute(select(func.count()).select_from(layer_jobs)).scalar_one())),
+            self.store.read(lambda tx: int(tx.value(select(func.count()).select_from(layer_jobs)))),
         )
         rows = self.store.read(lambda tx: tx.all(failed_jobs_without_case()))
         for start in range(0, len(rows), CHUNK):

@@ -165,4 +165,4 @@ def _missing(tx: Tx) -> int:
     waiting = select(func.coalesce(func.sum(payments.c.amount), 0)).where(
         payments.c.closed_at.is_(None), payments.c.state.in_(["claimed", "refused", "sending"])
     )
-    return int(tx.connection.execute(waiting).scalar_one())
+    return int(tx.value(waiting))

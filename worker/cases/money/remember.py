@@ -81,7 +81,7 @@ def _open(tx: Tx, payment: Row[Any], case: Case, with_: Closing) -> Row[Any]:
 
 
 def _again(tx: Tx, payment: Row[Any]) -> Row[Any]:
-    return tx.all(select(payments).where(payments.c.payment_id == payment.payment_id))[0]
+    return tx.one(select(payments).where(payments.c.payment_id == payment.payment_id))
 
 
 def call_of(payment: Row[Any], case: Case, attempt: int, armed_at: datetime, deadline_at: datetime) -> Call:

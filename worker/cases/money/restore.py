@@ -186,7 +186,7 @@ class Restorer:
         if payment.attempts >= last.attempt:
             # armed just now, by a process that had not committed when we looked
             return "known meanwhile"
-        case = case_of(tx.all(select(cases).where(cases.c.case_id == payment.case_id).with_for_update())[0])
+        case = case_of(tx.one(select(cases).where(cases.c.case_id == payment.case_id).with_for_update()))
         return as_unknown(tx, payment, case, calls, self._closing())
 
     def _claim_again(self, tx: Tx, call: Call, by: str, reason: str) -> Row[Any]:
@@ -210,7 +210,7 @@ class Restorer:
         write_cases(tx, [case], now, by)
         claim = claims.make(Environment(call.environment), case, charge, kept, now)
         claims.insert(tx, self.settler.ledger, [{**claim, "transaction_id": call.transaction_id}], now)
-        return tx.all(select(payments).where(payments.c.payment_id == claim["payment_id"]))[0]
+        return tx.one(select(payments).where(payments.c.payment_id == claim["payment_id"]))
 
     def _doubt(self) -> int:
         """Claims that came unsent out of the backup only read from now on; returns how many."""
@@ -219,11 +219,11 @@ class Restorer:
 
     def _doubt_one(self, tx: Tx, payment_id: str) -> bool:
         now, account = self.clock.now(), select(payments.c.account_id).where(payments.c.payment_id == payment_id)
-        lock_account(tx, tx.all(account)[0].account_id)
+        lock_account(tx, tx.one(account).account_id)
         rows = tx.all(_unsent_in_backup().where(payments.c.payment_id == payment_id).with_for_update(of=payments))
         if not rows:
             return False
-        payment, case = rows[0], case_of(tx.all(select(cases).where(cases.c.case_id == rows[0].case_id).with_for_update())[0])
+        payment, case = rows[0], case_of(tx.one(select(cases).where(cases.c.case_id == rows[0].case_id).with_for_update()))
         perhaps = call_of(payment, case, payment.attempts + 1, now, now)
         as_unknown(tx, payment, case, [perhaps], self._closing(), FROM_BACKUP)
         return True
@@ -246,8 +246,7 @@ def _attempts(tx: Tx, keys: Sequence[Key]) -> dict[Key, int]:
 
 def _claim(tx: Tx, key: Key) -> Row[Any] | None:
     wanted = (payments.c.environment == key[0], payments.c.transaction_id == key[1])
-    rows = tx.all(select(payments).where(*wanted).with_for_update())
-    return rows[0] if rows else None
+    return tx.first(select(payments).where(*wanted).with_for_update())
 
 
 def _case(tx: Tx, call: Call) -> Case | None:

@@ -77,8 +77,8 @@ def _turn(row: Row[Any]) -> Turn:
 def lock(tx: Tx, turn: Turn) -> tuple[Row[Any], Case]:
     """Claim and case, locked behind their account, in the order that everybody locks in."""
     lock_account(tx, turn.account_id)
-    case = tx.all(select(cases).where(cases.c.case_id == turn.case_id).with_for_update())[0]
-    payment = tx.all(select(payments).where(payments.c.payment_id == turn.payment_id).with_for_update())[0]
+    case = tx.one(select(cases).where(cases.c.case_id == turn.case_id).with_for_update())
+    payment = tx.one(select(payments).where(payments.c.payment_id == turn.payment_id).with_for_update())
     return payment, case_of(case)
 
 

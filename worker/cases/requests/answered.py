@@ -67,7 +67,7 @@ def told_of(tx: Tx, letter: Sequence[Row[Any]], about: About) -> list[Told]:
 def _own(tx: Tx, case: Case, about: About) -> frozenset[str]:
     job_id, purchase_id, beside = case.job_id, None, ()
     if case.kind is CaseKind.REQUEST:
-        [request] = tx.all(select(requests).where(requests.c.request_id == case.subject))
+        request = tx.one(select(requests).where(requests.c.request_id == case.subject))
         job_id, purchase_id, beside = request.job_id, request.purchase_id, request.named.get(BESIDE, ())
     elif case.kind is CaseKind.DUPLICATE_CHARGE:
         purchase_id = case.subject

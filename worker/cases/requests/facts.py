@@ -144,7 +144,7 @@ def _claimed(tx: Tx, charge: Charge, case_id: str) -> bool:
         payments.c.case_id != case_id,
         (payments.c.closed_at.is_(None)) | (payments.c.state == "refunded"),
     )
-    return charge.transaction_id is not None and bool(tx.connection.execute(ended).scalar_one())
+    return charge.transaction_id is not None and bool(tx.value(ended))
 
 
 def _told_no(tx: Tx, request: Row[Any]) -> bool:
@@ -160,4 +160,4 @@ def _told_no(tx: Tx, request: Row[Any]) -> bool:
     noes = c.state.in_([CaseState.DECLINED.value, CaseState.NOTHING_OWED.value]), c.closed_at < request.received_at
     theirs = c.account_id == request.account_id, c.kind == CaseKind.REQUEST.value, r.request_id != request.request_id
     found = select(c.case_id).join(requests, r.request_id == c.subject).where(*theirs, *noes, same).limit(1)
-    return bool(tx.all(found))
+    return tx.exists(found)

@@ -58,7 +58,7 @@ def judge_requests(
     moved = []
     for row in tx.all(select(cases).where(*chosen).order_by(cases.c.case_id)):
         case = case_of(row)
-        request = tx.all(select(requests).where(requests.c.request_id == case.subject))[0]
+        request = tx.one(select(requests).where(requests.c.request_id == case.subject))
         advance_and_write(tx, ledger, bench, case, request, now)
         if case.state is not case.was:
             moved.append(case)
@@ -228,7 +228,7 @@ def _again_after(tx: Tx, case: Case, facts: RequestFacts, now: datetime) -> time
         return REMIND
     # since it was taken: while it lay in the Maildir, what it names may have lain before another door of ours
     first = select(func.min(case_history.c.at)).where(case_history.c.case_id == case.case_id)
-    taken_at: datetime = tx.connection.execute(first).scalar_one()
+    taken_at: datetime = tx.value(first)
     return min(max(now - taken_at, LOOKED_UP_AFTER), REMIND)
 
 
@@ -264,7 +264,7 @@ def _looked_up_again(tx: Tx, request: Row[Any], case: Case, now: datetime) -> Ro
     case.job_id, case.changed = known["job_id"], True
     one = requests.c.request_id == request.request_id
     tx.connection.execute(update(requests).where(one).values(**known))
-    return tx.all(select(requests).where(one))[0]
+    return tx.one(select(requests).where(one))
 
 
 def _locked(tx: Tx, account_id: str) -> bool:
@@ -272,7 +272,7 @@ def _locked(tx: Tx, account_id: str) -> bool:
     already, and others lock in another order: what somebody holds is looked up another time.
     """
     free = select(accounts.c.account_id).where(accounts.c.account_id == account_id).with_for_update(skip_locked=True)
-    return bool(tx.all(free))
+    return tx.exists(free)
 
 
 def _question(tx: Tx, case: Case, request: Row[Any], now: datetime, *, again: bool = False) -> list[Record]:

@@ -150,7 +150,7 @@ class Mailroom:
         case = open_request(tx, self.bench, request, account_id, since=since, now=now, files=len(kept))
         request = {**request, "case_id": case.case_id}
         self._file(tx, kept, request, now)
-        case = case_of(tx.all(select(cases).where(cases.c.case_id == case.case_id))[0])
+        case = case_of(tx.one(select(cases).where(cases.c.case_id == case.case_id)))
         return self._judge(tx, case, request["request_id"], Taken.OPENED, now)
 
     def _attach(self, tx: Tx, kept: Sequence[Record], request: Record, standing: Row[Any], now: datetime) -> TakenMail:

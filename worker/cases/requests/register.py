@@ -116,7 +116,7 @@ def confirm(tx: Tx, request_id: str, named: Named, about: About, text: str, now:
 
 def first_of(tx: Tx, request_id: str) -> Row[Any]:
     """The row of this mail: the first of its case."""
-    return tx.all(select(requests).where(requests.c.request_id == request_id))[0]
+    return tx.one(select(requests).where(requests.c.request_id == request_id))
 
 
 def denied(first: Row[Any], text: str) -> bool:

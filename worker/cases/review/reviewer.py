@@ -112,7 +112,7 @@ class Reviewer(Queue):
     def _take(self, tx: Tx, row: Row[Any], by: str) -> None:
         now = self.clock.now()
         if not take(tx, lease_name(row.case_id), person(by), now, now + LEASE):
-            held = tx.all(select(leases).where(leases.c.name == lease_name(row.case_id)))[0]
+            held = tx.one(select(leases).where(leases.c.name == lease_name(row.case_id)))
             raise _held(row, held)
 
     def _decide(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> tuple[dict[str, Any], Scene]:
@@ -217,7 +217,7 @@ class Reviewer(Queue):
             ("review:" + cases.c.case_id).not_in(busy),
             cases.c.case_id.not_in(proposed),
         )
-        count = int(tx.connection.execute(earlier).scalar_one())
+        count = int(tx.value(earlier))
         if count:
             scene.case.note("review.overtook", cases=count, by=by, reason=reason)
         return count

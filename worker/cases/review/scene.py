@@ -55,9 +55,9 @@ class Scene:
 
 def lock_case(tx: Tx, case_id: str) -> Row[Any]:
     """The case and its account, locked in the order that everybody locks in."""
-    account_id = tx.all(select(cases.c.account_id).where(cases.c.case_id == case_id))[0].account_id
+    account_id = tx.one(select(cases.c.account_id).where(cases.c.case_id == case_id)).account_id
     lock_account(tx, account_id)
-    row = tx.all(select(cases).where(cases.c.case_id == case_id).with_for_update())[0]
+    row = tx.one(select(cases).where(cases.c.case_id == case_id).with_for_update())
     if row.account_id != account_id:
         raise Collision(f"{case_id} was nobody's, and was matched to its account meanwhile")
     return row
@@ -66,7 +66,7 @@ def lock_case(tx: Tx, case_id: str) -> Row[Any]:
 def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime) -> Scene:
     """The scene of a case."""
     case = case_of(row)
-    account = tx.all(select(accounts).where(accounts.c.account_id == row.account_id))[0]
+    account = tx.one(select(accounts).where(accounts.c.account_id == row.account_id))
     request = _request(tx, case)
     job_id = row.job_id or (request.job_id if request is not None else None)
     booked = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits()) if job_id else JobCredits()
@@ -96,7 +96,7 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime)
 def _request(tx: Tx, case: Case) -> Row[Any] | None:
     if case.kind is not CaseKind.REQUEST:
         return None
-    return tx.all(select(requests).where(requests.c.request_id == case.subject))[0]
+    return tx.one(select(requests).where(requests.c.request_id == case.subject))
 
 
 def _charge(tx: Tx, case: Case, request: Row[Any] | None, booked: JobCredits) -> Charge | None:
@@ -125,8 +125,7 @@ def _charged_again(tx: Tx, case: Case, charge: Charge | None) -> tuple[str, ...]
 def _payment(tx: Tx, charge: Charge | None) -> Row[Any] | None:
     if charge is None or charge.transaction_id is None:
         return None
-    rows = tx.all(select(payments).where(payments.c.transaction_id == charge.transaction_id))
-    return rows[0] if rows else None
+    return tx.first(select(payments).where(payments.c.transaction_id == charge.transaction_id))
 
 
 def _money(tx: Tx, booked: JobCredits) -> dict[str, set[str]]:
@@ -150,7 +149,7 @@ def _money(tx: Tx, booked: JobCredits) -> dict[str, set[str]]:
 def _is_claimed(tx: Tx, booked: JobCredits) -> bool:
     drawn = {share.purchase_id for share in booked.debits}
     still_open = (tx.among(payments.c.purchase_id, drawn), payments.c.due_at.is_not(None))
-    return bool(drawn) and bool(tx.all(select(payments.c.payment_id).where(*still_open).limit(1)))
+    return bool(drawn) and tx.exists(select(payments.c.payment_id).where(*still_open).limit(1))
 
 
 def _cases_of_jobs(tx: Tx, case: Case, job_id: str | None, charge: Charge | None) -> tuple[str, ...]:
