@@ -24,6 +24,7 @@ from worker.observe import log
 from worker.store.breakers import CREEM, closed_to
 from worker.store.bulk import Tx
 from worker.store.engine import Store
+from worker.store.history import line
 from worker.store.tables import case_history
 
 ROUND = 50
@@ -98,5 +99,4 @@ class BooksAtCreem:
             at_creem.postpone(tx, due, now + pause_after(due.attempt), answer.detail)
             return
         if ours and due.case_id is not None:
-            row = {"case_id": due.case_id, "at": now, "event": event, "by": WORKER, "detail": {**detail, "at": "creem"}}
-            tx.insert(case_history, [row])
+            tx.insert(case_history, [line(due.case_id, event, WORKER, now, **detail, at="creem")])

@@ -25,6 +25,7 @@ from worker.store.breakers import BREAK_FOR, PIPELINE, answered, unheard
 from worker.store.bulk import Record, Tx
 from worker.store.effects import Effect, EffectKind
 from worker.store.engine import Store
+from worker.store.history import line
 from worker.store.tables import case_history, cases, reruns
 from worker.traces import tell
 
@@ -141,8 +142,7 @@ class Performer:
             if not effects.finish(tx, [effect], state=state, result=result, now=now):
                 return
             event = "rerun.dropped" if state == "dropped" else ("rerun.refused" if refused else "rerun.sent")
-            row = {"case_id": effect.case_id, "at": now, "event": event, "by": WORKER, "detail": {"answer": result}}
-            tx.insert(case_history, [row])
+            tx.insert(case_history, [line(effect.case_id, event, WORKER, now, answer=result)])
             if refused:
                 asked = (reruns.c.job_id == effect.job_id, reruns.c.state == RerunState.ASKED.value)
                 tx.connection.execute(update(reruns).where(*asked).values(state=RerunState.REFUSED.value, ended_at=now))

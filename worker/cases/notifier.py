@@ -24,6 +24,7 @@ from worker.notices.mail.postbox import Postbox, Posted, Receipt
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import Store
+from worker.store.history import line
 from worker.store.tables import accounts, case_history, cases, notices, requests
 from worker.traces import tell
 
@@ -310,20 +311,8 @@ def _postpone(tx: Tx, rows: Sequence[Row[Any]], until: datetime, why: str, **mor
 def _settle(tx: Tx, rows: Sequence[Row[Any]], state: str, why: str, now: datetime) -> None:
     records = [{"notice_id": r.notice_id, "was": r.state, "state": state, "ended_at": now, "detail": why} for r in rows]
     tx.update(notices, records, by=["notice_id"], expect={"state": "was"})
-    tx.insert(
-        case_history,
-        [
-            {
-                "case_id": r.case_id,
-                "at": now,
-                "event": f"notice.{state}",
-                "by": WORKER,
-                "detail": {"kind": r.kind, "detail": why},
-            }
-            for r in rows
-            if state != "dropped"
-        ],
-    )
+    if state != "dropped":
+        tx.insert(case_history, [line(r.case_id, f"notice.{state}", WORKER, now, kind=r.kind, detail=why) for r in rows])
 
 
 def _drop_all(tx: Tx, now: datetime, why: str) -> None:

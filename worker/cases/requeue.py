@@ -15,6 +15,7 @@ from worker.clock import Clock
 from worker.errors import Refused
 from worker.store.bulk import Tx
 from worker.store.engine import Store
+from worker.store.history import line
 from worker.store.tables import case_history, cases, effects, payments
 
 _SETTLED = (CaseState.REFUNDED.value, CaseState.EXTERNAL.value)
@@ -127,10 +128,7 @@ class Requeuer:
             tx.connection.execute(update(effects).where(*waiting).values(due_at=now))
             claimed = (payments.c.case_id == plan.case_id, payments.c.closed_at.is_(None), payments.c.state != "sending")
             tx.connection.execute(update(payments).where(*claimed).values(due_at=now))
-            tx.insert(
-                case_history,
-                [{"case_id": plan.case_id, "at": now, "event": "case.requeued", "by": by, "detail": {"reason": reason}}],
-            )
+            tx.insert(case_history, [line(plan.case_id, "case.requeued", by, now, reason=reason)])
 
         self.store.write(put_back)
         return plan

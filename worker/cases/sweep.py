@@ -24,6 +24,7 @@ from worker.store import effects, inbox, tallies
 from worker.store.bulk import Among, Tx
 from worker.store.effects import EffectKind
 from worker.store.engine import Store
+from worker.store.history import line
 from worker.store.tables import accounts, case_history, cases, layer_jobs
 
 STUCK_AFTER = 5
@@ -215,8 +216,7 @@ def _set_aside(tx: Tx, case_id: str, why: str, now: datetime) -> None:
         values |= {"state": CaseState.REVIEW.value, "owner": "person", "next_action_at": now + STUCK_FOR}
         values["reason"] = f"the worker could not judge it: {why}"
     tx.connection.execute(update(cases).where(cases.c.case_id == case_id, cases.c.state == row.state).values(values))
-    history = {"case_id": case_id, "at": now, "event": "case.stuck", "by": WORKER, "detail": {"error": why, "times": stuck}}
-    tx.insert(case_history, [history])
+    tx.insert(case_history, [line(case_id, "case.stuck", WORKER, now, error=why, times=stuck)])
 
 
 def _warn(tx: Tx, bench: Bench, now: datetime, limit: int) -> int:
@@ -230,8 +230,7 @@ def _warn(tx: Tx, bench: Bench, now: datetime, limit: int) -> int:
         reached, next_at = _promise(bench, row, now)
         moved.append({"case_id": row.case_id, "warned_percent": reached, "warn_at": next_at})
         event = "promise.breached" if reached >= 100 else "promise.warned"
-        detail = {"percent": reached, "due_at": row.due_at.isoformat()}
-        history.append({"case_id": row.case_id, "at": now, "event": event, "by": WORKER, "detail": detail})
+        history.append(line(row.case_id, event, WORKER, now, percent=reached, due_at=row.due_at.isoformat()))
         log.warning(event, case_id=row.case_id, percent=reached)
     tx.update(cases, moved, by=["case_id"])
     tx.insert(case_history, history)

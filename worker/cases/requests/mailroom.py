@@ -41,6 +41,7 @@ from worker.intake.mail.reader import Mail, read_mail
 from worker.observe import log
 from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
+from worker.store.history import line
 from worker.store.tables import accounts, case_history, cases, evidence, requests
 
 
@@ -245,4 +246,4 @@ def _address(tx: Tx, account_id: str | None) -> str | None:
 
 
 def _note(tx: Tx, case_id: str, event: str, now: datetime, **detail: Any) -> None:
-    tx.insert(case_history, [{"case_id": case_id, "at": now, "event": event, "by": WORKER, "detail": detail}])
+    tx.insert(case_history, [line(case_id, event, WORKER, now, **detail)])
