@@ -115,7 +115,7 @@ MailAddress = _like(
 
 
 class Settings(BaseSettings):
-    """What the processes are told from outside; see the table in README.md."""
+    """What the processes are told from outside; see docs/settings.md."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 

@@ -53,6 +53,15 @@ def test_every_alert_has_its_section_and_says_how_bad_it_is() -> None:
         assert rule["for"]
 
 
+def test_every_alert_is_listed_on_top_of_the_runbook_by_how_bad_it_is() -> None:
+    for severity, heading in (("page", "Pages"), ("ticket", "Tickets")):
+        (line,) = re.findall(rf"^\*\*{heading}:\*\* (.+)$", RUNBOOK, re.M)
+        listed = {
+            f"Refunds{name}" for name, anchor in re.findall(r"\[(\w+)\]\(#(\w+)\)", line) if anchor == f"refunds{name.lower()}"
+        }
+        assert listed == {rule["alert"] for rule in ALERTS if rule["labels"]["severity"] == severity}
+
+
 def test_every_alert_is_tested_to_fire_and_to_stay_quiet() -> None:
     tests = yaml.safe_load((RULES.parent / "tests.yml").read_text())["tests"]
     cases = {(case["alertname"], bool(case["exp_alerts"])) for test in tests for case in test["alert_rule_test"]}

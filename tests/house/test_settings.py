@@ -1,15 +1,26 @@
 """Secrets from files: `REFUNDS_X_FILE` is read into `REFUNDS_X`, and what cannot be read is said."""
 
 import os
+import re
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
 
 from worker.errors import Misconfigured
 from worker.runtime import unfit
-from worker.settings import load_settings
+from worker.settings import PREFIX, Settings, load_settings
 
 KEY = "REFUNDS_CREEM_API_KEY"
+PAPER = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+IN_WORDS = {
+    "creem_environment": "by the key",
+    "creem_base_url": "by the key",
+    "terms_dir": "the shipped terms",
+    "hints": "on",
+    "actor": "login name",
+}
+"""The defaults that the paper says in words."""
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
@@ -104,3 +115,18 @@ def test_value_that_still_holds_the_manifests_placeholder_is_refused_wherever_it
 
 def test_blank_console_password_is_none() -> None:
     assert load_settings({"REFUNDS_CONSOLE_PASSWORD": "   "}).console_password is None
+
+
+def test_the_paper_has_every_setting_with_its_default() -> None:
+    said: dict[str, str] = {}
+    for names, defaults in re.findall(rf"^\| (`{PREFIX}[^|]+) \| ([^|]+) \|", PAPER, re.MULTILINE):
+        listed = [name.strip("`").removeprefix(PREFIX).lower() for name in names.split(", ")]
+        said |= dict(zip(listed, defaults.replace("`", "").split(", "), strict=True))
+    assert said == {name: IN_WORDS.get(name) or in_figures(field.default) for name, field in Settings.model_fields.items()}
+
+
+def in_figures(default: object) -> str:
+    """The default as the paper writes it."""
+    if isinstance(default, StrEnum):
+        return default.value
+    return f"{default:g}" if isinstance(default, float) else str(default or "none")

@@ -55,7 +55,14 @@ def commands(paper: str, section: str = "") -> list[str]:
     return list(dict.fromkeys((inline or line).strip() for inline, line in found))
 
 
-PAPERS = list(dict.fromkeys(commands("README.md", "Running it") + commands("docs/runbook.md") + commands("docs/operating.md")))
+READ = [
+    ("README.md", "Running it"),
+    ("README.md", "At three in the morning"),
+    ("docs/settings.md", ""),
+    ("docs/runbook.md", ""),
+    ("docs/operating.md", ""),
+]
+PAPERS = list(dict.fromkeys(line for paper, section in READ for line in commands(paper, section)))
 
 
 class Engineer:
@@ -176,8 +183,6 @@ def test_what_is_broken_is_found_mended_and_put_back_by_commands_copied_from_the
 def deploy(engineer: Engineer) -> None:
     """From nothing to processes that run, in the order of the README."""
     for line in commands("README.md", "Running it"):
-        if line == "operator add":
-            break
         if line in STAYS:
             engineer.starts(line)
         else:
