@@ -17,6 +17,7 @@ from worker.intake.wire import read_event
 from worker.store import inbox as inbox_rows
 from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
+from worker.store.pages import page
 from worker.store.tables import dead_letters, inbox
 from worker.strict import MAX_BYTES, Malformed
 
@@ -50,8 +51,8 @@ class DeadLetters:
             wanted.append(dead_letters.c.dead_id < after)
         statement = select(*LISTED).where(*wanted).order_by(dead_letters.c.dead_id.desc()).limit(limit + 1)
         rows = self.store.read(lambda tx: tx.all(statement))
-        items = [_letter(row, row.bytes) for row in rows[:limit]]
-        return items, items[-1]["dead_id"] if len(rows) > limit else None
+        shown, following = page(rows, limit, "dead_id")
+        return [_letter(row, row.bytes) for row in shown], following
 
     def by_reason(self) -> list[dict[str, Any]]:
         """Open letters grouped by reason, most first: how many, oldest and newest, and one to look at."""
@@ -79,8 +80,8 @@ class DeadLetters:
         d = dead_letters.c
         wanted = [d.state == "open", d.reason == reason, *([d.dead_id > after] if after is not None else [])]
         chosen = select(d.dead_id).where(*wanted).order_by(d.dead_id).limit(limit + 1)
-        found = [row.dead_id for row in self.store.read(lambda tx: tx.all(chosen))]
-        return found[:limit], found[limit - 1] if len(found) > limit else None
+        shown, following = page(self.store.read(lambda tx: tx.all(chosen)), limit, "dead_id")
+        return [row.dead_id for row in shown], following
 
     def one(self, name: str) -> dict[str, Any]:
         """The letter with this id or origin. Raises `Refused` where there is none."""

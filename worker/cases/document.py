@@ -16,6 +16,7 @@ from worker.cases.money import claims
 from worker.clock import moment
 from worker.errors import Refused
 from worker.store.bulk import Tx
+from worker.store.pages import page
 from worker.store.tables import (
     accounts,
     case_history,
@@ -185,9 +186,9 @@ def listing(
     if after is not None:
         wanted.append(cases.c.case_id < after)
     rows = tx.all(select(cases).where(*wanted).order_by(cases.c.case_id.desc()).limit(limit + 1))
-    claimed = payments_of(tx, [row.case_id for row in rows[:limit]])
-    items = [summary(row) | {"payments": claimed[row.case_id]} for row in rows[:limit]]
-    return items, items[-1]["case_id"] if len(rows) > limit else None
+    shown, following = page(rows, limit, "case_id")
+    claimed = payments_of(tx, [row.case_id for row in shown])
+    return [summary(row) | {"payments": claimed[row.case_id]} for row in shown], following
 
 
 def account_document(tx: Tx, account_id: str) -> dict[str, Any]:

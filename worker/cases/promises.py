@@ -13,6 +13,7 @@ from worker.cases.load import FINAL, STATES
 from worker.clock import moment
 from worker.store import tallies
 from worker.store.bulk import Tx
+from worker.store.pages import page
 from worker.store.tables import cases
 
 CREEM_WAITS_DAYS = 3
@@ -33,8 +34,8 @@ def promises(tx: Tx, *, limit: int, after: str | None) -> tuple[list[dict[str, A
         due = select(cases.c.due_at).where(cases.c.case_id == after).scalar_subquery()
         wanted.append(or_(cases.c.due_at > due, and_(cases.c.due_at == due, cases.c.case_id > after)))
     rows = tx.all(select(cases).where(*wanted).order_by(cases.c.due_at, cases.c.case_id).limit(limit + 1))
-    items = [summary(row) for row in rows[:limit]]
-    return items, items[-1]["case_id"] if len(rows) > limit else None
+    shown, following = page(rows, limit, "case_id")
+    return [summary(row) for row in shown], following
 
 
 def overdue(tx: Tx, now: datetime) -> tuple[int, datetime | None]:

@@ -60,8 +60,7 @@ def listing(
             cell(item["opened_at"][:19]),
         )
     out.print(table)
-    if following:
-        output.say("[dim]more: --after {after}[/]", after=following)
+    output.more(following)
 
 
 def show(name: Name, as_json: AsJson = False) -> None:

@@ -48,8 +48,7 @@ def listing(
         row = [item[name] for name in ("dead_id", "reason", "detail", "bytes", "state")]
         table.add_row(*(cell(value) for value in row), cell(item["received_at"][:19]))
     out.print(table)
-    if following:
-        output.say("[dim]more: --after {after}[/]", after=following)
+    output.more(following)
 
 
 def _by_reason(as_json: bool) -> None:

@@ -85,6 +85,12 @@ def page(items: Sequence[Any], following: str | None, *, dry_run: bool = False) 
     document(({"dry_run": True} if dry_run else {}) | {"items": list(items), "next": following})
 
 
+def more(following: str | None) -> None:
+    """The last line of a list: how to see what comes after it, where anything does."""
+    if following is not None:
+        say("[dim]more: --after {after}[/]", after=following)
+
+
 def nothing_changed() -> None:
     """The last line of a dry run."""
     say("[dim]Nothing was changed.[/]")

@@ -42,8 +42,7 @@ def listing(as_json: AsJson = False, limit: output.Limit = 50, after: output.Aft
         )
     out.print(table)
     output.say("[dim]{approved}[/]", approved=approved["said"])
-    if following:
-        output.say("[dim]more: --after {after}[/]", after=following)
+    output.more(following)
 
 
 def show(name: Name, as_json: AsJson = False) -> None:

@@ -21,6 +21,7 @@ from worker.creem.environment import Environment
 from worker.settings import Mode
 from worker.store.bulk import Tx
 from worker.store.engine import Store
+from worker.store.pages import page
 from worker.store.tables import cases, leases, proposals
 
 
@@ -71,10 +72,9 @@ class Queue:
     def _queue(self, tx: Tx, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
         wanted = [in_queue()] + ([cases.c.case_id > after] if after is not None else [])
         rows = tx.all(select(cases).where(*wanted).order_by(cases.c.case_id).limit(limit + 1))
-        shown = rows[:limit]
+        shown, following = page(rows, limit, "case_id")
         held, opened = leases_of(tx, shown, self.clock.now()), proposals_of(tx, shown)
-        items = [self._item(row, held.get(row.case_id), opened.get(row.case_id)) for row in shown]
-        return items, items[-1]["case_id"] if len(rows) > limit else None
+        return [self._item(row, held.get(row.case_id), opened.get(row.case_id)) for row in shown], following
 
     def _item(self, row: Row[Any], lease: Row[Any] | None, proposal: Row[Any] | None) -> dict[str, Any]:
         now = self.clock.now()
