@@ -55,6 +55,37 @@ def _count(tx: Tx, which: Any) -> int:
     return int(tx.value(select(func.count()).where(which)))
 
 
+def _due(tx: Tx) -> dict[str, Any]:
+    """What is still to be done outside, by kind: how many, since when, and why the last try came to nothing."""
+    e, k = effects.c, creem_credits.c
+    # of those not yet done, a result is why the last try came to nothing
+    undone = select(e.kind, func.count(), func.min(e.created_at), func.count(e.result), func.max(e.result))
+    undone = undone.where(e.state.in_(["due", "claimed"])).group_by(e.kind)
+    booking = select(literal("credits"), func.count(), func.min(k.created_at), func.count(k.result), func.max(k.result))
+    booking = booking.where(k.state.in_(OPEN))
+    return {
+        str(kind): {"count": int(count), "oldest_at": moment(since), "failing": int(failing), "last_error": why}
+        for which in (undone, booking)
+        for kind, count, since, failing, why in tx.connection.execute(which)
+        if count
+    }
+
+
+def _letters(tx: Tx) -> dict[str, int]:
+    """Open dead letters by reason, most first."""
+    d = dead_letters.c
+    counted = select(d.reason, func.count()).where(d.state == "open").group_by(d.reason).order_by(func.count().desc())
+    return {reason: int(count) for reason, count in tx.connection.execute(counted)}
+
+
+def _breakers(tx: Tx, now: datetime) -> dict[str, Any]:
+    """What stands between us and a service at this moment, by its name."""
+    return {
+        row.name: {"open_until": moment(row.open_until), "last_error": row.last_error, "needs_person": row.needs_person}
+        for row in tx.all(select(breakers).where(breakers.c.open_until > now))
+    }
+
+
 def overview(tx: Tx, now: datetime, environment: str | None = None) -> dict[str, Any]:
     """The figures of this moment, from the database alone. Claims of another environment than Creem's that is named are due to
     nobody here; where none is, all are.
@@ -65,50 +96,26 @@ def overview(tx: Tx, now: datetime, environment: str | None = None) -> dict[str,
     late, oldest_late = overdue(tx, now)
     backlog, oldest = inbox_rows.backlog(tx)
     whole = [tally for state, tally in tallied.items() if state in WHOLE]
-    idle = select(func.count()).where(cases.c.next_action_at < now - SWEPT_BY)
-    waiting = select(func.count()).where(inbox.c.state == "waiting")
-    e = effects.c
-    # of those not yet done, a result is why the last try came to nothing
-    undone = select(e.kind, func.count(), func.min(e.created_at), func.count(e.result), func.max(e.result))
-    undone = undone.where(e.state.in_(["due", "claimed"])).group_by(e.kind)
-    open_letters = (
-        select(dead_letters.c.reason, func.count())
-        .where(dead_letters.c.state == "open")
-        .group_by(dead_letters.c.reason)
-        .order_by(func.count().desc())
-    )
     paying = _claims(tx, environment)
-    k = creem_credits.c
-    booking = select(literal("credits"), func.count(), func.min(k.created_at), func.count(k.result), func.max(k.result))
-    booking = booking.where(k.state.in_(OPEN))
-    due = {
-        str(kind): {"count": int(count), "oldest_at": moment(since), "failing": int(failing), "last_error": why}
-        for which in (undone, booking)
-        for kind, count, since, failing, why in tx.connection.execute(which)
-        if count
-    }
     return {
         "at": moment(now),
         "backlog": backlog,
         "oldest_unhandled_at": moment(oldest),
-        "waiting_events": int(tx.value(waiting)),
+        "waiting_events": _count(tx, inbox.c.state == "waiting"),
         "cases": by_state,
         "open_cases": sum(number for state, number in by_state.items() if state not in FINAL),
         "made_whole": sum(tally.cases for tally in whole),
         "credits_reversed": sum(tally.credits_reversed for tally in whole),
         "overdue_promises": late,
         "oldest_overdue_at": moment(oldest_late),
-        "overdue_actions": int(tx.value(idle)),
+        "overdue_actions": _count(tx, cases.c.next_action_at < now - SWEPT_BY),
         "unknown_outcomes": paying["unproved"],
         "payments": paying,
         "review": _review(tx),
         "notices": notices_overview(tx),
         "disputed_charges": _count(tx, charges.c.disputed_at.is_not(None)),
-        "effects_due": due,
-        "dead_letters": {reason: int(count) for reason, count in tx.connection.execute(open_letters)},
+        "effects_due": _due(tx),
+        "dead_letters": _letters(tx),
         "delivered_late": sum(tally.delivered_late for tally in tallied.values()),
-        "breakers": {
-            row.name: {"open_until": moment(row.open_until), "last_error": row.last_error, "needs_person": row.needs_person}
-            for row in tx.all(select(breakers).where(breakers.c.open_until > now))
-        },
+        "breakers": _breakers(tx, now),
     }
