@@ -1374,7 +1374,7 @@ BUGS = (
         (
             (
                 "worker/cases/notifier.py",
-                "                if not self.store.write(lambda tx, now=now: self._walk_around(tx, now)):  # type: ignore[misc]\n                    raise\n                continue",
+                "                if not self.store.write(partial(self._walk_around, now=now)):\n                    raise\n                continue",
                 "                raise",
             ),
         ),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from worker.cases.book import WORKER
@@ -59,7 +60,7 @@ class BooksAtCreem:
             return told
         for _ in turns(ROUND, self.round_seconds, self.timer):
             now = self.clock.now()
-            due = self.store.write(lambda tx, now=now: at_creem.claim(tx, now, self.lease))  # type: ignore[misc]
+            due = self.store.write(partial(at_creem.claim, now=now, lease=self.lease))
             if due is None:
                 break
             words, heard = self._carry_out(due)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select, update
@@ -90,9 +91,9 @@ class Notifier:
         for _ in turns(ROUND, self.round_seconds, self.timer):
             now = self.clock.now()
             try:
-                batch = self.store.write(lambda tx, now=now: self._claim(tx, now))  # type: ignore[misc]
+                batch = self.store.write(partial(self._claim, now=now))
             except LockedOut:
-                if not self.store.write(lambda tx, now=now: self._walk_around(tx, now)):  # type: ignore[misc]
+                if not self.store.write(partial(self._walk_around, now=now)):
                     raise
                 continue
             if batch is None:
@@ -100,7 +101,7 @@ class Notifier:
             if not batch.rows:
                 continue
             receipt = self._post(batch, now)
-            self.store.write(lambda tx, batch=batch, receipt=receipt: _record(tx, batch, receipt, self.clock.now()))  # type: ignore[misc]
+            self.store.write(partial(_record, batch=batch, receipt=receipt, now=self.clock.now()))
             log.info("notice.posted", kind=batch.kind.value, notices=len(batch.rows), outcome=receipt.outcome.value)
             if receipt.outcome is Posted.SENT:
                 tell(spans.notices(batch.rows, now), self.clock.now())
@@ -169,8 +170,6 @@ class Notifier:
 
     def _post(self, batch: _Batch, now: datetime) -> Receipt:
         assert self.mailer is not None, "checked by the caller"
-        # the templates are for those who send: commands start without them
-
         payload = batch.rows[0].payload
         letter = Letter(
             kind=batch.kind,

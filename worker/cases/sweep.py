@@ -6,6 +6,7 @@ and left for later; it never stops the others.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, not_, or_, select, update
@@ -88,15 +89,15 @@ class Sweeper:
     def _wake_overtaken(self) -> None:
         for _ in range(ROUNDS):
             now = self.clock.now()
-            if not self.store.read(lambda tx, now=now: inbox.any_awaited(tx, now)):  # type: ignore[misc]
+            if not self.store.read(partial(inbox.any_awaited, now=now)):
                 break
-            self.store.write(lambda tx, now=now: inbox.look_at_waiting(tx, now, now - self.patience, self.batch))  # type: ignore[misc]
+            self.store.write(partial(inbox.look_at_waiting, now=now, by=now - self.patience, limit=self.batch))
 
     def _assess_backlog(self) -> Assessed:
         done = Assessed()
         for _ in range(ROUNDS):
             now = self.clock.now()
-            if not self.store.read(lambda tx, now=now: inbox.any_due(tx, now - self.patience)):  # type: ignore[misc]
+            if not self.store.read(partial(inbox.any_due, by=now - self.patience)):
                 break
             turn = self.assessor.assess(waited=self.patience)
             if not turn.busy:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from policy.lifecycle import PaymentState
 from worker.cases.bench import Bench
@@ -214,7 +215,7 @@ class Payer:
         told: list[str] = []
         while self.timer() - began < self.round_seconds and self._may_call():
             now = self.clock.now()
-            due = self.store.read(lambda tx, now=now: charges.due(tx, now, 1))  # type: ignore[misc]
+            due = self.store.read(partial(charges.due, now=now, limit=1))
             if not due:
                 break
             told.append(self._look_at(due[0]))

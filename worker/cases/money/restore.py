@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, Select, and_, or_, select, update
@@ -127,7 +128,7 @@ class Restorer:
         self.store.write(lambda tx: epoch.held_back(tx, remembered, now))
         for last in self._missing():
             calls = self.witnesses.calls(last.key)
-            said = self.store.write(lambda tx, calls=calls: self._put_back(tx, calls, by, reason))  # type: ignore[misc]
+            said = self.store.write(partial(self._put_back, calls=calls, by=by, reason=reason))
             (done.left if said is None else done.remembered).append(_told(last) | {"done": said})
         what = f"{len(done.remembered)} put back, {len(done.left)} left, {events} events read again: {reason}"
         self.store.write(lambda tx: acted(tx, "restore.recover", limits.MONEY, by=by, reason=what, now=now))
@@ -168,7 +169,7 @@ class Restorer:
         keys, found = list(journal.charges()), list[Call]()
         for start in range(0, len(keys), CHUNK):
             part = keys[start : start + CHUNK]
-            known = self.store.read(lambda tx, part=part: _attempts(tx, part))  # type: ignore[misc]
+            known = self.store.read(partial(_attempts, keys=part))
             found += [last for last in (journal.calls(key)[-1] for key in part) if known.get(last.key, -1) < last.attempt]
         return sorted(found, key=lambda call: call.armed_at)
 
@@ -215,7 +216,7 @@ class Restorer:
     def _doubt(self) -> int:
         """Claims that came unsent out of the backup only read from now on; returns how many."""
         listed = self.store.read(lambda tx: [row.payment_id for row in tx.all(_unsent_in_backup())])
-        return sum(self.store.write(lambda tx, one=one: self._doubt_one(tx, one)) for one in listed)  # type: ignore[misc]
+        return sum(self.store.write(partial(self._doubt_one, payment_id=one)) for one in listed)
 
     def _doubt_one(self, tx: Tx, payment_id: str) -> bool:
         now, account = self.clock.now(), select(payments.c.account_id).where(payments.c.payment_id == payment_id)
