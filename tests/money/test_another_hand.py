@@ -1,5 +1,6 @@
 """Money that went back by another hand takes its credits along, whatever became of our own claim on it before."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -130,3 +131,54 @@ def test_credits_that_come_back_to_a_lot_of_which_a_part_went_back_are_void_in_p
     assert world.lot("ord_1") == (10, 0, 10)
     assert world.audit().breaches == []
     world.close()
+
+
+@pytest.mark.parametrize("word", ["pending", "requiresAction", "processing", "Succeeded"])
+def test_refund_by_another_hand_is_waited_for_whatever_its_word_until_it_comes_to_nothing(world: MoneyWorld, word: str) -> None:
+    """Once only `succeeded` counted: both refunds left, for a read goes on showing what pends as paid."""
+    world.twice_charged()
+    hear_of_refund(world, "tran_1", word)
+    world.settle_down(days=1)
+    claim = world.claim("tran_1")
+    assert (claim.state, claim.attempts, world.double.gone("tran_1")) == ("claimed", 0, 0)
+    assert claim.detail == "Creem told of a refund of the charge and does not show it yet"
+    hear_of_refund(world, "tran_1", "failed")
+    world.settle_down(days=0.1)
+    assert (world.state("ord_1"), world.double.gone("tran_1")) == ("refunded", 900)
+
+
+def test_refund_by_another_hand_that_neither_ends_nor_is_shown_is_a_persons(world: MoneyWorld) -> None:
+    world.twice_charged()
+    hear_of_refund(world, "tran_1", "pending")
+    world.settle_down(days=4)
+    assert (world.state("ord_1"), world.claim("tran_1").state, world.double.posts("tran_1")) == ("review", "claimed", 0)
+    world.double.refund_in_dashboard("tran_1")
+    world.settle_down(days=0.1)
+    assert (world.state("ord_1"), world.claim("tran_1").state) == ("external", "not_needed")
+
+
+def test_person_approves_no_money_while_a_refund_by_another_hand_pends(store: Store, tmp_path: Path) -> None:
+    world = PeopleWorld(store, tmp_path, switches=NASTY)
+    world.twice_charged(charges=1)
+    world.mail("Please refund my order ord_0.")
+    world.sweep()
+    hear_of_refund(world, "tran_0", "pending")
+    world.settle_down(days=0.1)
+    (case_id,) = world.queue()
+    assert "what becomes of that comes first" in world.choices(case_id)["money"]["refused"]
+    hear_of_refund(world, "tran_0", "canceled")
+    world.settle_down(days=0.1)
+    assert world.choices(case_id)["money"]["refused"] is None
+    assert world.audit().breaches == []
+    world.close()
+
+
+def hear_of_refund(world: MoneyWorld, transaction_id: str, word: str) -> None:
+    """Creem tells what became of the one refund of the charge that was made in its dashboard; no read shows it."""
+    now = int(world.clock.now().timestamp() * 1000)
+    transaction = {"id": transaction_id, "mode": "test", "amount": 900, "amount_paid": 900, "currency": "USD", "status": "paid"}
+    refund = {"id": f"ref_{transaction_id}", "mode": "test", "status": word, "refund_amount": 900, "refund_currency": "USD"}
+    said = refund | {"transaction": transaction, "created_at": now}
+    event = {"id": f"evt_{transaction_id}_{word}", "eventType": "refund.created", "created_at": now, "object": said}
+    world.receiver.receive(json.dumps(event).encode())
+    world.sweep()

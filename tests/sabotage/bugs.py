@@ -544,6 +544,12 @@ BUGS = (
         (("worker/cases/money/arm.py", "    return _kept_is_gone(payment, kept, known) or _paid", "    return _paid"),),
     ),
     Bug(
+        "refund_that_pends_is_none",
+        "money goes back twice: by us and by whoever refunded it in the dashboard",
+        ("tests/money/test_another_hand.py",),
+        (("worker/cases/money/charges.py", "creem_refunds.c.status.not_in(IN_VAIN)", "creem_refunds.c.status == SUCCEEDED"),),
+    ),
+    Bug(
         "line_without_its_call_is_nothing",
         "a call that the journal alone remembers is armed and made again",
         ("tests/money/test_whole_way.py::test_journal_line_whose_commit_never_came_is_an_unknown_call_and_nothing_is_sent",),

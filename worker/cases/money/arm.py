@@ -88,10 +88,11 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
     if inbox.unhandled_from(tx, SOURCE):
         # Creem told us something that nobody has looked at yet: it may be about this very charge
         return wait(tx, payment, case, now + UNHEARD, "a webhook is not handled yet", with_.closing)
-    if any(charge.due_at is not None for charge in known.values()):
-        return wait(
-            tx, payment, case, now + BEHIND, "Creem told of a refund of the charge and does not show it yet", with_.closing
-        )
+    behind = [charge.due_at for charge in known.values() if charge.due_at is not None]
+    if behind:
+        # another word of it calls the claim back before that
+        again = max(now + BEHIND, *behind)
+        return wait(tx, payment, case, again, "Creem told of a refund of the charge and does not show it yet", with_.closing)
     credits = taken(tx, payment.purchase_id)
     if credits.refused is not None:
         why = f"the customer has fewer credits at Creem than would be taken back: {credits.refused}"

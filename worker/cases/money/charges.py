@@ -20,6 +20,8 @@ from worker.store.tables import cases, charges, creem_refunds, disputes, payment
 
 LOOKS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600))
 """When to look again while Creem does not yet show what it told us; after the last one reconcile goes on asking."""
+SUCCEEDED, IN_VAIN = "succeeded", ("failed", "canceled")
+"""The words for a refund that settle what became of it; any other, known or not, leaves it open (creem-api.md, 3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +84,22 @@ def hear_refunds(tx: Tx, told: Sequence[RefundCreated], now: datetime, *, can_re
     ]
     tx.insert_absent(creem_refunds, records)
     # the same refund may be told of again with what became of it; a settled word is kept
-    open_words = creem_refunds.c.status.in_(["pending", "requiresAction"])
+    unsettled = creem_refunds.c.status.not_in([SUCCEEDED, *IN_VAIN])
     for one in told:
         tx.connection.execute(
-            update(creem_refunds).where(creem_refunds.c.refund_id == one.refund_id, open_words).values(status=one.status)
+            update(creem_refunds).where(creem_refunds.c.refund_id == one.refund_id, unsettled).values(status=one.status)
         )
     transactions = sorted({one.transaction_id for one in told})
     if can_read:
         due = {"due_at": now, "looks": 0}
         tx.connection.execute(update(charges).where(tx.among(charges.c.transaction_id, transactions)).values(due))
-        reading = (tx.among(payments.c.transaction_id, transactions), payments.c.next_step == "read", payments.c.due_at > now)
+        p = payments.c
+        about = or_(tx.among(p.transaction_id, transactions), tx.among(p.kept_transaction_id, transactions))
         # a call that is on the way has its own time
-        tx.connection.execute(update(payments).where(*reading, payments.c.state != "sending").values(due_at=now))
+        tx.connection.execute(update(payments).where(about, p.due_at > now, p.state != "sending").values(due_at=now))
         return
     paid = {one.transaction_id: one.transaction.amount_paid for one in told if one.transaction is not None}
-    heard = _heard(tx, transactions)
+    heard = _heard(tx, transactions, creem_refunds.c.status == SUCCEEDED)
     for transaction_id, known in lock(tx, transactions).items():
         most, refunded = paid.get(transaction_id) or known.amount_paid, heard.get(transaction_id, 0)
         if refunded > known.refunded:
@@ -167,11 +170,13 @@ def give_up(tx: Tx, transaction_id: str, paid: int) -> None:
 def observe(tx: Tx, seen: Transaction, now: datetime) -> bool:
     """Keeps what was read at Creem; True when something is known now that was not. Locks the charge.
 
-    While Creem does not yet show all that it told us by webhook, the charge stays due, at growing intervals.
+    While Creem does not yet show all that it told us by webhook, the charge stays due, at growing intervals. A refund that is not
+    plainly in vain is told of whatever its word is: what pends, money may follow.
     """
     known = lock(tx, [seen.id])[seen.id]
     paid = seen.amount_paid or known.amount_paid
-    heard = _heard(tx, [seen.id]).get(seen.id, 0)
+    heard = _heard(tx, [seen.id], creem_refunds.c.status == SUCCEEDED).get(seen.id, 0)
+    promised = _heard(tx, [seen.id], creem_refunds.c.status.not_in(IN_VAIN)).get(seen.id, 0)
     over = _end_of_dispute(tx, seen.id) if seen.chargeback else None
     is_lost = over is CaseState.EXTERNAL
     shown = (paid or seen.refunded_amount) if seen.refunded_whole or is_lost else seen.refunded_amount
@@ -182,10 +187,10 @@ def observe(tx: Tx, seen: Transaction, now: datetime) -> bool:
     disputed_at = known.disputed_at
     if disputed_at is None and seen.chargeback and over is None:
         disputed_at = now
-    behind = heard > refunded and not seen.refunded_whole
+    behind = promised > refunded and not seen.refunded_whole
     due_at = None
     if behind:
-        log.warning("charge.behind", transaction_id=seen.id, heard=heard, read=refunded, looks=known.looks)
+        log.warning("charge.behind", transaction_id=seen.id, told=promised, read=refunded, looks=known.looks)
         due_at = now + LOOKS[min(known.looks, len(LOOKS) - 1)]
     tx.connection.execute(
         update(charges)
@@ -221,8 +226,8 @@ def purchase_of(tx: Tx, transaction_id: str) -> Row[Any] | None:
     return tx.first(chosen)
 
 
-def _heard(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, int]:
-    """What Creem told us went back, by transaction."""
-    settled = (tx.among(creem_refunds.c.transaction_id, transaction_ids), creem_refunds.c.status == "succeeded")
-    summed = select(creem_refunds.c.transaction_id, func.sum(creem_refunds.c.amount)).where(*settled)
-    return {name: int(total) for name, total in tx.connection.execute(summed.group_by(creem_refunds.c.transaction_id))}
+def _heard(tx: Tx, transaction_ids: Sequence[str], which: ColumnElement[bool]) -> dict[str, int]:
+    """The sum of those refunds that Creem told us of, by transaction."""
+    r = creem_refunds.c
+    summed = select(r.transaction_id, func.sum(r.amount)).where(tx.among(r.transaction_id, transaction_ids), which)
+    return {name: int(total) for name, total in tx.connection.execute(summed.group_by(r.transaction_id))}

@@ -22,6 +22,8 @@ class Charge:
     """What went back, by anybody's hand, of what was paid."""
     charged_back: bool = False
     """Creem showed it as charged back when it was last read: a claim would end on it."""
+    behind: bool = False
+    """Creem told of a refund of it, settled or not, that no read has shown yet."""
 
     @property
     def transaction_id(self) -> str | None:
@@ -50,7 +52,7 @@ def charges_of(tx: Tx, purchase_ids: Iterable[str]) -> list[Charge]:
 
 def _read(tx: Tx, which: Any) -> Any:
     known = charges.c
-    chosen = select(purchases, known.refunded, known.disputed_at, known.amount_paid, known.status)
+    chosen = select(purchases, known.refunded, known.disputed_at, known.amount_paid, known.status, known.due_at)
     joined = chosen.outerjoin(charges, known.transaction_id == purchases.c.transaction_id).where(which)
     return tx.all(joined.order_by(purchases.c.paid_at, purchases.c.purchase_id))
 
@@ -86,4 +88,5 @@ def _charge(row: Row[Any]) -> Charge:
         row.order_id or row.purchase_id,
         refunded,
         charged_back=row.status is not None and spelt(row.status) == CHARGED_BACK,
+        behind=row.due_at is not None,
     )
