@@ -13,7 +13,7 @@ from sqlalchemy import select
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.requests.world import PeopleWorld
-from worker.sandbox.creem.words import Lie, Meanwhile, RefundAnswer
+from worker.sandbox.creem.words import Ending, Lie, Meanwhile, RefundAnswer
 from worker.store.engine import Store
 from worker.store.tables import postings
 
@@ -171,6 +171,52 @@ def test_person_approves_no_money_while_a_refund_by_another_hand_pends(store: St
     assert world.choices(case_id)["money"]["refused"] is None
     assert world.audit().breaches == []
     world.close()
+
+
+@pytest.mark.parametrize("ends", [Ending.SUCCEEDED, Ending.FAILED])
+@pytest.mark.parametrize("claimed", [False, True], ids=["charged again after it was sent", "claimed before it was sent"])
+def test_charge_is_no_duplicate_of_one_whose_own_refund_is_under_way(
+    store: Store, tmp_path: Path, ends: Ending, claimed: bool
+) -> None:
+    """Once both went back, the later one as a duplicate of the earlier, "which stays valid"."""
+    pends = replace(NASTY, answer=RefundAnswer.PENDING, ends=ends, turns_early=False, settle_after=600.0)
+    world = PeopleWorld(store, tmp_path, switches=pends)
+    history = world.history_of_charges()
+    world.load(*(history if claimed else history[:2]))
+    world.mail("Please refund my order ord_0.")
+    world.sweep()
+    request = next(name for name in world.queue() if "money" in world.choices(name))
+    world.decide(request, "money")
+    world.pay()
+    world.load(*history)
+    world.pay()
+    assert (world.double.posts("tran_0"), world.double.posts("tran_1")) == (1, 0)
+    assert (world.claim("tran_1") is not None) is claimed
+    world.double.switches = NASTY
+    if ends is Ending.FAILED:
+        world.clock.pass_(minutes=10)
+        hear_of_refund(world, "tran_0", "failed")
+    world.settle_down(days=3, done=lambda: world.at_rest() and world.state("ord_1") != "review")
+    if ends is Ending.SUCCEEDED:
+        assert (world.double.gone("tran_0"), world.double.gone("tran_1")) == (900, 0)
+        assert (world.state("ord_1"), world.lot("ord_1")) == ("nothing_owed", (100, 0, 0))
+    else:
+        assert (world.double.gone("tran_0"), world.double.gone("tran_1")) == (0, 900)
+        assert (world.state("ord_1"), world.lot("ord_0")) == ("refunded", (100, 0, 0))
+    assert world.audit().breaches == []
+    world.close()
+
+
+def test_charge_is_no_duplicate_of_one_that_another_hand_may_be_refunding(world: MoneyWorld) -> None:
+    history = world.history_of_charges()
+    world.load(*history[:2])
+    hear_of_refund(world, "tran_0", "pending")
+    world.load(*history)
+    world.settle_down(days=0.1)
+    assert (world.state("ord_1"), world.claim("tran_1"), world.double.posts("tran_1")) == ("review", None, 0)
+    world.double.refund_in_dashboard("tran_0")
+    world.settle_down(days=0.1)
+    assert (world.state("ord_1"), world.lot("ord_1"), world.double.posts("tran_1")) == ("nothing_owed", (100, 0, 0), 0)
 
 
 def hear_of_refund(world: MoneyWorld, transaction_id: str, word: str) -> None:

@@ -16,7 +16,7 @@ from policy.words import money
 from worker.cases.bench import Bench
 from worker.cases.book import BY_PERSON, WORKER, Case
 from worker.cases.casework import REMIND, go
-from worker.cases.money import charges, epoch, limits
+from worker.cases.money import charges, claims, epoch, limits
 from worker.cases.money.clocks import apart
 from worker.cases.money.close import Closing, close, wait
 from worker.cases.money.remember import as_unknown, call_of
@@ -93,6 +93,10 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
         # another word of it calls the claim back before that
         again = max(now + BEHIND, *behind)
         return wait(tx, payment, case, again, "Creem told of a refund of the charge and does not show it yet", with_.closing)
+    kept_id = payment.kept_transaction_id
+    if kept_id is not None and claims.is_open(tx, payment.environment, kept_id):
+        why = "a refund of the earlier charge, which was to stay, is under way"
+        return wait(tx, payment, case, now + STOPPED, why, with_.closing)
     credits = taken(tx, payment.purchase_id)
     if credits.refused is not None:
         why = f"the customer has fewer credits at Creem than would be taken back: {credits.refused}"

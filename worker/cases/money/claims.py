@@ -63,6 +63,13 @@ def insert(tx: Tx, ledger: Ledger, wanted: Sequence[Record], now: datetime) -> N
         )
 
 
+def is_open(tx: Tx, environment: str, transaction_id: str) -> bool:
+    """True where a claim on the charge has not ended: its money may go back, or be on its way."""
+    p = payments.c
+    mine = (p.environment == environment, p.transaction_id == transaction_id, p.closed_at.is_(None))
+    return bool(tx.all(select(p.payment_id).where(*mine)))
+
+
 def environments(tx: Tx) -> list[str]:
     """Whose money was ever claimed here: `test`, `live`, both or none."""
     found = select(payments.c.environment).distinct().order_by(payments.c.environment)

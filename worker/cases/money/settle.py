@@ -57,6 +57,8 @@ class _Work:
     cases: dict[tuple[CaseKind, str], Case]
     payments: dict[str, Row[Any]]
     """By transaction id."""
+    behind: set[str]
+    """Transactions of which Creem told of a refund that no read has shown yet."""
     claims: list[Record] = field(default_factory=list)
     effects: list[Record] = field(default_factory=list)
 
@@ -86,7 +88,8 @@ class Settler:
             return Settled()
         found = charges_of(tx, touched)
         kin = {charge.facts.purchase_id: charge for charge in found}
-        work = _Work(tx, now, _cases(tx, kin.values()), claims.of_charges(tx, kin.values(), self.environment))
+        behind = {charge.transaction_id for charge in found if charge.behind and charge.transaction_id}
+        work = _Work(tx, now, _cases(tx, kin.values()), claims.of_charges(tx, kin.values(), self.environment), behind)
         for group in _groups(found, touched):
             self._duplicates(work, group)
         for purchase_id in sorted(touched & kin.keys()):
@@ -194,7 +197,7 @@ class Settler:
         match decision.outcome:
             case Outcome.REFUND_PAYMENT:
                 held = self._held() or self.ledger.short(work.tx, charge.facts.purchase_id) or _won_before(work, charge, first)
-                held = held or declined_once(work.tx, case)
+                held = held or declined_once(work.tx, case) or _first_may_go(work, first)
                 return (CaseState.REVIEW if held else CaseState.REFUNDING), held
             case Outcome.NOTHING_OWED:
                 return (CaseState.EXTERNAL if charge.facts.refunded_amount else CaseState.NOTHING_OWED), None
@@ -242,6 +245,15 @@ def _won_before(work: _Work, charge: Charge, first: PurchaseFacts | None) -> str
         dispute = work.cases.get((CaseKind.DISPUTE, transaction_id or ""))
         if dispute is not None and dispute.state is CaseState.DECLINED:
             return f"the {which} was disputed and won, and Creem may still show it as charged back"
+    return None
+
+
+def _first_may_go(work: _Work, first: PurchaseFacts | None) -> str | None:
+    """Why nothing is claimed while the earlier charge, which was to stay, may go back itself; how that ends, judges it anew."""
+    transaction_id = (first and first.transaction_id) or ""
+    payment = work.payments.get(transaction_id)
+    if transaction_id in work.behind or (payment is not None and payment.closed_at is None):
+        return f"a refund of the earlier charge {transaction_id} is under way: if it goes back, this one stays"
     return None
 
 
