@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from policy import Counterfactual, Outcome
 from policy.lifecycle import CaseKind
-from tests.cases.world import moves
+from tests.cases.world import an_account, moves
 from tests.money.plans import NASTY
 from tests.requests.world import PeopleWorld
 from worker.cases.decided import ask_again
@@ -181,3 +181,29 @@ def test_case_of_a_claim_that_a_dispute_ended_says_so_no_longer_once_that_was_wo
         assert moves(found).count("case.handed_over") == 1
         world.clock.pass_(days=1)
         world.sweep()
+
+
+def test_money_approved_by_its_price_waits_until_what_was_paid_is_approved_by_as_many_as_that_needs(world: PeopleWorld) -> None:
+    """One person was shown 95.00 and had 113.05 leave, which takes two."""
+    world.double.switches = NASTY
+    paid_at = world.clock.now() - timedelta(hours=1)
+    world.double.pay("tran_0", customer_id="cust_1", amount=9500, tax=1805, order_id="ord_0", paid_at=paid_at)
+    world.load(an_account(), world.bought("ord_0", "tran_0", written(paid_at), amount=9500))
+    request = world.mail("Please refund my order ord_0.").case_id
+    assert world.choices(request)["money"]["needs_second"] is False
+    world.decide(request, "money", by="ann")
+    world.settle_down(days=2.5)
+    claim, found = world.claim("tran_0"), world.case(request)
+    assert found is not None
+    assert (found["state"], claim.state, claim.attempts, world.lot("ord_0")) == ("review", "claimed", 0, (0, 100, 0))
+    assert found["reason"].startswith("113.05 USD would go back, and 95.00 USD were approved")
+    assert moves(found).count("case.handed_over") == 1
+    assert world.choices(request)["money"]["needs_second"] is True
+    assert world.decide(request, "money", by="ann")["waits_for_second"] is True
+    world.settle_down(days=1.5)
+    assert world.double.posts("tran_0") == 0
+    world.decide(request, "money", by="bob")
+    world.settle_down(days=0.1)
+    assert (world.claim("tran_0").state, world.double.gone("tran_0"), world.double.posts("tran_0")) == ("refunded", 11305, 1)
+    with pytest.raises(Refused):
+        world.decide(request, "money", by="ann")

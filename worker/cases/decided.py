@@ -63,6 +63,14 @@ def reason_decided(tx: Tx, case: Case) -> str | None:
     return None if not rows or rows[0].detail.get("choice") == "recover" else rows[0].detail["reason"]
 
 
+def amount_claimed(tx: Tx, case_id: str) -> int | None:
+    """What would go back, in minor units, as told when the charge of this case was last claimed; None where no line says it."""
+    c = case_history.c
+    said = select(c.detail).where(c.case_id == case_id, c.event == "payment.claimed").order_by(c.id.desc()).limit(1)
+    rows = tx.all(said)
+    return rows[0].detail["amount"] if rows else None
+
+
 def put_to_a_person(case: Case, facts: ChargeFacts, why: str) -> None:
     """Puts the facts as they are now on a case that a person decided, whose decision stays until a person decides again."""
     case.facts, case.reason = _dumped(facts), why

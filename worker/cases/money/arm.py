@@ -16,9 +16,10 @@ from policy.words import money
 from worker.cases.bench import Bench
 from worker.cases.book import BY_PERSON, WORKER, Case
 from worker.cases.casework import REMIND, go
+from worker.cases.decided import amount_claimed
 from worker.cases.money import charges, claims, epoch, limits
 from worker.cases.money.clocks import apart
-from worker.cases.money.close import Closing, close, wait
+from worker.cases.money.close import Closing, close, hand_over, wait
 from worker.cases.money.remember import as_unknown, call_of
 from worker.cases.money.turn import Turn, lock, move, still_ours
 from worker.cases.write import write_cases
@@ -85,6 +86,13 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
     if ends is not None:
         state, target, why = ends
         return close(tx, payment, case, state, target, why, with_.closing)
+    other = _not_as_shown(tx, case, seen)
+    if other is not None:
+        # nothing was sent, and nothing ends: the claim waits for a person's word about what would leave
+        hand_over(tx, case, other, now)
+        move(tx, payment, PaymentState(payment.state), due_at=now + REMIND, detail=other)
+        write_cases(tx, [case], now, WORKER)
+        return f"later: {other}"
     if inbox.unhandled_from(tx, SOURCE):
         # Creem told us something that nobody has looked at yet: it may be about this very charge
         return wait(tx, payment, case, now + UNHEARD, "a webhook is not handled yet", with_.closing)
@@ -188,6 +196,17 @@ def _not_as_approved(
         # a person approved this one charge by itself: nothing has to stay in its place
         return None
     return _kept_is_gone(payment, kept, known) or _paid_otherwise(payment, seen, kept, known)
+
+
+def _not_as_shown(tx: Tx, case: Case, seen: Transaction | None) -> str | None:
+    """Why what a person approved is not what would leave: nobody approves, alone or with a second, what they were not shown."""
+    if case.rule != BY_PERSON or seen is None or seen.amount_paid is None:
+        return None
+    shown = amount_claimed(tx, case.case_id)
+    if shown is None or shown == seen.amount_paid:
+        return None
+    would, was = money(seen.amount_paid, seen.currency), money(shown, seen.currency)
+    return f"{would} would go back, and {was} were approved: what was paid became known since; it has to be approved anew"
 
 
 def _wrong(tx: Tx, payment: Row[Any], seen: Transaction | None, with_: Arming) -> str | None:

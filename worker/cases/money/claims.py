@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, select
+from sqlalchemy import ColumnElement, Row, and_, select, update
 
 from policy.facts import PurchaseFacts
 from policy.lifecycle import PaymentState
@@ -61,6 +61,14 @@ def insert(tx: Tx, ledger: Ledger, wanted: Sequence[Record], now: datetime) -> N
         holds.freeze(
             tx, ledger, claim["purchase_id"], occasion=occasion(claim["payment_id"], 0), case_id=claim["case_id"], now=now
         )
+
+
+def go_on(tx: Tx, payment_id: str, now: datetime) -> None:
+    """The claim, of which nothing is on its way, takes its turn at once. Raises `Collision` where it moved meanwhile."""
+    p = payments.c
+    mine = (p.payment_id == payment_id, p.next_step == SEND, p.closed_at.is_(None))
+    if tx.connection.execute(update(payments).where(*mine).values(due_at=now)).rowcount != 1:
+        raise Collision(f"{payment_id} moved meanwhile")
 
 
 def is_open(tx: Tx, environment: str, transaction_id: str) -> bool:

@@ -18,7 +18,7 @@ from worker.cases.money.close import free_at_last
 from worker.cases.money.dispute import disputes_heard
 from worker.cases.money.settle import Settler
 from worker.cases.notify import NoticeKind, intend, notice
-from worker.cases.review.choices import Act
+from worker.cases.review.choices import Act, awaits_word
 from worker.cases.review.scene import Scene
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger, Posting
@@ -123,12 +123,15 @@ def _money(work: _Work) -> str:
     short = work.ledger.short(work.tx, charge.facts.purchase_id)
     if short is not None:
         raise Refused(f"{case.case_id}: no money goes back while {short}")
+    waits = work.scene.payment if awaits_word(work.scene) else None
     work.decided(Outcome.REFUND_PAYMENT)
-    claim = claims.make(environment, case, charge, None, work.now)
     told = {"amount": charge.facts.amount, "currency": charge.facts.currency}
     case.note("payment.claimed", transaction_id=charge.transaction_id, **told)
     work.move(CaseState.REFUNDING, **told)
-    claims.insert(work.tx, work.ledger, [claim], work.now)
+    if waits is not None:
+        claims.go_on(work.tx, waits.payment_id, work.now)
+    else:
+        claims.insert(work.tx, work.ledger, [claims.make(environment, case, charge, None, work.now)], work.now)
     return "the refund is claimed and goes through the procedure at Creem now"
 
 

@@ -17,7 +17,7 @@ from policy.rules.requests import (
 )
 from policy.words import count, listed, money
 from worker.cases.book import Case
-from worker.cases.money import holds
+from worker.cases.money import claims, holds
 from worker.cases.review.scene import Scene
 from worker.settings import Mode
 
@@ -170,7 +170,7 @@ def _asks_for_less(case: Case) -> bool:
 def _no_money(scene: Scene, held: str | None) -> str | None:
     assert scene.charge is not None, "asked only about a charge"
     facts, payment = scene.charge.facts, scene.payment
-    if payment is not None:
+    if payment is not None and not awaits_word(scene):
         return f"the charge was claimed by {payment.case_id}, and that claim is {payment.state}: one claim on a charge, for ever"
     if facts.disputed:
         return "the charge is under dispute at the bank: nothing is sent beside it"
@@ -185,6 +185,14 @@ def _no_money(scene: Scene, held: str | None) -> str | None:
     if not facts.amount:
         return "the purchase cost nothing"
     return held
+
+
+def awaits_word(scene: Scene) -> bool:
+    """True where the case has the claim, and nothing was sent that may be on its way: a person says anew what may leave."""
+    payment = scene.payment
+    if payment is None or payment.closed_at is not None or payment.case_id != scene.case.case_id:
+        return False
+    return bool(payment.next_step == claims.SEND) and scene.case.state is CaseState.REVIEW
 
 
 def _decline(scene: Scene) -> Choice:
