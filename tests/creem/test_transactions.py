@@ -64,6 +64,9 @@ REST = """
 5831 | 6000 | partialRefund | 0    | yes
 5831 | 5831 | chargeback    | 0    | no
 5831 | null | chargedBack   | 5831 | no
+5831 | 5831 | disputed      | 0    | no
+5831 | 5831 | Chargeback    | 0    | no
+5831 | 5831 | void          | 0    | no
 null | null | paid          | none | no
 0    | null | paid          | none | no
 0    | 0    | paid          | none | no

@@ -219,6 +219,16 @@ def test_charge_is_no_duplicate_of_one_that_another_hand_may_be_refunding(world:
     assert (world.state("ord_1"), world.lot("ord_1"), world.double.posts("tran_1")) == ("nothing_owed", (100, 0, 0), 0)
 
 
+def test_charge_whose_word_nobody_knows_is_a_persons_however_much_of_it_is_missing(world: MoneyWorld) -> None:
+    """Once it was booked as given back, its credits were void and the case was over: the bank may have the money."""
+    world.hears = False
+    world.twice_charged()
+    world.double.refund_in_dashboard("tran_1")
+    world.double.switches = replace(NASTY, get=Lie.UNKNOWN_STATUS)
+    world.settle_down(days=0.1)
+    assert (world.state("ord_1"), world.claim("tran_1").state, world.lot("ord_1")) == ("review", "mismatch", (100, 0, 0))
+
+
 def hear_of_refund(world: MoneyWorld, transaction_id: str, word: str) -> None:
     """Creem tells what became of the one refund of the charge that was made in its dashboard; no read shows it."""
     now = int(world.clock.now().timestamp() * 1000)

@@ -176,6 +176,12 @@ def test_claim_that_another_process_moved_is_not_armed(scene: Scene, changed: di
             "1 of 900 minor units went back by another hand: what is left is not what was approved",
         ),
         ({"status": "open", "status_verbatim": "OPEN"}, "mismatch", "review", "Creem shows the charge as OPEN, not as paid"),
+        (
+            {"status": "disputed", "status_verbatim": "disputed", "refunded_amount": 900},
+            "mismatch",
+            "review",
+            "Creem shows the charge as disputed, not as paid",
+        ),
     ],
 )
 def test_charge_that_is_not_as_approved_is_not_armed(

@@ -348,7 +348,7 @@ BUGS = (
         "chargeback_taken_for_a_refund",
         "nobody can say that a dispute was won once its charge was read, and the customer's credits stay frozen",
         ("tests/review/test_disputes_over.py",),
-        (("worker/cases/money/charges.py", "heard if seen.chargeback and not is_lost else shown", "shown"),),
+        (("worker/cases/money/charges.py", "shown if seen.tells_of_refunds or is_lost else heard", "shown"),),
     ),
     Bug(
         "won_dispute_goes_on_holding",
@@ -563,6 +563,18 @@ BUGS = (
         "one person sends what takes two, where only the price was known when they approved it",
         ("tests/review/test_claimed_before.py",),
         (("worker/cases/money/arm.py", "    other = _not_as_shown(tx, case, seen)\n", "    other = None\n"),),
+    ),
+    Bug(
+        "word_that_nobody_knows_is_a_refund",
+        "what the bank took is booked as given back by us, and nobody looks",
+        ("tests/creem/test_transactions.py", "tests/money/test_arm.py"),
+        (
+            (
+                "worker/creem/transactions.py",
+                "self.remaining == 0 and self.tells_of_refunds",
+                "self.remaining == 0 and not self.chargeback",
+            ),
+        ),
     ),
     Bug(
         "line_without_its_call_is_nothing",

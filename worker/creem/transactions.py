@@ -13,6 +13,8 @@ _SPELT = {"chargeback": CHARGED_BACK, "partially_refunded": "partialRefund"}
 """What the documentation writes where the schema writes otherwise."""
 AS_CHARGED_BACK = (CHARGED_BACK, *(word for word, schema in _SPELT.items() if schema == CHARGED_BACK))
 """All the words for it."""
+TELLS_OF_REFUNDS = {"paid", "partialRefund", "refunded"}
+"""Words beside which what is missing went back by refund. Beside any other, known or not, a bank may have it."""
 UNKNOWN_TYPE = "unknown"
 
 
@@ -49,7 +51,12 @@ class Transaction:
     @property
     def refunded_whole(self) -> bool:
         """True when Creem shows that everything went back to the customer by refund."""
-        return self.status == "refunded" or (self.remaining == 0 and not self.chargeback)
+        return self.status == "refunded" or (self.remaining == 0 and self.tells_of_refunds)
+
+    @property
+    def tells_of_refunds(self) -> bool:
+        """True where `refunded_amount` is what refunds gave back; else a person has to find out what it is."""
+        return self.status in TELLS_OF_REFUNDS
 
     @property
     def chargeback(self) -> bool:

@@ -180,6 +180,8 @@ def _not_as_approved(
     assert seen is not None, "a charge that is not there is wrong"
     if seen.chargeback:
         return PaymentState.NOT_NEEDED, CaseState.REVIEW, "Creem shows the charge as charged back: nothing is sent beside it"
+    if not (seen.tells_of_refunds or ours.gone):
+        return PaymentState.MISMATCH, CaseState.REVIEW, f"Creem shows the charge as {seen.status_verbatim}, not as paid"
     if seen.refunded_whole or ours.gone:
         return (
             PaymentState.NOT_NEEDED,

@@ -180,8 +180,8 @@ def observe(tx: Tx, seen: Transaction, now: datetime) -> bool:
     over = _end_of_dispute(tx, seen.id) if seen.chargeback else None
     is_lost = over is CaseState.EXTERNAL
     shown = (paid or seen.refunded_amount) if seen.refunded_whole or is_lost else seen.refunded_amount
-    # the bank holds all of it, for as long as the dispute lasts: what went back beside it, only webhooks tell
-    refunded = max(known.refunded, heard if seen.chargeback and not is_lost else shown)
+    # the bank holds all of it, for as long as the dispute lasts, or may: what went back beside it, only webhooks tell
+    refunded = max(known.refunded, shown if seen.tells_of_refunds or is_lost else heard)
     if paid is not None:
         refunded = min(refunded, paid)
     disputed_at = known.disputed_at
