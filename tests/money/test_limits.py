@@ -77,6 +77,7 @@ def test_breaker_is_kept_open_longer_and_never_shorter(world: MoneyWorld) -> Non
     found = breaker(world, limits.KEY)
     assert found == {
         "name": "creem_key", "failures": 2, "open_until": now + timedelta(hours=3), "last_error": "longer", "needs_person": False,
+        "transaction_id": None,
     }  # fmt: skip
 
 
@@ -122,10 +123,12 @@ def test_person_stops_and_releases_money_and_both_are_kept(world: MoneyWorld) ->
     for_ever = datetime(9999, 1, 1, tzinfo=UTC)
     assert breaker(world, "money") == {
         "name": "money", "failures": 1, "open_until": for_ever, "last_error": "stopped by ada: to be sure", "needs_person": True,
+        "transaction_id": None,
     }  # fmt: skip
     world.store.write(lambda tx: limits.release(tx, by="bob", reason="looked", now=now))
     assert breaker(world, "money") == {
         "name": "money", "failures": 0, "open_until": now, "last_error": "released by bob: looked", "needs_person": False,
+        "transaction_id": None,
     }  # fmt: skip
     kept = world.store.read(lambda tx: tx.all(select(actions).order_by(actions.c.id)))
     assert [(row.at, row.by, row.action, row.subject, row.reason) for row in kept] == [
@@ -188,15 +191,19 @@ def sent(world: MoneyWorld, outcome: str | None = "accepted") -> datetime:
     return at
 
 
-def admit(world: MoneyWorld, amount: int, allowed: Terms, at: datetime) -> str | None:
-    return world.store.write(lambda tx: limits.admit(tx, amount, allowed, at))
+def admit(world: MoneyWorld, amount: int, allowed: Terms, at: datetime, which: str = "tran_9") -> str | None:
+    return world.store.write(lambda tx: limits.admit(tx, which, amount, allowed, at))
+
+
+def over(minor_units: int, name: str, which: str = "tran_9") -> str:
+    return f"{minor_units} minor units within one {name} are more than the terms' 1000, {which} among them"
 
 
 @pytest.mark.parametrize("name", ["hour", "day"])
 def test_limit_is_what_may_be_sent_and_one_unit_more_stops_money_for_a_person(world: MoneyWorld, name: str) -> None:
     at, allowed = sent(world), terms(world, **{name: 1000})
     assert admit(world, 100, allowed, at) is None
-    why = f"1001 minor units within one {name} are more than the terms' 1000"
+    why = over(1001, name)
     assert admit(world, 101, allowed, at) == why
     found = breaker(world, "money")
     assert found is not None
@@ -225,11 +232,41 @@ def test_what_was_armed_counts_unless_it_is_known_to_have_moved_nothing(
 
 def test_first_refund_that_is_larger_than_the_limit_is_a_persons_and_goes_once_released(world: MoneyWorld) -> None:
     now, allowed = world.clock.now(), terms(world, hour=1000)
-    assert admit(world, 1001, allowed, now) == "1001 minor units within one hour are more than the terms' 1000"
+    assert admit(world, 1001, allowed, now) == over(1001, "hour")
     world.store.write(lambda tx: limits.release(tx, by="ada", reason="looked", now=now))
     # at the very moment of the release, and after it
     assert admit(world, 1001, allowed, now) is None
     assert admit(world, 1001, allowed, now + timedelta(seconds=1)) is None
+    # what else went meanwhile changes nothing about the one that a person saw
+    sent(world)
+    assert admit(world, 1001, allowed, now + timedelta(seconds=2)) is None
+
+
+@pytest.mark.parametrize(("name", "span"), [("hour", timedelta(hours=1)), ("day", timedelta(days=1))])
+def test_release_lets_through_what_it_was_shown_for_and_no_longer_than_the_limit_looks_back(
+    world: MoneyWorld, name: str, span: timedelta
+) -> None:
+    now, allowed = world.clock.now(), terms(world, **{name: 1000})
+    assert admit(world, 1001, allowed, now) is not None
+    world.store.write(lambda tx: limits.release(tx, by="ada", reason="looked", now=now))
+    assert admit(world, 1001, allowed, now + span - timedelta(milliseconds=1)) is None
+    assert admit(world, 1001, allowed, now + span) == over(1001, name)
+
+
+def test_release_lets_nothing_through_that_nobody_was_shown(world: MoneyWorld) -> None:
+    now, allowed = world.clock.now(), terms(world, hour=1000)
+    assert admit(world, 1001, allowed, now) is not None
+    world.store.write(lambda tx: limits.release(tx, by="ada", reason="looked", now=now))
+    assert admit(world, 1002, allowed, now, "tran_8") == over(1002, "hour", "tran_8")
+
+
+def test_release_of_a_drill_lets_nothing_through_that_is_over_a_limit(world: MoneyWorld) -> None:
+    now, allowed = world.clock.now(), terms(world, hour=1000)
+    assert admit(world, 1001, allowed, now) is not None
+    world.store.write(lambda tx: limits.release(tx, by="ada", reason="looked", now=now))
+    world.store.write(lambda tx: limits.stop(tx, by="ada", reason="a drill", now=now))
+    world.store.write(lambda tx: limits.release(tx, by="ada", reason="the drill is over", now=now))
+    assert admit(world, 1001, allowed, now) == over(1001, "hour")
 
 
 def test_what_went_before_the_release_counts_no_more_and_what_went_after_it_does(world: MoneyWorld) -> None:
@@ -239,4 +276,4 @@ def test_what_went_before_the_release_counts_no_more_and_what_went_after_it_does
     world.store.write(lambda tx: limits.release(tx, by="ada", reason="looked", now=at))
     assert admit(world, 1000, allowed, at + second) is None
     world.store.write(lambda tx: tx.connection.execute(update(payment_attempts).values(armed_at=at + second)))
-    assert admit(world, 101, allowed, at + 2 * second) == "1001 minor units within one hour are more than the terms' 1000"
+    assert admit(world, 101, allowed, at + 2 * second, "tran_8") == over(1001, "hour", "tran_8")

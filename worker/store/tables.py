@@ -421,6 +421,8 @@ breakers = Table(
     Column("last_error", Text),
     # true: it stays open until a person closes it
     Column("needs_person", Boolean, nullable=False, server_default=false()),
+    # the charge that would have gone over a limit on money; a release lets that one through
+    Column("transaction_id", Text),
 )
 
 leases = Table(

@@ -117,7 +117,7 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
         move(tx, payment, PaymentState(payment.state), due_at=min(stopped[1], now + STOPPED), detail=f"money waits, {stopped[0]}")
         return f"later: money waits, {stopped[0]}"
     leaves = turn.amount if seen is None or seen.amount_paid is None else seen.amount_paid
-    over = limits.admit(tx, leaves, with_.bench.terms_at(case.failed_at), now)
+    over = limits.admit(tx, turn.transaction_id, leaves, with_.bench.terms_at(case.failed_at), now)
     if over is not None:
         return wait(tx, payment, case, now + STOPPED, f"money is stopped: {over}", with_.closing)
     left = with_.until - with_.timer()

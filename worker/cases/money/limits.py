@@ -33,35 +33,40 @@ def away(tx: Tx, why: str, now: datetime) -> None:
     unheard(tx, CREEM, why, now, LONGEST_BREAK)
 
 
-def open_until(tx: Tx, name: str, until: datetime, why: str, *, needs_person: bool = False) -> None:
+def open_until(
+    tx: Tx, name: str, until: datetime, why: str, *, needs_person: bool = False, transaction_id: str | None = None
+) -> None:
     """Opens a breaker, or keeps it open longer. One that needs a person stays open whatever else happens."""
     ensure(tx, name)
     later = or_(breakers.c.open_until.is_(None), breakers.c.open_until < until)
     values = {"open_until": until, "last_error": why, "failures": breakers.c.failures + 1, "needs_person": needs_person}
+    values["transaction_id"] = transaction_id
     tx.connection.execute(update(breakers).where(breakers.c.name == name, later).values(values))
     log.error("money.stopped", breaker=name, until=until.isoformat(), why=why)
 
 
-def admit(tx: Tx, amount: int, terms: Terms, now: datetime) -> str | None:
-    """None where `amount` may be armed now; else why not, and the breaker stands open until a person closes it.
+def admit(tx: Tx, transaction_id: str, amount: int, terms: Terms, now: datetime) -> str | None:
+    """None where `amount` of this charge may be armed now; else why not, and the breaker stands open until a person closes it.
 
     Locks the breaker's row, so two that arm at once are counted one after the other. What was armed counts, unless it is known
-    that nothing of it moved money.
+    that nothing of it moved money. The one charge that a person saw when they released it goes, however large it is, for as long
+    after that as the limit looks back.
     """
     ensure(tx, MONEY)
     stands = tx.one(select(breakers).where(breakers.c.name == MONEY).with_for_update())
     if stands.open_until is not None and stands.open_until > now:
         return str(stands.last_error)
+    released = stands.open_until or datetime.min.replace(tzinfo=UTC)
     for name, span, limit in (
         ("hour", HOUR, terms.money_per_hour_minor_units),
         ("day", DAY, terms.money_per_day_minor_units),
     ):
         # what went before a person released it does not count again
-        sent = _armed(tx, max(now - span, stands.open_until or now - span))
-        # a release by a person lets the next one through, however large it is
-        if sent + amount > limit and (sent or stands.open_until is None):
-            why = f"{sent + amount} minor units within one {name} are more than the terms' {limit}"
-            open_until(tx, MONEY, FOR_EVER, why, needs_person=True)
+        sent = _armed(tx, max(now - span, released))
+        shown = stands.transaction_id == transaction_id and released > now - span
+        if sent + amount > limit and not shown:
+            why = f"{sent + amount} minor units within one {name} are more than the terms' {limit}, {transaction_id} among them"
+            open_until(tx, MONEY, FOR_EVER, why, needs_person=True, transaction_id=transaction_id)
             return why
     return None
 
