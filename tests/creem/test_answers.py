@@ -49,6 +49,12 @@ A10 | 400 | json | E Transaction has already been refunded            | refused 
 A10 | 400 | json | E Transaction has no refunds left                  | refused   |
 A11 | 400 | json | E Insufficient balance to refund this transaction  | refused   | low_balance
 A11 | 400 | json | E Not enough FUNDS                                 | refused   | low_balance
+A11 | 400 | json | E Your balance is too low                          | refused   | low_balance
+A10 | 400 | json | E A refund of this balance transaction is already in progress | refused |
+A10 | 400 | json | E Insufficient balance: a refund is already in progress | refused |
+A10 | 400 | json | E Insufficient balance: the refund is pending      | refused   |
+A12 | 400 | json | E Balance transaction not found                    | refused   |
+A12 | 400 | json | E Insufficient permissions                         | refused   |
 A12 | 400 | json | E transaction_id must be a string                  | refused   |
 A12 | 404 | json | E Transaction not found                            | refused   |
 A12 | 404 | json | E- Cannot POST /v1/refunds                         | refused   |

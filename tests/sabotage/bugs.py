@@ -897,6 +897,18 @@ BUGS = (
         (("worker/creem/answers.py", "if said.creems and said.no:", "if said.no:"),),
     ),
     Bug(
+        "any_word_of_balance",
+        "a refusal that only speaks of a balance is sent again every day, and stops everybody's money meanwhile",
+        ("tests/creem/test_answers.py",),
+        (("worker/creem/answers.py", " and _TOO_LOW.search(said.message) is not None", ""),),
+    ),
+    Bug(
+        "low_balance_under_way",
+        "a refund that Creem says is under way is sent again tomorrow",
+        ("tests/creem/test_answers.py",),
+        (("worker/creem/answers.py", "said.http_status != 400 or _UNDER_WAY.search(said.message)", "said.http_status != 400"),),
+    ),
+    Bug(
         "lot_not_frozen_with_its_claim",
         "credits are spent that are being paid back",
         ("tests/money/test_procedure.py",),

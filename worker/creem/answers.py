@@ -18,7 +18,9 @@ from worker.errors import plain_line
 BODY_LIMIT = 64 * 1024
 Hide = Callable[[str], str]
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_TOO_LOW = re.compile(r"\b(insufficient|not (enough|sufficient)|too low)\b", re.IGNORECASE)
 _BALANCE = re.compile(r"\b(balance|funds)\b", re.IGNORECASE)
+_UNDER_WAY = re.compile(r"\b(already|in progress|pending|processing)\b", re.IGNORECASE)
 
 
 class Outcome(StrEnum):
@@ -58,7 +60,9 @@ class Answer:
     key_trouble: bool = False
     """Refused with 401 or 403: the key is wrong, or may not refund."""
     low_balance: bool = False
-    """The message of a 400 speaks of balance or funds: a hint about when it is worth looking again, and proof of nothing."""
+    """The message of a 400 says that balance or funds do not suffice: a hint about when it is worth trying again, and proof of
+    nothing. One that speaks of a refund under way is none.
+    """
     mismatch: bool = False
 
 
@@ -85,7 +89,7 @@ def classify(
         return replace(answer, outcome=Outcome.THROTTLED)
     if said.creems and said.no:
         key_trouble = said.http_status in {401, 403}
-        return replace(answer, outcome=Outcome.REFUSED, key_trouble=key_trouble, low_balance=_speaks_of_balance(said))
+        return replace(answer, outcome=Outcome.REFUSED, key_trouble=key_trouble, low_balance=_balance_too_low(said))
     return answer
 
 
@@ -119,8 +123,10 @@ def _hidden(text: str | None, hide: Hide) -> str | None:
     return None if text is None else hide(text)
 
 
-def _speaks_of_balance(said: Said) -> bool:
-    return said.http_status == 400 and _BALANCE.search(said.message) is not None
+def _balance_too_low(said: Said) -> bool:
+    if said.http_status != 400 or _UNDER_WAY.search(said.message):
+        return False
+    return _BALANCE.search(said.message) is not None and _TOO_LOW.search(said.message) is not None
 
 
 def _mismatch(document: dict[str, Any], asked: str, environment: Environment) -> str | None:
