@@ -147,6 +147,31 @@ def test_release_opens_money_and_no_other_breaker(world: MoneyWorld) -> None:
     assert held(world, limits.KEY, limits.MONEY) == ("creem_key: key", now + timedelta(hours=1))
 
 
+def test_every_stop_stands_until_a_person_who_was_shown_all_releases_them(world: MoneyWorld) -> None:
+    now, allowed = world.clock.now(), terms(world, hour=1000)
+    assert admit(world, 1001, allowed, now) is not None
+    for by, reason in (("ada", "fraud"), ("bob", "the bank called"), ("ada", "fraud")):
+        world.store.write(lambda tx, by=by, why=reason: limits.stop(tx, by=by, reason=why, now=now))  # type: ignore[misc]
+    before = f"money: {over(1001, 'hour')}"
+    all_of_it = f"{before}; and stopped by ada: fraud; and stopped by bob: the bank called"
+    assert held(world, limits.MONEY) == (all_of_it, limits.FOR_EVER)
+    for shown in (before, f"{before}; and stopped by ada: fraud", ""):
+        with pytest.raises(Refused, match=r"^money was stopped again meanwhile, so nothing was released: .*the bank called$"):
+            world.store.write(lambda tx, s=shown: limits.release(tx, by="bob", reason="mine is over", now=now, shown=s))  # type: ignore[misc]
+    assert f"money: {admit(world, 1, allowed, now)}" == all_of_it
+    world.store.write(lambda tx: limits.release(tx, by="bob", reason="all looked at", now=now, shown=all_of_it))
+    # the charge that the limit named was among what was shown
+    assert admit(world, 1001, allowed, now) is None
+
+
+def test_alarm_that_comes_while_a_person_stops_money_is_kept(world: MoneyWorld) -> None:
+    now = world.clock.now()
+    world.store.write(lambda tx: limits.stop(tx, by="ada", reason="a drill", now=now))
+    for until, person in ((limits.FOR_EVER, True), (now + timedelta(hours=1), False)):
+        world.store.write(lambda tx, u=until, p=person: limits.open_until(tx, limits.MONEY, u, f"alarm {p}", needs_person=p))  # type: ignore[misc]
+    assert held(world, limits.MONEY) == ("money: stopped by ada: a drill; and alarm True", limits.FOR_EVER)
+
+
 @pytest.mark.parametrize(
     ("values", "wakes"),
     [

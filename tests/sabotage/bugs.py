@@ -607,6 +607,18 @@ BUGS = (
         (("worker/cases/money/limits.py", "if sent + amount > limit and not shown:", "if False:"),),
     ),
     Bug(
+        "second_stop_is_lost",
+        "who releases their own stop lifts that of somebody else, whom nobody heard",
+        ("tests/money/test_limits.py",),
+        (("worker/cases/money/limits.py", 'values["last_error"] = f"{stands.last_error}{AND}{why}"', "pass"),),
+    ),
+    Bug(
+        "release_of_what_was_not_shown",
+        "a stop that came while somebody read the question is lifted by their yes",
+        ("tests/money/test_limits.py",),
+        (("worker/cases/money/limits.py", "if shown not in {None, stopped[0]}:", "if False:"),),
+    ),
+    Bug(
         "old_release_lets_anything_through",
         "after a drill the next refund leaves, however far it is over the limit",
         ("tests/money/test_limits.py",),

@@ -107,13 +107,13 @@ def _show_stop(runtime: Runtime, as_json: bool) -> None:
 
 
 def release(reason: output.Reason, dry_run: output.DryRun = False, yes: output.Yes = False, as_json: AsJson = False) -> None:
-    """Lets money go on after a stop, by hand or by the terms' limit."""
+    """Lets money go on after all that stops it now: stops by hand, the terms' limit, alarms. It shows them first."""
     with one_clear_line():
         runtime = output.runtime()
         by, stopped = output.actor(runtime.settings), _stopped(runtime)
 
         def let_go(tx: Tx) -> None:
-            limits.release(tx, by=by, reason=reason, now=runtime.clock.now())
+            limits.release(tx, by=by, reason=reason, now=runtime.clock.now(), shown=stopped)
 
         runtime.store.rehearse(let_go)
         if not as_json:
@@ -126,7 +126,7 @@ def release(reason: output.Reason, dry_run: output.DryRun = False, yes: output.Y
 
 
 def _stopped(runtime: Runtime) -> str | None:
-    """Why money is stopped, by hand or by the terms' limit; None where it is not."""
+    """All that money is stopped for, by hand, by the terms' limit or by an alarm; None where it is not."""
     found = runtime.store.read(lambda tx: closed_to(tx, [limits.MONEY], runtime.clock.now()))
     return None if found is None else found[0]
 

@@ -6,6 +6,7 @@ that arms a call, and only a person closes it.
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import and_, func, or_, select, update
 
@@ -14,7 +15,7 @@ from worker.creem.answers import MOVED_NOTHING
 from worker.errors import Refused
 from worker.observe import log
 from worker.store.actions import acted
-from worker.store.breakers import CREEM, ensure, unheard
+from worker.store.breakers import CREEM, closed_to, ensure, unheard
 from worker.store.bulk import Tx
 from worker.store.tables import breakers, payment_attempts, payments
 
@@ -26,6 +27,8 @@ RESTORE = "restore"
 LONGEST_BREAK = timedelta(minutes=10)
 FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+AND = "; and "
+"""Between the reasons for which one breaker stands open."""
 
 
 def away(tx: Tx, why: str, now: datetime) -> None:
@@ -36,12 +39,19 @@ def away(tx: Tx, why: str, now: datetime) -> None:
 def open_until(
     tx: Tx, name: str, until: datetime, why: str, *, needs_person: bool = False, transaction_id: str | None = None
 ) -> None:
-    """Opens a breaker, or keeps it open longer. One that needs a person stays open whatever else happens."""
+    """Opens a breaker, or keeps it open longer. One that needs a person stays open whatever else happens, and what another
+    person or alarm stops it for meanwhile is kept beside what it was opened for.
+    """
     ensure(tx, name)
-    later = or_(breakers.c.open_until.is_(None), breakers.c.open_until < until)
-    values = {"open_until": until, "last_error": why, "failures": breakers.c.failures + 1, "needs_person": needs_person}
-    values["transaction_id"] = transaction_id
-    tx.connection.execute(update(breakers).where(breakers.c.name == name, later).values(values))
+    stands = tx.all(select(breakers).where(breakers.c.name == name).with_for_update())[0]
+    values: dict[str, Any] = {"last_error": why, "failures": stands.failures + 1}
+    if stands.needs_person:
+        if needs_person and why not in str(stands.last_error).split(AND):
+            values["last_error"] = f"{stands.last_error}{AND}{why}"
+            tx.connection.execute(update(breakers).where(breakers.c.name == name).values(values))
+    elif stands.open_until is None or stands.open_until < until:
+        values |= {"open_until": until, "needs_person": needs_person, "transaction_id": transaction_id}
+        tx.connection.execute(update(breakers).where(breakers.c.name == name).values(values))
     log.error("money.stopped", breaker=name, until=until.isoformat(), why=why)
 
 
@@ -77,14 +87,18 @@ def stop(tx: Tx, *, by: str, reason: str, now: datetime) -> None:
     acted(tx, "money.stop", MONEY, by=by, reason=reason, now=now)
 
 
-def release(tx: Tx, *, by: str, reason: str, now: datetime) -> None:
+def release(tx: Tx, *, by: str, reason: str, now: datetime, shown: str | None = None) -> None:
     """A person lets money go on; what was sent before counts no more towards the limits. Raises `Refused` where nothing stops
-    it.
+    it, and where it is not, or not only, `shown` that does: whoever releases it has to know of all.
     """
-    stopped = (breakers.c.name == MONEY, breakers.c.open_until > now)
-    values = {"open_until": now, "needs_person": False, "failures": 0, "last_error": f"released by {by}: {reason}"}
-    if tx.connection.execute(update(breakers).where(*stopped).values(values)).rowcount != 1:
+    tx.all(select(breakers.c.name).where(breakers.c.name == MONEY).with_for_update())
+    stopped = closed_to(tx, [MONEY], now)
+    if stopped is None:
         raise Refused("money is not stopped; there is nothing to release")
+    if shown not in {None, stopped[0]}:
+        raise Refused(f"money was stopped again meanwhile, so nothing was released: {stopped[0]}")
+    values = {"open_until": now, "needs_person": False, "failures": 0, "last_error": f"released by {by}: {reason}"}
+    tx.connection.execute(update(breakers).where(breakers.c.name == MONEY).values(values))
     acted(tx, "money.release", MONEY, by=by, reason=reason, now=now)
     go_on(tx, now)
 
