@@ -61,6 +61,12 @@ A12 | 404 | json | E- Cannot POST /v1/refunds                         | refused 
 A12 | 404 | json | E your balance is not the reason                   | refused   |
 A12 | 409 | json | E email taken                                      | refused   |
 A12 | 422 | json | E-                                                 | refused   |
+A12 | 409 | json | {"trace_id":"t_1","status":"succeeded"}            | unknown   |
+A12 | 409 | json | {"trace_id":"t_1","status":"pending","message":"x"} | unknown  |
+A12 | 400 | json | {"trace_id":"t_1","status":200,"message":"x"}      | unknown   |
+A12 | 400 | json | {"trace_id":"t_1","status":null}                   | unknown   |
+A13 | 403 | json | {"trace_id":"t_1","status":"succeeded"}            | unknown   |
+A16 | 429 | json | {"trace_id":"t_1","status":"pending"}              | unknown   |
 A12 | 400 | json | {"trace_id":"t_1"}                                 | refused   |
 A13 | 401 | json | E Invalid API key                                  | refused   | key_trouble
 A13 | 403 | json | E                                                  | refused   | key_trouble

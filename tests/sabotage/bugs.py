@@ -909,6 +909,12 @@ BUGS = (
         (("worker/creem/answers.py", "if said.creems and said.no:", "if said.no:"),),
     ),
     Bug(
+        "refusal_that_says_succeeded",
+        "a refund that a 409 calls succeeded is closed as nothing, and its credits are spent",
+        ("tests/creem/test_answers.py",),
+        (("worker/creem/envelope.py", 'if "status" not in document:', "if trace_id is not None:"),),
+    ),
+    Bug(
         "any_word_of_balance",
         "a refusal that only speaks of a balance is sent again every day, and stops everybody's money meanwhile",
         ("tests/creem/test_answers.py",),

@@ -47,7 +47,7 @@ def understand(response: httpx.Response, body: bytes, most: int) -> Said:
         http_status=response.status_code,
         document=document,
         trace_id=trace_id,
-        creems=document is not None and (trace_id is not None or _error_body(document, response.status_code)),
+        creems=document is not None and _error_body(document, trace_id, response.status_code),
         message=_message(response, document, body),
     )
 
@@ -84,9 +84,11 @@ def _object(response: httpx.Response, body: bytes, most: int) -> dict[str, Any] 
         return None
 
 
-def _error_body(document: dict[str, Any], http_status: int) -> bool:
-    # `status` repeats the HTTP status there; in a refund's answer it is a word
-    return document.get("status") == http_status and ("error" in document or "message" in document)
+def _error_body(document: dict[str, Any], trace_id: str | None, http_status: int) -> bool:
+    if "status" not in document:
+        return trace_id is not None
+    # it repeats the HTTP status there; in a refund's answer it is a word, and a 409 that says "succeeded" refused nothing
+    return document["status"] == http_status and (trace_id is not None or "error" in document or "message" in document)
 
 
 def _message(response: httpx.Response, document: dict[str, Any] | None, body: bytes) -> str:
