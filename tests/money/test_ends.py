@@ -18,7 +18,7 @@ from worker.cases.money.close import Closing, hand_over, overdue
 from worker.clock import written
 from worker.sandbox.creem.words import Ending, Fault, Lie, Lost, Meanwhile, RefundAnswer, SecondRefund
 from worker.store.bulk import Tx
-from worker.store.tables import cases, creem_refunds, payments, postings
+from worker.store.tables import cases, creem_refunds, payment_attempts, payments, postings
 
 OWED = "the same 9.00 USD was charged 5 minutes after ord_0, which stays valid"
 SHOWN_AS_PAID = "not proved within 24 hours: Creem still shows the charge as paid"
@@ -314,23 +314,54 @@ def tell_of_a_refund(world: MoneyWorld, refund_id: str, transaction_id: str, sta
 
 
 @pytest.mark.parametrize("word", ["failed", "canceled"])
-def test_refund_that_came_to_nothing_after_all_ends_the_claim_with_a_person(world: MoneyWorld, word: str) -> None:
+def test_refund_that_creem_named_ends_the_claim_when_that_one_came_to_nothing(world: MoneyWorld, word: str) -> None:
     world.double.switches = replace(NASTY, ends=Ending.NEVER, turns_early=False)
     world.twice_charged()
     world.pay()
+    world.store.write(lambda tx: tx.connection.execute(update(payment_attempts).values(refund_id="ref_ours")))
     armed = world.claim("tran_1").armed_at
-    for other, transaction_id, at in (("ref_0", "tran_0", armed), ("ref_old", "tran_1", armed - timedelta(seconds=1))):
-        tell_of_a_refund(world, other, transaction_id, word, at)
-    tell_of_a_refund(world, "ref_two", "tran_1", "pending", armed)
+    # what a colleague tried in the dashboard is not ours
+    tell_of_a_refund(world, "ref_theirs", "tran_1", word, armed)
+    tell_of_a_refund(world, "ref_ours", "tran_1", "pending", armed)
     look(world)
-    assert world.claim("tran_1").closed_at is None, "one of them may still be paid"
-    settled = update(creem_refunds).where(creem_refunds.c.refund_id == "ref_two").values(status=word)
+    assert world.claim("tran_1").closed_at is None, "ours may still be paid"
+    settled = update(creem_refunds).where(creem_refunds.c.refund_id == "ref_ours").values(status=word)
     world.store.write(lambda tx: tx.connection.execute(settled))
     look(world)
     claim = world.claim("tran_1")
     assert (claim.state, claim.detail) == ("rejected", "no money moved: Creem still shows the charge as paid")
     assert world.state("ord_1") == "review"
     assert world.lot("ord_1") == KEPT
+
+
+@pytest.mark.parametrize("word", ["failed", "canceled"])
+def test_the_one_refund_that_came_to_nothing_ends_a_claim_only_when_ours_was_not_proved_in_time(
+    world: MoneyWorld, word: str
+) -> None:
+    world.double.switches = replace(NASTY, ends=Ending.NEVER, turns_early=False)
+    world.twice_charged()
+    world.pay()
+    tell_of_a_refund(world, "ref_two", "tran_1", word, world.claim("tran_1").armed_at)
+    look(world)
+    claim, said = world.claim("tran_1"), "Creem still shows the charge as paid, and told of one refund of it"
+    # it may be another hand's: until then the credits stay frozen, and nobody is told that nothing moved
+    assert (claim.state, claim.closed_at) == ("in_progress", None)
+    assert claim.detail == f"{said} that failed, not whether it is ours"
+    world.settle_down(days=3)
+    claim = world.claim("tran_1")
+    assert (claim.state, claim.detail) == ("rejected", f"no money moved: {said}, which failed")
+    assert world.state("ord_1") == "review"
+    assert world.lot("ord_1") == KEPT
+
+
+def test_refund_of_another_hand_that_failed_while_ours_was_on_its_way_changes_nothing(world: MoneyWorld) -> None:
+    world.double.switches = replace(NASTY, turns_early=False, settle_after=3600 * 5)
+    world.twice_charged()
+    world.pay()
+    tell_of_a_refund(world, "ref_theirs", "tran_1", "failed", world.claim("tran_1").armed_at)
+    world.settle_down(days=2)
+    assert (world.claim("tran_1").state, world.state("ord_1")) == ("refunded", "refunded")
+    assert world.double.posts("tran_1") == 1
 
 
 def test_promise_is_kept_with_creems_acceptance_and_runs_again_where_that_came_to_nothing(world: MoneyWorld) -> None:
@@ -345,7 +376,9 @@ def test_promise_is_kept_with_creems_acceptance_and_runs_again_where_that_came_t
 
 
 @pytest.mark.parametrize(
-    "told_of", [[], [("ref_0", "tran_0", 0)], [("ref_old", "tran_1", -1)]], ids=["none", "others", "earlier"]
+    "told_of",
+    [[], [("ref_0", "tran_0", 0)], [("ref_old", "tran_1", -1)], [("ref_a", "tran_1", 0), ("ref_b", "tran_1", 0)]],
+    ids=["none", "others", "earlier", "several"],
 )
 def test_refund_of_another_charge_or_of_another_time_ends_no_claim(
     world: MoneyWorld, told_of: list[tuple[str, str, int]]
@@ -356,7 +389,18 @@ def test_refund_of_another_charge_or_of_another_time_ends_no_claim(
     for name, transaction_id, seconds in told_of:
         tell_of_a_refund(world, name, transaction_id, "failed", world.claim("tran_1").armed_at + timedelta(seconds=seconds))
     look(world)
-    look(world)
+    world.settle_down(days=2)
+    assert (world.claim("tran_1").state, world.claim("tran_1").closed_at) == ("in_progress", None)
+    assert world.state("ord_1") == "review"
+
+
+def test_refund_heard_of_before_our_call_ends_no_claim_whatever_creems_clock_says(world: MoneyWorld) -> None:
+    world.double.switches = replace(NASTY, ends=Ending.NEVER, turns_early=False)
+    world.twice_charged()
+    tell_of_a_refund(world, "ref_theirs", "tran_1", "canceled", world.clock.now() + timedelta(hours=1))
+    world.clock.pass_(minutes=30)
+    world.pay()
+    world.settle_down(days=2)
     assert (world.claim("tran_1").state, world.claim("tran_1").closed_at) == ("in_progress", None)
 
 

@@ -637,6 +637,24 @@ BUGS = (
         (("worker/cases/money/prove.py", "    if seen.refunded_whole:\n        if state", "    if True:\n        if state"),),
     ),
     Bug(
+        "failure_of_another_hand",
+        "a colleague's refund that failed ends ours that is on its way: its credits are spent, and the money is sent by hand too",
+        ("tests/money/test_ends.py",),
+        (
+            (
+                "worker/cases/money/prove.py",
+                "        if with_.now - _since(payment) >= _patience(case, with_):",
+                "        if True:",
+            ),
+        ),
+    ),
+    Bug(
+        "failure_before_our_call",
+        "a refund cancelled before our call ends ours that is on its way, where Creem's clock is ahead",
+        ("tests/money/test_ends.py",),
+        (("worker/cases/money/prove.py", "min(told[0].created_at, told[0].heard_at)", "told[0].created_at"),),
+    ),
+    Bug(
         "lying_proof_believed",
         "what a read shows once is booked and told to the customer, though the read before the call showed another amount",
         ("tests/money/test_approved.py",),

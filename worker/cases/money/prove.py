@@ -13,12 +13,13 @@ from policy.lifecycle import CaseState, PaymentState
 from worker.cases.book import WORKER, Case
 from worker.cases.money.claims import READ
 from worker.cases.money.close import Closing, close, hand_over, proved
+from worker.cases.money.record import IN_VAIN
 from worker.cases.money.turn import Turn, lock, move, still_ours
 from worker.cases.write import write_cases
 from worker.creem.environment import Environment
 from worker.creem.transactions import Transaction
 from worker.store.bulk import Tx
-from worker.store.tables import creem_refunds
+from worker.store.tables import creem_refunds, payment_attempts
 
 LOOKS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600))
 HOURLY, DAILY = timedelta(hours=1), timedelta(days=1)
@@ -46,11 +47,17 @@ def prove(tx: Tx, turn: Turn, seen: Transaction | None, with_: Closing, environm
         why = "the charge was charged back while our refund was not proved: compare with the dashboard"
         hand_over(tx, case, why, with_.now)
         return _look_again(tx, payment, case, why, with_)
-    if state in SAID_NO or _failed_later(tx, payment, state):
+    if state in SAID_NO or _ours_failed(tx, payment, state):
         to = PaymentState.REFUSED if state is PaymentState.REFUSED else PaymentState.REJECTED
         said = payment.detail or "Creem said that the refund failed"
         return close(tx, payment, case, to, CaseState.REVIEW, f"no money moved: {said}", with_)
-    return _look_again(tx, payment, case, f"Creem still shows the charge as {seen.status_verbatim}", with_)
+    shown = f"Creem still shows the charge as {seen.status_verbatim}"
+    if _one_failed(tx, payment, state):
+        if with_.now - _since(payment) >= _patience(case, with_):
+            why = f"no money moved: {shown}, and told of one refund of it, which failed"
+            return close(tx, payment, case, PaymentState.REJECTED, CaseState.REVIEW, why, with_)
+        shown = f"{shown}, and told of one refund of it that failed, not whether it is ours"
+    return _look_again(tx, payment, case, shown, with_)
 
 
 def _odd(payment: Row[Any], seen: Transaction | None, environment: Environment) -> str | None:
@@ -67,22 +74,44 @@ def _odd(payment: Row[Any], seen: Transaction | None, environment: Environment) 
     return None
 
 
-def _failed_later(tx: Tx, payment: Row[Any], state: PaymentState) -> bool:
-    """True where Creem accepted our call and told by webhook of a refund of this charge, made since, that came to nothing."""
+def _ours_failed(tx: Tx, payment: Row[Any], state: PaymentState) -> bool:
+    """True where Creem accepted our call, named the refund, and told since that this very one came to nothing."""
     if state is not PaymentState.IN_PROGRESS:
         return False
-    told = tx.all(
-        select(creem_refunds.c.status).where(
-            creem_refunds.c.transaction_id == payment.transaction_id, creem_refunds.c.created_at >= payment.armed_at
-        )
-    )
-    return bool(told) and all(row.status in {"failed", "canceled"} for row in told)
+    a, r = payment_attempts.c, creem_refunds.c
+    named = select(a.refund_id).where(a.payment_id == payment.payment_id, a.attempt == payment.attempts)
+    told = select(r.status).where(r.transaction_id == payment.transaction_id, r.refund_id == named.scalar_subquery())
+    return any(row.status in IN_VAIN for row in tx.all(told))
+
+
+def _one_failed(tx: Tx, payment: Row[Any], state: PaymentState) -> bool:
+    """True where Creem accepted our call without naming the refund, and told of one of this charge, of no other ever, that was
+    made since and came to nothing. By what Creem tells it may be another hand's, and ours be on its way.
+    """
+    if state is not PaymentState.IN_PROGRESS:
+        return False
+    a, r = payment_attempts.c, creem_refunds.c
+    ours = (a.payment_id == payment.payment_id, a.attempt == payment.attempts, a.refund_id.is_not(None))
+    if tx.all(select(a.refund_id).where(*ours)):
+        return False
+    told = tx.all(select(r.status, r.created_at, r.heard_at).where(r.transaction_id == payment.transaction_id))
+    # when it was heard is by our own clock: Creem's may be ahead
+    since = len(told) == 1 and min(told[0].created_at, told[0].heard_at) >= payment.armed_at
+    return since and told[0].status in IN_VAIN
+
+
+def _since(payment: Row[Any]) -> datetime:
+    since: datetime = payment.armed_at or payment.created_at
+    return since
+
+
+def _patience(case: Case, with_: Closing) -> timedelta:
+    return timedelta(hours=with_.bench.terms_at(case.failed_at).unproved_payment_hours)
 
 
 def _look_again(tx: Tx, payment: Row[Any], case: Case, why: str, with_: Closing) -> str:
     now, probes = with_.now, payment.probes + 1
-    since: datetime = payment.armed_at or payment.created_at
-    patience = timedelta(hours=with_.bench.terms_at(case.failed_at).unproved_payment_hours)
+    since, patience = _since(payment), _patience(case, with_)
     tired = now - since >= patience
     pause = LOOKS[min(probes, len(LOOKS) - 1)] if probes < len(LOOKS) else HOURLY
     if tired:
