@@ -15,7 +15,9 @@ from tests.cases.world import an_account, moves
 from tests.money.plans import NASTY
 from tests.requests.world import PeopleWorld
 from worker.cases.decided import ask_again
+from worker.cases.money import limits
 from worker.clock import written
+from worker.creem.transactions import Transaction
 from worker.errors import Refused
 from worker.sandbox.creem.words import Ending, Fault, Lost, RefundAnswer
 from worker.store.engine import Store
@@ -125,6 +127,96 @@ def test_dispute_is_not_won_while_a_refund_of_the_charge_may_be_on_its_way(world
     with pytest.raises(Refused, match="a refund may be on its way"):
         world.decide(dispute, "won")
     assert world.lot("ord_1")[1] == 100
+
+
+def approved_by_mistake(world: PeopleWorld) -> str:
+    """Money of the only purchase is approved while money is stopped; returns the case."""
+    world.double.switches = NASTY
+    world.bought_once()
+    request = world.mail().case_id
+    world.store.write(lambda tx: limits.stop(tx, by="ann", reason="to be sure", now=world.clock.now()))
+    world.decide(request, "money")
+    world.pay()
+    return str(request)
+
+
+def state_of(world: PeopleWorld, case_id: str) -> str:
+    found = world.case(case_id)
+    assert found is not None
+    return str(found["state"])
+
+
+def let_money_go(world: PeopleWorld) -> None:
+    world.store.write(lambda tx: limits.release(tx, by="bob", reason="others wait", now=world.clock.now()))
+    world.settle_down(days=1)
+
+
+@pytest.mark.parametrize("days", [0, 3], ids=["at once", "when a person was called"])
+def test_refund_approved_by_mistake_is_taken_back_while_nothing_was_sent(world: PeopleWorld, days: int) -> None:
+    request = approved_by_mistake(world)
+    world.clock.pass_(days=days)
+    world.pay()
+    world.sweep()
+    plan = world.reviewer.plan_withdraw(request, by="ann", reason="the wrong order")
+    assert (plan["choice"], plan["told"]) == ("refund", "the refund of 9.00 USD is taken back, and a person decides again")
+    assert world.claim("tran_ord_1").closed_at is None
+    world.reviewer.withdraw(request, plan["choice"], by="ann", reason="the wrong order")
+    claim = world.claim("tran_ord_1")
+    assert (claim.state, claim.detail) == ("not_needed", "taken back by ann before anything was sent: the wrong order")
+    assert (world.lot("ord_1")[1], state_of(world, request)) == (0, "review")
+    let_money_go(world)
+    assert world.double.posts("tran_ord_1") == 0
+    world.decide(request, "decline")
+    assert state_of(world, request) == "declined"
+    with pytest.raises(Refused, match="nothing is proposed"):
+        world.reviewer.withdraw(request, by="ann", reason="again")
+
+
+def test_refund_that_waits_says_how_it_is_taken_back_before_it_can_be_declined(world: PeopleWorld) -> None:
+    request = approved_by_mistake(world)
+    world.clock.pass_(days=3)
+    world.pay()
+    world.sweep()
+    with pytest.raises(Refused, match=f"a refund waits to be sent: `refunds review withdraw {request}` takes it back first"):
+        world.decide(request, "decline")
+
+
+def test_refund_of_which_a_call_may_have_left_is_not_taken_back(world: PeopleWorld) -> None:
+    request = approved_by_mistake(world)
+    plan = world.reviewer.plan_withdraw(request, by="ann", reason="the wrong order")
+    world.double.switches = replace(NASTY, post=Fault.TIMEOUT, post_side=Lost.AFTER_COMMIT, post_times=1, get_lag=3600.0)
+    world.store.write(lambda tx: limits.release(tx, by="bob", reason="others wait", now=world.clock.now()))
+    world.pay()
+    with pytest.raises(Refused, match="its refund was sent, or came to its end, meanwhile; look again"):
+        world.reviewer.withdraw(request, plan["choice"], by="ann", reason="the wrong order")
+    with pytest.raises(Refused, match="nothing is proposed"):
+        world.reviewer.withdraw(request, by="ann", reason="the wrong order")
+    world.settle_down(days=1)
+    assert state_of(world, request) == "refunded"
+
+
+def test_payer_that_read_the_charge_meanwhile_sends_nothing_of_what_was_taken_back(world: PeopleWorld) -> None:
+    request = approved_by_mistake(world)
+    world.store.write(lambda tx: limits.release(tx, by="bob", reason="others wait", now=world.clock.now()))
+    payer, inner = world.payer(), world.creem
+
+    class WhileItReads:
+        environment = inner.environment
+
+        def transaction(self, name: str) -> Transaction | None:
+            world.reviewer.withdraw(request, by="ann", reason="the wrong order")
+            return inner.transaction(name)
+
+    replace(payer, creem=WhileItReads()).pay()  # type: ignore[arg-type]
+    assert world.double.posts("tran_ord_1") == 0
+    assert world.claim("tran_ord_1").state == "not_needed"
+
+
+def test_refund_is_not_taken_back_where_the_database_may_have_been_set_back_from_its_call(world: PeopleWorld) -> None:
+    request = approved_by_mistake(world)
+    world.store.write(lambda tx: limits.open_until(tx, limits.RESTORE, limits.FOR_EVER, "set back", needs_person=True))
+    with pytest.raises(Refused, match="whether its refund was sent is not certain, restore: set back"):
+        world.reviewer.withdraw(request, by="ann", reason="the wrong order")
 
 
 @pytest.mark.parametrize("bank_gave_back", [True, False])

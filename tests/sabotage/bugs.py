@@ -607,6 +607,18 @@ BUGS = (
         (("worker/cases/money/limits.py", "if sent + amount > limit and not shown:", "if False:"),),
     ),
     Bug(
+        "taken_back_after_it_was_sent",
+        "a refund that is on its way is called taken back, its credits are spent, and it is paid",
+        ("tests/review/test_claimed_before.py",),
+        (
+            (
+                "worker/cases/review/reviewer.py",
+                "unsent = (p.closed_at.is_(None), p.state == PaymentState.CLAIMED.value, p.attempts == 0)",
+                "unsent = (p.closed_at.is_(None),)",
+            ),
+        ),
+    ),
+    Bug(
         "second_stop_is_lost",
         "who releases their own stop lifts that of somebody else, whom nobody heard",
         ("tests/money/test_limits.py",),

@@ -112,13 +112,14 @@ def decline(
 def withdraw(
     name: Name, reason: output.Reason, dry_run: output.DryRun = False, yes: output.Yes = False, as_json: AsJson = False
 ) -> None:
-    """Ends a proposal without effect."""
+    """Ends a proposal without effect; where there is none, takes back a refund of which nothing was sent yet."""
     with one_clear_line():
         runtime = output.runtime()
         by = output.actor(runtime.settings)
         plan = runtime.reviewer.plan_withdraw(name, by=by, reason=reason)
         if not as_json:
-            output.say("[bold]withdraw[/]: {told}. It was proposed by {proposed_by}.", **plan)
+            proposed = f" It was proposed by {plan['proposed_by']}." if plan["proposed_by"] else ""
+            output.say("[bold]withdraw[/]: {told}.{proposed}", told=plan["told"], proposed=proposed)
         if not dry_run:
             ask(f"Withdraw {plan['choice']} for {plan['case_id']}?", yes=yes)
             told = runtime.reviewer.withdraw(name, plan["choice"], by=by, reason=reason)

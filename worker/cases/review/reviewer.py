@@ -11,10 +11,14 @@ from typing import Any
 
 from sqlalchemy import Row, func, select, update
 
-from policy.lifecycle import CaseState
+from policy.lifecycle import CaseState, PaymentState
+from policy.words import money
 from worker.cases import spans
 from worker.cases.book import WORKER
 from worker.cases.document import find
+from worker.cases.load import case_of
+from worker.cases.money import limits
+from worker.cases.money.close import Closing, close
 from worker.cases.money.settle import Settler
 from worker.cases.people import person
 from worker.cases.review import allowance
@@ -26,13 +30,16 @@ from worker.cases.write import write_cases
 from worker.clock import moment, new_id
 from worker.errors import LockedOut, Refused
 from worker.observe import log
+from worker.store.breakers import closed_to
 from worker.store.bulk import Tx
 from worker.store.leases import leave, take
-from worker.store.tables import cases, leases, proposals
+from worker.store.tables import cases, leases, payments, proposals
 from worker.traces import tell
 
 LEASE = timedelta(minutes=15)
 """How long a case stays with the person who took it."""
+REFUND = "refund"
+"""What `withdraw` takes back where nothing is proposed: a refund that was approved and not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +72,17 @@ class Reviewer(Queue):
         return self.store.read(lambda tx: self._plan(tx, name, choice, person(by)))
 
     def withdraw(self, name: str, choice: str | None = None, *, by: str, reason: str) -> dict[str, Any]:
-        """Ends the open proposal, of this choice where one is named, without effect; what was frozen for it is free again.
+        """Ends the open proposal, of this choice where one is named, without effect; what was frozen for it is free again. Where
+        nothing is proposed, takes a refund back of which nothing was sent yet: its claim ends, and the case is a person's again.
         Anybody may.
         """
         if not reason.strip():
             raise Refused("a reason is required")
-        return self.store.write(lambda tx: self._withdraw(tx, name, choice, person(by), reason.strip()))
+        return self.store.write(lambda tx: self._withdraw_or_take_back(tx, name, choice, person(by), reason.strip()))
 
     def plan_withdraw(self, name: str, *, by: str, reason: str) -> dict[str, Any]:
-        """What `withdraw` would return now; the proposal stays open. Raises `Refused` where nothing is proposed."""
-        return self.store.rehearse(lambda tx: self._withdraw(tx, name, None, person(by), reason))
+        """What `withdraw` would return now; nothing changes. Raises `Refused` where there is nothing to withdraw."""
+        return self.store.rehearse(lambda tx: self._withdraw_or_take_back(tx, name, None, person(by), reason))
 
     def end_stale(self) -> int:
         """Ends proposals whose case no longer waits for a person, as if withdrawn; returns how many. One whose account somebody
@@ -82,10 +90,11 @@ class Reviewer(Queue):
         """
         gone = select(proposals.c.case_id).join(cases, cases.c.case_id == proposals.c.case_id)
         stale = self.store.read(lambda tx: tx.all(gone.where(proposals.c.state == "open", ~in_queue())))
-        ended = 0
+        ended, why = 0, "the case no longer waits for a person"
         for row in stale:
             with suppress(LockedOut, Refused):
-                self.withdraw(row.case_id, by=WORKER, reason="the case no longer waits for a person")
+                # the proposal alone: what was agreed to meanwhile is on its way
+                self.store.write(lambda tx, case_id=row.case_id: self._withdraw(tx, case_id, None, WORKER, why))  # type: ignore[misc]
                 ended += 1
         return ended
 
@@ -184,6 +193,34 @@ class Reviewer(Queue):
             "overtook": 0,
         }
 
+    def _withdraw_or_take_back(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> dict[str, Any]:
+        row = lock_case(tx, find(tx, name).case_id)
+        claim = _unsent(tx, row)
+        taking_back = choice == REFUND or (choice is None and claim is not None)
+        if not taking_back or row.case_id in proposals_of(tx, [row]):
+            return self._withdraw(tx, row.case_id, choice, by, reason)
+        now = self.clock.now()
+        if claim is None:
+            raise Refused(f"{row.case_id}: its refund was sent, or came to its end, meanwhile; look again")
+        set_back = closed_to(tx, [limits.RESTORE], now)
+        if set_back is not None:
+            raise Refused(f"{row.case_id}: whether its refund was sent is not certain, {set_back[0]}")
+        case = case_of(row)
+        case.note("review.withdrawn", choice=REFUND, by=by, reason=reason)
+        why = f"taken back by {by} before anything was sent: {reason}"
+        close(tx, claim, case, PaymentState.NOT_NEEDED, CaseState.REVIEW, why, Closing(self.ledger, self.bench, now))
+        log.info("review.withdrawn", case_id=row.case_id, choice=REFUND, by=by)
+        told = f"the refund of {money(claim.amount, claim.currency)} is taken back, and a person decides again"
+        return {
+            "case_id": row.case_id,
+            "choice": REFUND,
+            "proposed_by": None,
+            "done": False,
+            "waits_for_second": False,
+            "told": told,
+            "overtook": 0,
+        }
+
     def _withdraw(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> dict[str, Any]:
         row = lock_case(tx, find(tx, name).case_id)
         proposal = proposals_of(tx, [row]).get(row.case_id)
@@ -221,6 +258,14 @@ class Reviewer(Queue):
         if count:
             scene.case.note("review.overtook", cases=count, by=by, reason=reason)
         return count
+
+
+def _unsent(tx: Tx, row: Row[Any]) -> Row[Any] | None:
+    """The open claim of the case, locked, if no call was ever armed for it."""
+    p = payments.c
+    unsent = (p.closed_at.is_(None), p.state == PaymentState.CLAIMED.value, p.attempts == 0)
+    rows = tx.all(select(payments).where(p.case_id == row.case_id, *unsent).with_for_update())
+    return rows[0] if rows else None
 
 
 def _waiting(tx: Tx, name: str) -> Row[Any]:
