@@ -16,6 +16,7 @@ from tests.money.plans import NASTY
 from tests.requests.world import PeopleWorld
 from worker.cases.decided import ask_again
 from worker.cases.money import limits
+from worker.cases.money.prove import LOST
 from worker.clock import written
 from worker.creem.transactions import Transaction
 from worker.errors import Refused
@@ -127,6 +128,27 @@ def test_dispute_is_not_won_while_a_refund_of_the_charge_may_be_on_its_way(world
     with pytest.raises(Refused, match="a refund may be on its way"):
         world.decide(dispute, "won")
     assert world.lot("ord_1")[1] == 100
+
+
+@pytest.mark.parametrize("answer", ["unknown", "pending"])
+def test_claim_that_was_not_proved_ends_when_the_bank_gave_the_money_back(world: PeopleWorld, answer: str) -> None:
+    """Once it was read daily for ever, and nothing could be chosen for its case."""
+    lost_on_the_way = {"post": Fault.TIMEOUT, "post_side": Lost.BEFORE_COMMIT, "post_times": 1}
+    pending = {"answer": RefundAnswer.PENDING, "ends": Ending.NEVER, "turns_early": False}
+    world.double.switches = replace(NASTY, **(lost_on_the_way if answer == "unknown" else pending))  # type: ignore[arg-type]
+    world.twice_charged()
+    world.pay()
+    world.double.dispute("tran_1")
+    world.settle_down(days=2)
+    dispute = next(case for case in cases_of(world) if case["kind"] == "dispute")["case_id"]
+    assert world.claim("tran_1").closed_at is None
+    world.decide(dispute, "lost", reason="the bank said so")
+    world.settle_down(days=2)
+    claim = world.claim("tran_1")
+    assert (claim.state, claim.detail) == ("rejected", LOST)
+    assert [case["state"] for case in cases_of(world)] == ["external", "external"]
+    assert world.lot("ord_1") == (0, 0, 100)
+    assert world.double.posts("tran_1") == 1
 
 
 def approved_by_mistake(world: PeopleWorld) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy import Row, select
 
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.book import WORKER, Case
+from worker.cases.money import charges
 from worker.cases.money.claims import READ
 from worker.cases.money.close import Closing, close, hand_over, proved
 from worker.cases.money.record import IN_VAIN
@@ -25,6 +26,7 @@ LOOKS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600))
 HOURLY, DAILY = timedelta(hours=1), timedelta(days=1)
 OPEN = {PaymentState.UNKNOWN, PaymentState.CONFIRMING, PaymentState.IN_PROGRESS}
 SAID_NO = {PaymentState.REFUSED, PaymentState.REJECTED}
+LOST = "the dispute was lost, so the bank gave all of it back; whether our refund went too, only Creem's dashboard shows"
 
 
 def prove(tx: Tx, turn: Turn, seen: Transaction | None, with_: Closing, environment: Environment) -> str:
@@ -44,6 +46,9 @@ def prove(tx: Tx, turn: Turn, seen: Transaction | None, with_: Closing, environm
             )
         return proved(tx, payment, case, payment.charged or seen.amount_paid or payment.amount, with_)
     if seen.chargeback:
+        if state is not PaymentState.CONFIRMING and _bank_gave_it_back(tx, payment):
+            to = PaymentState.REFUSED if state is PaymentState.REFUSED else PaymentState.REJECTED
+            return close(tx, payment, case, to, CaseState.EXTERNAL, LOST, with_)
         why = "the charge was charged back while our refund was not proved: compare with the dashboard"
         hand_over(tx, case, why, with_.now)
         return _look_again(tx, payment, case, why, with_)
@@ -98,6 +103,10 @@ def _one_failed(tx: Tx, payment: Row[Any], state: PaymentState) -> bool:
     # when it was heard is by our own clock: Creem's may be ahead
     since = len(told) == 1 and min(told[0].created_at, told[0].heard_at) >= payment.armed_at
     return since and told[0].status in IN_VAIN
+
+
+def _bank_gave_it_back(tx: Tx, payment: Row[Any]) -> bool:
+    return bool(tx.connection.execute(select(charges.lost(payment.transaction_id))).scalar_one())
 
 
 def _since(payment: Row[Any]) -> datetime:
