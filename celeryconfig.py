@@ -73,6 +73,9 @@ broker_transport_options: dict[str, Any] = {
 broker_connection_retry_on_startup = True
 # for ever: a Redis that is back after a night needs no operator
 broker_connection_max_retries = None
+# A Redis that answers and refuses (demoted to a replica, disk or memory full, an ACL that forbids) is waited for like one that is
+# away; by itself a worker ends at such an answer and stays away when Redis is well again.
+broker_channel_error_retry = True
 # A schedule that publishes into the void gives up within a second and goes on: the next tick says the same.
 task_publish_retry_policy = {"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
 
