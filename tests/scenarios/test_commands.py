@@ -651,9 +651,15 @@ def test_doctor_tells_good_from_bad(system: System) -> None:
     assert system.json("doctor", expect=1)["ok"] is False
 
 
-def test_doctor_finds_a_redis_that_takes_nothing_more(system: System, tmp_path: Path) -> None:
-    def redis_findings() -> list[str]:
+def test_doctor_and_status_find_a_redis_that_takes_nothing_more(system: System, tmp_path: Path) -> None:
+    def redis_findings(*, refuses: bool = True) -> list[str]:
         told = system.json("doctor", expect=1)["findings"]
+        [answer] = [item for item in told if item["check"] == "redis"]
+        assert answer["ok"] is not refuses
+        said = system.refunds("status").stdout
+        assert said.startswith("no events come in and no tasks go out: see the stream") is refuses
+        assert ("Redis takes no writes: " in said) is refuses
+        assert "0 not yet read, 0 read and not yet stored" in said
         takes_writes = {"redis role", "redis disk", "redis memory"}
         return [item["finding"].partition(":")[0] for item in told if item["check"] in takes_writes and not item["ok"]]
 
@@ -669,7 +675,9 @@ def test_doctor_finds_a_redis_that_takes_nothing_more(system: System, tmp_path: 
         shutil.rmtree(tmp_path / "redis")
         client.bgsave()
         assert eventually(lambda: client.info("persistence")["rdb_bgsave_in_progress"] == 0)
-        assert redis_findings() == ["rdb_last_bgsave_status is err"]
+        assert redis_findings(refuses=False) == ["rdb_last_bgsave_status is err"], (
+            "writes are taken: nothing is to be saved there"
+        )
 
 
 @pytest.mark.parametrize("takes_mail", [False, True])

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import fakeredis
@@ -18,15 +19,20 @@ import pytest
 import uvicorn
 from sqlalchemy import select
 
+from policy import load_editions
 from tests.cases.world import HandClock
 from tests.servers import eventually
 from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
 from worker.creem.webhooks import MAX_BYTES
 from worker.errors import TryLater
+from worker.intake.stream import open_stream_client
+from worker.sandbox.servers import start_redis
+from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store
 from worker.store.tables import dead_letters, inbox
 from worker.web.app import Web, make_app
+from worker.web.metrics import Figures
 
 SECRET = "example-endpoint-secret"
 NOW = datetime(2026, 11, 10, 14, 0, tzinfo=UTC)
@@ -60,8 +66,8 @@ class Site:
         receiver = Receiver(store, self.clock, Environment.TEST.accepts)
         limit = timedelta(seconds=120)
         web = Web(store, fakeredis.FakeRedis(), receiver, secrets, self.clock, self.hints.extend, limit, body_seconds)
-        web = replace(web, unread_since=lambda: self.unread_since)
-        self.app = make_app(web)
+        self.web = replace(web, unread_since=lambda: self.unread_since)
+        self.app = make_app(self.web)
 
     def ask(self, method: str, path: str, content: Any = None, headers: Any = None) -> httpx.Response:
         async def once() -> httpx.Response:
@@ -229,6 +235,30 @@ def test_readiness_says_what_is_wrong(site: Site) -> None:
     site.unread_since = site.clock.now() - timedelta(seconds=121)
     fault = site.ask("GET", "/readyz").json()["checks"]["backlog_age"]["fault"]
     assert fault == "the oldest entry of the stream waits for 121 s; is intake running?"
+
+
+def test_readiness_and_figures_tell_of_a_redis_that_answers_and_takes_no_writes(site: Site, tmp_path: Path) -> None:
+    def told() -> tuple[str | None, bool]:
+        figures = Figures(site.store, client, "events", site.clock, load_editions(DEFAULT_TERMS)).text().decode()
+        return site.ask("GET", "/readyz").json()["checks"]["redis"]["fault"], "refunds_redis_up 1.0\n" in figures
+
+    with start_redis(tmp_path) as server, open_stream_client(server.url) as client:
+        site.app = make_app(replace(site.web, redis=client))
+        assert told() == (None, True)
+        client.config_set("maxmemory", 1)
+        assert told() == ("Redis takes no writes: command not allowed when used memory > 'maxmemory'.", False)
+        client.config_set("maxmemory", 0)
+        client.replicaof("127.0.0.1", "1")
+        assert told() == ("Redis takes no writes: You can't write against a read only replica.", False)
+        client.replicaof("NO", "ONE")
+        (tmp_path / "dump.rdb").mkdir()
+        client.config_set("save", "3600 1")
+        client.bgsave()
+        assert eventually(lambda: not told()[1])
+        assert str(told()[0]).startswith("Redis takes no writes: MISCONF")
+        client.config_set("save", "")
+        assert told() == (None, True)
+        assert client.keys() == [], "who asks writes nothing"
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from worker.credits.at_creem import AtCreem
 from worker.creem.client import CreemRefused
 from worker.errors import RefundsError, TryLater, one_line
 from worker.intake.interference import ahead, way_out
+from worker.intake.stream import takes_no_writes
 from worker.intake.upkeep import observers
 from worker.notices.mail.postbox import postbox_of
 from worker.runtime import Runtime
@@ -125,14 +126,14 @@ def _balances(runtime: Runtime) -> Iterator[Finding]:
 def _redis(runtime: Runtime) -> Iterator[Finding]:
     where = redacted(runtime.settings.redis_url)
     client = runtime.redis
-    client.ping()
-    yield _finding("redis", True, f"{where} answers")
+    refused = takes_no_writes(client, runtime.settings.group)
+    yield _finding("redis", refused is None, f"{where}: {refused}" if refused else f"{where} answers")
     try:
         info: Any = client.info()
     except redis.ResponseError:
         yield _finding("redis version", False, "INFO is not answered: not a real Redis, nothing survives its end", "warning")
         return
-    yield from _redis_takes_writes(info)
+    yield from _why_not(info)
     version = ground.version_of(str(info["redis_version"]))
     yield _finding(
         "redis version",
@@ -195,8 +196,8 @@ def _flushed(client: redis.Redis) -> Iterator[Finding]:
     yield _finding("redis appendfsync", when != "no", lost if when == "no" else when, "warning")
 
 
-def _redis_takes_writes(info: Any) -> Iterator[Finding]:
-    """Whether events can come in at this moment, by what the server says of itself."""
+def _why_not(info: Any) -> Iterator[Finding]:
+    """What keeps Redis from taking writes, or soon will, by what it says of itself."""
     if info.get("role", "master") != "master":
         yield _finding("redis role", False, "a replica, which only reads: name the primary in REFUNDS_REDIS_URL")
     written = {name: info.get(name, "ok") for name in ("aof_last_write_status", "rdb_last_bgsave_status")}

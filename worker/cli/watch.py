@@ -16,7 +16,7 @@ from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.clock import moment
 from worker.errors import Misconfigured, TryLater, one_line
-from worker.intake.consumer import backlog, entries_read_so_far
+from worker.intake.stream import backlog, entries_read_so_far, takes_no_writes
 from worker.runtime import Runtime
 from worker.screen import progress
 from worker.store.breakers import CREEM
@@ -78,7 +78,9 @@ def _work(found: dict[str, Any]) -> None:
     if stream["error"]:
         output.line("stream", stream["error"], "red")
     since = f", oldest since {found['oldest_unhandled_at']}" if found["oldest_unhandled_at"] else ""
-    unread = "" if stream["error"] else f"{stream['undelivered']} not yet read, {stream['pending']} read and not yet stored; "
+    unread = (
+        "" if stream["length"] is None else f"{stream['undelivered']} not yet read, {stream['pending']} read and not yet stored; "
+    )
     output.line("events", f"{unread}{found['backlog']} stored and unhandled{since}; {found['waiting_events']} wait for their job")
     due = found["effects_due"]
     failing = any(one["failing"] for one in due.values())
@@ -159,7 +161,7 @@ def _headline(found: dict[str, Any], patience_ends: datetime) -> None:
         for fault in found["faults"]:
             output.say("[red bold]{fault}[/]", fault=fault)
         output.say("[red]No new process can start until this is fixed; running ones continue. Deadlines are not shown.[/]")
-    troubles = []
+    troubles = ["no events come in and no tasks go out: see the stream"] if found["stream"]["error"] else []
     unread, unhandled = found["stream"]["oldest_at"], found["oldest_unhandled_at"]
     if unread and datetime.fromisoformat(unread) < patience_ends:
         troubles.append(f"events lie on the stream since {unread}: is `refunds intake` running?")
@@ -188,6 +190,7 @@ def _headline(found: dict[str, Any], patience_ends: datetime) -> None:
 def _stream(runtime: Runtime) -> dict[str, Any]:
     name = runtime.settings.stream
     try:
+        refused = takes_no_writes(runtime.redis, runtime.settings.group)
         found = backlog(runtime.redis, name, runtime.settings.group)
     except (redis.RedisError, OSError) as error:
         return {
@@ -199,7 +202,7 @@ def _stream(runtime: Runtime) -> dict[str, Any]:
             "oldest_at": None,
         }
     counted = {"undelivered": found.undelivered, "pending": found.pending, "length": found.length}
-    return {"name": name, "error": None, **counted, "oldest_at": moment(found.oldest_at)}
+    return {"name": name, "error": refused, **counted, "oldest_at": moment(found.oldest_at)}
 
 
 def audit(

@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.errors import Misconfigured
+from worker.errors import Misconfigured, one_line
 
 FIRST = "0-0"
 GREATEST = (2**64 - 1, 2**64 - 1)
@@ -63,6 +63,22 @@ class Backlog:
     length: int
     oldest_id: str | None
     oldest_at: datetime | None
+
+
+def takes_no_writes(client: redis.Redis, group: str) -> str | None:
+    """Why Redis, which answers, takes no writes, in its own words: a replica, a full disk, full memory; None where it takes them,
+    and where whoever asks may not write. Writes nothing itself: only a key that is there would be set, and this one never is.
+
+    Raises `redis.RedisError` when Redis is away.
+    """
+    r: Any = client
+    try:
+        r.set(f"{group}:never", b"", xx=True)
+    except redis.exceptions.NoPermissionError:
+        return None
+    except redis.ResponseError as error:
+        return f"Redis takes no writes: {one_line(error)}"
+    return None
 
 
 def position(stream_id: str) -> tuple[int, int]:

@@ -25,7 +25,9 @@ from worker.clock import Clock
 from worker.creem.receive import Received, Receiver
 from worker.creem.webhooks import MAX_BYTES, signature_holds
 from worker.errors import Misconfigured, TryLater, one_line
+from worker.intake.stream import takes_no_writes
 from worker.observe import log
+from worker.settings import GROUP
 from worker.store import inbox
 from worker.store.engine import Store
 from worker.store.schema import require_current
@@ -60,6 +62,7 @@ class Web:
     figures: Figures | None = None
     unread_since: Callable[[], datetime | None] = lambda: None
     """Since when the oldest entry of the stream waits to be taken in; None where none does."""
+    group: str = GROUP
 
     async def webhook(self, request: Request) -> Response:
         """One delivery: 200 once it is stored, and every repeat of it."""
@@ -112,7 +115,7 @@ class Web:
         return JSONResponse({"status": "alive"})
 
     async def ready(self, request: Request) -> Response:
-        """200 when database and Redis answer and nothing has waited too long; 503 with what is wrong otherwise."""
+        """200 when database and Redis take writes and nothing has waited too long; 503 with what is wrong otherwise."""
         checks: dict[str, dict[str, Any]] = {}
         for name, check in (("database", self._database), ("redis", self._redis), ("backlog_age", self._backlog)):
             fault = await run_in_threadpool(check)
@@ -135,10 +138,9 @@ class Web:
 
     def _redis(self) -> str | None:
         try:
-            self.redis.ping()
+            return takes_no_writes(self.redis, self.group)
         except (redis.RedisError, OSError) as error:
             return f"Redis is not reachable: {type(error).__name__}"
-        return None
 
     def _backlog(self) -> str | None:
         now = self.clock.now()

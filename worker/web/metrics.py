@@ -25,7 +25,7 @@ from worker.cases.money import limits
 from worker.cases.overview import WHOLE
 from worker.clock import Clock
 from worker.errors import Misconfigured, TryLater, one_line
-from worker.intake.consumer import backlog
+from worker.intake.stream import backlog, takes_no_writes
 from worker.observe import log
 from worker.settings import GROUP, Mode
 from worker.store.breakers import CREEM
@@ -120,14 +120,17 @@ class Figures(Collector):
 
     def _from_redis(self) -> list[Family]:
         try:
+            refused = takes_no_writes(self._redis, self._group)
             found = backlog(self._redis, self._stream, self._group)
             queued = {queue: int(self._redis.llen(f"{self._group}:{queue}")) for queue in QUEUES}
         except (redis.RedisError, OSError) as error:
             log.warning("metrics.redis_unreachable", error=one_line(error))
             return [_up("redis", False)]
+        if refused:
+            log.warning("metrics.redis_refuses", error=refused)
         unread = found.length if found.undelivered is None else found.undelivered
         return [
-            _up("redis", True),
+            _up("redis", refused is None),
             _one("refunds_stream_unread_entries", "Entries intake has not read; growing: is `refunds intake` running?", unread),
             _one(
                 "refunds_stream_pending_entries", "Entries read and not yet stored; standing: look at intake's log", found.pending
@@ -138,7 +141,7 @@ class Figures(Collector):
 
 
 def _up(part: str, good: bool) -> Family:
-    text = "1 while this part answers the web process; 0: run `refunds doctor`"
+    text = "1 while this part answers the web process and takes writes; 0: run `refunds doctor`"
     return _many(f"refunds_{part}_up", text, None, {"": int(good)})
 
 

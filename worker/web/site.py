@@ -40,6 +40,7 @@ def _web(runtime: Runtime, hint: Hint) -> Web:
             environment=runtime.environment.value if runtime.environment else None,
         ),
         unread_since=lambda: waits_since(runtime.redis, stream, group),
+        group=group,
     )
 
 
