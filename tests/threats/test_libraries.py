@@ -8,8 +8,9 @@ import redis.exceptions
 from sqlalchemy import make_url, text
 
 from tests.servers import ON_POSTGRES, conninfo
-from worker.errors import TryLater
+from worker.errors import Misconfigured, TryLater
 from worker.store.engine import GONE, Store
+from worker.store.schema import require_current
 
 OF_CLUSTERS = {
     "ClusterCrossSlotError",
@@ -48,5 +49,7 @@ def test_server_that_only_reads_since_a_failover_is_away(store: Store) -> None:
     fall("on")
     with pytest.raises(TryLater, match="the database is not reachable: cannot execute UPDATE in a read-only transaction"):
         store.write(lambda tx: tx.connection.execute(text("update accounts set status = status")).rowcount)
+    with pytest.raises(Misconfigured, match="the database takes no writes, somebody set default_transaction_read_only"):
+        require_current(store)
     fall("off")
     assert store.write(lambda tx: tx.connection.execute(text("update accounts set status = status")).rowcount) == 0

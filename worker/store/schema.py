@@ -155,10 +155,14 @@ def _unfit(tx: Tx) -> str | None:
     """Why nothing can be kept in this database, whatever is in it; None where it can."""
     if tx.connection.dialect.name != "postgresql":
         return None
-    asked = text("select pg_is_in_recovery(), current_setting('server_encoding')")
-    replica, encoding = tuple(tx.one(asked))
+    # not `transaction_read_only`: a look sets that itself
+    reads_only = "current_setting('default_transaction_read_only') = 'on'"
+    asked = text(f"select pg_is_in_recovery(), {reads_only}, current_setting('server_encoding')")
+    replica, closed, encoding = tuple(tx.one(asked))
     if replica:
         return "the database server is a read-only replica: name the primary"
+    if closed:
+        return "the database takes no writes, somebody set default_transaction_read_only: set it off when that is over"
     if encoding != "UTF8":
         return f"the database keeps text as {encoding}, and customers write in any script: create it with encoding 'UTF8'"
     return None
