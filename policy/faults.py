@@ -106,8 +106,11 @@ def standing_clause(facts: JobFacts, terms: Terms) -> Clause:
 
 
 def is_complete(report: Report, facts: JobFacts) -> bool:
-    """True where the report has figures and they show that nothing is missing."""
-    return report.output is not None and report.output.complete_for(facts.layers_expected)
+    """True where the report has figures and they show that nothing is missing, which they do only where it is known how many
+    layers there should be.
+    """
+    output = report.output
+    return output is not None and output.expected_for(facts.layers_expected) > 0 and output.complete_for(facts.layers_expected)
 
 
 def _succeeded(facts: JobFacts) -> frozenset[int]:

@@ -13,12 +13,16 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.arena import Stage
-from tests.cases.world import World, a_purchase, an_account
+from tests.cases.world import World, a_purchase, an_account, layers
 from tests.drawn import drawn
 
 RERUNNABLE = {"gpu_out_of_memory", "job_timeout", "worker_crashed"}
 NOT_OURS = {"invalid_image", "content_rejected", "cancelled_by_user"}
 CODES = [*sorted(RERUNNABLE), "model_error", "internal_error", "gremlins", *sorted(NOT_OURS)]
+SOME, TOTALS = [layers(0), layers(3), {"layers_delivered": 3}], [{}, {"layers_expected": None}]
+"""What there is of an output that is not whole, and what the submission says of how many layers there will be: not every pipeline
+says that in either.
+"""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Story:
     """What really happens to one job. `code` None: it succeeds at once; "short": some layers are missing."""
 
     code: str | None
+    some: dict[str, int]
+    total: dict[str, None]
     paid_with: str
     credits: int
     rerun: str  # delivers | fails | short | silence
@@ -36,6 +42,8 @@ class Story:
 STORIES = st.builds(
     Story,
     code=st.sampled_from([None, "short", *CODES]),
+    some=st.sampled_from(SOME),
+    total=st.sampled_from(TOTALS),
     paid_with=st.sampled_from(["credits", "credits", "credits", "pass", "free"]),
     credits=st.integers(0, 9),
     rerun=st.sampled_from(["delivers", "fails", "short", "silence"]),
@@ -74,15 +82,15 @@ def tell(world: World, stories: list[Story], tag: str) -> Told:
     told = Told()
     for n, story in enumerate(stories):
         job, account = f"{tag}-{n}", f"acc-{tag}-{'s' if story.suspended else 'a'}"
-        told.waiting.append(world.submitted(job, account, credits=story.credits, paid_with=story.paid_with))
+        told.waiting.append(world.submitted(job, account, credits=story.credits, paid_with=story.paid_with, **story.total))
         if story.code is None:
             told.waiting.append(world.succeeded(job, account))
         elif story.code == "short":
-            told.waiting.append(world.incomplete(job, account))
+            told.waiting.append(world.incomplete(job, account, output=story.some))
         else:
-            told.waiting.append(world.failed(job, account, code=story.code))
+            told.waiting.append(world.failed(job, account, code=story.code, output=story.some))
             if story.told_twice:
-                told.waiting.append(world.failed(job, account, code=story.code, id=f"{job}-again"))
+                told.waiting.append(world.failed(job, account, code=story.code, output=story.some, id=f"{job}-again"))
         if story.rerun == "delivers":
             told.answers[job] = world.succeeded(job, account, attempt=2)
         elif story.rerun == "fails":

@@ -5,6 +5,7 @@ Reports, split by `;` in any order, each `<attempt> <what>`:
     <code>        failed with that code          <code>:4/6    failed with figures
     short:4/6     incomplete, no code            short:4/6!1   one of the four corrupted
     short         incomplete, no figures         short=<code>  incomplete with a code
+    short:4       of how many layers nobody said
 Facts, split by `;`: `field=value` of JobFacts, or `rerun=<attempt> <state> <minutes left>`.
 """
 
@@ -54,8 +55,8 @@ def _report(cell: str) -> Report:
 
 def _output(figures: str) -> Output:
     layers, _, corrupted = figures.partition("!")
-    delivered, expected = layers.split("/")
-    return Output(int(delivered), int(expected), int(corrupted or 0))
+    delivered, _, expected = layers.partition("/")
+    return Output(int(delivered), int(expected) if expected else None, int(corrupted or 0))
 
 
 def _change(cell: str) -> tuple[str, Any]:
@@ -68,4 +69,6 @@ def _change(cell: str) -> tuple[str, Any]:
     return name, _VALUES.get(value) if value in _VALUES else int(value)
 
 
-_VALUES: dict[str, Any] = {"yes": True, "no": False} | {str(word): word for words in (PaidWith, AccountStatus) for word in words}
+_VALUES: dict[str, Any] = {"yes": True, "no": False, "none": None} | {
+    str(word): word for words in (PaidWith, AccountStatus) for word in words
+}

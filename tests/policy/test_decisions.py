@@ -99,6 +99,15 @@ reports                          | facts                                        
 1 short:4/6                      |                                                | rerun           | rerun_once            | 0
 1 ok:4/6                         |                                                | rerun           | rerun_once            | 0
 1 short:4/6                      | rerun=2 refused 30                             | reverse_credits | incomplete_output     | 5
+1 internal_error:3               | layers_expected=none                           | reverse_credits | server_fault          | 5
+1 internal_error:3/0             | layers_expected=none                           | reverse_credits | server_fault          | 5
+1 gpu_out_of_memory:3            | layers_expected=none                           | rerun           | rerun_once            | 0
+1 gpu_out_of_memory:3; 2 short:5 | rerun=2 asked 30; layers_expected=none         | reverse_credits | capacity_fault        | 5
+1 invalid_image:3                | layers_expected=none                           | decline         | input_fault           | 0
+1 short:3                        | layers_expected=none                           | rerun           | rerun_once            | 0
+1 short:3/0                      | layers_expected=none                           | rerun           | rerun_once            | 0
+1 ok:3; 1 short:3                | layers_expected=none                           | rerun           | rerun_once            | 0
+1 short:3                        | layers_expected=3                              | review          | nothing_missing       | 0
 1 short:4/6; 2 short:5/6         | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5
 1 short:4/6; 2 ok:5/6            | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5
 1 short:4/6; 2 internal_error    | rerun=2 asked 30                               | reverse_credits | incomplete_output     | 5

@@ -1566,6 +1566,12 @@ BUGS = (
         ),
     ),
     Bug(
+        "some_layers_deny_a_failure",
+        "a job that failed after some of its layers is not made good where nobody said how many there should be",
+        ("tests/policy/test_decisions.py",),
+        (("policy/faults.py", "output.expected_for(facts.layers_expected) > 0 and output", "output"),),
+    ),
+    Bug(
         "own_input_is_our_fault",
         "a customer whose image could not be read gets credits after the window",
         ("tests/requests/test_requests.py::test_job_that_failed_by_its_own_input_is_no_proven_fault_of_the_purchase",),
