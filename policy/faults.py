@@ -89,14 +89,14 @@ def standing_fault(facts: JobFacts, terms: Terms) -> Fault | None:
     lowest attempt, the earliest report. A report that its own figures deny counts only where there is no other.
     """
     failing = [_read(report, facts, terms) for report in failing_reports(facts)]
-    sound = [fault for fault in failing if not _denies_itself(fault, facts)]
+    sound = [fault for fault in failing if not _denies_itself(fault, facts, terms)]
     return min(sound or failing, key=_weight, default=None)
 
 
 def denied_by_figures(facts: JobFacts, terms: Terms) -> bool:
     """True where something is said to have failed and every report saying so shows complete output."""
     fault = standing_fault(facts, terms)
-    return fault is not None and _denies_itself(fault, facts)
+    return fault is not None and _denies_itself(fault, facts, terms)
 
 
 def standing_clause(facts: JobFacts, terms: Terms) -> Clause:
@@ -134,11 +134,11 @@ def _code_of_figures(report: Report) -> str:
     return CORRUPTED_OUTPUT if report.output is not None and report.output.corrupted > 0 else MISSING_LAYERS
 
 
-def _denies_itself(fault: Fault, facts: JobFacts) -> bool:
+def _denies_itself(fault: Fault, facts: JobFacts, terms: Terms) -> bool:
     if not is_complete(fault.report, facts):
         return False
     if fault.report.kind is ReportKind.FAILED:
-        return fault.kind is not FaultClass.OUTPUT
+        return not terms.about_content(fault.code)
     return not fault.report.code
 
 

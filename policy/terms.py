@@ -88,6 +88,8 @@ class Terms:
 
     Both limits hold for editions that do not name them.
     """
+    content_codes: tuple[str, ...] = ("bad_output",)
+    """Codes beside those of class `output` that tell of what is in the layers, which no count of them denies."""
     activation_second_person_above_credits: int | None = None
     """The next edition needs a second person where it moves more credits than this over the cases of a month."""
     activation_second_person_above_minor_units: int | None = None
@@ -113,6 +115,10 @@ class Terms:
     def rerunnable(self, code: str) -> bool:
         """True when one re-run is to be tried before credits are given back for this code."""
         return code in self.rerunnable_codes
+
+    def about_content(self, code: str) -> bool:
+        """True when the code says what is wrong with the output, however many layers there are."""
+        return self.fault_of(code) is FaultClass.OUTPUT or code in self.content_codes
 
 
 @dataclass(frozen=True, slots=True)

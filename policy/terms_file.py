@@ -56,7 +56,7 @@ class _Reading:
         self._check_edition(values.get("edition"))
         self._check_zone(values.get("zone"))
         self._check_money(values.get("money_per_hour_minor_units"), values.get("money_per_day_minor_units"))
-        self._check_faults(values.get("faults"), values.get("rerunnable_codes"))
+        self._check_faults(values.get("faults"), {name: values.get(name) for name in ("rerunnable_codes", "content_codes")})
         return None if self.faults else _terms(values, sha256(content).hexdigest())
 
     def _fault(self, key: str, there: str, right: str) -> None:
@@ -103,7 +103,7 @@ class _Reading:
             nearest = _nearest(zone, sorted(available_timezones()))
             self._fault("zone", f"{zone!r} is no time zone", nearest or "a name of the tz database like 'Etc/GMT+12'")
 
-    def _check_faults(self, table: object, rerunnable: object) -> None:
+    def _check_faults(self, table: object, lists: dict[str, object]) -> None:
         if not isinstance(table, dict):
             return
         self._check_names("faults.", table, [fault.value for fault in CLASSES])
@@ -111,8 +111,10 @@ class _Reading:
             self._check_value(key, {f"faults.{name}": codes for name, codes in table.items()})
         listed = {FaultClass(key): codes for key, codes in table.items() if _is_class(key) and is_codes(codes)}
         self._check_listed_once(listed)
-        if is_codes(rerunnable):
-            self._check_rerunnable(rerunnable, [c for fault, codes in listed.items() if fault.of_the_system for c in codes])
+        of_the_system = [code for fault, codes in listed.items() if fault.of_the_system for code in codes]
+        for name, codes in lists.items():
+            if is_codes(codes):
+                self._check_of_the_system(name, codes, of_the_system)
 
     def _check_listed_once(self, listed: dict[FaultClass, list[str]]) -> None:
         first: dict[str, FaultClass] = {}
@@ -121,11 +123,11 @@ class _Reading:
                 self._fault(f"faults.{fault}", f"{code!r} is already listed under {first[code]}", "one class for each code")
             first.setdefault(code, fault)
 
-    def _check_rerunnable(self, rerunnable: list[str], of_the_system: list[str]) -> None:
-        for code in rerunnable:
+    def _check_of_the_system(self, name: str, codes: list[str], of_the_system: list[str]) -> None:
+        for code in codes:
             if code not in of_the_system:
                 right = _nearest(code, of_the_system) or "a code of class server, capacity, timeout or output"
-                self._fault("rerunnable_codes", f"{code!r} is no code of a fault of the system", right)
+                self._fault(name, f"{code!r} is no code of a fault of the system", right)
 
 
 def _terms(values: dict[str, Any], digest: str) -> Terms:

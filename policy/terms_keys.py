@@ -66,8 +66,8 @@ def _positive(name: str, high: int) -> Key:
     return Key(name, f"a number over 0 and at most {high}", lambda value: _is_positive(value, high))
 
 
-def _codes(name: str) -> Key:
-    return Key(name, "a list of failure codes in quotes", is_codes)
+def _codes(name: str, *, optional: bool = False) -> Key:
+    return Key(name, "a list of failure codes in quotes", is_codes, optional)
 
 
 A_YEAR = 366
@@ -102,6 +102,7 @@ KEYS: tuple[Key, ...] = (
     _whole("unproved_payment_hours", 1, A_YEAR * 24),
     _whole("refused_payment_days", 0, A_YEAR),
     _codes("rerunnable_codes"),
+    _codes("content_codes", optional=True),
     Key("faults", "a table [faults] with the failure codes of each class", lambda value: isinstance(value, dict)),
 )
 """Every key of a terms file."""

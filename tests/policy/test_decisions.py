@@ -41,6 +41,7 @@ reports                        | facts                              | outcome   
 1 ok; 1 short:6/6              |                                    | review          | nothing_missing       | 0
 1 short:6/6; 1 internal_error  |                                    | reverse_credits | server_fault          | 5
 1 corrupted_download:6/6       |                                    | rerun           | rerun_once            | 0
+1 bad_output:6/6               |                                    | reverse_credits | server_fault          | 5
 1 short=corrupted_download:6/6 |                                    | rerun           | rerun_once            | 0
 1 internal_error:0/0           |                                    | reverse_credits | server_fault          | 5
 1 internal_error:0/0           | layers_expected=6                  | reverse_credits | server_fault          | 5

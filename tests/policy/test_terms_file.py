@@ -155,6 +155,11 @@ EDITS: list[tuple[str, str, list[str]]] = [
             "expected a code of class server, capacity, timeout or output"
         ],
     ),
+    (
+        "# automatic_window_days = 7\n",
+        'content_codes = ["bad_outputs"]\n',
+        ["content_codes: 'bad_outputs' is no code of a fault of the system; expected 'bad_output'"],
+    ),
 ]
 
 
@@ -191,7 +196,7 @@ def test_load_terms_of_an_empty_file_names_every_key(tmp_path: Path) -> None:
     assert [fault.split(":")[0] for fault in faults] == [
         name
         for name in TERMS.__slots__
-        if name not in {"digest", "automatic_window_days", "faults", "rerunnable_codes"}
+        if name not in {"digest", "automatic_window_days", "content_codes", "faults", "rerunnable_codes"}
         and not (name.startswith("activation_") or (name.endswith("_per_day") and name.startswith("approval_")))
     ] + ["rerunnable_codes", "faults"]
 

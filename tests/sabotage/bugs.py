@@ -1572,6 +1572,12 @@ BUGS = (
         (("policy/faults.py", "output.expected_for(facts.layers_expected) > 0 and output", "output"),),
     ),
     Bug(
+        "count_of_layers_denies_bad_output",
+        "a job whose output is bad is not made good because all of its layers are there",
+        ("tests/policy/test_decisions.py",),
+        (("policy/terms.py", " or code in self.content_codes", ""),),
+    ),
+    Bug(
         "own_input_is_our_fault",
         "a customer whose image could not be read gets credits after the window",
         ("tests/requests/test_requests.py::test_job_that_failed_by_its_own_input_is_no_proven_fault_of_the_purchase",),
