@@ -1578,6 +1578,14 @@ BUGS = (
         (("policy/terms.py", " or code in self.content_codes", ""),),
     ),
     Bug(
+        "credits_are_owed_beside_the_money",
+        "credits are proposed for a job whose purchase was paid back in money",
+        (
+            "tests/requests/test_requests.py::test_credits_of_a_failed_job_are_not_owed_once_the_money_of_their_purchase_went_back",
+        ),
+        (("worker/cases/requests/facts.py", " if share.purchase_id not in gone)", ")"),),
+    ),
+    Bug(
         "own_input_is_our_fault",
         "a customer whose image could not be read gets credits after the window",
         ("tests/requests/test_requests.py::test_job_that_failed_by_its_own_input_is_no_proven_fault_of_the_purchase",),

@@ -1,5 +1,6 @@
 """The facts of a request: what our own books say of the job or the purchase that a mail is about."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -7,7 +8,7 @@ from sqlalchemy import Row, func, select
 
 from policy import RequestedJob, RequestFacts, Use
 from policy.facts import Output, ReportKind
-from policy.ledger import PostingKind
+from policy.ledger import PostingKind, reverse
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.load import REPORTS
 from worker.cases.money.facts import Charge, charges_of
@@ -68,7 +69,7 @@ def use_of(tx: Tx, ledger: Ledger, charge: Charge) -> Use:
     no_fault = _declined(tx, [job.job_id for job in failed])
     failed = [job for job in failed if job.job_id not in no_fault]
     booked = ledger.of_jobs(tx, [job.job_id for job in failed]) if failed else {}
-    standing = {job.job_id: _standing(booked.get(job.job_id, JobCredits())) for job in failed}
+    standing = _standing(tx, {job.job_id: booked.get(job.job_id, JobCredits()) for job in failed})
     return Use(
         jobs=len(jobs),
         completed=len(completed),
@@ -93,7 +94,7 @@ def requested_job(tx: Tx, ledger: Ledger, job_id: str) -> RequestedJob | None:
         downloads=row.downloads,
         edited=row.edited_at is not None,
         debit=booked.debit,
-        standing_debit=_standing(booked),
+        standing_debit=_standing(tx, {job_id: booked})[job_id],
         failure=None if delivered(row) else _failure(row),
     )
 
@@ -122,8 +123,14 @@ def _declined(tx: Tx, job_ids: list[str]) -> set[str]:
     return {row.subject for row in tx.all(select(cases.c.subject).where(*said_no, tx.among(cases.c.subject, job_ids)))}
 
 
-def _standing(booked: JobCredits) -> int:
-    return booked.debit - booked.reversed
+def _standing(tx: Tx, booked: Mapping[str, JobCredits]) -> dict[str, int]:
+    """Credits of each job that have come back neither as credits nor with the money of their purchase (decision 15)."""
+    drawn = {share.purchase_id for credits in booked.values() for share in credits.debits}
+    gone = {charge.facts.purchase_id for charge in charges_of(tx, drawn) if charge.facts.given_back} if drawn else set()
+    return {
+        job_id: sum(share.credits for share in reverse(of.debits, of.reversals) if share.purchase_id not in gone)
+        for job_id, of in booked.items()
+    }
 
 
 def _newest_lot(tx: Tx, job_id: str) -> str | None:
