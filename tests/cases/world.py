@@ -140,7 +140,7 @@ class World:
     def case(self, name: str) -> dict[str, Any] | None:
         """The case document, or None."""
         try:
-            return self.store.read(lambda tx: document(tx, find(tx, name)))
+            return self.store.read(lambda tx: document(tx, find(tx, name), self.clock.now()))
         except Refused:
             return None
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -16,13 +17,18 @@ from typing import Any
 import pytest
 import redis as redis_py
 
+from tests.money.world import MoneyWorld
 from tests.notices.rude_server import rude_server
 from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted, succeeded
 from tests.scenarios.terminal import in_new_interpreter
 from tests.servers import ON_POSTGRES, eventually
 from worker.cases.chain.heads import Head, Heads
+from worker.cases.money import limits
 from worker.clock import written
+from worker.sandbox.creem import Switches
+from worker.sandbox.creem.words import Fault
 from worker.sandbox.servers import start_redis
+from worker.store.engine import Store
 
 pytestmark = pytest.mark.slow
 NO_TEXT = os.fsdecode(b"bad\xff")
@@ -87,6 +93,28 @@ def test_case_document_has_the_shape_of_the_contract(system: System) -> None:
     audit = system.json("audit")
     assert (audit["ok"], audit["breaches"]) == (True, [])
     assert "Had " in system.refunds("why", "job_1").stdout
+
+
+def test_every_answer_about_money_that_waits_says_that_nothing_has_left_and_what_holds_it(system: System) -> None:
+    system.refunds("db", "upgrade")
+    with closing(MoneyWorld(Store(system.database_url), switches=Switches(get=Fault.TIMEOUT))) as world:
+        world.twice_charged()
+        world.turn()
+        assert world.state("ord_1") == "refunding"
+        due_at = written(world.claim("tran_1").due_at)
+        world.store.write(lambda tx: limits.stop(tx, by="ann", reason="a look first", now=world.clock.now()))
+        world.store.close()
+    held = "held by the money breaker until a person ends that: stopped by ann: a look first"
+    shown, listed = system.refunds("show", "ord_1").stdout, system.refunds("cases", "--state", "refunding").stdout
+    why = system.refunds("why", "ord_1").stdout.strip().splitlines()[-1]
+    assert why.startswith("The money (tran_1  9.00 USD): nothing has left yet: ")
+    assert "nothing has left yet" in " ".join(listed.split()), "and not why it was owed"
+    assert f"next turn {due_at}" in why
+    assert f"next turn {due_at}" in shown
+    assert held in why
+    assert held in shown
+    assert "next look" not in shown
+    assert system.json("cases")["items"][0]["stands"] == system.json("show", "ord_1")["payments"][0]["stands"]
 
 
 def test_pages_follow_one_another_without_a_gap(system: System) -> None:

@@ -1,20 +1,23 @@
 """Cases as documents: what `refunds show --json` and the console print (contract.md, "Case document")."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, case, literal_column, or_, select
 
 from policy import Editions
-from policy.lifecycle import CaseKind
+from policy.lifecycle import CaseKind, CaseState
 from policy.words import count
 from worker.cases.book import shown_account
 from worker.cases.correspondence import mails_of, notices_of, receipts_of
 from worker.cases.decided import why
 from worker.cases.load import KINDS
 from worker.cases.money import claims
+from worker.cases.money.stands import stands
 from worker.clock import moment
 from worker.errors import Refused
+from worker.store.breakers import standing
 from worker.store.bulk import Tx
 from worker.store.pages import page
 from worker.store.tables import (
@@ -78,12 +81,11 @@ def _what_is_known(tx: Tx, name: str, bought: Sequence[Row[Any]]) -> str:
     return f"{name}: no case, job or order of that name"
 
 
-def document(tx: Tx, row: Row[Any]) -> dict[str, Any]:
+def document(tx: Tx, row: Row[Any], now: datetime) -> dict[str, Any]:
     """One case, whole, with its history."""
     history = tx.all(select(case_history).where(case_history.c.case_id == row.case_id).order_by(case_history.c.id))
     return {
-        **summary(row),
-        "payments": payments_of(tx, [row.case_id])[row.case_id],
+        **with_money(tx, [row], now)[0],
         "requests": mails_of(tx, row.case_id),
         "evidence": receipts_of(tx, row.case_id),
         "notices": notices_of(tx, row.case_id),
@@ -91,10 +93,10 @@ def document(tx: Tx, row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def explained(tx: Tx, editions: Editions, name: str) -> dict[str, Any]:
+def explained(tx: Tx, editions: Editions, name: str, now: datetime) -> dict[str, Any]:
     """The case document and, under `why`, its explanation; None there while nothing is decided. Raises `Refused`."""
     row = find(tx, name)
-    return document(tx, row) | {"why": why(row, editions)}
+    return document(tx, row, now) | {"why": why(row, editions)}
 
 
 def summary(row: Row[Any]) -> dict[str, Any]:
@@ -125,19 +127,41 @@ def summary(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def payments_of(tx: Tx, case_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """The claims of each case, with every call that was armed and its answer (contract.md, "Case document")."""
+_IN_FLIGHT = {CaseState.REFUNDING.value, CaseState.UNKNOWN.value}
+
+
+def with_money(tx: Tx, rows: Sequence[Row[Any]], now: datetime) -> list[dict[str, Any]]:
+    """Cases with their claims, each with why it is where it is."""
+    claimed = payments_of(tx, [row.case_id for row in rows], now)
+    return [_with_money(row, claimed[row.case_id]) for row in rows]
+
+
+def _with_money(row: Row[Any], claimed: list[dict[str, Any]]) -> dict[str, Any]:
+    """A case with its claims, and in `stands` why it is where it is: of money in flight, what its claims wait for."""
+    found = summary(row)
+    waiting = [claim["stands"] for claim in claimed if claim["closed_at"] is None]
+    decided = found["decision"]["reason"] if found["decision"] else row.reason
+    return found | {"payments": claimed, "stands": "; ".join(waiting) if waiting and row.state in _IN_FLIGHT else decided}
+
+
+def payments_of(tx: Tx, case_ids: Sequence[str], now: datetime) -> dict[str, list[dict[str, Any]]]:
+    """The claims of each case, with where each stands and every call that was armed and its answer (contract.md, "Case
+    document").
+    """
     claimed = tx.all(select(payments).where(tx.among(payments.c.case_id, case_ids)).order_by(payments.c.created_at))
     ids = [row.payment_id for row in claimed]
     order = (payment_attempts.c.payment_id, payment_attempts.c.attempt)
     calls = tx.all(select(payment_attempts).where(tx.among(payment_attempts.c.payment_id, ids)).order_by(*order)) if ids else []
     found: dict[str, list[dict[str, Any]]] = {case_id: [] for case_id in case_ids}
+    breakers = standing(tx, now) if claimed else []
     for row in claimed:
-        found[row.case_id].append(_payment(row, [call for call in calls if call.payment_id == row.payment_id]))
+        found[row.case_id].append(
+            _payment(row, [call for call in calls if call.payment_id == row.payment_id], stands(row, breakers))
+        )
     return found
 
 
-def _payment(row: Row[Any], calls: Sequence[Row[Any]]) -> dict[str, Any]:
+def _payment(row: Row[Any], calls: Sequence[Row[Any]], where: str) -> dict[str, Any]:
     return {
         "payment_id": row.payment_id,
         "transaction_id": row.transaction_id,
@@ -146,6 +170,7 @@ def _payment(row: Row[Any], calls: Sequence[Row[Any]]) -> dict[str, Any]:
         "currency": row.currency,
         "state": row.state,
         "detail": row.detail,
+        "stands": where,
         "next_step": None if row.closed_at else row.next_step,
         "due_at": moment(row.due_at),
         "closed_at": moment(row.closed_at),
@@ -172,7 +197,15 @@ def pending_effects(tx: Tx, case_id: str) -> Sequence[Row[Any]]:
 
 
 def listing(
-    tx: Tx, *, state: str | None, account: str | None, kind: str | None, limit: int, after: str | None, unproved: bool = False
+    tx: Tx,
+    now: datetime,
+    *,
+    state: str | None,
+    account: str | None,
+    kind: str | None,
+    limit: int,
+    after: str | None,
+    unproved: bool = False,
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Cases, newest first, and the id to continue after, or None at the end; `unproved`: only those with a refund call of which
     nobody knows what came, whoever has the case by now.
@@ -187,8 +220,7 @@ def listing(
         wanted.append(cases.c.case_id < after)
     rows = tx.all(select(cases).where(*wanted).order_by(cases.c.case_id.desc()).limit(limit + 1))
     shown, following = page(rows, limit, "case_id")
-    claimed = payments_of(tx, [row.case_id for row in shown])
-    return [summary(row) | {"payments": claimed[row.case_id]} for row in shown], following
+    return with_money(tx, shown, now), following
 
 
 def account_document(tx: Tx, account_id: str) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from worker.clock import moment
 from worker.credits.at_creem import OPEN
 from worker.store import inbox as inbox_rows
 from worker.store import tallies
+from worker.store.breakers import standing
 from worker.store.bulk import Tx
-from worker.store.tables import breakers, cases, charges, creem_credits, dead_letters, effects, inbox, payments, proposals
+from worker.store.tables import cases, charges, creem_credits, dead_letters, effects, inbox, payments, proposals
 
 SWEPT_BY = timedelta(seconds=30)
 """A case whose next look is due for longer than this has been missed: sweeps come every few seconds."""
@@ -82,7 +83,7 @@ def _breakers(tx: Tx, now: datetime) -> dict[str, Any]:
     """What stands between us and a service at this moment, by its name."""
     return {
         row.name: {"open_until": moment(row.open_until), "last_error": row.last_error, "needs_person": row.needs_person}
-        for row in tx.all(select(breakers).where(breakers.c.open_until > now))
+        for row in standing(tx, now)
     }
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Row, and_, func, or_, select
 from policy.lifecycle import CaseState
 from policy.words import count
 from worker.cases.bench import Bench
-from worker.cases.document import summary
+from worker.cases.document import with_money
 from worker.cases.load import FINAL, STATES
 from worker.clock import moment
 from worker.store import tallies
@@ -27,7 +27,7 @@ def running(tx: Tx) -> ColumnElement[bool]:
     return and_(cases.c.state.in_(sorted(states)), cases.c.closed_at.is_(None))
 
 
-def promises(tx: Tx, *, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
+def promises(tx: Tx, now: datetime, *, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
     """Open cases, the promise that ends first before all others, and the id to continue after."""
     wanted = [running(tx)]
     if after is not None:
@@ -35,7 +35,7 @@ def promises(tx: Tx, *, limit: int, after: str | None) -> tuple[list[dict[str, A
         wanted.append(or_(cases.c.due_at > due, and_(cases.c.due_at == due, cases.c.case_id > after)))
     rows = tx.all(select(cases).where(*wanted).order_by(cases.c.due_at, cases.c.case_id).limit(limit + 1))
     shown, following = page(rows, limit, "case_id")
-    return [summary(row) for row in shown], following
+    return with_money(tx, shown, now), following
 
 
 def overdue(tx: Tx, now: datetime) -> tuple[int, datetime | None]:

@@ -12,7 +12,7 @@ from policy.lifecycle import CaseKind, CaseState
 from policy.words import money
 from worker.cases.book import BY_PERSON
 from worker.cases.decided import asked_again
-from worker.cases.document import account_document, document, find, summary
+from worker.cases.document import account_document, document, find, payments_of, summary
 from worker.cases.document import listing as list_cases
 from worker.cases.requeue import Plan
 from worker.cli import output
@@ -21,6 +21,7 @@ from worker.cli.correspondence import files, mails
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured
 from worker.screen import progress
+from worker.store.bulk import Tx
 
 SHOWN = 25
 """More plans than this are summed up instead of listed."""
@@ -41,8 +42,9 @@ def listing(
     """Cases, newest first."""
     with one_clear_line():
         wanted = {"state": state.value if state else None, "account": account, "kind": kind.value if kind else None}
-        items, following = output.runtime().store.read(
-            lambda tx: list_cases(tx, **wanted, unproved=unproved, limit=limit, after=after)
+        runtime = output.runtime()
+        items, following = runtime.store.read(
+            lambda tx: list_cases(tx, runtime.clock.now(), **wanted, unproved=unproved, limit=limit, after=after)
         )
     if as_json:
         return output.page(items, following)
@@ -56,7 +58,7 @@ def listing(
             cell(item["account_id"]),
             output.state(item["state"]),
             cell(item["credits_reversed"] or None),
-            cell((item["decision"] or {}).get("reason") or item["reason"]),
+            cell(item["stands"]),
             cell(item["opened_at"][:19]),
         )
     out.print(table)
@@ -66,7 +68,8 @@ def listing(
 def show(name: Name, as_json: AsJson = False) -> None:
     """One case, whole, with its history."""
     with one_clear_line():
-        found = output.runtime().store.read(lambda tx: document(tx, find(tx, name)))
+        runtime = output.runtime()
+        found = runtime.store.read(lambda tx: document(tx, find(tx, name), runtime.clock.now()))
     if as_json:
         return output.document(found)
     _head(found)
@@ -76,7 +79,11 @@ def show(name: Name, as_json: AsJson = False) -> None:
         output.line("re-runs", found["reruns"])
     output.line("failed" if found["job_id"] else "since", found["failed_at"])
     output.line("promised by", found["due_at"])
-    output.line("closed" if found["closed_at"] else "next look", found["closed_at"] or found["next_action_at"])
+    if found["closed_at"]:
+        output.line("closed", found["closed_at"])
+    elif all(payment["closed_at"] for payment in found["payments"]):
+        # while money is in flight its own turns count
+        output.line("next look", found["next_action_at"])
     for payment in found["payments"]:
         _payment(payment)
     if found["delivered_late"]:
@@ -94,13 +101,14 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 
 def _payment(payment: dict[str, Any]) -> None:
-    more = f": {payment['detail']}" if payment["detail"] else ""
-    output.line(
-        "payment", f"{payment['transaction_id']}  {money(payment['amount'], payment['currency'])}  {payment['state']}{more}"
-    )
+    output.line("payment", f"{_paid(payment)}  {payment['state']}: {payment['stands']}")
     for call in payment["calls"]:
         answer = " ".join(str(call[name]) for name in ("outcome", "http_status", "status", "trace_id") if call[name] is not None)
         output.line("", f"call {call['attempt']} at {call['armed_at']}: {answer or 'no answer yet'}", "dim")
+
+
+def _paid(payment: dict[str, Any]) -> str:
+    return f"{payment['transaction_id']}  {money(payment['amount'], payment['currency'])}"
 
 
 def _said(detail: dict[str, Any]) -> str:
@@ -137,8 +145,8 @@ def why(name: Name, as_json: AsJson = False) -> None:
     """The decision in plain words: clause, facts, and what would have changed it."""
     with one_clear_line():
         runtime = output.runtime()
-        row = runtime.store.read(lambda tx: find(tx, name))
-        explained = _explain(runtime.editions, row)
+        row, claimed = runtime.store.read(lambda tx: _with_claims(tx, name, runtime.clock.now()))
+        explained = _explain(runtime.editions, row) | {"payments": claimed}
     if as_json:
         return output.document(explained)
     _head(summary(row))
@@ -168,6 +176,13 @@ def why(name: Name, as_json: AsJson = False) -> None:
         output.say(
             "[red]Asked again with the same facts, the policy now answers otherwise: was the terms file changed in place?[/]"
         )
+    for payment in claimed:
+        output.say("\n[bold]The money[/] ({paid}): {stands}", paid=_paid(payment), stands=payment["stands"])
+
+
+def _with_claims(tx: Tx, name: str, now: datetime) -> tuple[Any, list[dict[str, Any]]]:
+    row = find(tx, name)
+    return row, payments_of(tx, [row.case_id], now)[row.case_id]
 
 
 def _explain(editions: Any, row: Any) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Row, delete, select, update
 
 from worker.clock import growing
 from worker.observe import log
@@ -35,6 +36,11 @@ def unheard(tx: Tx, name: str, why: str, now: datetime, longest: timedelta) -> N
 def answered(tx: Tx, name: str) -> None:
     """The service is there."""
     tx.connection.execute(delete(breakers).where(breakers.c.name == name))
+
+
+def standing(tx: Tx, now: datetime) -> Sequence[Row[Any]]:
+    """Every breaker that is open at this moment."""
+    return tx.all(select(breakers).where(breakers.c.open_until > now).order_by(breakers.c.name))
 
 
 def closed_to(tx: Tx, names: Sequence[str], now: datetime) -> tuple[str, datetime] | None:

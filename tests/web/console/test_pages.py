@@ -14,6 +14,8 @@ from tests.web.console.one_engine import database_url
 from tests.web.console.reading import case_id, page
 from tests.web.console.scene import a_request
 from tests.web.console.site import Browser, Site, words_of
+from worker.cases.money import limits
+from worker.clock import written
 from worker.sandbox.creem import Lost, Switches
 from worker.sandbox.creem.words import Fault
 from worker.store.engine import Store
@@ -75,6 +77,23 @@ def test_call_whose_outcome_is_not_proved_is_found_behind_its_tile_whoever_has_t
     (behind,) = re.findall(r'href="([^"]*)"><b>1</b> outcomes unknown', page(local, "/"))
     assert "ord_1" in page(local, unescape(behind))
     assert "No cases like that." in page(local, f"{unescape(behind)}&kind=job")
+    world.close()
+
+
+def test_payment_that_waits_says_in_list_and_case_what_for(store: Store, tmp_path: Path) -> None:
+    world = PeopleWorld(store, tmp_path, switches=Switches(get=Fault.TIMEOUT))
+    world.twice_charged()
+    world.turn()
+    local, now = Site(world).browser(), world.clock.now()
+    for _ in range(5):
+        world.store.write(lambda tx: limits.away(tx, "no answer", now))
+    world.store.write(lambda tx: limits.stop(tx, by="ann", reason="a look first", now=now))
+    for text in (words_of(page(local, "/cases")), words_of(page(local, f"/cases/{case_id(world, 'ord_1')}"))):
+        assert "nothing has left yet: Creem is not reachable" in text
+        assert f"next turn {written(world.claim('tran_1').due_at)}" in text
+    assert "held by the creem breaker until 2026-03-02T" in text
+    assert "held by the money breaker until a person ends that: stopped by ann: a look first" in text
+    assert "next look" not in text
     world.close()
 
 

@@ -101,7 +101,7 @@ class Queue:
         before = tx.all(select(cases.c.case_id).where(in_queue(), cases.c.case_id < row.case_id).order_by(cases.c.case_id))
         waits = waits_for_a_person(row)
         item = self._item(row, leases_of(tx, [row], scene.now).get(row.case_id), proposals_of(tx, [row]).get(row.case_id))
-        case, allowed = document(tx, row), self._allowance(tx, by)
+        case, allowed = document(tx, row, scene.now), self._allowance(tx, by)
         return {
             "case": case,
             "waiting": waits,

@@ -24,11 +24,11 @@ class AccountPages:
 
     def one(self, visit: Visit) -> Response:
         """One account with its latest lots and cases."""
-        name = visit.name("account_id")
+        name, now = visit.name("account_id"), visit.clock.now()
         account, (cases, following) = self.store.read(
             lambda tx: (
                 account_document(tx, name),
-                listing(tx, state=None, kind=None, account=name, limit=MOST_CASES, after=None),
+                listing(tx, now, state=None, kind=None, account=name, limit=MOST_CASES, after=None),
             )
         )
         return visit.page(

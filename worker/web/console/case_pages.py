@@ -54,7 +54,8 @@ class CasePages:
         if wanted["state"] not in {None, *CaseState} or wanted["kind"] not in {None, *CaseKind}:
             raise HTTPException(400, "There is no such state or kind.")
         after, unproved = visit.asked("after"), visit.asked("unproved") == "yes"
-        items, following = self.store.read(lambda tx: listing(tx, **wanted, unproved=unproved, limit=MOST, after=after))
+        now = visit.clock.now()
+        items, following = self.store.read(lambda tx: listing(tx, now, **wanted, unproved=unproved, limit=MOST, after=after))
         return visit.page(
             "cases.html",
             404 if missing else 200,
@@ -69,8 +70,8 @@ class CasePages:
 
     def one(self, visit: Visit) -> Response:
         """One case, whole, with its latest history."""
-        name = visit.name("case_id")
-        case = self.store.read(lambda tx: explained(tx, self.editions, name))
+        name, now = visit.name("case_id"), visit.clock.now()
+        case = self.store.read(lambda tx: explained(tx, self.editions, name, now))
         if case["case_id"] != name:
             return visit.go(f"/cases/{case['case_id']}")
         history = case["history"]

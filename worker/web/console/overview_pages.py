@@ -28,11 +28,11 @@ class OverviewPages:
     def first(self, visit: Visit) -> Response:
         """The figures of this moment, and the deadlines that come first."""
         now = self.clock.now()
-        figures, (due, _) = self.store.read(lambda tx: (overview(tx, now), promises(tx, limit=FIRST, after=None)))
+        figures, (due, _) = self.store.read(lambda tx: (overview(tx, now), promises(tx, now, limit=FIRST, after=None)))
         return visit.page("overview.html", figures=figures, due=due)
 
     def deadlines(self, visit: Visit) -> Response:
         """Every open promise, earliest first."""
         now, after = self.clock.now(), visit.asked("after")
-        (late, _), (due, following) = self.store.read(lambda tx: (overdue(tx, now), promises(tx, limit=MOST, after=after)))
+        (late, _), (due, following) = self.store.read(lambda tx: (overdue(tx, now), promises(tx, now, limit=MOST, after=after)))
         return visit.page("overdue.html", late=late, due=due, following=following)
