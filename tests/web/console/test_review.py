@@ -73,7 +73,9 @@ def test_credits_are_given_back_by_whoever_has_the_case(world: PeopleWorld, ana:
     assert world.credits("acc_2") == before + 5
     assert "by ana" in words_of(page(ana, path)) or world.state("job_odd") == "refunded"
     again = ana.post(f"{path}/decide", hidden_fields(ana.get("/").text, "/sign-out") | {"choice": "credits", "reason": "again"})
-    assert again.status_code == 400
+    odd = case_id(world, "job_odd")
+    assert (again.status_code, f"{odd} does not wait for a person: it is refunded" in words_of(again.text)) == (409, True)
+    assert f'href="/cases/{odd}"' in again.text
     assert world.credits("acc_2") == before + 5
 
 

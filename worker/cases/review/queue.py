@@ -37,6 +37,11 @@ def waits_for_a_person(row: Row[Any]) -> bool:
     return bool(row.state == CaseState.REVIEW.value or parked)
 
 
+def does_not_wait(case_id: str, state: str) -> str:
+    """What is said to whoever would decide a case that is none of those."""
+    return f"{case_id} does not wait for a person: it is {state}"
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
     """The queue with its collaborators. Without an `environment` there is no key, and no money can leave."""

@@ -24,7 +24,7 @@ from worker.cases.people import person
 from worker.cases.review import allowance
 from worker.cases.review.act import Deed, carry_out, freeze_for, unfreeze_for
 from worker.cases.review.choices import Act, Choice, recommended
-from worker.cases.review.queue import Queue, in_queue, lease_name, leases_of, proposals_of, waits_for_a_person
+from worker.cases.review.queue import Queue, does_not_wait, in_queue, lease_name, leases_of, proposals_of, waits_for_a_person
 from worker.cases.review.scene import Scene, lock_case
 from worker.cases.write import write_cases
 from worker.clock import moment, new_id
@@ -276,7 +276,7 @@ def _waiting(tx: Tx, name: str) -> Row[Any]:
 
 def _still_waits(row: Row[Any]) -> None:
     if not waits_for_a_person(row):
-        raise Refused(f"{row.case_id} does not wait for a person: it is {row.state}")
+        raise Refused(does_not_wait(row.case_id, row.state))
 
 
 def _chosen(offered: list[Choice], choice: str | None, row: Row[Any]) -> Choice:

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
+from worker.cases.review.queue import does_not_wait
 from worker.errors import Refused
 from worker.operators.credentials import Credentials, TooSoon
 from worker.operators.operators import LOCAL
@@ -64,6 +65,8 @@ class ReviewPages:
         """Does, proposes or agrees, provided that the choice still does what was shown."""
         seen = self._seen(visit)
         case_id, reason = seen["case"]["case_id"], reason_of(visit.form)
+        if not seen["waiting"]:
+            return self._page(visit, seen, 409, does_not_wait(case_id, seen["case"]["state"]))
         choice = next((each for each in _open_to(seen) if each["choice"] == visit.form.get("choice")), None)
         if choice is None:
             return self._page(visit, seen, 400, "Choose one of the ways to decide it.")
