@@ -19,6 +19,7 @@ from tests.faults import death
 from tests.logs import heard
 from worker.cases.assess import OWN_HINT
 from worker.cases.imports import Importer
+from worker.cases.known import what_is_known
 from worker.clock import moment
 from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Refused, TryLater
@@ -356,7 +357,7 @@ def test_requeue_of_nothing_known_says_what_is_known(store: Store) -> None:
     world.happen(world.submitted("job_1"))
     with pytest.raises(Refused, match="is a job of acc_1, running, and has no case"):
         world.requeuer.plan("job_1")
-    with pytest.raises(Refused, match="no case, job or order of that name"):
+    with pytest.raises(Refused, match="no case, job, order or account of that name"):
         world.requeuer.plan("job_404")
     world.arrive(world.failed("job_2"))
     with pytest.raises(Refused, match=f"job_2 has no case yet: 1 event about it, the first of {moment(world.clock.now())}"):
@@ -382,3 +383,14 @@ def test_task_leaves_fresh_rows_to_their_own_tasks_and_takes_along_what_has_wait
     assert world.assessor.assess([rows[0].inbox_id], waited=OWN_HINT).handled == 1
     world.clock.pass_(seconds=2)
     assert world.assessor.assess([rows[1].inbox_id], waited=OWN_HINT).handled == 4
+
+
+def test_name_that_nothing_has_is_answered_with_the_first_ids_that_begin_so(world: World) -> None:
+    world.load(an_account("acc_1"), an_account("acc_2"), an_account("acc-3"), a_purchase("ord_1", "acc_1", 50))
+    for name, said in (
+        ("acc_", "acc_: no case, job, order or account of that name; there are acc_1, acc_2"),
+        ("or", "or: no case, job, order or account of that name; there are ord_1"),
+        ("%", "%: no case, job, order or account of that name"),
+        ("", ": no case, job, order or account of that name"),
+    ):
+        assert world.store.read(lambda tx, name=name: what_is_known(tx, name, [])) == said  # type: ignore[misc]

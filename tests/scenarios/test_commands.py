@@ -117,6 +117,21 @@ def test_every_answer_about_money_that_waits_says_that_nothing_has_left_and_what
     assert system.json("cases")["items"][0]["stands"] == system.json("show", "ord_1")["payments"][0]["stands"]
 
 
+def test_customer_is_found_by_mail_address_and_no_list_is_empty_for_a_name_that_is_unknown(system: System) -> None:
+    system.load([an_account(), a_purchase(credits=50)])
+    system.emit([submitted("job_1"), failed("job_1")])
+    sweep(system)
+    mail = system.json("account", "acc_1")["email"]
+    assert system.json("account", mail.upper())["account_id"] == "acc_1"
+    assert system.json("cases", "--account", mail)["items"][0]["job_id"] == "job_1"
+    assert system.json("cases", "--account", "nobody@example.org") == {"items": [], "next": None}
+    listed = system.refunds("cases", "--account", "acc_").stdout
+    assert listed == "acc_: no account of that name or address; there are acc_1.\n"
+    shown = system.refunds("show", "acc_1", expect=1).stderr
+    assert "acc_1 is an account: `refunds account acc_1`, `refunds cases --account acc_1`" in shown
+    assert "; there are job_1" in system.refunds("show", "job_", expect=1).stderr
+
+
 def test_pages_follow_one_another_without_a_gap(system: System) -> None:
     system.load([an_account(), a_purchase(credits=50)])
     system.emit([line for n in range(5) for line in (submitted(f"job_{n}"), failed(f"job_{n}"))])

@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, Row, and_, case, literal_column, or_, sele
 
 from policy import Editions
 from policy.lifecycle import CaseKind, CaseState
-from policy.words import count
 from worker.cases.book import shown_account
 from worker.cases.correspondence import mails_of, notices_of, receipts_of
 from worker.cases.decided import why
+from worker.cases.known import accounts_called, no_account, several, what_is_known
 from worker.cases.load import KINDS
 from worker.cases.money import claims
 from worker.cases.money.stands import stands
@@ -25,8 +25,6 @@ from worker.store.tables import (
     case_history,
     cases,
     effects,
-    inbox,
-    layer_jobs,
     payment_attempts,
     payments,
     purchases,
@@ -50,7 +48,7 @@ def find(tx: Tx, name: str) -> Row[Any]:
     linked += [other for row in bought for other in (row.order_id, row.purchase_id) if other not in {None, name}]
     found = next((row for other in linked if (row := _named(tx, other)) is not None), None)
     if found is None:
-        raise Refused(_what_is_known(tx, name, bought))
+        raise Refused(what_is_known(tx, name, bought))
     return found
 
 
@@ -64,21 +62,6 @@ def _named(tx: Tx, name: str) -> Row[Any] | None:
     first_come = case((c.closed_at.is_(None), c.opened_at))
     by_need = (its_own.desc(), c.closed_at.is_not(None), c.kind == CaseKind.REQUEST.value, first_come, c.opened_at.desc())
     return tx.first(select(cases).where(named).order_by(*by_need).limit(1))
-
-
-def _what_is_known(tx: Tx, name: str, bought: Sequence[Row[Any]]) -> str:
-    i = inbox.c
-    waiting = tx.all(select(i.received_at).where(i.job_id == name, i.state.in_(["new", "waiting"])).order_by(i.id))
-    if waiting:
-        events = count(len(waiting), "event")
-        return f"{name} has no case yet: {events} about it, the first of {moment(waiting[0].received_at)}, not yet handled"
-    job = tx.all(select(layer_jobs.c.status, layer_jobs.c.account_id).where(layer_jobs.c.job_id == name))
-    if job:
-        said = f"{name} is a job of {job[0].account_id}, {job[0].status}, and has no case"
-        return f"{said}: nothing failed in it that we were told of"
-    if bought:
-        return f"{name} is a purchase of {bought[0].account_id} and has no case: nothing is known to be wrong with it"
-    return f"{name}: no case, job or order of that name"
 
 
 def document(tx: Tx, row: Row[Any], now: datetime) -> dict[str, Any]:
@@ -207,13 +190,15 @@ def listing(
     after: str | None,
     unproved: bool = False,
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Cases, newest first, and the id to continue after, or None at the end; `unproved`: only those with a refund call of which
-    nobody knows what came, whoever has the case by now.
+    """Cases, newest first, and the id to continue after, or None at the end. `account` is an id or a mail address; `unproved`:
+    only those with a refund call of which nobody knows what came, whoever has the case by now.
     """
     wanted: list[ColumnElement[bool]] = []
-    for column, value in ((cases.c.state, state), (cases.c.account_id, account), (cases.c.kind, kind)):
+    for column, value in ((cases.c.state, state), (cases.c.kind, kind)):
         if value is not None:
             wanted.append(column == value)
+    if account is not None:
+        wanted.append(tx.among(cases.c.account_id, accounts_called(tx, account)))
     if unproved:
         wanted.append(cases.c.case_id.in_(select(payments.c.case_id).where(claims.unproved())))
     if after is not None:
@@ -223,11 +208,15 @@ def listing(
     return with_money(tx, shown, now), following
 
 
-def account_document(tx: Tx, account_id: str) -> dict[str, Any]:
-    """Balance, lots and standing of an account (contract.md, "Account document")."""
+def account_document(tx: Tx, name: str) -> dict[str, Any]:
+    """Balance, lots and standing of the account with this id or address (contract.md, "Account document"). Raises `Refused`
+    where there is none, and where several have the address.
+    """
+    called = accounts_called(tx, name)
+    if len(called) != 1:
+        raise Refused(several(name, called) if called else no_account(tx, name))
+    account_id = called[0]
     rows = tx.all(select(accounts).where(accounts.c.account_id == account_id))
-    if not rows:
-        raise Refused(f"{account_id}: no account of that name")
     lots = tx.all(
         select(purchases).where(purchases.c.account_id == account_id).order_by(purchases.c.paid_at, purchases.c.purchase_id)
     )

@@ -6,8 +6,10 @@ from sqlalchemy import select
 
 from worker.cases.dead import called
 from worker.cases.document import find
+from worker.cases.known import accounts_called, several
+from worker.errors import Refused
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, dead_letters
+from worker.store.tables import dead_letters
 
 
 class Thing(StrEnum):
@@ -20,8 +22,11 @@ class Thing(StrEnum):
 
 def named(tx: Tx, name: str) -> tuple[Thing, str]:
     """What is called that, and its id. Raises `Refused` where nothing is, saying what is known of the name."""
-    if tx.all(select(accounts.c.account_id).where(accounts.c.account_id == name)):
-        return Thing.ACCOUNT, name
+    owners = accounts_called(tx, name)
+    if len(owners) == 1:
+        return Thing.ACCOUNT, owners[0]
+    if owners:
+        raise Refused(several(name, owners))
     if letters := tx.all(select(dead_letters.c.dead_id).where(called(name))):
         return Thing.DEAD_LETTER, letters[0].dead_id
     return Thing.CASE, find(tx, name).case_id

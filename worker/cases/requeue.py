@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.assess import Assessor
 from worker.cases.document import find, open_claims, pending_effects
+from worker.cases.known import accounts_called
 from worker.cases.review.scene import lock_case
 from worker.clock import Clock
 from worker.errors import Refused
@@ -81,7 +82,7 @@ class Requeuer:
             if value is not None:
                 wanted.append(column == value)
         if account is not None:
-            wanted.append(cases.c.account_id == account)
+            wanted.append(cases.c.account_id.in_(self.store.read(lambda tx: accounts_called(tx, account))))
         if stuck:
             wanted.append(cases.c.stuck > 0)
         if before is not None:

@@ -14,6 +14,7 @@ from worker.cases.book import BY_PERSON
 from worker.cases.decided import asked_again
 from worker.cases.document import account_document, document, find, payments_of, summary
 from worker.cases.document import listing as list_cases
+from worker.cases.known import accounts_called, no_account
 from worker.cases.requeue import Plan
 from worker.cli import output
 from worker.cli.consent import ask
@@ -30,7 +31,7 @@ Name = Annotated[str, typer.Argument(metavar="CASE", help="A case, job or order 
 
 def listing(
     state: Annotated[CaseState | None, typer.Option(help="Only this state.")] = None,
-    account: Annotated[str | None, typer.Option(help="Only this account.")] = None,
+    account: Annotated[str | None, typer.Option(help="Only this account, by id or mail address.")] = None,
     kind: Annotated[CaseKind | None, typer.Option(help="Only this kind.")] = None,
     unproved: Annotated[
         bool, typer.Option("--unproved", help="Only those with a refund call whose outcome is not proved.")
@@ -49,6 +50,10 @@ def listing(
     if as_json:
         return output.page(items, following)
     if not items:
+        if account:
+            missing = runtime.store.read(lambda tx: None if accounts_called(tx, account) else no_account(tx, account))
+            if missing:
+                return output.say("{missing}.", missing=missing)
         return output.say("No cases{what}.", what=" like that" if unproved or any(wanted.values()) else " yet")
     table = output.table("Cases", "case", "job or order", "account", "state", "credits", "why", "opened")
     for item in items:
@@ -192,7 +197,9 @@ def _explain(editions: Any, row: Any) -> dict[str, Any]:
     return found | asked_again(row, editions) | {"facts": row.facts}
 
 
-def account(name: Annotated[str, typer.Argument(metavar="ID", help="The account's id.")], as_json: AsJson = False) -> None:
+def account(
+    name: Annotated[str, typer.Argument(metavar="ID", help="The account's id, or its mail address.")], as_json: AsJson = False
+) -> None:
     """Balance, lots, frozen credits and standing of an account."""
     with one_clear_line():
         found = output.runtime().store.read(lambda tx: account_document(tx, name))

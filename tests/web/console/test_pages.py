@@ -146,9 +146,24 @@ def test_search_leads_straight_to_what_it_names(local: Browser, query: str, path
     page(local, answer.headers["location"])
 
 
+def test_customer_is_found_by_mail_address_and_who_is_none_is_said_to_be_unknown(world: PeopleWorld, local: Browser) -> None:
+    assert local.get("/cases?q=ACC_4@example.org").headers["location"] == "/accounts/acc_4"
+    assert local.get("/accounts/acc_4@example.org").headers["location"] == "/accounts/acc_4"
+    assert "ord_4" in page(local, "/cases?account=acc_4@example.org")
+    text = words_of(page(local, "/cases?account=acc_5@example.org"))
+    assert "acc_5@example.org: no account of that name or address" in text
+    assert "No cases like that" not in text
+    assert "job_o: no case, job, order or account of that name; there are job_odd" in words_of(page(local, "/cases?q=job_o", 404))
+    world.load(an_account("acc_6") | {"email": "acc_4@example.org"})
+    said = "acc_4@example.org is the address of 2 accounts: acc_4, acc_6"
+    assert said in words_of(page(local, "/cases?q=acc_4@example.org", 404))
+    assert said in words_of(local.get("/accounts/acc_4@example.org").text)
+    assert "ord_4" in page(local, "/cases?account=acc_4@example.org")
+
+
 def test_search_for_nothing_says_what_is_known(world: PeopleWorld, local: Browser) -> None:
     world.happen(world.submitted("job_fine", "acc_2"))
-    assert "job_none: no case, job or order of that name" in words_of(page(local, "/cases?q=job_none", 404))
+    assert "job_none: no case, job, order or account of that name" in words_of(page(local, "/cases?q=job_none", 404))
     assert "nothing failed in it" in words_of(page(local, "/cases?q=job_fine", 404))
     page(local, "/cases?q=%3Cscript%3Ealert(1)%3C/script%3E%22", 404)
 

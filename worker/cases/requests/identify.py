@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Text, case, func, or_, select
 
 from policy.lifecycle import CaseKind, CaseState
+from worker.cases.known import accounts_at
 from worker.cases.load import FINAL
 from worker.cases.money.used import paid_for
 from worker.intake.mail.named import read_names
@@ -133,10 +134,10 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     """The account by the sender's address, else by an address or an id that the mail names; then its job and its purchase."""
     jobs = _jobs(tx, named)
     bought = _purchases(tx, named)
-    owners = _accounts(tx, [sender] if sender else [])
+    owners = accounts_at(tx, [sender] if sender else [])
     own = bool(owners)
     if not owners:
-        owners = _accounts(tx, named.addresses) or [row.account_id for row in [*jobs, *bought]]
+        owners = accounts_at(tx, named.addresses) or [row.account_id for row in [*jobs, *bought]]
     owner = _one(tx, owners, [row.account_id for row in [*jobs, *bought]])
     if owner is None:
         return About()
@@ -292,15 +293,6 @@ def _one(tx: Tx, owners: Sequence[str], hinted: Sequence[str]) -> str | None:
         there = select(accounts.c.account_id).where(tx.among(accounts.c.account_id, distinct), accounts.c.status != "deleted")
         fits = [row.account_id for row in tx.all(there)]
     return fits[0] if len(fits) == 1 else None
-
-
-def _accounts(tx: Tx, addresses: Sequence[str]) -> list[str]:
-    if not addresses:
-        return []
-    rows = tx.all(
-        select(accounts.c.account_id).where(tx.among(func.lower(accounts.c.email, type_=Text), [a.lower() for a in addresses]))
-    )
-    return [row.account_id for row in rows]
 
 
 def _jobs(tx: Tx, named: Named) -> list[Row[Any]]:

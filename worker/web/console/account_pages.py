@@ -31,6 +31,8 @@ class AccountPages:
                 listing(tx, now, state=None, kind=None, account=name, limit=MOST_CASES, after=None),
             )
         )
+        if account["account_id"] != name:
+            return visit.go(f"/accounts/{account['account_id']}")
         return visit.page(
             "account.html", account=account, lots=account["lots"][-MOST_LOTS:], cases=cases, more=following is not None
         )

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from policy import Editions
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.document import explained, find, listing
+from worker.cases.known import accounts_called, no_account
 from worker.cases.named import Thing, named
 from worker.cases.requeue import Plan, Requeuer
 from worker.errors import Refused
@@ -56,9 +57,12 @@ class CasePages:
         after, unproved = visit.asked("after"), visit.asked("unproved") == "yes"
         now = visit.clock.now()
         items, following = self.store.read(lambda tx: listing(tx, now, **wanted, unproved=unproved, limit=MOST, after=after))
+        name = wanted["account"]
+        if name and not items:
+            missing = missing or self.store.read(lambda tx: None if accounts_called(tx, name) else no_account(tx, name))
         return visit.page(
             "cases.html",
-            404 if missing else 200,
+            404 if query else 200,
             missing=missing,
             wanted=wanted,
             unproved=unproved,

@@ -1,0 +1,74 @@
+"""What is known of a name that somebody typed: an account by its id or its address, what has no case, ids that begin so."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Column, Row, Text, func, select
+
+from policy.words import count
+from worker.clock import moment
+from worker.store.bulk import Tx
+from worker.store.tables import accounts, cases, inbox, layer_jobs, purchases
+
+MOST_ALIKE, NEIGHBOURS = 5, 50
+_IDS: Sequence[Column[Any]] = (
+    accounts.c.account_id,
+    cases.c.case_id,
+    layer_jobs.c.job_id,
+    purchases.c.purchase_id,
+    purchases.c.transaction_id,
+)
+"""Each with an index of its own."""
+
+
+def accounts_at(tx: Tx, addresses: Sequence[str]) -> list[str]:
+    """The accounts with these mail addresses, whatever their capitals."""
+    if not addresses:
+        return []
+    alike = tx.among(func.lower(accounts.c.email, type_=Text), [address.lower() for address in addresses])
+    return [row.account_id for row in tx.all(select(accounts.c.account_id).where(alike).order_by(accounts.c.account_id))]
+
+
+def accounts_called(tx: Tx, name: str) -> list[str]:
+    """The account with this id, or else those with this mail address; none where neither is known."""
+    there = tx.all(select(accounts.c.account_id).where(accounts.c.account_id == name))
+    return [name] if there else accounts_at(tx, [name])
+
+
+def several(name: str, found: Sequence[str]) -> str:
+    """What is said of an address that more than one account has."""
+    return f"{name} is the address of {count(len(found), 'account')}: {', '.join(found)}"
+
+
+def what_is_known(tx: Tx, name: str, bought: Sequence[Row[Any]]) -> str:
+    """What is known of a name that no case has; `bought`: the purchases that it names."""
+    i = inbox.c
+    waiting = tx.all(select(i.received_at).where(i.job_id == name, i.state.in_(["new", "waiting"])).order_by(i.id))
+    if waiting:
+        events = count(len(waiting), "event")
+        return f"{name} has no case yet: {events} about it, the first of {moment(waiting[0].received_at)}, not yet handled"
+    job = tx.all(select(layer_jobs.c.status, layer_jobs.c.account_id).where(layer_jobs.c.job_id == name))
+    if job:
+        said = f"{name} is a job of {job[0].account_id}, {job[0].status}, and has no case"
+        return f"{said}: nothing failed in it that we were told of"
+    if bought:
+        return f"{name} is a purchase of {bought[0].account_id} and has no case: nothing is known to be wrong with it"
+    called = accounts_called(tx, name)
+    if called:
+        what = "an account" if called == [name] else f"the address of {', '.join(called)}"
+        return f"{name} is {what}: `refunds account {name}`, `refunds cases --account {name}`"
+    return f"{name}: no case, job, order or account of that name{_alike(tx, name)}"
+
+
+def no_account(tx: Tx, name: str) -> str:
+    """What is said where no account has this id or address."""
+    return f"{name}: no account of that name or address{_alike(tx, name)}"
+
+
+def _alike(tx: Tx, name: str) -> str:
+    """The first ids that begin so: a look at a few neighbours in each index, for a collation may put others between."""
+    found: list[str] = []
+    for column in _IDS if name else ():
+        near = tx.all(select(column.label("id")).where(column >= name).order_by(column).limit(NEIGHBOURS))
+        found += [row.id for row in near if row.id.startswith(name) and row.id not in found]
+    return f"; there are {', '.join(found[:MOST_ALIKE])}" if found else ""
