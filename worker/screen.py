@@ -2,15 +2,20 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 PIPED_WIDTH = 140
 """Columns where there is no terminal to ask; `COLUMNS` overrides."""
+NOTHING = "-"
+ROOM, BETWEEN, INDENT = 40, 2, 4
+"""Columns that a sentence needs beside its row, that lie between two cells, and by which what is below its row is set in."""
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False)
@@ -36,7 +41,7 @@ def clean(text: object) -> str:
 
 def cell(value: object, style: str = "") -> Text:
     """A table cell that never interprets its content."""
-    return Text("-" if value is None else clean(value), style=style)
+    return Text(NOTHING if value is None else clean(value), style=style)
 
 
 def state(value: str) -> Text:
@@ -52,6 +57,35 @@ def table(title: str, *columns: str, caption: str | None = None) -> Table:
         # what a row is named by stays whole, to be copied; the rest gives way to a narrow terminal
         made.add_column(name, header_style="dim", overflow="fold", no_wrap=number == 0)
     return made
+
+
+def listed(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Text]], *, sentence: str, below: Sequence[str], on: Console = out
+) -> None:
+    """A list of which one column is a `sentence`. Where too little is left for it beside the rest, which stays whole, it stands
+    below its row, and the columns `below` before it.
+    """
+    widths = [max(len(name), *(row[at].cell_len for row in rows)) for at, name in enumerate(columns)]
+    long = columns.index(sentence)
+    left = on.width - sum(width + BETWEEN for at, width in enumerate(widths) if at != long)
+    if left >= min(ROOM, widths[long]):
+        made = table(title, *columns)
+        for at, column in enumerate(made.columns):
+            column.no_wrap = at != long
+        for row in rows:
+            made.add_row(*row)
+        return on.print(made)
+    beside = [at for at, name in enumerate(columns) if name not in {sentence, *below}]
+
+    def head(row: Sequence[Text]) -> Text:
+        return Text(" " * BETWEEN).join(row[at] + " " * (widths[at] - row[at].cell_len) for at in beside)
+
+    on.print(Text(title, "bold"))
+    on.print(head([Text(name, "dim") for name in columns]), soft_wrap=True)
+    for row in rows:
+        on.print(head(row), soft_wrap=True)
+        told = [Text(f"{name} ", "dim") + row[columns.index(name)] for name in below if row[columns.index(name)].plain != NOTHING]
+        on.print(Padding(Text("; ").join([*told, row[long]]), (0, 0, 0, INDENT)))
 
 
 def line(label: str, value: object, style: str = "") -> None:

@@ -55,9 +55,9 @@ def listing(
             if missing:
                 return output.say("{missing}.", missing=missing)
         return output.say("No cases{what}.", what=" like that" if unproved or any(wanted.values()) else " yet")
-    table = output.table("Cases", "case", "job or order", "account", "state", "credits", "why", "opened")
-    for item in items:
-        table.add_row(
+    columns = ("case", "job or order", "account", "state", "credits", "why", "opened (UTC)")
+    rows = [
+        (
             cell(item["case_id"]),
             cell(item["job_id"] or item["order_id"]),
             cell(item["account_id"]),
@@ -66,7 +66,9 @@ def listing(
             cell(item["stands"]),
             cell(item["opened_at"][:19]),
         )
-    out.print(table)
+        for item in items
+    ]
+    output.listed("Cases", columns, rows, sentence="why", below=("opened (UTC)", "credits"))
     output.more(following)
 
 

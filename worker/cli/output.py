@@ -16,10 +16,10 @@ from worker.clock import LETTERS
 from worker.errors import Misconfigured, Refused, TryLater
 from worker.observe import configure_logging
 from worker.runtime import Runtime, unfit
-from worker.screen import cell, clean, err, line, out, say, state, table
+from worker.screen import cell, clean, err, line, listed, out, say, state, table
 from worker.settings import Settings, is_utf8, load_settings
 
-__all__ = ["cell", "clean", "err", "line", "out", "say", "state", "table"]
+__all__ = ["cell", "clean", "err", "line", "listed", "out", "say", "state", "table"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 CONTINUE = "Start after this id (`next` of the previous page)."

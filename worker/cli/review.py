@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from worker.cases.review.choices import Act
 from worker.cli import output
@@ -27,22 +28,24 @@ def listing(as_json: AsJson = False, limit: output.Limit = 50, after: output.Aft
         return output.page(items, following)
     if not items:
         return output.say("Nobody waits for a person.")
-    table = output.table("Review, first come first served", "case", "about", "account", "why", "received", "due", "with")
-    for item in items:
-        proposal = item["proposal"]
-        why = f"{proposal['choice']} proposed by {proposal['proposed_by']}" if proposal else item["reason"]
-        table.add_row(
-            cell(item["case_id"]),
-            cell(item["job_id"] or item["order_id"] or item["kind"]),
-            cell(item["account_id"]),
-            cell(why),
-            cell(item["received_at"][:16]),
-            cell(item["due_at"][:16], "red" if item["overdue"] else ""),
-            cell(item["taken_by"]),
-        )
-    out.print(table)
+    columns = ("case", "about", "account", "why", "received (UTC)", "due (UTC)", "with")
+    rows = [_row(item) for item in items]
+    output.listed("Review, first come first served", columns, rows, sentence="why", below=("received (UTC)", "with"))
     output.say("[dim]{approved}[/]", approved=approved["said"])
     output.more(following)
+
+
+def _row(item: dict[str, Any]) -> tuple[Text, ...]:
+    proposal = item["proposal"]
+    return (
+        cell(item["case_id"]),
+        cell(item["job_id"] or item["order_id"] or item["kind"]),
+        cell(item["account_id"]),
+        cell(f"{proposal['choice']} proposed by {proposal['proposed_by']}" if proposal else item["reason"]),
+        cell(item["received_at"][:16]),
+        cell(item["due_at"][:16], "red" if item["overdue"] else ""),
+        cell(item["taken_by"]),
+    )
 
 
 def show(name: Name, as_json: AsJson = False) -> None:

@@ -57,9 +57,9 @@ class CasePages:
         after, unproved = visit.asked("after"), visit.asked("unproved") == "yes"
         now = visit.clock.now()
         items, following = self.store.read(lambda tx: listing(tx, now, **wanted, unproved=unproved, limit=MOST, after=after))
-        name = wanted["account"]
-        if name and not items:
-            missing = missing or self.store.read(lambda tx: None if accounts_called(tx, name) else no_account(tx, name))
+        account = wanted["account"]
+        if account and not items:
+            missing = missing or self.store.read(lambda tx: None if accounts_called(tx, account) else no_account(tx, account))
         return visit.page(
             "cases.html",
             404 if query else 200,
