@@ -16,6 +16,7 @@ timezone = "UTC"
 
 # Queues: one slow outside world never delays another, and credits wait for nobody. On `money` one process at a time calls Creem
 # (`worker/cases/money/turn.py`), so a slow Creem holds up one child of one worker; workers of its own (-Q money) free even that.
+# Two workers on one host need names of their own (-n payer@%h): whatever one is told reaches all of its name.
 task_queues = [Queue(name) for name in ("assess", "remedies", "money", "sweep")]  # type: ignore[no-untyped-call]
 task_routes = {
     "refunds.assess": {"queue": "assess"},

@@ -4,14 +4,13 @@ import gc
 import os
 import re
 from functools import partial
-from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import click
 from celery import Celery, signals
 from celery.schedules import schedule
 
-import celeryconfig
 from worker import traces
+from worker.broker import celery_of
 from worker.clock import SteadyClock, SystemClock
 from worker.errors import Misconfigured
 from worker.intake.stream import open_stream_client, refuse_cluster
@@ -43,10 +42,9 @@ def _make() -> Celery:
     _ = first.bench
     if first.maildir is not None:
         first.maildir.check()
-    made = Celery("refunds", broker=_vouched_for(settings.redis_url), include=["worker.tasks"])
-    made.config_from_object("celeryconfig")
-    # Celery's keys apart from the product's on a shared Redis, and from those of another installation
-    made.conf.broker_transport_options = celeryconfig.broker_transport_options | {"global_keyprefix": f"{settings.group}:"}
+    made = celery_of(settings)
+    made.set_current()
+    made.conf.include = ["worker.tasks"]
     # by the host's clock a schedule whose clock was an hour ahead, and is set right, would send nothing for that hour
     every = partial(schedule, nowfun=SteadyClock(SystemClock()).now, app=made)
     made.conf.beat_schedule = {
@@ -63,14 +61,6 @@ def _make() -> Celery:
     made.conf.worker_concurrency = settings.concurrency
     made.steps["consumer"].add(TellLater)
     return made
-
-
-def _vouched_for(url: str) -> str:
-    """The broker's address; over TLS its certificate is asked for, which kombu does not do of itself."""
-    parts = urlsplit(url)
-    if parts.scheme != "rediss" or "ssl_cert_reqs" in parse_qs(parts.query):
-        return url
-    return urlunsplit(parts._replace(query="&".join(filter(None, [parts.query, "ssl_cert_reqs=required"]))))
 
 
 try:

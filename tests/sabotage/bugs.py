@@ -1634,6 +1634,12 @@ BUGS = (
         ),
     ),
     Bug(
+        "drain_takes_two_of_one_name_for_one",
+        "processes without the claim journal pay",
+        ("tests/scenarios/test_commands.py::test_drain_touches_no_queue_where_two_processes_have_one_name",),
+        (("worker/cli/drain.py", "if shared := shared_names(stats):", "if shared := shared_names([]):"),),
+    ),
+    Bug(
         "restore_check_content_with_nobody",
         "a database that was set back is said to know all while Redis is away",
         ("tests/restore/test_stop.py",),

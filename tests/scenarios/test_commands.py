@@ -6,7 +6,6 @@ import shutil
 import socket
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -22,12 +21,14 @@ from tests.notices.rude_server import rude_server
 from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted, succeeded
 from tests.scenarios.terminal import in_new_interpreter
 from tests.servers import ON_POSTGRES, eventually
+from worker.broker import answers, celery_of
 from worker.cases.chain.heads import Head, Heads
 from worker.cases.money import limits
 from worker.clock import written
 from worker.sandbox.creem import Switches
 from worker.sandbox.creem.words import Fault
 from worker.sandbox.servers import start_redis
+from worker.settings import Settings
 from worker.store.engine import Store
 
 pytestmark = pytest.mark.slow
@@ -864,8 +865,9 @@ def test_worker_that_sends_no_money_back_says_so_once(system: System, extra: dic
 def test_drained_worker_takes_nothing_more_until_it_is_told_to(system: System) -> None:
     assert "No worker answered" in system.refunds("drain").stdout
     system.load([an_account(), a_purchase()])
-    system.worker(1)
-    assert eventually(lambda: system.json("drain", expect=None)["workers"], within=60), system.logs()
+    for _ in range(2):
+        system.worker(1)
+    assert eventually(lambda: len(system.json("drain", expect=None)["workers"]) == 2, within=60), "each has a name of its own"
     assert system.json("drain")["running"] == []
     system.emit([submitted("job_1"), failed("job_1")])
     assert eventually(lambda: system.json("status")["backlog"] == 2, within=30), system.logs()
@@ -874,13 +876,16 @@ def test_drained_worker_takes_nothing_more_until_it_is_told_to(system: System) -
     assert eventually(lambda: (system.case("job_1") or {}).get("state") == "refunded", within=30), system.logs()
 
 
-def taken_from(system: System) -> dict[str, set[str]]:
-    """The queues that each worker takes from, as Celery's own command tells."""
-    command = [sys.executable, "-m", "celery", "-A", "worker", "inspect", "active_queues", "--json", "--timeout", "5"]
-    done = subprocess.run(command, env=system.environ, cwd=system.folder, capture_output=True, text=True, timeout=90, check=False)
-    # without any answer there is no document
-    found = json.loads(done.stdout) if done.returncode == 0 else {}
-    return {worker.partition("@")[0]: {queue["name"] for queue in queues} for worker, queues in found.items()}
+def said_of_queues(system: System, workers: int, within: float = 20.0) -> list[tuple[str, set[str]]]:
+    """What each worker says that it takes from, as soon as so many have answered."""
+    with celery_of(Settings(redis_url=system.redis_url)) as app:
+        said = answers(app, "active_queues", within, limit=workers)
+    return [(name.partition("@")[0], {queue["name"] for queue in queues}) for name, queues in said]
+
+
+def taken_from(system: System, within: float = 20.0) -> dict[str, set[str]]:
+    """The queues that each of two workers takes from."""
+    return dict(said_of_queues(system, 2, within))
 
 
 def a_worker_of(system: System, name: str, *queues: str) -> subprocess.Popen[bytes]:
@@ -889,10 +894,26 @@ def a_worker_of(system: System, name: str, *queues: str) -> subprocess.Popen[byt
     )
 
 
+def test_drain_touches_no_queue_where_two_processes_have_one_name(system: System) -> None:
+    had = [("celery", {"assess", "remedies", "sweep"}), ("celery", {"money"})]
+    for name, queues in had:
+        a_worker_of(system, name, *queues)
+    assert eventually(lambda: len(said_of_queues(system, 2, 1.0)) == 2, within=120), system.logs()
+    for words in (["drain"], ["drain", "--undo"]):
+        said = one_line(system.refunds(*words, expect=1).stderr)
+        assert "two processes are called celery@" in said
+        assert "start each with its own -n" in said
+    found = said_of_queues(system, 2)
+    assert all(queues in found for queues in had), found
+    [told] = [item for item in system.json("doctor")["findings"] if item["check"] == "celery"]
+    assert (told["ok"], told["severity"]) == (False, "warning")
+    assert "two processes are called celery@" in told["finding"]
+
+
 def test_undone_drain_gives_each_worker_the_queues_that_it_had_and_no_other(system: System) -> None:
     had = {"credits": {"assess", "remedies", "sweep"}, "payer": {"money"}}
     first, _ = (a_worker_of(system, name, *queues) for name, queues in had.items())
-    assert eventually(lambda: taken_from(system) == had, within=120), system.logs()
+    assert eventually(lambda: taken_from(system, 1.0) == had, within=120), system.logs()
     for _ in range(2):
         assert len(system.json("drain")["workers"]) == 2
     assert taken_from(system) == {"credits": set(), "payer": set()}
@@ -900,7 +921,7 @@ def test_undone_drain_gives_each_worker_the_queues_that_it_had_and_no_other(syst
     assert first.wait(60) == 0
     had["credits"] = {"assess"}
     a_worker_of(system, "credits", "assess")
-    assert eventually(lambda: taken_from(system) == had | {"payer": set()}, within=120), system.logs()
+    assert eventually(lambda: taken_from(system, 1.0) == had | {"payer": set()}, within=120), system.logs()
     assert len(system.json("drain", "--undo")["workers"]) == 2
     assert taken_from(system) == had, "what its predecessor had is nothing to the one started since"
     assert len(system.json("drain")["workers"]) == 2

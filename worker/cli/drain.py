@@ -17,9 +17,10 @@ import redis
 import typer
 from kombu.exceptions import OperationalError
 
+from worker.broker import answers, shared_names
 from worker.cli import output
 from worker.cli.output import AsJson, one_clear_line
-from worker.errors import TryLater, one_line
+from worker.errors import Refused, TryLater, one_line
 from worker.runtime import Runtime
 from worker.screen import cell, out, table
 
@@ -111,13 +112,17 @@ def _undo(app: Any, memory: Memory) -> dict[str, Any]:
 
 
 def _there(app: Any) -> tuple[dict[str, int], dict[str, list[str]]]:
-    """The processes that are there: for how many seconds each runs, and which queues it takes from."""
-    stats = app.control.inspect(timeout=ANSWER_SECONDS).stats() or {}
+    """The processes that are there: for how many seconds each runs, and which queues it takes from. Raises `Refused` where two
+    have one name: one of them would be taken for both, and given the queues of the other.
+    """
+    stats = answers(app, "stats", ANSWER_SECONDS)
+    if shared := shared_names(stats):
+        raise Refused(f"two processes are called {' and '.join(shared)}; start each with its own -n. No queue was touched")
     if not stats:
         return {}, {}
-    active = app.control.inspect(destination=list(stats), timeout=ANSWER_SECONDS).active_queues() or {}
-    up = {worker: int(said["uptime"]) for worker, said in stats.items()}
-    return up, {worker: [queue["name"] for queue in queues] for worker, queues in active.items()}
+    up = {worker: int(said["uptime"]) for worker, said in stats}
+    active = answers(app, "active_queues", ANSWER_SECONDS, destination=list(up))
+    return up, {worker: [queue["name"] for queue in queues] for worker, queues in active}
 
 
 def _tell(app: Any, what: str, wanted: Mapping[str, Sequence[str]]) -> set[str]:

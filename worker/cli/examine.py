@@ -9,8 +9,10 @@ from typing import Any
 
 import httpx
 import redis
+from kombu.exceptions import OperationalError
 
 from worker import disk, traces
+from worker.broker import answers, celery_of, shared_names
 from worker.cases.chain.chainer import heads_of
 from worker.cases.editions import refused
 from worker.cases.money.clocks import apart, database_time
@@ -33,6 +35,7 @@ from worker.store.session import is_pooled, settings_in_force
 Finding = dict[str, Any]
 LARGEST_ENTRY = 2**20
 """The least that Redis can be set to."""
+ANSWER_SECONDS = 1.0
 MEMORY_SHARE = 0.8
 """Of what Redis may use; above it the doctor warns."""
 
@@ -128,6 +131,7 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
     client = runtime.redis
     refused = takes_no_writes(client, runtime.settings.group)
     yield _finding("redis", refused is None, f"{where}: {refused}" if refused else f"{where} answers")
+    yield _celery(runtime.settings)
     try:
         info: Any = client.info()
     except redis.ResponseError:
@@ -169,6 +173,21 @@ def _redis(runtime: Runtime) -> Iterator[Finding]:
             f"{told}: what is trimmed it never sees; if it is no more: redis-cli XGROUP DESTROY {runtime.settings.stream} {name}"
         )
         yield _finding("observer", not late, over if late else told, "warning")
+
+
+def _celery(settings: Settings) -> Finding:
+    """Whether Celery comes there too, by its own connection, and whether its processes can be told apart."""
+    with celery_of(settings) as app:
+        try:
+            with app.connection_for_write() as connection:
+                connection.default_channel.client.ping()
+            there = answers(app, "ping", ANSWER_SECONDS)
+        except (OperationalError, redis.RedisError, OSError, TypeError, ValueError) as error:
+            return _finding("celery", False, f"Celery cannot use this Redis, and no task runs: {one_line(error)}")
+    if shared := shared_names(there):
+        why = "`refunds drain` cannot tell them apart, and Flower shows one; start each with its own -n"
+        return _finding("celery", False, f"two processes are called {' and '.join(shared)}: {why}", "warning")
+    return _finding("celery", True, f"it comes there too; {len(there)} task processes answer")
 
 
 def _configured(client: redis.Redis, name: str) -> str | None:

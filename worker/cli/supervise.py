@@ -1,5 +1,6 @@
 """`refunds worker`: task processes, schedule and intake side by side; one that dies is started again."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -52,7 +53,8 @@ def supervise(concurrency: int, stop: threading.Event) -> int:
                 "--concurrency",
                 str(concurrency),
                 "--hostname",
-                "refunds@%h",
+                # no two that run here at once have one name, and one that is started again below keeps its own
+                f"refunds-{os.getpid()}@%h",
                 "--without-mingle",
                 "--without-gossip",
             ],

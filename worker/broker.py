@@ -1,0 +1,38 @@
+"""Celery's way to Redis: by the same address as ours, in its own words."""
+
+from collections import Counter
+from typing import Any
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from celery import Celery
+
+import celeryconfig
+from worker.settings import Settings
+
+
+def celery_of(settings: Settings) -> Celery:
+    """The application without its tasks and its schedule: enough to ask the task processes, and to send."""
+    made = Celery("refunds", broker=_vouched_for(settings.redis_url), set_as_current=False)
+    made.config_from_object("celeryconfig")
+    # Celery's keys apart from the product's on a shared Redis, and from those of another installation
+    made.conf.broker_transport_options = celeryconfig.broker_transport_options | {"global_keyprefix": f"{settings.group}:"}
+    return made
+
+
+def answers(app: Celery, question: str, seconds: float, **more: Any) -> list[tuple[str, Any]]:
+    """What the task processes said within this time, each with its name. (Of two of one name `inspect` keeps one.)"""
+    told = app.control.broadcast(question, reply=True, timeout=seconds, **more) or []
+    return [(name, said) for answer in told for name, said in answer.items()]
+
+
+def shared_names(said: list[tuple[str, Any]]) -> list[str]:
+    """The names under which more than one answered: whatever one of them is told reaches the others too."""
+    return sorted(name for name, times in Counter(name for name, _ in said).items() if times > 1)
+
+
+def _vouched_for(url: str) -> str:
+    """The broker's address; over TLS its certificate is asked for, which kombu does not do of itself."""
+    parts = urlsplit(url)
+    if parts.scheme != "rediss" or "ssl_cert_reqs" in parse_qs(parts.query):
+        return url
+    return urlunsplit(parts._replace(query="&".join(filter(None, [parts.query, "ssl_cert_reqs=required"]))))
