@@ -15,6 +15,7 @@ from tests.money.world import MoneyWorld
 from worker.cases.book import BY_PERSON
 from worker.cases.money import limits
 from worker.cases.money.arm import ArmedTurn, Arming, arm
+from worker.cases.money.charges import LOOKS
 from worker.cases.money.close import Closing
 from worker.cases.money.epoch import Remembered, Witnesses
 from worker.cases.money.turn import Turn, take
@@ -177,6 +178,12 @@ def test_claim_that_another_process_moved_is_not_armed(scene: Scene, changed: di
         ),
         ({"status": "open", "status_verbatim": "OPEN"}, "mismatch", "review", "Creem shows the charge as OPEN, not as paid"),
         (
+            {"status": "pending", "status_verbatim": "pending"},
+            "mismatch",
+            "review",
+            "Creem shows the charge as pending, not as paid",
+        ),
+        (
             {"status": "disputed", "status_verbatim": "disputed", "refunded_amount": 900},
             "mismatch",
             "review",
@@ -188,7 +195,40 @@ def test_charge_that_is_not_as_approved_is_not_armed(
     scene: Scene, changes: dict[str, Any] | None, state: str, case: str, why: str
 ) -> None:
     seen = None if changes is None else replace(scene.seen, **changes)
+    read_in_vain(scene)
     ended(scene, scene.arm(seen, scene.kept), state, case, why)
+
+
+def read_in_vain(scene: Scene) -> None:
+    """The charges were read as often as a claim waits for what Creem does not show yet."""
+    scene.change(update(payments).values(probes=len(LOOKS)))
+
+
+PENDS = {"status": "pending", "status_verbatim": "pending"}
+
+
+@pytest.mark.parametrize("which", ["seen", "kept"])
+@pytest.mark.parametrize("changes", [None, PENDS])
+def test_charge_that_creem_does_not_show_as_paid_yet_is_waited_for(
+    scene: Scene, which: str, changes: dict[str, Any] | None
+) -> None:
+    """Once a read seconds after the webhook, or before the payment had settled, spent the one claim for ever."""
+    read: dict[str, Transaction | None] = {"seen": scene.seen, "kept": scene.kept}
+    read[which] = None if changes is None else replace(scene.seen if which == "seen" else scene.kept, **changes)
+    for look, pause in enumerate(LOOKS):
+        said = scene.arm(read["seen"], read["kept"])
+        assert isinstance(said, str)
+        claim = scene.claim
+        assert (claim["state"], claim["probes"], claim["due_at"] - scene.now) == ("claimed", look + 1, pause)
+    assert isinstance(scene.arm(scene.seen, scene.kept), ArmedTurn)
+    assert scene.claim["probes"] == 0
+
+
+@pytest.mark.parametrize("charge", ["tran_0", "tran_1"])
+def test_dispute_of_a_charge_that_creem_does_not_show_is_not_waited_out(scene: Scene, charge: str) -> None:
+    scene.change(update(charges).where(charges.c.transaction_id == charge).values(disputed_at=START))
+    scene.arm(None, scene.kept)
+    assert scene.claim["closed_at"] == scene.now
 
 
 def ended(scene: Scene, said: ArmedTurn | str, state: str, case: str, why: str) -> None:
@@ -217,6 +257,7 @@ def ended(scene: Scene, said: ArmedTurn | str, state: str, case: str, why: str) 
 )
 def test_charge_is_not_armed_where_the_one_to_stay_does_not_stand(scene: Scene, changes: dict[str, Any] | None, why: str) -> None:
     kept = None if changes is None else replace(scene.kept, **changes)
+    read_in_vain(scene)
     ended(scene, scene.arm(scene.seen, kept), "not_needed", "review", why)
 
 

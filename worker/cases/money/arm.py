@@ -37,6 +37,7 @@ GRACE = timedelta(seconds=5)
 STOPPED = timedelta(minutes=5)
 UNHEARD, BEHIND = timedelta(seconds=1), timedelta(seconds=5)
 PAID = "paid"
+PENDING = "pending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,10 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
     ends = _not_as_approved(tx, payment, case, seen, kept, known, with_)
     if ends is not None:
         state, target, why = ends
+        if payment.probes < len(charges.LOOKS) and _comes_yet(payment, seen, kept, known):
+            # the one claim on a charge is not spent on what the next read may say otherwise
+            move(tx, payment, PaymentState(payment.state), probes=payment.probes + 1)
+            return wait(tx, payment, case, now + charges.LOOKS[payment.probes], why, with_.closing)
         return close(tx, payment, case, state, target, why, with_.closing)
     other = _not_as_shown(tx, case, seen)
     if other is not None:
@@ -198,6 +203,18 @@ def _not_as_approved(
         # a person approved this one charge by itself: nothing has to stay in its place
         return None
     return _kept_is_gone(payment, kept, known) or _paid_otherwise(payment, seen, kept, known)
+
+
+def _comes_yet(payment: Row[Any], seen: Transaction | None, kept: Transaction | None, known: dict[str, charges.Known]) -> bool:
+    """True where Creem does not show a charge yet, or not yet as paid (creem-api.md, 4.3 and 11.7), and nothing else is known."""
+    if any(charge.disputed_at is not None or charge.refunded for charge in known.values()):
+        return False
+    read = [seen] if payment.kept_transaction_id is None else [seen, kept]
+    return any(one is None or one.status == PENDING for one in read) and all(one is None or _is_plain(one) for one in read)
+
+
+def _is_plain(seen: Transaction) -> bool:
+    return seen.status in {PAID, PENDING} and not seen.refunded_amount
 
 
 def _not_as_shown(tx: Tx, case: Case, seen: Transaction | None) -> str | None:
