@@ -256,6 +256,24 @@ def test_dispute_freezes_the_lot_and_opens_a_case_with_its_evidence(world: Money
     assert world.audit().breaches == []
 
 
+def test_dispute_of_which_only_the_charge_can_be_read_holds_it_and_a_person_sees_its_letter(world: MoneyWorld) -> None:
+    world.twice_charged()
+    at = int(world.clock.now().timestamp() * 1000)
+    said = {"id": "disp_1", "mode": "test", "transaction": {"id": "tran_1"}, "amount": "900", "created_at": 1794987850}
+    event = {"id": "evt_1", "eventType": "dispute.created", "created_at": at, "object": said}
+    for _ in range(2):
+        world.receiver.receive(json.dumps(event).encode())
+        world.sweep()
+    world.settle_down(days=0.1)
+    assert (world.state("tran_1"), world.double.posts("tran_1"), world.lot("ord_1")) == ("review", 0, (0, 100, 0))
+    found = world.case("tran_1")
+    assert found is not None
+    opened = next(line["detail"] for line in found["history"] if line["event"] == "case.opened")
+    assert (opened["dispute_id"], opened["amount"]) == ("disp_1", 900)
+    assert world.dead() == [("bad_value", "open")]
+    assert world.audit().breaches == []
+
+
 def test_requeue_of_a_case_about_an_order_names_it_as_one(world: MoneyWorld) -> None:
     world.twice_charged()
     plan = world.requeuer.plan("ord_1").document()

@@ -583,6 +583,12 @@ BUGS = (
         (("worker/cases/money/arm.py", "if payment.probes < len(charges.LOOKS) and", "if False and"),),
     ),
     Bug(
+        "dispute_that_is_not_whole_holds_nothing",
+        "money goes back twice: by us and by the bank, for the dispute named its amount in a way of its own",
+        ("tests/creem/test_webhooks.py",),
+        (("worker/creem/webhooks.py", "amount=try_(lambda: said.of", "amount=(lambda read: read())(lambda: said.of"),),
+    ),
+    Bug(
         "line_without_its_call_is_nothing",
         "a call that the journal alone remembers is armed and made again",
         ("tests/money/test_whole_way.py::test_journal_line_whose_commit_never_came_is_an_unknown_call_and_nothing_is_sent",),

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from worker.clock import Clock
+from worker.creem.said import DisputeCreated
 from worker.creem.webhooks import Webhook, read_webhook
 from worker.store import inbox
 from worker.store.bulk import Record, Tx
@@ -73,6 +74,9 @@ def row_of(hook: Webhook, now: datetime) -> Record:
 def _commit(tx: Tx, hook: Webhook, raw: bytes, now: datetime) -> tuple[Received, int | None]:
     added = inbox.insert(tx, [row_of(hook, now)])
     if added:
+        if isinstance(hook.said, DisputeCreated) and hook.said.unread:
+            # it holds its charge; a person looks at what could not be read
+            inbox.bury(tx, [_letter(raw, "bad_value", f"taken all the same, without {'; '.join(hook.said.unread)}", now)])
         return Received.STORED, added[SOURCE, hook.id]
     first = inbox.same_identity(tx, [(SOURCE, hook.id)])[SOURCE, hook.id]
     if first.sha256 == hook.sha256 or json.loads(first.raw) == json.loads(hook.raw):

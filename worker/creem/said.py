@@ -74,14 +74,15 @@ class RefundCreated:
 
 @dataclass(frozen=True, slots=True)
 class DisputeCreated:
-    """The buyer went to the bank; the money is normally gone already."""
+    """The buyer went to the bank; the money is normally gone already. `unread`: what of it could not be read."""
 
     dispute_id: str
     transaction_id: str
-    amount: int
-    currency: str
+    amount: int | None
+    currency: str | None
     created_at: datetime
     customer_id: str | None
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,13 +180,24 @@ def _refund(said: _Part, at: datetime) -> RefundCreated:
 
 
 def _dispute(said: _Part, at: datetime) -> DisputeCreated:
+    """Holds its charge whatever else of it cannot be read: stopping costs nothing."""
+    transaction_id, unread = _transaction_id(said), list[str]()
+
+    def try_(read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except Malformed as fault:
+            unread.append(str(fault))
+            return None
+
     return DisputeCreated(
-        dispute_id=said.of("id", text),
-        transaction_id=_transaction_id(said),
-        amount=said.of("amount", money),
-        currency=said.of("currency", text),
-        created_at=said.may("created_at", moment) or at,
-        customer_id=said.may("customer", ref),
+        dispute_id=try_(lambda: said.of("id", text)) or f"unnamed:{transaction_id}",
+        transaction_id=transaction_id,
+        amount=try_(lambda: said.of("amount", money)),
+        currency=try_(lambda: said.of("currency", text)),
+        created_at=try_(lambda: said.may("created_at", moment) or at) or at,
+        customer_id=try_(lambda: said.may("customer", ref)),
+        unread=tuple(unread),
     )
 
 

@@ -118,8 +118,9 @@ def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None
         {
             "dispute_id": one.dispute_id,
             "transaction_id": one.transaction_id,
-            "amount": one.amount,
-            "currency": one.currency,
+            # nothing stands for what could not be read
+            "amount": one.amount or 0,
+            "currency": one.currency or "",
             "opened_at": one.created_at,
             "heard_at": now,
         }

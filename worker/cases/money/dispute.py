@@ -122,7 +122,9 @@ def _dispute_facts(charge: Charge, unheard: Sequence[Row[Any]], before: int, now
         name = f"read:{transaction_id}" if not before else f"read:{transaction_id}:{before}"
         return DisputeFacts(name, transaction_id, now, charge.facts.amount, charge.facts.currency)
     row = unheard[0]
-    return DisputeFacts(row.dispute_id, transaction_id, row.opened_at, row.amount, row.currency)
+    # what could not be read of the dispute is taken from its charge: a bank takes all of it
+    amount, currency = row.amount or charge.facts.amount, row.currency or charge.facts.currency
+    return DisputeFacts(row.dispute_id, transaction_id, row.opened_at, amount, currency)
 
 
 def _job(row: Row[Any]) -> dict[str, Any]:
