@@ -131,6 +131,23 @@ def test_dispute_that_is_heard_of_late_and_began_before_the_first_was_won_asks_a
         read_again(world)
 
 
+@pytest.mark.parametrize("first", ["heard of by its name", "read"])
+def test_next_dispute_holds_its_charge_though_creems_clock_is_an_hour_behind(world: PeopleWorld, first: str) -> None:
+    """Once it was taken for the late word of the one that was won: no case opened, and the money left beside it."""
+    world.hears = first != "read"
+    world.bought_once()
+    world.double.dispute("tran_ord_1")
+    world.double.tick()
+    world.sweep()
+    read_again(world)
+    world.decide("tran_ord_1", "won", reason="the bank said so")
+    world.clock.pass_(minutes=30)
+    hear_of_dispute(world, "disp_next", world.clock.now() - timedelta(hours=1))
+    read_again(world)
+    assert (world.state("tran_ord_1"), world.lot("ord_1")[0]) == ("review", 0)
+    assert world.audit().breaches == []
+
+
 def test_dispute_that_is_heard_of_while_another_waits_stands_on_its_case_once(world: PeopleWorld) -> None:
     case_id = a_dispute(world)
     world.clock.pass_(days=1)

@@ -20,6 +20,8 @@ from worker.store.tables import cases, charges, creem_refunds, disputes, payment
 
 LOOKS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600))
 """When to look again while Creem does not yet show what it told us; after the last one reconcile goes on asking."""
+ASTRAY = timedelta(hours=2)
+"""How far Creem's clock may be behind ours: what is closer than that may have come after."""
 SUCCEEDED, IN_VAIN = "succeeded", ("failed", "canceled")
 """The words for a refund that settle what became of it; any other, known or not, leaves it open (creem-api.md, 3.1)."""
 
@@ -111,8 +113,8 @@ def hear_refunds(tx: Tx, told: Sequence[RefundCreated], now: datetime, *, can_re
 def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None:
     """Keeps each dispute once, and marks its charge as disputed if the dispute is new to us. The charges are locked.
 
-    No mark is set on a charge whose dispute we lost: its money is gone. Nor by a dispute opened before the one that we won: that
-    is the same one, told late.
+    No mark is set on a charge whose dispute we lost: its money is gone. Nor by the first that is told of a charge that we won and
+    that was read as disputed, if it was opened before that read: it is the same one, told late.
     """
     records = [
         {
@@ -130,8 +132,12 @@ def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None
     for one in told:
         if one.dispute_id not in new:
             continue
-        # a dispute that was read first has its own word come late, under a name that nobody has heard
-        over = or_(won(one.transaction_id).where(cases.c.failed_at > one.created_at), lost(one.transaction_id))
+        # a dispute that was read first has its own word come late, under a name that nobody has heard; beside one that was heard
+        # of by its name, another name is another dispute, whatever Creem's clock says
+        d = disputes.c
+        named = exists().where(d.transaction_id == one.transaction_id, d.dispute_id != one.dispute_id, d.heard_at < now)
+        late = won(one.transaction_id).where(cases.c.failed_at > one.created_at + ASTRAY, ~named)
+        over = or_(late, lost(one.transaction_id))
         untold = (charges.c.transaction_id == one.transaction_id, charges.c.disputed_at.is_(None), ~over)
         tx.connection.execute(update(charges).where(*untold).values(disputed_at=one.created_at))
 
