@@ -1,5 +1,6 @@
 """Reconcile comes to everything: what cannot be mended, and whom nothing can be learned of, stand in nobody's way."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -131,3 +132,30 @@ def charged(world: MoneyWorld, *customers: str, at_creem: Iterable[str] | None =
         account = f"acc_{customer}"
         bought = {**world.bought(f"ord_{customer}", f"tran_{customer}", at.isoformat()), "account_id": account}
         world.load(an_account(account), {**bought, "customer_id": customer})
+
+
+def told_of(world: MoneyWorld, refund_id: str, amount: int, *, currency: str = "USD", status: str = "succeeded") -> None:
+    """Creem tells by webhook of a refund of the later charge."""
+    at = int(world.clock.now().timestamp() * 1000)
+    transaction = {"id": "tran_1", "mode": "test", "object": "transaction", "amount": 900, "amount_paid": 900, "currency": "USD"}
+    transaction |= {"type": "payment", "status": "paid", "created_at": at}
+    said = {"id": refund_id, "mode": "test", "object": "refund", "status": status, "refund_amount": amount, "created_at": at}
+    said |= {"refund_currency": currency, "reason": "other", "transaction": transaction}
+    event = {"id": f"evt_{refund_id}", "eventType": "refund.created", "created_at": at, "object": said}
+    world.receiver.receive(json.dumps(event).encode())
+    world.sweep()
+
+
+def test_charge_that_creem_says_went_back_twice_is_put_to_a_person(world: MoneyWorld) -> None:
+    """Once the sum of what was told was cut to what was paid, and nobody heard of it."""
+    world.twice_charged()
+    world.settle_down(days=0.1)
+    assert world.reconciler().reconcile().findings == []
+    told_of(world, "ref_theirs", 900)
+    told_of(world, "ref_failed", 900, status="failed")
+    world.settle_down(days=0.1)
+    (finding,) = world.reconciler().reconcile().findings
+    assert (finding.check, finding.row, finding.cents) == ("refunded_beyond_what_was_paid", "tran_1", 900)
+    assert finding.problem == "Creem told of 2 refunds, 18.00 USD of 9.00 USD paid"
+    world.clock.pass_(days=61)
+    assert world.reconciler().reconcile().findings == []

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from policy.lifecycle import PaymentState
 from policy.words import money
 from worker.creem.transactions import Transaction
 from worker.store.bulk import Tx
-from worker.store.tables import charges, payments, purchases
+from worker.store.tables import charges, creem_refunds, payments, purchases
 
 HELD = {"paid", "partialRefund", "refunded", "chargedBack"}
 """Words for a charge that was collected; others never held money."""
@@ -53,6 +53,24 @@ def compare(tx: Tx, customer_id: str, seen: Sequence[Transaction], since: dateti
             problem = f"purchase {row.purchase_id} names it; Creem does not list it for {customer_id}"
             do = "check customer and environment of the purchase; nothing is refunded on it"
             found.append(Finding("purchase_unknown_to_creem", transaction_id, problem, do, row.amount))
+    return found
+
+
+def told_beyond(tx: Tx, since: datetime) -> list[Finding]:
+    """Charges of which Creem told more succeeded refunds since then than were paid for them, each refund once by its own id."""
+    c, r = charges.c, creem_refunds.c
+    told = func.sum(r.amount)
+    summed = select(c.transaction_id, c.amount_paid, r.currency, told.label("told"), func.count().label("refunds"))
+    summed = summed.join(creem_refunds, r.transaction_id == c.transaction_id).where(r.status == "succeeded", c.amount_paid > 0)
+    grouped = summed.group_by(c.transaction_id, c.amount_paid, r.currency).having(told > c.amount_paid)
+    rows = tx.all(grouped.having(func.max(r.heard_at) >= since).order_by(c.transaction_id))
+    do = "look at the charge in Creem's dashboard: it may have gone back twice, and only there can that be seen"
+    found: list[Finding] = []
+    for row in rows:
+        all_told, paid = money(row.told, row.currency), money(row.amount_paid, row.currency)
+        problem = f"Creem told of {row.refunds} refunds, {all_told} of {paid} paid"
+        cents = int(row.told - row.amount_paid)
+        found.append(Finding("refunded_beyond_what_was_paid", row.transaction_id, problem, do, cents))
     return found
 
 
