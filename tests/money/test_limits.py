@@ -16,6 +16,7 @@ from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from worker.cases.money import limits
 from worker.errors import Refused
+from worker.sandbox.creem.words import Fault
 from worker.store.breakers import CREEM, answered, closed_to
 from worker.store.tables import actions, breakers, payment_attempts, payments
 
@@ -59,6 +60,23 @@ def test_nobody_calls_creem_after_five_failures_for_longer_and_longer(
 ) -> None:
     until = away(world, failures)
     assert until == (None if seconds is None else world.clock.now() + timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(("asked", "hours"), [("7200", 2.0), ("99999999", 6.0), (None, None), ("0", None)])
+def test_nobody_calls_creem_for_as_long_as_it_asked_and_never_for_days(
+    world: MoneyWorld, asked: str | None, hours: float | None
+) -> None:
+    world.twice_charged()
+    world.double.switches = replace(NASTY, get=Fault.THROTTLED, get_times=99, retry_after=asked)
+    world.pay()
+    found = breaker(world, CREEM)
+    assert found is not None
+    assert found["open_until"] == (None if hours is None else world.clock.now() + timedelta(hours=hours))
+    asked_before = len(world.double.requests)
+    for _ in range(10 if hours else 0):
+        world.clock.pass_(minutes=(hours or 0) * 6 - 0.1)
+        world.pay()
+    assert len(world.double.requests) == asked_before
 
 
 def test_answer_of_creem_forgets_its_failures_and_nothing_else(world: MoneyWorld) -> None:

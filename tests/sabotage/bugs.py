@@ -643,6 +643,12 @@ BUGS = (
         ),
     ),
     Bug(
+        "asked_to_stay_away_and_calls",
+        "Creem asks for two hours, is called every few minutes, and takes the key away",
+        ("tests/money/test_limits.py",),
+        (("worker/store/breakers.py", "    if asked is not None:\n", "    if False:\n"),),
+    ),
+    Bug(
         "second_stop_is_lost",
         "who releases their own stop lifts that of somebody else, whom nobody heard",
         ("tests/money/test_limits.py",),

@@ -15,11 +15,13 @@ CREEM, PIPELINE = "creem", "pipeline"
 """The services that may be away."""
 BREAK_AFTER = 5
 BREAK_FOR = timedelta(seconds=60)
+LONGEST_ASKED = timedelta(hours=6)
+"""A service that asks for longer is asked again after this: what it says may be a mistake, and money waits for it."""
 
 
-def unheard(tx: Tx, name: str, why: str, now: datetime, longest: timedelta) -> None:
+def unheard(tx: Tx, name: str, why: str, now: datetime, longest: timedelta, *, asked: float | None = None) -> None:
     """One more call that came to nothing; after some in a row nobody calls for a while, twice as long with each, but no longer
-    than `longest`.
+    than `longest`. Where the service `asked` that nobody call for so many seconds, nobody does from the first, a while at most.
     """
     first = {"name": name, "failures": 1, "open_until": None, "last_error": why}
     one_more = {"failures": breakers.c.failures + 1, "last_error": why}
@@ -27,8 +29,10 @@ def unheard(tx: Tx, name: str, why: str, now: datetime, longest: timedelta) -> N
     counted = tx.insert_or_change(breakers, first, one_more, by=breakers.c.name)
     assert counted is not None, "changed whatever it was"
     failures = counted.failures
-    if failures >= BREAK_AFTER:
-        pause = growing(failures - BREAK_AFTER, longest, BREAK_FOR)
+    pause = growing(failures - BREAK_AFTER, longest, BREAK_FOR) if failures >= BREAK_AFTER else timedelta()
+    if asked is not None:
+        pause = max(pause, timedelta(seconds=min(asked, LONGEST_ASKED.total_seconds())))
+    if pause:
         tx.connection.execute(update(breakers).where(breakers.c.name == name).values(open_until=now + pause))
         log.warning(f"{name}.breaker_open", failures=failures, seconds=pause.total_seconds(), error=why)
 

@@ -31,9 +31,9 @@ AND = "; and "
 """Between the reasons for which one breaker stands open."""
 
 
-def away(tx: Tx, why: str, now: datetime) -> None:
-    """One more call of Creem that came to nothing."""
-    unheard(tx, CREEM, why, now, LONGEST_BREAK)
+def away(tx: Tx, why: str, now: datetime, *, asked: float | None = None) -> None:
+    """One more call of Creem that came to nothing; `asked`: for how many seconds Creem wants nobody to call."""
+    unheard(tx, CREEM, why, now, LONGEST_BREAK, asked=asked)
 
 
 def open_until(

@@ -20,7 +20,7 @@ from worker.cases.money.settle import Settler
 from worker.cases.money.turn import Turn, leave_the_floor, lock, still_ours, take, take_the_floor
 from worker.clock import ROUND_SECONDS, Clock, growing
 from worker.creem.answers import Answer, Outcome
-from worker.creem.client import Creem, CreemRefused, DeadlinePassed
+from worker.creem.client import Creem, CreemAway, CreemRefused, DeadlinePassed
 from worker.creem.transactions import Transaction
 from worker.errors import Collision, LockedOut, Misconfigured, NoGround, OfNewerRelease, TryLater, one_line
 from worker.observe import log
@@ -227,7 +227,7 @@ class Payer:
         except (TryLater, CreemRefused) as error:
             if isinstance(error, TryLater) and error.service != "Creem":
                 raise
-            return self._look_later(transaction_id, str(error))
+            return self._look_later(transaction_id, str(error), _asked(error))
         if seen is None or not _is(seen, transaction_id) or not self.creem.environment.accepts(seen.mode):
             return self._leave(transaction_id, timedelta(hours=1), "not there")
         try:
@@ -249,11 +249,11 @@ class Payer:
         self.store.write(lambda tx: charges.put_off(tx, transaction_id, until))
         return f"{said} {transaction_id}"
 
-    def _look_later(self, transaction_id: str, why: str) -> str:
+    def _look_later(self, transaction_id: str, why: str, asked: float | None) -> str:
         now = self.clock.now()
 
         def later(tx: Tx) -> None:
-            limits.away(tx, why, now)
+            limits.away(tx, why, now, asked=asked)
             charges.put_off(tx, transaction_id, now + HELD)
 
         self.store.write(later)
@@ -263,7 +263,7 @@ class Payer:
 
     def _away(self, turn: Turn, error: TryLater) -> str:
         now = self.clock.now()
-        self.store.write(lambda tx: limits.away(tx, str(error), now))
+        self.store.write(lambda tx: limits.away(tx, str(error), now, asked=_asked(error)))
         return self._wait(turn, growing(turn.turn, LONGEST_AWAY), str(error))
 
     def _no_answer(self, turn: Turn, refusal: CreemRefused) -> str:
@@ -293,6 +293,11 @@ class Payer:
             return f"later: {why}"
 
         return self.store.write(put_off)
+
+
+def _asked(error: Exception) -> float | None:
+    """For how many seconds Creem asked us to stay away, where it did."""
+    return error.retry_after if isinstance(error, CreemAway) else None
 
 
 def _is(seen: Transaction | None, wanted: str | None) -> bool:
