@@ -12,7 +12,7 @@ NO_ANSWER = httpx.ReadError("reset")
 
 
 def a_page(*items: Any, next_page: Any = None, **more: Any) -> httpx.Response:
-    pagination = {"total_records": 9, "total_pages": 9, "current_page": 1, "next_page": next_page, "prev_page": None} | more
+    pagination = {"total_records": 0, "total_pages": 0, "current_page": 1, "next_page": next_page, "prev_page": None} | more
     return saying({"items": list(items), "pagination": pagination})
 
 
@@ -43,6 +43,24 @@ def test_each_page_has_its_own_tries() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pages", "said"),
+    [
+        ([a_page(a_transaction(), total_pages=2)], "1 of 0 transactions on 1 of 2 pages"),
+        ([a_page(a_transaction(), total_records=2)], "1 of 2 transactions on 1 of 0 pages"),
+        ([a_page(total_records=1.0)], "0 of 1 transactions on 1 of 0 pages"),
+        (
+            # one came in on top while we turned the page, and the last of the first page was read twice
+            [a_page(a_transaction(), next_page=2), a_page(a_transaction(), total_records=2, total_pages=2)],
+            "1 of 2 transactions on 2 of 2 pages",
+        ),
+    ],
+)
+def test_search_that_saw_fewer_than_creem_says_there_are_proves_nobodys_absence(pages: list[httpx.Response], said: str) -> None:
+    with pytest.raises(TryLater, match=f"a search came to its end after {said}"):
+        here(*pages, read_seconds=1e6).creem.transactions_of_customer("cust_1")
+
+
+@pytest.mark.parametrize(
     "page",
     [
         saying({"items": []}),
@@ -53,6 +71,8 @@ def test_each_page_has_its_own_tries() -> None:
         a_page(next_page="2"),
         a_page(next_page=True),
         a_page(next_page=2.5),
+        a_page(total_records="9"),
+        a_page(total_pages=1.5),
     ],
     ids=lambda page: page.text[:40],
 )

@@ -19,12 +19,16 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 class _Page:
     transactions: tuple[Transaction, ...] = ()
     next: int | None = None
+    records: int = 0
+    pages: int = 0
+    """How many there are in all, as this page says it."""
 
 
 def of_customer(reads: Reads, customer_id: str) -> list[Transaction]:
     """Every transaction of the customer, each once, oldest first; empty also where Creem does not know the customer.
 
-    Each page is a question of its own, with tries and a time of its own. Raises what `Reads.ask` raises.
+    Each page is a question of its own, with tries and a time of its own. Raises what `Reads.ask` raises, and `CreemAway` where
+    fewer were seen than Creem says there are: a page that moved while we turned it proves nobody's absence.
     """
     found: dict[str, Transaction] = {}
     number: int | None = 1
@@ -37,6 +41,9 @@ def of_customer(reads: Reads, customer_id: str) -> list[Transaction]:
         found |= {transaction.id: transaction for transaction in page.transactions}
         if page.next is not None and page.next <= number:
             raise CreemAway("Creem", f"a search leads from page {number} to page {page.next}")
+        if page.next is None and (number < page.pages or len(found) < page.records):
+            said = f"{len(found)} of {page.records} transactions on {number} of {page.pages} pages"
+            raise CreemAway("Creem", f"a search came to its end after {said}")
         number = page.next
     return sorted(found.values(), key=lambda transaction: (transaction.created_at or _NEVER, transaction.id))
 
@@ -47,9 +54,14 @@ def _page(document: dict[str, Any]) -> _Page:
         raise Unreadable("a page has `items` and `pagination`; at least one of them is missing")
     if "next_page" not in pagination:
         raise Unreadable("the page does not say whether another one follows")
-    following = pagination["next_page"]
-    if isinstance(following, float) and following.is_integer():
-        following = int(following)
-    if following is not None and (isinstance(following, bool) or not isinstance(following, int)):
-        raise Unreadable("the number of the next page is no whole number")
-    return _Page(tuple(read_transaction(item) for item in items), following)
+    following = _whole(pagination["next_page"], "number of the next page")
+    records, pages = (_whole(pagination.get(name), name) or 0 for name in ("total_records", "total_pages"))
+    return _Page(tuple(read_transaction(item) for item in items), following, records, pages)
+
+
+def _whole(number: object, what: str) -> int | None:
+    if isinstance(number, float) and number.is_integer():
+        return int(number)
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
+        raise Unreadable(f"the {what} is no whole number")
+    return number
