@@ -58,10 +58,12 @@ def have_folder(folder: Path) -> None:
 
 
 def refusal(folder: Path) -> str | None:
-    """Why no file can be made in the folder, or in the nearest one above that is there; None where one can. Leaves nothing."""
+    """Why no file can be kept in the folder, or in the nearest one above that is there; None where one can. Leaves nothing."""
     try:
         there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=there, buffering=0) as made:
+            # a full disk often has room for a name
+            made.write(b"\0")
             return None
     except OSError as error:
         return error.strerror or type(error).__name__

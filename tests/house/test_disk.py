@@ -1,6 +1,7 @@
 """What was put on disk is there after a power cut at any later moment, and nothing is ever there by half."""
 
 import os
+import resource
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from worker.disk import append, put
+from worker.disk import append, put, refusal
 
 OLD, NEW = b"as it was" * 1000, b"as it is" * 2000
 
@@ -145,3 +146,13 @@ def test_only_its_owner_reads_what_was_made(tmp_path: Path) -> None:
     append(tmp_path / "two" / "file", NEW)
     assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.rglob("*") if path.is_dir()} == {"0o700"}
     assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.rglob("file")} == {"0o600"}
+
+
+def test_folder_on_a_disk_with_room_for_a_name_alone_is_refused(tmp_path: Path) -> None:
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
+    try:
+        why = refusal(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+    assert (why, refusal(tmp_path), list(tmp_path.iterdir())) == ("File too large", None, [])

@@ -67,6 +67,24 @@ def test_fresh_installation_starts_without_ceremony_and_every_witness_learns_of_
     assert [call.attempt for call in world.witnesses().calls(("test", "tran_1"))] == [1]
 
 
+def test_journal_that_takes_no_lines_stops_money_for_all_to_see_until_it_takes_them_again(world: RestoreWorld) -> None:
+    def held() -> str | None:
+        found = world.store.read(lambda tx: closed_to(tx, [limits.JOURNAL], world.clock.now()))
+        return None if found is None else found[0]
+
+    world.folder.write_text("not a folder")
+    world.charged()
+    for _ in range(5):
+        world.go_on(minutes=4)
+        assert str(held()).startswith("journal: the claim journal is not reachable"), "at every moment, or no alert lasts"
+    claim = world.claim("tran_1")
+    assert (claim.state, claim.attempts, world.double.posts("tran_1")) == ("claimed", 0, 0)
+    assert claim.detail.startswith("the claim journal is not reachable")
+    world.folder.unlink()
+    world.go_on(minutes=6)
+    assert (held(), world.double.posts("tran_1")) == (None, 1)
+
+
 def test_upgraded_installation_goes_on_although_it_armed_calls_before(world: RestoreWorld) -> None:
     before = MoneyWorld(world.store, switches=NASTY)
     before.twice_charged()
@@ -193,8 +211,8 @@ def test_journal_that_cannot_be_written_lets_nothing_leave(world: RestoreWorld) 
     world.charged()
     (world.folder.parent / "full").write_text("")
     full = Witnesses(Journal(world.folder.parent / "full"), world.marks)
-    with pytest.raises(TryLater, match="the claim journal"):
-        replace(world.payer(), witnesses=full).pay()
+    [said] = replace(world.payer(), witnesses=full).pay()
+    assert said.startswith("later: the claim journal is not reachable")
     assert (world.double.posts("tran_1"), world.claim("tran_1").state) == (0, "claimed")
     world.go_on(days=1)
     assert world.state("ord_1") == "refunded"

@@ -1,6 +1,5 @@
 """What the doctor looks at: the ground the promise stands on."""
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -401,14 +400,13 @@ def _restore(runtime: Runtime) -> Iterator[Finding]:
 
 
 def _journal(folder: Path, found: Checked) -> Finding:
+    why = disk.refusal(folder)
+    cannot = f"cannot be written to ({why}): no money leaves until it can"
     if not folder.is_dir():
-        where = folder.parent
-        fine = where.is_dir() and os.access(where, os.W_OK)
-        return _finding(
-            "claim journal", fine, f"{folder} is made with the first call" if fine else f"{where}: cannot be written to"
-        )
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return _finding("claim journal", False, f"{folder} cannot be written to: no money leaves until it can")
+        fine = f"{folder} is made with the first call"
+        return _finding("claim journal", why is None, f"{folder} {cannot}" if why else fine)
+    if why is not None:
+        return _finding("claim journal", False, f"{folder} {cannot}")
     if folder.stat().st_mode & 0o077:
         return _finding("claim journal", False, f"{folder} can be read by others; chmod 700 {folder}", "warning")
     kept = found.journal

@@ -33,7 +33,7 @@ from worker.store.engine import Store
 from worker.store.schema import head, require_current
 
 KEEP_SECONDS = 15.0
-BREAKERS = (CREEM, limits.KEY, limits.BALANCE, limits.MONEY, limits.RESTORE)
+BREAKERS = (CREEM, limits.KEY, limits.BALANCE, limits.JOURNAL, limits.MONEY, limits.RESTORE)
 RERUNS = ("asked", "refused", "expired", "answered")
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 ENDS = ("succeeded", "failed", "incomplete", "cancelled")

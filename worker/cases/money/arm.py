@@ -28,7 +28,7 @@ from worker.creem.client import Armed, Creem
 from worker.creem.receive import SOURCE
 from worker.creem.transactions import Transaction
 from worker.store import inbox
-from worker.store.breakers import closed_to
+from worker.store.breakers import answered, closed_to
 from worker.store.bulk import Tx
 from worker.store.tables import payment_attempts, purchases
 
@@ -160,6 +160,7 @@ def _armed(tx: Tx, turn: Turn, payment: Row[Any], case: Case, left: float, charg
     if with_.witnesses.journal is not None:
         # the last thing before the commit; what the line says of the mark is committed already, whatever becomes of ours
         with_.witnesses.journal.add(mark - 1, now, call_of(payment, case, attempt, now, deadline_at))
+        answered(tx, limits.JOURNAL)
     return ArmedTurn(Armed(turn.transaction_id, with_.until), attempt, mark)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from worker.disk import append
 from worker.errors import TryLater, one_line
 
+SERVICE = "the claim journal"
 Key = tuple[str, str]
 """Environment and transaction."""
 _TIMES = ("armed_at", "deadline_at")
@@ -74,7 +75,7 @@ class Journal:
         try:
             append(self.folder / f"{at:%Y-%m}.jsonl", line)
         except OSError as error:
-            raise TryLater("the claim journal", one_line(error)) from error
+            raise TryLater(SERVICE, one_line(error)) from error
 
     def look(self) -> None:
         """Takes in what was added since the last look. Raises `TryLater` where the folder cannot be read."""
@@ -83,7 +84,7 @@ class Journal:
                 for file in sorted(self.folder.glob("*.jsonl")):
                     self._take_in(file)
             except OSError as error:
-                raise TryLater("the claim journal", one_line(error)) from error
+                raise TryLater(SERVICE, one_line(error)) from error
 
     def calls(self, key: Key) -> list[Call]:
         """The calls armed for this charge as of the last look, first to last."""

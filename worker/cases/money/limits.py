@@ -1,5 +1,5 @@
-"""What stops money: the provider's breaker, trouble with the key, an empty balance, more money than the terms allow, a database
-that was set back.
+"""What stops money: the provider's breaker, trouble with the key, an empty balance, more money than the terms allow, a claim
+journal that takes no lines, a database that was set back.
 
 All of them are rows, shared by every worker. None of them touches credits. The volume breaker counts in the very transaction
 that arms a call, and only a person closes it.
@@ -20,6 +20,8 @@ from worker.store.bulk import Tx
 from worker.store.tables import breakers, payment_attempts, payments
 
 KEY, BALANCE, MONEY = "creem_key", "creem_balance", "money"
+JOURNAL = "journal"
+"""Stands open while no call can be put down in the claim journal; the next one that is closes it."""
 KEY_TROUBLE = timedelta(minutes=10)
 """How long nobody calls with a key that was refused."""
 RESTORE = "restore"

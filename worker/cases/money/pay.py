@@ -16,6 +16,7 @@ from worker.cases.bench import Bench
 from worker.cases.load import lock_account
 from worker.cases.money import arm, charges, close, limits, prove, record
 from worker.cases.money.epoch import Remembered, Watch, Witnesses
+from worker.cases.money.journal import SERVICE as JOURNAL
 from worker.cases.money.settle import Settler
 from worker.cases.money.turn import Turn, leave_the_floor, lock, still_ours, take, take_the_floor
 from worker.clock import ROUND_SECONDS, Clock, growing
@@ -100,9 +101,12 @@ class Payer:
                 turn = self._lost(turn)
             said = self._send(turn) if turn.next_step == "send" else self._prove(turn)
         except TryLater as error:
-            if error.service != "Creem":
+            if error.service == JOURNAL:
+                said = self._no_journal(turn, error)
+            elif error.service == "Creem":
+                said = self._away(turn, error)
+            else:
                 raise
-            said = self._away(turn, error)
         except Misconfigured:
             raise
         except OfNewerRelease as error:
@@ -272,6 +276,12 @@ class Payer:
             until = self.clock.now() + limits.KEY_TROUBLE
             self.store.write(lambda tx: limits.open_until(tx, limits.KEY, until, str(refusal)))
         return self._wait(turn, limits.KEY_TROUBLE, str(refusal))
+
+    def _no_journal(self, turn: Turn, error: TryLater) -> str:
+        """Nothing was armed: the line is written before the commit, and what it was for was undone."""
+        now = self.clock.now()
+        self.store.write(lambda tx: limits.open_until(tx, limits.JOURNAL, now + 2 * HELD, str(error)))
+        return self._wait(turn, HELD, str(error))
 
     def _stuck(self, turn: Turn, why: str) -> str:
         def set_aside(tx: Tx) -> str:
