@@ -53,13 +53,14 @@ def test_every_alert_has_its_section_and_says_how_bad_it_is() -> None:
         assert rule["for"]
 
 
-def test_every_alert_is_listed_on_top_of_the_runbook_by_how_bad_it_is() -> None:
-    for severity, heading in (("page", "Pages"), ("ticket", "Tickets")):
-        (line,) = re.findall(rf"^\*\*{heading}:\*\* (.+)$", RUNBOOK, re.M)
-        listed = {
-            f"Refunds{name}" for name, anchor in re.findall(r"\[(\w+)\]\(#(\w+)\)", line) if anchor == f"refunds{name.lower()}"
-        }
-        assert listed == {rule["alert"] for rule in ALERTS if rule["labels"]["severity"] == severity}
+@pytest.mark.parametrize(("severity", "index"), [("page", "Pages"), ("ticket", "Tickets")])
+def test_every_alert_is_in_the_index_of_the_runbook_and_its_section_says_how_bad_and_how_soon(severity: str, index: str) -> None:
+    [line] = re.findall(rf"^\*\*{index}:\*\* (.+)$", RUNBOOK, re.M)
+    rules = {rule["alert"]: rule for rule in ALERTS if rule["labels"]["severity"] == severity}
+    linked = re.findall(r"\[(\w+)\]\(#(\w+)\)", line)
+    assert sorted(linked) == sorted((name.removeprefix("Refunds"), name.lower()) for name in rules)
+    for name, rule in rules.items():
+        assert f"## {name}\n\n*{severity}, after {rule['for']}.* " in RUNBOOK, name
 
 
 def test_every_alert_is_tested_to_fire_and_to_stay_quiet() -> None:
