@@ -7,7 +7,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ import psycopg
 from bench import books, measure, report
 from bench.contestants import OURS_OLD
 from bench.servers import OLD, ROOT, Servers, servers
+from worker.cases.figures import figures
 from worker.cases.overview import overview
 from worker.clock import SystemClock
 from worker.screen import err, out, table
 from worker.store.engine import Store
-from worker.web import metrics
 
 RESULTS = ROOT / "bench" / "growth.json"
 PICTURE = ROOT / "docs" / "pictures" / "growth.png"
@@ -42,21 +42,21 @@ where pg_table_size(relid) + pg_indexes_size(relid) > 1000000 order by 1
 """
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None, results: Path = RESULTS, picture: Path = PICTURE) -> None:
     """Fills step by step, measures each step, shows and keeps what it found."""
     parser = argparse.ArgumentParser(prog="make growth", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", default=STEPS, help="old cases at each step (%(default)s)")
     parser.add_argument("--events", type=int, default=2000, help="fixed batch drained at each step (%(default)s)")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     steps = sorted({int(step) for step in asked.steps.split(",")})
     with tempfile.TemporaryDirectory(prefix="refunds-growth-") as name:
         # Postgres may run as another user, who must get to its folder
         Path(name).chmod(0o755)
         with servers(Path(name), shared_preload_libraries="pg_stat_statements") as at:
             facts = report.machine(at)
-            found = _climb(at, steps, asked.events, facts)
+            found = _climb(at, steps, asked.events, facts, results)
     _show(found)
-    draw()
+    draw(results, picture)
 
 
 def draw(results: Path = RESULTS, picture: Path = PICTURE) -> None:
@@ -89,7 +89,7 @@ def draw(results: Path = RESULTS, picture: Path = PICTURE) -> None:
     plot.close(figure)
 
 
-def _climb(at: Servers, steps: list[int], events: int, facts: dict[str, Any]) -> list[dict[str, Any]]:
+def _climb(at: Servers, steps: list[int], events: int, facts: dict[str, Any], results: Path) -> list[dict[str, Any]]:
     found, there = [], 0
     with at.fresh(OLD).connect() as db:
         db.execute("create extension pg_stat_statements")
@@ -98,7 +98,7 @@ def _climb(at: Servers, steps: list[int], events: int, facts: dict[str, Any]) ->
             there = step
             found.append({"cases": step, "sizes": _sizes(db)} | _step(at, db, step, events))
             # a run that is ended early leaves the steps it finished
-            RESULTS.write_text(json.dumps({"machine": facts, "events": events, "steps": found}, indent=1) + "\n")
+            results.write_text(json.dumps({"machine": facts, "events": events, "steps": found}, indent=1) + "\n")
             err.print(f"[dim]{step:,} old cases measured[/]")
     return found
 
@@ -111,9 +111,9 @@ def _step(at: Servers, db: psycopg.Connection, step: int, events: int) -> dict[s
     try:
         now = SystemClock().now()
         # the first to come after much was replaced also clears away what is left of it
-        store.read(lambda tx: metrics.read(tx, now))
+        store.read(lambda tx: figures(tx, now))
         status = _counted(db, lambda: store.read(lambda tx: overview(tx, now)))
-        scrape = _counted(db, lambda: store.read(lambda tx: metrics.read(tx, now)))
+        scrape = _counted(db, lambda: store.read(lambda tx: figures(tx, now)))
     finally:
         store.close()
     said: list[str] = []
