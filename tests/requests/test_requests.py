@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.cases.test_held import held
-from tests.cases.world import a_purchase, an_account
+from tests.cases.world import a_purchase, an_account, layers
 from tests.requests.world import PNG, PeopleWorld, a_mail, text_of
 from tests.servers import ON_POSTGRES
 from worker.cases.requests.register import Taken, TakenMail
@@ -1329,3 +1329,42 @@ def test_credits_of_a_failed_job_are_not_owed_once_the_money_of_their_purchase_w
     case = world.case(world.mail().case_id)
     assert case is not None
     assert (case["state"], case["decision"]["rule"]) == ("nothing_owed", "requested_already_refunded")
+
+
+def test_request_with_a_person_keeps_up_with_its_jobs_and_is_told_of_once(world: PeopleWorld) -> None:
+    """The figures were those of the day the mail came, as long as the same rule put it to a person."""
+    world.bought_once()
+    world.happen(*(world.submitted(job) for job in ("job_1", "job_2")))
+    world.happen(*(world.failed(job, output=layers(6)) for job in ("job_1", "job_2")))
+    taken = world.mail()
+    reasons = []
+    for job in ("job_1", "job_2"):
+        case = world.case(taken.case_id)
+        assert case is not None
+        reasons.append((case["reason"], case["credits_owed"]))
+        world.decide(job, "credits")
+        world.sweep()
+    assert reasons == [
+        ("2 failed jobs of this purchase still hold 10 credits", 10),
+        ("1 failed job of this purchase still hold 5 credits", 5),
+    ]
+    case = world.case(taken.case_id)
+    assert case is not None
+    assert (case["state"], case["decision"]["rule"], case["credits_owed"]) == ("review", "unused_purchase", 0)
+    told = [one["data"]["case_id"] for one in world.announced() if one["type"] == "refund.in_review"]
+    assert told.count(taken.case_id) == 1
+
+
+@pytest.mark.parametrize(("ends", "rule"), [("delivers", "purchase_partly_used"), ("is silent", "unused_purchase")])
+def test_request_with_a_person_is_judged_anew_when_a_job_of_its_purchase_ends(world: PeopleWorld, ends: str, rule: str) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="gpu_out_of_memory"))
+    taken = world.mail()
+    world.clock.pass_(minutes=61)
+    if ends == "delivers":
+        world.happen(world.succeeded("job_1", attempt=2))
+    world.sweep()
+    world.sweep()
+    case = world.case(taken.case_id)
+    assert case is not None
+    assert (case["state"], case["decision"]["rule"]) == ("review", rule)

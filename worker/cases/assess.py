@@ -33,7 +33,7 @@ from worker.cases.load import (
 from worker.cases.money.hear import hear
 from worker.cases.money.settle import Settled, Settler, woken_purchases
 from worker.cases.news import Line, News, of_accepted, read
-from worker.cases.requests.judge import judge_requests, wake_declined
+from worker.cases.requests.judge import judge_requests, wake_about_orders, wake_declined
 from worker.cases.write import write
 from worker.clock import Clock, growing
 from worker.credits.ledger import Ledger
@@ -378,6 +378,7 @@ class Assessor:
         settled = self.settler.settle(tx, book.charges_touched, book.now)
         asked = [row.case_id for row in woken if row.kind == CaseKind.REQUEST.value]
         _wake_declined(tx, book)
+        _wake_about_orders(tx, book)
         return settled, judge_requests(tx, self.ledger, self.bench, asked, book.accounts, book.now) if asked else []
 
 
@@ -412,6 +413,15 @@ def _wake_declined(tx: Tx, book: Book) -> None:
     subscriptions = [said.subscription_id for said in heard if said.cancelled_at]
     if bought or subscriptions:
         wake_declined(tx, bought, subscriptions, book.now)
+
+
+def _wake_about_orders(tx: Tx, book: Book) -> None:
+    """Whoever asked for the money of a purchase is looked at again where something became of one of its jobs."""
+    jobs = [job.account_id for job in book.jobs.values() if job.changed or job.added]
+    moved = [case.account_id for case in book.cases.values() if case.state is not case.was]
+    asking = sorted({account_id for account_id in (*jobs, *moved) if book.accounts[account_id].asks})
+    if asking:
+        wake_about_orders(tx, asking, book.now)
 
 
 def _touch_vouched(book: Book, news: Sequence[News]) -> None:

@@ -40,6 +40,8 @@ class Account:
     reversals_today: int
     suspended_here: bool = False
     """Suspended by two people in review: what the product says of its standing does not lift it."""
+    asks: bool = False
+    """A person has a request about one of its purchases."""
     changed: bool = False
 
     def count_reversal(self, day: date) -> None:

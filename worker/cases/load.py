@@ -77,7 +77,16 @@ def _locked(tx: Tx, book: Book, account_ids: Sequence[str]) -> dict[str, Account
 def _lock(among: Among) -> Select[Any]:
     # in one order for everybody; read along is until when no new re-run is started: nobody's verdict hangs on its last moment
     away = select(breakers.c.open_until).where(breakers.c.name == PIPELINE).scalar_subquery()
-    chosen = select(accounts, away.label("pipeline_away_until")).where(among(accounts.c.account_id, "account_ids"))
+    # looked up in the indexes of an account's few purchases and of what is about them: an account may have any number of cases
+    about_it = (
+        cases.c.order_id == func.coalesce(purchases.c.order_id, purchases.c.purchase_id),
+        purchases.c.account_id == accounts.c.account_id,
+    )
+    with_a_person = cases.c.kind == CaseKind.REQUEST.value, cases.c.state == CaseState.REVIEW.value
+    asks = select(literal_column("1")).where(*about_it, *with_a_person).correlate(accounts).limit(1).scalar_subquery()
+    chosen = select(accounts, away.label("pipeline_away_until"), asks.label("asks")).where(
+        among(accounts.c.account_id, "account_ids")
+    )
     return chosen.order_by(accounts.c.account_id).with_for_update()
 
 
@@ -104,6 +113,7 @@ def _account(row: Row[Any]) -> Account:
         reversals_day=row.reversals_day,
         reversals_today=row.reversals_today,
         suspended_here=row.suspended_here,
+        asks=row.asks is not None,
     )
 
 

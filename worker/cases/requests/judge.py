@@ -84,6 +84,14 @@ def wake_all_declined(tx: Tx, now: datetime) -> list[str]:
     return _wake(tx, _declined_wrongly().where(cases.c.next_action_at.is_(None), ~judged), now)
 
 
+def wake_about_orders(tx: Tx, account_ids: Iterable[str], now: datetime) -> None:
+    """Requests about purchases of these accounts that a person has are judged anew, with the figures of what became of a job."""
+    c, p = cases.c, purchases.c
+    open_ones = c.kind == CaseKind.REQUEST.value, c.state == CaseState.REVIEW.value, c.next_action_at > now
+    about = select(c.case_id).join(purchases, func.coalesce(p.order_id, p.purchase_id) == c.order_id)
+    _wake(tx, about.where(tx.among(p.account_id, account_ids), *open_ones), now)
+
+
 def _declined_wrongly() -> Select[Any]:
     p, c, r = purchases.c, cases.c, requests.c
     in_time = p.cancelled_at < func.coalesce(p.period_start, p.paid_at)
@@ -166,9 +174,11 @@ def _keeps_its_no(tx: Tx, case: Case, decision: Decision) -> bool:
 
 
 def _rests_on(case: Case, decision: Decision, target: CaseState) -> bool:
-    """True of a case that stands where this decision puts it, by the same rule of the same edition."""
-    stands = (case.state, case.rule, case.terms) == (target, decision.rule, decision.terms)
-    return stands and (target is not CaseState.WAITING or case.reason == decision.reason)
+    """True of a case that stands where this decision puts it, by the same rule of the same edition, for the same reason with the
+    same figures. What was told of it once is not told again for new ones.
+    """
+    kept = (case.state, case.rule, case.terms, case.reason, case.credits_owed)
+    return kept == (target, decision.rule, decision.terms, decision.reason, decision.credits)
 
 
 def _stays(tx: Tx, case: Case, request: Row[Any], facts: RequestFacts, now: datetime) -> _Telling:

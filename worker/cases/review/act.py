@@ -18,6 +18,7 @@ from worker.cases.money.close import free_at_last
 from worker.cases.money.dispute import disputes_heard
 from worker.cases.money.settle import Settler
 from worker.cases.notify import NoticeKind, intend, notice
+from worker.cases.requests.judge import wake_about_orders
 from worker.cases.review.choices import Act, awaits_word
 from worker.cases.review.scene import Scene
 from worker.cases.write import write_cases
@@ -78,6 +79,8 @@ class _Work:
         said = announcement(self.case, self.now, **told)
         write_cases(self.tx, [self.case], self.now, self.deed.by)
         intend(self.tx, [said] if said else [], more, now=self.now)
+        if self.case.kind is CaseKind.JOB:
+            wake_about_orders(self.tx, [self.case.account_id], self.now)
 
     def settle(self) -> None:
         """Judges the charge anew and with it all of the same thing: one that stands again, or was declined and so stays, makes
