@@ -202,6 +202,10 @@ class Use:
     failed: int = 0
     failed_credits: int = 0
     """Credits of the jobs that failed and have not come back."""
+    running: int = 0
+    """Jobs of which no end was reported yet, or that are being run again."""
+    kept: int = 0
+    """Downloads of output that is not whole."""
 
 
 @dataclass(frozen=True, slots=True)

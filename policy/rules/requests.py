@@ -210,10 +210,15 @@ def purchase_partly_used(facts: RequestFacts, terms: Terms) -> Verdict | None:
         used.append(f"{purchase.spent} of its {count(purchase.granted, 'credit')}")
     if facts.use.completed or facts.use.downloads:
         used.append(f"{count(facts.use.completed, 'completed job')} and {count(facts.use.downloads, 'download')}")
+    if facts.use.running:
+        used.append(f"{count(facts.use.running, 'job')} still running")
+    if facts.use.kept:
+        used.append(f"{count(facts.use.kept, 'download')} of incomplete output")
     if not used:
         return None
     reason = f"the purchase was used for {', '.join(used)}, and only a whole charge can go back"
-    return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts)
+    more = {"running": facts.use.running, "kept": facts.use.kept}
+    return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts, **more)
 
 
 def request_without_transaction(facts: RequestFacts, terms: Terms) -> Verdict | None:

@@ -1368,3 +1368,30 @@ def test_request_with_a_person_is_judged_anew_when_a_job_of_its_purchase_ends(wo
     case = world.case(taken.case_id)
     assert case is not None
     assert (case["state"], case["decision"]["rule"]) == ("review", rule)
+
+
+@pytest.mark.parametrize(
+    ("became", "used"),
+    [
+        ("", "1 job still running"),
+        ("run again", "1 job still running"),
+        ("run again, taken", "1 job still running, 1 download of incomplete output"),
+        ("failed, taken", "1 download of incomplete output"),
+    ],
+)
+def test_pass_under_which_a_job_runs_or_some_output_was_taken_is_not_unused(world: PeopleWorld, became: str, used: str) -> None:
+    """Its money was proposed for a refund while the re-run was on its way, and the customer kept the output."""
+    world.bought_once(credits=0, kind="pass_24h", ago=timedelta(hours=3))
+    world.happen(world.submitted("job_1", credits=0, paid_with="pass"))
+    if "again" in became:
+        world.happen(world.succeeded("job_1", delivered=5))
+    if "failed" in became:
+        world.happen(world.failed("job_1", output=layers(5)))
+    if "taken" in became:
+        world.happen(world.event("downloaded", "job_1"))
+    case = world.case(world.mail().case_id)
+    assert case is not None
+    assert (case["state"], case["reason"]) == (
+        "review",
+        f"the purchase was used for {used}, and only a whole charge can go back",
+    )

@@ -1634,6 +1634,12 @@ BUGS = (
         ),
     ),
     Bug(
+        "job_that_is_run_again_is_no_use",
+        "the money of a pass is proposed while its job is being run again",
+        ("tests/requests/test_requests.py::test_pass_under_which_a_job_runs_or_some_output_was_taken_is_not_unused",),
+        (("worker/cases/requests/facts.py", 'job.status == "running" or job.job_id in again', 'job.status == "running"'),),
+    ),
+    Bug(
         "own_input_is_our_fault",
         "a customer whose image could not be read gets credits after the window",
         ("tests/requests/test_requests.py::test_job_that_failed_by_its_own_input_is_no_proven_fault_of_the_purchase",),

@@ -66,8 +66,9 @@ def use_of(tx: Tx, ledger: Ledger, charge: Charge) -> Use:
     completed = [job for job in jobs if delivered(job)]
     failed = [job for job in jobs if job.status in FAILED and not delivered(job)]
     # that a job failed is no fault of ours where its own case says so: its input, its customer's cancelling, a person's no
-    no_fault = _declined(tx, [job.job_id for job in failed])
+    no_fault = _with_case(tx, [job.job_id for job in failed], CaseState.DECLINED)
     failed = [job for job in failed if job.job_id not in no_fault]
+    again = _with_case(tx, [job.job_id for job in jobs], CaseState.RERUNNING)
     booked = ledger.of_jobs(tx, [job.job_id for job in failed]) if failed else {}
     standing = _standing(tx, {job.job_id: booked.get(job.job_id, JobCredits()) for job in failed})
     return Use(
@@ -77,6 +78,8 @@ def use_of(tx: Tx, ledger: Ledger, charge: Charge) -> Use:
         edited=sum(job.downloads > 0 and job.edited_at is not None for job in completed),
         failed=sum(1 for left in standing.values() if left) or len(failed),
         failed_credits=sum(standing.values()),
+        running=sum(job.status == "running" or job.job_id in again for job in jobs),
+        kept=sum(job.downloads for job in jobs if not delivered(job)),
     )
 
 
@@ -115,12 +118,12 @@ def delivered(job: Row[Any]) -> bool:
     return any(whole) or (job.status == "succeeded" and not job.reports)
 
 
-def _declined(tx: Tx, job_ids: list[str]) -> set[str]:
-    """The jobs whose own case ended in a no."""
-    said_no = (cases.c.kind == CaseKind.JOB.value, cases.c.state == CaseState.DECLINED.value)
+def _with_case(tx: Tx, job_ids: list[str], state: CaseState) -> set[str]:
+    """The jobs whose own case is in this state: it ended in a no, say."""
+    of_jobs = (cases.c.kind == CaseKind.JOB.value, cases.c.state == state.value)
     if not job_ids:
         return set()
-    return {row.subject for row in tx.all(select(cases.c.subject).where(*said_no, tx.among(cases.c.subject, job_ids)))}
+    return {row.subject for row in tx.all(select(cases.c.subject).where(*of_jobs, tx.among(cases.c.subject, job_ids)))}
 
 
 def _standing(tx: Tx, booked: Mapping[str, JobCredits]) -> dict[str, int]:
