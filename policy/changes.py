@@ -40,6 +40,12 @@ def _money_kept(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     return Change("the purchase not been given back", replace(facts, compensated=0))
 
 
+def _pass_kept(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
+    if not facts.pass_given_back:
+        return None
+    return Change("the pass not been given back", replace(facts, pass_given_back=False))
+
+
 def _purchase_undisputed(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     if not facts.disputed:
         return None
@@ -201,6 +207,7 @@ _NEAREST_FIRST: Changes[JobFacts] = (
     _nothing_missing,
     _not_yet_made_whole,
     _money_kept,
+    _pass_kept,
     _purchase_undisputed,
     _purchase_whole,
     _no_figures,

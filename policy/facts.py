@@ -122,7 +122,9 @@ class JobFacts:
     partly_refunded: bool = False
     """Some lot the debit drew on had part of its money returned."""
     disputed: bool = False
-    """Some lot the debit drew on is under dispute."""
+    """Some lot the debit drew on is under dispute, or the pass that covers the job."""
+    pass_given_back: bool = False
+    """The money of the pass that covered the job went back whole: the job is paid back with it."""
 
     @property
     def standing_debit(self) -> int:

@@ -45,6 +45,8 @@ def _input_is_gone(facts: JobFacts) -> bool:
 _OBSTACLES: tuple[tuple[str, Callable[[JobFacts], bool]], ...] = (
     ("its one re-run has been used", lambda facts: facts.rerun is not None),
     ("some of its credits have already come back", lambda facts: facts.reversed_credits > 0),
+    ("the pass that covered it was itself given back", lambda facts: facts.pass_given_back),
+    ("what paid for it is under dispute at the bank", lambda facts: facts.disputed),
     ("the customer asked for the credits", lambda facts: facts.credits_requested),
     ("the account is suspended", lambda facts: facts.account_status is AccountStatus.SUSPENDED),
     ("the account is deleted", lambda facts: facts.account_status is AccountStatus.DELETED),

@@ -21,6 +21,12 @@ from policy import (
 from tests.policy.build import NOW, TERMS, a_failed_job, a_job, a_rerun, failed, incomplete, succeeded, terms
 
 CHANGES: list[tuple[JobFacts, str, str, str]] = [
+    (
+        a_failed_job("job_timeout", paid_with=PaidWith.PASS, debit=0, pass_given_back=True),
+        "the pass not been given back",
+        "rerun",
+        "rerun_pass_job",
+    ),
     (a_failed_job(compensated=5), "the purchase not been given back", "reverse_credits", "server_fault"),
     (a_failed_job(disputed=True), "the purchase not been disputed", "reverse_credits", "server_fault"),
     (a_failed_job(partly_refunded=True), "no part of the purchase been given back", "reverse_credits", "server_fault"),

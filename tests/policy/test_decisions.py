@@ -60,6 +60,8 @@ reports               | facts                                               | ou
 1 content_rejected    | paid_with=free; debit=0                             | nothing_owed    | no_credits_spent  | 0
 1 job_timeout         | paid_with=pass; debit=0; account_status=suspended   | nothing_owed    | no_credits_spent  | 0
 1 job_timeout         | paid_with=pass; debit=0; rerun=2 refused 30         | nothing_owed    | no_credits_spent  | 0
+1 job_timeout         | paid_with=pass; debit=0; pass_given_back=yes        | nothing_owed    | no_credits_spent  | 0
+1 job_timeout         | paid_with=pass; debit=0; disputed=yes               | nothing_owed    | no_credits_spent  | 0
 1 internal_error      | paid_with=pass                                      | reverse_credits | server_fault      | 5
 1 internal_error      | price=0; debit=0                                    | nothing_owed    | no_debit          | 0
 1 cancelled_by_user   | price=0; debit=0                                    | nothing_owed    | no_debit          | 0

@@ -60,6 +60,7 @@ JOBS = st.builds(
     compensated=st.sampled_from([0, 0, 1, 300]),
     partly_refunded=st.booleans(),
     disputed=st.booleans(),
+    pass_given_back=st.booleans(),
 )
 ANY_TERMS = st.sampled_from(
     [

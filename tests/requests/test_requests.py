@@ -1395,3 +1395,30 @@ def test_pass_under_which_a_job_runs_or_some_output_was_taken_is_not_unused(worl
         "review",
         f"the purchase was used for {used}, and only a whole charge can go back",
     )
+
+
+@pytest.mark.parametrize(
+    ("money", "again", "why"),
+    [
+        ("stands", True, ""),
+        ("went back", False, "the pass that covered it was itself given back"),
+        ("is disputed", False, "what paid for it is under dispute at the bank"),
+        ("went back, and another lasts", True, ""),
+    ],
+)
+def test_job_under_a_pass_is_run_again_only_while_the_pass_stands(world: PeopleWorld, money: str, again: bool, why: str) -> None:
+    """Once it was: of the money of what had paid for it only lots of credits were asked."""
+    transaction = world.bought_once(credits=0, kind="pass_24h", ago=timedelta(hours=3))
+    if "another" in money:
+        world.bought_once("ord_2", credits=0, kind="pass_24h", ago=timedelta(hours=2))
+    world.happen(world.submitted("job_1", credits=0, paid_with="pass"))
+    if "went back" in money:
+        world.double.refund_in_dashboard(transaction)
+    if "disputed" in money:
+        world.double.dispute(transaction)
+    world.settle_down(days=0.1)
+    world.happen(world.failed("job_1", code="gpu_out_of_memory"))
+    case = world.case("job_1")
+    assert case is not None
+    assert (case["state"], len(world.pipeline.orders)) == (("rerunning", 1) if again else ("nothing_owed", 0))
+    assert why in case["reason"]

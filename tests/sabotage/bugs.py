@@ -1640,6 +1640,12 @@ BUGS = (
         (("worker/cases/requests/facts.py", 'job.status == "running" or job.job_id in again', 'job.status == "running"'),),
     ),
     Bug(
+        "pass_that_went_back_still_runs_jobs",
+        "a job is run again at no charge though its pass was paid back",
+        ("tests/requests/test_requests.py::test_job_under_a_pass_is_run_again_only_while_the_pass_stands",),
+        (("worker/cases/judge.py", '"pass_given_back": its_pass.gone', '"pass_given_back": False'),),
+    ),
+    Bug(
         "own_input_is_our_fault",
         "a customer whose image could not be read gets credits after the window",
         ("tests/requests/test_requests.py::test_job_that_failed_by_its_own_input_is_no_proven_fault_of_the_purchase",),

@@ -131,10 +131,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class LotMoney:
-    """The money of one lot of which some went back or is disputed."""
+    """The money of one lot of which some went back or is disputed, or of a pass."""
 
     gone: bool
-    """All of it went back: what the lot paid for is paid back already."""
+    """All of it went back: what it paid for is paid back already."""
     disputed: bool
 
 
@@ -166,6 +166,8 @@ class Book:
     """Purchases whose money is to be looked at again."""
     lots_gone: dict[str, LotMoney] = field(default_factory=dict)
     """What is known of the money of lots that jobs drew on, by purchase, where some of it went back or is disputed."""
+    passes: dict[str, LotMoney] = field(default_factory=dict)
+    """The money of the pass that covers a job which may be run again, by job."""
     lots_quiet: set[str] = field(default_factory=set)
     """Lots of whose money nothing went back, is on its way back or is disputed, as the jobs were read."""
     lots_claimed: set[str] = field(default_factory=set)

@@ -128,7 +128,7 @@ def _facts(book: Book, case: Case, job: Job | None, reports: frozenset[Report]) 
 
 
 def _known_of(book: Book, job: Job) -> dict[str, Any]:
-    moved = _moved(book, job)
+    moved, its_pass = _moved(book, job), book.passes.get(job.job_id, LotMoney(gone=False, disputed=False))
     return {
         "paid_with": PaidWith(job.paid_with),
         "price": job.price,
@@ -140,7 +140,8 @@ def _known_of(book: Book, job: Job) -> dict[str, Any]:
         "rerun": job.rerun,
         "compensated": _compensated(book, job) if moved else 0,
         "partly_refunded": any(not lot.gone and not lot.disputed for lot in moved),
-        "disputed": any(lot.disputed for lot in moved),
+        "disputed": its_pass.disputed or any(lot.disputed for lot in moved),
+        "pass_given_back": its_pass.gone,
     }
 
 

@@ -13,11 +13,12 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, literal_column, not_, or_, select
 
-from policy.facts import Report, ReportKind, Rerun, RerunState
+from policy.facts import PaidWith, Report, ReportKind, Rerun, RerunState
 from policy.lifecycle import CaseKind, CaseState
 from policy.terms import FaultClass
 from worker.cases.bench import Bench
 from worker.cases.book import Account, Book, Case, Job, LotMoney, fails
+from worker.cases.money.used import pass_of, passes_of
 from worker.cases.news import News
 from worker.credits.ledger import BOOKED, JobCredits, Ledger
 from worker.errors import OfNewerRelease
@@ -321,6 +322,7 @@ def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:
     if again:
         asked = select(requests.c.job_id).where(tx.among(requests.c.job_id, again), requests.c.confirmed_at.is_not(None))
         book.credits_asked = {row.job_id for row in tx.all(asked)}
+        _load_passes(tx, book, [book.jobs[job_id] for job_id in again])
     touched = [book.jobs[job_id] for job_id in book.touched if job_id in book.jobs]
     failing = [report for job in touched for report in job.reports if fails(report, job)]
     if not failing:
@@ -333,6 +335,16 @@ def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:
     judged = Counter(job.account_id for job in touched)
     if any(account.reversals_today + judged[account.account_id] > limit for account in book.accounts.values()):
         book.service_failure_percent = _failure_percent(tx, book)
+
+
+def _load_passes(tx: Tx, book: Book, jobs: Iterable[Job]) -> None:
+    under = [(job, job.submitted_at) for job in jobs if job.paid_with == PaidWith.PASS.value and job.submitted_at is not None]
+    if not under:
+        return
+    passes = passes_of(tx, {job.account_id for job, _ in under}, min(submitted_at for _, submitted_at in under))
+    for job, submitted_at in under:
+        if (found := pass_of(passes, job.account_id, submitted_at)) is not None:
+            book.passes[job.job_id] = LotMoney(found.facts.given_back, found.facts.disputed)
 
 
 def _may_run_again(job: Job, bench: Bench) -> bool:

@@ -1,5 +1,6 @@
 """What a purchase paid for."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,6 +30,28 @@ def jobs_of(tx: Tx, charge: Charge) -> list[Row[Any]]:
         )
         chosen = select(layer_jobs).where(job.job_id.in_(drew))
     return list(tx.all(chosen.order_by(job.submitted_at, job.job_id)))
+
+
+def passes_of(tx: Tx, account_ids: Iterable[str], since: datetime) -> list[Charge]:
+    """The passes of these accounts that lasted at this time or later, oldest first."""
+    p = purchases.c
+    lasting = (tx.among(p.account_id, account_ids), p.kind == PurchaseKind.PASS_24H.value, p.paid_at > since - PASS_LASTS)
+    named = {row.purchase_id for row in tx.all(select(p.purchase_id).where(*lasting))}
+    found = [charge for charge in charges_of(tx, named) if charge.facts.purchase_id in named] if named else []
+    return sorted(found, key=lambda charge: (charge.facts.paid_at, charge.facts.purchase_id))
+
+
+def pass_of(passes: Iterable[Charge], account_id: str, submitted_at: datetime) -> Charge | None:
+    """Of these passes, oldest first, the one under which a job ran that was submitted then (as `jobs_of`): the first that lasted
+    and whose money did not go back, else the last one whose money did.
+    """
+    lasting = [
+        one
+        for one in passes
+        if one.facts.account_id == account_id and one.facts.paid_at <= submitted_at < one.facts.paid_at + PASS_LASTS
+    ]
+    standing = [one for one in lasting if not one.facts.given_back]
+    return next(iter(standing or lasting[::-1]), None)
 
 
 def paid_for(tx: Tx, purchase_id: str, job_id: str) -> bool:
