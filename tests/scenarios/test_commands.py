@@ -498,8 +498,10 @@ def test_dead_letters_are_grouped_and_put_back_by_reason(system: System) -> None
     system.emit(["no json", "nor this"])
     sweep(system)
     assert "not_json" in system.refunds("dead", "list", "--by-reason").stdout
-    done = system.json("dead", "requeue", "--all-of", "not_json", "--reason", "the producer says it is fine")["items"]
+    done = system.json("dead", "requeue", "--all-of", "not_json", "--reason", "the producer says it is fine", expect=1)["items"]
     assert [item["state"] for item in done] == ["open", "open"]
+    said = system.refunds("dead", "requeue", "--all-of", "not_json", "--reason", "again", "--yes", expect=1).stdout
+    assert all(said.count(item["dead_id"]) == 1 for item in done), "each is named once"
     assert "--all-of" in one_line(system.refunds("dead", "requeue", "--reason", "which?", expect=2).stderr)
 
 
@@ -513,22 +515,24 @@ def test_flood_of_dead_letters_is_put_aside_by_reason_and_no_other_with_it(syste
     assert [item["state"] for item in first["items"]] == ["discarded"] * 2
     assert first["next"] == first["items"][-1]["dead_id"]
     assert "left as it is" in one_line(system.refunds("dead", "discard", *why, stdin="n\n", expect=1).stderr)
-    assert "1 of 1 letters are put aside" in system.refunds("dead", "discard", *why, "--yes").stdout
+    assert "1 of 1 letter is put aside" in system.refunds("dead", "discard", *why, "--yes").stdout
     assert [item["reason"] for item in system.json("dead", "list")["items"]] == ["unknown_type"]
     both = system.refunds("dead", "discard", "dead_1", *why, expect=2)
     assert "not both" in one_line(both.stderr)
     typo = ("--all-of", "not_jason", "--reason", "r", "--yes")
-    assert "No open letter has that reason" in system.refunds("dead", "discard", *typo).stdout
+    said = one_line(system.refunds("dead", "discard", *typo, expect=2).stderr)
+    assert said == "refunds: --all-of: expected a reason that letters have (not_json, unknown_type), not not_jason\n"
+    assert "No open letter has that reason" in system.refunds("dead", "discard", *why, "--yes").stdout
 
 
 def test_letters_behind_those_that_stay_open_can_be_reached(system: System) -> None:
     system.emit(["no json", "nor this", "and neither this"])
     sweep(system)
     why = ("--all-of", "not_json", "--reason", "r", "--yes", "--limit", "2")
-    shown = system.refunds("dead", "requeue", *why).stdout
+    shown = system.refunds("dead", "requeue", *why, expect=1).stdout
     after = shown.rpartition("--after ")[2].strip()
     assert "0 of 2 letters are put back" in shown
-    assert "0 of 1 letters are put back" in system.refunds("dead", "requeue", *why, "--after", after).stdout
+    assert "0 of 1 letter is put back" in system.refunds("dead", "requeue", *why, "--after", after, expect=1).stdout
 
 
 def test_dry_run_of_dead_letters_says_which_by_reason_and_changes_nothing(system: System) -> None:
@@ -658,7 +662,7 @@ def test_words_that_are_no_text_are_usage(system: System, words: tuple[str, ...]
 def test_file_may_be_named_with_any_bytes(system: System) -> None:
     name = os.fsencode(system.folder) + b"/bad\xff.jsonl"
     Path(os.fsdecode(name)).write_text(json.dumps(an_account()))
-    assert system.refunds("import", os.fsdecode(name)).stdout.startswith("Imported 1 accounts;")
+    assert system.refunds("import", os.fsdecode(name)).stdout.startswith("Imported 1 account;")
 
 
 def test_login_name_that_is_no_text_goes_on_record_written_out(system: System) -> None:

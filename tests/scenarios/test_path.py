@@ -31,10 +31,11 @@ STAYS = ("worker", "web", "intake")
 NAMED = ("show", "why", "operator add")
 """What a sentence only names: a whole line with it stands elsewhere in the papers."""
 REFUSED = {
+    'dead requeue --all-of REASON --reason "…"': "",
     'restore lift --reason "…"': "money is not stopped for a restore; there is nothing to lift",
     'restore chain --reason "…"': "every head that is kept is in the database; there is nothing to forgive",
 }
-"""What exits with 1 in an installation that is well, and says why."""
+"""What exits with 1 in an installation that is well, and says why; of letters, that some cannot be put back."""
 MENDS = (
     'dead requeue ID --reason "…"',
     'dead requeue --all-of REASON --reason "…"',

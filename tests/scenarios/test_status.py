@@ -51,8 +51,8 @@ def test_broken_promise_and_missed_look_are_said_first_with_what_to_look_at(syst
     waits(system, "waiting")
     first = system.refunds("status").stdout.splitlines()[0]
     promise, look = first.split("; ")
-    assert promise.startswith("1 promises overdue since 2026-03-02T12:00:00")
-    assert look == "1 cases due for their next look: is a worker running?"
+    assert promise.startswith("1 promise overdue since 2026-03-02T12:00:00")
+    assert look == "1 case due for the next look: is a worker running?"
     assert "Nobody waits" not in system.refunds("status").stdout
 
 

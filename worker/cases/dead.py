@@ -75,6 +75,11 @@ class DeadLetters:
             for reason, count, oldest, newest, example in map(tuple, rows)
         ]
 
+    def reasons(self) -> list[str]:
+        """Every reason that a letter has, whatever became of it."""
+        d = dead_letters.c
+        return [row.reason for row in self.store.read(lambda tx: tx.all(select(d.reason).distinct().order_by(d.reason)))]
+
     def of_reason(self, reason: str, limit: int, after: str | None = None) -> tuple[list[str], str | None]:
         """The ids of open letters with this reason, oldest first, and the id to continue after."""
         d = dead_letters.c

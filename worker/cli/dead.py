@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from policy.words import count
 from worker.cases.dead import DeadLetters
 from worker.cli import output
 from worker.cli.consent import ask
@@ -169,12 +170,16 @@ def _do_all(
     deed: _Deed, letters: DeadLetters, kind: str, limit: int, after: str | None, *, dry_run: bool, yes: bool, as_json: bool
 ) -> None:
     chosen, following = letters.of_reason(kind, limit, after)
+    if not chosen and kind not in (reasons := letters.reasons()):
+        raise Misconfigured(
+            f"--all-of: expected a reason that letters have ({', '.join(reasons) or 'there are none'}), not {kind}"
+        )
     if dry_run:
         with progress() as bar:
             plans = list(deed.plans(bar.track(chosen, description="working out what would happen")))
         return _show_plans(plans, following, as_json)
     if chosen:
-        ask(f"{deed.asked} {len(chosen)} letters with reason {kind}?", yes=yes)
+        ask(f"{deed.asked} {count(len(chosen), 'letter')} with reason {kind}?", yes=yes)
     items: list[dict[str, str]] = []
     with progress() as bar:
         for dead_id in bar.track(chosen, description="at the letters"):
@@ -183,17 +188,26 @@ def _do_all(
             except Refused as refusal:
                 # one that still cannot be read keeps nobody else back
                 items.append({"dead_id": dead_id, "state": "open", "next": str(refusal)})
+    stayed = [item for item in items if item["state"] == "open"]
     if as_json:
-        return output.page(items, following)
+        output.page(items, following)
+    else:
+        _show_done(items, stayed, deed.done)
+        _more(following)
+    if stayed:
+        raise typer.Exit(1)
+
+
+def _show_done(items: list[dict[str, str]], stayed: list[dict[str, str]], done: str) -> None:
     if not items:
         return output.say("No open letter has that reason.")
-    stayed = [item for item in items if item["state"] == "open"]
-    output.say("{done} of {n} letters are {put}.", done=len(items) - len(stayed), n=len(items), put=deed.done)
+    are = "is" if len(items) == 1 else "are"
+    output.say("{n} of {all} {are} {put}.", n=len(items) - len(stayed), all=count(len(items), "letter"), are=are, put=done)
     for item in stayed[:SHOWN]:
-        output.say("[yellow]{dead_id}[/]  {next}", dead_id=item["dead_id"], next=item["next"])
+        # a refusal names its letter
+        output.say("[yellow]{next}[/]", next=item["next"])
     if len(stayed) > SHOWN:
         output.say("[dim]… and {more} more[/]", more=len(stayed) - SHOWN)
-    _more(following)
 
 
 def _more(following: str | None) -> None:
@@ -212,14 +226,14 @@ def _show_plan(plan: dict[str, str], as_json: bool) -> None:
 def _show_plans(plans: list[dict[str, str]], following: str | None, as_json: bool) -> None:
     if as_json:
         return output.page(plans, following, dry_run=True)
-    for (reason, then), count in Counter((plan["reason"], plan["would_be"]) for plan in plans).most_common():
+    for (reason, then), number in Counter((plan["reason"], plan["would_be"]) for plan in plans).most_common():
         would = "would stay open" if then == "open" else f"would be {then}"
-        output.say("[bold]{count}[/] with reason {reason} {would}:", count=count, reason=reason, would=would)
+        output.say("[bold]{count}[/] with reason {reason} {would}:", count=number, reason=reason, would=would)
         alike = [plan for plan in plans if (plan["reason"], plan["would_be"]) == (reason, then)]
         for plan in alike[:SHOWN]:
-            output.say("  {dead_id}  {next}", **plan)
-        if count > SHOWN:
-            output.say("[dim]… and {more} more[/]", more=count - SHOWN)
+            output.say("  {told}", told=plan["next"] if then == "open" else f"{plan['dead_id']}  {plan['next']}")
+        if number > SHOWN:
+            output.say("[dim]… and {more} more[/]", more=number - SHOWN)
     if not plans:
         output.say("No open letter has that reason.")
     _more(following)

@@ -9,6 +9,7 @@ from typing import Annotated, BinaryIO
 import redis
 import typer
 
+from policy.words import count
 from worker.cases.imports import Imported, Known
 from worker.cases.money import claims
 from worker.cli import output
@@ -63,6 +64,10 @@ def _warn_of_money_left_out(runtime: Runtime) -> None:
         output.err.print(output.cell(f"{why}: charges that it finds paid twice go to a person; set it"), soft_wrap=True)
 
 
+def _sent(number: int) -> str:
+    return f"about {count(number, 'line')} went out, sending them again is harmless" if number else "nothing was sent"
+
+
 def _read_all(file: str, *, as_json: bool) -> list[Known]:
     records: list[Known] = []
     faults: list[str] = []
@@ -78,7 +83,7 @@ def _read_all(file: str, *, as_json: bool) -> list[Known]:
     for told in faults[:SHOWN]:
         output.err.print(output.cell(f"refunds: {file}, {told}"), soft_wrap=True)
     more = f" (and {len(faults) - SHOWN} more)" if len(faults) > SHOWN else ""
-    output.stop(f"{file}: {len(faults)} faulty lines{more}; nothing was imported", 1)
+    output.stop(f"{file}: {count(len(faults), 'faulty line')}{more}; nothing was imported", 1)
 
 
 def _report(done: Imported, *, as_json: bool) -> None:
@@ -87,17 +92,17 @@ def _report(done: Imported, *, as_json: bool) -> None:
         refused = [{"record": key, "problem": problem} for key, problem in done.refused]
         output.document({"records": done.records, "repeated": done.repeated, "cases": states, "refused": refused})
     else:
-        counted = ", ".join(f"{count} {kind.replace('_', ' ')}s" for kind, count in done.records.items())
+        counted = ", ".join(count(number, kind.replace("_", " ")) for kind, number in done.records.items())
         not_taken = f"; {len(done.refused)} refused" if done.refused else ""
         said = "Imported {counted}; {repeated} were known already{refused}."
         output.say(said, counted=counted or "nothing", repeated=done.repeated, refused=not_taken)
         if states:
-            opened = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+            opened = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
             output.say("Cases in it: {opened}.", opened=opened)
     for key, problem in done.refused[:SHOWN]:
         output.err.print(output.cell(f"refunds: {key}: {problem}"), soft_wrap=True)
     if done.refused:
-        output.stop(f"{len(done.refused)} records contradict the books and are in the dead letters", 1)
+        output.stop(f"in the dead letters, for they contradict the books: {count(len(done.refused), 'record')}", 1)
 
 
 def emit(file: File, as_json: AsJson = False) -> None:
@@ -128,7 +133,7 @@ def emit(file: File, as_json: AsJson = False) -> None:
                     bar.update(task, completed=sent)
             pipeline.execute()
         except (redis.RedisError, OSError) as error:
-            raise TryLater("Redis", f"{one_line(error)}; about {sent} lines were sent, sending them again is harmless") from error
+            raise TryLater("Redis", f"{one_line(error).rstrip('.')}; {_sent(sent)}") from error
         finally:
             bar.stop()
     for bad in unreadable[:SHOWN]:
@@ -136,4 +141,4 @@ def emit(file: File, as_json: AsJson = False) -> None:
         output.err.print(output.cell(said), soft_wrap=True)
     if as_json:
         return output.document({"sent": sent, "stream": stream, "unreadable": unreadable})
-    output.say("{sent} events on {stream}.", sent=sent, stream=stream)
+    output.say("{sent} on {stream}.", sent=count(sent, "event"), stream=stream)

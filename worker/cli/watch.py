@@ -7,7 +7,7 @@ import redis
 import typer
 from rich.progress import Progress
 
-from policy.words import money
+from policy.words import count, money
 from worker.cases.audit import Audit, audit_books, audit_home, audit_stream
 from worker.cases.chain.proof import audit_chain
 from worker.cases.money import epoch, limits
@@ -68,7 +68,7 @@ def _whole(runtime: Runtime, found: dict[str, Any]) -> None:
     _stopped(found)
     _people(found)
     _money(found)
-    states = ", ".join(f"{count} {state}" for state, count in found["cases"].items() if count)
+    states = ", ".join(f"{number} {state}" for state, number in found["cases"].items() if number)
     output.line("cases", states or "none yet")
 
 
@@ -85,7 +85,7 @@ def _work(found: dict[str, Any]) -> None:
     due = found["effects_due"]
     failing = any(one["failing"] for one in due.values())
     output.line("to be done", "; ".join(_due(kind, one) for kind, one in due.items()) or "nothing", "yellow" if failing else "")
-    letters = ", ".join(f"{count} {reason}" for reason, count in found["dead_letters"].items())
+    letters = ", ".join(f"{number} {reason}" for reason, number in found["dead_letters"].items())
     output.line("dead letters", f"{letters}: `refunds dead list --by-reason`" if letters else "none", "yellow" if letters else "")
 
 
@@ -135,10 +135,10 @@ def _people(found: dict[str, Any]) -> None:
 def _money(found: dict[str, Any]) -> None:
     claims = found["payments"]
     if claims["by_state"] or found["disputed_charges"]:
-        states = ", ".join(f"{count} {state}" for state, count in sorted(claims["by_state"].items()))
+        states = ", ".join(f"{number} {state}" for state, number in sorted(claims["by_state"].items()))
         sums = f"{money(claims['refunded_minor_units'])} back, {money(claims['waiting_minor_units'])} under way"
         unproved = f"{claims['unproved']} not proved since {claims['oldest_unproved_at']}, only read until they are; "
-        said = f"{states or 'no claims'}; {sums}; {found['disputed_charges']} charges disputed"
+        said = f"{states or 'no claims'}; {sums}; {count(found['disputed_charges'], 'charge')} disputed"
         output.line("money", (unproved if claims["unproved"] else "") + said, "red" if claims["unproved"] else "")
 
 
@@ -171,11 +171,11 @@ def _headline(found: dict[str, Any], patience_ends: datetime) -> None:
     if due and datetime.fromisoformat(due) < patience_ends and CREEM not in found["breakers"]:
         troubles.append(f"refunds are due since {due}: is a worker with the queue money running?")
     if found["overdue_promises"]:
-        troubles.append(f"{found['overdue_promises']} promises overdue since {found['oldest_overdue_at']}")
+        troubles.append(f"{count(found['overdue_promises'], 'promise')} overdue since {found['oldest_overdue_at']}")
     if found["unknown_outcomes"]:
-        troubles.append(f"{found['unknown_outcomes']} payments not proved")
+        troubles.append(f"{count(found['unknown_outcomes'], 'payment')} not proved")
     if found["overdue_actions"]:
-        troubles.append(f"{found['overdue_actions']} cases due for their next look: is a worker running?")
+        troubles.append(f"{count(found['overdue_actions'], 'case')} due for the next look: is a worker running?")
     if troubles:
         output.say("[red bold]{troubles}[/]", troubles="; ".join(troubles))
     elif not found["faults"]:
@@ -254,7 +254,7 @@ def _audit(runtime: Runtime, bar: Progress, *, books_only: bool) -> Audit:
 def _show(result: Audit) -> None:
     if result.ok:
         return output.say("[green bold]The books hold.[/] Checked: {counted}.", counted=result.counted)
-    table = output.table(f"{len(result.breaches)} breaches", "check", "row", "problem")
+    table = output.table(f"{len(result.breaches)} breach{'' if len(result.breaches) == 1 else 'es'}", "check", "row", "problem")
     for breach in result.breaches:
         table.add_row(cell(breach["check"], "red"), cell(breach["row"]), cell(breach["problem"]))
     out.print(table)
