@@ -58,6 +58,8 @@ from worker.settings import Mode, Settings
 from worker.store.engine import Store
 from worker.store.schema import require_current, take_for
 
+FIRST_FAULTS = 3
+"""So many faults of the terms are said by every command; `refunds policy check` says them all."""
 LONGEST_TASK = 75.0
 """Seconds that a task may take by itself: less than Celery's soft limit, which ends it wherever it stands."""
 
@@ -135,11 +137,14 @@ class Runtime:
 
     @cached_property
     def editions(self) -> Editions:
-        """Every edition of the terms. Raises `Misconfigured` naming file, key and what would be right."""
+        """Every edition of the terms. Raises `Misconfigured` naming file, key and what would be right of the first faults."""
         try:
             return load_editions(self.settings.terms_dir)
         except (TermsError, OSError) as error:
-            raise Misconfigured(*str(error).splitlines()) from error
+            faults = str(error).splitlines()
+            more = len(faults) - FIRST_FAULTS
+            said = [f"\N{HORIZONTAL ELLIPSIS} and {more} more: `refunds policy check` names them all"] if more > 0 else []
+            raise Misconfigured(*faults[:FIRST_FAULTS], *said) from error
 
     @cached_property
     def bench(self) -> Bench:

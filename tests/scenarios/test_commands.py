@@ -133,6 +133,18 @@ def test_customer_is_found_by_mail_address_and_no_list_is_empty_for_a_name_that_
     assert "; there are job_1" in system.refunds("show", "job_", expect=1).stderr
 
 
+def test_case_that_waits_for_facts_says_whose_until_when_and_what_to_do(system: System) -> None:
+    system.refunds("db", "upgrade")
+    system.emit([submitted("job_1"), failed("job_1")])
+    sweep(system)
+    case = system.json("show", "job_1")
+    assert case["state"] == "waiting"
+    said = system.refunds("why", "job_1").stdout.strip().splitlines()[-1]
+    assert said.startswith("Nothing is decided yet: waiting for the account, a debit in the ledger")
+    for part in (", of account acc_1. ", "import it", f"by {case['next_action_at']}"):
+        assert part in said
+
+
 def test_pages_follow_one_another_without_a_gap(system: System) -> None:
     system.load([an_account(), a_purchase(credits=50)])
     system.emit([line for n in range(5) for line in (submitted(f"job_{n}"), failed(f"job_{n}"))])
@@ -432,6 +444,17 @@ def test_status_under_terms_that_cannot_be_read_tells_all_else_and_the_fault_fir
     assert "2025-12-03.toml" in system.refunds("status", "--deadlines", expect=2).stderr
     system.extra = {name: value for name, value in system.extra.items() if name != "REFUNDS_TERMS_DIR"}
     assert system.json("status")["faults"] == []
+
+
+def test_terms_with_many_faults_are_said_to_have_them_in_four_lines(system: System, tmp_path: Path) -> None:
+    system.refunds("db", "upgrade")
+    (tmp_path / "terms").mkdir()
+    (tmp_path / "terms" / "2027-01-01.toml").write_text("effective = 1\n")
+    system.extra = {"REFUNDS_TERMS_DIR": str(tmp_path / "terms")}
+    faults = system.json("policy", "check", expect=1)["faults"]
+    lines = system.refunds("policy", "show", expect=2).stderr.splitlines()
+    assert lines[:3] == [f"refunds: {fault}" for fault in faults[:3]]
+    assert lines[3:] == [f"refunds: … and {len(faults) - 3} more: `refunds policy check` names them all"]
 
 
 def test_faulty_import_line_changes_nothing_and_is_named(system: System) -> None:

@@ -22,8 +22,9 @@ from policy import (
     decide_request,
 )
 from policy.decision import Decision
-from policy.lifecycle import CaseKind
-from worker.cases.book import BY_PERSON, Case
+from policy.lifecycle import CaseKind, CaseState
+from worker.cases.book import BY_PERSON, Case, shown_account
+from worker.clock import written
 from worker.store.arrays import Written
 from worker.store.bulk import Tx
 from worker.store.tables import case_history
@@ -111,6 +112,20 @@ def asked_again(row: Row[Any], editions: Editions) -> dict[str, Any]:
         "policy_said": said,
         "same_again": row.rule == BY_PERSON or (said["outcome"], said["rule"]) == (row.outcome, row.rule),
     }
+
+
+def undecided(row: Row[Any]) -> str | None:
+    """What a case in which nothing is decided waits for, of whom, until when, and how it gets on; None where one is."""
+    if row.outcome is not None:
+        return None
+    account, reason = shown_account(row.account_id), row.reason or "the facts are not all here"
+    said = f"Nothing is decided yet: {reason}{f', of account {account}' if account else ''}"
+    if row.state != CaseState.WAITING.value or row.next_action_at is None:
+        return f"{said}."
+    if row.kind != CaseKind.JOB.value:
+        return f"{said}. Next look {written(row.next_action_at)}."
+    until = f"What does not come by {written(row.next_action_at)} is judged without, or by a person"
+    return f"{said}. It goes on by itself when that comes: import it, or find out why no event told of it. {until}."
 
 
 def why(row: Row[Any], editions: Editions) -> dict[str, Any] | None:

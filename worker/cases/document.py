@@ -10,7 +10,7 @@ from policy import Editions
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import shown_account
 from worker.cases.correspondence import mails_of, notices_of, receipts_of
-from worker.cases.decided import why
+from worker.cases.decided import undecided, why
 from worker.cases.known import accounts_called, no_account, several, what_is_known
 from worker.cases.load import KINDS
 from worker.cases.money import claims
@@ -79,7 +79,7 @@ def document(tx: Tx, row: Row[Any], now: datetime) -> dict[str, Any]:
 def explained(tx: Tx, editions: Editions, name: str, now: datetime) -> dict[str, Any]:
     """The case document and, under `why`, its explanation; None there while nothing is decided. Raises `Refused`."""
     row = find(tx, name)
-    return document(tx, row, now) | {"why": why(row, editions)}
+    return document(tx, row, now) | {"why": why(row, editions), "undecided": undecided(row)}
 
 
 def summary(row: Row[Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rich.text import Text
 from policy.lifecycle import CaseKind, CaseState
 from policy.words import money
 from worker.cases.book import BY_PERSON
-from worker.cases.decided import asked_again
+from worker.cases.decided import asked_again, undecided
 from worker.cases.document import account_document, document, find, payments_of, summary
 from worker.cases.document import listing as list_cases
 from worker.cases.known import accounts_called, no_account
@@ -157,8 +157,15 @@ def why(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         return output.document(explained)
     _head(summary(row))
-    if not explained["decision"]:
-        return output.say("Nothing is decided yet: {reason}.", reason=row.reason or "the facts are not all here")
+    if explained["decision"]:
+        _decided(explained, row)
+    else:
+        output.say("{said}", said=explained["undecided"])
+    for payment in claimed:
+        output.say("\n[bold]The money[/] ({paid}): {stands}", paid=_paid(payment), stands=payment["stands"])
+
+
+def _decided(explained: dict[str, Any], row: Any) -> None:
     output.say("\n[bold]The clause[/] ({clause}): {text}", clause=row.clause, text=explained["clause_text"])
     table = output.table("\nWhat decided", "fact", "value")
     because = explained["because"]
@@ -183,8 +190,6 @@ def why(name: Name, as_json: AsJson = False) -> None:
         output.say(
             "[red]Asked again with the same facts, the policy now answers otherwise: was the terms file changed in place?[/]"
         )
-    for payment in claimed:
-        output.say("\n[bold]The money[/] ({paid}): {stands}", paid=_paid(payment), stands=payment["stands"])
 
 
 def _with_claims(tx: Tx, name: str, now: datetime) -> tuple[Any, list[dict[str, Any]]]:
@@ -195,7 +200,8 @@ def _with_claims(tx: Tx, name: str, now: datetime) -> tuple[Any, list[dict[str, 
 def _explain(editions: Any, row: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"case_id": row.case_id, "state": row.state, "decision": summary(row)["decision"]}
     if row.facts is None or row.terms is None:
-        return found | {"decision": None, "missing": row.reason, "because": {}, "counterfactual": None}
+        said = undecided(row) or f"No facts are kept of it: {row.reason}."
+        return found | {"decision": None, "missing": row.reason, "because": {}, "counterfactual": None, "undecided": said}
     return found | asked_again(row, editions) | {"facts": row.facts}
 
 
