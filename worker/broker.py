@@ -1,4 +1,4 @@
-"""Celery's way to Redis: by the same address as ours, in its own words."""
+"""Celery's way to Redis: by the same address as ours, in its words; `worker/settings.py` refuses what it would take otherwise."""
 
 from collections import Counter
 from typing import Any
@@ -12,7 +12,7 @@ from worker.settings import Settings
 
 def celery_of(settings: Settings) -> Celery:
     """The application without its tasks and its schedule: enough to ask the task processes, and to send."""
-    made = Celery("refunds", broker=_vouched_for(settings.redis_url), set_as_current=False)
+    made = Celery("refunds", broker=_in_its_words(settings.redis_url), set_as_current=False)
     made.config_from_object("celeryconfig")
     # Celery's keys apart from the product's on a shared Redis, and from those of another installation
     made.conf.broker_transport_options = celeryconfig.broker_transport_options | {"global_keyprefix": f"{settings.group}:"}
@@ -30,9 +30,13 @@ def shared_names(said: list[tuple[str, Any]]) -> list[str]:
     return sorted(name for name, times in Counter(name for name, _ in said).items() if times > 1)
 
 
-def _vouched_for(url: str) -> str:
-    """The broker's address; over TLS its certificate is asked for, which kombu does not do of itself."""
-    parts = urlsplit(url)
-    if parts.scheme != "rediss" or "ssl_cert_reqs" in parse_qs(parts.query):
-        return url
-    return urlunsplit(parts._replace(query="&".join(filter(None, [parts.query, "ssl_cert_reqs=required"]))))
+def _in_its_words(url: str) -> str:
+    """The broker's address as kombu reads it; over TLS the certificate is asked for, which it does not do of itself."""
+    # what comes after one would be another broker
+    parts = urlsplit(url.replace(";", "%3B"))
+    options = parse_qs(parts.query)
+    if parts.scheme == "unix":
+        return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={options.get('db', ['0'])[0]}"
+    if parts.scheme == "rediss" and "ssl_cert_reqs" not in options:
+        parts = parts._replace(query="&".join(filter(None, [parts.query, "ssl_cert_reqs=required"])))
+    return urlunsplit(parts)

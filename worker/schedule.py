@@ -7,6 +7,7 @@ from celery.beat import ScheduleEntry, Scheduler
 
 from worker.intake.stream import open_stream_client
 from worker.observe import log
+from worker.settings import load_settings
 
 MOST = 1_000
 """Messages in one queue: half an hour of what one schedule sends, about a megabyte."""
@@ -21,7 +22,7 @@ class Schedule(Scheduler):  # type: ignore[misc]
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._redis = open_stream_client(self.app.conf.broker_url)
+        self._redis = open_stream_client(load_settings().redis_url)
         self._prefix = self.app.conf.broker_transport_options["global_keyprefix"]
         self._full: set[str] = set()
 

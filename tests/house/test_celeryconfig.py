@@ -108,7 +108,10 @@ def test_schedule_goes_on_though_its_hosts_clock_is_set_back() -> None:
     assert {type(each["schedule"].nowfun.__self__) for each in app.conf.beat_schedule.values()} == {SteadyClock}
 
 
-def test_schedule_sends_nothing_to_a_queue_that_nobody_empties(redis: Redis, redis_server: str) -> None:
+def test_schedule_sends_nothing_to_a_queue_that_nobody_empties(
+    redis: Redis, redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFUNDS_REDIS_URL", redis_server)
     ours = Celery(broker=redis_server)
     ours.config_from_object(celeryconfig)
     ours.conf.broker_transport_options = celeryconfig.broker_transport_options | {"global_keyprefix": "house:"}

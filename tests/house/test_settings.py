@@ -4,10 +4,13 @@ import os
 import re
 from enum import StrEnum
 from pathlib import Path
+from ssl import CERT_REQUIRED
 
 import pytest
 
+from worker.broker import celery_of
 from worker.errors import Misconfigured
+from worker.intake.stream import open_stream_client
 from worker.runtime import unfit
 from worker.settings import PREFIX, Settings, load_settings
 
@@ -27,6 +30,62 @@ IN_WORDS = {
 def test_address_of_a_postgres_is_taken_as_hosts_write_it(scheme: str) -> None:
     settings = load_settings({"REFUNDS_DATABASE_URL": f"{scheme}://u@host/x"})
     assert settings.database_url == "postgresql+psycopg://u@host/x"
+
+
+@pytest.mark.parametrize(
+    ("url", "right"),
+    [
+        ("redis://h:6379/abc", "the number of a database after the host, as in redis://localhost:6379/0"),
+        ("redis://h/1/2", "the number of a database after the host"),
+        ("redis://h/-1", "the number of a database after the host"),
+        ("redis://h?db=2", "the option db is not .*; redis:// takes none; a database is named as in redis://localhost:6379/0"),
+        ("redis://h/0?socket_timeout=3", "the option socket_timeout "),
+        ("redis://h/0?socket_timeout=abc", "the option socket_timeout "),
+        ("redis://h/0?protocol=3", "the option protocol "),
+        ("redis://h/0?max_connections=5", "the option max_connections "),
+        ("redis://h/0?client_name=x", "the option client_name "),
+        ("redis://h/0?foo=bar", "the option foo "),
+        ("redis://h/0?foo", "the option foo "),
+        ("redis://h/0?ssl_cert_reqs=none", "the option ssl_cert_reqs "),
+        ("rediss://h/0?foo=bar", "the option foo .*; rediss:// takes ssl_cert_reqs, "),
+        ("rediss://h/0?ssl_min_version=771", "the option ssl_min_version "),
+        ("rediss://h/0?ssl_ca_certs=a&ssl_ca_certs=b", "the option ssl_ca_certs .* each once"),
+        ("rediss://h/0?ssl_cert_reqs=CERT_NONE", "none or optional or required for the option ssl_cert_reqs"),
+        ("rediss://h/0?ssl_check_hostname=0", "true or false for the option ssl_check_hostname"),
+        ("unix:///run/redis.sock?db=nine", "a number for the option db"),
+        ("unix:///run/redis.sock?virtual_host=9", "the option virtual_host .*; unix:// takes db, each once"),
+        ("unix://run/redis.sock", "unix:///run/redis/redis.sock"),
+        ("unix:///", "unix:///run/redis/redis.sock"),
+        ("redis:h", "a URL like redis://localhost:6379/0"),
+        ("redis://u:123?canary=1@h", "a URL like redis://localhost:6379/0; in a user name or password write"),
+    ],
+)
+def test_redis_address_that_only_some_of_those_who_open_it_understand_is_refused_with_what_would_be_right(
+    url: str, right: str
+) -> None:
+    with pytest.raises(Misconfigured, match=f"^REFUNDS_REDIS_URL: .*{right}") as refused:
+        load_settings({"REFUNDS_REDIS_URL": url})
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "db"),
+    [
+        ("redis://h", 0), ("redis://h/", 0), ("redis://:p%40w@h", 0), ("redis://u:p%25;w@h:1/12", 12), ("rediss://h:1/3", 3),
+        ("rediss://h/3?ssl_ca_certs=/ca.crt&ssl_check_hostname=false", 3),
+    ],
+)  # fmt: skip
+def test_redis_address_that_is_taken_means_the_same_to_us_and_to_celery(url: str, db: int) -> None:
+    settings = load_settings({"REFUNDS_REDIS_URL": url})
+    ours = open_stream_client(settings.redis_url).connection_pool.connection_kwargs
+    with celery_of(settings) as app, app.connection_for_write() as connection:
+        theirs = connection.info()
+    assert ours.get("db", 0) == int(theirs["virtual_host"].strip("/") or 0) == db
+    told = {"host": "hostname", "username": "userid", "password": "password"}
+    assert [ours.get(name) for name in told] == [theirs[name] for name in told.values()]
+    options = {name: value for name, value in ours.items() if name.startswith("ssl_")}
+    # the certificate is asked for: redis-py does of itself
+    assert options | {"ssl_cert_reqs": CERT_REQUIRED} == theirs["ssl"] if url.startswith("rediss:") else not theirs["ssl"]
 
 
 def test_value_comes_from_the_file_without_the_line_end(tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ def test_page_and_step_that_break_tell_where_and_not_what(store: Store, tmp_path
         "postgresql+psycopg:///d?host=h&user=u&password=canary",
         "redis://:canary@h",
         "redis://u:can@canary@h/0",
+        "rediss://h/0?ssl_password=canary",
     ],
 )
 def test_address_for_people_names_its_host_and_no_password(url: str) -> None:
