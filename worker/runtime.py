@@ -54,8 +54,9 @@ from worker.notices.mail.postbox import place_of, postbox_of
 from worker.notices.outcomes import OutcomeStream
 from worker.operators.operators import Operators
 from worker.reruns import PipelineHttp, PipelineStream, Reruns
+from worker.reruns import http as pipeline
 from worker.settings import Mode, Settings
-from worker.store.engine import Store
+from worker.store.engine import Store, parts_of
 from worker.store.schema import require_current, take_for
 
 FIRST_FAULTS = 3
@@ -65,9 +66,18 @@ LONGEST_TASK = 75.0
 
 
 def unfit(values: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with settings that are not yet validated, as far as only those who use them can say: the Creem key, by
-    itself or at its host, the tables of balances, the address of notices.
+    """What is wrong with settings that are not yet validated, as far as only those who use them can say: the addresses of the
+    database, the pipeline and notices, the Creem key, by itself or at its host, the tables of balances.
     """
+    try:
+        parts_of(values.get("database_url") or Settings.model_fields["database_url"].default)
+    except Misconfigured as error:
+        yield f"REFUNDS_DATABASE_URL: {error}"
+    try:
+        if address := values.get("pipeline_url"):
+            pipeline.parts_of(address)
+    except Misconfigured as error:
+        yield from error.faults
     key, named, notices = values.get("creem_api_key"), values.get("creem_environment"), values.get("notices_url")
     try:
         if key:

@@ -221,6 +221,18 @@ def test_settings_that_do_not_go_together_are_named_with_the_other_faults(system
     assert "hunter2" not in "".join(lines)
 
 
+def test_what_a_single_setting_cannot_be_is_named_with_the_other_faults_and_without_secrets(system: System) -> None:
+    system.extra = {
+        "REFUNDS_MODE": "brave", "REFUNDS_CREEM_API_KEY": "hunter2secret", "REFUNDS_CREEM_BASE_URL": "https://creem.example/v1",
+        "REFUNDS_DATABASE_URL": "postgres://ann:hunter2secret@h/d?foo=bar", "REFUNDS_PIPELINE_URL": "http://ann:hunter2@h/?a=b",
+        "REFUNDS_REDIS_URL": "redis://:hunter2secret@h/0?foo=bar",
+    }  # fmt: skip
+    said = system.refunds("status", expect=2).stderr
+    named = [line.removeprefix("refunds: REFUNDS_").partition(":")[0] for line in said.strip().splitlines()]
+    assert sorted(named) == sorted(name.removeprefix("REFUNDS_") for name in system.extra)
+    assert "hunter2" not in said
+
+
 def test_port_that_is_taken_is_said_alike_by_all_that_listen_with_what_to_do(system: System) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

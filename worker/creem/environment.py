@@ -19,6 +19,7 @@ TEST_URL, LIVE_URL = "https://test-api.creem.io", "https://api.creem.io"
 TEST_PREFIX, PREFIX = "creem_test_", "creem_"
 _HOST = re.compile(rb"[a-z0-9.-]+")
 _KEY, _URL = "REFUNDS_CREEM_API_KEY", "REFUNDS_CREEM_BASE_URL"
+_OTHER_KEY = f"{_KEY}: expected a key that begins with {TEST_PREFIX} or {PREFIX}; a double on this machine takes any"
 
 
 class Environment(StrEnum):
@@ -51,6 +52,8 @@ def address_of(api_key: str, base_url: str | None) -> Address:
     url = _address(base_url)
     faults = [*_key_faults(api_key)]
     if url is None:
+        # whose key it would be there cannot be said, and only a double takes any other
+        faults += [_OTHER_KEY] if environment is None and not faults else []
         faults.append(f"{_URL}: expected an address like {TEST_URL}, without path, query or user name")
     else:
         faults += _pair_faults(environment, url)
@@ -96,4 +99,4 @@ def _pair_faults(environment: Environment | None, url: httpx.URL) -> Iterator[st
     elif at_live:
         yield f"{_URL}: {LIVE_URL} is the live host; this is no live key"
     elif environment is None and not loopback:
-        yield f"{_KEY}: expected a key that begins with {TEST_PREFIX} or {PREFIX}"
+        yield _OTHER_KEY

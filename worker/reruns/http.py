@@ -52,7 +52,7 @@ class PipelineHttp:
         wait: Wait | None = None,
     ) -> None:
         """Raises `Misconfigured` for an address that is none, or that has a query or a fragment."""
-        self._base, self._auth, self._secrets = _address(base_url)
+        self._base, self._auth, self._secrets = parts_of(base_url)
         self._seconds, self._sleep, self._timer = timeout_seconds, sleep, timer
         self._wait: Wait = wait or wait_random_exponential(multiplier=0.1, max=1)
         self._client = client or httpx.Client(transport=DeadlineTransport(timer), trust_env=False)
@@ -141,7 +141,8 @@ def _last(state: RetryCallState) -> _Try:
     return tried
 
 
-def _address(base_url: str) -> tuple[str, httpx.Auth | None, tuple[str, ...]]:
+def parts_of(base_url: str) -> tuple[str, httpx.Auth | None, tuple[str, ...]]:
+    """Its base, how we sign in there, and what must be in no log. Raises `Misconfigured` for what is no such address."""
     wrong = "REFUNDS_PIPELINE_URL: expected an address like https://pipeline.example.org, without query or fragment"
     try:
         url = httpx.URL(base_url)

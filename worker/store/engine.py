@@ -174,7 +174,7 @@ def _only_reads(connection: Connection, error: DBAPIError) -> bool:
 
 
 def _open(url: str) -> Engine:
-    parsed = _read(url)
+    parsed = parts_of(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
         file = _file_of(parsed)
@@ -183,7 +183,6 @@ def _open(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    _refuse_options_nobody_knows(parsed)
     engine = create_engine(
         # what its options set is set by `prepare_sessions`
         parsed.difference_update_query(["options"]),
@@ -223,14 +222,19 @@ def _make_private(file: Path) -> None:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
-def _read(url: str) -> URL:
-    """The parts of the URL; an error never repeats them, for a password is among them."""
+def parts_of(url: str) -> URL:
+    """The parts of the URL. Raises `Misconfigured` where they cannot be, whatever would answer there, and never repeats them, for
+    a password is among them.
+    """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
         raise Misconfigured("the database URL cannot be read; several servers are ?host=a:5432&host=b:5432") from error
     if "@" in (parsed.host or ""):
         raise Misconfigured("the database URL: in a user name or password write @ as %40")
+    if parsed.get_backend_name() != "sqlite":
+        _refuse_options_nobody_knows(parsed)
+        settings_of(parsed)
     return parsed
 
 
