@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 
 from tests.scenarios.system import ROOT, System, a_system
 from tests.servers import ON_POSTGRES, conninfo, eventually
+from worker.intake.fields import ID
 from worker.intake.stream import open_stream_client
 from worker.sandbox.servers import RunningRedis
 
@@ -38,6 +39,10 @@ def command(beginning: str) -> list[str]:
     """The words of the command that the guide shows as inline code and that begins so."""
     (found,) = re.findall(rf"`refunds ({beginning}[^`]*)`", GUIDE)
     return shlex.split(found)
+
+
+def test_the_guide_says_what_an_id_may_be() -> None:
+    assert f"are {ID}; what carries any other is refused" in GUIDE
 
 
 def test_the_guide_leads_from_the_first_event_to_credits_that_came_back(system: System, tmp_path: Path) -> None:
