@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from tests.cases.world import a_job, a_purchase, an_account
 from tests.money.world import MoneyWorld
@@ -19,7 +19,7 @@ from worker.cases.money.reconcile import BUDGET_SECONDS, CHUNK, MOST_IN_VAIN, Re
 from worker.creem.client import Creem, CreemAway, CreemRefused
 from worker.creem.transactions import Transaction
 from worker.store.engine import Store
-from worker.store.tables import cases, layer_jobs
+from worker.store.tables import cases, charges, layer_jobs
 
 
 @pytest.fixture
@@ -134,10 +134,25 @@ def charged(world: MoneyWorld, *customers: str, at_creem: Iterable[str] | None =
         world.load(an_account(account), {**bought, "customer_id": customer})
 
 
-def told_of(world: MoneyWorld, refund_id: str, amount: int, *, currency: str = "USD", status: str = "succeeded") -> None:
-    """Creem tells by webhook of a refund of the later charge."""
+def told_of(
+    world: MoneyWorld,
+    refund_id: str,
+    amount: int,
+    *,
+    currency: str = "USD",
+    status: str = "succeeded",
+    transaction_id: str = "tran_1",
+) -> None:
+    """Creem tells by webhook of a refund of the charge."""
     at = int(world.clock.now().timestamp() * 1000)
-    transaction = {"id": "tran_1", "mode": "test", "object": "transaction", "amount": 900, "amount_paid": 900, "currency": "USD"}
+    transaction = {
+        "id": transaction_id,
+        "mode": "test",
+        "object": "transaction",
+        "amount": 900,
+        "amount_paid": 900,
+        "currency": "USD",
+    }
     transaction |= {"type": "payment", "status": "paid", "created_at": at}
     said = {"id": refund_id, "mode": "test", "object": "refund", "status": status, "refund_amount": amount, "created_at": at}
     said |= {"refund_currency": currency, "reason": "other", "transaction": transaction}
@@ -159,3 +174,19 @@ def test_charge_that_creem_says_went_back_twice_is_put_to_a_person(world: MoneyW
     assert finding.problem == "Creem told of 2 refunds, 18.00 USD of 9.00 USD paid"
     world.clock.pass_(days=61)
     assert world.reconciler().reconcile().findings == []
+
+
+@pytest.mark.parametrize("shown", [True, False], ids=["shown", "not shown yet"])
+def test_refund_told_in_another_currency_is_added_to_nothing_and_put_to_a_person(world: MoneyWorld, shown: bool) -> None:
+    """Once its figure was taken for one in the currency of the charge, which was read again and again for it."""
+    world.load(*world.history_of_charges(1))
+    if shown:
+        world.double.refund_in_dashboard("tran_0", 100)
+    told_of(world, "ref_yen", 15000, currency="JPY", transaction_id="tran_0")
+    world.settle_down(days=0.1)
+    (charge,) = world.store.read(lambda tx: tx.all(select(charges).where(charges.c.transaction_id == "tran_0")))
+    # something went back: while Creem does not show it, the charge is read again, and nothing is sent for it
+    assert (charge.refunded, charge.due_at is None) == ((100, True) if shown else (0, False))
+    (finding,) = world.reconciler().reconcile().findings
+    assert (finding.check, finding.row) == ("refund_in_another_currency", "tran_0")
+    assert finding.problem == "Creem told of ref_yen, 15000 JPY; the charge was booked in USD"

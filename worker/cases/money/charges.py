@@ -194,7 +194,8 @@ def observe(tx: Tx, seen: Transaction, now: datetime) -> bool:
     disputed_at = known.disputed_at
     if disputed_at is None and seen.chargeback and over is None:
         disputed_at = now
-    behind = promised > refunded and not seen.refunded_whole
+    untold = promised > refunded or (not refunded and _told_otherwise(tx, seen.id))
+    behind = untold and not seen.refunded_whole
     due_at = None
     if behind:
         log.warning("charge.behind", transaction_id=seen.id, told=promised, read=refunded, looks=known.looks)
@@ -234,7 +235,23 @@ def purchase_of(tx: Tx, transaction_id: str) -> Row[Any] | None:
 
 
 def _heard(tx: Tx, transaction_ids: Sequence[str], which: ColumnElement[bool]) -> dict[str, int]:
-    """The sum of those refunds that Creem told us of, by transaction."""
+    """The sum of those refunds that Creem told us of, by transaction. What it told in another currency than the purchase's adds
+    to nothing.
+    """
     r = creem_refunds.c
-    summed = select(r.transaction_id, func.sum(r.amount)).where(tx.among(r.transaction_id, transaction_ids), which)
-    return {name: int(total) for name, total in tx.connection.execute(summed.group_by(r.transaction_id))}
+    chosen = (tx.among(r.transaction_id, transaction_ids), which, ~in_another_currency())
+    summed = select(r.transaction_id, func.sum(r.amount)).where(*chosen).group_by(r.transaction_id)
+    return {name: int(total) for name, total in tx.connection.execute(summed)}
+
+
+def _told_otherwise(tx: Tx, transaction_id: str) -> bool:
+    """True where Creem told of a refund of this charge in another currency: something goes back, and nobody can say how much."""
+    r = creem_refunds.c
+    chosen = (r.transaction_id == transaction_id, r.status.not_in(IN_VAIN), in_another_currency())
+    return tx.exists(select(r.refund_id).where(*chosen))
+
+
+def in_another_currency() -> Exists:
+    """The condition that a refund that was told of is in another currency than its charge was booked in."""
+    p, r = purchases.c, creem_refunds.c
+    return exists().where(p.transaction_id == r.transaction_id, p.currency != r.currency)

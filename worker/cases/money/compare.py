@@ -11,6 +11,7 @@ from sqlalchemy import Row, func, select
 
 from policy.lifecycle import PaymentState
 from policy.words import money
+from worker.cases.money.charges import in_another_currency
 from worker.creem.transactions import Transaction
 from worker.store.bulk import Tx
 from worker.store.tables import charges, creem_refunds, payments, purchases
@@ -63,7 +64,7 @@ def told_beyond(tx: Tx, since: datetime) -> list[Finding]:
     summed = select(c.transaction_id, c.amount_paid, r.currency, told.label("told"), func.count().label("refunds"))
     summed = summed.join(creem_refunds, r.transaction_id == c.transaction_id).where(r.status == "succeeded", c.amount_paid > 0)
     grouped = summed.group_by(c.transaction_id, c.amount_paid, r.currency).having(told > c.amount_paid)
-    rows = tx.all(grouped.having(func.max(r.heard_at) >= since).order_by(c.transaction_id))
+    rows = tx.all(grouped.having(func.max(r.heard_at) >= since).where(~in_another_currency()).order_by(c.transaction_id))
     do = "look at the charge in Creem's dashboard: it may have gone back twice, and only there can that be seen"
     found: list[Finding] = []
     for row in rows:
@@ -72,6 +73,23 @@ def told_beyond(tx: Tx, since: datetime) -> list[Finding]:
         cents = int(row.told - row.amount_paid)
         found.append(Finding("refunded_beyond_what_was_paid", row.transaction_id, problem, do, cents))
     return found
+
+
+def told_otherwise(tx: Tx, since: datetime) -> list[Finding]:
+    """Refunds that Creem told of since then in another currency than the charge was booked in: they are added to nothing."""
+    p, r = purchases.c, creem_refunds.c
+    chosen = select(r.transaction_id, r.refund_id, r.amount, r.currency, p.currency.label("booked"))
+    chosen = chosen.join(purchases, p.transaction_id == r.transaction_id)
+    rows = tx.all(chosen.where(r.currency != p.currency, r.status == "succeeded", r.heard_at >= since).order_by(r.refund_id))
+    return [
+        Finding(
+            "refund_in_another_currency",
+            row.transaction_id,
+            f"Creem told of {row.refund_id}, {money(row.amount, row.currency)}; the charge was booked in {row.booked}",
+            "compare with Creem's dashboard; what a read of the charge shows counts",
+        )
+        for row in rows
+    ]
 
 
 def _bought(tx: Tx, customer_id: str) -> Sequence[Row[Any]]:

@@ -21,7 +21,7 @@ from worker.cases.audit_checks import failed_jobs_without_case
 from worker.cases.casework import Move
 from worker.cases.load import lock_account
 from worker.cases.money import charges
-from worker.cases.money.compare import Finding, compare, told_beyond
+from worker.cases.money.compare import Finding, compare, told_beyond, told_otherwise
 from worker.cases.money.settle import Settler
 from worker.cases.requests.judge import wake_all_declined
 from worker.clock import Clock
@@ -120,7 +120,8 @@ class Reconciler:
         # after the reads: what was paid may be what makes two charges the same
         self._charges(done)
         self.store.read(lambda tx: self._payments(tx, done))
-        for finding in self.store.read(lambda tx: told_beyond(tx, self.clock.now() - self.days)):
+        since = self.clock.now() - self.days
+        for finding in self.store.read(lambda tx: [*told_beyond(tx, since), *told_otherwise(tx, since)]):
             done.found(finding)
         log.info("reconciled", checked=done.checked, mended=len(done.repaired), left=len(done.findings), unmatched=done.unmatched)
         return done
