@@ -633,7 +633,7 @@ BUGS = (
     Bug(
         "taken_back_after_it_was_sent",
         "a refund that is on its way is called taken back, its credits are spent, and it is paid",
-        ("tests/review/test_claimed_before.py",),
+        ("tests/review/test_claimed_before.py::test_refund_of_which_a_call_may_have_left_is_not_taken_back",),
         (
             (
                 "worker/cases/review/reviewer.py",
@@ -681,7 +681,9 @@ BUGS = (
     Bug(
         "failure_of_another_hand",
         "a colleague's refund that failed ends ours that is on its way: its credits are spent, and the money is sent by hand too",
-        ("tests/money/test_ends.py",),
+        (
+            "tests/money/test_ends.py::test_the_one_refund_that_came_to_nothing_ends_a_claim_only_when_ours_was_not_proved_in_time",
+        ),
         (
             (
                 "worker/cases/money/prove.py",
@@ -693,7 +695,7 @@ BUGS = (
     Bug(
         "failure_before_our_call",
         "a refund cancelled before our call ends ours that is on its way, where Creem's clock is ahead",
-        ("tests/money/test_ends.py",),
+        ("tests/money/test_ends.py::test_refund_heard_of_before_our_call_ends_no_claim_whatever_creems_clock_says",),
         (("worker/cases/money/prove.py", "min(told[0].created_at, told[0].heard_at)", "told[0].created_at"),),
     ),
     Bug(
