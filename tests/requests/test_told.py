@@ -121,7 +121,7 @@ def lost_at_the_bank(world: PeopleWorld) -> str:
     assert "A person will look at your case" in text_of(world.written()[0])
     world.decide("tran_ord_1", "lost", reason="the bank said so")
     world.sweep()
-    return "We looked at your case. Nothing more is owed for it.\n\nThis is about job job_1."
+    return "We looked at your case. It has already been settled.\n\nThis is about job job_1."
 
 
 ENDS = [delivered_by_itself, declined_once_it_was_known, refunded_in_the_dashboard, lost_at_the_bank]
@@ -350,3 +350,24 @@ def test_mail_about_a_job_that_failed_is_told_with_what_it_failed(world: PeopleW
         "review",
         f"the pipeline reported the job as failed with {code}, and only a person can weigh what the customer says against it",
     )
+
+
+def test_letter_about_a_review_gives_the_reason_of_the_day_it_is_sent(world: PeopleWorld) -> None:
+    """Once it told of a dispute that was over, and of a job without an end an hour after its end."""
+    transaction = world.bought_once()
+    world.double.dispute(transaction)
+    world.settle_down(days=0.05)
+    taken = world.mail()
+    case = world.case(taken.case_id)
+    assert case is not None
+    assert case["decision"]["clause"] == "dispute-hold"
+    world.clock.pass_(seconds=30)
+    world.decide(transaction, "won", reason="the bank said so")
+    world.clock.pass_(days=1)
+    world.sweep()
+    [letter] = [text_of(letter) for letter in world.written() if "A person will look" in text_of(letter)]
+    case = world.case(taken.case_id)
+    assert case is not None
+    assert case["state"] == "review"
+    assert "dispute" not in letter
+    assert " ".join(case["reason"].split()) in " ".join(letter.split())

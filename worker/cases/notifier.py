@@ -259,7 +259,10 @@ def _with_cases(tx: Tx, rows: Sequence[Row[Any]], to: str) -> Sequence[Row[Any]]
     own = and_(r.confirmed_at.is_not(None), r.automatic.is_(False), func.lower(r.sender) == to.lower())
     theirs = select(r.message_id).where(r.case_id == cases.c.case_id, r.message_id.is_not(None), own)
     last = theirs.order_by(r.received_at.desc(), r.request_id.desc()).limit(1).scalar_subquery().label("answers")
-    joined = select(notices, *known, asked, last).join(cases, cases.c.case_id == notices.c.case_id)
+    h = case_history.c
+    decided = select(h.detail).where(h.case_id == cases.c.case_id, h.event.in_(["case.decided", "review.decided"]))
+    newest = decided.order_by(h.id.desc()).limit(1).scalar_subquery().label("decided")
+    joined = select(notices, *known, asked, last, newest).join(cases, cases.c.case_id == notices.c.case_id)
     chosen = tx.among(notices.c.notice_id, [row.notice_id for row in rows])
     return tx.all(joined.where(chosen).order_by(notices.c.notice_id))
 
@@ -272,6 +275,9 @@ def _one_thread(rows: Sequence[Row[Any]]) -> str | None:
 
 def _about(row: Row[Any], editions: Editions) -> About:
     said = row.payload
+    if row.kind == NoticeKind.IN_REVIEW and "rule" in (row.decided or {}):
+        # a case that is in review by the policy may be so for another reason by now (decision 47)
+        said = said | {name: row.decided[name] for name in ("clause", "reason")}
     return About(
         case_id=row.case_id,
         job_id=row.job_id,
