@@ -63,7 +63,8 @@ def _credits_back(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | N
 
 def _credits_standing(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     job = facts.job
-    if job is None or not job.debit or job.standing_debit:
+    # what became of credits that stand for a job which failed is its own case's to say, in whatever window
+    if job is None or not job.delivered or not job.debit or job.standing_debit:
         return None
     return Change("the job's credits not come back before", replace(facts, job=replace(job, standing_debit=job.debit)))
 

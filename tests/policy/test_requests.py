@@ -374,3 +374,10 @@ def test_same_request_gets_the_same_answer_and_a_no_has_its_own_clause(facts: Re
 )
 def test_measures_rest_on_delivered_outputs_and_never_on_faults_of_ours(use: Use, grounds: str | None) -> None:
     assert grounds_for_measures(use) == grounds
+
+
+def test_nothing_is_said_of_what_a_failed_job_would_have_got_had_its_credits_not_come_back() -> None:
+    """Once it was that the request would have been declined after the window, which binds no reversal."""
+    failed = replace(DONE, delivered=False, failure="model_error", standing_debit=0)
+    decision = decide_request(about(failed, purchase=bought(paid_at=LATE)), TERMS)
+    assert (decision.rule, decision.counterfactual) == ("requested_job_made_whole", None)

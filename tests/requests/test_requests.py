@@ -225,7 +225,7 @@ def test_mail_about_a_job_made_whole_is_answered_that_nothing_is_owed(world: Peo
     taken = world.mail("job_1 failed, please refund")
     assert (taken.outcome, taken.state) == (Taken.OPENED, "nothing_owed")
     world.clock.pass_(hours=2)
-    assert any("already been settled" in text_of(letter) for letter in world.written())
+    assert any("Nothing more is owed" in text_of(letter) for letter in world.written())
     assert world.credits() == 50
 
 
@@ -1248,7 +1248,7 @@ def test_answer_after_the_money_was_sent_is_answered_and_whoever_answers_again_r
     late = world.mail("It has not shown up.", message_id="<late@example.org>", In_Reply_To=str(letter["Message-ID"]))
     assert (late.outcome, late.state, world.state(taken.case_id)) == (Taken.OPENED, "nothing_owed", "refunded")
     world.clock.pass_(hours=2)
-    [letter] = [letter for letter in world.written() if "already been settled" in text_of(letter)]
+    [letter] = [letter for letter in world.written() if "Nothing more is owed" in text_of(letter)]
     world.mail("Still not there.", message_id="<later@example.org>", In_Reply_To=str(letter["Message-ID"]))
     assert world.queue() == [late.case_id]
 

@@ -78,7 +78,7 @@ def test_question_about_a_mail_whose_money_was_sent_is_answered_that_it_was(worl
     news = world.mail("Any news on this?", message_id="<2@example.org>", In_Reply_To=FIRST)
     assert (news.outcome, news.state) == (Taken.OPENED, "nothing_owed")
     world.clock.pass_(hours=2)
-    assert any("already been settled" in text_of(letter) for letter in world.written())
+    assert any("Nothing more is owed" in text_of(letter) for letter in world.written())
 
 
 def test_question_about_a_mail_of_ones_own_that_was_declined_is_looked_at_by_a_person(world: PeopleWorld) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from policy import Clause, clause_text
-from tests.cases.world import an_account
+from tests.cases.world import a_purchase, an_account
 from tests.policy.build import TERMS
 from tests.requests.world import PNG, PeopleWorld, text_of
 from worker.cases.money import limits
@@ -87,7 +87,7 @@ def delivered_by_itself(world: PeopleWorld) -> str:
     world.happen(world.submitted("job_1"), world.failed("job_1"), world.succeeded("job_1"))
     world.mail("job_1 failed, please help")
     world.happen(world.succeeded("job_1", attempt=2))
-    return "It has already been settled.\n\nThis is about job job_1.\n\nWhy: attempt 2 delivered complete output"
+    return "Nothing more is owed for it.\n\nThis is about job job_1.\n\nWhy: attempt 2 delivered complete output"
 
 
 def declined_once_it_was_known(world: PeopleWorld) -> str:
@@ -108,7 +108,7 @@ def refunded_in_the_dashboard(world: PeopleWorld) -> str:
     world.double.refund_in_dashboard("tran_ord_1")
     world.decide(taken.case_id)
     world.pay()
-    return "It has already been settled.\n\nThis is about order ord_1.\n\nWhy: the money has already been refunded"
+    return "Nothing more is owed for it.\n\nThis is about order ord_1.\n\nWhy: the money has already been refunded"
 
 
 def lost_at_the_bank(world: PeopleWorld) -> str:
@@ -121,7 +121,7 @@ def lost_at_the_bank(world: PeopleWorld) -> str:
     assert "A person will look at your case" in text_of(world.written()[0])
     world.decide("tran_ord_1", "lost", reason="the bank said so")
     world.sweep()
-    return "We looked at your case. It has already been settled.\n\nThis is about job job_1."
+    return "We looked at your case. Nothing more is owed for it.\n\nThis is about job job_1."
 
 
 ENDS = [delivered_by_itself, declined_once_it_was_known, refunded_in_the_dashboard, lost_at_the_bank]
@@ -371,3 +371,15 @@ def test_letter_about_a_review_gives_the_reason_of_the_day_it_is_sent(world: Peo
     assert case["state"] == "review"
     assert "dispute" not in letter
     assert " ".join(case["reason"].split()) in " ".join(letter.split())
+
+
+def test_letter_about_what_cost_nothing_says_no_more_than_that(world: PeopleWorld) -> None:
+    world.load(an_account(), {**a_purchase(), "amount": 0})
+    taken = world.mail()
+    assert world.state(taken.case_id) == "nothing_owed"
+    world.clock.pass_(minutes=5)
+    [letter] = map(text_of, world.written())
+    assert "Nothing more is owed for it." in letter
+    assert "Why: the purchase cost nothing" in letter
+    assert "settled" not in letter
+    assert "calendar days" not in letter

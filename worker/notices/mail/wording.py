@@ -143,7 +143,7 @@ _SUBJECT: dict[NoticeKind, Callable[[View], str]] = {
     NoticeKind.SUSPENSION: lambda view: "Your account was suspended",
     NoticeKind.FORFEITURE: lambda view: "The remaining credits on your account were forfeited",
     NoticeKind.REINSTATED: lambda view: "Your account is open again",
-    NoticeKind.SETTLED: lambda view: f"Your {_called(view)}: already settled",
+    NoticeKind.SETTLED: lambda view: f"Your {_called(view)}: nothing more is owed",
 }
 _VALUE: dict[NoticeKind, Callable[[About], str]] = {
     NoticeKind.CREDITS_RETURNED: lambda about: count(about.credits, "credit") if about.credits else "",
@@ -189,6 +189,9 @@ def _is_quoted(kind: NoticeKind, about: About) -> bool:
     if kind is NoticeKind.RERUN_DELIVERED:
         # of a job that failed the policy says that its credits come back
         return about.clause != Clause.FAILED_JOB
+    if kind is NoticeKind.SETTLED and about.clause == Clause.REQUEST_WINDOW:
+        # within the time or after it, nothing is owed
+        return False
     return not about.by_person or kind in _ACCOUNT or about.clause in _FITS.get(kind, ())
 
 
