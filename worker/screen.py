@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -42,6 +42,19 @@ def clean(text: object) -> str:
 def cell(value: object, style: str = "") -> Text:
     """A table cell that never interprets its content."""
     return Text(NOTHING if value is None else clean(value), style=style)
+
+
+def flat(value: object, text: Callable[[str], str] = str) -> str:
+    """A fact or detail on one line; `text` is how its texts are written."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {flat(part, text)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(flat(part, text) for part in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return text(value)
+    return NOTHING if value is None else str(value)
 
 
 def state(value: str) -> Text:

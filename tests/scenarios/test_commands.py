@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shutil
 import socket
 import sqlite3
@@ -966,3 +967,18 @@ def test_undone_drain_gives_each_worker_the_queues_that_it_had_and_no_other(syst
     assert len(system.json("drain")["workers"]) == 2
     assert len(system.json("drain", "--undo")["workers"]) == 2
     assert taken_from(system) == had
+
+
+@pytest.mark.parametrize(
+    ("process", "told", "heard"), [(False, {}, False), (False, {"REFUNDS_LOG_LEVEL": "info"}, True), (True, {}, True)]
+)
+def test_command_at_a_terminal_logs_only_what_is_wrong_unless_told_to(process: bool, told: dict[str, str], heard: bool) -> None:
+    setting = f"from worker.cli import output; from worker.observe import log; output.settings(process={process})"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("REFUNDS_")} | told
+    near, far = pty.openpty()
+    line = [sys.executable, "-c", f"{setting}; log.info('mere news'); log.warning('a fault')"]
+    subprocess.run(line, stderr=far, env=environ, cwd=ROOT, check=True)
+    said = os.read(near, 10_000).decode()
+    os.close(near)
+    os.close(far)
+    assert ("mere news" in said, "a fault" in said) == (heard, True)

@@ -99,6 +99,10 @@ def test_queue_is_worked_through_with_commands(small: System, tmp_path: Path) ->
 
     small.refunds("review", "take", case_id)
     small.extra = {**small.extra, "REFUNDS_ACTOR": "somebody-else"}
+    assert "`refunds review show CASE`" in small.refunds("review", "list").stdout
+    shown = small.refunds("review", "show", case_id).stdout.splitlines()[-1]
+    assert shown.startswith(f"`refunds review approve {case_id} --choice CHOICE --reason WHY`, or `refunds review decline")
+    assert "sender confirmed  yes" in small.refunds("why", case_id).stdout
     held = small.refunds("review", "decline", case_id, "--reason", "no", expect=1)
     assert "is with tester until" in held.stderr
     small.extra = {**small.extra, "REFUNDS_ACTOR": "tester"}

@@ -21,7 +21,7 @@ from worker.cli.consent import ask
 from worker.cli.correspondence import files, mails
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured
-from worker.screen import progress
+from worker.screen import flat, progress
 from worker.store.bulk import Tx
 
 SHOWN = 25
@@ -99,8 +99,8 @@ def show(name: Name, as_json: AsJson = False) -> None:
     files(found["evidence"])
     for notice in found["notices"]:
         told = f"{notice['kind'].replace('_', ' ')}: {notice['state']}"
-        output.line("notice", f"{(notice['ended_at'] or notice['due_at'])[:16]}  {told}", "dim")
-    table = output.table("\nHistory", "when", "what", "by", "detail")
+        output.line("notice", f"{(notice['ended_at'] or notice['due_at'])[:16]}Z  {told}", "dim")
+    table = output.table("\nHistory", "when (UTC)", "what", "by", "detail")
     for row in found["history"]:
         said = _said(row["detail"])
         table.add_row(cell(row["at"][:23]), cell(row["event"]), cell(row["by"]), cell(said, "dim"))
@@ -121,11 +121,7 @@ def _paid(payment: dict[str, Any]) -> str:
 def _said(detail: dict[str, Any]) -> str:
     if "rule" in detail:  # the reason is `refunds why`'s to explain
         return f"{detail['outcome']} by {detail['rule']} ({detail['clause']})"
-    shown = (
-        (name, ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value)
-        for name, value in detail.items()
-    )
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown if value not in (None, "", []))
+    return ", ".join(f"{name.replace('_', ' ')} {flat(value)}" for name, value in detail.items() if value not in (None, "", []))
 
 
 def _head(found: dict[str, Any]) -> None:
@@ -171,7 +167,7 @@ def _decided(explained: dict[str, Any], row: Any) -> None:
     because = explained["because"]
     for fact, value in because.items():
         in_money = fact == "amount" and "currency" in because
-        table.add_row(cell(fact.replace("_", " ")), cell(money(value, because["currency"]) if in_money else value))
+        table.add_row(cell(fact.replace("_", " ")), cell(money(value, because["currency"]) if in_money else flat(value)))
     out.print(table)
     counterfactual = explained["counterfactual"]
     if counterfactual:

@@ -10,7 +10,7 @@ def mails(found: list[dict[str, Any]]) -> None:
     """Prints the mails on a case."""
     for mail in found:
         confirmed = "confirmed" if mail["confirmed_at"] else f"not confirmed: {mail['verdict_detail']}"
-        output.line("mail", f"{mail['received_at'][:16]}  {mail['sender'] or 'no readable sender'} ({confirmed})")
+        output.line("mail", f"{mail['received_at'][:16]}Z  {mail['sender'] or 'no readable sender'} ({confirmed})")
         output.line("", mail["subject"], "bold")
         text = mail["text"]
         output.line("", output.clean(text if len(text) <= 600 else f"{text[:600]}…"))
@@ -22,7 +22,7 @@ def files(found: list[dict[str, Any]]) -> None:
     """Prints the receipts of the files on a case."""
     if not found:
         return
-    table = output.table("\nFiles", "file", "name", "is", "bytes", "sha256", "state", "gone by", "looked at by")
+    table = output.table("\nFiles", "file", "name", "is", "bytes", "sha256", "state", "gone by (UTC)", "looked at by")
     for item in found:
         gone = item["deleted_at"] or item["delete_by"]
         looks = ", ".join(dict.fromkeys(look["by"] for look in item["looks"]))

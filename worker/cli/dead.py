@@ -44,7 +44,7 @@ def listing(
         return output.page(items, following)
     if not items:
         return output.say("No dead letters.")
-    table = output.table("Dead letters", "id", "reason", "detail", "bytes", "state", "received")
+    table = output.table("Dead letters", "id", "reason", "detail", "bytes", "state", "received (UTC)")
     for item in items:
         row = [item[name] for name in ("dead_id", "reason", "detail", "bytes", "state")]
         table.add_row(*(cell(value) for value in row), cell(item["received_at"][:19]))
@@ -59,7 +59,7 @@ def _by_reason(as_json: bool) -> None:
         return output.page(groups, None)
     if not groups:
         return output.say("No dead letters.")
-    table = output.table("Dead letters by reason", "reason", "letters", "oldest", "newest", "for example")
+    table = output.table("Dead letters by reason", "reason", "letters", "oldest (UTC)", "newest (UTC)", "for example")
     for group in groups:
         times = (cell(group[name][:19]) for name in ("oldest_at", "newest_at"))
         table.add_row(cell(group["reason"]), cell(group["count"]), *times, cell(group["for_example"]))

@@ -395,7 +395,9 @@ def _restore(runtime: Runtime) -> Iterator[Finding]:
     if away is not None and found.wrong is None:
         yield _finding("restore", False, f"Redis cannot be asked how far the database had come: {away}", "warning")
         return
-    marks = f"database at mark {found.mark}, Redis {found.remembered.redis}, journal {found.remembered.journal}"
+    remembered = (("Redis", found.remembered.redis), ("journal", found.remembered.journal))
+    told = (f"{name} remembers {'nothing' if mark is None else mark}" for name, mark in remembered)
+    marks = ", ".join([f"database at mark {found.mark}", *told])
     yield _finding("restore", found.wrong is None, f"{found.wrong}; see `refunds restore check`" if found.wrong else marks)
 
 

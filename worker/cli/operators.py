@@ -44,9 +44,9 @@ def listing(as_json: AsJson = False) -> None:
         return output.page(items, None)
     if not items:
         return output.say("No operators. Add the first with `refunds operator add NAME`.")
-    table = output.table("Operators", "name", "state", "added", "by")
+    table = output.table("Operators", "name", "state", "added (UTC)", "by")
     for item in items:
-        state = cell(f"disabled {item['disabled_at'][:19]}", "yellow") if item["disabled_at"] else cell("active", "green")
+        state = cell(f"disabled {item['disabled_at'][:19]}Z", "yellow") if item["disabled_at"] else cell("active", "green")
         table.add_row(cell(item["name"]), state, cell(item["added_at"][:19]), cell(item["added_by"]))
     out.print(table)
 

@@ -53,10 +53,13 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would ha
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-def settings() -> Settings:
-    """The settings, with logging set up after them."""
+def settings(*, process: bool = False) -> Settings:
+    """The settings, with logging set up after them: a command that somebody waits for at a terminal answers, and logs only what
+    is wrong unless it is told what to log.
+    """
     loaded = load_settings(fit=unfit)
-    configure_logging(loaded)
+    answers = not process and sys.stderr.isatty() and "log_level" not in loaded.model_fields_set
+    configure_logging(loaded.model_copy(update={"log_level": "warning"}) if answers else loaded)
     return loaded
 
 

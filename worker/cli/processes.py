@@ -42,7 +42,7 @@ def _configured(settings: Settings) -> Runtime:
 def intake() -> None:
     """Takes events from the stream into the inbox: one process of the consumer group."""
     with one_clear_line():
-        settings = output.settings()
+        settings = output.settings(process=True)
         runtime = _configured(settings)
         from worker import tasks
         from worker.intake.handed import Handed
@@ -59,7 +59,7 @@ def worker(
 ) -> None:
     """Runs intake, tasks and schedule in one, for one machine."""
     with one_clear_line():
-        settings = output.settings()
+        settings = output.settings(process=True)
         from worker.cli.supervise import supervise
         from worker.intake.process import stop_on_signals, until_ready
 
@@ -73,7 +73,7 @@ def worker(
 def web() -> None:
     """Webhooks of the payment provider, health, and the console, on REFUNDS_WEB_HOST and REFUNDS_WEB_PORT."""
     with one_clear_line():
-        settings = output.settings()
+        settings = output.settings(process=True)
         runtime = _configured(settings)
         from worker import tasks
         from worker.intake.accept import Accepted
@@ -114,7 +114,7 @@ def sandbox_pipeline(
     from worker.sandbox.pipeline import serve
 
     with one_clear_line():
-        settings = output.settings()
+        settings = output.settings(process=True)
         _ = Runtime.start(settings).redis
         serve(settings.redis_url, settings.stream, port, seed)
 

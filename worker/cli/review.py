@@ -32,6 +32,7 @@ def listing(as_json: AsJson = False, limit: output.Limit = 50, after: output.Aft
     rows = [_row(item) for item in items]
     output.listed("Review, first come first served", columns, rows, sentence="why", below=("received (UTC)", "with"))
     output.say("[dim]{approved}[/]", approved=approved["said"])
+    output.say("[dim]`refunds review show CASE` says what each choice would do[/]")
     output.more(following)
 
 
@@ -76,7 +77,11 @@ def show(name: Name, as_json: AsJson = False) -> None:
         style = "dim" if choice["refused"] else ""
         why = choice["refused"] or choice["second_because"]
         table.add_row(cell(choice["choice"], style), cell(choice["does"], style), people, cell(why, "yellow"))
+    if not found["waiting"]:
+        return output.say("\nIt does not wait for a person: `refunds why {case}`", case=case["case_id"])
     out.print(table)
+    decide = "`refunds review approve {case} --choice CHOICE --reason WHY`, or `refunds review decline {case} --reason WHY`"
+    output.say(f"\n[dim]{decide}[/]", case=case["case_id"])
 
 
 def take(name: Name, as_json: AsJson = False) -> None:

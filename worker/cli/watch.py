@@ -128,7 +128,7 @@ def _people(found: dict[str, Any]) -> None:
         output.line("notices", f"{told['unknown']} may not have arrived, {told['refused']} were refused", "yellow")
     if deadlines:
         first = deadlines[0]
-        gone = f"{first['at'][:16]} {first['case_id']} ({first['state']}), {first['percent']} % gone by"
+        gone = f"{first['at'][:16]}Z {first['case_id']} ({first['state']}), {first['percent']} % gone by"
         output.line("first deadline", f"{gone}: `refunds status --deadlines`", _urgency(first["percent"]))
 
 
@@ -145,7 +145,7 @@ def _money(found: dict[str, Any]) -> None:
 def _deadlines(found: list[dict[str, Any]]) -> None:
     if not found:
         return output.say("No promise is running.")
-    table = output.table("Deadlines, earliest first", "when", "case", "state", "what", "gone by")
+    table = output.table("Deadlines, earliest first", "when (UTC)", "case", "state", "what", "gone by")
     for item in found:
         row = (item["at"][:16], item["case_id"], item["state"], item["what"], f"{item['percent']} %")
         table.add_row(*(cell(value, _urgency(item["percent"])) for value in row))

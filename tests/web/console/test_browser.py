@@ -192,6 +192,11 @@ def test_phone_scrolls_no_page_sideways_and_the_dark_is_dark(house: House) -> No
                 ".filter(each => each.getBoundingClientRect().height < 34).map(each => each.textContent)"
             )
             assert small == [], name
+            off = page.evaluate(
+                "[...document.querySelectorAll('.rows td')]"
+                ".filter(each => each.getBoundingClientRect().right > innerWidth).map(each => each.textContent)"
+            )
+            assert off == [], "a row is read without moving it"
 
 
 def test_keyboard_reaches_everything_in_order(house: House) -> None:

@@ -39,6 +39,7 @@ def test_queue_is_in_the_order_received_and_says_who_has_what(world: PeopleWorld
     taken(ana, "job_odd")
     assert "taken ana" in words_of(page(ben, "/review"))
     assert "Creem may refund" in words_of(text)
+    assert 'href="/accounts/acc_4"' in text
 
 
 def test_looking_takes_nothing_and_shows_what_each_choice_would_do(world: PeopleWorld, ana: Browser) -> None:

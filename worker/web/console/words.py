@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from policy.words import money
 from worker.clock import written
-from worker.screen import clean
+from worker.screen import NOTHING, clean, flat
 
 TONES = {
     "good": {"refunded", "delivered", "external", "active", "sent"},
@@ -24,7 +24,7 @@ KINDS = {
     "dispute": "dispute at the bank",
 }
 SHORT = 300
-NOTHING, ELLIPSIS = "-", "\N{HORIZONTAL ELLIPSIS}"
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)")
 
 
@@ -101,19 +101,6 @@ def excerpt(value: str, most: int) -> Markup:
     return told if complete and len(value) <= most else told + ELLIPSIS
 
 
-def flat(value: Any) -> str:
-    """A fact or detail on one line."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {flat(part)}" for name, part in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(flat(part) for part in value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str) and _INSTANT.fullmatch(value):
-        return _spoken(_moment(value))
-    return NOTHING if value is None else str(value)
-
-
 def pairs(detail: Mapping[str, Any], most: int = 12, size: int = 700) -> list[tuple[str, Markup]]:
     """Facts or details for reading: names as words, an amount with its currency, nothing that is empty, and not too much."""
     told = {name: value for name, value in detail.items() if value not in (None, "", [], {})}
@@ -121,10 +108,14 @@ def pairs(detail: Mapping[str, Any], most: int = 12, size: int = 700) -> list[tu
         told["amount"] = money(told["amount"], told.pop("currency"))
     found = []
     for name, value in list(told.items())[:most]:
-        text = short(flat(value), max(20, min(SHORT, size // 2)))
+        text = short(flat(value, _written), max(20, min(SHORT, size // 2)))
         size -= len(text.encode())
         found.append((name.replace("_", " "), text))
     return found
+
+
+def _written(text: str) -> str:
+    return _spoken(_moment(text)) if _INSTANT.fullmatch(text) else text
 
 
 def _spoken(at: datetime) -> str:
