@@ -20,14 +20,15 @@ from tests.logs import heard
 from worker.cases.assess import OWN_HINT
 from worker.cases.imports import Importer
 from worker.cases.known import what_is_known
-from worker.clock import moment
+from worker.clock import moment, written
 from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Refused, TryLater
 from worker.intake.entry import Entry
 from worker.intake.records import read_record
 from worker.store import inbox as inbox_rows
 from worker.store.engine import Store
-from worker.store.tables import cases
+from worker.store.history import line
+from worker.store.tables import case_history, cases
 
 
 class Allergic(Ledger):
@@ -394,3 +395,20 @@ def test_name_that_nothing_has_is_answered_with_the_first_ids_that_begin_so(worl
         ("", ": no case, job, order or account of that name"),
     ):
         assert world.store.read(lambda tx, name=name: what_is_known(tx, name, [])) == said  # type: ignore[misc]
+
+
+def test_history_writes_its_moments_as_the_case_does_whichever_release_kept_them(world: World) -> None:
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"), world.failed("job_1"))
+    case = world.case("job_1")
+    assert case is not None
+    assert case["history"][0]["detail"]["failed_at"] == case["failed_at"]
+    at, said = written(world.clock.now()).replace("Z", "+00:00"), "+00:00 is where I live"
+    before = {"failed_at": at, "said": said, "all": ["2026-03-02T10:00:00+00:00"]}
+    row = line(case["case_id"], "case.of_before", "worker", world.clock.now(), **before)
+    world.store.write(lambda tx: tx.insert(case_history, [row]))
+    after = world.case("job_1")
+    assert after is not None
+    assert after["history"][-1]["detail"] == {
+        "failed_at": written(world.clock.now()), "said": said, "all": ["2026-03-02T10:00:00Z"],
+    }  # fmt: skip

@@ -11,6 +11,7 @@ from policy.rules.remedy import unknown_code_in_doubt
 from worker.cases.book import Book, Case, Job
 from worker.cases.casework import REMIND, announcement, go, intent, remind
 from worker.cases.decided import record
+from worker.clock import written
 from worker.credits.ledger import JobCredits, Posting
 from worker.errors import InvariantBroken
 from worker.settings import Mode
@@ -115,7 +116,7 @@ def _ask_rerun(book: Book, case: Case, job: Job, terms: Terms) -> None:
     case.reruns = 1
     asked = intent(case, EffectKind.RERUN, f"rerun:{job.job_id}", book.now, attempt=attempt, deadline_at=deadline.isoformat())
     book.effects.append(dict(asked))
-    case.note("rerun.asked", attempt=attempt, deadline_at=deadline.isoformat())
+    case.note("rerun.asked", attempt=attempt, deadline_at=written(deadline))
 
 
 def _announce(book: Book, case: Case, frozen: int) -> None:

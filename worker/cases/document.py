@@ -1,5 +1,6 @@
 """Cases as documents: what `refunds show --json` and the console print (contract.md, "Case document")."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -29,6 +30,8 @@ from worker.store.tables import (
     payments,
     purchases,
 )
+
+_KEPT_BEFORE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?\+00:00")
 
 
 def find(tx: Tx, name: str) -> Row[Any]:
@@ -72,8 +75,17 @@ def document(tx: Tx, row: Row[Any], now: datetime) -> dict[str, Any]:
         "requests": mails_of(tx, row.case_id),
         "evidence": receipts_of(tx, row.case_id),
         "notices": notices_of(tx, row.case_id),
-        "history": [{"at": moment(h.at), "event": h.event, "by": h.by, "detail": h.detail} for h in history],
+        "history": [{"at": moment(h.at), "event": h.event, "by": h.by, "detail": _one_zone(h.detail)} for h in history],
     }
+
+
+def _one_zone(detail: Any) -> Any:
+    """A detail with its moments as documents write them: earlier releases kept them with `+00:00`."""
+    if isinstance(detail, dict):
+        return {name: _one_zone(part) for name, part in detail.items()}
+    if isinstance(detail, list):
+        return [_one_zone(part) for part in detail]
+    return f"{detail[:-6]}Z" if isinstance(detail, str) and _KEPT_BEFORE.fullmatch(detail) else detail
 
 
 def explained(tx: Tx, editions: Editions, name: str, now: datetime) -> dict[str, Any]:

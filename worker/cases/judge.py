@@ -17,6 +17,7 @@ from worker.cases.bench import Bench
 from worker.cases.book import BY_PERSON, Book, Case, Job, LotMoney, fails
 from worker.cases.carry_out import carry_out, utc_day
 from worker.cases.casework import go, open_case, promise_from
+from worker.clock import written
 
 IN_FAVOUR = {Outcome.REVERSE_CREDITS, Outcome.RERUN, Outcome.REVIEW}
 
@@ -50,7 +51,7 @@ def _open(book: Book, job_id: str, account_id: str, failed_at: datetime, bench: 
     case = open_case(bench, CaseKind.JOB, job_id, account_id, since=failed_at, now=book.now, job_id=job_id)
     case.trace = book.traces.get(job_id)
     traced = {} if case.trace is None else {"trace": case.trace}
-    case.note("case.opened", job_id=job_id, failed_at=failed_at.isoformat(), **traced)
+    case.note("case.opened", job_id=job_id, failed_at=written(failed_at), **traced)
     book.cases[job_id] = case
     return case
 
@@ -59,7 +60,7 @@ def _date_back(case: Case, failed_at: datetime, bench: Bench) -> None:
     """A case in which nothing is decided yet is of the earliest failure told of, in whatever order they are."""
     if failed_at >= case.failed_at:
         return
-    case.note("case.dated_back", **{"from": case.failed_at.isoformat(), "to": failed_at.isoformat()})
+    case.note("case.dated_back", **{"from": written(case.failed_at), "to": written(failed_at)})
     promise_from(bench, case, failed_at)
     case.changed = True
 
@@ -101,7 +102,7 @@ def _rerun_as_of(book: Book, case: Case, job: Job, rerun: Rerun) -> Rerun:
         ended = replace(rerun, state=RerunState.ANSWERED)
     elif book.now >= rerun.deadline_at:
         ended = replace(rerun, state=RerunState.EXPIRED)
-        case.note("rerun.expired", deadline_at=rerun.deadline_at.isoformat())
+        case.note("rerun.expired", deadline_at=written(rerun.deadline_at))
     else:
         return rerun
     job.rerun_changed = True
@@ -166,6 +167,6 @@ def _wait(case: Case, lacking: tuple[str, ...], until: datetime) -> None:
     reason = f"waiting for {', '.join(lacking)}"
     if (case.state, case.reason) == (CaseState.WAITING, reason):
         return
-    case.note("case.waiting", missing=list(lacking), until=until.isoformat())
+    case.note("case.waiting", missing=list(lacking), until=written(until))
     case.reason = reason
     go(case, CaseState.WAITING, next_action_at=until)

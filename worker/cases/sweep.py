@@ -18,7 +18,7 @@ from worker.cases.bench import Bench
 from worker.cases.book import WORKER
 from worker.cases.effects import Performer, due_effects
 from worker.cases.load import KINDS, STATES
-from worker.clock import Clock, growing
+from worker.clock import Clock, growing, written
 from worker.errors import LockedOut, NoGround, TryLater, one_line
 from worker.observe import log
 from worker.store import effects, inbox, tallies
@@ -231,7 +231,7 @@ def _warn(tx: Tx, bench: Bench, now: datetime, limit: int) -> int:
         reached, next_at = _promise(bench, row, now)
         moved.append({"case_id": row.case_id, "warned_percent": reached, "warn_at": next_at})
         event = "promise.breached" if reached >= 100 else "promise.warned"
-        history.append(line(row.case_id, event, WORKER, now, percent=reached, due_at=row.due_at.isoformat()))
+        history.append(line(row.case_id, event, WORKER, now, percent=reached, due_at=written(row.due_at)))
         log.warning(event, case_id=row.case_id, percent=reached)
     tx.update(cases, moved, by=["case_id"])
     tx.insert(case_history, history)

@@ -16,6 +16,7 @@ from worker.cases.decided import record
 from worker.cases.money import holds
 from worker.cases.money.facts import Charge
 from worker.cases.money.used import jobs_of
+from worker.clock import written
 from worker.credits.ledger import Ledger
 from worker.observe import log
 from worker.store.bulk import Tx
@@ -111,7 +112,7 @@ def _unheard(tx: Tx, transaction_id: str, heard: Sequence[str]) -> Sequence[Row[
 def _note_heard(case: Case, others: Sequence[Row[Any]]) -> None:
     for row in others:
         # a dispute of its own, or the word of the one that was read first: whoever decides has all of them before him
-        case.note("dispute.heard", dispute_id=row.dispute_id, amount=row.amount, opened_at=row.opened_at.isoformat())
+        case.note("dispute.heard", dispute_id=row.dispute_id, amount=row.amount, opened_at=written(row.opened_at))
 
 
 def _dispute_facts(charge: Charge, unheard: Sequence[Row[Any]], before: int, now: datetime) -> DisputeFacts:
@@ -129,7 +130,7 @@ def _dispute_facts(charge: Charge, unheard: Sequence[Row[Any]], before: int, now
 
 def _job(row: Row[Any]) -> dict[str, Any]:
     moments = {name: getattr(row, name) for name in ("submitted_at", "downloaded_at", "edited_at")}
-    times = {name: None if at is None else at.isoformat() for name, at in moments.items()}
+    times = {name: None if at is None else written(at) for name, at in moments.items()}
     return {"job_id": row.job_id, "status": row.status, "credits": row.price, "downloads": row.downloads, **times}
 
 
@@ -138,7 +139,7 @@ def _purchase(charge: Charge) -> dict[str, Any]:
     return {
         "purchase_id": f.purchase_id,
         "kind": f.kind.value,
-        "paid_at": f.paid_at.isoformat(),
+        "paid_at": written(f.paid_at),
         "amount": f.amount,
         "currency": f.currency,
         "granted": f.granted,

@@ -16,7 +16,7 @@ from worker.cases.money.claims import READ, SEND
 from worker.cases.money.close import Closing, hand_over, overdue
 from worker.cases.money.turn import Turn, lock, move
 from worker.cases.write import write_cases
-from worker.clock import growing
+from worker.clock import growing, written
 from worker.creem.answers import Answer, Outcome
 from worker.observe import log
 from worker.store.bulk import Tx
@@ -145,7 +145,7 @@ def _try_later(tx: Tx, payment: Row[Any], case: Case, refusals: int, due_at: Any
     move(tx, payment, PaymentState.REFUSED, next_step=SEND, refusals=refusals, due_at=due_at, detail=why)
     if case.state is CaseState.UNKNOWN:
         go(case, CaseState.REFUNDING, next_action_at=with_.now + REMIND)
-    case.note("payment.waits", why=why, until=due_at.isoformat())
+    case.note("payment.waits", why=why, until=written(due_at))
     write_cases(tx, [case], with_.now, WORKER)
 
 
