@@ -1,6 +1,7 @@
 """A mail becomes a request: whose it is, what it is about, what comes of it, and that nothing is lost or taken twice."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from email import policy
 from email.message import EmailMessage
@@ -8,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Connection, TextClause, select, text, update
 
 from tests.cases.test_held import held
 from tests.cases.world import a_purchase, an_account, layers
 from tests.requests.world import PNG, PeopleWorld, a_mail, text_of
-from tests.servers import ON_POSTGRES
+from tests.servers import ON_POSTGRES, eventually
 from worker.cases.requests.register import Taken, TakenMail
 from worker.clock import written
 from worker.errors import Refused
@@ -1422,3 +1423,32 @@ def test_job_under_a_pass_is_run_again_only_while_the_pass_stands(world: PeopleW
     assert case is not None
     assert (case["state"], len(world.pipeline.orders)) == (("rerunning", 1) if again else ("nothing_owed", 0))
     assert why in case["reason"]
+
+
+@ON_POSTGRES
+def test_event_that_waits_for_the_account_of_a_mail_has_its_request_judged_anew(world: PeopleWorld) -> None:
+    """What a statement reads beside the lock that it waits for is of the time before it waited."""
+    world.bought_once(credits=0, kind="pass_24h", ago=timedelta(hours=3))
+    used = world.submitted("job_1", credits=0, paid_with="pass"), world.succeeded("job_1"), world.event("downloaded", "job_1")
+    waiting = text("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+    with ThreadPoolExecutor(2) as others, world.store.engine.connect() as holder, world.store.engine.connect() as looker:
+        # the mail has its account by then, and keeps it
+        holder.execute(text("lock table requests in share mode"))
+        mailed = others.submit(world.mail)
+        assert eventually(lambda: _scalar(looker, waiting) == 1)
+        happened = others.submit(world.happen, *used)
+        assert eventually(lambda: _scalar(looker, waiting) == 2)
+        holder.rollback()
+        taken = mailed.result(30)
+        happened.result(30)
+    world.sweep()
+    case = world.case(taken.case_id)
+    assert case is not None
+    assert (case["state"], case["decision"]["rule"]) == ("review", "purchase_partly_used")
+
+
+def _scalar(connection: Connection, asked: TextClause) -> int:
+    count = int(connection.execute(asked).scalar_one())
+    # the next look is of its own time
+    connection.rollback()
+    return count

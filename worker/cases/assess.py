@@ -419,9 +419,8 @@ def _wake_about_orders(tx: Tx, book: Book) -> None:
     """Whoever asked for the money of a purchase is looked at again where something became of one of its jobs."""
     jobs = [job.account_id for job in book.jobs.values() if job.changed or job.added]
     moved = [case.account_id for case in book.cases.values() if case.state is not case.was]
-    asking = sorted({account_id for account_id in (*jobs, *moved) if book.accounts[account_id].asks})
-    if asking:
-        wake_about_orders(tx, asking, book.now)
+    if (jobs or moved) and book.asked_about:
+        wake_about_orders(tx, sorted({*jobs, *moved}), book.now)
 
 
 def _touch_vouched(book: Book, news: Sequence[News]) -> None:

@@ -40,8 +40,6 @@ class Account:
     reversals_today: int
     suspended_here: bool = False
     """Suspended by two people in review: what the product says of its standing does not lift it."""
-    asks: bool = False
-    """A person has a request about one of its purchases."""
     changed: bool = False
 
     def count_reversal(self, day: date) -> None:
@@ -177,6 +175,8 @@ class Book:
     touched: set[str] = field(default_factory=set)
     """Jobs whose case is to be judged again."""
     rerun_available: bool = True
+    asked_about: bool = True
+    """A person may have a request about a purchase of one of the accounts."""
     credits_asked: set[str] = field(default_factory=set)
     """Jobs whose customer asked for the credits, in a mail that is confirmed."""
     doubt_credits: int = 0

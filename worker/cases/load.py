@@ -78,16 +78,7 @@ def _locked(tx: Tx, book: Book, account_ids: Sequence[str]) -> dict[str, Account
 def _lock(among: Among) -> Select[Any]:
     # in one order for everybody; read along is until when no new re-run is started: nobody's verdict hangs on its last moment
     away = select(breakers.c.open_until).where(breakers.c.name == PIPELINE).scalar_subquery()
-    # looked up in the indexes of an account's few purchases and of what is about them: an account may have any number of cases
-    about_it = (
-        cases.c.order_id == func.coalesce(purchases.c.order_id, purchases.c.purchase_id),
-        purchases.c.account_id == accounts.c.account_id,
-    )
-    with_a_person = cases.c.kind == CaseKind.REQUEST.value, cases.c.state == CaseState.REVIEW.value
-    asks = select(literal_column("1")).where(*about_it, *with_a_person).correlate(accounts).limit(1).scalar_subquery()
-    chosen = select(accounts, away.label("pipeline_away_until"), asks.label("asks")).where(
-        among(accounts.c.account_id, "account_ids")
-    )
+    chosen = select(accounts, away.label("pipeline_away_until")).where(among(accounts.c.account_id, "account_ids"))
     return chosen.order_by(accounts.c.account_id).with_for_update()
 
 
@@ -114,7 +105,6 @@ def _account(row: Row[Any]) -> Account:
         reversals_day=row.reversals_day,
         reversals_today=row.reversals_today,
         suspended_here=row.suspended_here,
-        asks=row.asks is not None,
     )
 
 
@@ -140,7 +130,8 @@ def load_jobs(tx: Tx, book: Book, job_ids: Iterable[str], ledger: Ledger) -> Non
     wanted = sorted(set(job_ids))
     if not wanted:
         return
-    rows = tx.ask(_jobs, job_ids=wanted)
+    rows = tx.ask(_jobs, job_ids=wanted, account_ids=sorted(book.accounts))
+    book.asked_about = bool(rows[0].asked_about) if rows else True
     booked = ledger.booked(rows)
     # a job with several postings has as many rows
     found = {row.job_id: row for row in rows}
@@ -169,6 +160,14 @@ def _jobs(among: Among) -> Select[Any]:
     moved: Select[Any] = (
         select(literal_column("1")).select_from(LOTS).where(purchases.c.purchase_id == postings.c.purchase_id, _moved())
     )
+    # once for all of them: looked up in the indexes of the accounts' few purchases and of what is about these, for an account may
+    # have any number of cases
+    about_it = (
+        cases.c.order_id == func.coalesce(purchases.c.order_id, purchases.c.purchase_id),
+        among(purchases.c.account_id, "account_ids"),
+    )
+    with_a_person = cases.c.kind == CaseKind.REQUEST.value, cases.c.state == CaseState.REVIEW.value
+    asked_about = exists().select_from(cases, purchases).where(*about_it, *with_a_person)
     return (
         select(
             layer_jobs,
@@ -178,6 +177,7 @@ def _jobs(among: Among) -> Select[Any]:
             *BOOKED,
             moved.scalar_subquery().label("lot_moved"),
             case.scalar_subquery().label("case_id"),
+            asked_about.correlate(None).label("asked_about"),
         )
         .outerjoin_from(layer_jobs, reruns, of_job(reruns.c.job_id))
         .outerjoin_from(layer_jobs, postings, of_job(postings.c.job_id))
