@@ -89,6 +89,8 @@ def _redis_address(url: str) -> str:
     socket = parts.scheme == "unix"
     if not url.startswith(f"{parts.scheme}://") or (socket and (parts.hostname or parts.path in {"", "/"})):
         raise ValueError(f"expected a URL like {_REDIS} or unix:///run/redis/redis.sock?db=0")
+    if not socket and not parts.netloc:
+        raise ValueError(f"expected the host, as in {_REDIS}")
     if not socket and not re.fullmatch("/?[0-9]*", parts.path):
         raise ValueError(f"expected the number of a database after the host, as in {_REDIS}")
     taken, found = _REDIS_OPTIONS[parts.scheme], parse_qsl(parts.query, keep_blank_values=True)

@@ -37,6 +37,8 @@ def test_address_of_a_postgres_is_taken_as_hosts_write_it(scheme: str) -> None:
     [
         ("redis://h:6379/abc", "the number of a database after the host, as in redis://localhost:6379/0"),
         ("redis://h/1/2", "the number of a database after the host"),
+        ("redis:///5", "the host, as in redis://localhost:6379/0"),
+        ("rediss:///", "the host, as in redis://localhost:6379/0"),
         ("redis://h/-1", "the number of a database after the host"),
         ("redis://h?db=2", "the option db is not .*; redis:// takes none; a database is named as in redis://localhost:6379/0"),
         ("redis://h/0?socket_timeout=3", "the option socket_timeout "),
