@@ -126,6 +126,7 @@ def test_customer_is_found_by_mail_address_and_no_list_is_empty_for_a_name_that_
     sweep(system)
     mail = system.json("account", "acc_1")["email"]
     assert system.json("account", mail.upper())["account_id"] == "acc_1"
+    assert system.refunds("account", mail).stdout.startswith("acc_1 ")
     assert system.json("cases", "--account", mail)["items"][0]["job_id"] == "job_1"
     assert system.json("cases", "--account", "nobody@example.org") == {"items": [], "next": None}
     listed = system.refunds("cases", "--account", "acc_").stdout

@@ -22,11 +22,17 @@ _IDS: Sequence[Column[Any]] = (
 
 
 def accounts_at(tx: Tx, addresses: Sequence[str]) -> list[str]:
-    """The accounts with these mail addresses, whatever their capitals."""
+    """The accounts with these mail addresses, whatever their capitals (beyond A to Z as far as the database folds them)."""
     if not addresses:
         return []
-    alike = tx.among(func.lower(accounts.c.email, type_=Text), [address.lower() for address in addresses])
+    folded = {address.lower() for address in addresses} | {_with_small_a_to_z(address) for address in addresses}
+    alike = tx.among(func.lower(accounts.c.email, type_=Text), sorted(folded))
     return [row.account_id for row in tx.all(select(accounts.c.account_id).where(alike).order_by(accounts.c.account_id))]
+
+
+def _with_small_a_to_z(address: str) -> str:
+    """As SQLite folds, and Postgres under the collation C."""
+    return "".join(sign.lower() if sign.isascii() else sign for sign in address)
 
 
 def accounts_called(tx: Tx, name: str) -> list[str]:

@@ -210,7 +210,7 @@ def account(
     if as_json:
         return output.document(found)
     standing = found["status"] if found["known"] else "named by events only; nothing vouches for it yet"
-    output.say("[bold]{id}[/]  {standing}  {email}", id=name, standing=standing, email=found["email"] or "")
+    output.say("[bold]{id}[/]  {standing}  {email}", id=found["account_id"], standing=standing, email=found["email"] or "")
     output.line("credits to spend", found["credits"], "bold")
     if found["frozen"]:
         output.line("frozen", found["frozen"], "yellow")

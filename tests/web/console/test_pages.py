@@ -154,6 +154,8 @@ def test_customer_is_found_by_mail_address_and_who_is_none_is_said_to_be_unknown
     assert "acc_5@example.org: no account of that name or address" in text
     assert "No cases like that" not in text
     assert "job_o: no case, job, order or account of that name; there are job_odd" in words_of(page(local, "/cases?q=job_o", 404))
+    world.load(an_account("acc_7") | {"email": "JÖRG@example.org"})
+    assert local.get("/cases?q=JÖRG@EXAMPLE.org").headers["location"] == "/accounts/acc_7"
     world.load(an_account("acc_6") | {"email": "acc_4@example.org"})
     said = "acc_4@example.org is the address of 2 accounts: acc_4, acc_6"
     assert said in words_of(page(local, "/cases?q=acc_4@example.org", 404))
