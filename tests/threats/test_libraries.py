@@ -49,7 +49,7 @@ def test_server_that_only_reads_since_a_failover_is_away(store: Store) -> None:
     fall("on")
     with pytest.raises(TryLater, match="the database is not reachable: cannot execute UPDATE in a read-only transaction"):
         store.write(lambda tx: tx.connection.execute(text("update accounts set status = status")).rowcount)
-    with pytest.raises(Misconfigured, match="the database takes no writes, somebody set default_transaction_read_only"):
+    with pytest.raises(Misconfigured, match="the database takes no writes: default_transaction_read_only is on"):
         require_current(store)
     fall("off")
     assert store.write(lambda tx: tx.connection.execute(text("update accounts set status = status")).rowcount) == 0

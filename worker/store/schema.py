@@ -162,7 +162,7 @@ def _unfit(tx: Tx) -> str | None:
     if replica:
         return "the database server is a read-only replica: name the primary"
     if closed:
-        return "the database takes no writes, somebody set default_transaction_read_only: set it off when that is over"
+        return "the database takes no writes: default_transaction_read_only is on, for the server, this database or this role"
     if encoding != "UTF8":
         return f"the database keeps text as {encoding}, and customers write in any script: create it with encoding 'UTF8'"
     return None
