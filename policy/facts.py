@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from policy.decision import Clause, Outcome
+
 
 class PaidWith(StrEnum):
     """How a job was paid for. Only `CREDITS` can leave a debit to give back."""
@@ -211,6 +213,15 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
+class JobsNo:
+    """A no, or that nothing is owed: what the policy said in the job's own case, which is over."""
+
+    outcome: Outcome
+    clause: Clause
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RequestedJob:
     """The job that a request is about. One that failed has a case of its own, and the mail goes there."""
 
@@ -223,6 +234,8 @@ class RequestedJob:
     standing_debit: int
     failure: str | None = None
     """The code that the pipeline gave for the last failure it reported, where it delivered nothing whole."""
+    own_no: JobsNo | None = None
+    """What its own case came to, where it delivered nothing whole and nobody but the policy decided that case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +256,9 @@ class RequestFacts:
     """A mail host's report about a mail, as that a letter of ours did not arrive."""
     job: RequestedJob | None = None
     purchase: PurchaseFacts | None = None
-    """What it asks the money of; for a job, the newest purchase that paid for it."""
+    """What it asks the money of; for a job, the newest purchase that paid for it, or the pass that it ran under."""
+    purchase_named: bool = True
+    """The mail names the purchase itself; False: it names a job alone, which the purchase paid for."""
     use: Use = Use()
     claimed: bool = False
     """The charge is being given back, or was, by the decision of another case."""
@@ -252,7 +267,7 @@ class RequestFacts:
     unknown: tuple[str, ...] = ()
     """What the mail calls a job or an order, and our books do not hold as the account's, or not yet."""
     told_no: bool = False
-    """A no to an earlier mail about the same was told before this one came."""
+    """A no to an earlier mail about the same, or in the job's own case, was told before this one came."""
     charged_again: tuple[str, ...] = ()
     """Later charges of the same thing that have a case as duplicates of this purchase, which stays valid."""
 

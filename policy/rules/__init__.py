@@ -104,6 +104,7 @@ REQUEST_RULES: tuple[Callable[[RequestFacts, Terms], Verdict | None], ...] = (
     # a fault of ours comes before every exclusion
     requests.requested_failed_jobs,
     requests.requested_already_refunded,
+    requests.requested_job_was_judged,
     requests.requested_partly_refunded,
     requests.requested_job_made_whole,
     requests.requested_cost_nothing,

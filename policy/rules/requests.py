@@ -132,6 +132,16 @@ def requested_job_made_whole(facts: RequestFacts, terms: Terms) -> Verdict | Non
     return _verdict(Outcome.NOTHING_OWED, Clause.FAILED_JOB, "the credits of the job have already come back", facts)
 
 
+def requested_job_was_judged(facts: RequestFacts, terms: Terms) -> Verdict | None:
+    """A mail about a job is judged like its failure (policy.md, "Request about a job"): the answer is what its own case came to
+    by the policy. Where the mail names the pass as well it may ask for the money of that, of which the job's case says nothing.
+    """
+    own_no = facts.job.own_no if facts.job is not None else None
+    if own_no is None or (_is_pass(facts) and facts.purchase_named):
+        return None
+    return _verdict(own_no.outcome, own_no.clause, own_no.reason, facts)
+
+
 def requested_cost_nothing(facts: RequestFacts, terms: Terms) -> Verdict | None:
     """Nothing is owed for a purchase that cost nothing."""
     if facts.purchase is None or facts.job is not None or facts.purchase.amount:
@@ -159,8 +169,12 @@ def window_passed(facts: RequestFacts, terms: Terms) -> Verdict | None:
 
 
 def pass_used(facts: RequestFacts, terms: Terms) -> Verdict | None:
-    """The 24-Hour Pass is not refunded after substantial use (policy.md, "substantial use")."""
-    if not _is_pass(facts) or facts.use.completed < terms.pass_jobs_min or facts.use.downloads < terms.pass_downloads_min:
+    """The 24-Hour Pass is not refunded after substantial use (policy.md, "substantial use"). A mail that names a job alone asks
+    for no money of it.
+    """
+    if not _is_pass(facts) or not facts.purchase_named:
+        return None
+    if facts.use.completed < terms.pass_jobs_min or facts.use.downloads < terms.pass_downloads_min:
         return None
     used = f"{count(facts.use.completed, 'completed job')} and {count(facts.use.downloads, 'download')}"
     return _verdict(Outcome.DECLINE, Clause.PASS_USED, f"the pass was used for {used}", facts)

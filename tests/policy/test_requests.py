@@ -20,7 +20,7 @@ from policy import (
     grounds_for_measures,
     missing_in_request,
 )
-from policy.facts import Billing, PurchaseFacts, PurchaseKind
+from policy.facts import Billing, JobsNo, PurchaseFacts, PurchaseKind
 from policy.rules.requests import request_answers_a_no, request_names_unknown
 from tests.policy.build import NOW, TERMS, terms
 
@@ -67,6 +67,13 @@ def about(job: RequestedJob, **changes: Any) -> RequestFacts:
 
 LATE = PAID - timedelta(days=20)
 EDITED = replace(DONE, downloads=1, edited=True)
+INPUT = JobsNo(Outcome.DECLINE, Clause.FAILED_JOB, "an input that cannot be processed is not a server-side error")
+REFUSED = replace(DONE, delivered=False, failure="invalid_image", own_no=INPUT)
+NO_CREDITS = JobsNo(
+    Outcome.NOTHING_OWED, Clause.INCOMPLETE_OUTPUT, "it was covered by the 24-Hour Pass, so no credits were spent"
+)
+UNDER_PASS = replace(DONE, delivered=False, failure="missing_layers", debit=0, standing_debit=0, own_no=NO_CREDITS)
+DONE_UNDER_PASS = replace(DONE, debit=0, standing_debit=0)
 DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     # facts, outcome, rule, clause
     (asked(readable=False), "review", "request_unreadable", "request-by-mail"),
@@ -107,6 +114,23 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (asked(of=bought(refunded_amount=900, paid_at=LATE)), "nothing_owed", "requested_already_refunded", "original-method"),
     (asked(of=bought(refunded_amount=1)), "review", "requested_partly_refunded", "original-method"),
     (about(replace(DONE, standing_debit=0)), "nothing_owed", "requested_job_made_whole", "failed-job"),
+    (about(REFUSED), "decline", "requested_job_was_judged", "failed-job"),
+    (about(REFUSED, purchase=bought(paid_at=LATE)), "decline", "requested_job_was_judged", "failed-job"),
+    (about(REFUSED, purchase=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
+    (about(REFUSED, told_no=True), "review", "request_answers_a_no", "request-by-mail"),
+    (about(REFUSED, others=("ord_2",)), "review", "request_names_several", "request-by-mail"),
+    (about(UNDER_PASS, of=None), "nothing_owed", "requested_job_was_judged", "incomplete-output"),
+    (
+        about(UNDER_PASS, of=the_pass(refunded_amount=1), purchase_named=False),
+        "nothing_owed",
+        "requested_job_was_judged",
+        "incomplete-output",
+    ),
+    (about(UNDER_PASS, of=the_pass()), "review", "job_delivered", "request-by-mail"),
+    (about(UNDER_PASS, of=the_pass(), use=USED), "decline", "pass_used", "pass-used"),
+    (about(DONE_UNDER_PASS, of=the_pass(), use=USED), "decline", "pass_used", "pass-used"),
+    (about(DONE_UNDER_PASS, of=the_pass(), use=USED, purchase_named=False), "review", "job_delivered", "request-by-mail"),
+    (about(DONE_UNDER_PASS, of=the_pass(paid_at=LATE), purchase_named=False), "decline", "window_passed", "window-passed"),
     (asked(of=bought(amount=0)), "nothing_owed", "requested_cost_nothing", "request-window"),
     (asked(charged_again=("ord_2",)), "review", "requested_was_charged_again", "duplicate-charge"),
     (asked(of=bought(paid_at=LATE), charged_again=("ord_2",)), "review", "requested_was_charged_again", "duplicate-charge"),
@@ -253,6 +277,12 @@ def test_window_has_the_days_of_the_terms(days: int) -> None:
 def test_request_about_a_charge_that_is_claimed_calls_it_no_duplicate() -> None:
     """Another request may have claimed it."""
     assert decide_request(asked(claimed=True), TERMS).reason == "a refund of the charge is under way already, or was sent before"
+
+
+@pytest.mark.parametrize("job", [REFUSED, UNDER_PASS])
+def test_request_about_a_job_that_was_judged_says_what_its_own_case_says(job: RequestedJob) -> None:
+    decision = decide_request(about(job), TERMS)
+    assert JobsNo(decision.outcome, decision.clause, decision.reason) == job.own_no
 
 
 @pytest.mark.parametrize(

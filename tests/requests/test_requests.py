@@ -1310,6 +1310,57 @@ def test_job_that_fails_while_a_refund_comes_to_nothing_has_its_credits_in_the_e
     assert world.queue() == [taken.case_id]
 
 
+def under_a_pass(world: PeopleWorld, *, code: str = "") -> None:
+    world.bought_once(credits=0, kind="pass_24h", ago=timedelta(hours=3))
+    end = world.failed("job_1", code=code) if code else world.succeeded("job_1")
+    world.happen(world.submitted("job_1", credits=0, paid_with="pass"), end)
+
+
+@pytest.mark.parametrize("days", [0, 60])
+def test_mail_about_a_failed_job_that_took_no_credits_ends_as_its_own_case_did(world: PeopleWorld, days: int) -> None:
+    """Once a person had it, for whom every choice but no was refused."""
+    under_a_pass(world, code="model_error")
+    world.happen(world.submitted("job_2", credits=0, paid_with="free"), world.failed("job_2", code="bad_output"))
+    world.clock.pass_(days=days)
+    for job in ("job_1", "job_2"):
+        case = world.case(world.mail(f"{job} failed", message_id=f"<{job}@example.org>").case_id) or {}
+        own = world.case(job) or {}
+        assert (case["kind"], case["state"], own["state"]) == ("request", "nothing_owed", "nothing_owed")
+        assert case["decision"]["reason"] == own["decision"]["reason"]
+        assert case["decision"]["clause"] == own["decision"]["clause"]
+    assert world.queue() == []
+    assert world.audit().ok
+
+
+def test_mail_that_came_before_its_job_failed_under_a_pass_ends_with_the_job(world: PeopleWorld) -> None:
+    world.bought_once(credits=0, kind="pass_24h", ago=timedelta(hours=3))
+    world.happen(world.submitted("job_1", credits=0, paid_with="pass"))
+    taken = world.mail("job_1 hangs")
+    assert taken.state == "review"
+    world.happen(world.failed("job_1", code="model_error"))
+    assert [(world.case(name) or {})["state"] for name in ("job_1", taken.case_id)] == ["nothing_owed"] * 2
+
+
+@pytest.mark.parametrize(("days", "state"), [(0, "review"), (60, "declined")])
+def test_window_of_a_job_under_a_pass_is_that_of_the_pass(world: PeopleWorld, days: int, state: str) -> None:
+    under_a_pass(world)
+    world.clock.pass_(days=days)
+    taken = world.mail("job_1 is blank")
+    case = world.case(taken.case_id) or {}
+    rule = "job_delivered" if state == "review" else "window_passed"
+    assert (case["state"], case["decision"]["rule"], case["order_id"]) == (state, rule, "ord_1")
+
+
+def test_person_who_reads_of_a_job_under_a_pass_may_give_its_money_and_only_by_that_name(world: PeopleWorld) -> None:
+    under_a_pass(world, code="model_error")
+    taken = world.mail("job_1 of order ord_1 failed, I want my money back")
+    assert (taken.state, world.choices(taken.case_id)["money"]["refused"]) == ("review", None)
+    with pytest.raises(Refused, match="choose one of money"):
+        world.decide(taken.case_id)
+    alone = world.mail("job_1 failed", message_id="<alone@example.org>")
+    assert alone.case_id == taken.case_id, "it joins what a person has of the same job"
+
+
 def test_job_that_failed_by_its_own_input_is_no_proven_fault_of_the_purchase(world: PeopleWorld) -> None:
     world.bought_once(ago=timedelta(days=60))
     world.happen(world.submitted("job_1"), world.succeeded("job_1"))

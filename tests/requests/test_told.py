@@ -341,15 +341,40 @@ def test_clause_of_the_case_stays_and_is_quoted_only_where_it_bears_the_decision
 
 
 @pytest.mark.parametrize("code", ["invalid_image", "image_too_large"])
-def test_mail_about_a_job_that_failed_is_told_with_what_it_failed(world: PeopleWorld, code: str) -> None:
-    """Once it said that the pipeline had reported no fault."""
+def test_mail_about_a_job_that_failed_by_its_input_is_told_what_the_policy_says_of_that(world: PeopleWorld, code: str) -> None:
+    """Once it waited for a person, who had nothing else to say."""
     world.bought_once()
     world.happen(world.submitted("job_1"), world.failed("job_1", code=code))
     taken = world.mail("job_1 failed though my image is fine. Refund please")
-    assert (taken.state, taken.reason) == (
-        "review",
-        f"the pipeline reported the job as failed with {code}, and only a person can weigh what the customer says against it",
+    own, case = world.case("job_1") or {}, world.case(taken.case_id) or {}
+    assert (case["state"], case["decision"]["clause"], case["decision"]["reason"]) == (
+        "declined",
+        "failed-job",
+        own["decision"]["reason"],
     )
+    world.clock.pass_(minutes=5)
+    [letter] = [" ".join(text_of(message).split()) for message in world.written()]
+    assert f"the job failed with {code}" in letter
+    assert "reply to this email" in letter
+    again = world.mail("job_1: my image is fine, look at it!", message_id="<again@example.org>")
+    assert again.state == "review", "whoever answers a no is read by a person"
+
+
+def test_mail_after_a_letter_about_the_jobs_own_case_is_read_by_a_person(world: PeopleWorld) -> None:
+    """That letter promises one to whoever answers it."""
+    declined_once_it_was_known(world)
+    world.clock.pass_(minutes=5)
+    assert "A person will look at it again" in " ".join(text_of(world.written()[-1]).split())
+    taken = world.mail("job_1: my image is fine, look at it!", message_id="<again@example.org>")
+    assert ((world.case(taken.case_id) or {})["decision"]["rule"], taken.state) == ("request_answers_a_no", "review")
+
+
+def test_what_a_person_said_of_a_job_no_mail_is_declined_with(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1"), world.succeeded("job_1"))
+    world.decide("job_1", "decline", reason="the file opens here")
+    taken = world.mail("job_1 failed")
+    assert taken.state == "review"
 
 
 def test_letter_about_a_review_gives_the_reason_of_the_day_it_is_sent(world: PeopleWorld) -> None:

@@ -574,7 +574,11 @@ def test_person_gives_the_credits_of_a_job_whose_own_case_is_over(world: PeopleW
         world.happen(world.succeeded("job_1", attempt=2))
     assert (world.state("job_1"), world.credits()) == (end, 45)
     mail = world.mail("The layers of job_1 are blank, and my image is fine. Please give the credits back.").case_id
-    told = world.decide(mail)
+    if end == "declined":
+        # the second time a person reads it
+        world.clock.pass_(minutes=5)
+        mail = world.mail("Look at my image! It is job_1.", message_id="<again@example.org>").case_id
+    told = world.decide(mail, "credits")
     assert (told["choice"], world.credits(), world.state(mail)) == ("credits", 50, "refunded")
     world.happen(world.failed("job_1", code="internal_error", attempt=3), world.event("downloaded", "job_1"))
     world.clock.pass_(days=1)

@@ -1648,6 +1648,24 @@ BUGS = (
         (("worker/cases/judge.py", '"pass_given_back": its_pass.gone', '"pass_given_back": False'),),
     ),
     Bug(
+        "job_under_a_pass_has_no_window",
+        "the money of a pass is a person's to give for a mail that comes two months late",
+        ("tests/requests/test_requests.py::test_window_of_a_job_under_a_pass_is_that_of_the_pass",),
+        (("worker/cases/requests/facts.py", " if found else _pass_over(tx, job_id)", " if found else None"),),
+    ),
+    Bug(
+        "failed_job_answers_for_the_money_of_its_pass",
+        "who asks for the money of a pass that delivered nothing is told that nothing is owed",
+        ("tests/policy/test_requests.py::test_request_decision_is_the_one_in_the_table",),
+        (("policy/rules/requests.py", "own_no is None or (_is_pass(facts) and facts.purchase_named)", "own_no is None"),),
+    ),
+    Bug(
+        "answer_to_a_jobs_own_no_gets_the_same_no",
+        "a letter promises that a person reads the answer, and the worker declines it by itself",
+        ("tests/requests/test_told.py::test_mail_after_a_letter_about_the_jobs_own_case_is_read_by_a_person",),
+        (("worker/cases/requests/facts.py", " or (request.job_id is not None and _told_of_own(tx, request))", ""),),
+    ),
+    Bug(
         "own_input_is_our_fault",
         "a customer whose image could not be read gets credits after the window",
         ("tests/requests/test_requests.py::test_job_that_failed_by_its_own_input_is_no_proven_fault_of_the_purchase",),

@@ -6,17 +6,20 @@ from typing import Any
 
 from sqlalchemy import Row, func, select
 
-from policy import RequestedJob, RequestFacts, Use
-from policy.facts import Output, ReportKind
+from policy import Clause, Outcome, RequestedJob, RequestFacts, Use
+from policy.facts import JobsNo, Output, PaidWith, ReportKind
 from policy.ledger import PostingKind, reverse
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.load import REPORTS
+from worker.cases.book import BY_PERSON
+from worker.cases.decided import reason_decided
+from worker.cases.load import REPORTS, case_of
 from worker.cases.money.facts import Charge, charges_of
-from worker.cases.money.used import jobs_of
+from worker.cases.money.used import jobs_of, pass_of, passes_of
+from worker.cases.notify import NoticeKind
 from worker.cases.requests.identify import DENIED, SAID, UNKNOWN
 from worker.credits.ledger import JobCredits, Ledger
 from worker.store.bulk import Tx
-from worker.store.tables import cases, layer_jobs, payments, postings, requests
+from worker.store.tables import cases, layer_jobs, notices, payments, postings, requests
 
 FAILED = {"failed", "incomplete"}
 
@@ -24,8 +27,8 @@ FAILED = {"failed", "incomplete"}
 def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now: datetime) -> tuple[RequestFacts, Charge | None]:
     """The facts, and the charge whose money they are about, if any. The caller holds the account's lock."""
     job = requested_job(tx, ledger, request.job_id) if request.job_id else None
-    purchase_id = request.purchase_id or (_newest_lot(tx, request.job_id) if request.job_id else None)
-    charge = _charge(tx, purchase_id) if purchase_id else None
+    of_job = paid_by(tx, request.job_id) if request.job_id and not request.purchase_id else None
+    charge = _charge(tx, request.purchase_id) if request.purchase_id else of_job
     facts = RequestFacts(
         now=now,
         request_id=request.request_id,
@@ -38,6 +41,7 @@ def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now:
         unknown=tuple(request.named.get(UNKNOWN, ())),
         job=job,
         purchase=charge.facts if charge else None,
+        purchase_named=of_job is None,
         use=use_of(tx, ledger, charge) if charge else Use(),
         claimed=bool(charge and _claimed(tx, charge, request.case_id)),
         told_no=_told_no(tx, request),
@@ -99,7 +103,19 @@ def requested_job(tx: Tx, ledger: Ledger, job_id: str) -> RequestedJob | None:
         debit=booked.debit,
         standing_debit=_standing(tx, {job_id: booked})[job_id],
         failure=None if delivered(row) else _failure(row),
+        own_no=None if delivered(row) else _own_no(tx, job_id),
     )
+
+
+def _own_no(tx: Tx, job_id: str) -> JobsNo | None:
+    """What the policy said in the job's own case, where that is over with a no; what a person said there a person answers for."""
+    noes = {CaseState.DECLINED.value: Outcome.DECLINE, CaseState.NOTHING_OWED.value: Outcome.NOTHING_OWED}
+    own = cases.c.kind == CaseKind.JOB.value, cases.c.subject == job_id, cases.c.rule != BY_PERSON
+    for row in tx.all(select(cases).where(*own, cases.c.state.in_(noes))):
+        reason = reason_decided(tx, case_of(row))
+        if row.outcome == noes[row.state].value and reason is not None:
+            return JobsNo(noes[row.state], Clause(row.clause), reason)
+    return None
 
 
 def _failure(job: Row[Any]) -> str | None:
@@ -136,11 +152,22 @@ def _standing(tx: Tx, booked: Mapping[str, JobCredits]) -> dict[str, int]:
     }
 
 
-def _newest_lot(tx: Tx, job_id: str) -> str | None:
+def paid_by(tx: Tx, job_id: str) -> Charge | None:
+    """The newest purchase that paid for the job; where its ledger has none, the pass that it ran under."""
     drew = (postings.c.job_id == job_id, postings.c.kind == PostingKind.DEBIT.value)
     rows = tx.all(select(postings.c.purchase_id).where(*drew))
     found = [charge for row in rows if (charge := _charge(tx, row.purchase_id))]
-    return max(found, key=lambda charge: charge.facts.paid_at).facts.purchase_id if found else None
+    return max(found, key=lambda charge: charge.facts.paid_at) if found else _pass_over(tx, job_id)
+
+
+def _pass_over(tx: Tx, job_id: str) -> Charge | None:
+    j = layer_jobs.c
+    under = j.job_id == job_id, j.paid_with == PaidWith.PASS.value, j.submitted_at.is_not(None)
+    found = (
+        pass_of(passes_of(tx, [job.account_id], job.submitted_at), job.account_id, job.submitted_at)
+        for job in tx.all(select(layer_jobs).where(*under))
+    )
+    return next(found, None)
 
 
 def _charge(tx: Tx, purchase_id: str) -> Charge | None:
@@ -158,8 +185,9 @@ def _claimed(tx: Tx, charge: Charge, case_id: str) -> bool:
 
 
 def _told_no(tx: Tx, request: Row[Any]) -> bool:
-    """True where an earlier mail of the account about the same had ended in a no when this one came. Where a host between us and
-    the customer gives our letters other ids, nothing else tells that it answers one.
+    """True where an earlier mail of the account about the same had ended in a no when this one came, or where a letter had told
+    of the job's own case that it did. Where a host between us and the customer gives our letters other ids, nothing else tells
+    that it answers one.
     """
     c, r = cases.c, requests.c
     if request.account_id is None or (request.job_id is None and request.purchase_id is None):
@@ -170,4 +198,13 @@ def _told_no(tx: Tx, request: Row[Any]) -> bool:
     noes = c.state.in_([CaseState.DECLINED.value, CaseState.NOTHING_OWED.value]), c.closed_at < request.received_at
     theirs = c.account_id == request.account_id, c.kind == CaseKind.REQUEST.value, r.request_id != request.request_id
     found = select(c.case_id).join(requests, r.request_id == c.subject).where(*theirs, *noes, same).limit(1)
-    return tx.exists(found)
+    return tx.exists(found) or (request.job_id is not None and _told_of_own(tx, request))
+
+
+def _told_of_own(tx: Tx, request: Row[Any]) -> bool:
+    """True where a letter had told of a no in the job's own case when this mail came: whoever answers it is promised a person."""
+    c, n = cases.c, notices.c
+    of_job = c.kind == CaseKind.JOB.value, c.subject == request.job_id, c.account_id == request.account_id
+    noes = n.kind.in_([NoticeKind.DECLINED.value, NoticeKind.SETTLED.value]), n.created_at < request.received_at
+    told = select(n.notice_id).join(cases, c.case_id == n.case_id).where(*of_job, *noes, n.state != "dropped").limit(1)
+    return tx.exists(told)

@@ -15,7 +15,7 @@ from worker.cases.load import case_of, lock_account
 from worker.cases.money import holds
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.used import jobs_of
-from worker.cases.requests.facts import use_of
+from worker.cases.requests.facts import paid_by, use_of
 from worker.cases.requests.identify import charged_again, duplicates
 from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Collision
@@ -71,7 +71,7 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime)
     job_id = row.job_id or (request.job_id if request is not None else None)
     booked = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits()) if job_id else JobCredits()
     money = _money(tx, booked)
-    charge = _charge(tx, case, request, booked)
+    charge = _charge(tx, case, request)
     lots = tx.all(select(purchases.c.remaining).where(purchases.c.account_id == row.account_id))
     return Scene(
         row=row,
@@ -99,8 +99,8 @@ def _request(tx: Tx, case: Case) -> Row[Any] | None:
     return tx.one(select(requests).where(requests.c.request_id == case.subject))
 
 
-def _charge(tx: Tx, case: Case, request: Row[Any] | None, booked: JobCredits) -> Charge | None:
-    """The charge in question: the later of two, the disputed one, the one a mail asks for, the newest that paid for its job."""
+def _charge(tx: Tx, case: Case, request: Row[Any] | None) -> Charge | None:
+    """The charge in question: the later of two, the disputed one, the one a mail asks for, the one that paid for its job."""
     named: list[str] = []
     match case.kind:
         case CaseKind.DUPLICATE_CHARGE:
@@ -108,8 +108,10 @@ def _charge(tx: Tx, case: Case, request: Row[Any] | None, booked: JobCredits) ->
         case CaseKind.DISPUTE:
             found = tx.all(select(purchases.c.purchase_id).where(purchases.c.transaction_id == case.subject))
             named = [row.purchase_id for row in found]
+        case CaseKind.REQUEST if request is not None and request.purchase_id is None:
+            return paid_by(tx, request.job_id) if request.job_id else None
         case CaseKind.REQUEST if request is not None:
-            named = [request.purchase_id] if request.purchase_id else [share.purchase_id for share in booked.debits]
+            named = [request.purchase_id]
         case _:
             return None
     known = [charge for charge in charges_of(tx, named) if charge.facts.purchase_id in named] if named else []
