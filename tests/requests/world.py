@@ -67,13 +67,21 @@ class PeopleWorld(MoneyWorld):
         return self.mailroom.take(a_mail(text, **more), origin="maildir")
 
     def bought_once(
-        self, order: str = "ord_1", account: str = "acc_1", *, ago: timedelta = timedelta(days=1), amount: int = 900, **more: Any
+        self,
+        order: str = "ord_1",
+        account: str = "acc_1",
+        *,
+        ago: timedelta = timedelta(days=1),
+        amount: int = 900,
+        tax: int = 0,
+        **more: Any,
     ) -> str:
         """An account with one paid purchase, which Creem knows as well; returns the transaction."""
         paid_at: datetime = self.clock.now() - ago
         transaction = f"tran_{order}"
         known: dict[str, Any] = {"customer_id": f"cust_{account}", "product_id": f"prod_{order}"}
-        self.double.pay(transaction, amount=amount, order_id=order, paid_at=paid_at, email=f"{account}@example.org", **known)
+        paid: dict[str, Any] = {"amount": amount, "tax": tax, "paid_at": paid_at}
+        self.double.pay(transaction, order_id=order, email=f"{account}@example.org", **paid, **known)
         when = written(paid_at)
         purchase = a_purchase(order, account, more.pop("credits", 50), when, transaction_id=transaction, **known)
         self.load(an_account(account), {**purchase, "amount": amount, **more})

@@ -611,6 +611,23 @@ def test_second_person_is_asked_by_what_goes_back_and_not_by_the_price(world: Pe
     assert [row.charged for row in world.rows(select(payments.c.charged))] == [11979]
 
 
+def test_what_two_people_agree_to_is_what_the_first_was_shown(world: PeopleWorld) -> None:
+    """Once the first proposed 500.00, the charge was read as 595.00 meanwhile, the second agreed to 500.00, and 595.00 left."""
+    transaction = world.bought_once(amount=50000, tax=9500)
+    case_id = world.mail().case_id
+    assert world.decide(case_id, by="ann")["told"].startswith("proposed; a second person has to agree: 500.00 USD goes back")
+    world.reconciler().reconcile()
+    for agree in (world.reviewer.plan, world.decide):
+        with pytest.raises(Refused, match=r"ann proposed another thing: 500.00 USD goes back .* by now 595.00 USD goes back"):
+            agree(case_id, None, by="bob")
+    assert world.claim(transaction) is None
+    world.reviewer.withdraw(case_id, by="bob", reason="more was paid")
+    assert "595.00 USD goes back" in world.decide(case_id, by="bob")["told"]
+    assert world.decide(case_id, by="ann")["done"]
+    world.settle_down(days=1)
+    assert (world.state(case_id), world.double.gone(transaction)) == ("refunded", 59500)
+
+
 def test_mail_about_a_disputed_order_hides_no_dispute_and_takes_no_decision_meant_for_it(world: PeopleWorld) -> None:
     dispute = a_dispute(world)
     first = world.mail(sender="evil@attacker.example", verified=False, message_id="<1@x>").case_id

@@ -295,7 +295,7 @@ def _chosen(offered: list[Choice], choice: str | None, row: Row[Any]) -> Choice:
 
 
 def _to_agree(proposal: Row[Any], choice: str | None, by: str, offered: list[Choice], row: Row[Any]) -> Act:
-    """What is proposed, where this person may agree to it and it can still be done."""
+    """What is proposed, where this person may agree to it, and it can still be done and gives what the first one was shown."""
     if choice not in {None, proposal.choice}:
         raise Refused(f"{row.case_id}: {proposal.choice} is proposed by {proposal.proposed_by}; agree to it or withdraw it first")
     if by == proposal.proposed_by:
@@ -303,7 +303,10 @@ def _to_agree(proposal: Row[Any], choice: str | None, by: str, offered: list[Cho
     act = Act(proposal.choice)
     if act is not Act.FORFEIT:
         # it has to be possible still; what a forfeit takes is frozen already
-        _chosen(offered, act.value, row)
+        now = _chosen(offered, act.value, row)
+        if now.gives and now.does != proposal.does:
+            why = f"{proposal.proposed_by} proposed another thing: {proposal.does}; by now {now.does}"
+            raise Refused(f"{row.case_id}: {why}; `refunds review withdraw {row.case_id}` ends the proposal, and it is made anew")
     return act
 
 
