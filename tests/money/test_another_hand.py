@@ -13,9 +13,10 @@ from sqlalchemy import select
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.requests.world import PeopleWorld
+from worker.errors import Refused
 from worker.sandbox.creem.words import Ending, Lie, Meanwhile, RefundAnswer
 from worker.store.engine import Store
-from worker.store.tables import postings
+from worker.store.tables import effects, postings
 
 FAILED: dict[str, dict[str, Any]] = {
     "rejected": {"answer": RefundAnswer.FAILED},
@@ -217,6 +218,39 @@ def test_charge_is_no_duplicate_of_one_that_another_hand_may_be_refunding(world:
     world.double.refund_in_dashboard("tran_0")
     world.settle_down(days=0.1)
     assert (world.state("ord_1"), world.lot("ord_1"), world.double.posts("tran_1")) == ("nothing_owed", (100, 0, 0), 0)
+
+
+@pytest.mark.parametrize("ours", [False, True], ids=["by another hand", "by our claim"])
+def test_person_cannot_send_back_the_later_charge_beside_an_earlier_one_that_may_go(
+    store: Store, tmp_path: Path, ours: bool
+) -> None:
+    """Once it was offered as the remedy at hand, without a word, and both went back."""
+    pends = replace(NASTY, answer=RefundAnswer.PENDING, ends=Ending.SUCCEEDED, turns_early=False, settle_after=600.0)
+    world = PeopleWorld(store, tmp_path, switches=pends)
+    history = world.history_of_charges()
+    world.load(*history[:2])
+    if ours:
+        world.mail("Please refund my order ord_0.")
+        world.decide(world.queue()[0], "money")
+        world.pay()
+    else:
+        hear_of_refund(world, "tran_0", "pending")
+    world.load(*history)
+    why = "a refund of the earlier charge tran_0 is under way: if it goes back, this one stays"
+    for choice in (None, "money"):
+        with pytest.raises(Refused, match=why):
+            world.decide("ord_1", choice)
+    found = world.case("ord_1")
+    assert found is not None
+    assert (found["state"], found["reason"].partition("; ")[2]) == ("review", f"not sent by itself: {why}")
+    [told] = [row for row in world.rows(select(effects.c.payload)) if row.payload.get("order_id") == "ord_1"]
+    assert (told.payload["type"], why in told.payload["reason"]) == ("refund.in_review", False)
+    if not ours:
+        hear_of_refund(world, "tran_0", "failed")
+    world.settle_down(days=3, done=lambda: world.at_rest() and world.state("ord_1") != "review")
+    assert (world.double.gone("tran_0"), world.double.gone("tran_1")) == ((900, 0) if ours else (0, 900))
+    assert world.audit().breaches == []
+    world.close()
 
 
 def test_charge_whose_word_nobody_knows_is_a_persons_however_much_of_it_is_missing(world: MoneyWorld) -> None:

@@ -583,6 +583,12 @@ BUGS = (
         (("worker/cases/review/reviewer.py", "if now.gives and now.does != proposal.does:", "if False:"),),
     ),
     Bug(
+        "person_sends_what_stays",
+        "one click sends back both of two charges, while the refund of the earlier one is on its way",
+        ("tests/money/test_another_hand.py::test_person_cannot_send_back_the_later_charge_beside_an_earlier_one_that_may_go",),
+        (("worker/cases/review/choices.py", "if scene.first_may_go is not None:", "if False:"),),
+    ),
+    Bug(
         "word_that_nobody_knows_is_a_refund",
         "what the bank took is booked as given back by us, and nobody looks",
         ("tests/creem/test_transactions.py", "tests/money/test_arm.py"),

@@ -172,12 +172,15 @@ class Settler:
         target: CaseState,
         held: str | None,
     ) -> None:
-        if case.state is target and _rests_on(case, decision, facts) and case.reason == decision.reason:
+        # whoever looks has to see why it is held; what is told outside is why it is owed
+        why = f"{decision.reason}; not sent by itself: {held}" if held else decision.reason
+        if case.state is target and _rests_on(case, decision, facts) and case.reason == why:
             remind(case, work.now, REMIND if target is CaseState.REVIEW else None)
             return
         record(case, decision, facts)
         if held:
             case.note("effect.held", why=held, outcome=decision.outcome.value)
+        case.reason = why
         if target is CaseState.REFUNDING:
             assert self.environment is not None, "money is held back where there is no key"
             assert facts.first is not None, "a duplicate is one of an earlier charge"
@@ -186,7 +189,8 @@ class Settler:
             case.note("payment.claimed", transaction_id=charge.transaction_id, amount=decision.amount, currency=decision.currency)
         next_at = None if target.final else work.now + REMIND
         go(case, target, next_action_at=next_at, now=work.now)
-        told = announcement(case, work.now, amount=decision.amount or charge.facts.amount, currency=charge.facts.currency)
+        gives = {"amount": decision.amount or charge.facts.amount, "currency": charge.facts.currency}
+        told = announcement(case, work.now, **gives, reason=decision.reason)
         if told is not None and self.bench.mode is not Mode.OBSERVE:
             work.effects.append(told)
 
@@ -249,10 +253,16 @@ def _won_before(work: _Work, charge: Charge, first: PurchaseFacts | None) -> str
 
 
 def _first_may_go(work: _Work, first: PurchaseFacts | None) -> str | None:
-    """Why nothing is claimed while the earlier charge, which was to stay, may go back itself; how that ends, judges it anew."""
     transaction_id = (first and first.transaction_id) or ""
-    payment = work.payments.get(transaction_id)
-    if transaction_id in work.behind or (payment is not None and payment.closed_at is None):
+    return first_may_go(transaction_id, work.payments.get(transaction_id), behind=transaction_id in work.behind)
+
+
+def first_may_go(transaction_id: str, payment: Row[Any] | None, *, behind: bool) -> str | None:
+    """Why nothing is claimed while the earlier charge, which was to stay, may go back itself; how that ends, judges it anew.
+
+    `behind`: Creem told of a refund of it that no read shows.
+    """
+    if behind or (payment is not None and payment.closed_at is None):
         return f"a refund of the earlier charge {transaction_id} is under way: if it goes back, this one stays"
     return None
 

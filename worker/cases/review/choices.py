@@ -180,6 +180,8 @@ def _no_money(scene: Scene, held: str | None) -> str | None:
         return "Creem still shows the charge as charged back: our one claim on it would end there"
     if scene.charge.behind:
         return "Creem told of a refund of the charge that it does not show yet: what becomes of that comes first"
+    if scene.first_may_go is not None:
+        return scene.first_may_go
     if facts.transaction_id is None:
         return "the charge names no transaction at Creem, and money goes back by no other way"
     if not facts.amount:

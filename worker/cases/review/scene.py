@@ -14,6 +14,7 @@ from worker.cases.book import Case
 from worker.cases.load import case_of, lock_account
 from worker.cases.money import holds
 from worker.cases.money.facts import Charge, charges_of
+from worker.cases.money.settle import first_may_go
 from worker.cases.money.used import jobs_of
 from worker.cases.requests.facts import paid_by, use_of
 from worker.cases.requests.identify import charged_again, duplicates
@@ -35,6 +36,8 @@ class Scene:
     charge: Charge | None = None
     payment: Row[Any] | None = None
     """The claim on the charge, whichever case made it."""
+    first_may_go: str | None = None
+    """Why the charge may be the one that stays: the earlier one, which it is a duplicate of, may go back itself."""
     shares: tuple[Share, ...] = ()
     """What stands of the job's debit and can come back, by lot."""
     partly_gone: bool = False
@@ -71,7 +74,7 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime)
     job_id = row.job_id or (request.job_id if request is not None else None)
     booked = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits()) if job_id else JobCredits()
     money = _money(tx, booked)
-    charge = _charge(tx, case, request)
+    charge, first = _charge(tx, case, request), _first(tx, case)
     lots = tx.all(select(purchases.c.remaining).where(purchases.c.account_id == row.account_id))
     return Scene(
         row=row,
@@ -81,6 +84,7 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime)
         now=now,
         charge=charge,
         payment=_payment(tx, charge),
+        first_may_go=first_may_go(first.transaction_id or "", _payment(tx, first), behind=first.behind) if first else None,
         shares=tuple(s for s in reverse(booked.debits, booked.reversals) if s.purchase_id not in money["gone"]),
         partly_gone=bool(money["partly"]),
         disputed_job=bool(money["disputed"]),
@@ -116,6 +120,13 @@ def _charge(tx: Tx, case: Case, request: Row[Any] | None) -> Charge | None:
             return None
     known = [charge for charge in charges_of(tx, named) if charge.facts.purchase_id in named] if named else []
     return max(known, key=lambda charge: charge.facts.paid_at) if known else None
+
+
+def _first(tx: Tx, case: Case) -> Charge | None:
+    """The earlier charge that the case was judged beside."""
+    first = (case.facts or {}).get("first") if case.kind is CaseKind.DUPLICATE_CHARGE else None
+    named = first["purchase_id"] if first else None
+    return next((charge for charge in charges_of(tx, [named]) if charge.facts.purchase_id == named), None) if named else None
 
 
 def _charged_again(tx: Tx, case: Case, charge: Charge | None) -> tuple[str, ...]:
