@@ -18,6 +18,7 @@ from tests.money.plans import NASTY
 from tests.money.whole_way import WholeWay
 from tests.requests.world import PeopleWorld, a_mail
 from tests.review import oracles
+from worker.cases.review.reviewer import Reviewer
 from worker.errors import Refused
 from worker.sandbox.creem.words import Announced, Ending, Fault, Lost, RefundAnswer
 from worker.store.engine import Store
@@ -131,11 +132,17 @@ def the_bank_has_said(world: PeopleWorld, case_id: str, choice: str) -> None:
 def withdraw(at: Town) -> None:
     for case_id in at.queue():
         try:
-            at.doors.process(partial(at.reviewer.withdraw, case_id, by="bob", reason="not so"), "person: ")
+            at.doors.process(partial(withdraw_what_there_is, at.reviewer, case_id, by="bob"), "person: ")
         except Refused:
             continue
         return
     raise Refused("nothing is proposed")
+
+
+def withdraw_what_there_is(reviewer: Reviewer, case_id: str, *, by: str) -> None:
+    """As the command does, which shows it and then names it."""
+    planned = reviewer.plan_withdraw(case_id, by=by, reason="not so")
+    reviewer.withdraw(case_id, planned["choice"], by=by, reason="not so")
 
 
 def refund(transaction: str, cents: int | None) -> Action:

@@ -226,7 +226,7 @@ def test_payer_that_read_the_charge_meanwhile_sends_nothing_of_what_was_taken_ba
         environment = inner.environment
 
         def transaction(self, name: str) -> Transaction | None:
-            world.reviewer.withdraw(request, by="ann", reason="the wrong order")
+            world.reviewer.withdraw(request, "refund", by="ann", reason="the wrong order")
             return inner.transaction(name)
 
     replace(payer, creem=WhileItReads()).pay()  # type: ignore[arg-type]
@@ -238,7 +238,7 @@ def test_refund_is_not_taken_back_where_the_database_may_have_been_set_back_from
     request = approved_by_mistake(world)
     world.store.write(lambda tx: limits.open_until(tx, limits.RESTORE, limits.FOR_EVER, "set back", needs_person=True))
     with pytest.raises(Refused, match="whether its refund was sent is not certain, restore: set back"):
-        world.reviewer.withdraw(request, by="ann", reason="the wrong order")
+        world.reviewer.withdraw(request, "refund", by="ann", reason="the wrong order")
 
 
 @pytest.mark.parametrize("bank_gave_back", [True, False])

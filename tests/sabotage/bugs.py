@@ -589,6 +589,12 @@ BUGS = (
         (("worker/cases/review/choices.py", "if scene.first_may_go is not None:", "if False:"),),
     ),
     Bug(
+        "old_page_takes_back_what_was_agreed_to",
+        "whoever withdraws a proposal that they see ends the refund that two people agreed to since, and spends its one claim",
+        ("tests/web/console/test_review.py::test_page_that_shows_a_proposal_takes_back_nothing_that_was_agreed_to_since",),
+        (("worker/cases/review/reviewer.py", "if choice != REFUND or", "if _unsent(tx, row) is None or"),),
+    ),
+    Bug(
         "word_that_nobody_knows_is_a_refund",
         "what the bank took is booked as given back by us, and nobody looks",
         ("tests/creem/test_transactions.py", "tests/money/test_arm.py"),

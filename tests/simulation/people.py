@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from tests.requests.world import a_mail
 from tests.review import oracles
-from tests.review.people import the_bank_has_said
+from tests.review.people import the_bank_has_said, withdraw_what_there_is
 from tests.simulation.hub import Doors, Step
 from tests.simulation.stories import DoubleCharge, Told
 from tests.simulation.town import Town
@@ -112,7 +112,7 @@ class People:
             offered = [each["choice"] for each in reviewer.look(case_id, by=who)["choices"] if each["refused"] is None]
             try:
                 if not offered or self.chance.random() < 0.1:
-                    reviewer.withdraw(case_id, by=who, reason="not so")
+                    withdraw_what_there_is(reviewer, case_id, by=who)
                     self.happened["person: withdraw"] += 1
                 else:
                     choice = self.chance.choice(offered)

@@ -6,6 +6,7 @@ from sqlalchemy import select, update
 from tests.requests.world import PeopleWorld
 from tests.web.console.reading import case_id, page
 from tests.web.console.site import PASSWORD, Browser, Site, hidden_fields, words_of
+from worker.errors import Refused
 from worker.store.tables import approvals, leases, proposals, purchases
 
 
@@ -137,9 +138,27 @@ def test_proposal_is_withdrawn_with_a_reason(world: PeopleWorld, ana: Browser, b
     path = taken(ana, "ord_3")
     ana.send(path, f"{path}/decide", choice="suspend", reason="abuse", password=PASSWORD)
     assert ben.send(path, f"{path}/withdraw", reason="").status_code == 400
+    assert ben.send(path, f"{path}/withdraw", choice="", reason="too harsh").status_code == 400
     assert ben.send(path, f"{path}/withdraw", reason="too harsh").headers["location"] == f"{path}?note=withdrawn"
     assert "Proposed, and waiting" not in page(ana, path)
     assert [row.state for row in world.store.read(lambda tx: tx.all(select(proposals.c.state)))] == ["withdrawn"]
+
+
+def test_page_that_shows_a_proposal_takes_back_nothing_that_was_agreed_to_since(
+    world: PeopleWorld, ana: Browser, ben: Browser
+) -> None:
+    """Once the form named no choice, and ended the claim that two people had agreed to."""
+    transaction = world.bought_once("ord_9", "acc_9", amount=50001)
+    request = world.mail("Please refund my order ord_9.", sender="acc_9@example.org").case_id
+    world.decide(request, "money", by="cyd")
+    path = f"/review/{request}"
+    form = hidden_fields(page(ana, path), f"{path}/withdraw") | {"reason": "not yet"}
+    world.decide(request, "money", by="ben")
+    late = ana.post(f"{path}/withdraw", form)
+    assert (late.status_code, "nothing is proposed" in late.text) == (409, True)
+    with pytest.raises(Refused, match="nothing is proposed"):
+        world.reviewer.withdraw(request, by="ana", reason="not yet")
+    assert world.claim(transaction).closed_at is None
 
 
 def test_whoever_gave_much_today_is_told_so_and_needs_a_second_person(world: PeopleWorld, ana: Browser, ben: Browser) -> None:

@@ -39,7 +39,7 @@ from worker.traces import tell
 LEASE = timedelta(minutes=15)
 """How long a case stays with the person who took it."""
 REFUND = "refund"
-"""What `withdraw` takes back where nothing is proposed: a refund that was approved and not sent."""
+"""What `withdraw` takes back where it is named: a refund that was approved and not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class Reviewer(Queue):
         return self.store.read(lambda tx: self._plan(tx, name, choice, person(by)))
 
     def withdraw(self, name: str, choice: str | None = None, *, by: str, reason: str) -> dict[str, Any]:
-        """Ends the open proposal, of this choice where one is named, without effect; what was frozen for it is free again. Where
-        nothing is proposed, takes a refund back of which nothing was sent yet: its claim ends, and the case is a person's again.
+        """Ends the open proposal, of this choice where one is named, without effect; what was frozen for it is free again. With
+        `REFUND`, takes a refund back of which nothing was sent yet: its claim ends, and the case is a person's again.
         Anybody may.
         """
         if not reason.strip():
@@ -81,8 +81,14 @@ class Reviewer(Queue):
         return self.store.write(lambda tx: self._withdraw_or_take_back(tx, name, choice, person(by), reason.strip()))
 
     def plan_withdraw(self, name: str, *, by: str, reason: str) -> dict[str, Any]:
-        """What `withdraw` would return now; nothing changes. Raises `Refused` where there is nothing to withdraw."""
-        return self.store.rehearse(lambda tx: self._withdraw_or_take_back(tx, name, None, person(by), reason))
+        """What `withdraw` would return now, of what there is to withdraw; nothing changes. Raises `Refused` where nothing is."""
+
+        def rehearsed(tx: Tx) -> dict[str, Any]:
+            row = find(tx, name)
+            taking_back = row.case_id not in proposals_of(tx, [row]) and _unsent(tx, row) is not None
+            return self._withdraw_or_take_back(tx, name, REFUND if taking_back else None, person(by), reason)
+
+        return self.store.rehearse(rehearsed)
 
     def end_stale(self) -> int:
         """Ends proposals whose case no longer waits for a person, as if withdrawn; returns how many. One whose account somebody
@@ -195,11 +201,9 @@ class Reviewer(Queue):
 
     def _withdraw_or_take_back(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> dict[str, Any]:
         row = lock_case(tx, find(tx, name).case_id)
-        claim = _unsent(tx, row)
-        taking_back = choice == REFUND or (choice is None and claim is not None)
-        if not taking_back or row.case_id in proposals_of(tx, [row]):
+        if choice != REFUND or row.case_id in proposals_of(tx, [row]):
             return self._withdraw(tx, row.case_id, choice, by, reason)
-        now = self.clock.now()
+        claim, now = _unsent(tx, row), self.clock.now()
         if claim is None:
             raise Refused(f"{row.case_id}: its refund was sent, or came to its end, meanwhile; look again")
         set_back = closed_to(tx, [limits.RESTORE], now)

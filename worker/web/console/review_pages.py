@@ -87,9 +87,12 @@ class ReviewPages:
         return visit.go(f"/cases/{case_id}", "decided")
 
     def withdraw(self, visit: Visit) -> Response:
-        """The open proposal is off the table."""
-        case_id, reason = self._seen(visit)["case"]["case_id"], reason_of(visit.form)
-        self.reviews.withdraw(case_id, by=visit.operator, reason=reason)
+        """The proposal that was shown is off the table."""
+        seen = self._seen(visit)
+        case_id, reason, choice = seen["case"]["case_id"], reason_of(visit.form), visit.form.get("choice")
+        if not choice:
+            return self._page(visit, seen, 400, "Say which proposal is withdrawn.")
+        self.reviews.withdraw(case_id, choice, by=visit.operator, reason=reason)
         return visit.go(f"/review/{case_id}", "withdrawn")
 
     def _seen(self, visit: Visit) -> dict[str, Any]:

@@ -30,6 +30,6 @@ class Reviews(Protocol):
         """Does what was chosen, proposes it to a second person, or agrees to what another proposed. Raises `Refused`."""
         ...
 
-    def withdraw(self, name: str, *, by: str, reason: str) -> dict[str, Any]:
-        """The open proposal is off the table."""
+    def withdraw(self, name: str, choice: str | None, *, by: str, reason: str) -> dict[str, Any]:
+        """The open proposal of this choice is off the table. Raises `Refused` where there is none."""
         ...
