@@ -184,7 +184,7 @@ def test_refund_approved_by_mistake_is_taken_back_while_nothing_was_sent(world: 
     assert world.claim("tran_ord_1").closed_at is None
     world.reviewer.withdraw(request, plan["choice"], by="ann", reason="the wrong order")
     claim = world.claim("tran_ord_1")
-    assert (claim.state, claim.detail) == ("not_needed", "taken back by ann before anything was sent: the wrong order")
+    assert (claim.state, claim.detail) == ("not_needed", "taken back by ann before any money left: the wrong order")
     assert (world.lot("ord_1")[1], state_of(world, request)) == (0, "review")
     let_money_go(world)
     assert world.double.posts("tran_ord_1") == 0
@@ -201,6 +201,26 @@ def test_refund_that_waits_says_how_it_is_taken_back_before_it_can_be_declined(w
     world.sweep()
     with pytest.raises(Refused, match=f"a refund waits to be sent: `refunds review withdraw {request}` takes it back first"):
         world.decide(request, "decline")
+
+
+@pytest.mark.parametrize("how", ["never sent", "refused for lack of balance"])
+def test_refund_approved_by_mistake_is_taken_back_after_a_call_that_moved_nothing(world: PeopleWorld, how: str) -> None:
+    """Once neither `withdraw` nor `decline` took it: it was "sent", "may be on its way", and "nothing has left yet"."""
+    request = approved_by_mistake(world)
+    world.store.write(lambda tx: limits.release(tx, by="bob", reason="others wait", now=world.clock.now()))
+    never, refused = {"post": Fault.NOT_SENT, "post_times": 1}, {"low_balance": 1}
+    world.double.switches = replace(NASTY, **(never if how == "never sent" else refused))
+    world.pay()
+    claim = world.claim("tran_ord_1")
+    assert (claim.attempts, claim.next_step, claim.closed_at) == (1, "send", None)
+    world.clock.pass_(days=0.5)
+    planned = world.reviewer.plan_withdraw(request, by="ann", reason="the wrong order")
+    world.reviewer.withdraw(request, planned["choice"], by="ann", reason="the wrong order")
+    assert (world.claim("tran_ord_1").state, state_of(world, request)) == ("not_needed", "review")
+    assert world.lot("ord_1")[1] == 0
+    world.settle_down(days=3)
+    assert world.double.gone("tran_ord_1") == 0
+    world.decide(request, "decline")
 
 
 def test_refund_of_which_a_call_may_have_left_is_not_taken_back(world: PeopleWorld) -> None:

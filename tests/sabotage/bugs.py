@@ -655,8 +655,8 @@ BUGS = (
         (
             (
                 "worker/cases/review/reviewer.py",
-                "unsent = (p.closed_at.is_(None), p.state == PaymentState.CLAIMED.value, p.attempts == 0)",
-                "unsent = (p.closed_at.is_(None),)",
+                "rows and claims.nothing_left(tx, rows[0])",
+                "rows",
             ),
         ),
     ),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, select, update
+from sqlalchemy import ColumnElement, Row, and_, or_, select, update
 
 from policy.facts import PurchaseFacts
 from policy.lifecycle import PaymentState
@@ -13,10 +13,11 @@ from worker.cases.money import holds
 from worker.cases.money.facts import Charge
 from worker.clock import new_id
 from worker.credits.ledger import Ledger
+from worker.creem.answers import MOVED_NOTHING
 from worker.creem.environment import Environment
 from worker.errors import Collision
 from worker.store.bulk import Record, Tx
-from worker.store.tables import payments
+from worker.store.tables import payment_attempts, payments
 
 SEND, READ = "send", "read"
 
@@ -69,6 +70,15 @@ def go_on(tx: Tx, payment_id: str, now: datetime) -> None:
     mine = (p.payment_id == payment_id, p.next_step == SEND, p.closed_at.is_(None))
     if tx.connection.execute(update(payments).where(*mine).values(due_at=now)).rowcount != 1:
         raise Collision(f"{payment_id} moved meanwhile")
+
+
+def nothing_left(tx: Tx, payment: Row[Any]) -> bool:
+    """True where no money of an open claim can be on its way: its next step is a call, and those that were made moved nothing."""
+    if payment.closed_at is not None or payment.next_step != SEND:
+        return False
+    a = payment_attempts.c
+    moved = or_(a.outcome.is_(None), a.outcome.not_in(MOVED_NOTHING))
+    return not tx.exists(select(a.payment_id).where(a.payment_id == payment.payment_id, moved).limit(1))
 
 
 def is_open(tx: Tx, environment: str, transaction_id: str) -> bool:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from policy import Outcome, grounds_for_measures
-from policy.lifecycle import CaseKind, CaseState, PaymentState
+from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import (
     request_answers_a_no,
     request_denied,
@@ -210,7 +210,7 @@ def _claim_is_open(scene: Scene) -> str | None:
 def _any_claim_is_open(scene: Scene) -> str | None:
     if scene.payment is None or scene.payment.closed_at is not None:
         return None
-    if scene.payment.state == PaymentState.CLAIMED.value and not scene.payment.attempts:
+    if scene.nothing_left:
         return f"a refund waits to be sent: `refunds review withdraw {scene.payment.case_id}` takes it back first"
     return "a refund may be on its way: its claim goes on being read at Creem, and only that settles it"
 

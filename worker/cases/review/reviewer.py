@@ -17,7 +17,7 @@ from worker.cases import spans
 from worker.cases.book import WORKER
 from worker.cases.document import find
 from worker.cases.load import case_of
-from worker.cases.money import limits
+from worker.cases.money import claims, limits
 from worker.cases.money.close import Closing, close
 from worker.cases.money.settle import Settler
 from worker.cases.people import person
@@ -39,7 +39,7 @@ from worker.traces import tell
 LEASE = timedelta(minutes=15)
 """How long a case stays with the person who took it."""
 REFUND = "refund"
-"""What `withdraw` takes back where it is named: a refund that was approved and not sent."""
+"""What `withdraw` takes back where it is named: a refund that was approved, and of which no money left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Reviewer(Queue):
 
     def withdraw(self, name: str, choice: str | None = None, *, by: str, reason: str) -> dict[str, Any]:
         """Ends the open proposal, of this choice where one is named, without effect; what was frozen for it is free again. With
-        `REFUND`, takes a refund back of which nothing was sent yet: its claim ends, and the case is a person's again.
+        `REFUND`, takes a refund back of which no money left: its claim ends, and the case is a person's again.
         Anybody may.
         """
         if not reason.strip():
@@ -211,7 +211,7 @@ class Reviewer(Queue):
             raise Refused(f"{row.case_id}: whether its refund was sent is not certain, {set_back[0]}")
         case = case_of(row)
         case.note("review.withdrawn", choice=REFUND, by=by, reason=reason)
-        why = f"taken back by {by} before anything was sent: {reason}"
+        why = f"taken back by {by} before any money left: {reason}"
         close(tx, claim, case, PaymentState.NOT_NEEDED, CaseState.REVIEW, why, Closing(self.ledger, self.bench, now))
         log.info("review.withdrawn", case_id=row.case_id, choice=REFUND, by=by)
         told = f"the refund of {money(claim.amount, claim.currency)} is taken back, and a person decides again"
@@ -265,11 +265,10 @@ class Reviewer(Queue):
 
 
 def _unsent(tx: Tx, row: Row[Any]) -> Row[Any] | None:
-    """The open claim of the case, locked, if no call was ever armed for it."""
+    """The open claim of the case, locked, if no money of it can have left."""
     p = payments.c
-    unsent = (p.closed_at.is_(None), p.state == PaymentState.CLAIMED.value, p.attempts == 0)
-    rows = tx.all(select(payments).where(p.case_id == row.case_id, *unsent).with_for_update())
-    return rows[0] if rows else None
+    rows = tx.all(select(payments).where(p.case_id == row.case_id, p.closed_at.is_(None)).with_for_update())
+    return rows[0] if rows and claims.nothing_left(tx, rows[0]) else None
 
 
 def _waiting(tx: Tx, name: str) -> Row[Any]:

@@ -12,7 +12,7 @@ from policy.lifecycle import CaseKind
 from worker.cases.bench import Bench
 from worker.cases.book import Case
 from worker.cases.load import case_of, lock_account
-from worker.cases.money import holds
+from worker.cases.money import claims, holds
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.settle import first_may_go
 from worker.cases.money.used import jobs_of
@@ -38,6 +38,8 @@ class Scene:
     """The claim on the charge, whichever case made it."""
     first_may_go: str | None = None
     """Why the charge may be the one that stays: the earlier one, which it is a duplicate of, may go back itself."""
+    nothing_left: bool = False
+    """No money of that claim, which is open, can be on its way."""
     shares: tuple[Share, ...] = ()
     """What stands of the job's debit and can come back, by lot."""
     partly_gone: bool = False
@@ -75,6 +77,7 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime)
     booked = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits()) if job_id else JobCredits()
     money = _money(tx, booked)
     charge, first = _charge(tx, case, request), _first(tx, case)
+    payment = _payment(tx, charge)
     lots = tx.all(select(purchases.c.remaining).where(purchases.c.account_id == row.account_id))
     return Scene(
         row=row,
@@ -83,7 +86,8 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime)
         terms=bench.terms_at(min(charge.facts.paid_at, now) if charge is not None else case.failed_at),
         now=now,
         charge=charge,
-        payment=_payment(tx, charge),
+        payment=payment,
+        nothing_left=payment is not None and claims.nothing_left(tx, payment),
         first_may_go=first_may_go(first.transaction_id or "", _payment(tx, first), behind=first.behind) if first else None,
         shares=tuple(s for s in reverse(booked.debits, booked.reversals) if s.purchase_id not in money["gone"]),
         partly_gone=bool(money["partly"]),
