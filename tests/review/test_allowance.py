@@ -12,6 +12,7 @@ from tests.cases.world import a_purchase
 from tests.requests.world import PeopleWorld
 from tests.review.test_review import in_review
 from tests.threads import ends
+from worker.cases.money import limits
 from worker.errors import Refused
 from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store
@@ -123,6 +124,25 @@ def test_what_two_people_agreed_to_counts_for_neither(world: PeopleWorld) -> Non
     assert world.decide(a_request(world, 2, 2000), by="ann")["done"]
     assert world.decide(a_request(world, 3, 2000), by="bob")["done"]
     assert [row.by for row in world.rows(select(approvals).order_by(approvals.c.id))] == ["ann", "bob"]
+
+
+def test_claim_that_is_approved_anew_counts_once(world: PeopleWorld) -> None:
+    """Once each approval of one claim that waited counted, and five of them used up the day."""
+    asked = a_request(world, 1, 1500)
+    world.decide(asked)
+    world.store.write(lambda tx: limits.stop(tx, by="bob", reason="a look", now=world.clock.now()))
+    world.clock.pass_(hours=25)
+    for _ in range(4):
+        world.pay()
+        assert because(world, asked, "money") is None
+        assert world.decide(asked, "money")["done"]
+        world.clock.pass_(minutes=6)
+    # the first one's day is over
+    assert [(row.by, row.minor_units) for row in world.rows(select(approvals))] == 2 * [("ann", 1500)]
+    assert world.decide(a_request(world, 2, 500))["done"]
+    assert world.decide(a_request(world, 3, 1))["waits_for_second"]
+    world.store.write(lambda tx: limits.release(tx, by="bob", reason="looked", now=world.clock.now()))
+    world.settle_down(days=1)
 
 
 def test_two_decisions_of_one_person_at_once_see_each_other(world: PeopleWorld) -> None:

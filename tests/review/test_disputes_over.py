@@ -12,7 +12,7 @@ from tests.money.plans import NASTY
 from tests.requests.world import PeopleWorld
 from tests.review.test_review import a_dispute
 from worker.cases.money import charges
-from worker.clock import written
+from worker.clock import moment, written
 from worker.creem.said import DisputeCreated
 from worker.errors import Refused
 from worker.sandbox.creem.words import RefundAnswer
@@ -158,13 +158,23 @@ def test_dispute_that_is_heard_of_while_another_waits_stands_on_its_case_once(wo
     found = world.case(case_id)
     assert found is not None
     heard = [row["detail"] for row in found["history"] if row["event"] == "dispute.heard"]
-    assert [(one["dispute_id"], one["opened_at"]) for one in heard] == [("disp_beside", began.isoformat())]
+    assert heard == [{"dispute_id": "disp_beside", "amount": 900, "opened_at": moment(began)}]
     assert (found["state"], moves(found).count("case.opened")) == ("review", 1)
 
     world.decide(case_id, "won", reason="the bank said so of both")
     hear_of_dispute(world, "disp_beside", began)
     read_again(world)
     assert (world.queue(), world.lot("ord_1")) == ([], (45, 0, 0))
+
+
+def test_figure_that_could_not_be_read_of_a_dispute_is_no_nought_in_its_history(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    hear_of_dispute(world, "disp_beside", world.clock.now(), amount=None)
+    read_again(world)
+    found = world.case(case_id)
+    assert found is not None
+    [heard] = [row["detail"] for row in found["history"] if row["event"] == "dispute.heard"]
+    assert heard == {"dispute_id": "disp_beside", "opened_at": moment(world.clock.now())}
 
 
 def a_job_of_the_disputed(world: PeopleWorld) -> str:
@@ -277,9 +287,9 @@ def test_claim_that_ends_leaves_frozen_what_waits_to_be_forfeited(world: PeopleW
     assert world.lot("ord_1") == (0, 0, 100)
 
 
-def hear_of_dispute(world: PeopleWorld, dispute_id: str, began: datetime) -> None:
+def hear_of_dispute(world: PeopleWorld, dispute_id: str, began: datetime, amount: int | None = 900) -> None:
     """Creem tells of a dispute of the charge that began then."""
-    one = DisputeCreated(dispute_id, "tran_ord_1", 900, "USD", began, "cust_acc_1")
+    one = DisputeCreated(dispute_id, "tran_ord_1", amount, "USD", began, "cust_acc_1")
 
     def hear(tx: Tx) -> None:
         charges.lock(tx, ["tran_ord_1"])

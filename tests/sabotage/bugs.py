@@ -595,6 +595,12 @@ BUGS = (
         (("worker/cases/review/reviewer.py", "if choice != REFUND or", "if _unsent(tx, row) is None or"),),
     ),
     Bug(
+        "approval_repeated_is_counted_again",
+        "one refund that waits uses up what a person may give in a day",
+        ("tests/review/test_allowance.py::test_claim_that_is_approved_anew_counts_once",),
+        (("worker/cases/review/allowance.py", "    if claim is None:\n        return 0\n", "    return 0\n"),),
+    ),
+    Bug(
         "word_that_nobody_knows_is_a_refund",
         "what the bank took is booked as given back by us, and nobody looks",
         ("tests/creem/test_transactions.py", "tests/money/test_arm.py"),
@@ -815,7 +821,13 @@ BUGS = (
         "slices_below_the_limit",
         "one person sends back any sum in a day, in slices",
         ("tests/review/test_review.py", "tests/review/test_allowance.py"),
-        (("worker/cases/review/reviewer.py", "return self._allowance(tx, by).checked(chosen)", "return chosen"),),
+        (
+            (
+                "worker/cases/review/reviewer.py",
+                "return self._allowance(tx, by).checked(chosen, before), before",
+                "return chosen, before",
+            ),
+        ),
     ),
     Bug(
         "lease_that_holds_nobody_off",

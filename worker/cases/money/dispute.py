@@ -112,7 +112,8 @@ def _unheard(tx: Tx, transaction_id: str, heard: Sequence[str]) -> Sequence[Row[
 def _note_heard(case: Case, others: Sequence[Row[Any]]) -> None:
     for row in others:
         # a dispute of its own, or the word of the one that was read first: whoever decides has all of them before him
-        case.note("dispute.heard", dispute_id=row.dispute_id, amount=row.amount, opened_at=written(row.opened_at))
+        read: dict[str, Any] = {"amount": row.amount} if row.amount else {}
+        case.note("dispute.heard", dispute_id=row.dispute_id, **read, opened_at=written(row.opened_at))
 
 
 def _dispute_facts(charge: Charge, unheard: Sequence[Row[Any]], before: int, now: datetime) -> DisputeFacts:

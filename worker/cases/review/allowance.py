@@ -1,6 +1,7 @@
 """What one person gives alone within a day: beyond the terms' limit a second one has to agree, however small the slices.
 
-Counted is what was approved, whatever came of it. What two people agreed to counts for neither.
+Counted is what was approved, whatever came of it, and once where the same claim is approved anew. What two people agreed to
+counts for neither.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
 
 from policy import Terms
 from policy.words import count, money
@@ -29,11 +30,14 @@ class Allowance:
     currencies: tuple[str, ...]
     terms: Terms
 
-    def checked(self, choice: Choice) -> Choice:
-        """The choice, needing a second person and saying why where it would go beyond what this one may give."""
-        if choice.needs_second or not self._beyond(choice):
+    def checked(self, choice: Choice, before: int = 0) -> Choice:
+        """The choice, needing a second person and saying why where it would go beyond what this one may give; `before` are the
+        minor units of it that are counted already.
+        """
+        more = max(0, choice.minor_units - before)
+        if choice.needs_second or not self._beyond(choice, more):
             return choice
-        gives = money(choice.minor_units, choice.currency or "") if choice.minor_units else count(choice.credits, "credit")
+        gives = money(more, choice.currency or "") if more else count(choice.credits, "credit")
         return replace(choice, needs_second=True, second_because=f"{self.said}; this would be {gives} more")
 
     @property
@@ -57,11 +61,11 @@ class Allowance:
             "said": self.said,
         }
 
-    def _beyond(self, choice: Choice) -> bool:
+    def _beyond(self, choice: Choice, more: int) -> bool:
         most_credits = self.terms.approval_second_person_above_credits_per_day
         most_money = self.terms.approval_second_person_above_minor_units_per_day
         too_many = choice.credits > 0 and self.credits + choice.credits > most_credits
-        return too_many or (choice.minor_units > 0 and self.minor_units + choice.minor_units > most_money)
+        return too_many or (more > 0 and self.minor_units + more > most_money)
 
 
 def allowance_of(tx: Tx, person: str, terms: Terms, now: datetime) -> Allowance:
@@ -83,11 +87,23 @@ def queue_up(tx: Tx, person: str, now: datetime) -> None:
     tx.all(select(leases.c.name).where(leases.c.name == name).with_for_update())
 
 
-def note(tx: Tx, case_id: str, person: str, choice: Choice, now: datetime) -> None:
-    """What this person gives alone stands in the books; nothing where nothing is given."""
-    if not choice.gives:
+def given_before(tx: Tx, person: str, claim: Row[Any] | None, now: datetime) -> int:
+    """What this person approved alone of the very money of an open claim, which is approved anew, in the last 24 hours."""
+    if claim is None:
+        return 0
+    a = approvals.c
+    same = (a.case_id == claim.case_id, a.by == person, a.at >= claim.created_at, a.at > now - A_DAY)
+    return int(tx.value(select(func.coalesce(func.sum(a.minor_units), 0)).where(*same)))
+
+
+def note(tx: Tx, case_id: str, person: str, choice: Choice, now: datetime, before: int = 0) -> None:
+    """What this person gives alone stands in the books, but for the minor units that are counted already; nothing where nothing
+    is given.
+    """
+    more = max(0, choice.minor_units - before)
+    if not more and not choice.credits:
         return
-    given = {"credits": choice.credits, "minor_units": choice.minor_units, "currency": choice.currency}
+    given = {"credits": choice.credits, "minor_units": more, "currency": choice.currency}
     tx.insert(approvals, [{"case_id": case_id, "at": now, "by": person, "choice": choice.act.value} | given])
 
 

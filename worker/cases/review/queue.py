@@ -13,7 +13,7 @@ from worker.cases.document import document, find
 from worker.cases.people import person
 from worker.cases.promises import creem_may_act, deadlines
 from worker.cases.review import allowance
-from worker.cases.review.choices import Choice, choices
+from worker.cases.review.choices import Choice, awaits_word, choices
 from worker.cases.review.scene import Scene, scene_of
 from worker.clock import Clock, moment
 from worker.credits.ledger import Ledger
@@ -106,7 +106,7 @@ class Queue:
         before = tx.all(select(cases.c.case_id).where(in_queue(), cases.c.case_id < row.case_id).order_by(cases.c.case_id))
         waits = waits_for_a_person(row)
         item = self._item(row, leases_of(tx, [row], scene.now).get(row.case_id), proposals_of(tx, [row]).get(row.case_id))
-        case, allowed = document(tx, row, scene.now), self._allowance(tx, by)
+        case, allowed, given = document(tx, row, scene.now), self._allowance(tx, by), self._given_before(tx, scene, by)
         return {
             "case": case,
             "waiting": waits,
@@ -115,7 +115,7 @@ class Queue:
             **{name: item[name] for name in ("taken_by", "taken_until", "proposal", "due_at", "creem_may_act_at", "overdue")},
             "requests": case["requests"],
             "evidence": case["evidence"],
-            "choices": [allowed.checked(choice).document() for choice in self._choices(scene)] if waits else [],
+            "choices": [allowed.checked(choice, given).document() for choice in self._choices(scene)] if waits else [],
             "approved_by_you": allowed.document(),
         }
 
@@ -129,6 +129,9 @@ class Queue:
         elif self.environment is None:
             held = "no Creem key is configured, so no money can leave"
         return choices(scene, mode=self.bench.mode, money_can_leave=held)
+
+    def _given_before(self, tx: Tx, scene: Scene, by: str) -> int:
+        return allowance.given_before(tx, by, scene.payment if awaits_word(scene) else None, scene.now)
 
     def _allowance(self, tx: Tx, by: str) -> allowance.Allowance:
         now = self.clock.now()

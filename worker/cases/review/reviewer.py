@@ -109,10 +109,11 @@ class Reviewer(Queue):
         lease = leases_of(tx, [row], self.clock.now()).get(row.case_id)
         if lease is not None and lease.holder != by:
             raise _held(row, lease)
-        offered, allowed = self._choices(self._scene(tx, row)), self._allowance(tx, by)
+        scene, allowed = self._scene(tx, row), self._allowance(tx, by)
+        offered = self._choices(scene)
         proposal = proposals_of(tx, [row]).get(row.case_id)
         if proposal is None:
-            chosen = allowed.checked(_chosen(offered, choice, row)).document()
+            chosen = allowed.checked(_chosen(offered, choice, row), self._given_before(tx, scene, by)).document()
         else:
             agreed = _to_agree(proposal, choice, by, offered, row)
             chosen = {"choice": agreed.value, "does": proposal.does, "needs_second": False, "second_because": None}
@@ -139,23 +140,26 @@ class Reviewer(Queue):
         if proposal is not None:
             told = self._agree(tx, scene, proposal, choice, by, reason)
         else:
-            chosen = self._alone(tx, _chosen(self._choices(scene), choice, row), by)
+            chosen, before = self._alone(tx, scene, _chosen(self._choices(scene), choice, row), by)
             if chosen.needs_second:
                 return self._propose(tx, scene, chosen, by, reason), scene
             overtook = self._overtaken(tx, scene, by, reason)
             done = carry_out(tx, self._settler, scene, Deed(chosen.act, by, reason))
-            allowance.note(tx, row.case_id, by, chosen, scene.now)
+            allowance.note(tx, row.case_id, by, chosen, scene.now, before)
             told = _done(scene, chosen.act, done, overtook)
         leave(tx, lease_name(row.case_id), by)
         log.info("review.decided", case_id=row.case_id, choice=told["choice"], by=by)
         return told, scene
 
-    def _alone(self, tx: Tx, chosen: Choice, by: str) -> Choice:
-        """The choice, needing a second person where this one has given too much; nothing else of theirs is decided meanwhile."""
+    def _alone(self, tx: Tx, scene: Scene, chosen: Choice, by: str) -> tuple[Choice, int]:
+        """The choice, needing a second person where this one has given too much, and what is counted of it already; nothing else
+        of theirs is decided meanwhile.
+        """
         if chosen.needs_second or not chosen.gives:
-            return chosen
+            return chosen, 0
         allowance.queue_up(tx, by, self.clock.now())
-        return self._allowance(tx, by).checked(chosen)
+        before = self._given_before(tx, scene, by)
+        return self._allowance(tx, by).checked(chosen, before), before
 
     def _agree(self, tx: Tx, scene: Scene, proposal: Row[Any], choice: str | None, by: str, reason: str) -> dict[str, Any]:
         act = _to_agree(proposal, choice, by, self._choices(scene), scene.row)
