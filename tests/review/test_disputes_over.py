@@ -1,5 +1,6 @@
 """What a dispute held is free again when it was won, whatever had frozen it, and nothing that money went back for is."""
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -145,6 +146,27 @@ def test_next_dispute_holds_its_charge_though_creems_clock_is_an_hour_behind(wor
     hear_of_dispute(world, "disp_next", world.clock.now() - timedelta(hours=1))
     read_again(world)
     assert (world.state("tran_ord_1"), world.lot("ord_1")[0]) == ("review", 0)
+    assert world.audit().breaches == []
+
+
+def test_next_dispute_holds_its_charge_though_the_name_of_neither_can_be_read(world: PeopleWorld) -> None:
+    """Once both had their charge's name: the second was not new, marked nothing, and the refund left beside it."""
+    world.bought_once()
+
+    def hear_unnamed(event_id: str) -> None:
+        at = int(world.clock.now().timestamp() * 1000)
+        said = {"id": 7, "mode": "test", "transaction": "tran_ord_1", "amount": 900, "currency": "USD", "created_at": at}
+        event = {"id": event_id, "eventType": "dispute.created", "created_at": at, "object": said}
+        world.receiver.receive(json.dumps(event).encode())
+        world.sweep()
+
+    hear_unnamed("evt_first")
+    world.decide("tran_ord_1", "won", reason="the bank said so")
+    hear_unnamed("evt_first")
+    assert (world.queue(), world.lot("ord_1")) == ([], (50, 0, 0)), "the same event is the same dispute"
+    world.clock.pass_(days=2)
+    hear_unnamed("evt_next")
+    assert (world.state("tran_ord_1"), world.lot("ord_1")) == ("review", (0, 50, 0))
     assert world.audit().breaches == []
 
 

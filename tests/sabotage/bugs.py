@@ -625,6 +625,12 @@ BUGS = (
         (("worker/creem/webhooks.py", "amount=try_(lambda: said.of", "amount=(lambda read: read())(lambda: said.of"),),
     ),
     Bug(
+        "unnamed_disputes_are_one",
+        "the next dispute of a charge is taken for the first that was won, and a refund leaves beside it",
+        ("tests/review/test_disputes_over.py",),
+        (("worker/creem/webhooks.py", 'f"unnamed:{event.id}"', 'f"unnamed:{transaction_id}"'),),
+    ),
+    Bug(
         "line_without_its_call_is_nothing",
         "a call that the journal alone remembers is armed and made again",
         ("tests/money/test_whole_way.py::test_journal_line_whose_commit_never_came_is_an_unknown_call_and_nothing_is_sent",),

@@ -54,18 +54,26 @@ class Webhook:
 def read_webhook(raw: bytes) -> Webhook:
     """What the bytes say. Raises `Malformed` naming the place and what would be right, and nothing else."""
     event = _Part(loads(raw, most=MAX_BYTES), "")
-    type_, at = event.of("eventType", text), event.of("created_at", moment)
+    type_, named = event.of("eventType", text), _Named(event.of("id", text), event.of("created_at", moment))
     said = event.part("object")
     reader = _READERS.get(type_) or (_changed if type_.startswith("subscription.") else None)
     return Webhook(
-        id=event.of("id", text),
+        id=named.id,
         type=type_,
-        created_at=at,
+        created_at=named.at,
         mode=said.may("mode", text),
-        said=reader(said, at) if reader is not None else Nothing(),
+        said=reader(said, named) if reader is not None else Nothing(),
         raw=raw.decode(),
         sha256=digest(raw),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What the event around the object stands in for where the object does not say it itself."""
+
+    id: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +109,7 @@ class _Part:
             raise Malformed("bad_value", f"{self.at}{name}: {fault}") from None
 
 
-def _checkout(said: _Part, at: datetime) -> CheckoutCompleted:
+def _checkout(said: _Part, event: _Named) -> CheckoutCompleted:
     order, customer = said.part("order"), said.maybe("customer")
     transaction = order.maybe("transaction")
     paid_at = transaction.may("created_at", moment) or order.may("updated_at", moment) or order.may("created_at", moment)
@@ -117,7 +125,7 @@ def _checkout(said: _Part, at: datetime) -> CheckoutCompleted:
         amount=0 if paid == 0 else order.of("amount", money),
         amount_paid=paid,
         currency=order.of("currency", text),
-        paid_at=paid_at or at,
+        paid_at=paid_at or event.at,
         period_start=None,
         period_end=None,
         first=None,
@@ -126,7 +134,7 @@ def _checkout(said: _Part, at: datetime) -> CheckoutCompleted:
     return CheckoutCompleted(charge)
 
 
-def _paid(said: _Part, at: datetime) -> SubscriptionPaid:
+def _paid(said: _Part, event: _Named) -> SubscriptionPaid:
     transaction, product, customer = said.maybe("last_transaction"), said.maybe("product"), said.maybe("customer")
     begins, created = said.may("current_period_start_date", moment), said.may("created_at", moment)
     paid_at = transaction.may("created_at", moment) or said.may("last_transaction_date", moment)
@@ -142,7 +150,7 @@ def _paid(said: _Part, at: datetime) -> SubscriptionPaid:
         amount=0 if paid == 0 else product.of("price", money) if price is None else price,
         amount_paid=paid,
         currency=transaction.may("currency", text) or product.of("currency", text),
-        paid_at=paid_at or at,
+        paid_at=paid_at or event.at,
         period_start=begins,
         period_end=said.may("current_period_end_date", moment),
         first=None if begins is None or created is None else abs(begins - created) < FIRST_PERIOD,
@@ -157,14 +165,14 @@ def _paid_amount(*parts: _Part) -> int | None:
     return next((amount for amount in said if amount is not None), None)
 
 
-def _changed(said: _Part, at: datetime) -> SubscriptionChanged:
-    status, updated_at = said.of("status", text), said.may("updated_at", moment) or at
+def _changed(said: _Part, event: _Named) -> SubscriptionChanged:
+    status, updated_at = said.of("status", text), said.may("updated_at", moment) or event.at
     # `canceled_at` may be set while the subscription goes on (creem-api.md, 8): the status decides
     cancelled_at = (said.may("canceled_at", moment) or updated_at) if status in ENDED else None
     return SubscriptionChanged(said.of("id", text), status, said.may("customer", ref), cancelled_at, updated_at)
 
 
-def _refund(said: _Part, at: datetime) -> RefundCreated:
+def _refund(said: _Part, event: _Named) -> RefundCreated:
     whole = isinstance(said.document.get("transaction"), dict)
     return RefundCreated(
         refund_id=said.of("id", text),
@@ -173,13 +181,13 @@ def _refund(said: _Part, at: datetime) -> RefundCreated:
         currency=said.of("refund_currency", text),
         status=said.of("status", text),
         reason=said.may("reason", text) or "other",
-        created_at=said.may("created_at", moment) or at,
+        created_at=said.may("created_at", moment) or event.at,
         transaction=said.may("transaction", read_transaction) if whole else None,
         request_id=said.maybe("checkout").may("request_id", text),
     )
 
 
-def _dispute(said: _Part, at: datetime) -> DisputeCreated:
+def _dispute(said: _Part, event: _Named) -> DisputeCreated:
     """Holds its charge whatever else of it cannot be read: stopping costs nothing."""
     transaction_id, unread = _transaction_id(said), list[str]()
 
@@ -191,11 +199,12 @@ def _dispute(said: _Part, at: datetime) -> DisputeCreated:
             return None
 
     return DisputeCreated(
-        dispute_id=try_(lambda: said.of("id", text)) or f"unnamed:{transaction_id}",
+        # after its event, and not its charge: the next one of that charge whose name cannot be read is another dispute
+        dispute_id=try_(lambda: said.of("id", text)) or f"unnamed:{event.id}",
         transaction_id=transaction_id,
         amount=try_(lambda: said.of("amount", money)),
         currency=try_(lambda: said.of("currency", text)),
-        created_at=try_(lambda: said.may("created_at", moment) or at) or at,
+        created_at=try_(lambda: said.may("created_at", moment) or event.at) or event.at,
         customer_id=try_(lambda: said.may("customer", ref)),
         unread=tuple(unread),
     )
@@ -208,7 +217,7 @@ def _transaction_id(said: _Part) -> str:
     return named
 
 
-_READERS: dict[str, Callable[[_Part, datetime], Said]] = {
+_READERS: dict[str, Callable[[_Part, _Named], Said]] = {
     "checkout.completed": _checkout,
     "subscription.paid": _paid,
     "refund.created": _refund,
