@@ -107,7 +107,8 @@ PAYMENT_MOVES: dict[PaymentState, frozenset[PaymentState]] = {
     # money may have moved: an answer that comes late, or a proof
     _P.UNKNOWN: frozenset({_P.CONFIRMING, _P.IN_PROGRESS, _P.REFUSED, _P.REJECTED, _P.REFUNDED}),
     _P.IN_PROGRESS: frozenset({_P.REJECTED, _P.REFUNDED}),
-    _P.CONFIRMING: frozenset({_P.REFUNDED}),
+    # or a person says that the bank gave the money back, and no read can show ours any more
+    _P.CONFIRMING: frozenset({_P.REJECTED, _P.REFUNDED}),
     # Creem said no to the call: a later one goes through the whole procedure
     _P.REFUSED: frozenset({_P.SENDING, _P.NOT_NEEDED, _P.MISMATCH}),
     # Creem said that the refund came to nothing, which a read may still disprove

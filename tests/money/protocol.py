@@ -51,6 +51,8 @@ class World(NamedTuple):
     shown: bool = False
     failed: bool = False
     """Creem told of a refund that came to nothing."""
+    lost: bool = False
+    """A person said that the bank gave the money back."""
     journal: int = 0
     redis: int = 0
     stopped: bool = False
@@ -202,6 +204,9 @@ class Refund:
         elif me.seen:
             ends = "not_needed" if row.state == "refused" else "refunded"
             yield "proves it", gone._replace(row=Row(ends, READ, row.attempts, True))
+        elif world.lost:
+            ends = "refused" if row.state == "refused" else "rejected"
+            yield "ends it, for the bank has given it back", gone._replace(row=Row(ends, READ, row.attempts, True))
         elif row.state in SAID_NO:
             yield "proves that no money moved", gone._replace(row=Row(row.state, READ, row.attempts, True))
         elif row.state == "in_progress" and world.failed:
@@ -230,6 +235,8 @@ class Refund:
             less = world._replace(accepted=world.accepted - 1)
             yield "Creem carries it out", less._replace(moved=world.moved + 1)
             yield "Creem tells that it failed", less._replace(failed=True)
+        if self.shows_anything and not world.lost:
+            yield "a person says that the bank gave it back", world._replace(lost=True)
         if self.shows_anything or (world.moved and not world.shown):
             yield "Creem shows it", world._replace(shown=not world.shown)
 

@@ -14,7 +14,7 @@ from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.requests.world import PeopleWorld
 from worker.errors import Refused
-from worker.sandbox.creem.words import Ending, Lie, Meanwhile, RefundAnswer
+from worker.sandbox.creem.words import Ending, Fault, Lie, Meanwhile, RefundAnswer, SecondRefund
 from worker.store.engine import Store
 from worker.store.tables import effects, postings
 
@@ -261,6 +261,31 @@ def test_charge_whose_word_nobody_knows_is_a_persons_however_much_of_it_is_missi
     world.double.switches = replace(NASTY, get=Lie.UNKNOWN_STATUS)
     world.settle_down(days=0.1)
     assert (world.state("ord_1"), world.claim("tran_1").state, world.lot("ord_1")) == ("review", "mismatch", (100, 0, 0))
+
+
+@pytest.mark.parametrize(
+    "said_no",
+    [
+        {"meanwhile": Meanwhile.FULL_REFUND},
+        {"meanwhile": Meanwhile.FULL_REFUND, "answer": RefundAnswer.FAILED, "second_refund": SecondRefund.NO_MONEY},
+    ],
+    ids=["refused", "failed"],
+)
+def test_claim_is_not_ended_by_a_word_that_nobody_knows_though_creem_said_no(world: MoneyWorld, said_no: dict[str, Any]) -> None:
+    """Once it was closed as "no money moved", and the credits of money that is gone could be spent."""
+    world.hears = False
+    world.double.switches = replace(NASTY, probe=Lie.UNKNOWN_STATUS, **said_no)
+    world.twice_charged()
+    world.settle_down(days=2)
+    found = world.case("ord_1")
+    assert found is not None
+    why = "the charge is shown as inReview while our refund was not proved: compare with the dashboard"
+    assert next(line["detail"]["why"] for line in found["history"] if line["event"] == "case.handed_over") == why
+    assert (found["state"], world.claim("tran_1").closed_at, world.lot("ord_1")) == ("review", None, (0, 100, 0))
+    world.double.switches = replace(world.double.switches, probe=Fault.NONE)
+    world.settle_down(days=2)
+    assert world.claim("tran_1").closed_at is not None
+    assert (world.lot("ord_1"), world.double.posts("tran_1")) == ((0, 0, 100), 1)
 
 
 def hear_of_refund(world: MoneyWorld, transaction_id: str, word: str) -> None:

@@ -36,7 +36,7 @@ def test_moves_are_named_for_every_state() -> None:
 PAYMENTS_AS_TEXT = """
 claimed      . m . . . . . m m .
 sending      m . m m m m m . . .
-confirming   . . . . . . . . . m
+confirming   . . . . . . m . . m
 in_progress  . . . . . . m . . m
 unknown      . . m m . m m . . m
 refused      . m . . . . . m m .

@@ -20,7 +20,7 @@ from worker.cases.money.prove import LOST
 from worker.clock import written
 from worker.creem.transactions import Transaction
 from worker.errors import Refused
-from worker.sandbox.creem.words import Ending, Fault, Lost, RefundAnswer
+from worker.sandbox.creem.words import Ending, Fault, Lost, Meanwhile, RefundAnswer, SecondRefund
 from worker.store.engine import Store
 from worker.store.tables import cases
 
@@ -149,6 +149,35 @@ def test_claim_that_was_not_proved_ends_when_the_bank_gave_the_money_back(world:
     assert [case["state"] for case in cases_of(world)] == ["external", "external"]
     assert world.lot("ord_1") == (0, 0, 100)
     assert world.double.posts("tran_1") == 1
+
+
+def test_claim_that_creem_said_had_succeeded_ends_when_the_bank_gave_the_money_back(world: PeopleWorld) -> None:
+    """Once it was read daily for ever, and its case refused money and decline: nobody could end it."""
+    no_money = {"meanwhile": Meanwhile.DISPUTE, "refund_of_disputed": SecondRefund.NO_MONEY}
+    world.double.switches = replace(NASTY, answer=RefundAnswer.SUCCEEDED, **no_money)  # type: ignore[arg-type]
+    world.twice_charged()
+    world.settle_down(days=1)
+    assert (world.claim("tran_1").state, world.claim("tran_1").closed_at) == ("confirming", None)
+    dispute = next(case for case in cases_of(world) if case["kind"] == "dispute")["case_id"]
+    world.decide(dispute, "lost", reason="the bank said so")
+    world.settle_down(days=2)
+    claim = world.claim("tran_1")
+    assert (claim.state, claim.detail, claim.refunded) == ("rejected", LOST, 0)
+    assert [case["state"] for case in cases_of(world)] == ["external", "external"]
+    assert (world.lot("ord_1"), world.double.posts("tran_1")) == ((0, 0, 100), 1)
+
+
+def test_claim_that_creem_refused_waits_for_no_dispute_to_end(world: PeopleWorld) -> None:
+    """Once each waited for the other: the claim for Creem to show no chargeback, and `won` for the claim to end."""
+    world.double.switches = replace(NASTY, meanwhile=Meanwhile.DISPUTE, refund_of_disputed=SecondRefund.REFUSED)
+    world.twice_charged()
+    world.settle_down(days=1)
+    claim = world.claim("tran_1")
+    assert (claim.state, claim.closed_at is None, world.lot("ord_1")) == ("refused", False, (0, 100, 0))
+    dispute = next(case for case in cases_of(world) if case["kind"] == "dispute")["case_id"]
+    world.decide(dispute, "won", reason="the bank said so")
+    assert (world.lot("ord_1"), world.double.gone("tran_1")) == ((100, 0, 0), 900)
+    assert world.state("ord_1") == "review"
 
 
 def approved_by_mistake(world: PeopleWorld) -> str:

@@ -709,6 +709,18 @@ BUGS = (
         (("worker/cases/money/prove.py", "    if seen.refunded_whole:\n        if state", "    if True:\n        if state"),),
     ),
     Bug(
+        "word_that_nobody_knows_ends_a_claim",
+        "the credits of money that a bank may have can be spent, for Creem had refused our call",
+        ("tests/money/test_another_hand.py",),
+        (("worker/cases/money/prove.py", "and (seen.tells_of_refunds or seen.chargeback):", "and True:"),),
+    ),
+    Bug(
+        "claim_and_dispute_wait_for_each_other",
+        "credits stay frozen for good: the claim waits for the chargeback to go, and `won` for the claim to end",
+        ("tests/review/test_claimed_before.py",),
+        (("worker/cases/money/prove.py", "and (seen.tells_of_refunds or seen.chargeback):", "and seen.tells_of_refunds:"),),
+    ),
+    Bug(
         "failure_of_another_hand",
         "a colleague's refund that failed ends ours that is on its way: its credits are spent, and the money is sent by hand too",
         (

@@ -45,17 +45,18 @@ def prove(tx: Tx, turn: Turn, seen: Transaction | None, with_: Closing, environm
                 tx, payment, case, PaymentState.NOT_NEEDED, CaseState.EXTERNAL, "the charge was refunded by another hand", with_
             )
         return proved(tx, payment, case, payment.charged or seen.amount_paid or payment.amount, with_)
-    if seen.chargeback:
-        if state is not PaymentState.CONFIRMING and _bank_gave_it_back(tx, payment):
-            to = PaymentState.REFUSED if state is PaymentState.REFUSED else PaymentState.REJECTED
-            return close(tx, payment, case, to, CaseState.EXTERNAL, LOST, with_)
-        why = "the charge was charged back while our refund was not proved: compare with the dashboard"
+    in_vain = PaymentState.REFUSED if state is PaymentState.REFUSED else PaymentState.REJECTED
+    if _bank_gave_it_back(tx, payment):
+        return close(tx, payment, case, in_vain, CaseState.EXTERNAL, LOST, with_)
+    # under a dispute the lot stays frozen; beside a word that nobody knows, what is missing may be with the bank all the same
+    if (state in SAID_NO or _ours_failed(tx, payment, state)) and (seen.tells_of_refunds or seen.chargeback):
+        said = payment.detail or "Creem said that the refund failed"
+        return close(tx, payment, case, in_vain, CaseState.REVIEW, f"no money moved: {said}", with_)
+    if not seen.tells_of_refunds:
+        shown = "was charged back" if seen.chargeback else f"is shown as {seen.status_verbatim}"
+        why = f"the charge {shown} while our refund was not proved: compare with the dashboard"
         hand_over(tx, case, why, with_.now)
         return _look_again(tx, payment, case, why, with_)
-    if state in SAID_NO or _ours_failed(tx, payment, state):
-        to = PaymentState.REFUSED if state is PaymentState.REFUSED else PaymentState.REJECTED
-        said = payment.detail or "Creem said that the refund failed"
-        return close(tx, payment, case, to, CaseState.REVIEW, f"no money moved: {said}", with_)
     shown = f"Creem still shows the charge as {seen.status_verbatim}"
     if _one_failed(tx, payment, state):
         if with_.now - _since(payment) >= _patience(case, with_):
@@ -128,6 +129,9 @@ def _look_again(tx: Tx, payment: Row[Any], case: Case, why: str, with_: Closing)
         hand_over(tx, case, f"not proved within {patience.total_seconds() / 3600:.0f} hours: {why}", now)
     elif now + pause > since + patience:
         pause = max(since + patience - now, timedelta(seconds=5))
-    move(tx, payment, PaymentState(payment.state), next_step=READ, probes=probes, due_at=now + pause, detail=why)
+    state = PaymentState(payment.state)
+    # how Creem said no stays, for that is what the claim ends by
+    said = payment.detail if state in SAID_NO else why
+    move(tx, payment, state, next_step=READ, probes=probes, due_at=now + pause, detail=said)
     write_cases(tx, [case], now, WORKER)
     return f"not proved yet: {why}"
