@@ -17,6 +17,7 @@ from tests.servers import ON_POSTGRES
 from tests.store.rows import allow_other_states
 from worker.cases.money.reconcile import BUDGET_SECONDS, CHUNK, MOST_IN_VAIN, Reconciliation
 from worker.creem.client import Creem, CreemAway, CreemRefused
+from worker.creem.search import CameShort
 from worker.creem.transactions import Transaction
 from worker.store.engine import Store
 from worker.store.tables import cases, charges, layer_jobs
@@ -99,6 +100,33 @@ def test_customer_of_whom_nothing_is_learned_stands_in_nobodys_way(world: MoneyW
     done = replace(world.reconciler(), creem=deaf).reconcile()
     assert deaf.asked == {"cust_0": 1, "cust_1": 1, "cust_2": 1}
     assert [finding.row for finding in done.findings if finding.check == "creem"] == ["cust_1"]
+
+
+@dataclass
+class Short:
+    """Creem, which says that each customer has one transaction more than it lists."""
+
+    creem: Creem
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.creem, name)
+
+    def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
+        """As Creem has it, and short."""
+        raise CameShort("a search came to its end too soon", self.creem.transactions_of_customer(customer_id))
+
+
+def test_what_a_list_that_came_short_does_show_counts_and_nothing_is_said_of_the_rest(world: MoneyWorld) -> None:
+    """Once a count that stayed wrong hid the dispute that it showed, and three such customers ended the run."""
+    names = [f"cust_{number}" for number in range(MOST_IN_VAIN + 2)]
+    charged(world, *names, at_creem=names[1:])
+    world.hears = False
+    disputed = f"tran_{names[-1]}"
+    world.double.dispute(disputed)
+    done = replace(world.reconciler(), creem=Short(world.creem)).reconcile()
+    assert (done.checked["customers"], checked(done)["creem"]) == (len(names), len(names))
+    assert checked(done)["purchase_unknown_to_creem"] == 0
+    assert world.state(disputed) == "review"
 
 
 def test_creem_that_answers_nobody_is_not_asked_of_everybody(world: MoneyWorld) -> None:

@@ -24,27 +24,39 @@ class _Page:
     """How many there are in all, as this page says it."""
 
 
+class CameShort(CreemAway):
+    """A search ended before it had shown all that there is. What it did show, `seen`, is as Creem has it."""
+
+    def __init__(self, why: str, seen: list[Transaction]) -> None:
+        super().__init__("Creem", why)
+        self.seen = seen
+
+
 def of_customer(reads: Reads, customer_id: str) -> list[Transaction]:
     """Every transaction of the customer, each once, oldest first; empty also where Creem does not know the customer.
 
-    Each page is a question of its own, with tries and a time of its own. Raises what `Reads.ask` raises, and `CreemAway` where
+    Each page is a question of its own, with tries and a time of its own. Raises what `Reads.ask` raises, and `CameShort` where
     fewer were seen than Creem says there are: a page that moved while we turned it proves nobody's absence.
     """
     found: dict[str, Transaction] = {}
     number: int | None = 1
     while number is not None:
         if number > PAGES:
-            raise CreemAway("Creem", f"a search goes on after {PAGES} pages of {PAGE_SIZE}")
+            raise CameShort(f"a search goes on after {PAGES} pages of {PAGE_SIZE}", _in_order(found))
         query = {"customer_id": customer_id, "page_number": str(number), "page_size": str(PAGE_SIZE)}
         page = reads.ask(Ask("GET", PATH, query), _page) or _Page()
         # what moves while we turn pages comes twice: what was read last counts
         found |= {transaction.id: transaction for transaction in page.transactions}
         if page.next is not None and page.next <= number:
-            raise CreemAway("Creem", f"a search leads from page {number} to page {page.next}")
+            raise CameShort(f"a search leads from page {number} to page {page.next}", _in_order(found))
         if page.next is None and (number < page.pages or len(found) < page.records):
             said = f"{len(found)} of {page.records} transactions on {number} of {page.pages} pages"
-            raise CreemAway("Creem", f"a search came to its end after {said}")
+            raise CameShort(f"a search came to its end after {said}", _in_order(found))
         number = page.next
+    return _in_order(found)
+
+
+def _in_order(found: dict[str, Transaction]) -> list[Transaction]:
     return sorted(found.values(), key=lambda transaction: (transaction.created_at or _NEVER, transaction.id))
 
 

@@ -35,8 +35,10 @@ class Finding:
         return {"check": self.check, "row": self.row, "problem": self.problem, "do": self.do, "cents": self.cents}
 
 
-def compare(tx: Tx, customer_id: str, seen: Sequence[Transaction], since: datetime) -> list[Finding]:
-    """Every disagreement about this customer's charges."""
+def compare(tx: Tx, customer_id: str, seen: Sequence[Transaction], since: datetime | None) -> list[Finding]:
+    """Every disagreement about this customer's charges. What Creem does not list counts for purchases made `since` then; None
+    where its list came short, which proves nobody's absence.
+    """
     bought = {row.transaction_id: row for row in _bought(tx, customer_id)}
     found: list[Finding] = []
     for transaction in seen:
@@ -50,7 +52,7 @@ def compare(tx: Tx, customer_id: str, seen: Sequence[Transaction], since: dateti
             found.append(Finding("charge_without_purchase", transaction.id, problem, do, left))
     there = {transaction.id for transaction in seen}
     for transaction_id, row in bought.items():
-        if transaction_id is not None and transaction_id not in there and row.paid_at >= since:
+        if transaction_id is not None and transaction_id not in there and since is not None and row.paid_at >= since:
             problem = f"purchase {row.purchase_id} names it; Creem does not list it for {customer_id}"
             do = "check customer and environment of the purchase; nothing is refunded on it"
             found.append(Finding("purchase_unknown_to_creem", transaction_id, problem, do, row.amount))

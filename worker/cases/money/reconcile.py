@@ -26,6 +26,7 @@ from worker.cases.money.settle import Settler
 from worker.cases.requests.judge import wake_all_declined
 from worker.clock import Clock
 from worker.creem.client import Creem, CreemRefused
+from worker.creem.search import CameShort
 from worker.creem.transactions import AS_CHARGED_BACK, Transaction
 from worker.errors import NoGround, TryLater, one_line
 from worker.observe import log
@@ -204,8 +205,14 @@ class Reconciler:
             out_of_time = seconds is not None and timer() - began >= seconds
             if away is not None or out_of_time or in_vain == MOST_IN_VAIN:
                 break
+            since: datetime | None = now - self.days
             try:
                 seen = creem.transactions_of_customer(customer_id)
+            except CameShort as short:
+                # what it did show counts all the same: a count that stays wrong would hide it for ever
+                seen, since = short.seen, None
+                do = "ask Creem, whose count and whose list do not agree; nothing was said of what the list leaves out"
+                done.found(Finding("creem", customer_id, f"could not be compared whole: {short}", do))
             except (TryLater, CreemRefused) as error:
                 if isinstance(error, TryLater) and error.service != "Creem":
                     raise
@@ -215,11 +222,13 @@ class Reconciler:
                 done.found(Finding("creem", customer_id, f"could not be compared: {error}", do))
                 continue
             in_vain = 0
-            self._customer(creem, customer_id, seen, done)
+            self._customer(creem, customer_id, seen, done, since)
             done.count("customers")
             progress(number + 1, len(customers))
 
-    def _customer(self, creem: Creem, customer_id: str, seen: Sequence[Transaction], done: Reconciliation) -> None:
+    def _customer(
+        self, creem: Creem, customer_id: str, seen: Sequence[Transaction], done: Reconciliation, since: datetime | None
+    ) -> None:
         for transaction in seen:
             done.count("transactions")
             if not creem.environment.accepts(transaction.mode):
@@ -227,7 +236,7 @@ class Reconciler:
             mended = self.store.write(lambda tx, t=transaction: self._observe(tx, t))  # type: ignore[misc]
             if mended:
                 done.mended("transaction", transaction.id, mended)
-        for finding in self.store.read(lambda tx: compare(tx, customer_id, seen, self.clock.now() - self.days)):
+        for finding in self.store.read(lambda tx: compare(tx, customer_id, seen, since)):
             done.found(finding)
 
     def _observe(self, tx: Tx, seen: Transaction) -> str | None:
