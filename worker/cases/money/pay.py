@@ -31,6 +31,8 @@ from worker.store.bulk import Tx
 from worker.store.engine import Store
 
 HELD = timedelta(minutes=5)
+NO_JOURNAL = timedelta(minutes=2)
+"""Shorter than it takes `RefundsMoneyStopped` to call somebody: one hiccup is over before."""
 STUCK = timedelta(minutes=15)
 LONGEST_AWAY = timedelta(hours=1)
 
@@ -281,7 +283,7 @@ class Payer:
         """Nothing was armed: the line is written before the commit, and what it was for was undone."""
         now = self.clock.now()
         self.store.write(lambda tx: limits.open_until(tx, limits.JOURNAL, now + 2 * HELD, str(error)))
-        return self._wait(turn, HELD, str(error))
+        return self._wait(turn, NO_JOURNAL, str(error))
 
     def _stuck(self, turn: Turn, why: str) -> str:
         def set_aside(tx: Tx) -> str:
