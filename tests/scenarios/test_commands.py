@@ -559,7 +559,8 @@ def test_flood_of_dead_letters_is_put_aside_by_reason_and_no_other_with_it(syste
     assert "not both" in one_line(both.stderr)
     typo = ("--all-of", "not_jason", "--reason", "r", "--yes")
     said = one_line(system.refunds("dead", "discard", *typo, expect=2).stderr)
-    assert said == "refunds: --all-of: expected a reason that letters have (not_json, unknown_type), not not_jason\n"
+    assert said.startswith("refunds: --all-of: expected a reason that letters have (bad_number, ")
+    assert said.endswith(", wrong_version), not not_jason\n")
     assert "No open letter has that reason" in system.refunds("dead", "discard", *why, "--yes").stdout
 
 

@@ -17,7 +17,7 @@ from worker.intake.fields import ID
 from worker.intake.stream import open_stream_client
 from worker.sandbox.servers import RunningRedis
 
-pytestmark = [pytest.mark.slow, ON_POSTGRES]
+pytestmark = pytest.mark.slow
 GUIDE = (ROOT / "docs" / "joining.md").read_text()
 
 
@@ -45,6 +45,7 @@ def test_the_guide_says_what_an_id_may_be() -> None:
     assert f"are {ID}; what carries any other is refused" in GUIDE
 
 
+@ON_POSTGRES
 def test_the_guide_leads_from_the_first_event_to_credits_that_came_back(system: System, tmp_path: Path) -> None:
     tell, read, _ = snippets("python")
     system.extra = {**system.extra, "REFUNDS_MODE": "observe"}
@@ -76,6 +77,7 @@ def test_the_guide_leads_from_the_first_event_to_credits_that_came_back(system: 
     system.audit()
 
 
+@ON_POSTGRES
 def test_the_guide_leads_to_credits_in_the_products_own_table(database_url: str, own_redis: RunningRedis) -> None:
     owner = make_url(database_url)
     named = dict(line.split("=", 1) for line in snippets("ini")[0].splitlines())

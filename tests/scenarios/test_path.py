@@ -39,6 +39,7 @@ REFUSED = {
 MENDS = (
     'dead requeue ID --reason "…"',
     'dead requeue --all-of REASON --reason "…"',
+    'dead discard --all-of REASON --reason "…"',
     'dead discard ID --reason "…"',
     'requeue job_42 --reason "…"',
     'review approve CASE --reason "…"',
@@ -256,6 +257,7 @@ def mend(engineer: Engineer, broken: dict[str, str], port: int) -> None:
         engineer.types('dead requeue ID --reason "…"')
         engineer.types('dead requeue --all-of REASON --reason "…"', REASON="not_json")
         engineer.types('dead discard ID --reason "…"', ID=broken["not_json"])
+        engineer.types('dead discard --all-of REASON --reason "…"', REASON="not_json")
         engineer.types('review approve CASE --reason "…"')
         engineer.types('review decline CASE --reason "…"', CASE=broken["second"])
         ends = {"job_42": "declined", "job_44": "delivered", broken["request"]: "refunded", broken["second"]: "declined"}

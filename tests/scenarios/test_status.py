@@ -71,7 +71,7 @@ def test_case_that_waits_for_a_person_is_counted_with_the_command_that_lists_it(
     said = system.refunds("status").stdout
     assert "1 wait, the oldest since 2026-03-02T12:00:00" in said
     assert "`refunds review list`" in said
-    assert "2026-03-02T12:00 case_1 (review), 100 % gone by: `refunds status --deadlines`" in said
+    assert "2026-03-02T12:00Z case_1 (review), 100 % gone by: `refunds status --deadlines`" in said
     assert "100 %" in system.refunds("status", "--deadlines").stdout
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, Row, case, func, or_, select, update
 
@@ -19,7 +19,7 @@ from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
 from worker.store.pages import page
 from worker.store.tables import dead_letters, inbox
-from worker.strict import MAX_BYTES, Malformed
+from worker.strict import MAX_BYTES, Malformed, Reason
 
 Identity = tuple[str, str]
 """Source and id of an event."""
@@ -76,9 +76,9 @@ class DeadLetters:
         ]
 
     def reasons(self) -> list[str]:
-        """Every reason that a letter has, whatever became of it."""
-        d = dead_letters.c
-        return [row.reason for row in self.store.read(lambda tx: tx.all(select(d.reason).distinct().order_by(d.reason)))]
+        """Every reason that a letter has, whatever became of it, and those for which a document is refused as it stands."""
+        there = self.store.read(lambda tx: tx.all(select(dead_letters.c.reason).distinct()))
+        return sorted({*get_args(Reason), *(row.reason for row in there)})
 
     def of_reason(self, reason: str, limit: int, after: str | None = None) -> tuple[list[str], str | None]:
         """The ids of open letters with this reason, oldest first, and the id to continue after."""

@@ -171,9 +171,7 @@ def _do_all(
 ) -> None:
     chosen, following = letters.of_reason(kind, limit, after)
     if not chosen and kind not in (reasons := letters.reasons()):
-        raise Misconfigured(
-            f"--all-of: expected a reason that letters have ({', '.join(reasons) or 'there are none'}), not {kind}"
-        )
+        raise Misconfigured(f"--all-of: expected a reason that letters have ({', '.join(reasons)}), not {kind}")
     if dry_run:
         with progress() as bar:
             plans = list(deed.plans(bar.track(chosen, description="working out what would happen")))

@@ -7,7 +7,7 @@ that says so (`installation.oldest_release`): migrations expand first and take a
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from worker.errors import Misconfigured, TryLater
@@ -156,12 +156,11 @@ def _unfit(tx: Tx) -> str | None:
     if tx.connection.dialect.name != "postgresql":
         return None
     # not `transaction_read_only`: a look sets that itself
-    reads_only = "current_setting('default_transaction_read_only') = 'on'"
-    asked = text(f"select pg_is_in_recovery(), {reads_only}, current_setting('server_encoding')")
-    replica, closed, encoding = tuple(tx.one(asked))
+    names = "default_transaction_read_only", "server_encoding"
+    replica, reads_only, encoding = tuple(tx.one(select(func.pg_is_in_recovery(), *(func.current_setting(one) for one in names))))
     if replica:
         return "the database server is a read-only replica: name the primary"
-    if closed:
+    if reads_only == "on":
         return "the database takes no writes: default_transaction_read_only is on, for the server, this database or this role"
     if encoding != "UTF8":
         return f"the database keeps text as {encoding}, and customers write in any script: create it with encoding 'UTF8'"
