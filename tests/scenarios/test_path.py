@@ -196,8 +196,9 @@ def break_things(engineer: Engineer, double: CreemDouble) -> dict[str, str]:
     system = engineer.system
     for account in ("acc_7", "acc_8"):
         charge(double, account)
-    system.emit([submitted("job_42", "acc_7"), failed("job_42", "acc_7", code="invalid_image")])
-    system.emit([submitted("job_44", "acc_7"), failed("job_44", "acc_7", code="job_timeout"), "not json"])
+    # of the customer whose request is declined: what is used, or runs, has no refund at hand
+    system.emit([submitted("job_42", "acc_8"), failed("job_42", "acc_8", code="invalid_image")])
+    system.emit([submitted("job_44", "acc_8"), failed("job_44", "acc_8", code="job_timeout"), "not json"])
     mail = a_mail("Please refund my order ord_acc_7.", sender="acc_7@example.org", files={"a.png": PNG})
     (system.folder / "FILE.eml").write_bytes(mail)
     other = a_mail("Please refund my order ord_acc_8.", sender="acc_8@example.org", message_id="<mail-2@example.org>")
