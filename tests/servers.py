@@ -56,6 +56,10 @@ CONNECTING = {"auth", "client", "config", "hello", "info", "ping", "select"}
 ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For what is about processes and Redis and not about the engine: the one of production."""
+POSTGRES_AT_NIGHT = pytest.mark.parametrize(
+    "database_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.nightly)], indirect=True
+)
+"""For long tables of ends: what they ask of the database others ask of both engines at each commit."""
 
 
 def worker_number() -> int:

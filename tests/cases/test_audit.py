@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.cases.world import START, World, a_purchase, an_account
-from tests.servers import ON_POSTGRES, ON_SQLITE
+from tests.servers import ON_POSTGRES, ON_SQLITE, POSTGRES_AT_NIGHT
 from tests.store.rows import statements
 from worker.cases.audit import Audit, audit_books, audit_stream
 from worker.cases.audit_checks import CHECKS
@@ -48,6 +48,7 @@ def a_book(store: Store) -> World:
     return world
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize(("corruption", "check", "row"), TABLE, ids=[f"{n}-{row[1]}" for n, row in enumerate(TABLE)])
 def test_corruption_is_found_and_named(store: Store, corruption: str, check: str, row: str) -> None:
     world = a_book(store)

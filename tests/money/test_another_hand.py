@@ -13,6 +13,7 @@ from sqlalchemy import select
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.requests.world import PeopleWorld
+from tests.servers import POSTGRES_AT_NIGHT
 from worker.errors import Refused
 from worker.sandbox.creem.words import Ending, Fault, Lie, Meanwhile, RefundAnswer, SecondRefund
 from worker.store.engine import Store
@@ -43,6 +44,7 @@ def claim_fails(world: MoneyWorld, how: str) -> None:
     world.double.switches = NASTY
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize("how", FAILED)
 def test_charge_that_a_person_refunds_after_our_claim_failed_takes_its_credits_along(world: MoneyWorld, how: str) -> None:
     """Once the customer kept both: the end of a claim was taken for the end of what may happen to its charge."""
@@ -134,6 +136,7 @@ def test_credits_that_come_back_to_a_lot_of_which_a_part_went_back_are_void_in_p
     world.close()
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize("word", ["pending", "requiresAction", "processing", "Succeeded"])
 def test_refund_by_another_hand_is_waited_for_whatever_its_word_until_it_comes_to_nothing(world: MoneyWorld, word: str) -> None:
     """Once only `succeeded` counted: both refunds left, for a read goes on showing what pends as paid."""
@@ -174,6 +177,7 @@ def test_person_approves_no_money_while_a_refund_by_another_hand_pends(store: St
     world.close()
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize("ends", [Ending.SUCCEEDED, Ending.FAILED])
 @pytest.mark.parametrize("claimed", [False, True], ids=["charged again after it was sent", "claimed before it was sent"])
 def test_charge_is_no_duplicate_of_one_whose_own_refund_is_under_way(

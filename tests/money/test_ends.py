@@ -13,6 +13,7 @@ from policy.lifecycle import CaseState
 from tests.logs import heard
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
+from tests.servers import POSTGRES_AT_NIGHT
 from worker.cases.load import case_of
 from worker.cases.money.close import Closing, hand_over, overdue
 from worker.clock import written
@@ -266,6 +267,7 @@ def test_looks_at_a_claim_grow_rarer_and_end_on_the_hour_a_person_is_called(worl
     assert daily[-2:] == pytest.approx([86_400.0] * 2, abs=1)
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize(
     ("switches", "why"),
     [
@@ -375,6 +377,7 @@ def test_promise_is_kept_with_creems_acceptance_and_runs_again_where_that_came_t
     assert [line["percent"] for line in notes(case(world), "promise.breached")] == [100]
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize(
     "told_of",
     [[], [("ref_0", "tran_0", 0)], [("ref_old", "tran_1", -1)], [("ref_a", "tran_1", 0), ("ref_b", "tran_1", 0)]],

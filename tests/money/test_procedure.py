@@ -10,6 +10,7 @@ import pytest
 
 from tests.cases.world import a_purchase, an_account
 from tests.money.world import MoneyWorld
+from tests.servers import POSTGRES_AT_NIGHT
 from worker.cases.money import limits
 from worker.clock import written
 from worker.errors import Refused
@@ -97,6 +98,7 @@ def test_tax_goes_back_with_the_price(world: MoneyWorld) -> None:
     holds(world)
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize(
     ("switches", "state", "gone"),
     [

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from tests.cases.world import an_account, moves
 from tests.requests.world import PeopleWorld
+from tests.servers import POSTGRES_AT_NIGHT
 from worker.settings import Mode
 from worker.store.tables import cases
 
@@ -125,6 +126,7 @@ DISPUTE_OVER = "while the charge was under dispute at the bank, which is over: i
 NONE_STOOD = "when no earlier charge for the same thing stood, and ord_0 does"
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize(
     ("happens", "order", "why", "then"),
     [

@@ -12,6 +12,7 @@ from tests.cases.world import a_purchase, moves
 from tests.money.plans import NASTY
 from tests.requests.world import PeopleWorld
 from tests.review.test_review import a_dispute
+from tests.servers import POSTGRES_AT_NIGHT
 from worker.cases.money import charges
 from worker.clock import moment, written
 from worker.creem.said import DisputeCreated
@@ -217,6 +218,7 @@ def test_what_waited_for_the_end_of_a_dispute_goes_on_at_once_when_it_was_won(wo
     assert (world.state("job_1"), world.lot("ord_1")) == ("refunded", (45, 0, 0))
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize("days", [1, 80])
 @pytest.mark.parametrize(("minutes", "known"), [(5, False), (40, False), (40, True)])
 def test_duplicate_of_a_charge_that_stands_again_is_a_persons_at_once(

@@ -71,7 +71,11 @@ def refused(client: redis.Redis) -> bool:
     return False
 
 
-@pytest.mark.parametrize("refusal", [A_REPLICA, FULL_DISK, FULL_MEMORY], ids=["replica", "full disk", "full memory"])
+@pytest.mark.parametrize(
+    "refusal",
+    [A_REPLICA, *(pytest.param(one, marks=pytest.mark.nightly) for one in (FULL_DISK, FULL_MEMORY))],
+    ids=["replica", "full disk", "full memory"],
+)
 def test_workers_old_and_new_live_through_it_and_work_afterwards(
     system: System, own_redis: RunningRedis, client: redis.Redis, refusal: Refusal
 ) -> None:
