@@ -711,13 +711,13 @@ BUGS = (
     Bug(
         "word_that_nobody_knows_ends_a_claim",
         "the credits of money that a bank may have can be spent, for Creem had refused our call",
-        ("tests/money/test_another_hand.py",),
+        ("tests/money/test_another_hand.py::test_claim_is_not_ended_by_a_word_that_nobody_knows_though_creem_said_no",),
         (("worker/cases/money/prove.py", "and (seen.tells_of_refunds or seen.chargeback):", "and True:"),),
     ),
     Bug(
         "claim_and_dispute_wait_for_each_other",
         "credits stay frozen for good: the claim waits for the chargeback to go, and `won` for the claim to end",
-        ("tests/review/test_claimed_before.py",),
+        ("tests/review/test_claimed_before.py::test_claim_that_creem_refused_waits_for_no_dispute_to_end",),
         (("worker/cases/money/prove.py", "and (seen.tells_of_refunds or seen.chargeback):", "and seen.tells_of_refunds:"),),
     ),
     Bug(
