@@ -1,12 +1,14 @@
 """Real servers for the tests, and how to wait for them without sleeping."""
 
 import os
+import subprocess
 import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -39,6 +41,18 @@ def answers(url: str) -> bool:
         return bool(redis.Redis.from_url(url).ping())
     except redis.RedisError:
         return False
+
+
+@contextmanager
+def serving(url: str, *command: str, folder: Path | None = None) -> Iterator[str]:
+    """The URL at which the Redis of this command answers, for as long as it is needed."""
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    try:
+        assert eventually(lambda: answers(url))
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.system import a_system
-from tests.servers import answers, eventually
+from tests.servers import serving
 from worker.sandbox.servers import free_port
 
 SERVER = shutil.which("redis-server")
@@ -29,14 +29,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = next(port for port in iter(free_port, None) if port < 55_000)
     assert SERVER is not None
     command = (SERVER, "--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--appendonly", "yes")
-    process = subprocess.Popen(command, cwd=tmp_path_factory.mktemp("node"), stdout=subprocess.DEVNULL)
-    url = f"redis://127.0.0.1:{port}/0"
-    try:
-        assert eventually(lambda: answers(url))
+    with serving(f"redis://127.0.0.1:{port}/0", *command, folder=tmp_path_factory.mktemp("node")) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def test_processes_and_commands_refuse_it_in_one_line_and_the_doctor_names_it(node: str, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Redis behind a socket of this machine, with a password: we and Celery come to the same database of it."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.scenarios.system import a_purchase, a_system, an_account, failed, submitted
-from tests.servers import ON_SQLITE, answers, eventually
+from tests.servers import ON_SQLITE, eventually, serving
 
 SERVER = shutil.which("redis-server")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(SERVER is None, reason="needs a redis-server with sockets")]
@@ -24,14 +23,8 @@ def on_a_socket(tmp_path: Path) -> Iterator[str]:
         socket = Path(short) / "redis;0.sock"
         kept = ("--port", "0", "--requirepass", PASSWORD, "--appendonly", "yes", "--dir", str(tmp_path))
         assert SERVER is not None
-        process = subprocess.Popen([SERVER, *kept, "--unixsocket", str(socket)], stdout=subprocess.DEVNULL)
-        try:
-            url = f"unix://:{quote(PASSWORD, safe=';,')}@{socket}?db=9"
-            assert eventually(lambda: answers(url))
+        with serving(f"unix://:{quote(PASSWORD, safe=';,')}@{socket}?db=9", SERVER, *kept, "--unixsocket", str(socket)) as url:
             yield url
-        finally:
-            process.terminate()
-            process.wait(10)
 
 
 @ON_SQLITE

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.system import a_purchase, a_system, an_account, failed, submitted
-from tests.servers import ON_POSTGRES, answers, eventually
+from tests.servers import ON_POSTGRES, eventually, serving
 from worker.sandbox.servers import free_port
 
 SERVER = shutil.which("redis-server")
@@ -48,13 +48,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     tls = ("--tls-port", str(found.port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key))
     kept = ("--port", "0", "--tls-auth-clients", "no", "--appendonly", "yes", "--dir", str(folder), "--bind", "127.0.0.1")
     assert SERVER is not None
-    process = subprocess.Popen([SERVER, *tls, *kept], stdout=subprocess.DEVNULL)
-    try:
-        assert eventually(lambda: answers(found.url()))
+    with serving(found.url(), SERVER, *tls, *kept):
         yield found
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @ON_POSTGRES

@@ -667,8 +667,8 @@ BUGS = (
         (
             (
                 "worker/cases/review/reviewer.py",
-                "rows and claims.nothing_left(tx, rows[0])",
-                "rows",
+                "claim if claim is not None and claims.nothing_left(tx, claim) else None",
+                "claim",
             ),
         ),
     ),

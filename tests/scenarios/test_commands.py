@@ -211,17 +211,22 @@ def test_creem_key_is_named_with_the_other_faults(system: System) -> None:
     assert len(system.refunds("cases", expect=2).stderr.splitlines()) == 2, "a variable is named once"
 
 
+def settings_named(said: str) -> list[str]:
+    """The variable of each line of a refusal, without what begins them all."""
+    return [line.removeprefix("refunds: REFUNDS_").partition(":")[0] for line in said.strip().splitlines()]
+
+
 def test_settings_that_do_not_go_together_are_named_with_the_other_faults(system: System) -> None:
     system.extra = {
         "REFUNDS_MODE": "brave", "REFUNDS_CREEM_CREDITS": "default", "REFUNDS_BALANCE_TABLE": "profiles",
         "REFUNDS_BALANCE_ENTRIES": "entries(key=id)", "REFUNDS_NOTICES_URL": "smtp://ann:hunter2@mail.example.org?starttls=none",
         "REFUNDS_STREAM": "refunds:events",
     }  # fmt: skip
-    lines = system.refunds("status", expect=2).stderr.strip().splitlines()
-    assert [line.removeprefix("refunds: REFUNDS_").partition(":")[0] for line in lines] == [
+    said = system.refunds("status", expect=2).stderr
+    assert settings_named(said) == [
         "MODE", "OUTCOMES_STREAM", "CREEM_CREDITS", "CREEM_CREDITS", "BALANCE_TABLE", "BALANCE_ENTRIES", "NOTICES_URL",
     ]  # fmt: skip
-    assert "hunter2" not in "".join(lines)
+    assert "hunter2" not in said
 
 
 def test_what_a_single_setting_cannot_be_is_named_with_the_other_faults_and_without_secrets(system: System) -> None:
@@ -231,8 +236,7 @@ def test_what_a_single_setting_cannot_be_is_named_with_the_other_faults_and_with
         "REFUNDS_REDIS_URL": "redis://:hunter2secret@h/0?foo=bar",
     }  # fmt: skip
     said = system.refunds("status", expect=2).stderr
-    named = [line.removeprefix("refunds: REFUNDS_").partition(":")[0] for line in said.strip().splitlines()]
-    assert sorted(named) == sorted(name.removeprefix("REFUNDS_") for name in system.extra)
+    assert sorted(settings_named(said)) == sorted(name.removeprefix("REFUNDS_") for name in system.extra)
     assert "hunter2" not in said
 
 

@@ -68,8 +68,8 @@ def amount_claimed(tx: Tx, case_id: str) -> int | None:
     """What would go back, in minor units, as told when the charge of this case was last claimed; None where no line says it."""
     c = case_history.c
     said = select(c.detail).where(c.case_id == case_id, c.event == "payment.claimed").order_by(c.id.desc()).limit(1)
-    rows = tx.all(said)
-    return rows[0].detail["amount"] if rows else None
+    row = tx.first(said)
+    return row.detail["amount"] if row else None
 
 
 def put_to_a_person(case: Case, facts: ChargeFacts, why: str) -> None:

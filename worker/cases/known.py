@@ -37,7 +37,7 @@ def _with_small_a_to_z(address: str) -> str:
 
 def accounts_called(tx: Tx, name: str) -> list[str]:
     """The account with this id, or else those with this mail address; none where neither is known."""
-    there = tx.all(select(accounts.c.account_id).where(accounts.c.account_id == name))
+    there = tx.exists(select(accounts.c.account_id).where(accounts.c.account_id == name))
     return [name] if there else accounts_at(tx, [name])
 
 

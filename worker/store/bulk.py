@@ -141,7 +141,7 @@ class Tx:
 
     def exists(self, statement: Select[Any], **values: Any) -> bool:
         """Whether the statement gives any row."""
-        return self.first(statement, **values) is not None
+        return self.first(statement.limit(1), **values) is not None
 
     def ask(self, question: Question, **values: Any) -> Sequence[Row[Any]]:
         """Every row that the question gives for these values. It is built once, however often it is put.

@@ -269,7 +269,7 @@ def unhandled_from(tx: Tx, source: str) -> bool:
     """True when a row of this source waits to be handled."""
     # as the index has it, word for word, so that it is used whichever source is asked for
     new = inbox.c.state == literal("new", literal_execute=True), inbox.c.source == literal(source, literal_execute=True)
-    return tx.exists(select(inbox.c.id).where(*new).limit(1))
+    return tx.exists(select(inbox.c.id).where(*new))
 
 
 def backlog(tx: Tx) -> tuple[int, datetime | None]:

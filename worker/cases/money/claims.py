@@ -78,14 +78,14 @@ def nothing_left(tx: Tx, payment: Row[Any]) -> bool:
         return False
     a = payment_attempts.c
     moved = or_(a.outcome.is_(None), a.outcome.not_in(MOVED_NOTHING))
-    return not tx.exists(select(a.payment_id).where(a.payment_id == payment.payment_id, moved).limit(1))
+    return not tx.exists(select(a.payment_id).where(a.payment_id == payment.payment_id, moved))
 
 
 def is_open(tx: Tx, environment: str, transaction_id: str) -> bool:
     """True where a claim on the charge has not ended: its money may go back, or be on its way."""
     p = payments.c
     mine = (p.environment == environment, p.transaction_id == transaction_id, p.closed_at.is_(None))
-    return bool(tx.all(select(p.payment_id).where(*mine)))
+    return tx.exists(select(p.payment_id).where(*mine))
 
 
 def environments(tx: Tx) -> list[str]:

@@ -11,12 +11,12 @@ from sqlalchemy import Row, func, select
 
 from policy.lifecycle import PaymentState
 from policy.words import money
-from worker.cases.money.charges import in_another_currency
-from worker.creem.transactions import Transaction
+from worker.cases.money.charges import SUCCEEDED, in_another_currency
+from worker.creem.transactions import CHARGED_BACK, TELLS_OF_REFUNDS, Transaction
 from worker.store.bulk import Tx
 from worker.store.tables import charges, creem_refunds, payments, purchases
 
-HELD = {"paid", "partialRefund", "refunded", "chargedBack"}
+HELD = TELLS_OF_REFUNDS | {CHARGED_BACK}
 """Words for a charge that was collected; others never held money."""
 
 
@@ -64,7 +64,7 @@ def told_beyond(tx: Tx, since: datetime) -> list[Finding]:
     c, r = charges.c, creem_refunds.c
     told = func.sum(r.amount)
     summed = select(c.transaction_id, c.amount_paid, r.currency, told.label("told"), func.count().label("refunds"))
-    summed = summed.join(creem_refunds, r.transaction_id == c.transaction_id).where(r.status == "succeeded", c.amount_paid > 0)
+    summed = summed.join(creem_refunds, r.transaction_id == c.transaction_id).where(r.status == SUCCEEDED, c.amount_paid > 0)
     grouped = summed.group_by(c.transaction_id, c.amount_paid, r.currency).having(told > c.amount_paid)
     rows = tx.all(grouped.having(func.max(r.heard_at) >= since).where(~in_another_currency()).order_by(c.transaction_id))
     do = "look at the charge in Creem's dashboard: it may have gone back twice, and only there can that be seen"
@@ -82,7 +82,7 @@ def told_otherwise(tx: Tx, since: datetime) -> list[Finding]:
     p, r = purchases.c, creem_refunds.c
     chosen = select(r.transaction_id, r.refund_id, r.amount, r.currency, p.currency.label("booked"))
     chosen = chosen.join(purchases, p.transaction_id == r.transaction_id)
-    rows = tx.all(chosen.where(r.currency != p.currency, r.status == "succeeded", r.heard_at >= since).order_by(r.refund_id))
+    rows = tx.all(chosen.where(r.currency != p.currency, r.status == SUCCEEDED, r.heard_at >= since).order_by(r.refund_id))
     return [
         Finding(
             "refund_in_another_currency",

@@ -1,6 +1,6 @@
 """Charges as the policy looks at them: the purchase, its lot, and what is known of its money."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,16 @@ def charges_of(tx: Tx, purchase_ids: Iterable[str]) -> list[Charge]:
     if alone:
         rows += _read(tx, tx.among(purchases.c.purchase_id, alone))
     return [_charge(row) for row in rows]
+
+
+def named_charges(tx: Tx, purchase_ids: Collection[str]) -> list[Charge]:
+    """Those of these purchases alone."""
+    return [charge for charge in charges_of(tx, purchase_ids) if charge.facts.purchase_id in purchase_ids] if purchase_ids else []
+
+
+def charge_of(tx: Tx, purchase_id: str) -> Charge | None:
+    """That of this purchase; None where there is none."""
+    return next(iter(named_charges(tx, [purchase_id])), None)
 
 
 def _read(tx: Tx, which: Any) -> Any:

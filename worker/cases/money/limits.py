@@ -45,7 +45,7 @@ def open_until(
     person or alarm stops it for meanwhile is kept beside what it was opened for.
     """
     ensure(tx, name)
-    stands = tx.all(select(breakers).where(breakers.c.name == name).with_for_update())[0]
+    stands = tx.one(select(breakers).where(breakers.c.name == name).with_for_update())
     values: dict[str, Any] = {"last_error": why, "failures": stands.failures + 1}
     if stands.needs_person:
         if needs_person and why not in str(stands.last_error).split(AND):

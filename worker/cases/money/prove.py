@@ -12,9 +12,9 @@ from sqlalchemy import Row, select
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.book import WORKER, Case
 from worker.cases.money import charges
+from worker.cases.money.charges import IN_VAIN
 from worker.cases.money.claims import READ
 from worker.cases.money.close import Closing, close, hand_over, proved
-from worker.cases.money.record import IN_VAIN
 from worker.cases.money.turn import Turn, lock, move, still_ours
 from worker.cases.write import write_cases
 from worker.creem.environment import Environment
@@ -98,7 +98,7 @@ def _one_failed(tx: Tx, payment: Row[Any], state: PaymentState) -> bool:
         return False
     a, r = payment_attempts.c, creem_refunds.c
     ours = (a.payment_id == payment.payment_id, a.attempt == payment.attempts, a.refund_id.is_not(None))
-    if tx.all(select(a.refund_id).where(*ours)):
+    if tx.exists(select(a.refund_id).where(*ours)):
         return False
     told = tx.all(select(r.status, r.created_at, r.heard_at).where(r.transaction_id == payment.transaction_id))
     # when it was heard is by our own clock: Creem's may be ahead
@@ -107,7 +107,7 @@ def _one_failed(tx: Tx, payment: Row[Any], state: PaymentState) -> bool:
 
 
 def _bank_gave_it_back(tx: Tx, payment: Row[Any]) -> bool:
-    return bool(tx.connection.execute(select(charges.lost(payment.transaction_id))).scalar_one())
+    return bool(tx.value(select(charges.lost(payment.transaction_id))))
 
 
 def _since(payment: Row[Any]) -> datetime:

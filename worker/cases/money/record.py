@@ -12,6 +12,7 @@ from policy.lifecycle import CaseState, PaymentState
 from worker.cases.book import WORKER, Case
 from worker.cases.casework import REMIND, go
 from worker.cases.money import limits
+from worker.cases.money.charges import IN_VAIN
 from worker.cases.money.claims import READ, SEND
 from worker.cases.money.close import Closing, hand_over, overdue
 from worker.cases.money.turn import Turn, lock, move
@@ -27,7 +28,6 @@ NOT_SENT_PAUSE = timedelta(minutes=15)
 BALANCE_PAUSE = timedelta(days=1)
 KEY_REFUSALS = 24 * 6
 """A day of them: a key that may not refund is a person's to mend, and the case is a person's too by then."""
-IN_VAIN = {"failed", "canceled"}
 
 
 def record(tx: Tx, turn: Turn, attempt: int, answer: Answer, with_: Closing) -> str:

@@ -8,7 +8,7 @@ from sqlalchemy import Row, and_, func, or_, select
 
 from policy.facts import PaidWith, PurchaseKind
 from policy.ledger import PostingKind
-from worker.cases.money.facts import Charge, charges_of
+from worker.cases.money.facts import Charge, charge_of, named_charges
 from worker.store.bulk import Tx
 from worker.store.tables import charges, layer_jobs, postings, purchases
 
@@ -37,8 +37,7 @@ def passes_of(tx: Tx, account_ids: Iterable[str], since: datetime) -> list[Charg
     p = purchases.c
     lasting = (tx.among(p.account_id, account_ids), p.kind == PurchaseKind.PASS_24H.value, p.paid_at > since - PASS_LASTS)
     named = {row.purchase_id for row in tx.all(select(p.purchase_id).where(*lasting))}
-    found = [charge for charge in charges_of(tx, named) if charge.facts.purchase_id in named] if named else []
-    return sorted(found, key=lambda charge: (charge.facts.paid_at, charge.facts.purchase_id))
+    return sorted(named_charges(tx, named), key=lambda charge: (charge.facts.paid_at, charge.facts.purchase_id))
 
 
 def pass_of(passes: Iterable[Charge], account_id: str, submitted_at: datetime) -> Charge | None:
@@ -56,7 +55,7 @@ def pass_of(passes: Iterable[Charge], account_id: str, submitted_at: datetime) -
 
 def paid_for(tx: Tx, purchase_id: str, job_id: str) -> bool:
     """True where this purchase paid for the job, in whole or in part."""
-    charge = next((one for one in charges_of(tx, [purchase_id]) if one.facts.purchase_id == purchase_id), None)
+    charge = charge_of(tx, purchase_id)
     return charge is not None and any(job.job_id == job_id for job in jobs_of(tx, charge))
 
 

@@ -13,7 +13,7 @@ from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import BY_PERSON
 from worker.cases.decided import reason_decided
 from worker.cases.load import REPORTS, case_of
-from worker.cases.money.facts import Charge, charges_of
+from worker.cases.money.facts import Charge, charge_of, named_charges
 from worker.cases.money.used import jobs_of, pass_of, passes_of
 from worker.cases.notify import NoticeKind
 from worker.cases.requests.identify import DENIED, SAID, UNKNOWN
@@ -28,7 +28,7 @@ def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now:
     """The facts, and the charge whose money they are about, if any. The caller holds the account's lock."""
     job = requested_job(tx, ledger, request.job_id) if request.job_id else None
     of_job = paid_by(tx, request.job_id) if request.job_id and not request.purchase_id else None
-    charge = _charge(tx, request.purchase_id) if request.purchase_id else of_job
+    charge = charge_of(tx, request.purchase_id) if request.purchase_id else of_job
     facts = RequestFacts(
         now=now,
         request_id=request.request_id,
@@ -145,7 +145,7 @@ def _with_case(tx: Tx, job_ids: list[str], state: CaseState) -> set[str]:
 def _standing(tx: Tx, booked: Mapping[str, JobCredits]) -> dict[str, int]:
     """Credits of each job that have come back neither as credits nor with the money of their purchase (decision 15)."""
     drawn = {share.purchase_id for credits in booked.values() for share in credits.debits}
-    gone = {charge.facts.purchase_id for charge in charges_of(tx, drawn) if charge.facts.given_back} if drawn else set()
+    gone = {charge.facts.purchase_id for charge in named_charges(tx, drawn) if charge.facts.given_back}
     return {
         job_id: sum(share.credits for share in reverse(of.debits, of.reversals) if share.purchase_id not in gone)
         for job_id, of in booked.items()
@@ -156,7 +156,7 @@ def paid_by(tx: Tx, job_id: str) -> Charge | None:
     """The newest purchase that paid for the job; where its ledger has none, the pass that it ran under."""
     drew = (postings.c.job_id == job_id, postings.c.kind == PostingKind.DEBIT.value)
     rows = tx.all(select(postings.c.purchase_id).where(*drew))
-    found = [charge for row in rows if (charge := _charge(tx, row.purchase_id))]
+    found = [charge for row in rows if (charge := charge_of(tx, row.purchase_id))]
     return max(found, key=lambda charge: charge.facts.paid_at) if found else _pass_over(tx, job_id)
 
 
@@ -168,10 +168,6 @@ def _pass_over(tx: Tx, job_id: str) -> Charge | None:
         for job in tx.all(select(layer_jobs).where(*under))
     )
     return next(found, None)
-
-
-def _charge(tx: Tx, purchase_id: str) -> Charge | None:
-    return next((c for c in charges_of(tx, [purchase_id]) if c.facts.purchase_id == purchase_id), None)
 
 
 def _claimed(tx: Tx, charge: Charge, case_id: str) -> bool:
@@ -197,7 +193,7 @@ def _told_no(tx: Tx, request: Row[Any]) -> bool:
     )
     noes = c.state.in_([CaseState.DECLINED.value, CaseState.NOTHING_OWED.value]), c.closed_at < request.received_at
     theirs = c.account_id == request.account_id, c.kind == CaseKind.REQUEST.value, r.request_id != request.request_id
-    found = select(c.case_id).join(requests, r.request_id == c.subject).where(*theirs, *noes, same).limit(1)
+    found = select(c.case_id).join(requests, r.request_id == c.subject).where(*theirs, *noes, same)
     return tx.exists(found) or (request.job_id is not None and _told_of_own(tx, request))
 
 
@@ -206,5 +202,5 @@ def _told_of_own(tx: Tx, request: Row[Any]) -> bool:
     c, n = cases.c, notices.c
     of_job = c.kind == CaseKind.JOB.value, c.subject == request.job_id, c.account_id == request.account_id
     noes = n.kind.in_([NoticeKind.DECLINED.value, NoticeKind.SETTLED.value]), n.created_at < request.received_at
-    told = select(n.notice_id).join(cases, c.case_id == n.case_id).where(*of_job, *noes, n.state != "dropped").limit(1)
+    told = select(n.notice_id).join(cases, c.case_id == n.case_id).where(*of_job, *noes, n.state != "dropped")
     return tx.exists(told)

@@ -7,6 +7,7 @@ whether a second person is needed and is another one.
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, func, select, update
@@ -100,7 +101,7 @@ class Reviewer(Queue):
         for row in stale:
             with suppress(LockedOut, Refused):
                 # the proposal alone: what was agreed to meanwhile is on its way
-                self.store.write(lambda tx, case_id=row.case_id: self._withdraw(tx, case_id, None, WORKER, why))  # type: ignore[misc]
+                self.store.write(partial(self._withdraw, name=row.case_id, choice=None, by=WORKER, reason=why))
                 ended += 1
         return ended
 
@@ -219,15 +220,7 @@ class Reviewer(Queue):
         close(tx, claim, case, PaymentState.NOT_NEEDED, CaseState.REVIEW, why, Closing(self.ledger, self.bench, now))
         log.info("review.withdrawn", case_id=row.case_id, choice=REFUND, by=by)
         told = f"the refund of {money(claim.amount, claim.currency)} is taken back, and a person decides again"
-        return {
-            "case_id": row.case_id,
-            "choice": REFUND,
-            "proposed_by": None,
-            "done": False,
-            "waits_for_second": False,
-            "told": told,
-            "overtook": 0,
-        }
+        return _withdrawn(row.case_id, REFUND, None, told)
 
     def _withdraw(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> dict[str, Any]:
         row = lock_case(tx, find(tx, name).case_id)
@@ -242,15 +235,7 @@ class Reviewer(Queue):
         scene.case.note("review.withdrawn", choice=proposal.choice, by=by, reason=reason, credits_released=released)
         write_cases(tx, [scene.case], scene.now, by)
         told = f"{proposal.choice} is withdrawn" + (f"; {released} credits can be spent again" if released else "")
-        return {
-            "case_id": row.case_id,
-            "choice": proposal.choice,
-            "proposed_by": proposal.proposed_by,
-            "done": False,
-            "waits_for_second": False,
-            "told": told,
-            "overtook": 0,
-        }
+        return _withdrawn(row.case_id, proposal.choice, proposal.proposed_by, told)
 
     def _overtaken(self, tx: Tx, scene: Scene, by: str, reason: str) -> int:
         """How many cases came earlier and are in nobody's hands; noted, with the reason, where there are any."""
@@ -268,11 +253,23 @@ class Reviewer(Queue):
         return count
 
 
+def _withdrawn(case_id: str, choice: str, proposed_by: str | None, told: str) -> dict[str, Any]:
+    return {
+        "case_id": case_id,
+        "choice": choice,
+        "proposed_by": proposed_by,
+        "done": False,
+        "waits_for_second": False,
+        "told": told,
+        "overtook": 0,
+    }
+
+
 def _unsent(tx: Tx, row: Row[Any]) -> Row[Any] | None:
     """The open claim of the case, locked, if no money of it can have left."""
     p = payments.c
-    rows = tx.all(select(payments).where(p.case_id == row.case_id, p.closed_at.is_(None)).with_for_update())
-    return rows[0] if rows and claims.nothing_left(tx, rows[0]) else None
+    claim = tx.first(select(payments).where(p.case_id == row.case_id, p.closed_at.is_(None)).with_for_update())
+    return claim if claim is not None and claims.nothing_left(tx, claim) else None
 
 
 def _waiting(tx: Tx, name: str) -> Row[Any]:

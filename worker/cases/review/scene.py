@@ -13,7 +13,7 @@ from worker.cases.bench import Bench
 from worker.cases.book import Case
 from worker.cases.load import case_of, lock_account
 from worker.cases.money import claims, holds
-from worker.cases.money.facts import Charge, charges_of
+from worker.cases.money.facts import Charge, charge_of, named_charges
 from worker.cases.money.settle import first_may_go
 from worker.cases.money.used import jobs_of
 from worker.cases.requests.facts import paid_by, use_of
@@ -122,15 +122,13 @@ def _charge(tx: Tx, case: Case, request: Row[Any] | None) -> Charge | None:
             named = [request.purchase_id]
         case _:
             return None
-    known = [charge for charge in charges_of(tx, named) if charge.facts.purchase_id in named] if named else []
-    return max(known, key=lambda charge: charge.facts.paid_at) if known else None
+    return max(named_charges(tx, named), key=lambda charge: charge.facts.paid_at, default=None)
 
 
 def _first(tx: Tx, case: Case) -> Charge | None:
     """The earlier charge that the case was judged beside."""
     first = (case.facts or {}).get("first") if case.kind is CaseKind.DUPLICATE_CHARGE else None
-    named = first["purchase_id"] if first else None
-    return next((charge for charge in charges_of(tx, [named]) if charge.facts.purchase_id == named), None) if named else None
+    return charge_of(tx, first["purchase_id"]) if first else None
 
 
 def _charged_again(tx: Tx, case: Case, charge: Charge | None) -> tuple[str, ...]:
@@ -166,7 +164,7 @@ def _money(tx: Tx, booked: JobCredits) -> dict[str, set[str]]:
 def _is_claimed(tx: Tx, booked: JobCredits) -> bool:
     drawn = {share.purchase_id for share in booked.debits}
     still_open = (tx.among(payments.c.purchase_id, drawn), payments.c.due_at.is_not(None))
-    return bool(drawn) and tx.exists(select(payments.c.payment_id).where(*still_open).limit(1))
+    return bool(drawn) and tx.exists(select(payments.c.payment_id).where(*still_open))
 
 
 def _cases_of_jobs(tx: Tx, case: Case, job_id: str | None, charge: Charge | None) -> tuple[str, ...]:
