@@ -7,8 +7,8 @@ from sqlalchemy import text
 from tests.cases.world import START, World, a_purchase, an_account
 from tests.servers import ON_POSTGRES, ON_SQLITE, POSTGRES_AT_NIGHT
 from tests.store.rows import statements
-from worker.cases.audit import Audit, audit_books, audit_stream
-from worker.cases.audit_checks import CHECKS
+from worker.cases.audit.audit import Audit, audit_books, audit_stream
+from worker.cases.audit.checks import CHECKS
 from worker.intake.stream import Chunk
 from worker.store.bulk import Tx
 from worker.store.engine import Store

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from tests.cases.audited_book import a_full_book
 from tests.requests.world import PeopleWorld
-from worker.cases.audit import audit_books
+from worker.cases.audit.audit import audit_books
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.schema import upgrade

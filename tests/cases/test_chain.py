@@ -12,7 +12,7 @@ from sqlalchemy import Table, delete, func, make_url, select, text, update
 from tests.cases.world import World, a_purchase, an_account
 from tests.faults import Crash
 from tests.servers import ON_POSTGRES
-from worker.cases.audit import Audit
+from worker.cases.audit.audit import Audit
 from worker.cases.chain.chainer import TOLD_EVERY, Chainer
 from worker.cases.chain.heads import Heads
 from worker.cases.chain.links import CHAINED

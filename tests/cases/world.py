@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from policy import load_editions
 from worker.cases.assess import Assessor
-from worker.cases.audit import Audit, audit_books
+from worker.cases.audit.audit import Audit, audit_books
 from worker.cases.bench import Bench
 from worker.cases.dead import DeadLetters
 from worker.cases.document import account_document, document, find

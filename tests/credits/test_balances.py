@@ -9,7 +9,7 @@ from sqlalchemy import text
 from tests.cases.world import World, a_purchase, an_account
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
-from worker.cases.audit import Audit, audit_home
+from worker.cases.audit.audit import Audit, audit_home
 from worker.credits.balances import Balances
 from worker.credits.ledger import Ledger
 from worker.errors import Misconfigured

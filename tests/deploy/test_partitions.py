@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from tests.cases.world import HandClock, World, a_purchase, an_account
 from tests.servers import ON_POSTGRES, conninfo
-from worker.cases.audit import Audit
+from worker.cases.audit.audit import Audit
 from worker.cases.chain.chainer import Chainer
 from worker.cases.chain.proof import audit_chain
 from worker.store.engine import Store

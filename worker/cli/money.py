@@ -45,7 +45,7 @@ def reconcile(
 
 def read_again(runtime: Runtime) -> Iterator[str]:
     """Takes in what was acknowledged on the stream and is nowhere in our books; yields each entry taken in."""
-    from worker.cases.audit import Audit, audit_stream
+    from worker.cases.audit.audit import Audit, audit_stream
 
     now = runtime.clock.now()
     try:

@@ -8,7 +8,7 @@ import typer
 from rich.progress import Progress
 
 from policy.words import count, money
-from worker.cases.audit import Audit, audit_books, audit_home, audit_stream
+from worker.cases.audit.audit import Audit, audit_books, audit_home, audit_stream
 from worker.cases.chain.proof import audit_chain
 from worker.cases.money import epoch, limits
 from worker.cases.overview import overview

@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.live import Live
 
-from worker.cases.audit import Audit, audit_books, audit_stream
+from worker.cases.audit.audit import Audit, audit_books, audit_stream
 from worker.cases.overview import overview
 from worker.clock import SystemClock
 from worker.intake.records import read_record

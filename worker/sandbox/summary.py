@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import func, select
 
-from worker.cases.audit import Audit
+from worker.cases.audit.audit import Audit
 from worker.sandbox.stories import STORIES
 from worker.sandbox.traffic import World
 from worker.screen import STATE_STYLE, cell, out, say, table

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Row, Table, select
 
-from worker.cases.audit import NAMED, STATEMENT_SECONDS, Audit
+from worker.cases.audit.audit import NAMED, STATEMENT_SECONDS, Audit
 from worker.cases.chain.heads import Kept
 from worker.cases.chain.links import CHAINED, Rows, beginning, differing, links_of, rows_of
 from worker.clock import moment

@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import Select, Table, func, select
 
-from worker.cases import audit_checks, audit_money, audit_records
-from worker.cases.audit_checks import CHECKS
-from worker.cases.audit_money import MONEY_CHECKS
-from worker.cases.audit_people import PEOPLE_CHECKS
-from worker.cases.audit_records import RECORD_CHECKS
-from worker.cases.audit_words import before
+from worker.cases.audit import checks, money, records
+from worker.cases.audit.checks import CHECKS
+from worker.cases.audit.money import MONEY_CHECKS
+from worker.cases.audit.people import PEOPLE_CHECKS
+from worker.cases.audit.records import RECORD_CHECKS
+from worker.cases.audit.words import before
 from worker.credits.at_creem import AtCreem
 from worker.credits.balances import Balances
 from worker.intake.stream import Chunk
@@ -49,7 +49,7 @@ NAMED = 100
 STATEMENT_SECONDS = 3600.0
 """How long one check may take: it passes over whole tables, and holds no lock that anybody waits for."""
 
-SPANS = (NO_TIME, audit_checks.GRACE, audit_money.OVERDUE, audit_records.OVERDUE)
+SPANS = (NO_TIME, checks.GRACE, money.OVERDUE, records.OVERDUE)
 """How far back the checks look from their moment."""
 
 COUNTED = (

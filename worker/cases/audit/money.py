@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Select, and_, exists, func, not_, or_, select
 
 from policy.lifecycle import CaseKind, CaseState, PaymentState
-from worker.cases.audit_words import Query, before, said
+from worker.cases.audit.words import Query, before, said
 from worker.cases.load import claimed
 from worker.cases.money.charges import won
 from worker.creem.answers import MOVED_NOTHING

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Select, and_, case, exists, func, not_, or_, select, union_all
 
 from policy.lifecycle import PaymentState
-from worker.cases.audit_words import Query, before, said
+from worker.cases.audit.words import Query, before, said
 from worker.cases.load import FINAL
 from worker.cases.money.charges import lost, won
 from worker.store.tables import (
