@@ -26,6 +26,7 @@ PARTS = {
     "worker/store/inbox.py": "inbox rows: claim, insert, settle",
     "worker/intake/": "intake: read the stream, validate",
     "worker/cases/assess.py": "assess, the rest",
+    "worker/cases/assessor.py": "assess, the rest",
     "worker/cases/": "announce and sweeps",
     "celery/": "Celery",
     "kombu/": "Celery",

@@ -12,7 +12,7 @@ import redis
 
 from policy import Editions, Terms, TermsError, load_editions
 from policy.calendar import Calendar
-from worker.cases.assess import OWN_HINT, Assessor
+from worker.cases.assessor import OWN_HINT, Assessor
 from worker.cases.bench import Bench
 from worker.cases.book_at_creem import BooksAtCreem
 from worker.cases.chain.chainer import Chainer

@@ -15,7 +15,8 @@ from celery.utils.saferepr import saferepr
 from kombu.exceptions import OperationalError
 
 from worker.app import app, runtime
-from worker.cases.assess import OWN_HINT, Assessed
+from worker.cases.assess import Assessed
+from worker.cases.assessor import OWN_HINT
 from worker.cases.requests.turn import take_turn
 from worker.clock import Every
 from worker.errors import Misconfigured, TryLater

@@ -17,7 +17,7 @@ from tests.cases.world import World, a_purchase, an_account, moves
 from tests.doors import Doors, DoorStore
 from tests.faults import death
 from tests.logs import heard
-from worker.cases.assess import OWN_HINT
+from worker.cases.assessor import OWN_HINT
 from worker.cases.imports import Importer
 from worker.cases.known import what_is_known
 from worker.clock import moment, written

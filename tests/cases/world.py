@@ -11,7 +11,7 @@ import fakeredis
 from sqlalchemy import select
 
 from policy import load_editions
-from worker.cases.assess import Assessor
+from worker.cases.assessor import Assessor
 from worker.cases.audit.audit import Audit, audit_books
 from worker.cases.bench import Bench
 from worker.cases.dead import DeadLetters

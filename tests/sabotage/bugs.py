@@ -53,7 +53,7 @@ BUGS = (
         ("tests/cases/test_held.py",),
         (
             (
-                "worker/cases/assess.py",
+                "worker/cases/assessor.py",
                 "            due_at = self.clock.now() + HELD_FOR\n            self.store.write(lambda tx: inbox.release(tx, claims, due_at))",
                 "            due_at = self.clock.now() + HELD_FOR\n"
                 '            self.store.write(lambda tx: [inbox.postpone(tx, one, "held", due_at) for one in claims])',
@@ -64,7 +64,7 @@ BUGS = (
         "held_account_holds_up_its_batch",
         "one account whose row is held stalls everybody who shares a batch with it",
         ("tests/cases/test_held.py",),
-        (("worker/cases/assess.py", "whose.items() if account_id in now}", "whose.items() if now}"),),
+        (("worker/cases/assessor.py", "whose.items() if account_id in now}", "whose.items() if now}"),),
     ),
     Bug(
         "conflict_taken_for_a_repeat",
@@ -84,7 +84,7 @@ BUGS = (
         ("tests/cases/test_poison.py",),
         (
             (
-                "worker/cases/assess.py",
+                "worker/cases/assessor.py",
                 "error=one_line(error))\n        done = Assessed()",
                 "error=one_line(error))\n            raise\n        done = Assessed()",
             ),

@@ -1,15 +1,13 @@
-"""Assess: inbox rows become facts, facts become verdicts, verdicts become postings and intents, in one transaction.
+"""The assess step: inbox rows become facts, facts become verdicts, verdicts become postings and intents, in one transaction.
 
-One to N rows, one code path: a single event is a batch of one. The attempt is counted in a commit of its own before the
-work; a batch that fails is split into singles; a single that keeps failing goes to the dead letters with its reason. So one
-poisonous event costs only itself.
+One to N rows, one code path: a single event is a batch of one. Who takes which rows, and what becomes of those that fail, is in
+`assessor.py`.
 """
 
-import contextlib
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Row
 
@@ -22,7 +20,6 @@ from worker.cases.fold import Fate, fold
 from worker.cases.gather import Unread, placed, read_all, woken_cases
 from worker.cases.judge import judge
 from worker.cases.load import (
-    held_accounts,
     jobs_of_newly_vouched,
     load_jobs,
     load_lots_money,
@@ -32,32 +29,16 @@ from worker.cases.load import (
 )
 from worker.cases.money.hear import hear
 from worker.cases.money.settle import Settled, Settler, woken_purchases
-from worker.cases.news import Line, News, of_accepted, read
+from worker.cases.news import Line, News, read
 from worker.cases.requests.judge import judge_requests, wake_about_orders, wake_declined
 from worker.cases.write import write
-from worker.clock import Clock, growing
 from worker.credits.ledger import Ledger
 from worker.creem.said import SubscriptionChanged
-from worker.errors import CannotProcess, LockedOut, NoGround, OfNewerRelease, one_line
-from worker.intake.accept import Accepted, Desk
-from worker.intake.entry import Entry
-from worker.observe import log
+from worker.errors import CannotProcess
 from worker.store import inbox
 from worker.store.bulk import Tx
 from worker.store.effects import EffectKind
-from worker.store.engine import Store
-from worker.store.inbox import Claim
-from worker.traces import Span, tell
-
-K = TypeVar("K")
-OWN_HINT = timedelta(seconds=1)
-"""How long a row is left to the task that was sent for it, before another task or the sweep takes it along."""
-
-LONGEST_WAIT = timedelta(days=1)
-LEFT_FOR = timedelta(seconds=10)
-"""How long an event about a newer release's case is left to its processes before anybody looks at it again."""
-HELD_FOR = timedelta(seconds=5)
-"""How long an event is left whose account somebody else holds."""
+from worker.traces import Span
 
 
 @dataclass(slots=True)
@@ -97,203 +78,19 @@ class Assessed:
 
 
 @dataclass(frozen=True, slots=True)
-class Assessor:
-    """The assess step with its collaborators."""
+class Assessment:
+    """The step at one moment, with its collaborators."""
 
-    store: Store
     ledger: Ledger
     bench: Bench
     settler: Settler
-    clock: Clock
-    batch: int
+    now: datetime
     lease: timedelta
-    max_attempts: int
-    held: set[str] = field(default_factory=set)
-    """Accounts that somebody else held when this process last looked: their events and cases do not wait for them again."""
 
-    def assess(self, inbox_ids: Sequence[int] = (), *, waited: timedelta = inbox.NO_TIME) -> Assessed:
-        """Handles the rows named and those that are due since `waited`, up to a batch.
-
-        Raises `TryLater` when the database is away.
-        """
-        now = self.clock.now()
-        claims = self.store.write(
-            lambda tx: inbox.claim(tx, ids=inbox_ids, limit=self.batch, now=now, lease=self.lease, waited=waited)
-        )
-        try:
-            done = self._together([claim for claim in claims if claim.attempt == 1])
-            for claim in claims:
-                if claim.attempt > 1:
-                    # somebody failed or died over this row before: it may not spoil others
-                    done += self._together([claim])
-        except NoGround:
-            self._give_back(claims)
-            raise
-        return done
-
-    def take(self, accepted: Sequence[Accepted]) -> Assessed:
-        """Handles rows that came in claimed (`Desk.accept` with a lease), without reading their text again; announcements
-        that follow are claimed for the caller to make. Raises `TryLater` when the database is away.
-        """
-        claims = [Claim(row.inbox_id, 1, row.event_id, row.job_id) for row in accepted]
-        try:
-            return self._together(claims, {row.inbox_id: of_accepted(row) for row in accepted})
-        except NoGround:
-            self._give_back(claims)
-            raise
-
-    def at_once(self, desk: Desk, entries: Sequence[Entry]) -> Assessed | None:
-        """Takes entries in and handles them, in one transaction; announcements that follow are claimed for the caller to make.
-
-        Only for what comes for the first time: no attempt is counted. None where something stands in the way of any of them:
-        then nothing of it stands, and they go the way where attempts are. Raises `TryLater` when the database is away.
-        """
-        reading = desk.read(entries)
-        if any(event.account_id in self.held for _, event in reading.events.values()):
-            return None
-
-        def work(tx: Tx) -> Assessed:
-            return self._work(tx, [of_accepted(row) for row in desk.take_in(tx, reading)], held=True, recorded=True)
-
-        try:
-            return self._commit(work)
-        except LockedOut:
-            return None
-        except NoGround:
-            raise
-        except Exception as error:
-            log.warning("batch.split", rows=len(entries), error=one_line(error))
-            return None
-
-    def wake(self, case_ids: Sequence[str]) -> Assessed:
-        """Judges cases again whose time has come, by the same path and without news. Those whose account somebody else holds
-        stay due.
-        """
-
-        def whose() -> dict[str, str]:
-            return {row.case_id: row.account_id for row in self.store.read(lambda tx: woken_cases(tx, case_ids))}
-
-        def work(held: Set[str]) -> Assessed:
-            return self._commit(lambda tx: self.judge_in(tx, [case_id for case_id in case_ids if case_id not in held]))
-
-        return self._around(whose, work)
-
-    def judge_jobs(self, jobs: Sequence[tuple[str, str]]) -> Assessed:
-        """Judges jobs, as (job id, account id), whether or not they have a case: what a lost step left undone is done."""
-        return self._commit(lambda tx: self._work(tx, [], named=jobs))
-
-    def judge_in(self, tx: Tx, case_ids: Sequence[str]) -> Assessed:
-        """Judges these cases again, without news, within the caller's transaction: what comes of it stands once that commits, and
-        a rehearsal undoes it. Raises `LockedOut` where somebody else holds an account of theirs.
-        """
-        return self._work(tx, [], case_ids=case_ids)
-
-    def _commit(self, work: Callable[[Tx], Assessed]) -> Assessed:
-        """What the work did, once it is committed; what was done within traces is told."""
-        done = self.store.write(work)
-        if done.spans:
-            tell(done.spans, self.clock.now())
-        return done
-
-    def _together(self, claims: Sequence[Claim], at_hand: Mapping[int, News] | None = None) -> Assessed:
-        def work(held: Set[int]) -> Assessed:
-            done = self._leave([claim for claim in claims if claim.id in held])
-            done += self._all([claim for claim in claims if claim.id not in held], at_hand)
-            return done
-
-        return self._around(lambda: self._whose(claims, at_hand), work)
-
-    def _all(self, claims: Sequence[Claim], at_hand: Mapping[int, News] | None) -> Assessed:
-        if not claims:
-            return Assessed()
-        if len(claims) == 1:
-            return self._alone(claims[0])
-        try:
-            return self._commit(lambda tx: self._work(tx, *_claimed(tx, claims, at_hand), held=at_hand is not None))
-        except NoGround:
-            raise
-        except Exception as error:
-            log.warning("batch.split", rows=len(claims), error=one_line(error))
-        done = Assessed()
-        for claim in claims:
-            done += self._together([claim])
-        return done
-
-    def _alone(self, claim: Claim) -> Assessed:
-        if claim.attempt > self.max_attempts:
-            return self._bury(claim, "kills_its_worker", f"{self.max_attempts} attempts began and none ended")
-        try:
-            return self._commit(lambda tx: self._work(tx, *_claimed(tx, [claim], None)))
-        except NoGround:
-            raise
-        except OfNewerRelease as error:
-            # two releases run side by side: a process of the newer one takes it
-            log.warning("event.left_for_newer_release", **_about(claim), error=str(error))
-            due_at = self.clock.now() + LEFT_FOR
-            self.store.write(lambda tx: inbox.release(tx, [claim], due_at))
-            return Assessed(failed=1)
-        except Exception as error:
-            log.exception("event.failed", **_about(claim), attempt=claim.attempt)
-            why = f"{type(error).__name__}: {one_line(error)}"
-        if claim.attempt >= self.max_attempts:
-            return self._bury(claim, "keeps_failing", why)
-        due_at = self.clock.now() + growing(claim.attempt, LONGEST_WAIT)
-        self.store.write(lambda tx: inbox.postpone(tx, claim, why, due_at))
-        return Assessed(failed=1)
-
-    def _around(self, whose: Callable[[], Mapping[K, str]], work: Callable[[Set[K]], Assessed]) -> Assessed:
-        """What comes of `work`, which is told what to leave because its account is held by somebody else: of what `whose` gives,
-        as (what, account id). Raises `LockedOut` where something else is held.
-        """
-        held = self._held(whose()) if self.held else set[K]()
-        try:
-            return work(held)
-        except LockedOut:
-            if (more := self._held(whose())) <= held:
-                raise
-        return work(more)
-
-    def _held(self, whose: Mapping[K, str]) -> set[K]:
-        """Those of these whose account somebody else holds at this moment, which is kept in mind; what no longer is so is not."""
-        named = {*whose.values(), *self.held}
-        now = self.store.write(lambda tx: held_accounts(tx, named))
-        self.held.clear()
-        self.held.update(now)
-        return {what for what, account_id in whose.items() if account_id in now}
-
-    def _whose(self, claims: Sequence[Claim], at_hand: Mapping[int, News] | None) -> dict[int, str]:
-        """The account of each claimed row that is about one, by the row's id."""
-
-        def look(tx: Tx) -> dict[int, str]:
-            news, _ = placed(tx, _claimed(tx, claims, at_hand)[0], self.settler.accepts_mode)
-            return {item.row.id: item.account_id for item in news if item.account_id}
-
-        return self.store.write(look)
-
-    def _leave(self, claims: Sequence[Claim]) -> Assessed:
-        """Leaves rows whose account somebody else holds for later, uncounted."""
-        if claims:
-            log.warning("account.held", accounts=sorted(self.held)[:5], rows=len(claims), next="tried again")
-            due_at = self.clock.now() + HELD_FOR
-            self.store.write(lambda tx: inbox.release(tx, claims, due_at))
-        return Assessed(failed=len(claims))
-
-    def _give_back(self, claims: Sequence[Claim]) -> None:
-        """The ground gave way, which is no fault of these rows; where it is still away, their claim ends by itself."""
-        with contextlib.suppress(NoGround):
-            self.store.write(lambda tx: inbox.release(tx, claims, self.clock.now()))
-
-    def _bury(self, claim: Claim, reason: str, detail: str) -> Assessed:
-        def bury(tx: Tx) -> int:
-            rows = inbox.lock(tx, [claim])
-            return _bury(tx, [(row, CannotProcess(reason, detail)) for row in rows], self.clock.now())
-
-        return Assessed(dead=self.store.write(bury))
-
-    def _work(
+    def work(
         self,
         tx: Tx,
-        news: Sequence[News],
+        news: Sequence[News] = (),
         unread: Sequence[Unread] = (),
         *,
         case_ids: Sequence[str] = (),
@@ -301,7 +98,11 @@ class Assessor:
         held: bool = False,
         recorded: bool = False,
     ) -> Assessed:
-        book = Book(self.clock.now())
+        """What follows from this news, from cases that are woken and from jobs that are named, is in the database. Announcements
+        are claimed for the caller where they are `held` for it; rows that are `recorded` stand as handled already. Raises
+        `LockedOut` where somebody else holds an account of theirs.
+        """
+        book = Book(self.now)
         # stand as handled already, if that is what becomes of them
         standing = {item.row.id for item in news} if recorded else set()
         news, woken, unreadable = self._gather(tx, book, news, case_ids, named)
@@ -313,7 +114,7 @@ class Assessor:
         self._write(tx, book, held)
         settled, moved = self._settle(tx, book, woken)
         inbox.settle(tx, [f for f in fates if f["id"] not in standing or f["state"] != Fate.HANDLED.value])
-        _bury(tx, dead, book.now)
+        bury(tx, dead, book.now)
         return _account_for([*book.cases.values(), *moved], book, settled, fates, len(dead))
 
     def _gather(
@@ -382,19 +183,6 @@ class Assessor:
         return settled, judge_requests(tx, self.ledger, self.bench, asked, book.accounts, book.now) if asked else []
 
 
-def _about(claim: Claim) -> dict[str, Any]:
-    """Of whom a line of the log is: not of the job that the task was sent for, where it took others along."""
-    return {"inbox_id": claim.id, "event_id": claim.event_id, "job_id": claim.job_id}
-
-
-def _claimed(tx: Tx, claims: Sequence[Claim], at_hand: Mapping[int, News] | None) -> tuple[list[News], list[Unread]]:
-    """What the claimed rows say that are still ours, and those that can no longer be read."""
-    if at_hand is None:
-        return read_all(inbox.lock(tx, claims))
-    ours = inbox.lock_again(tx, claims)
-    return [at_hand[claim.id] for claim in claims if claim.id in ours], []
-
-
 def _no_longer_waiting(tx: Tx, news: Sequence[News]) -> Sequence[Row[Any]]:
     return inbox.waiting_for(tx, [item.job_id for item in news if item.introduces_job and item.job_id])
 
@@ -430,7 +218,8 @@ def _touch_vouched(book: Book, news: Sequence[News]) -> None:
     }
 
 
-def _bury(tx: Tx, dead: Sequence[tuple[Line | Row[Any], CannotProcess]], now: datetime) -> int:
+def bury(tx: Tx, dead: Sequence[tuple[Line | Row[Any], CannotProcess]], now: datetime) -> int:
+    """These rows lie with the dead letters, each with what is wrong with it. Returns how many letters that made."""
     letters = [
         inbox.new_letter(
             key=inbox.letter_key(row.id),

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import redis
 
-from worker.cases.assess import Assessed, Assessor
+from worker.cases.assess import Assessed
+from worker.cases.assessor import Assessor
 from worker.cases.effects import Performer
 from worker.errors import TryLater, one_line
 from worker.intake.accept import Accepted, Desk

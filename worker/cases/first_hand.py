@@ -9,7 +9,8 @@ from typing import Any
 
 import redis
 
-from worker.cases.assess import OWN_HINT, Assessed, Assessor
+from worker.cases.assess import Assessed
+from worker.cases.assessor import OWN_HINT, Assessor
 from worker.errors import TryLater, one_line
 from worker.intake.accept import Desk
 from worker.intake.consumer import FIELD

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 
 from policy.facts import AccountStatus
-from worker.cases.assess import Assessed, Assessor
+from worker.cases.assess import Assessed
+from worker.cases.assessor import Assessor
 from worker.cases.news import IMPORT_SOURCE
 from worker.clock import Clock
 from worker.intake.records import AccountRecord, JobRecord, PurchaseRecord

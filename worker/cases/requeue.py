@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.assess import Assessor
+from worker.cases.assessor import Assessor
 from worker.cases.document import find, open_claims, pending_effects
 from worker.cases.known import accounts_called
 from worker.cases.review.scene import lock_case

@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, not_, or_,
 
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import job_not_ended
-from worker.cases.assess import Assessed, Assessor
+from worker.cases.assess import Assessed
+from worker.cases.assessor import Assessor
 from worker.cases.bench import Bench
 from worker.cases.book import WORKER
 from worker.cases.effects import Performer, due_effects

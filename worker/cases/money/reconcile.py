@@ -16,7 +16,7 @@ from sqlalchemy import Row, and_, case, exists, func, or_, select, update
 
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from policy.words import money
-from worker.cases.assess import Assessor
+from worker.cases.assessor import Assessor
 from worker.cases.audit.checks import failed_jobs_without_case
 from worker.cases.casework import Move
 from worker.cases.load import lock_account
