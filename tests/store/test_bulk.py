@@ -13,8 +13,9 @@ from tests.servers import ON_POSTGRES, eventually
 from tests.store.rows import NOON, a_job, a_purchase, an_account, count, given, given_an_account_with_a_purchase, statements
 from tests.threads import at_once
 from worker.errors import Collision
-from worker.store.bulk import Among, Tx
+from worker.store.bulk import Tx
 from worker.store.engine import Store
+from worker.store.statements import Among
 from worker.store.tables import accounts, dead_letters, inbox, layer_jobs, postings, purchases
 
 

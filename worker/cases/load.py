@@ -25,7 +25,8 @@ from worker.errors import OfNewerRelease
 from worker.intake.records import AccountRecord, PurchaseRecord
 from worker.intake.wire import AccountOpened, Event
 from worker.store.breakers import PIPELINE
-from worker.store.bulk import Among, Tx
+from worker.store.bulk import Tx
+from worker.store.statements import Among
 from worker.store.tables import (
     accounts,
     breakers,

@@ -23,10 +23,11 @@ from worker.clock import Clock, growing, written
 from worker.errors import LockedOut, NoGround, TryLater, one_line
 from worker.observe import log
 from worker.store import effects, inbox, tallies
-from worker.store.bulk import Among, Tx
+from worker.store.bulk import Tx
 from worker.store.effects import EffectKind
 from worker.store.engine import Store
 from worker.store.history import line
+from worker.store.statements import Among
 from worker.store.tables import accounts, case_history, cases, layer_jobs
 
 STUCK_AFTER = 5

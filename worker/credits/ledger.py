@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from sqlalchemy import Row, Select, select
 
 from policy.ledger import Lot, PostingKind, Share, sides
-from worker.store.bulk import Among, Tx
+from worker.store.bulk import Tx
+from worker.store.statements import Among
 from worker.store.tables import postings, purchases
 
 # what one credit of each kind moves between the columns of its lot

@@ -6,47 +6,36 @@ together.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     Column,
     ColumnElement,
     Connection,
     Executable,
-    LargeBinary,
     Result,
     Row,
     Select,
-    String,
     Subquery,
     Table,
     Text,
-    any_,
     bindparam,
-    cast,
     func,
-    literal_column,
     select,
     text,
-    true,
     type_coerce,
-    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.errors import Collision
-from worker.store.arrays import ArrayOf, document, literal
+from worker.store import statements
+from worker.store.arrays import ArrayOf, literal
+from worker.store.statements import Question
 
 Record = Mapping[str, Any]
-Among = Callable[[ColumnElement[Any], str], ColumnElement[bool]]
-"""The condition that a column holds one of the values that are given under a name."""
-Question = Callable[[Among], Select[Any]]
-"""Makes a statement out of that; its other parameters are `bindparam`s. A function of a module: it is kept by what it is."""
 
 
 def unlocked(chosen: Select[Any]) -> Select[Any]:
@@ -84,7 +73,7 @@ class _Change:
     @property
     def parameters(self) -> frozenset[str]:
         """What the columns of the records are called within the statement, on Postgres."""
-        return frozenset(_parameter(self.table, field) for field in self.fields)
+        return frozenset(statements.parameter(self.table, field) for field in self.fields)
 
     def goes_with(self, other: "_Change") -> bool:
         """Whether both can be one statement: there neither sees the other's rows, and nothing may be called the same."""
@@ -148,10 +137,10 @@ class Tx:
 
         Lists of one are asked for with `=`: Postgres takes an unseen list for ten values, and so plans anew each time.
         """
-        statement, kinds = _built(self.postgres, question, alone=False)
+        statement, kinds = statements.built(self.postgres, question, alone=False)
         lists = {name: list(values[name]) for name in kinds}
         if all(len(listed) == 1 for listed in lists.values()):
-            statement, _ = _built(self.postgres, question, alone=True)
+            statement, _ = statements.built(self.postgres, question, alone=True)
             sent = {name: listed[0] for name, listed in lists.items()}
         else:
             sent = {name: self._listed(listed, kinds[name]) for name, listed in lists.items()}
@@ -173,7 +162,7 @@ class Tx:
 
     def among(self, which: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
         """The condition that a column holds one of the values."""
-        return _is_among(self.postgres, which, None, self._listed(list(values), which.type))
+        return statements.is_among(self.postgres, which, None, self._listed(list(values), which.type))
 
     def each(self, which: Column[Any], values: Iterable[Any]) -> Subquery:
         """The values, as the column holds them, as a table with one column `value`."""
@@ -195,19 +184,19 @@ class Tx:
         """Adds the records; all carry the same columns."""
         if records:
             names = tuple(records[0])
-            self._change(_insertion(self.postgres, table, names), table, _same(names), records)
+            self._change(statements.insertion(self.postgres, table, names), table, _same(names), records)
 
     def insert_all(self, table: Table, records: Sequence[Record], key: Column[Any]) -> None:
         """Adds the records. Raises `Collision` where a unique constraint forbids one: it came up meanwhile."""
         if records:
             names = tuple(records[0])
-            self._change(_new_insertion(self.postgres, table, names, (key,)), table, _same(names), records, _MOVED)
+            self._change(statements.new_insertion(self.postgres, table, names, (key,)), table, _same(names), records, _MOVED)
 
     def insert_absent(self, table: Table, records: Sequence[Record]) -> None:
         """Adds the records that no unique constraint forbids."""
         if records:
             names = tuple(records[0])
-            self._change(_new_insertion(self.postgres, table, names, ()), table, _same(names), records)
+            self._change(statements.new_insertion(self.postgres, table, names, ()), table, _same(names), records)
 
     def insert_new(self, table: Table, records: Sequence[Record], key: Column[Any]) -> set[Any]:
         """Adds the records that no unique constraint forbids and returns the `key` of each that was added."""
@@ -218,7 +207,7 @@ class Tx:
         if not records:
             return []
         names = tuple(records[0])
-        return self._run(_new_insertion(self.postgres, table, names, columns), table, _same(names), records).all()
+        return self._run(statements.new_insertion(self.postgres, table, names, columns), table, _same(names), records).all()
 
     def insert_one(self, table: Table, record: Record) -> bool:
         """Adds the record unless a unique constraint forbids it; True where it was added. Its bytes travel as they are: beside
@@ -272,7 +261,7 @@ class Tx:
     ) -> tuple[Any, Mapping[str, str]]:
         guards = tuple((expect or {}).items())
         fields = {name: name for name in record} | {field: name for name, field in guards}
-        return _guarded_update(self.postgres, table, tuple(fields.items()), tuple(by), guards), fields
+        return statements.guarded_update(self.postgres, table, tuple(fields.items()), tuple(by), guards), fields
 
     def add(self, table: Table, records: Sequence[Record], *, by: str) -> None:
         """Adds each record's figures to the row named by `by`.
@@ -284,7 +273,7 @@ class Tx:
         if len({record[by] for record in records}) != len(records):
             raise ValueError(f"records for {table.name} are not grouped by {by}")
         names = tuple(records[0])
-        self._change(_addition(self.postgres, table, names, by), table, _same(names), records, _ABSENT)
+        self._change(statements.addition(self.postgres, table, names, by), table, _same(names), records, _ABSENT)
 
     def _change(
         self,
@@ -311,7 +300,7 @@ class Tx:
                 change.check(self._alone(change))
             return
         sent = {name: value for change in changes for name, value in self._sent(change).items()}
-        together = _together(tuple((change.statement, change.refusal is not None) for change in changes))
+        together = statements.together(tuple((change.statement, change.refusal is not None) for change in changes))
         rows = self._connection.execute(together, sent).one()
         for change, found in zip(changes, rows, strict=True):
             change.check(found)
@@ -328,132 +317,14 @@ class Tx:
         kinds = {field: change.table.c[name].type for field, name in change.fields.items()}
         columns = {field: [record[field] for record in change.records] for field in kinds}
         if self.postgres:
-            return {_parameter(change.table, field): literal(columns[field], kind) for field, kind in kinds.items()}
+            return {statements.parameter(change.table, field): literal(columns[field], kind) for field, kind in kinds.items()}
         plain = []
         for field, kind in kinds.items():
             bind = kind.dialect_impl(self.dialect).bind_processor(self.dialect)
-            plain.append([_plain(value, kind, bind) for value in columns[field]])
+            plain.append([statements.plain(value, kind, bind) for value in columns[field]])
         return {"all_rows": json.dumps(list(zip(*plain, strict=True)))}
 
 
 def _same(names: Iterable[str]) -> Mapping[str, str]:
     """Fields of records that are columns of the table by the same names."""
     return {name: name for name in names}
-
-
-def _parameter(table: Table, field: str) -> str:
-    return f"{table.fullname}_{field}".replace(".", "_")
-
-
-def _is_among(postgres: bool, which: ColumnElement[Any], name: str | None, listed: str | None = None) -> ColumnElement[bool]:
-    kind = ArrayOf(which.type) if postgres else Text()
-    given = bindparam(name, type_=kind) if listed is None else bindparam(name, listed, type_=kind)
-    if postgres:
-        return which == any_(given)
-    each = func.json_each(given).table_valued("value")
-    return which.in_(select(type_coerce(each.c.value, which.type)))
-
-
-# The statements below are built once for each shape and kept: building one costs SQLAlchemy more than Postgres takes to run it.
-
-Fields = tuple[tuple[str, str], ...]
-"""(field of the records, table column whose type it has)."""
-
-
-def _rows(postgres: bool, table: Table, fields: Fields) -> Subquery:
-    """The records of a batch as a table named `rows`: parameters `<table>_<field>` on Postgres, one JSON text `all_rows` on
-    SQLite.
-    """
-    kinds = {field: table.c[name].type for field, name in fields}
-    return _unnest(table, kinds) if postgres else _json_each(kinds)
-
-
-def _unnest(table: Table, kinds: Mapping[str, Any]) -> Subquery:
-    # functions that give rows, beside one another in a select, go in step
-    chosen = [_each(_parameter(table, field), kind).label(field) for field, kind in kinds.items()]
-    return select(*chosen).subquery("rows")
-
-
-def _each(parameter: str, kind: Any) -> ColumnElement[Any]:
-    """The values of a column, one a row."""
-    if not _is_document(kind):
-        return type_coerce(func.unnest(bindparam(parameter, type_=ArrayOf(kind))), kind)
-    # as one document: a list of texts would be escaped, and read twice
-    each = func.jsonb_array_elements(cast(bindparam(parameter, type_=Text), postgresql.JSONB), type_=postgresql.JSONB)
-    return func.nullif(each, cast(literal_column("'null'"), postgresql.JSONB), type_=postgresql.JSONB)
-
-
-def _json_each(kinds: Mapping[str, Any]) -> Subquery:
-    each = func.json_each(bindparam("all_rows", type_=Text)).table_valued("value", name="r")
-    chosen = []
-    for place, (field, kind) in enumerate(kinds.items()):
-        value: Any = func.json_extract(each.c.value, f"$[{place}]")
-        if isinstance(kind, LargeBinary):
-            value = func.from_hex(value)
-        chosen.append(type_coerce(value, String() if _is_document(kind) else kind).label(field))
-    return select(*chosen).subquery("rows")
-
-
-@cache
-def _built(postgres: bool, question: Question, *, alone: bool) -> tuple[Select[Any], Mapping[str, Any]]:
-    listed: dict[str, Any] = {}
-
-    def among(which: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-        listed[name] = which.type
-        return which == bindparam(name, type_=which.type) if alone else _is_among(postgres, which, name)
-
-    return question(among), listed
-
-
-@cache
-def _insertion(postgres: bool, table: Table, names: tuple[str, ...]) -> Any:
-    insert = postgresql.insert if postgres else sqlite.insert
-    rows = _rows(postgres, table, tuple((name, name) for name in names))
-    # the WHERE keeps SQLite from reading the ON of `ON CONFLICT` as a join condition
-    return insert(table).from_select(list(names), select(rows).where(true()))
-
-
-@cache
-def _new_insertion(postgres: bool, table: Table, names: tuple[str, ...], columns: tuple[Column[Any], ...]) -> Any:
-    insertion = _insertion(postgres, table, names).on_conflict_do_nothing()
-    return insertion.returning(*columns) if columns else insertion
-
-
-@cache
-def _guarded_update(postgres: bool, table: Table, fields: Fields, by: tuple[str, ...], guards: Fields) -> Any:
-    rows = _rows(postgres, table, fields)
-    looked_at = {*by, *(field for _, field in guards)}
-    statement = update(table).values({field: rows.c[field] for field, _ in fields if field not in looked_at})
-    for name, field in (*((name, name) for name in by), *guards):
-        statement = statement.where(table.c[name] == rows.c[field])
-    return statement.returning(table.c[by[0]])
-
-
-@cache
-def _addition(postgres: bool, table: Table, names: tuple[str, ...], by: str) -> Any:
-    rows = _rows(postgres, table, tuple((name, name) for name in names))
-    sums = {name: table.c[name] + rows.c[name] for name in names if name != by}
-    return update(table).values(sums).where(table.c[by] == rows.c[by]).returning(table.c[by])
-
-
-@cache
-def _together(parts: tuple[tuple[Any, bool], ...]) -> Any:
-    """One statement for several, which gives for each the number of its rows, where that is counted, and else 0."""
-    named = [(statement.cte(f"part_{number}"), counted) for number, (statement, counted) in enumerate(parts)]
-    found = [
-        select(func.count()).select_from(part).scalar_subquery() if counted else literal_column("0") for part, counted in named
-    ]
-    numbers = [number.label(f"rows_{place}") for place, number in enumerate(found)]
-    return select(*numbers).add_cte(*(part for part, counted in named if not counted))
-
-
-def _plain(value: Any, kind: Any, bind: Any) -> Any:
-    if _is_document(kind):
-        return document(value)
-    if isinstance(value, bytes):
-        return value.hex()  # JSON has no bytes; `from_hex` is ours, see `worker.store.engine`
-    return bind(value) if bind else value
-
-
-def _is_document(kind: Any) -> bool:
-    return isinstance(kind, JSON)

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Row, Select, bindparam, exists, func, literal, select, tuple_, update
 
 from worker.clock import new_id
-from worker.store.bulk import Among, Record, Tx, unlocked
+from worker.store.bulk import Record, Tx, unlocked
+from worker.store.statements import Among
 from worker.store.tables import dead_letters, inbox, layer_jobs
 from worker.strict import MAX_BYTES
 
