@@ -18,6 +18,8 @@ PROFILE = ROOT / "bench" / "PROFILE.md"
 # the first of these that a stack passes through, from the top of the call down, is where its time is counted
 PARTS = {
     "worker/cases/load.py": "read: lock and load facts",
+    "worker/cases/locks.py": "read: lock and load facts",
+    "worker/cases/surroundings.py": "read: lock and load facts",
     "worker/cases/write.py": "write: cases, history, postings, effects",
     "worker/cases/judge.py": "judge: policy, facts, documents",
     "worker/cases/fold.py": "fold: apply the news to the jobs",

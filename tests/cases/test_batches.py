@@ -20,7 +20,8 @@ from worker.cases.assess import Assessed
 from worker.cases.book import Book
 from worker.cases.drain import Drain
 from worker.cases.first_hand import FirstHand
-from worker.cases.load import SERVICE_JOBS, load_jobs
+from worker.cases.load import load_jobs
+from worker.cases.surroundings import SERVICE_JOBS
 from worker.credits.ledger import Ledger
 from worker.intake.stream import open_stream_client
 from worker.notices.outcomes import OutcomeStream

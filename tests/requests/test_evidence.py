@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from tests.requests.world import PNG, PeopleWorld
 from worker.cases.requests.evidence import LOOKED_UP, ROUND
-from worker.cli.examine import examine
+from worker.cli.doctor.examine import examine
 from worker.errors import Refused, TryLater
 from worker.settings import load_settings
 from worker.store.engine import Store

@@ -185,7 +185,7 @@ BUGS = (
         "account_not_locked",
         "two workers decide about one account on the same old facts",
         ("tests/cases/test_batches.py",),
-        (("worker/cases/load.py", "order_by(accounts.c.account_id).with_for_update()\n", "order_by(accounts.c.account_id)\n"),),
+        (("worker/cases/locks.py", "order_by(accounts.c.account_id).with_for_update()\n", "order_by(accounts.c.account_id)\n"),),
     ),
     Bug(
         "accounts_locked_in_any_order",
@@ -193,9 +193,14 @@ BUGS = (
         ("tests/cases/test_batches.py",),
         (
             (
-                "worker/cases/load.py",
+                "worker/cases/locks.py",
                 "order_by(accounts.c.account_id).with_for_update()\n",
                 "order_by(func.random()).with_for_update()\n",
+            ),
+            (
+                "worker/cases/locks.py",
+                "from sqlalchemy import Row, Select, select",
+                "from sqlalchemy import Row, Select, func, select",
             ),
         ),
     ),
@@ -246,13 +251,19 @@ BUGS = (
         "wish_for_credits_not_heard",
         "a customer who asked for credits waits for a re-run",
         ("tests/requests/test_requests.py::test_customer_who_asked_for_the_credits_gets_them_instead_of_a_rerun",),
-        (("worker/cases/load.py", "book.credits_asked = {row.job_id for row in tx.all(asked)}", "book.credits_asked = set()"),),
+        (
+            (
+                "worker/cases/surroundings.py",
+                "book.credits_asked = {row.job_id for row in tx.all(asked)}",
+                "book.credits_asked = set()",
+            ),
+        ),
     ),
     Bug(
         "anybody_asks_for_credits",
         "a forged mail decides what a customer gets",
         ("tests/requests/test_requests.py::test_customer_who_asked_for_the_credits_gets_them_instead_of_a_rerun",),
-        (("worker/cases/load.py", ", requests.c.confirmed_at.is_not(None))", ")"),),
+        (("worker/cases/surroundings.py", ", requests.c.confirmed_at.is_not(None))", ")"),),
     ),
     Bug(
         "money_of_lots_not_looked_at",
@@ -462,7 +473,13 @@ BUGS = (
         "batch_not_part_of_the_outage",
         "whether a customer is paid by itself hangs on how many events one read brought",
         ("tests/cases/test_assess.py",),
-        (("worker/cases/load.py", "if job.ended_at is not None and since < job.ended_at <= until", "if job.ended_at is None"),),
+        (
+            (
+                "worker/cases/surroundings.py",
+                "if job.ended_at is not None and since < job.ended_at <= until",
+                "if job.ended_at is None",
+            ),
+        ),
     ),
     Bug(
         "doubt_without_budget",

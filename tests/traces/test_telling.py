@@ -15,7 +15,7 @@ from tests.servers import ON_SQLITE, eventually
 from tests.traces.collector import Collector
 from tests.traces.event import GIVEN, traced
 from worker import traces
-from worker.cli.examine import examine
+from worker.cli.doctor.examine import examine
 from worker.settings import Settings
 from worker.store.engine import Store
 from worker.traces.telling import CLOSING_SECONDS

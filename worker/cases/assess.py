@@ -19,18 +19,13 @@ from worker.cases.casework import Move, moves_of
 from worker.cases.fold import Fate, fold
 from worker.cases.gather import Unread, placed, read_all, woken_cases
 from worker.cases.judge import judge
-from worker.cases.load import (
-    jobs_of_newly_vouched,
-    load_jobs,
-    load_lots_money,
-    load_purchases,
-    load_surroundings,
-    lock_accounts,
-)
+from worker.cases.load import jobs_of_newly_vouched, load_jobs, load_lots_money, load_purchases
+from worker.cases.locks import lock_accounts
 from worker.cases.money.hear import hear
 from worker.cases.money.settle import Settled, Settler, woken_purchases
 from worker.cases.news import Line, News, read
 from worker.cases.requests.judge import judge_requests, wake_about_orders, wake_declined
+from worker.cases.surroundings import load_surroundings
 from worker.cases.write import write
 from worker.credits.ledger import Ledger
 from worker.creem.said import SubscriptionChanged

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from worker.cases.assess import Assessed, Assessment, bury
 from worker.cases.bench import Bench
 from worker.cases.gather import Unread, placed, read_all, woken_cases
-from worker.cases.load import held_accounts
+from worker.cases.locks import held_accounts
 from worker.cases.money.settle import Settler
 from worker.cases.news import News, of_accepted
 from worker.clock import Clock, growing

@@ -13,9 +13,9 @@ from worker.cases.book import shown_account
 from worker.cases.correspondence import mails_of, notices_of, receipts_of
 from worker.cases.decided import undecided, why
 from worker.cases.known import accounts_called, no_account, several, what_is_known
-from worker.cases.load import KINDS
 from worker.cases.money import claims
 from worker.cases.money.stands import stands
+from worker.cases.rows import KINDS
 from worker.clock import moment
 from worker.errors import Refused
 from worker.store.breakers import standing

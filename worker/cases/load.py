@@ -1,112 +1,38 @@
-"""Reads one batch's working set: locks first, in one order for everybody, facts in later statements.
+"""Reads one batch's working set, in later statements than the one that locks its accounts.
 
 A sum taken in the statement that waits for a lock does not see what was committed meanwhile (design.md, "Traps"), so nothing
-is read before its account is locked. Accounts are locked in order of id: two batches over the same accounts queue, they never
-deadlock.
+is read before its account is locked.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, literal_column, not_, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, literal_column, or_, select
 
-from policy.facts import PaidWith, Report, ReportKind, Rerun, RerunState
+from policy.facts import Report, Rerun, RerunState
 from policy.lifecycle import CaseKind, CaseState
-from policy.terms import FaultClass
-from worker.cases.bench import Bench
-from worker.cases.book import Account, Book, Case, Job, LotMoney, fails
-from worker.cases.money.used import pass_of, passes_of
+from worker.cases.book import Book, Job, LotMoney
 from worker.cases.news import News
+from worker.cases.rows import case_of
 from worker.credits.ledger import BOOKED, JobCredits, Ledger
-from worker.errors import OfNewerRelease
 from worker.intake.records import AccountRecord, PurchaseRecord
 from worker.intake.wire import AccountOpened, Event
-from worker.store.breakers import PIPELINE
 from worker.store.bulk import Tx
 from worker.store.statements import Among
 from worker.store.tables import (
-    accounts,
-    breakers,
     cases,
     charges,
-    doubt_days,
     layer_jobs,
     payments,
     postings,
     purchases,
-    requests,
     reruns,
 )
 
 REPORTS: TypeAdapter[list[Report]] = TypeAdapter(list[Report])
-STATES, KINDS = frozenset(state.value for state in CaseState), frozenset(kind.value for kind in CaseKind)
-"""What this release knows."""
-FINAL = [state.value for state in CaseState if state.final]
-"""States in which a case needs nobody any more."""
 LOTS = purchases.outerjoin(charges, charges.c.transaction_id == purchases.c.transaction_id)
 """Purchases with what is known of their charges."""
-OF_LATE, SERVICE_JOBS = timedelta(hours=1), 10_000
-"""How far the failure rate of the service looks back, and ahead too, as a producer's clock may be; and at how many jobs, the
-latest: in a storm an hour is millions, and each batch asks.
-"""
-
-
-def lock_accounts(tx: Tx, book: Book, account_ids: Iterable[str]) -> None:
-    """Locks the accounts in order of id, making rows for those never heard of, and puts them into the book."""
-    wanted = sorted(set(account_ids) - book.accounts.keys())
-    if not wanted:
-        return
-    found = _locked(tx, book, wanted)
-    missing = [account_id for account_id in wanted if account_id not in found]
-    if missing:
-        stubs = [{"account_id": account_id, "status": "active", "known": False, "opened_at": book.now} for account_id in missing]
-        tx.insert_absent(accounts, stubs)
-        found |= _locked(tx, book, missing)
-    book.accounts |= found
-
-
-def _locked(tx: Tx, book: Book, account_ids: Sequence[str]) -> dict[str, Account]:
-    rows = tx.ask(_lock, account_ids=account_ids)
-    if rows:
-        until = rows[0].pipeline_away_until
-        book.rerun_available = until is None or until <= book.now
-    return {row.account_id: _account(row) for row in rows}
-
-
-def _lock(among: Among) -> Select[Any]:
-    # in one order for everybody; read along is until when no new re-run is started: nobody's verdict hangs on its last moment
-    away = select(breakers.c.open_until).where(breakers.c.name == PIPELINE).scalar_subquery()
-    chosen = select(accounts, away.label("pipeline_away_until")).where(among(accounts.c.account_id, "account_ids"))
-    return chosen.order_by(accounts.c.account_id).with_for_update()
-
-
-def lock_account(tx: Tx, account_id: str) -> None:
-    """Locks one account, as everybody does before what belongs to it."""
-    tx.all(select(accounts.c.account_id).where(accounts.c.account_id == account_id).with_for_update())
-
-
-def held_accounts(tx: Tx, account_ids: Iterable[str]) -> set[str]:
-    """Those whose row somebody else has locked at this moment."""
-    named = tx.among(accounts.c.account_id, sorted(set(account_ids)))
-    rows = select(accounts.c.account_id).where(named)
-    there = {row.account_id for row in tx.all(rows)}
-    return there - {row.account_id for row in tx.all(rows.with_for_update(skip_locked=True))}
-
-
-def _account(row: Row[Any]) -> Account:
-    return Account(
-        account_id=row.account_id,
-        email=row.email,
-        status=row.status,
-        known=row.known,
-        opened_at=row.opened_at,
-        reversals_day=row.reversals_day,
-        reversals_today=row.reversals_today,
-        suspended_here=row.suspended_here,
-    )
 
 
 def jobs_of_newly_vouched(tx: Tx, news: Sequence[News]) -> set[str]:
@@ -219,42 +145,6 @@ def _job(row: Row[Any], credits: JobCredits) -> Job:
     )
 
 
-def case_of(row: Row[Any]) -> Case:
-    """The case that a row of `cases` is. Raises `OfNewerRelease` for a state or a kind that this release does not know."""
-    if row.state not in STATES or row.kind not in KINDS:
-        raise OfNewerRelease(f"{row.case_id} is {row.kind} in state {row.state}, which a newer release wrote")
-    state = CaseState(row.state)
-    return Case(
-        case_id=row.case_id,
-        kind=CaseKind(row.kind),
-        subject=row.subject,
-        job_id=row.job_id,
-        order_id=row.order_id,
-        account_id=row.account_id,
-        state=state,
-        was=state,
-        failed_at=row.failed_at,
-        opened_at=row.opened_at,
-        due_at=row.due_at,
-        warn_at=row.warn_at,
-        warned_percent=row.warned_percent,
-        next_action_at=row.next_action_at,
-        closed_at=row.closed_at,
-        outcome=row.outcome,
-        rule=row.rule,
-        clause=row.clause,
-        terms=row.terms,
-        reason=row.reason,
-        facts=row.facts,
-        credits_owed=row.credits_owed,
-        credits_reversed=row.credits_reversed,
-        reruns=row.reruns,
-        delivered_late=row.delivered_late,
-        stuck=row.stuck,
-        trace=row.trace,
-    )
-
-
 def load_purchases(tx: Tx, book: Book, news: Sequence[News], ledger: Ledger) -> None:
     """What purchases and lots the batch needs: the purchases it names, and the open lots of every account it may debit."""
     bought = [item.said for item in news if isinstance(item.said, PurchaseRecord)]
@@ -313,71 +203,3 @@ def claimed() -> ColumnElement[bool]:
     """That a claim on the charge of a purchase is open."""
     # by when it is due, which it always is and no other claim ever is: the index of those that are holds no old one
     return exists().where(payments.c.purchase_id == purchases.c.purchase_id, payments.c.due_at.is_not(None))
-
-
-def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:
-    """What a verdict needs beyond the job: whether credits were asked for, the doubt budget, the service's failure rate of late.
-    Each is read only where a job of the batch can depend on it.
-    """
-    again = [job_id for job_id in book.touched if job_id in book.jobs and _may_run_again(book.jobs[job_id], bench)]
-    if again:
-        asked = select(requests.c.job_id).where(tx.among(requests.c.job_id, again), requests.c.confirmed_at.is_not(None))
-        book.credits_asked = {row.job_id for row in tx.all(asked)}
-        _load_passes(tx, book, [book.jobs[job_id] for job_id in again])
-    touched = [book.jobs[job_id] for job_id in book.touched if job_id in book.jobs]
-    failing = [report for job in touched for report in job.reports if fails(report, job)]
-    if not failing:
-        return
-    # each case is judged by its own edition, so what any edition may ask for is read
-    codes = {report.code for report in failing if report.kind is not ReportKind.SUCCEEDED}
-    if any(terms.fault_of(code) is FaultClass.UNKNOWN for terms in bench.editions for code in codes):
-        book.doubt_credits = _doubt_today(tx, book)
-    limit = min(terms.auto_reversals_per_account_per_day for terms in bench.editions)
-    judged = Counter(job.account_id for job in touched)
-    if any(account.reversals_today + judged[account.account_id] > limit for account in book.accounts.values()):
-        book.service_failure_percent = _failure_percent(tx, book)
-
-
-def _load_passes(tx: Tx, book: Book, jobs: Iterable[Job]) -> None:
-    under = [(job, job.submitted_at) for job in jobs if job.paid_with == PaidWith.PASS.value and job.submitted_at is not None]
-    if not under:
-        return
-    passes = passes_of(tx, {job.account_id for job, _ in under}, min(submitted_at for _, submitted_at in under))
-    for job, submitted_at in under:
-        if (found := pass_of(passes, job.account_id, submitted_at)) is not None:
-            book.passes[job.job_id] = LotMoney(found.facts.given_back, found.facts.disputed)
-
-
-def _may_run_again(job: Job, bench: Bench) -> bool:
-    return job.rerun is None and any(_is_mendable(report, job, bench) for report in job.reports)
-
-
-def _is_mendable(report: Report, job: Job, bench: Bench) -> bool:
-    match report.kind:
-        case ReportKind.FAILED:
-            return any(terms.rerunnable(report.code) for terms in bench.editions)
-        case ReportKind.INCOMPLETE:
-            return True
-        case ReportKind.SUCCEEDED:
-            return fails(report, job)
-
-
-def _doubt_today(tx: Tx, book: Book) -> int:
-    # one row a day, locked after the accounts: the budget of the whole service is spent by one batch at a time
-    day = book.now.date()
-    tx.insert_absent(doubt_days, [{"day": day, "credits": 0}])
-    rows = tx.all(select(doubt_days.c.credits).where(doubt_days.c.day == day).with_for_update())
-    return int(rows[0].credits)
-
-
-def _failure_percent(tx: Tx, book: Book) -> int:
-    """Of a hundred jobs that ended of late, those that failed. The jobs of this batch count as they stand after its news: the
-    first batch of an outage is part of the outage.
-    """
-    since, until = book.now - OF_LATE, book.now + OF_LATE
-    recent = and_(layer_jobs.c.ended_at > since, layer_jobs.c.ended_at <= until, not_(tx.among(layer_jobs.c.job_id, book.jobs)))
-    latest = select(layer_jobs.c.status).where(recent).order_by(layer_jobs.c.ended_at.desc()).limit(SERVICE_JOBS).subquery()
-    others = select(latest.c.status, func.count().label("jobs")).group_by(latest.c.status)
-    counted = Counter({row.status: row.jobs for row in tx.all(others)})
-    counted.update(job.status for job in book.jobs.values() if job.ended_at is not None and since < job.ended_at <= until)
-    return 100 * (counted["failed"] + counted["incomplete"]) // counted.total() if counted else 0

@@ -17,7 +17,7 @@ from policy import Editions
 from policy.lifecycle import CaseState
 from worker.cases import spans
 from worker.cases.book import NOBODY, WORKER
-from worker.cases.load import held_accounts
+from worker.cases.locks import held_accounts
 from worker.clock import ROUND_SECONDS, Clock, growing, new_id, turns
 from worker.errors import LockedOut
 from worker.notices.mail.letters import About, Letter, NoticeKind, compose

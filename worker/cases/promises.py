@@ -9,7 +9,7 @@ from policy.lifecycle import CaseState
 from policy.words import count
 from worker.cases.bench import Bench
 from worker.cases.document import with_money
-from worker.cases.load import FINAL, STATES
+from worker.cases.rows import FINAL, STATES
 from worker.clock import moment
 from worker.store import tallies
 from worker.store.bulk import Tx

@@ -18,7 +18,7 @@ from worker.cases.assessor import Assessor
 from worker.cases.bench import Bench
 from worker.cases.book import WORKER
 from worker.cases.effects import Performer, due_effects
-from worker.cases.load import KINDS, STATES
+from worker.cases.rows import KINDS, STATES
 from worker.clock import Clock, growing, written
 from worker.errors import LockedOut, NoGround, TryLater, one_line
 from worker.observe import log

@@ -152,7 +152,7 @@ def sandbox_creem(
 
 def doctor(as_json: AsJson = False) -> None:
     """Checks configuration and connections: what is wrong, and which line to change."""
-    from worker.cli.examine import examine
+    from worker.cli.doctor.examine import examine
 
     try:
         settings = output.settings()

@@ -12,11 +12,11 @@ from worker.cases.bench import Bench
 from worker.cases.book import WORKER, Case
 from worker.cases.casework import REMIND, announcement, go
 from worker.cases.decided import reason_decided
-from worker.cases.load import case_of
 from worker.cases.money import charges, holds
 from worker.cases.money.claims import READ, occasion
 from worker.cases.money.turn import move
 from worker.cases.notify import NoticeKind, intend, notice
+from worker.cases.rows import case_of
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.observe import log

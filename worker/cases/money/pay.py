@@ -13,7 +13,7 @@ from functools import partial
 
 from policy.lifecycle import PaymentState
 from worker.cases.bench import Bench
-from worker.cases.load import lock_account
+from worker.cases.locks import lock_account
 from worker.cases.money import arm, charges, close, limits, prove, record
 from worker.cases.money.epoch import Remembered, Watch, Witnesses
 from worker.cases.money.journal import SERVICE as JOURNAL

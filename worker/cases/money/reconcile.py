@@ -19,7 +19,7 @@ from policy.words import money
 from worker.cases.assessor import Assessor
 from worker.cases.audit.checks import failed_jobs_without_case
 from worker.cases.casework import Move
-from worker.cases.load import lock_account
+from worker.cases.locks import lock_account
 from worker.cases.money import charges
 from worker.cases.money.compare import Finding, compare, told_beyond, told_otherwise
 from worker.cases.money.settle import Settler

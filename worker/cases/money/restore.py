@@ -14,13 +14,14 @@ from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import BY_PERSON, Case
 from worker.cases.casework import REMIND, go
 from worker.cases.decided import record
-from worker.cases.load import case_of, lock_account
+from worker.cases.locks import lock_account
 from worker.cases.money import claims, epoch, limits
 from worker.cases.money.close import Closing
 from worker.cases.money.facts import charges_of
 from worker.cases.money.journal import Call, Journal, Key
 from worker.cases.money.remember import as_unknown, call_of
 from worker.cases.money.settle import Settler
+from worker.cases.rows import case_of
 from worker.cases.write import write_cases
 from worker.clock import Clock, moment
 from worker.creem.environment import Environment

@@ -22,13 +22,13 @@ from worker.cases.bench import Bench
 from worker.cases.book import BY_PERSON, WORKER, Case
 from worker.cases.casework import REMIND, Move, announcement, go, moves_of, open_case, remind
 from worker.cases.decided import record
-from worker.cases.load import case_of
 from worker.cases.money import claims, holds
 from worker.cases.money.dispute import open_dispute
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.persons_no import declined_by_a_person, declined_once, keep_to_the_no, meant
 from worker.cases.notify import intend
 from worker.cases.requests.alone import judge_alone
+from worker.cases.rows import case_of
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.creem.environment import Environment

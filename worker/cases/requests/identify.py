@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, Row, Text, case, func, or_, select
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.known import accounts_at
-from worker.cases.load import FINAL
 from worker.cases.money.used import paid_for
+from worker.cases.rows import FINAL
 from worker.intake.mail.named import read_names
 from worker.intake.mail.reader import Mail
 from worker.intake.mail.sender import SenderVerdict

@@ -15,11 +15,12 @@ from worker.cases.bench import Bench
 from worker.cases.book import BY_PERSON, NOBODY, WORKER, Case
 from worker.cases.casework import REMIND, announcement, go, remind
 from worker.cases.decided import record
-from worker.cases.load import case_of, lock_account
+from worker.cases.locks import lock_account
 from worker.cases.money.facts import Charge
 from worker.cases.notify import NoticeKind, intend, notice
 from worker.cases.requests.facts import facts_of
 from worker.cases.requests.identify import BESIDE, SAID, UNKNOWN, Named, charged_again, completed, confirmed, duplicates, identify
+from worker.cases.rows import case_of
 from worker.cases.write import write_cases
 from worker.clock import written
 from worker.credits.ledger import Ledger

@@ -13,8 +13,8 @@ from policy.lifecycle import CaseKind, CaseState
 from worker.cases.bench import Bench
 from worker.cases.book import WORKER, Case, shown_account
 from worker.cases.casework import open_case
-from worker.cases.load import case_of
 from worker.cases.requests.identify import BESIDE, DENIED, SAID, UNKNOWN, About, Named, completed
+from worker.cases.rows import case_of
 from worker.cases.write import write_cases
 from worker.clock import new_id
 from worker.intake.mail.denial import denies

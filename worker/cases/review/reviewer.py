@@ -17,7 +17,6 @@ from policy.words import money
 from worker.cases import spans
 from worker.cases.book import WORKER
 from worker.cases.document import find
-from worker.cases.load import case_of
 from worker.cases.money import claims, limits
 from worker.cases.money.close import Closing, close
 from worker.cases.money.settle import Settler
@@ -27,6 +26,7 @@ from worker.cases.review.act import Deed, carry_out, freeze_for, unfreeze_for
 from worker.cases.review.choices import Act, Choice, recommended
 from worker.cases.review.queue import Queue, does_not_wait, in_queue, lease_name, leases_of, proposals_of, waits_for_a_person
 from worker.cases.review.scene import Scene, lock_case
+from worker.cases.rows import case_of
 from worker.cases.write import write_cases
 from worker.clock import moment, new_id
 from worker.errors import LockedOut, Refused

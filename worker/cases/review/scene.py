@@ -11,13 +11,14 @@ from policy.ledger import Share, reverse
 from policy.lifecycle import CaseKind
 from worker.cases.bench import Bench
 from worker.cases.book import Case
-from worker.cases.load import case_of, lock_account
+from worker.cases.locks import lock_account
 from worker.cases.money import claims, holds
 from worker.cases.money.facts import Charge, charge_of, named_charges
 from worker.cases.money.settle import first_may_go
 from worker.cases.money.used import jobs_of
 from worker.cases.requests.facts import paid_by, use_of
 from worker.cases.requests.identify import charged_again, duplicates
+from worker.cases.rows import case_of
 from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Collision
 from worker.store.bulk import Tx

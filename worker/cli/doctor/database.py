@@ -1,0 +1,64 @@
+"""The database: whether it is there, keeps what is committed, and agrees with us about terms, time and balances."""
+
+import sqlite3
+from collections.abc import Iterator
+
+from worker.cases.editions import refused
+from worker.cases.money.clocks import apart, database_time
+from worker.cli.doctor.finding import Finding, finding
+from worker.clock import SystemClock
+from worker.credits.at_creem import AtCreem
+from worker.runtime import Runtime
+from worker.settings import redacted
+from worker.store import schema
+from worker.store.engine import SQLITE_WAL_FROM
+from worker.store.session import is_pooled, settings_in_force
+
+
+def database(runtime: Runtime) -> Iterator[Finding]:
+    """Whether it answers with a schema that this release works on, tells our time, and keeps what was committed."""
+    where = redacted(runtime.settings.database_url)
+    found = schema.require_current(runtime.store)
+    newer = "" if found == schema.head() else ", of a newer release that this one may run beside"
+    yield finding("database", True, f"{where} answers, the schema is at {found}{newer}")
+    if runtime.store.dialect == "sqlite":
+        wal = sqlite3.sqlite_version_info >= SQLITE_WAL_FROM
+        mode = "WAL" if wal else "a rollback journal: below 3.51.3 WAL can corrupt"
+        yield finding("sqlite", True, f"{sqlite3.sqlite_version}, with {mode}; good for one machine, Postgres for production")
+        return
+    if runtime.store.read(lambda tx: is_pooled(tx.connection)):
+        slower = "settings go along with each transaction and no statement is kept prepared, which is safe and slower"
+        yield finding("pooler", True, f"one stands before the server: {slower}")
+    wrong = runtime.store.read(lambda tx: apart(database_time(tx), SystemClock().now()))
+    suffers = f"{wrong}: what the schedule sends from or to here may be dropped as too old, and logs are dated by it"
+    yield finding("clock", not wrong, suffers if wrong else "agrees with the database's")
+    wanted = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+    for name, found in runtime.store.read(lambda tx: settings_in_force(tx.connection, wanted)).items():
+        right = wanted[name]
+        safe = found == right or (name == "synchronous_commit" and found in {"remote_write", "remote_apply", "local"})
+        yield finding(name, safe, f"{found}" if safe else f"{found}: a commit may be lost at a crash; set {name} = {right}")
+
+
+def terms_kept(runtime: Runtime) -> Iterator[Finding]:
+    """Whether the files of the terms are those that cases were decided by."""
+    wrong = runtime.store.read(lambda tx: refused(tx, runtime.editions))
+    yield finding("terms in use", not wrong, "; ".join(wrong) or "their files are those that cases were decided by")
+
+
+def balances(runtime: Runtime) -> Iterator[Finding]:
+    """Where credits are booked, and what is doubtful about that."""
+    balances = runtime.home
+    if isinstance(balances, AtCreem):
+        yield finding("balances", True, f"credits are booked in the account {balances.name!r} of each customer at Creem")
+        return
+    if balances is None:
+        yield finding(
+            "balances",
+            True,
+            "no REFUNDS_BALANCE_TABLE, no REFUNDS_CREEM_CREDITS: credits live in these books, and every reversal is announced",
+        )
+        return
+    where = " and ".join(str(product) for product in (balances.accounts, balances.entries) if product)
+    yield finding("balances", True, f"credits are booked in {where} too")
+    for doubt in runtime.store.read(balances.doubts):
+        yield finding("balances", False, doubt, "warning")

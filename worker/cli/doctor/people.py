@@ -1,0 +1,72 @@
+"""Customers' mails and files, what they are told, and what one backup may not hold together."""
+
+from collections.abc import Iterator
+
+from worker import disk
+from worker.cli import ground
+from worker.cli.doctor.finding import Finding, finding
+from worker.notices.mail.postbox import postbox_of
+from worker.runtime import Runtime
+from worker.settings import Settings
+
+
+def people(runtime: Runtime) -> Iterator[Finding]:
+    """Whether mails come in, customers are told, and their files lie where only we read them."""
+    settings, maildir = runtime.settings, runtime.maildir
+    if maildir is None:
+        yield finding("mail", True, "no REFUNDS_MAIL_DIR: requests come in by `refunds request add` only")
+    else:
+        maildir.check()
+        yield finding("mail", True, f"{maildir.folder}: {maildir.waiting()} mails lie there")
+        vouched = bool(runtime.mailroom.trusted)
+        said = (
+            f"senders are vouched for by {settings.mail_hosts}"
+            if vouched
+            else "no REFUNDS_MAIL_HOSTS: every sender is asked back"
+        )
+        yield finding("senders", vouched, said, "warning")
+    yield _notices(runtime)
+    yield _evidence_folder(settings)
+    yield from _backups(runtime)
+
+
+def _notices(runtime: Runtime) -> Finding:
+    settings = runtime.settings
+    if settings.notices_url is None or runtime.notifier.mailer is None:
+        return finding("notices", False, "no REFUNDS_NOTICES_URL: customers are told nothing", "warning")
+    why = postbox_of(settings.notices_url, timeout=settings.notices_timeout_seconds).trouble(settings.notices_from)
+    fine = f"customers are written to from {settings.notices_from}"
+    return finding("notices", why is None, f"{why}: customers are not told until it takes letters" if why else fine, "warning")
+
+
+def _evidence_folder(settings: Settings) -> Finding:
+    folder = settings.evidence_dir
+    if folder.exists() and folder.stat().st_mode & 0o077:
+        return finding("evidence", False, f"{folder} can be read by others; chmod 700 {folder}")
+    why = disk.refusal(folder)
+    # without mails only what `refunds request add` brings is kept there
+    severity = "warning" if settings.mail_dir is None else "fault"
+    fine = f"{folder} is read by us alone"
+    return finding("evidence", why is None, f"{folder} takes no files: {why}; no mail is taken in" if why else fine, severity)
+
+
+def evidence(runtime: Runtime) -> Iterator[Finding]:
+    """Whether every file that is to be kept is there."""
+    folder, gone = runtime.settings.evidence_dir, runtime.evidence.missing()
+    fine = "every file that customers sent and that is to be kept is there"
+    wrong = f"{len(gone)} files should lie in {folder} and do not, as {', '.join(gone[:1])}; do all processes use this folder?"
+    yield finding("evidence files", not gone, wrong if gone else fine)
+
+
+def _backups(runtime: Runtime) -> Iterator[Finding]:
+    """What one backup may not hold together: files of customers would stay in it, the journal go back with the database."""
+    settings, journal = runtime.settings, runtime.settings.journal_dir
+    if journal is None:
+        return
+    if ground.nested(settings.evidence_dir, journal):
+        why = f"{settings.evidence_dir} and the claim journal {journal} lie in one another: a copy of the journal would keep"
+        yield finding("backups", False, f"{why} files of customers; give each a folder of its own", "warning")
+    database = runtime.store.file
+    if database is not None and ground.nested(journal, database.parent):
+        why = f"the claim journal {journal} lies with the database: a backup of both brings both back, and nobody notices"
+        yield finding("backups", False, f"{why} which calls were lost; keep it apart", "warning")

@@ -1,0 +1,130 @@
+"""Redis: whether it takes events and keeps them, and whether Celery comes there too."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import redis
+from kombu.exceptions import OperationalError
+
+from worker.broker import answers, celery_of, shared_names
+from worker.cli import ground
+from worker.cli.doctor.finding import Finding, finding
+from worker.clock import moment
+from worker.errors import one_line
+from worker.intake.interference import ahead, way_out
+from worker.intake.stream import takes_no_writes
+from worker.intake.upkeep import observers
+from worker.runtime import Runtime
+from worker.settings import Settings, redacted
+
+LARGEST_ENTRY = 2**20
+"""The least that Redis can be set to."""
+ANSWER_SECONDS = 1.0
+MEMORY_SHARE = 0.8
+"""Of what Redis may use; above it the doctor warns."""
+
+
+def queue(runtime: Runtime) -> Iterator[Finding]:
+    """Whether Redis takes what it is sent, keeps it through a crash, and has let go of nothing that an observer has not read."""
+    where = redacted(runtime.settings.redis_url)
+    client = runtime.redis
+    refused = takes_no_writes(client, runtime.settings.group)
+    yield finding("redis", refused is None, f"{where}: {refused}" if refused else f"{where} answers")
+    yield _celery(runtime.settings)
+    try:
+        info: Any = client.info()
+    except redis.ResponseError:
+        yield finding("redis version", False, "INFO is not answered: not a real Redis, nothing survives its end", "warning")
+        return
+    yield from _why_not(info)
+    version = ground.version_of(str(info["redis_version"]))
+    yield finding(
+        "redis version",
+        version >= (6, 2),
+        f"{info['redis_version']}" if version >= (6, 2) else f"{info['redis_version']}: 6.2 is the oldest that works",
+    )
+    server, number = ("valkey", info["valkey_version"]) if "valkey_version" in info else ("redis", info["redis_version"])
+    for flaw in ground.flaws(server, str(number)):
+        may = "your distribution may have mended it without a new number"
+        yield finding("redis flaws", False, f"{server} {number}: {flaw}; {may}", "warning")
+    aof = bool(info.get("aof_enabled"))
+    yield finding(
+        "redis AOF",
+        aof,
+        "appendonly yes"
+        if aof
+        else "off: every acknowledged event not yet read is lost when Redis is killed; set appendonly yes",
+    )
+    policy = str(info.get("maxmemory_policy", "unknown"))
+    fine = policy == "noeviction"
+    yield finding(
+        "redis eviction", fine, policy if fine else f"{policy}: Redis may throw events away; set maxmemory-policy noeviction"
+    )
+    yield from _flushed(client)
+    yield from _largest_entry(client)
+    last_id = ahead(client, runtime.settings.stream)
+    told = "none lies in the future" if last_id is None else way_out(runtime.settings.stream, last_id)
+    yield finding("stream ids", last_id is None, told)
+    for name, last in observers(client, runtime.settings.stream).items():
+        late = runtime.clock.now() - last > timedelta(hours=runtime.settings.stream_retention_hours)
+        told = f"{name} has read to {moment(last)}"
+        over = (
+            f"{told}: what is trimmed it never sees; if it is no more: redis-cli XGROUP DESTROY {runtime.settings.stream} {name}"
+        )
+        yield finding("observer", not late, over if late else told, "warning")
+
+
+def _celery(settings: Settings) -> Finding:
+    """Whether Celery comes there too, by its own connection, and whether its processes can be told apart."""
+    with celery_of(settings) as app:
+        try:
+            with app.connection_for_write() as connection:
+                connection.default_channel.client.ping()
+            there = answers(app, "ping", ANSWER_SECONDS)
+        except (OperationalError, redis.RedisError, OSError, TypeError, ValueError) as error:
+            return finding("celery", False, f"Celery cannot use this Redis, and no task runs: {one_line(error)}")
+    if shared := shared_names(there):
+        why = "`refunds drain` cannot tell them apart, and Flower shows one; start each with its own -n"
+        return finding("celery", False, f"two processes are called {' and '.join(shared)}: {why}", "warning")
+    return finding("celery", True, f"it comes there too; {len(there)} task processes answer")
+
+
+def _configured(client: redis.Redis, name: str) -> str | None:
+    try:
+        told: Any = client.config_get(name)
+        return str(told[name])
+    except (redis.ResponseError, KeyError):  # who runs it for others mostly does not say
+        return None
+
+
+def _largest_entry(client: redis.Redis) -> Iterator[Finding]:
+    told = _configured(client, "proto-max-bulk-len")
+    if told is None:
+        return
+    most = int(told)
+    large = f"{most / 2**20:.0f} MiB: an entry may be as large, and is read and kept whole; set proto-max-bulk-len 1mb"
+    yield finding("redis entries", most <= LARGEST_ENTRY, large if most > LARGEST_ENTRY else f"{most} bytes at most", "warning")
+
+
+def _flushed(client: redis.Redis) -> Iterator[Finding]:
+    when = _configured(client, "appendfsync")
+    if when is None:
+        return
+    lost = "no: a power cut takes along what was acknowledged for half a minute; set appendfsync everysec or always"
+    yield finding("redis appendfsync", when != "no", lost if when == "no" else when, "warning")
+
+
+def _why_not(info: Any) -> Iterator[Finding]:
+    """What keeps Redis from taking writes, or soon will, by what it says of itself."""
+    if info.get("role", "master") != "master":
+        yield finding("redis role", False, "a replica, which only reads: name the primary in REFUNDS_REDIS_URL")
+    written = {name: info.get(name, "ok") for name in ("aof_last_write_status", "rdb_last_bgsave_status")}
+    for name, said in written.items():
+        if said != "ok":
+            why = f"{name} is {said}: Redis cannot write to its disk and may refuse events; make room there"
+            yield finding("redis disk", False, why)
+    most, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
+    if most and used > MEMORY_SHARE * most:
+        why = f"{used / 2**20:.1f} of {most / 2**20:.1f} MiB are used: beyond maxmemory no event is taken in any more; raise it"
+        yield finding("redis memory", False, why, "fault" if used >= most else "warning")
