@@ -22,7 +22,7 @@ A_FAILED_JOB = {
     "record": "layer_job", "id": "job_1", "account_id": "acc_1", "credits": 5, "paid_with": "credits", "status": "failed",
     "submitted_at": "2026-03-02T10:10:00Z",
 }  # fmt: skip
-BUFFERED = pytest.mark.parametrize("unbuffered", ["", "1"])
+BUFFERED = pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.nightly)])
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_output_that_cannot_be_written_is_one_line_and_no_success(system: System
         assert typed(system, ["show", "nix"], full.fileno(), unbuffered)[1].count("\n") == 1, "nothing was to be written"
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [pytest.param(">&-", marks=pytest.mark.nightly), "2>&-", "<&- >&- 2>&-"])
 def test_command_without_standard_files_does_its_work(system: System, closed: str) -> None:
     def run(words: str) -> int:
         line = ["sh", "-c", f'exec "$0" -m worker.cli {words} {closed}', sys.executable]
