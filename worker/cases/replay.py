@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import methodcaller
 from typing import Any
 
 from sqlalchemy import func, select
@@ -161,7 +162,7 @@ def _pages(store: Store, since: datetime | None) -> Iterator[Any]:
         wanted = select(*columns).where(cases.c.case_id > last).order_by(cases.c.case_id).limit(PAGE)
         if since is not None:
             wanted = wanted.where(cases.c.opened_at >= since)
-        page = store.read(lambda tx, wanted=wanted: tx.all(wanted))  # type: ignore[misc]
+        page = store.read(methodcaller("all", wanted))
         if not page:
             return
         yield page

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -233,7 +234,7 @@ class Reconciler:
             done.count("transactions")
             if not creem.environment.accepts(transaction.mode):
                 continue
-            mended = self.store.write(lambda tx, t=transaction: self._observe(tx, t))  # type: ignore[misc]
+            mended = self.store.write(partial(self._observe, seen=transaction))
             if mended:
                 done.mended("transaction", transaction.id, mended)
         for finding in self.store.read(lambda tx: compare(tx, customer_id, seen, since)):
