@@ -437,7 +437,7 @@ BUGS = (
         "mail_of_the_dead_is_another_mail",
         "a customer has a letter twice whose sender died with it in its hands",
         ("tests/requests/test_notices.py",),
-        (("worker/cases/notifier.py", "        message_id = begun or f", "        message_id = f"),),
+        (("worker/cases/notifier.py", "    message_id = begun or f", "    message_id = f"),),
     ),
     Bug(
         "won_dispute_gives_back_what_is_to_be_forfeited",
@@ -1129,7 +1129,7 @@ BUGS = (
         "notice_sent_again_after_a_death",
         "a customer gets a mail twice",
         ("tests/requests/test_notices.py",),
-        (("worker/cases/notifier.py", "if self.mailer.repeatable:", "if True:"),),
+        (("worker/cases/notifier.py", "if mailer.repeatable:", "if True:"),),
     ),
     Bug(
         "notice_not_marked_as_being_sent",
@@ -1588,7 +1588,7 @@ BUGS = (
         (
             (
                 "worker/cases/notifier.py",
-                "                if not self.store.write(partial(self._walk_around, now=now)):\n                    raise\n                continue",
+                "                if not self.store.write(partial(_walk_around, mailer=mailer, now=now)):\n                    raise\n                continue",
                 "                raise",
             ),
         ),

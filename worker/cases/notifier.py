@@ -83,7 +83,8 @@ class Notifier:
 
     def send(self) -> int:
         """Sends what is due, up to a round; returns how many mails left."""
-        if self.mailer is None:
+        mailer = self.mailer
+        if mailer is None:
             self.store.write(lambda tx: _drop_all(tx, self.clock.now(), "no way to send mail is configured"))
             return 0
         sent = 0
@@ -91,16 +92,16 @@ class Notifier:
         for _ in turns(ROUND, self.round_seconds, self.timer):
             now = self.clock.now()
             try:
-                batch = self.store.write(partial(self._claim, now=now))
+                batch = self.store.write(partial(_claim, mailer=mailer, now=now))
             except LockedOut:
-                if not self.store.write(partial(self._walk_around, now=now)):
+                if not self.store.write(partial(_walk_around, mailer=mailer, now=now)):
                     raise
                 continue
             if batch is None:
                 break
             if not batch.rows:
                 continue
-            receipt = self._post(batch, now)
+            receipt = _post(mailer, self.editions, batch, now)
             self.store.write(partial(_record, batch=batch, receipt=receipt, now=self.clock.now()))
             log.info("notice.posted", kind=batch.kind.value, notices=len(batch.rows), outcome=receipt.outcome.value)
             if receipt.outcome is Posted.SENT:
@@ -108,83 +109,84 @@ class Notifier:
                 sent += 1
         return sent
 
-    def _claim(self, tx: Tx, now: datetime) -> _Batch | None:
-        """The next mail's notices, taken; an empty batch where they were settled without one; None where nothing is due."""
-        assert self.mailer is not None, "checked by the caller"
-        self._give_up_on_the_dead(tx, now)
-        first = self._first(tx, now)
-        if not first:
-            return None
-        kind, account_id = NoticeKind(first[0].kind), first[0].account_id
-        # one sender at a time for one account: two would each take half of an incident
-        known = tx.all(select(accounts).where(accounts.c.account_id == account_id).with_for_update())
-        alike = [_due(now), notices.c.kind == kind.value, notices.c.account_id == account_id]
-        if kind is NoticeKind.QUESTION:
-            alike.append(notices.c.notice_id == first[0].notice_id)
-        # one that may be out already goes out again as it was, and takes nothing more along
-        begun = first[0].message_id
-        alike.append(notices.c.message_id.is_(None) if begun is None else notices.c.message_id == begun)
-        rows = tx.all(select(notices).where(*alike).order_by(notices.c.notice_id).limit(MOST_TOGETHER).with_for_update())
-        nothing = _Batch(kind, account_id, "", "", [])
-        if not rows:
-            return nothing
-        why = _why_not(known[0] if known else None)
-        old = [row for row in rows if why or row.created_at <= now - TOO_OLD]
-        if old:
-            _settle(tx, old, "dropped", why or "too old to be told", now)
-            return nothing
-        if begun is None and _moved_on(tx, kind, rows, now):
-            return nothing
-        wait = _digest(tx, account_id, kind, now)
-        if wait is not None:
-            _postpone(tx, rows, wait, "gathered into the next mail")
-            return nothing
-        domain = self.mailer.sender.rpartition("@")[2]
-        message_id = begun or f"<{new_id('notice', now)}@{domain}>"
-        taken = update(notices).where(tx.among(notices.c.notice_id, [row.notice_id for row in rows]))
-        values = {"state": "sending", "due_at": now + LEASE, "message_id": message_id, "sent_to": known[0].email}
-        tx.connection.execute(taken.values(attempts=notices.c.attempts + 1, **values))
-        return _Batch(kind, account_id, known[0].email, message_id, _with_cases(tx, rows, known[0].email))
 
-    def _first(self, tx: Tx, now: datetime) -> Sequence[Row[Any]]:
-        assert self.mailer is not None, "checked by the caller"
-        gathered = or_(notices.c.kind == NoticeKind.QUESTION.value, notices.c.created_at <= now - self.mailer.gather)
-        return tx.all(select(notices).where(_due(now), gathered).order_by(notices.c.due_at, notices.c.notice_id).limit(1))
+def _claim(tx: Tx, mailer: Mailer, now: datetime) -> _Batch | None:
+    """The next mail's notices, taken; an empty batch where they were settled without one; None where nothing is due."""
+    _give_up_on_the_dead(tx, mailer, now)
+    first = _first(tx, mailer, now)
+    if not first:
+        return None
+    kind, account_id = NoticeKind(first[0].kind), first[0].account_id
+    # one sender at a time for one account: two would each take half of an incident
+    known = tx.all(select(accounts).where(accounts.c.account_id == account_id).with_for_update())
+    alike = [_due(now), notices.c.kind == kind.value, notices.c.account_id == account_id]
+    if kind is NoticeKind.QUESTION:
+        alike.append(notices.c.notice_id == first[0].notice_id)
+    # one that may be out already goes out again as it was, and takes nothing more along
+    begun = first[0].message_id
+    alike.append(notices.c.message_id.is_(None) if begun is None else notices.c.message_id == begun)
+    rows = tx.all(select(notices).where(*alike).order_by(notices.c.notice_id).limit(MOST_TOGETHER).with_for_update())
+    nothing = _Batch(kind, account_id, "", "", [])
+    if not rows:
+        return nothing
+    why = _why_not(known[0] if known else None)
+    old = [row for row in rows if why or row.created_at <= now - TOO_OLD]
+    if old:
+        _settle(tx, old, "dropped", why or "too old to be told", now)
+        return nothing
+    if begun is None and _moved_on(tx, kind, rows, now):
+        return nothing
+    wait = _digest(tx, account_id, kind, now)
+    if wait is not None:
+        _postpone(tx, rows, wait, "gathered into the next mail")
+        return nothing
+    domain = mailer.sender.rpartition("@")[2]
+    message_id = begun or f"<{new_id('notice', now)}@{domain}>"
+    taken = update(notices).where(tx.among(notices.c.notice_id, [row.notice_id for row in rows]))
+    values = {"state": "sending", "due_at": now + LEASE, "message_id": message_id, "sent_to": known[0].email}
+    tx.connection.execute(taken.values(attempts=notices.c.attempts + 1, **values))
+    return _Batch(kind, account_id, known[0].email, message_id, _with_cases(tx, rows, known[0].email))
 
-    def _walk_around(self, tx: Tx, now: datetime) -> bool:
-        """Puts off what is next where it is for an account that somebody holds; False where that is not what was in the way."""
-        held = held_accounts(tx, [row.account_id for row in self._first(tx, now)])
-        rows = tx.all(select(notices).where(_due(now), notices.c.account_id.in_(held)).limit(MOST_TOGETHER))
-        _postpone(tx, rows, now + HELD_FOR, "somebody holds the account")
-        return bool(rows)
 
-    def _give_up_on_the_dead(self, tx: Tx, now: datetime) -> None:
-        """A sender that died in the middle may have sent: only a postbox that takes the same mail once is tried again."""
-        assert self.mailer is not None, "checked by the caller"
-        dead = and_(notices.c.state == "sending", notices.c.due_at <= now)
-        if self.mailer.repeatable:
-            tx.connection.execute(update(notices).where(dead).values(state="due"))
-            return
-        rows = tx.all(select(notices).where(dead).with_for_update(skip_locked=True))
-        _settle(tx, rows, "unknown", "the sender died in the middle; it may have been sent", now)
+def _first(tx: Tx, mailer: Mailer, now: datetime) -> Sequence[Row[Any]]:
+    gathered = or_(notices.c.kind == NoticeKind.QUESTION.value, notices.c.created_at <= now - mailer.gather)
+    return tx.all(select(notices).where(_due(now), gathered).order_by(notices.c.due_at, notices.c.notice_id).limit(1))
 
-    def _post(self, batch: _Batch, now: datetime) -> Receipt:
-        assert self.mailer is not None, "checked by the caller"
-        payload = batch.rows[0].payload
-        letter = Letter(
-            kind=batch.kind,
-            to=batch.to,
-            about=tuple(_about(row, self.editions) for row in batch.rows),
-            message_id=batch.message_id,
-            at=now,
-            reference=payload.get("reference"),
-            answers=_one_thread(batch.rows),
-        )
-        try:
-            message = compose(letter, sender=self.mailer.sender, reply_to=self.mailer.reply_to)
-        except ValueError as error:
-            return Receipt(Posted.REFUSED, str(error))
-        return self.mailer.postbox.post(message)
+
+def _walk_around(tx: Tx, mailer: Mailer, now: datetime) -> bool:
+    """Puts off what is next where it is for an account that somebody holds; False where that is not what was in the way."""
+    held = held_accounts(tx, [row.account_id for row in _first(tx, mailer, now)])
+    rows = tx.all(select(notices).where(_due(now), notices.c.account_id.in_(held)).limit(MOST_TOGETHER))
+    _postpone(tx, rows, now + HELD_FOR, "somebody holds the account")
+    return bool(rows)
+
+
+def _give_up_on_the_dead(tx: Tx, mailer: Mailer, now: datetime) -> None:
+    """A sender that died in the middle may have sent: only a postbox that takes the same mail once is tried again."""
+    dead = and_(notices.c.state == "sending", notices.c.due_at <= now)
+    if mailer.repeatable:
+        tx.connection.execute(update(notices).where(dead).values(state="due"))
+        return
+    rows = tx.all(select(notices).where(dead).with_for_update(skip_locked=True))
+    _settle(tx, rows, "unknown", "the sender died in the middle; it may have been sent", now)
+
+
+def _post(mailer: Mailer, editions: Editions, batch: _Batch, now: datetime) -> Receipt:
+    payload = batch.rows[0].payload
+    letter = Letter(
+        kind=batch.kind,
+        to=batch.to,
+        about=tuple(_about(row, editions) for row in batch.rows),
+        message_id=batch.message_id,
+        at=now,
+        reference=payload.get("reference"),
+        answers=_one_thread(batch.rows),
+    )
+    try:
+        message = compose(letter, sender=mailer.sender, reply_to=mailer.reply_to)
+    except ValueError as error:
+        return Receipt(Posted.REFUSED, str(error))
+    return mailer.postbox.post(message)
 
 
 def notices_overview(tx: Tx) -> dict[str, int]:
