@@ -359,6 +359,23 @@ def test_rerun_nobody_hears_is_asked_again_with_the_same_order_until_its_deadlin
     assert world.audit().breaches == []
 
 
+def test_rerun_that_delivered_though_nobody_heard_of_its_order_is_not_ordered_again(world: World) -> None:
+    world.pipeline.answer = lambda order: Answer.NOT_HEARD
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    assert world.state("job_1") == "rerunning"
+    asked = len(world.pipeline.orders)
+    world.happen(world.succeeded("job_1", attempt=2))
+    assert world.state("job_1") == "delivered"
+    world.clock.pass_(minutes=2)
+    world.sweep()
+    assert len(world.pipeline.orders) == asked, "it would be a second re-run, of a job that is done"
+    found = world.case("job_1")
+    assert found is not None
+    [dropped] = [entry for entry in found["history"] if entry["event"] == "rerun.dropped"]
+    assert dropped["detail"] == {"answer": "the case is delivered"}
+    assert world.audit().breaches == []
+
+
 @pytest.mark.parametrize(
     ("asks_after", "stands_still"),
     [(timedelta(0), timedelta(hours=2)), (timedelta(minutes=59, seconds=55), timedelta(seconds=10))],

@@ -160,7 +160,7 @@ BUGS = (
     Bug(
         "credits_to_nobody",
         "credits of an account that the product does not have count as given back",
-        ("tests/credits/test_balances.py",),
+        ("tests/credits/test_balances.py::test_account_without_a_row_keeps_its_event_in_the_dead_letters_until_it_has_one",),
         (("worker/credits/balances.py", "elif posting.kind is PostingKind.REVERSAL:", "elif False:"),),
     ),
     Bug(
@@ -370,13 +370,13 @@ BUGS = (
     Bug(
         "lost_dispute_goes_on_holding",
         "every job of a charge that the bank gave back waits for a person, who can only say no",
-        ("tests/review/test_disputes_over.py",),
+        ("tests/review/test_disputes_over.py::test_job_of_a_charge_that_was_lost_was_paid_back_by_the_bank",),
         (("worker/cases/review/act.py", "        charges.give_up(work.tx, work.case.subject, charge.facts.amount)\n", ""),),
     ),
     Bug(
         "lost_charge_is_disputed_anew_by_reads",
         "a charge that is done with is held again, and nobody is asked about it",
-        ("tests/review/test_disputes_over.py",),
+        ("tests/review/test_disputes_over.py::test_charge_that_was_lost_before_it_was_read_with_its_tax_is_gone_whole",),
         (
             (
                 "worker/cases/money/charges.py",
@@ -424,7 +424,7 @@ BUGS = (
     Bug(
         "claim_that_ends_frees_what_is_to_be_forfeited",
         "credits that two people are about to forfeit can be spent, and they then forfeit nothing",
-        ("tests/review/test_disputes_over.py",),
+        ("tests/review/test_disputes_over.py::test_claim_that_ends_leaves_frozen_what_waits_to_be_forfeited",),
         (
             (
                 "worker/cases/money/holds.py",
@@ -442,13 +442,15 @@ BUGS = (
     Bug(
         "won_dispute_gives_back_what_is_to_be_forfeited",
         "what two people have yet to agree on is spent meanwhile",
-        ("tests/review/test_disputes_over.py",),
+        ("tests/review/test_disputes_over.py::test_dispute_won_leaves_frozen_what_another_case_proposes_to_forfeit",),
         (("worker/cases/review/act.py", "charge.facts.frozen - work.scene.proposed", "charge.facts.frozen"),),
     ),
     Bug(
         "withdrawn_forfeit_gives_back_what_is_gone",
         "credits whose money went back while they were frozen can be spent again",
-        ("tests/review/test_disputes_over.py",),
+        (
+            "tests/review/test_disputes_over.py::test_credits_frozen_to_be_forfeited_are_void_when_their_money_went_back_meanwhile",
+        ),
         (("worker/cases/review/act.py", "scene.now) for lot in frozen)\n    return", "scene.now) for lot in ())\n    return"),),
     ),
     Bug(
@@ -525,7 +527,10 @@ BUGS = (
     Bug(
         "timeout_is_a_reason_to_send_again",
         "an answer that was lost pays twice",
-        ("tests/money/test_procedure.py", "tests/money/test_plans.py::test_every_trouble_alone_ends_proved_or_with_a_person"),
+        (
+            "tests/money/test_procedure.py::test_each_answer_has_its_way",
+            "tests/money/test_plans.py::test_every_trouble_alone_ends_proved_or_with_a_person",
+        ),
         (
             (
                 "worker/cases/money/record.py",
@@ -575,7 +580,9 @@ BUGS = (
     Bug(
         "refund_that_pends_is_none",
         "money goes back twice: by us and by whoever refunded it in the dashboard",
-        ("tests/money/test_another_hand.py",),
+        (
+            "tests/money/test_another_hand.py::test_refund_by_another_hand_is_waited_for_whatever_its_word_until_it_comes_to_nothing",
+        ),
         (("worker/cases/money/charges.py", "creem_refunds.c.status.not_in(IN_VAIN)", "creem_refunds.c.status == SUCCEEDED"),),
     ),
     Bug(
@@ -590,7 +597,9 @@ BUGS = (
     Bug(
         "more_leaves_than_was_shown",
         "one person sends what takes two, where only the price was known when they approved it",
-        ("tests/review/test_claimed_before.py",),
+        (
+            "tests/review/test_claimed_before.py::test_money_approved_by_its_price_waits_until_what_was_paid_is_approved_by_as_many_as_that_needs",
+        ),
         (("worker/cases/money/arm.py", "    other = _not_as_shown(tx, case, seen)\n", "    other = None\n"),),
     ),
     Bug(
@@ -772,7 +781,7 @@ BUGS = (
     Bug(
         "unknown_forgotten",
         "a claim that is never proved is nobody's",
-        ("tests/money/test_procedure.py",),
+        ("tests/money/test_procedure.py::test_each_answer_has_its_way",),
         (
             ("worker/cases/money/prove.py", "    if tired:\n", "    if False:\n"),
             ("worker/cases/money/prove.py", "    elif now + pause > since + patience:\n", "    elif False:\n"),
@@ -855,7 +864,7 @@ BUGS = (
     Bug(
         "slices_below_the_limit",
         "one person sends back any sum in a day, in slices",
-        ("tests/review/test_review.py", "tests/review/test_allowance.py"),
+        ("tests/review/test_allowance.py::test_slices_that_reach_the_limit_are_given_alone_and_one_cent_more_is_not",),
         (
             (
                 "worker/cases/review/reviewer.py",
@@ -1138,9 +1147,9 @@ BUGS = (
         (("worker/cases/notifier.py", 'values = {"state": "sending",', 'values = {"state": "due",'),),
     ),
     Bug(
-        "re_run_asked_for_beside_a_person",
-        "a job is run again that a person has decided",
-        ("tests/cases/test_assess.py::test_rerun_nobody_hears_is_asked_again_with_the_same_order_until_its_deadline",),
+        "re_run_asked_for_when_it_is_over",
+        "a job is run again that was delivered, or that a person has decided",
+        ("tests/cases/test_assess.py::test_rerun_that_delivered_though_nobody_heard_of_its_order_is_not_ordered_again",),
         (("worker/cases/effects.py", "if effect.case_state != CaseState.RERUNNING.value:", "if False:"),),
     ),
     Bug(
@@ -1200,13 +1209,13 @@ BUGS = (
     Bug(
         "money_before_its_credits_are_taken",
         "a customer has the money and spends the credits at Creem",
-        ("tests/credits/test_at_creem.py",),
+        ("tests/credits/test_at_creem.py::test_credits_of_a_second_charge_are_taken_before_its_money_goes_back",),
         (("worker/cases/money/arm.py", "    if credits.pending:\n", "    if False:\n"),),
     ),
     Bug(
         "credits_given_back_that_were_never_taken",
         "credits out of nothing",
-        ("tests/credits/test_at_creem.py",),
+        ("tests/credits/test_at_creem.py::test_money_stays_where_the_customer_has_spent_the_credits_at_creem",),
         (("worker/credits/at_creem.py", "credits = max(0, credits + int(tx.value(never)))", "pass"),),
     ),
     Bug(
@@ -1799,7 +1808,7 @@ BUGS = (
     Bug(
         "promise_unwatched_while_the_pipeline_hangs",
         "nobody is warned of a promise that is broken",
-        ("tests/cases/test_assess.py",),
+        ("tests/cases/test_assess.py::test_promise_is_watched_while_every_call_outside_ends_the_sweep",),
         (
             (
                 "worker/cases/sweep.py",
