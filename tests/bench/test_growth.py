@@ -8,7 +8,7 @@ import pytest
 from bench import growth
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_growth_measures_every_step_and_draws_it(tmp_path: Path) -> None:
     results, picture = tmp_path / "growth.json", tmp_path / "growth.png"
     growth.main(["--steps", "200", "--events", "50"], results, picture)

@@ -57,6 +57,7 @@ def test_charge_that_a_person_refunds_after_our_claim_failed_takes_its_credits_a
     assert world.double.gone("tran_1") == 900
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize("how", FAILED)
 def test_parts_that_a_person_refunds_after_our_claim_failed_take_their_shares_along(world: MoneyWorld, how: str) -> None:
     claim_fails(world, how)
@@ -80,6 +81,7 @@ def test_part_that_went_back_before_our_call_takes_its_share_along(world: MoneyW
     assert [(row.credits, row.case_id) for row in booked] == [(50, found["case_id"])] * 2
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize(("minutes", "before"), [(5, 1), (40, 1), (40, 2)], ids=["at once", "known after", "known before"])
 def test_duplicate_of_a_charge_of_which_a_part_went_back_is_a_persons(
     store: Store, tmp_path: Path, minutes: int, before: int

@@ -139,6 +139,7 @@ def told_to_the_product(world: MoneyWorld) -> dict[str, Any]:
     return {"type": said["type"], **data}
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize("which", ENDS)
 def test_end_without_money_is_told_whole(world: MoneyWorld, told: Told, which: str) -> None:
     switches, end = ENDS[which]

@@ -190,6 +190,7 @@ def test_no_money_leaves_in_other_modes(store: Store, mode: Mode) -> None:
     world.close()
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize(("tax", "fit"), [(0, 2), (1, 1)])
 def test_more_money_than_the_terms_allow_stops_until_a_person_releases_it(store: Store, tax: int, fit: int) -> None:
     world = MoneyWorld(store, switches=NASTY)

@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from tests.cases.test_held import held
 from tests.cases.world import a_job, a_purchase, an_account, moves
 from tests.money.world import MoneyWorld
-from tests.servers import ON_POSTGRES
+from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT
 from tests.store.rows import allow_other_states, waiting_for_locks
 from worker.cases.money.charges import hear_refunds, lock
 from worker.cases.money.settle import Settler
@@ -122,6 +122,7 @@ def test_import_and_webhook_of_one_charge_grant_once_in_either_order(world: Mone
 PRICE, PAID = 900, 1071
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize("whole", [False, True], ids=["by the order", "by the transaction"])
 @pytest.mark.parametrize("first", ["an import", "a webhook of the price", "a webhook of what was paid"])
 def test_charge_known_by_its_price_is_the_same_as_one_known_by_what_was_paid(world: MoneyWorld, first: str, whole: bool) -> None:
@@ -414,6 +415,7 @@ def test_refunds_in_parts_are_added_up_by_their_own_ids(world: MoneyWorld) -> No
 ORDERS = list(permutations(["fail", "refund", "dispute"]))
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize("order", ORDERS, ids=["-".join(order) for order in ORDERS])
 @pytest.mark.parametrize("part", [None, 450], ids=["whole", "part"])
 def test_no_order_of_remedies_gives_more_back_than_was_paid(world: MoneyWorld, order: tuple[str, ...], part: int | None) -> None:

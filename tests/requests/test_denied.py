@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.requests.world import PeopleWorld
+from tests.servers import POSTGRES_AT_NIGHT
 from worker.cases.requests.register import Taken, TakenMail
 from worker.errors import Refused
 
@@ -21,6 +22,7 @@ def denied(world: PeopleWorld, text: str = NOT_ME) -> tuple[TakenMail, str]:
     return taken, subject
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize(
     "text",
     [
@@ -72,6 +74,7 @@ def test_what_was_denied_is_confirmed_by_no_later_answer(world: PeopleWorld) -> 
     assert (case["decision"]["rule"], len(case["requests"])) == ("request_denied", 4)
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize("sender", ["acc_1@example.org", "x@evil.example"])
 @pytest.mark.parametrize(
     "text",

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.requests.world import PNG, PeopleWorld
+from tests.servers import POSTGRES_AT_NIGHT
 from worker.cases.requests.evidence import LOOKED_UP, ROUND
 from worker.cli.doctor.examine import examine
 from worker.errors import Refused, TryLater
@@ -162,6 +163,7 @@ def many_more(world: PeopleWorld, evidence_id: str, stored: Sequence[str]) -> No
     world.store.write(lambda tx: tx.insert(evidence, more))
 
 
+@POSTGRES_AT_NIGHT
 def test_leftover_is_found_however_many_files_have_their_rows(world: PeopleWorld) -> None:
     kept, left = [f"{number:032x}" for number in range(LOOKED_UP)], [f"left_{number}" for number in range(LOOKED_UP)]
     many_more(world, with_file(world)[1], kept)

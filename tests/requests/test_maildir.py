@@ -18,7 +18,7 @@ from tests.doors import Doors, DoorStore
 from tests.faults import away, database_lost, death
 from tests.logs import heard
 from tests.requests.world import PNG, PeopleWorld, a_mail
-from tests.servers import ON_POSTGRES, ON_SQLITE
+from tests.servers import ON_POSTGRES, ON_SQLITE, POSTGRES_AT_NIGHT
 from tests.store.rows import waiting_for_locks
 from worker.cases.requests.evidence import Evidence, Swept
 from worker.cases.requests.files import Files
@@ -254,6 +254,7 @@ def test_folder_that_is_no_maildir_is_said_at_start(tmp_path: Path, world: Peopl
         Maildir(tmp_path / "nothing", world.mailroom).check()
 
 
+@POSTGRES_AT_NIGHT
 def test_hostile_corpus_goes_through_the_whole_step_and_nothing_is_lost(world: PeopleWorld, maildir: Maildir) -> None:
     corpus = sorted((Path(__file__).parents[1] / "intake" / "mail" / "corpus").glob("*.eml"))
     for number, path in enumerate(corpus):

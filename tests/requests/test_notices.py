@@ -14,7 +14,7 @@ from sqlalchemy import select, text, update
 from tests.cases.test_held import held
 from tests.cases.world import a_purchase, an_account
 from tests.requests.world import PeopleWorld, text_of
-from tests.servers import ON_POSTGRES
+from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT
 from worker.cases.notifier import Mailer, Notifier
 from worker.notices.mail.postbox import Outbox, Posted, Receipt
 from worker.store.engine import Store
@@ -86,6 +86,7 @@ def test_letter_joins_the_thread_of_the_last_mail_that_its_reader_wrote(world: P
     assert thread_of(letter) == (f"<{'b' * 150}@example.org>",) * 2
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize("theirs", ["<a b@c>", f"<{'a' * 240}@example.org>", '<a"@example.org>', "<a,b@example.org>", "none"])
 def test_letter_goes_without_a_thread_where_the_mail_has_no_plain_id(world: PeopleWorld, theirs: str) -> None:
     world.mail(message_id=theirs)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, TextClause, select, text, update
 from tests.cases.test_held import held
 from tests.cases.world import a_purchase, an_account, layers
 from tests.requests.world import PNG, PeopleWorld, a_mail, text_of
-from tests.servers import ON_POSTGRES, eventually
+from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT, eventually
 from worker.cases.requests.register import Taken, TakenMail
 from worker.clock import written
 from worker.errors import Refused
@@ -755,6 +755,7 @@ def test_letter_that_did_not_arrive_is_noted_on_its_case(world: PeopleWorld, who
     assert [line["detail"]["why"] for line in case["history"] if line["event"] == "notice.returned"] == ["Undelivered"]
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize(
     ("actions", "returned"),
     [

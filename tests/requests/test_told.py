@@ -13,6 +13,7 @@ from policy import Clause, clause_text
 from tests.cases.world import a_purchase, an_account
 from tests.policy.build import TERMS
 from tests.requests.world import PNG, PeopleWorld, text_of
+from tests.servers import POSTGRES_AT_NIGHT
 from worker.cases.money import limits
 from worker.cases.requests.register import Taken
 from worker.sandbox.creem.words import RefundAnswer
@@ -292,6 +293,7 @@ def test_credits_that_come_back_frozen_are_told_of_once_they_can_be_spent(
     assert sum("We put 5 credits back on your account" in letter for letter in letters(world)) == (spendable == 5)
 
 
+@POSTGRES_AT_NIGHT
 @pytest.mark.parametrize("partly", [False, True])
 def test_credits_that_a_dispute_kept_frozen_are_told_of_when_it_was_won(world: PeopleWorld, partly: bool) -> None:
     """Once nobody was: the claim that had held them ended under the dispute, and freed nothing."""

@@ -197,6 +197,7 @@ def test_declined_charge_whose_dispute_is_lost_stays_as_it_is(world: PeopleWorld
     assert "case.handed_over" not in moves(world.case(row.case_id))
 
 
+@POSTGRES_AT_NIGHT
 def test_dispute_that_was_won_after_months_is_read_until_creem_shows_it(world: PeopleWorld) -> None:
     world.load(an_account(), *charges_at(world, 0, 30))
     world.settle_down(days=0.1)

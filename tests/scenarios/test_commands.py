@@ -894,7 +894,10 @@ def test_worker_started_before_its_schema_says_so_waits_and_goes_on(system: Syst
     ("extra", "event", "why"),
     [
         ({}, "worker.credits_only", "no REFUNDS_CREEM_API_KEY: no money is sent back"),
-        ({"REFUNDS_MODE": "credits_only"}, "worker.credits_only", "REFUNDS_MODE=credits_only: no money is sent back"),
+        pytest.param(
+            *({"REFUNDS_MODE": "credits_only"}, "worker.credits_only", "REFUNDS_MODE=credits_only: no money is sent back"),
+            marks=pytest.mark.nightly,
+        ),
         ({"REFUNDS_MODE": "observe"}, "worker.observes", "REFUNDS_MODE=observe: it decides and records"),
     ],
 )

@@ -2,6 +2,9 @@
 the same seed tells another story once the town draws something new.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from sqlalchemy import select, text
 
@@ -30,13 +33,18 @@ STORMY = Weather(
 )
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+def _some_at_night(seeds: Sequence[int], first: int) -> list[Any]:
+    """The first of them at each commit, the others at night."""
+    return [pytest.param(seed, marks=pytest.mark.nightly if place >= first else ()) for place, seed in enumerate(seeds)]
+
+
+@pytest.mark.parametrize("seed", _some_at_night(SEEDS, 2))
 def test_weeks_under_drawn_weather_end_as_the_policy_says(arena: Arena, seed: int) -> None:
     with arena.empty() as store:
         assert play(seed, store).wrong == []
 
 
-@pytest.mark.parametrize("seed", DAYS_SEEDS)
+@pytest.mark.parametrize("seed", _some_at_night(DAYS_SEEDS, 7))
 def test_days_under_drawn_weather_end_as_the_policy_says(arena: Arena, seed: int) -> None:
     with arena.empty() as store:
         assert play(seed, store, size=DAYS).wrong == []
