@@ -27,6 +27,7 @@ from worker.cases.news import Line, News, read
 from worker.cases.requests.judge import judge_requests, wake_about_orders, wake_declined
 from worker.cases.surroundings import load_surroundings
 from worker.cases.write import write
+from worker.clock import Clock
 from worker.credits.ledger import Ledger
 from worker.creem.said import SubscriptionChanged
 from worker.errors import CannotProcess
@@ -74,12 +75,12 @@ class Assessed:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """The step at one moment, with its collaborators."""
+    """The step with its collaborators."""
 
     ledger: Ledger
     bench: Bench
     settler: Settler
-    now: datetime
+    clock: Clock
     lease: timedelta
 
     def work(
@@ -97,7 +98,7 @@ class Assessment:
         are claimed for the caller where they are `held` for it; rows that are `recorded` stand as handled already. Raises
         `LockedOut` where somebody else holds an account of theirs.
         """
-        book = Book(self.now)
+        book = Book(self.clock.now())
         # stand as handled already, if that is what becomes of them
         standing = {item.row.id for item in news} if recorded else set()
         news, woken, unreadable = self._gather(tx, book, news, case_ids, named)

@@ -236,7 +236,7 @@ class Assessor:
 
     @property
     def _step(self) -> Assessment:
-        return Assessment(self.ledger, self.bench, self.settler, self.clock.now(), self.lease)
+        return Assessment(self.ledger, self.bench, self.settler, self.clock, self.lease)
 
 
 def _about(claim: Claim) -> dict[str, Any]:

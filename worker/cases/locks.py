@@ -9,10 +9,7 @@ from worker.cases.book import Account, Book
 from worker.store.breakers import PIPELINE
 from worker.store.bulk import Tx
 from worker.store.statements import Among
-from worker.store.tables import (
-    accounts,
-    breakers,
-)
+from worker.store.tables import accounts, breakers
 
 
 def lock_accounts(tx: Tx, book: Book, account_ids: Iterable[str]) -> None:

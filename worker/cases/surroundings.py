@@ -1,4 +1,4 @@
-"""What a verdict needs beyond its job. Each is read only where a job of the batch can depend on it."""
+"""What a verdict needs beyond its job, read where a job of the batch can depend on it."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,11 +12,7 @@ from worker.cases.bench import Bench
 from worker.cases.book import Book, Job, LotMoney, fails
 from worker.cases.money.used import pass_of, passes_of
 from worker.store.bulk import Tx
-from worker.store.tables import (
-    doubt_days,
-    layer_jobs,
-    requests,
-)
+from worker.store.tables import doubt_days, layer_jobs, requests
 
 OF_LATE, SERVICE_JOBS = timedelta(hours=1), 10_000
 """How far the failure rate of the service looks back, and ahead too, as a producer's clock may be; and at how many jobs, the
@@ -75,8 +71,7 @@ def _doubt_today(tx: Tx, book: Book) -> int:
     # one row a day, locked after the accounts: the budget of the whole service is spent by one batch at a time
     day = book.now.date()
     tx.insert_absent(doubt_days, [{"day": day, "credits": 0}])
-    rows = tx.all(select(doubt_days.c.credits).where(doubt_days.c.day == day).with_for_update())
-    return int(rows[0].credits)
+    return int(tx.value(select(doubt_days.c.credits).where(doubt_days.c.day == day).with_for_update()))
 
 
 def _failure_percent(tx: Tx, book: Book) -> int:
