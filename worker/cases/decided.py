@@ -59,9 +59,9 @@ def reason_decided(tx: Tx, case: Case) -> str | None:
     """
     c = case_history.c
     said = select(c.detail).where(c.case_id == case.case_id, c.event.in_(["case.decided", "review.decided"]))
-    rows = tx.all(said.order_by(c.id.desc()).limit(1))
+    row = tx.first(said.order_by(c.id.desc()).limit(1))
     # what was recovered after a restore was decided in a time that is lost
-    return None if not rows or rows[0].detail.get("choice") == "recover" else rows[0].detail["reason"]
+    return None if row is None or row.detail.get("choice") == "recover" else row.detail["reason"]
 
 
 def amount_claimed(tx: Tx, case_id: str) -> int | None:

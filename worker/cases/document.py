@@ -228,16 +228,16 @@ def account_document(tx: Tx, name: str) -> dict[str, Any]:
     if len(called) != 1:
         raise Refused(several(name, called) if called else no_account(tx, name))
     account_id = called[0]
-    rows = tx.all(select(accounts).where(accounts.c.account_id == account_id))
+    account = tx.one(select(accounts).where(accounts.c.account_id == account_id))
     lots = tx.all(
         select(purchases).where(purchases.c.account_id == account_id).order_by(purchases.c.paid_at, purchases.c.purchase_id)
     )
     names = ("purchase_id", "granted", "remaining", "frozen", "void")
     return {
         "account_id": account_id,
-        "email": rows[0].email,
-        "status": rows[0].status,
-        "known": rows[0].known,
+        "email": account.email,
+        "status": account.status,
+        "known": account.known,
         "credits": sum(lot.remaining for lot in lots),
         "frozen": sum(lot.frozen for lot in lots),
         "lots": [{name: getattr(lot, name) for name in names} | {"spent": lot.spent} for lot in lots],

@@ -78,8 +78,8 @@ class Operators:
     def password_hash(self, name: str) -> str | None:
         """The hash of an active operator; None for everybody else."""
         wanted = select(operators.c.password_hash).where(operators.c.name == name, operators.c.disabled_at.is_(None))
-        rows = self.store.read(lambda tx: tx.all(wanted))
-        return str(rows[0].password_hash) if rows else None
+        row = self.store.read(lambda tx: tx.first(wanted))
+        return str(row.password_hash) if row else None
 
 
 def nobody_yet(tx: Tx) -> bool:

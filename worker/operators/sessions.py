@@ -68,10 +68,10 @@ class Sessions:
         wanted = (sessions.c.session_hash.in_(self._hashes(token)), sessions.c.expires_at > now, sessions.c.seen_at > now - IDLE)
 
         def look(tx: Tx) -> tuple[Session, bool] | None:
-            rows = tx.all(select(sessions).where(*wanted))
-            if not rows or not self._may_act(tx, rows[0].operator, open_house):
+            row = tx.first(select(sessions).where(*wanted))
+            if row is None or not self._may_act(tx, row.operator, open_house):
                 return None
-            return Session(rows[0].operator, rows[0].csrf), now - rows[0].seen_at >= SEEN_EVERY
+            return Session(row.operator, row.csrf), now - row.seen_at >= SEEN_EVERY
 
         found = self.store.read(look)
         if found is None:

@@ -159,8 +159,8 @@ def _dispute_of(transaction_id: ColumnElement[str] | str) -> tuple[ColumnElement
 def _end_of_dispute(tx: Tx, transaction_id: str) -> CaseState | None:
     """How a person said that the dispute ended; None while nobody did."""
     over = cases.c.state.in_([CaseState.DECLINED.value, CaseState.EXTERNAL.value])
-    rows = tx.all(select(cases.c.state).where(*_dispute_of(transaction_id), over))
-    return CaseState(rows[0].state) if rows else None
+    row = tx.first(select(cases.c.state).where(*_dispute_of(transaction_id), over))
+    return CaseState(row.state) if row else None
 
 
 def stand_again(tx: Tx, transaction_id: str) -> None:

@@ -94,8 +94,8 @@ class Witnesses:
 
 def mark_of(tx: Tx) -> int:
     """How high the database has risen; 0 where no call was ever armed."""
-    rows = tx.all(select(epochs.c.mark).where(epochs.c.name == MONEY))
-    return int(rows[0].mark) if rows else 0
+    row = tx.first(select(epochs.c.mark).where(epochs.c.name == MONEY))
+    return int(row.mark) if row else 0
 
 
 def rise(tx: Tx, now: datetime, *, above: int = 0) -> int:
@@ -191,11 +191,11 @@ class Watch:
     def _rise(tx: Tx, remembered: Remembered, now: datetime) -> int | None:
         if held_back(tx, remembered, now) is not None:
             return None
-        rows = tx.all(select(epochs.c.mark, epochs.c.risen_at).where(epochs.c.name == MONEY, epochs.c.mark > 0))
-        if not rows:
+        row = tx.first(select(epochs.c.mark, epochs.c.risen_at).where(epochs.c.name == MONEY, epochs.c.mark > 0))
+        if row is None:
             return None
-        mark = int(rows[0].mark)
+        mark = int(row.mark)
         if (remembered.highest or 0) < mark:
             # nobody could be told of it, or whoever raised it died: one more, and it would seem that the witnesses were set back
             return mark
-        return rise(tx, now) if rows[0].risen_at <= now - RISES_EVERY else None
+        return rise(tx, now) if row.risen_at <= now - RISES_EVERY else None

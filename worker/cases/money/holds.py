@@ -45,10 +45,9 @@ def void_gone(tx: Tx, ledger: Ledger, purchase_id: str, *, case_id: str | None, 
     p, c = purchases.c, charges.c
     known = select(p.granted, p.remaining, p.void, p.amount, c.amount_paid, c.refunded)
     joined = known.join(charges, c.transaction_id == p.transaction_id).where(p.purchase_id == purchase_id, c.refunded > 0)
-    rows = tx.all(joined.with_for_update(of=purchases))
-    if not rows:
+    lot = tx.first(joined.with_for_update(of=purchases))
+    if lot is None:
         return 0
-    lot = rows[0]
     paid = lot.amount_paid or lot.amount
     share = share_gone(lot.granted, lot.refunded, paid)
     credits = max(0, min(int(share - lot.void), int(lot.remaining)))

@@ -222,10 +222,10 @@ class Restorer:
     def _doubt_one(self, tx: Tx, payment_id: str) -> bool:
         now, account = self.clock.now(), select(payments.c.account_id).where(payments.c.payment_id == payment_id)
         lock_account(tx, tx.one(account).account_id)
-        rows = tx.all(_unsent_in_backup().where(payments.c.payment_id == payment_id).with_for_update(of=payments))
-        if not rows:
+        payment = tx.first(_unsent_in_backup().where(payments.c.payment_id == payment_id).with_for_update(of=payments))
+        if payment is None:
             return False
-        payment, case = rows[0], case_of(tx.one(select(cases).where(cases.c.case_id == rows[0].case_id).with_for_update()))
+        case = case_of(tx.one(select(cases).where(cases.c.case_id == payment.case_id).with_for_update()))
         perhaps = call_of(payment, case, payment.attempts + 1, now, now)
         as_unknown(tx, payment, case, [perhaps], self._closing(), FROM_BACKUP)
         return True
@@ -236,8 +236,8 @@ class Restorer:
 
 def _stopped(tx: Tx) -> str | None:
     waits = (breakers.c.name == limits.RESTORE, breakers.c.needs_person)
-    rows = tx.all(select(breakers.c.last_error).where(*waits))
-    return str(rows[0].last_error) if rows else None
+    row = tx.first(select(breakers.c.last_error).where(*waits))
+    return str(row.last_error) if row else None
 
 
 def _attempts(tx: Tx, keys: Sequence[Key]) -> dict[Key, int]:

@@ -56,8 +56,8 @@ def take(tx: Tx, environment: str, *, now: datetime, lease: timedelta, payment_i
         due = due.where(payments.c.payment_id == payment_id)
     due = due.order_by(payments.c.due_at, payments.c.payment_id).limit(1)
     taken = update(payments).where(payments.c.payment_id.in_(unlocked(due)))
-    rows = tx.connection.execute(taken.values(turn=payments.c.turn + 1, due_at=now + lease).returning(*payments.c)).all()
-    return _turn(rows[0]) if rows else None
+    row = tx.connection.execute(taken.values(turn=payments.c.turn + 1, due_at=now + lease).returning(*payments.c)).first()
+    return _turn(row) if row else None
 
 
 def _turn(row: Row[Any]) -> Turn:

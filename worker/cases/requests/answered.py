@@ -101,8 +101,8 @@ def about_case(tx: Tx, about: About, case: Case) -> About:
     """What the mail is about, and where it lacks a job or a purchase those of this case."""
     purchase_id: str | None = case.subject
     if case.kind is not CaseKind.DUPLICATE_CHARGE:
-        rows = tx.all(select(requests.c.purchase_id).where(requests.c.request_id == case.subject))
-        purchase_id = rows[0].purchase_id if rows else None
+        row = tx.first(select(requests.c.purchase_id).where(requests.c.request_id == case.subject))
+        purchase_id = row.purchase_id if row else None
     return replace(about, job_id=about.job_id or case.job_id, purchase_id=about.purchase_id or purchase_id)
 
 

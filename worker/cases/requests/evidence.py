@@ -55,13 +55,13 @@ class Evidence:
         now = self.clock.now()
 
         def note(tx: Tx) -> Row[Any]:
-            rows = tx.all(select(evidence).where(evidence.c.evidence_id == evidence_id))
-            if not rows:
+            row = tx.first(select(evidence).where(evidence.c.evidence_id == evidence_id))
+            if row is None:
                 raise Refused(f"{evidence_id}: no file of that name")
-            if rows[0].state != "kept":
-                raise Refused(f"{evidence_id} is {rows[0].state}; its receipt is all that is left")
+            if row.state != "kept":
+                raise Refused(f"{evidence_id} is {row.state}; its receipt is all that is left")
             tx.insert(evidence_looks, [{"evidence_id": evidence_id, "at": now, "by": by, "reason": reason}])
-            return rows[0]
+            return row
 
         row = self.store.write(note)
         return row, self.files.read(row.stored)

@@ -90,10 +90,9 @@ def use_of(tx: Tx, ledger: Ledger, charge: Charge) -> Use:
 
 def requested_job(tx: Tx, ledger: Ledger, job_id: str) -> RequestedJob | None:
     """What is known of the job."""
-    rows = tx.all(select(layer_jobs).where(layer_jobs.c.job_id == job_id))
-    if not rows:
+    row = tx.first(select(layer_jobs).where(layer_jobs.c.job_id == job_id))
+    if row is None:
         return None
-    row = rows[0]
     booked = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits())
     return RequestedJob(
         job_id=job_id,

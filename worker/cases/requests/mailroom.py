@@ -242,8 +242,8 @@ class Mailroom:
 
 
 def _address(tx: Tx, account_id: str | None) -> str | None:
-    rows = tx.all(select(accounts.c.email).where(accounts.c.account_id == account_id))
-    return rows[0].email if rows else None
+    row = tx.first(select(accounts.c.email).where(accounts.c.account_id == account_id))
+    return row.email if row else None
 
 
 def _note(tx: Tx, case_id: str, event: str, now: datetime, **detail: Any) -> None:

@@ -126,10 +126,9 @@ def denied(first: Row[Any], text: str) -> bool:
 
 def known(tx: Tx, key: str) -> TakenMail | None:
     """The mail with this key, if it was taken before."""
-    rows = tx.all(
-        select(requests.c.request_id, cases).join(cases, cases.c.case_id == requests.c.case_id).where(requests.c.key == key)
-    )
-    return with_case(Taken.KNOWN, rows[0].request_id, case_of(rows[0])) if rows else None
+    wanted = select(requests.c.request_id, cases).join(cases, cases.c.case_id == requests.c.case_id).where(requests.c.key == key)
+    row = tx.first(wanted)
+    return with_case(Taken.KNOWN, row.request_id, case_of(row)) if row else None
 
 
 def with_case(outcome: Taken, request_id: str, case: Case) -> TakenMail:
