@@ -54,6 +54,15 @@ def test_approved_job_gets_its_credits_and_says_who_decided(world: PeopleWorld) 
     assert [said["type"] for said in world.announced()][-1] == "refund.credits_reversed"
 
 
+def test_credits_a_person_gives_back_cover_a_job_that_waits_for_some(world: PeopleWorld) -> None:
+    case_id = in_review(world)
+    world.happen(world.submitted("dear", credits=50), world.failed("dear"))
+    assert world.state("dear") == "waiting"
+    world.decide(case_id)
+    world.sweep()
+    assert (world.state("dear"), world.credits()) == ("refunded", 50)
+
+
 def test_plan_says_what_the_decision_would_do_and_leaves_the_case_free(world: PeopleWorld) -> None:
     case_id = in_review(world)
     before = world.digest()
@@ -323,6 +332,15 @@ def test_dispute_won_gives_the_frozen_credits_back_to_be_spent(world: PeopleWorl
     world.decide(case_id, "won", reason="the bank said so")
     assert (world.credits(), world.account("acc_1")["frozen"]) == (45, 0)
     assert world.state(case_id) == "declined"
+
+
+def test_credits_of_a_dispute_that_was_won_cover_a_job_that_waits_for_some(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    world.happen(world.submitted("job_2"), world.failed("job_2"))
+    assert world.state("job_2") == "waiting"
+    world.decide(case_id, "won", reason="the bank said so")
+    world.sweep()
+    assert (world.state("job_2"), world.credits()) == ("refunded", 45)
 
 
 def test_dispute_lost_voids_what_was_not_used(world: PeopleWorld) -> None:

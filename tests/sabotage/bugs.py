@@ -248,14 +248,32 @@ BUGS = (
         (("policy/rules/remedy.py", "if outage or facts.reversals_today < limit:", "if True:"),),
     ),
     Bug(
+        "what_came_back_covers_nobody",
+        "jobs of one small lot wait for a debit that the credits given back in their own batch would cover",
+        ("tests/cases/test_covered.py::test_jobs_on_one_small_lot_are_all_made_whole_in_one_batch_as_one_by_one",),
+        (
+            (
+                "worker/cases/assess.py",
+                "            book.touched = offer_what_came_back(tx, book, self.ledger)\n",
+                "            break\n",
+            ),
+        ),
+    ),
+    Bug(
+        "budget_for_doubt_read_twice",
+        "each round over what came back begins with the whole day's budget for doubt again",
+        ("tests/cases/test_covered.py::test_budget_for_doubt_is_spent_once_by_jobs_on_one_lot",),
+        (("worker/cases/surroundings.py", "_doubt_today(tx, book) + book.doubt_spent", "_doubt_today(tx, book)"),),
+    ),
+    Bug(
         "wish_for_credits_not_heard",
         "a customer who asked for credits waits for a re-run",
         ("tests/requests/test_requests.py::test_customer_who_asked_for_the_credits_gets_them_instead_of_a_rerun",),
         (
             (
                 "worker/cases/surroundings.py",
-                "book.credits_asked = {row.job_id for row in tx.all(asked)}",
-                "book.credits_asked = set()",
+                "book.credits_asked |= {row.job_id for row in tx.all(asked)}",
+                "book.credits_asked |= set()",
             ),
         ),
     ),
@@ -451,7 +469,7 @@ BUGS = (
         (
             "tests/review/test_disputes_over.py::test_credits_frozen_to_be_forfeited_are_void_when_their_money_went_back_meanwhile",
         ),
-        (("worker/cases/review/act.py", "scene.now) for lot in frozen)\n    return", "scene.now) for lot in ())\n    return"),),
+        (("worker/cases/review/act.py", "scene.now) for lot in frozen)\n    wake", "scene.now) for lot in ())\n    wake"),),
     ),
     Bug(
         "share_of_one_refund_booked_once",

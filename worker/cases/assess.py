@@ -21,6 +21,7 @@ from worker.cases.gather import Unread, placed, read_all, woken_cases
 from worker.cases.judge import judge
 from worker.cases.load import jobs_of_newly_vouched, load_jobs, load_lots_money, load_purchases
 from worker.cases.locks import lock_accounts
+from worker.cases.lots import debit_what_is_here, offer_what_came_back
 from worker.cases.money.hear import hear
 from worker.cases.money.settle import Settled, Settler, woken_purchases
 from worker.cases.news import Line, News, read
@@ -156,11 +157,16 @@ class Assessment:
         return fates, refused
 
     def _judge(self, tx: Tx, book: Book) -> None:
-        """What is touched is judged, with what judging asks for beside it."""
-        load_lots_money(tx, book)
-        load_surroundings(tx, book, self.bench)
-        for job_id in sorted(book.touched):
-            judge(book, job_id, self.bench)
+        """What is touched is judged, with what judging asks for beside it. Credits that come back cover jobs that wait for
+        some, and these are judged in their turn.
+        """
+        debit_what_is_here(book)
+        while book.touched:
+            load_lots_money(tx, book)
+            load_surroundings(tx, book, self.bench)
+            for job_id in sorted(book.touched):
+                judge(book, job_id, self.bench)
+            book.touched = offer_what_came_back(tx, book, self.ledger)
 
     def _write(self, tx: Tx, book: Book, held: bool) -> None:
         """The book is in the database; announcements are claimed for the caller where they are `held` for it."""

@@ -168,6 +168,10 @@ class Book:
     """The money of the pass that covers a job which may be run again, by job."""
     lots_quiet: set[str] = field(default_factory=set)
     """Lots of whose money nothing went back, is on its way back or is disputed, as the jobs were read."""
+    uncovered: bool = True
+    """Jobs of the accounts that are not here may wait for credits, as the jobs were read."""
+    returned_to: set[str] = field(default_factory=set)
+    """Accounts to which credits came back that can be spent, and were not offered yet to their jobs that wait for some."""
     lots_claimed: set[str] = field(default_factory=set)
     """Lots whose money may be on its way back: credits that return to them meanwhile stay frozen until that is settled."""
     postings: list[Posting] = field(default_factory=list)

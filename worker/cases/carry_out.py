@@ -98,6 +98,8 @@ def _reverse(book: Book, case: Case, job: Job, decision: Decision) -> int:
         Posting(PostingKind.FREEZE, share.purchase_id, share.credits, case_id=case.case_id, occasion=f"back.{job.job_id}")
         for share in held
     ]
+    if len(held) < len(shares):
+        book.returned_to.add(case.account_id)
     job.credits = JobCredits(job.credits.debits, job.credits.reversals + tuple(shares))
     case.credits_reversed = credits
     book.accounts[case.account_id].count_reversal(utc_day(book.now))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, literal_column, not_, or_, select
 
 from policy.facts import Report, Rerun, RerunState
 from policy.lifecycle import CaseKind, CaseState
@@ -59,11 +59,12 @@ def load_jobs(tx: Tx, book: Book, job_ids: Iterable[str], ledger: Ledger) -> Non
         return
     rows = tx.ask(_jobs, job_ids=wanted, account_ids=sorted(book.accounts))
     book.asked_about = bool(rows[0].asked_about) if rows else True
+    book.uncovered = bool(rows[0].uncovered) if rows else True
     booked = ledger.booked(rows)
     # a job with several postings has as many rows
     found = {row.job_id: row for row in rows}
     book.jobs |= {job_id: _job(row, booked.get(job_id, JobCredits())) for job_id, row in found.items()}
-    book.lots_quiet = {row.booked_lot for row in rows if row.booked_lot is not None and not row.lot_moved}
+    book.lots_quiet |= {row.booked_lot for row in rows if row.booked_lot is not None and not row.lot_moved}
     known = [row.case_id for row in found.values() if row.case_id is not None]
     unheard_of = [job_id for job_id in wanted if job_id not in found]
     standing = [
@@ -95,6 +96,11 @@ def _jobs(among: Among) -> Select[Any]:
     )
     with_a_person = cases.c.kind == CaseKind.REQUEST.value, cases.c.state == CaseState.REVIEW.value
     asked_about = exists().select_from(cases, purchases).where(*about_it, *with_a_person)
+    # by the index of those jobs, in which mostly there is none
+    other = layer_jobs.alias()
+    uncovered = exists().where(
+        other.c.undebited, among(other.c.account_id, "account_ids"), not_(among(other.c.job_id, "job_ids"))
+    )
     return (
         select(
             layer_jobs,
@@ -105,6 +111,7 @@ def _jobs(among: Among) -> Select[Any]:
             moved.scalar_subquery().label("lot_moved"),
             case.scalar_subquery().label("case_id"),
             asked_about.correlate(None).label("asked_about"),
+            uncovered.label("uncovered"),
         )
         .outerjoin_from(layer_jobs, reruns, of_job(reruns.c.job_id))
         .outerjoin_from(layer_jobs, postings, of_job(postings.c.job_id))

@@ -27,7 +27,7 @@ def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:
     again = [job_id for job_id in book.touched if job_id in book.jobs and _may_run_again(book.jobs[job_id], bench)]
     if again:
         asked = select(requests.c.job_id).where(tx.among(requests.c.job_id, again), requests.c.confirmed_at.is_not(None))
-        book.credits_asked = {row.job_id for row in tx.all(asked)}
+        book.credits_asked |= {row.job_id for row in tx.all(asked)}
         _load_passes(tx, book, [book.jobs[job_id] for job_id in again])
     touched = [book.jobs[job_id] for job_id in book.touched if job_id in book.jobs]
     failing = [report for job in touched for report in job.reports if fails(report, job)]
@@ -36,7 +36,8 @@ def load_surroundings(tx: Tx, book: Book, bench: Bench) -> None:
     # each case is judged by its own edition, so what any edition may ask for is read
     codes = {report.code for report in failing if report.kind is not ReportKind.SUCCEEDED}
     if any(terms.fault_of(code) is FaultClass.UNKNOWN for terms in bench.editions for code in codes):
-        book.doubt_credits = _doubt_today(tx, book)
+        # what this transaction spends of it is written at its end
+        book.doubt_credits = _doubt_today(tx, book) + book.doubt_spent
     limit = min(terms.auto_reversals_per_account_per_day for terms in bench.editions)
     judged = Counter(job.account_id for job in touched)
     if any(account.reversals_today + judged[account.account_id] > limit for account in book.accounts.values()):

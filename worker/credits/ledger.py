@@ -4,7 +4,7 @@ A lot's columns are a running total of its postings, changed in the same transac
 added. The database refuses a lot that does not add up; `refunds audit` recomputes every one.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -136,6 +136,14 @@ class Ledger:
         tx.add(purchases, _by_lot(wanted), by="purchase_id")
         if self.home is not None:
             self.home.book(tx, wanted, at)
+
+    @staticmethod
+    def spendable(pending: Iterable[Posting]) -> Counter[str]:
+        """How many credits more, or fewer, can be spent of each lot once these are booked, by purchase."""
+        more: Counter[str] = Counter()
+        for posting in pending:
+            more[posting.purchase_id] += _MOVES[posting.kind].get("remaining", 0) * posting.credits
+        return more
 
     def short(self, tx: Tx, purchase_id: str) -> str | None:
         """Why the unspent credits of a lot cannot all be frozen: the product's balance is lower. None where they can."""

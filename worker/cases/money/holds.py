@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, func, literal, select
 
 from policy.ledger import PostingKind
+from worker.cases.lots import wake_uncovered
 from worker.credits.ledger import Ledger, Posting
 from worker.store.bulk import Tx
 from worker.store.tables import charges, postings, proposals, purchases
@@ -27,6 +28,7 @@ def release(tx: Tx, ledger: Ledger, purchase_id: str, *, occasion: str, case_id:
     """Gives the frozen credits of the lot back to be spent, but for those that wait to be forfeited; returns how many."""
     credits = int(_lot(tx, purchase_id).frozen) - proposed(tx, purchase_id)
     _book(tx, ledger, PostingKind.RELEASE, purchase_id, credits, occasion, case_id, now)
+    wake_uncovered(tx, [purchase_id], now)
     return credits
 
 

@@ -13,6 +13,7 @@ from policy.ledger import PostingKind
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import BY_PERSON, NOBODY, Case
 from worker.cases.casework import REMIND, announcement, go, intent
+from worker.cases.lots import wake_uncovered
 from worker.cases.money import charges, claims, holds
 from worker.cases.money.close import free_at_last
 from worker.cases.money.dispute import disputes_heard
@@ -107,6 +108,7 @@ def _credits(work: _Work) -> str:
     )
     lots = {share.purchase_id for share in shares}
     void = sum(holds.void_gone(work.tx, work.ledger, lot, case_id=case.case_id, now=work.now) for lot in sorted(lots))
+    wake_uncovered(work.tx, lots, work.now)
     work.decided(Outcome.REVERSE_CREDITS)
     case.credits_owed = case.credits_reversed = credits
     case.note("credits.reversed", credits=credits, lots={share.purchase_id: share.credits for share in shares})
@@ -230,6 +232,7 @@ def unfreeze_for(tx: Tx, ledger: Ledger, scene: Scene, proposal_id: str) -> int:
     back = [Posting(PostingKind.RELEASE, lot, n, case_id=scene.case.case_id, occasion=occasion) for lot, n in frozen.items()]
     ledger.book(tx, back, scene.now)
     gone = sum(holds.void_gone(tx, ledger, lot, case_id=scene.case.case_id, now=scene.now) for lot in frozen)
+    wake_uncovered(tx, frozen, scene.now)
     return sum(frozen.values()) - gone
 
 
@@ -239,6 +242,7 @@ def _release(work: _Work, purchase_id: str, credits: int) -> None:
         occasion = f"won.{work.case.case_id}.{len(disputes_heard(work.tx, work.case.case_id))}"
         release = Posting(PostingKind.RELEASE, purchase_id, credits, case_id=work.case.case_id, occasion=occasion)
         work.ledger.book(work.tx, [release], work.now)
+        wake_uncovered(work.tx, [purchase_id], work.now)
 
 
 def _wake_held(work: _Work) -> None:
