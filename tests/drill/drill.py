@@ -331,7 +331,7 @@ def _judge(at: Installation, drilled: Drilled) -> None:
 
     def over() -> bool:
         status = at.system.json("status", expect=None)
-        quiet = not status["backlog"] and not status["stream"]["undelivered"] and not status["stream"]["pending"]
+        quiet = status["backlog"] == 0
         return bool(quiet and not status["effects_due"] and not status["open_cases"])
 
     if not eventually(over, within=240):

@@ -110,8 +110,12 @@ class System:
 
         def settled() -> bool:
             found = self.json("status")
-            done = found["backlog"] == 0 and not found["stream"]["undelivered"] and not found["stream"]["pending"]
-            return done and found["open_cases"] == 0 and sum(found["cases"].values()) == cases and not found["effects_due"]
+            return (
+                found["backlog"] == 0
+                and found["open_cases"] == 0
+                and sum(found["cases"].values()) == cases
+                and not found["effects_due"]
+            )
 
         assert eventually(settled, within=within), f"{self.json('status')}\n{self.logs()}"
 

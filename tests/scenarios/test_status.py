@@ -75,6 +75,17 @@ def test_case_that_waits_for_a_person_is_counted_with_the_command_that_lists_it(
     assert "100 %" in system.refunds("status", "--deadlines").stdout
 
 
+def test_backlog_is_whatever_came_and_is_not_handled(system: System) -> None:
+    assert (system.json("status")["backlog"], system.json("status")["oldest_unhandled_at"]) == (0, None)
+    with closing(Store(system.database_url)) as store:
+        document = submitted("job_3").encode()
+        Desk(store, HandClock(datetime.now(UTC))).accept([Entry("1-0", document, {b"event": document})])
+    system.emit([submitted("job_1"), submitted("job_2")])
+    found = system.json("status")
+    assert (found["stored"]["events"], found["stream"]["undelivered"], found["backlog"]) == (1, 2, 3)
+    assert found["oldest_unhandled_at"] == found["stored"]["oldest_at"] < found["stream"]["oldest_at"]
+
+
 def test_event_that_nobody_reads_or_handles_is_said_with_the_process_that_should(system: System) -> None:
     system.extra = {**system.extra, "REFUNDS_READY_BACKLOG_SECONDS": "0.001"}
     system.emit([submitted("job_1")])

@@ -399,7 +399,7 @@ def _heal(system: System, told: Told, found: Found, wanted: Wanted) -> None:
         if not said.stdout:
             return False
         status = json.loads(said.stdout)
-        quiet = status["backlog"] == 0 and not status["stream"]["undelivered"] and not status["stream"]["pending"]
+        quiet = status["backlog"] == 0
         open_jobs = status["open_cases"] - status["cases"].get("review", 0)
         return bool(quiet and not status["effects_due"] and open_jobs <= 0)
 
