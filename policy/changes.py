@@ -8,7 +8,7 @@ from policy.decision import Counterfactual, Outcome
 from policy.facts import AccountStatus, JobFacts, Output, PaidWith, Report, ReportKind, RerunState
 from policy.faults import failing_reports, is_complete, standing_fault
 from policy.nearest import Change, Changes, nearest
-from policy.reruns import rerun_has_delivered, rerun_is_in_flight
+from policy.reruns import rerun_delivery, rerun_is_in_flight
 from policy.rules import first_verdict, missing_facts
 from policy.terms import FaultClass, Terms
 from policy.words import count
@@ -74,7 +74,7 @@ def _no_figures(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
 
 
 def _rerun_delivered(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
-    if facts.rerun is None or rerun_has_delivered(facts):
+    if facts.rerun is None or rerun_delivery(facts) is not None:
         return None
     attempt = facts.rerun.attempt
     earlier = tuple(report for report in facts.reports if report.attempt < attempt)
@@ -84,7 +84,7 @@ def _rerun_delivered(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
 
 def _rerun_silent(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     rerun = facts.rerun
-    if rerun is None or not (rerun_has_delivered(facts) or rerun_is_in_flight(facts)):
+    if rerun is None or (rerun_delivery(facts) is None and not rerun_is_in_flight(facts)):
         return None
     earlier = tuple(report for report in facts.reports if report.attempt < rerun.attempt)
     expired = replace(rerun, state=RerunState.EXPIRED)

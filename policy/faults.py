@@ -76,7 +76,7 @@ def contradicted_attempts(facts: JobFacts, terms: Terms) -> frozenset[int]:
     succeeded = _succeeded(facts)
     if not succeeded:
         return succeeded
-    failing = [_read(report, facts, terms) for report in failing_reports(facts)]
+    failing = _faults(facts, terms)
     spoilt = {fault.report.attempt for fault in failing if fault.about_output}
     return (succeeded & {fault.report.attempt for fault in failing}) - spoilt
 
@@ -88,9 +88,17 @@ def standing_fault(facts: JobFacts, terms: Terms) -> Fault | None:
     A proven fault of the system goes before an unknown code, and that before what the customer brought about; then the
     lowest attempt, the earliest report. A report that its own figures deny counts only where there is no other.
     """
-    failing = [_read(report, facts, terms) for report in failing_reports(facts)]
-    sound = [fault for fault in failing if not _denies_itself(fault, facts, terms)]
-    return min(sound or failing, key=_weight, default=None)
+    failing = _faults(facts, terms)
+    return min(_sound(failing, facts, terms) or failing, key=_weight, default=None)
+
+
+def rerun_fault(facts: JobFacts, terms: Terms) -> Fault | None:
+    """What went wrong with the re-run, chosen as the job's fault is; None where no report says so, or its figures deny it."""
+    rerun = facts.rerun
+    if rerun is None:
+        return None
+    answers = [fault for fault in _faults(facts, terms) if fault.report.attempt >= rerun.attempt]
+    return min(_sound(answers, facts, terms), key=_weight, default=None)
 
 
 def denied_by_figures(facts: JobFacts, terms: Terms) -> bool:
@@ -100,9 +108,11 @@ def denied_by_figures(facts: JobFacts, terms: Terms) -> bool:
 
 
 def standing_clause(facts: JobFacts, terms: Terms) -> Clause:
-    """The clause that covers what failed; `failed-job` where nothing did."""
-    fault = standing_fault(facts, terms)
-    return Clause.FAILED_JOB if fault is None else fault.clause
+    """The clause that covers what failed, that of incomplete output where the output of the re-run is what failed in the end;
+    `failed-job` where nothing did.
+    """
+    found = (standing_fault(facts, terms), rerun_fault(facts, terms))
+    return Clause.INCOMPLETE_OUTPUT if any(fault and fault.about_output for fault in found) else Clause.FAILED_JOB
 
 
 def is_complete(report: Report, facts: JobFacts) -> bool:
@@ -120,6 +130,14 @@ def _succeeded(facts: JobFacts) -> frozenset[int]:
 
 def _is_short(report: Report, facts: JobFacts) -> bool:
     return report.output is not None and not report.output.complete_for(facts.layers_expected)
+
+
+def _faults(facts: JobFacts, terms: Terms) -> list[Fault]:
+    return [_read(report, facts, terms) for report in failing_reports(facts)]
+
+
+def _sound(faults: list[Fault], facts: JobFacts, terms: Terms) -> list[Fault]:
+    return [fault for fault in faults if not _denies_itself(fault, facts, terms)]
 
 
 def _read(report: Report, facts: JobFacts, terms: Terms) -> Fault:

@@ -15,26 +15,18 @@ def rerun_is_in_flight(facts: JobFacts) -> bool:
     """True while the re-run was asked for, its deadline lies ahead and nothing was reported of its attempt."""
     rerun = facts.rerun
     return (
-        rerun is not None and rerun.state is RerunState.ASKED and facts.now < rerun.deadline_at and not _is_answered(rerun, facts)
+        rerun is not None and rerun.state is RerunState.ASKED and facts.now < rerun.deadline_at and not is_answered(rerun, facts)
     )
 
 
-def rerun_has_delivered(facts: JobFacts) -> bool:
-    """True when the re-run brought complete output, and nothing spoils it."""
+def rerun_delivery(facts: JobFacts) -> int | None:
+    """The attempt by which the re-run brought complete output that nothing spoils, as it was reported; None where it did not."""
     rerun = facts.rerun
-    return rerun is not None and any(attempt >= rerun.attempt for attempt in delivered_attempts(facts))
+    return None if rerun is None else min((n for n in delivered_attempts(facts) if n >= rerun.attempt), default=None)
 
 
-def rerun_ending(rerun: Rerun, facts: JobFacts) -> str:
-    """How a re-run ended that did not deliver, in words."""
-    if _is_answered(rerun, facts):
-        return "its re-run did not mend it"
-    if rerun.state is RerunState.REFUSED:
-        return "its re-run was refused"
-    return "its re-run gave no answer by its deadline"
-
-
-def _is_answered(rerun: Rerun, facts: JobFacts) -> bool:
+def is_answered(rerun: Rerun, facts: JobFacts) -> bool:
+    """True once anything was reported of the re-run."""
     return rerun.state is RerunState.ANSWERED or any(report.attempt >= rerun.attempt for report in facts.reports)
 
 

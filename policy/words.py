@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from policy.decision import Because
-from policy.facts import JobFacts, Output, ReportKind
-from policy.faults import Fault
-from policy.reruns import rerun_ending, rerun_obstacle
+from policy.facts import JobFacts, Output, Rerun, RerunState
+from policy.faults import Fault, rerun_fault
+from policy.reruns import is_answered, rerun_obstacle
 from policy.terms import Terms
 
 _WITHOUT_DECIMALS = {
@@ -63,33 +63,63 @@ def lasting(span: timedelta) -> str:
 
 def what_failed(fault: Fault, facts: JobFacts) -> str:
     """What went wrong: `the job failed with worker_crashed and delivered no output`."""
-    if fault.report.kind is ReportKind.FAILED:
-        return f"the job failed {_with_code(fault)} and delivered {_delivered(fault.report.output, facts)}"
-    if fault.report.output is None:
-        return f"the output is incomplete ({fault.code})"
-    return f"the output is incomplete ({fault.code}): the job delivered {_delivered(fault.report.output, facts)}"
+    return _what_failed(fault, facts, "the job", "the output", "the job")
 
 
 def what_became_of_it(fault: Fault, facts: JobFacts, terms: Terms) -> str:
     """What went wrong, and why the credits come back instead of a re-run."""
     said = what_failed(fault, facts)
     if facts.rerun is not None:
-        return f"{said}, and {rerun_ending(facts.rerun, facts)}"
+        return f"{said}, and {_rerun_ending(facts.rerun, facts, terms)}"
     if terms.rerunnable(fault.code):
         return f"{said}, and it was not run again because {rerun_obstacle(facts)}"
     return said
 
 
-def because_of(fault: Fault, facts: JobFacts) -> Because:
-    """The deciding facts of a failure, by name."""
-    output = fault.report.output
+def because_of(fault: Fault, facts: JobFacts, terms: Terms) -> Because:
+    """The deciding facts of a failure, by name, and beside them those of the re-run that did not mend it."""
+    again = rerun_fault(facts, terms)
     return {
         "failure_code": fault.code,
         "fault_class": fault.kind.value,
         "attempt": fault.report.attempt,
-        "layers_delivered": None if output is None else output.delivered,
+        "layers_delivered": _layers(fault),
+        **({} if again is None else _of_the_rerun(again)),
         "standing_debit": facts.standing_debit,
     }
+
+
+def _of_the_rerun(fault: Fault) -> Because:
+    return {
+        "rerun_failure_code": fault.code,
+        "rerun_fault_class": fault.kind.value,
+        "rerun_attempt": fault.report.attempt,
+        "rerun_layers_delivered": _layers(fault),
+    }
+
+
+def _layers(fault: Fault) -> int | None:
+    return None if fault.report.output is None else fault.report.output.delivered
+
+
+def _rerun_ending(rerun: Rerun, facts: JobFacts, terms: Terms) -> str:
+    fault = rerun_fault(facts, terms)
+    if fault is not None:
+        return _what_failed(fault, facts, "its re-run", "the output of its re-run", "it")
+    if is_answered(rerun, facts):
+        return "its re-run did not mend it"
+    if rerun.state is RerunState.REFUSED:
+        return "its re-run was refused"
+    return "its re-run gave no answer by its deadline"
+
+
+def _what_failed(fault: Fault, facts: JobFacts, it: str, its_output: str, who: str) -> str:
+    delivered = _delivered(fault.report.output, facts)
+    if not fault.about_output:
+        return f"{it} failed {_with_code(fault)} and delivered {delivered}"
+    if fault.report.output is None:
+        return f"{its_output} is incomplete ({fault.code})"
+    return f"{its_output} is incomplete ({fault.code}): {who} delivered {delivered}"
 
 
 def _with_code(fault: Fault) -> str:

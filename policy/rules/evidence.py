@@ -5,7 +5,7 @@ from datetime import UTC
 from policy.decision import Because, Clause, Outcome, Verdict
 from policy.facts import JobFacts, PaidWith
 from policy.faults import contradicted_attempts, delivered_attempts, denied_by_figures, standing_clause, standing_fault
-from policy.reruns import rerun_has_delivered, rerun_is_in_flight
+from policy.reruns import rerun_delivery, rerun_is_in_flight
 from policy.terms import Terms
 from policy.words import because_of, count
 
@@ -51,10 +51,11 @@ def facts_missing(facts: JobFacts, terms: Terms) -> Verdict | None:
 
 def rerun_delivered(facts: JobFacts, terms: Terms) -> Verdict | None:
     """The re-run brought complete output: that was the remedy, nothing is reversed."""
-    if facts.rerun is None or not rerun_has_delivered(facts):
+    attempt = rerun_delivery(facts)
+    if attempt is None:
         return None
-    reason = f"the re-run, attempt {facts.rerun.attempt}, delivered complete output"
-    because = {"rerun_attempt": facts.rerun.attempt}
+    reason = f"the re-run, attempt {attempt}, delivered complete output"
+    because = {"rerun_attempt": attempt}
     return Verdict(Outcome.RERUN, standing_clause(facts, terms), reason, because=because, settled=True)
 
 
@@ -103,7 +104,7 @@ def nothing_missing(facts: JobFacts, terms: Terms) -> Verdict | None:
     if fault is None or not denied_by_figures(facts, terms):
         return None
     reason = f"attempt {fault.report.attempt} was reported as {fault.report.kind}, but its figures show that nothing is missing"
-    return _in_doubt(facts, fault.clause, reason, because_of(fault, facts))
+    return _in_doubt(facts, fault.clause, reason, because_of(fault, facts, terms))
 
 
 def _in_doubt(facts: JobFacts, clause: Clause, reason: str, because: Because) -> Verdict:

@@ -20,7 +20,8 @@ def no_credits_spent(facts: JobFacts, terms: Terms) -> Verdict | None:
         return None
     paid = "covered by the 24-Hour Pass" if facts.paid_with is PaidWith.PASS else "free"
     reason = f"{what_became_of_it(fault, facts, terms)}; it was {paid}, so no credits were spent"
-    return Verdict(Outcome.NOTHING_OWED, fault.clause, reason, because={"paid_with": facts.paid_with.value, "debit": facts.debit})
+    because = {"paid_with": facts.paid_with.value, "debit": facts.debit}
+    return Verdict(Outcome.NOTHING_OWED, standing_clause(facts, terms), reason, because=because)
 
 
 def no_debit(facts: JobFacts, terms: Terms) -> Verdict | None:
@@ -57,4 +58,5 @@ def _decline(facts: JobFacts, terms: Terms, kind: FaultClass, why: str) -> Verdi
     fault = standing_fault(facts, terms)
     if fault is None or fault.kind is not kind:
         return None
-    return Verdict(Outcome.DECLINE, Clause.FAILED_JOB, f"{what_failed(fault, facts)}; {why}", because=because_of(fault, facts))
+    reason, because = f"{what_failed(fault, facts)}; {why}", because_of(fault, facts, terms)
+    return Verdict(Outcome.DECLINE, Clause.FAILED_JOB, reason, because=because)

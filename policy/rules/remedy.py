@@ -3,7 +3,7 @@
 from policy.calendar import within_window
 from policy.decision import Clause, Outcome, Verdict
 from policy.facts import JobFacts
-from policy.faults import Fault, standing_clause, standing_fault
+from policy.faults import Fault, rerun_fault, standing_clause, standing_fault
 from policy.reruns import rerun_obstacle
 from policy.terms import FaultClass, Terms
 from policy.words import because_of, count, what_became_of_it, what_failed
@@ -15,7 +15,7 @@ def rerun(facts: JobFacts, terms: Terms) -> Verdict | None:
     if fault is None or not terms.rerunnable(fault.code) or rerun_obstacle(facts):
         return None
     reason = f"{what_failed(fault, facts)}; it is run again once, at no charge"
-    return Verdict(Outcome.RERUN, fault.clause, reason, because=because_of(fault, facts))
+    return Verdict(Outcome.RERUN, fault.clause, reason, because=because_of(fault, facts, terms))
 
 
 def outside_automatic_window(facts: JobFacts, terms: Terms) -> Verdict | None:
@@ -24,7 +24,8 @@ def outside_automatic_window(facts: JobFacts, terms: Terms) -> Verdict | None:
     if fault is None or days is None or within_window(fault.report.at, facts.now, days, terms.zone):
         return None
     reason = f"the job failed more than {count(days, 'calendar day')} ago, too long for an automatic reversal"
-    return Verdict(Outcome.REVIEW, fault.clause, reason, because={**because_of(fault, facts), "automatic_window_days": days})
+    because = {**because_of(fault, facts, terms), "automatic_window_days": days}
+    return Verdict(Outcome.REVIEW, standing_clause(facts, terms), reason, because=because)
 
 
 def rerun_once(facts: JobFacts, terms: Terms) -> Verdict | None:
@@ -50,7 +51,7 @@ def unknown_code_in_doubt(facts: JobFacts, terms: Terms) -> Verdict | None:
     if fault is None or fault.kind is not FaultClass.UNKNOWN or not in_budget:
         return None
     reason = f"{what_failed(fault, facts)}; we do not recognise this failure, so the benefit of the doubt applies"
-    return _reversal(fault, facts, reason)
+    return _reversal(fault, facts, terms, reason)
 
 
 def unknown_code(facts: JobFacts, terms: Terms) -> Verdict | None:
@@ -61,7 +62,7 @@ def unknown_code(facts: JobFacts, terms: Terms) -> Verdict | None:
     spent, budget = facts.doubt_credits_today, terms.doubt_credits_per_day
     unsure = f"we do not recognise this failure, and {spent} of the day's {budget} credits for doubt are spent"
     reason = f"{what_failed(fault, facts)}; {unsure}"
-    because = {**because_of(fault, facts), "doubt_credits_today": spent, "doubt_credits_per_day": budget}
+    because = {**because_of(fault, facts, terms), "doubt_credits_today": spent, "doubt_credits_per_day": budget}
     return Verdict(Outcome.REVIEW, fault.clause, reason, because=because)
 
 
@@ -95,9 +96,12 @@ def _reverse(facts: JobFacts, terms: Terms, kind: FaultClass) -> Verdict | None:
     fault = standing_fault(facts, terms)
     if fault is None or fault.kind is not kind:
         return None
-    return _reversal(fault, facts, what_became_of_it(fault, facts, terms))
+    again = rerun_fault(facts, terms)
+    better = again is not None and again.report.output is not None and again.report.output.delivered > 0
+    kept = "; the files that the re-run delivered may be kept" if better else ""
+    return _reversal(fault, facts, terms, f"{what_became_of_it(fault, facts, terms)}{kept}")
 
 
-def _reversal(fault: Fault, facts: JobFacts, reason: str) -> Verdict:
-    owed = facts.standing_debit
-    return Verdict(Outcome.REVERSE_CREDITS, fault.clause, reason, credits=owed, because=because_of(fault, facts))
+def _reversal(fault: Fault, facts: JobFacts, terms: Terms, reason: str) -> Verdict:
+    owed, because = facts.standing_debit, because_of(fault, facts, terms)
+    return Verdict(Outcome.REVERSE_CREDITS, standing_clause(facts, terms), reason, credits=owed, because=because)

@@ -28,6 +28,7 @@ SENTENCES: list[tuple[JobFacts, str]] = [
     ),
     (a_failed_job(job_known=False), "the job cannot be judged without the job's submission"),
     (a_job(failed("job_timeout"), succeeded(2), rerun=a_rerun()), "the re-run, attempt 2, delivered complete output"),
+    (a_job(failed("job_timeout"), succeeded(3), rerun=a_rerun()), "the re-run, attempt 3, delivered complete output"),
     (a_job(failed(), succeeded()), "attempt 1 was reported both as a complete success and as failed"),
     (a_job(failed(), succeeded(2)), "attempt 2 delivered complete output"),
     (a_job(), "no failure of the job was reported"),
@@ -85,7 +86,35 @@ SENTENCES: list[tuple[JobFacts, str]] = [
     (
         a_job(incomplete(Output(4, 6, 1)), incomplete(attempt=2), rerun=a_rerun()),
         "the output is incomplete (corrupted_output): the job delivered 4 of 6 layers, 1 of them corrupted, "
-        "and its re-run did not mend it",
+        "and the output of its re-run is incomplete (missing_layers)",
+    ),
+    (
+        a_job(failed("gpu_out_of_memory"), incomplete(Output(5, 6), 2), rerun=a_rerun()),
+        "the job failed with gpu_out_of_memory and delivered no output, and the output of its re-run is incomplete "
+        "(missing_layers): it delivered 5 of 6 layers; the files that the re-run delivered may be kept",
+    ),
+    (
+        a_job(failed("gpu_out_of_memory"), succeeded(2), incomplete(attempt=2, code="corrupted_download"), rerun=a_rerun()),
+        "the job failed with gpu_out_of_memory and delivered no output, "
+        "and the output of its re-run is incomplete (corrupted_download)",
+    ),
+    (
+        a_job(succeeded(), failed("corrupted_download"), succeeded(2), failed("corrupted_download", 2), rerun=a_rerun()),
+        "the output is incomplete (corrupted_download), and the output of its re-run is incomplete (corrupted_download)",
+    ),
+    (
+        a_job(failed("gpu_out_of_memory"), failed("job_timeout", 2, output=Output(3, 6)), rerun=a_rerun()),
+        "the job failed with gpu_out_of_memory and delivered no output, "
+        "and its re-run failed with job_timeout and delivered 3 of 6 layers; the files that the re-run delivered may be kept",
+    ),
+    (
+        a_job(failed("gpu_out_of_memory"), failed("job_timeout", 2, output=Output(0, 6)), rerun=a_rerun()),
+        "the job failed with gpu_out_of_memory and delivered no output, "
+        "and its re-run failed with job_timeout and delivered no output",
+    ),
+    (
+        a_job(failed("gpu_out_of_memory"), incomplete(Output(6, 6), 2), rerun=a_rerun()),
+        "the job failed with gpu_out_of_memory and delivered no output, and its re-run did not mend it",
     ),
     (
         a_job(incomplete(), credits_requested=True),
@@ -120,6 +149,21 @@ def test_because_holds_the_deciding_facts() -> None:
     }
 
 
+def test_because_holds_the_facts_of_the_rerun_beside_those_of_the_first_attempt() -> None:
+    facts = a_job(failed("gpu_out_of_memory", output=Output(0, 6)), incomplete(Output(5, 6), 3), rerun=a_rerun())
+    assert decide(facts, TERMS).because == {
+        "failure_code": "gpu_out_of_memory",
+        "fault_class": "capacity",
+        "attempt": 1,
+        "layers_delivered": 0,
+        "rerun_failure_code": "missing_layers",
+        "rerun_fault_class": "output",
+        "rerun_attempt": 3,
+        "rerun_layers_delivered": 5,
+        "standing_debit": 5,
+    }
+
+
 @pytest.mark.parametrize(
     ("facts", "clause"),
     [
@@ -129,6 +173,11 @@ def test_because_holds_the_deciding_facts() -> None:
         (a_job(incomplete(Output(4, 6))), Clause.INCOMPLETE_OUTPUT),
         (a_job(incomplete(code="internal_error")), Clause.INCOMPLETE_OUTPUT),
         (a_job(succeeded(output=Output(4, 6))), Clause.INCOMPLETE_OUTPUT),
+        (a_job(failed("job_timeout"), incomplete(Output(5, 6), 2), rerun=a_rerun()), Clause.INCOMPLETE_OUTPUT),
+        (a_job(failed("job_timeout"), succeeded(2), failed("corrupted_download", 2), rerun=a_rerun()), Clause.INCOMPLETE_OUTPUT),
+        (a_job(incomplete(Output(4, 6)), failed(attempt=2), rerun=a_rerun()), Clause.INCOMPLETE_OUTPUT),
+        (a_job(failed("job_timeout"), failed(attempt=2, output=Output(5, 6)), rerun=a_rerun()), Clause.FAILED_JOB),
+        (a_job(failed("job_timeout"), incomplete(Output(6, 6), 2), rerun=a_rerun()), Clause.FAILED_JOB),
         (a_job(), Clause.FAILED_JOB),
     ],
 )

@@ -410,3 +410,24 @@ def test_letter_about_what_cost_nothing_says_no_more_than_that(world: PeopleWorl
     assert "Why: the purchase cost nothing" in letter
     assert "settled" not in letter
     assert "calendar days" not in letter
+
+
+def test_letter_about_credits_after_a_rerun_tells_what_the_rerun_came_to(world: PeopleWorld) -> None:
+    """Once it said that nothing was delivered to whoever had five layers, or had been told that the output was ready."""
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="gpu_out_of_memory"))
+    world.happen(world.succeeded("job_1", attempt=2))
+    assert "the new output is ready" in letters(world)[-1]
+    world.happen(world.failed("job_1", code="corrupted_download", attempt=2, output=None))
+    letter = " ".join(letters(world)[-1].split())
+    assert "the output of its re-run is incomplete (corrupted_download)" in letter
+    assert clause_text(Clause.INCOMPLETE_OUTPUT, TERMS) in letter
+
+
+def test_letter_about_credits_says_that_the_files_of_a_rerun_may_be_kept(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="gpu_out_of_memory"))
+    world.happen(world.incomplete("job_1", attempt=2, delivered=5))
+    letter = " ".join(letters(world)[-1].split())
+    assert "it delivered 5 of 6 layers; the files that the re-run delivered may be kept" in letter
+    assert clause_text(Clause.INCOMPLETE_OUTPUT, TERMS) in letter
