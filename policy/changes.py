@@ -116,6 +116,15 @@ def _doubt_budget_left(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None
     return Change(words, replace(facts, doubt_credits_today=most))
 
 
+def _no_more_than_doubt_budget_left(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
+    budget = terms.doubt_credits_per_day
+    left = budget - facts.doubt_credits_today
+    if not 0 < left < facts.standing_debit:
+        return None
+    words = f"the job taken at most {left} of the day's {count(budget, 'credit')} for doubt instead of {facts.standing_debit}"
+    return Change(words, replace(facts, price=left, debit=left, reversed_credits=0, compensated=0))
+
+
 def _inside_window(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     fault, days = standing_fault(facts, terms), terms.automatic_window_days
     if fault is None or days is None or within_window(fault.report.at, facts.now, days, terms.zone):
@@ -215,6 +224,7 @@ _NEAREST_FIRST: Changes[JobFacts] = (
     _fewer_reversals,
     _outage,
     _doubt_budget_left,
+    _no_more_than_doubt_budget_left,
     _inside_window,
     # the re-run
     _rerun_delivered,

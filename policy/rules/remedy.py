@@ -55,14 +55,15 @@ def unknown_code_in_doubt(facts: JobFacts, terms: Terms) -> Verdict | None:
 
 
 def unknown_code(facts: JobFacts, terms: Terms) -> Verdict | None:
-    """A person looks at a failure code nobody knows once the day's doubt budget is spent."""
+    """A person looks at a failure code nobody knows where what is left of the day's doubt budget does not cover it."""
     fault = standing_fault(facts, terms)
     if fault is None or fault.kind is not FaultClass.UNKNOWN:
         return None
     spent, budget = facts.doubt_credits_today, terms.doubt_credits_per_day
-    unsure = f"we do not recognise this failure, and {spent} of the day's {budget} credits for doubt are spent"
-    reason = f"{what_failed(fault, facts)}; {unsure}"
-    because = {**because_of(fault, facts, terms), "doubt_credits_today": spent, "doubt_credits_per_day": budget}
+    # the budget is ours to know: it is among the facts, and in no letter
+    reason = f"{what_failed(fault, facts)}; we do not recognise this failure, so a person looks for its cause"
+    told = {"doubt_credits_today": spent, "doubt_credits_per_day": budget, "doubt_credits_left": max(budget - spent, 0)}
+    because = {**because_of(fault, facts, terms), **told}
     return Verdict(Outcome.REVIEW, fault.clause, reason, because=because)
 
 

@@ -118,7 +118,13 @@ CHANGES: list[tuple[JobFacts, str, str, str]] = [
         "input_fault",
     ),
     (
-        a_failed_job("", doubt_credits_today=0, credits=501),
+        a_failed_job("gremlins", credits=600, doubt_credits_today=20),
+        "the job taken at most 480 of the day's 500 credits for doubt instead of 600",
+        "reverse_credits",
+        "unknown_code_in_doubt",
+    ),
+    (
+        a_failed_job("", doubt_credits_today=500, credits=501),
         "the failure code been one of class server, such as internal_error, instead of none",
         "reverse_credits",
         "server_fault",

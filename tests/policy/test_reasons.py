@@ -65,8 +65,8 @@ SENTENCES: list[tuple[JobFacts, str]] = [
     ),
     (
         a_failed_job("", doubt_credits_today=500),
-        "the job failed without saying why and delivered no output; we do not recognise this failure, "
-        "and 500 of the day's 500 credits for doubt are spent",
+        "the job failed without saying why and delivered no output; "
+        "we do not recognise this failure, so a person looks for its cause",
     ),
     (a_failed_job(), "the job failed with internal_error and delivered no output"),
     (a_job(failed(output=Output(0, 6))), "the job failed with internal_error and delivered no output"),
@@ -147,6 +147,17 @@ def test_because_holds_the_deciding_facts() -> None:
         "layers_delivered": 2,
         "standing_debit": 5,
     }
+
+
+def test_because_shows_that_the_debit_does_not_fit_into_what_is_left_for_doubt() -> None:
+    decision = decide(a_failed_job("gremlins", credits=600, doubt_credits_today=20), TERMS)
+    names = ("standing_debit", "doubt_credits_today", "doubt_credits_per_day", "doubt_credits_left")
+    assert [decision.because[name] for name in names] == [600, 20, 500, 480]
+
+
+def test_because_shows_nothing_left_where_more_was_given_back_in_doubt_than_the_budget() -> None:
+    decision = decide(a_failed_job("gremlins", doubt_credits_today=600), TERMS)
+    assert decision.because["doubt_credits_left"] == 0
 
 
 def test_because_holds_the_facts_of_the_rerun_beside_those_of_the_first_attempt() -> None:
