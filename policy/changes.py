@@ -59,10 +59,10 @@ def _purchase_whole(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
 
 
 def _no_success_reported(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
-    left = tuple(report for report in facts.reports if report.kind is not ReportKind.SUCCEEDED)
+    left = failing_reports(facts)
     if len(left) == len(facts.reports):
         return None
-    return Change("no attempt been reported as a success", replace(facts, reports=left))
+    return Change("no attempt been reported as a complete success", replace(facts, reports=left))
 
 
 def _no_figures(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:

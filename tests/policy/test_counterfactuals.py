@@ -89,8 +89,20 @@ CHANGES: list[tuple[JobFacts, str, str, str]] = [
         "reverse_credits",
         "server_fault",
     ),
-    (a_job(failed(), succeeded(2)), "no attempt been reported as a success", "reverse_credits", "server_fault"),
-    (a_job(failed(), succeeded()), "no attempt been reported as a success", "reverse_credits", "server_fault"),
+    (a_job(failed(), succeeded(2)), "no attempt been reported as a complete success", "reverse_credits", "server_fault"),
+    (a_job(failed(), succeeded()), "no attempt been reported as a complete success", "reverse_credits", "server_fault"),
+    (
+        a_job(succeeded(output=Output(4, 6)), succeeded(2)),
+        "no attempt been reported as a complete success",
+        "rerun",
+        "rerun_once",
+    ),
+    (
+        a_job(succeeded(output=Output(4, 6))),
+        "the customer asked for the credits instead",
+        "reverse_credits",
+        "incomplete_output",
+    ),
     (a_failed_job("job_timeout"), "the customer asked for the credits instead", "reverse_credits", "timeout_fault"),
     (
         a_failed_job("job_timeout", paid_with=PaidWith.PASS, debit=0),
