@@ -1,6 +1,6 @@
 """Rules for failures that cost no credits, and for those that are no fault of the system."""
 
-from policy.decision import Clause, Outcome, Verdict
+from policy.decision import Outcome, Verdict
 from policy.facts import JobFacts, PaidWith
 from policy.faults import standing_clause, standing_fault
 from policy.rules.remedy import rerun
@@ -59,4 +59,4 @@ def _decline(facts: JobFacts, terms: Terms, kind: FaultClass, why: str) -> Verdi
     if fault is None or fault.kind is not kind:
         return None
     reason, because = f"{what_failed(fault, facts)}; {why}", because_of(fault, facts, terms)
-    return Verdict(Outcome.DECLINE, Clause.FAILED_JOB, reason, because=because)
+    return Verdict(Outcome.DECLINE, standing_clause(facts, terms), reason, because=because)

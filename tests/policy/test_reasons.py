@@ -180,6 +180,8 @@ def test_because_holds_the_facts_of_the_rerun_beside_those_of_the_first_attempt(
     [
         (a_failed_job(), Clause.FAILED_JOB),
         (a_failed_job("content_rejected"), Clause.FAILED_JOB),
+        (a_job(incomplete(Output(4, 6), code="content_rejected")), Clause.INCOMPLETE_OUTPUT),
+        (a_job(incomplete(Output(4, 6), code="invalid_image")), Clause.INCOMPLETE_OUTPUT),
         (a_failed_job("corrupted_download"), Clause.INCOMPLETE_OUTPUT),
         (a_job(incomplete(Output(4, 6))), Clause.INCOMPLETE_OUTPUT),
         (a_job(incomplete(code="internal_error")), Clause.INCOMPLETE_OUTPUT),
