@@ -199,6 +199,11 @@ def _code(kind: FaultClass, *, rerunnable: bool) -> Callable[[JobFacts, Terms], 
     return change
 
 
+def _started(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
+    reports = tuple(replace(r, stage="") if r.stage in terms.waiting_stages else r for r in facts.reports)
+    return Change("the job started before it was cancelled", replace(facts, reports=reports))
+
+
 def _with_code(facts: JobFacts, code: str) -> JobFacts:
     failing = set(failing_reports(facts))
     return replace(facts, reports=tuple(replace(r, code=code) if r in failing else r for r in facts.reports))
@@ -242,6 +247,7 @@ _NEAREST_FIRST: Changes[JobFacts] = (
     _input_expired,
     _doubt_budget_spent,
     # the failure itself
+    _started,
     _code(FaultClass.SERVER, rerunnable=False),
     _code(FaultClass.CAPACITY, rerunnable=True),
     _code(FaultClass.INPUT, rerunnable=False),

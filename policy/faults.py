@@ -161,9 +161,9 @@ def _denies_itself(fault: Fault, facts: JobFacts, terms: Terms) -> bool:
 
 
 def _weight(fault: Fault) -> tuple[object, ...]:
-    # down to the figures: of two reports the same one is chosen, whichever came first
+    # down to the last word: of two reports the same one is chosen, whichever came first
     report = fault.report
-    return _precedence(fault.kind), report.attempt, report.at, report.code, report.kind, _figures(report.output)
+    return _precedence(fault.kind), report.attempt, report.at, report.code, report.kind, _figures(report.output), report.stage
 
 
 def _figures(output: Output | None) -> tuple[int, int, int]:

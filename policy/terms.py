@@ -90,6 +90,8 @@ class Terms:
     """
     content_codes: tuple[str, ...] = ("bad_output",)
     """Codes beside those of class `output` that tell of what is in the layers, which no count of them denies."""
+    waiting_stages: tuple[str, ...] = ("queue", "queued", "waiting", "pending")
+    """Stages, as the pipeline writes them, at which a job has not started: one cancelled there is a person's."""
     activation_second_person_above_credits: int | None = None
     """The next edition needs a second person where it moves more credits than this over the cases of a month."""
     activation_second_person_above_minor_units: int | None = None

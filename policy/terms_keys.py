@@ -103,6 +103,7 @@ KEYS: tuple[Key, ...] = (
     _whole("refused_payment_days", 0, A_YEAR),
     _codes("rerunnable_codes"),
     _codes("content_codes", optional=True),
+    Key("waiting_stages", "a list of stages of the pipeline in quotes", is_codes, optional=True),
     Key("faults", "a table [faults] with the failure codes of each class", lambda value: isinstance(value, dict)),
 )
 """Every key of a terms file."""

@@ -46,6 +46,7 @@ JOB_RULES: tuple[Rule, ...] = (
     refusal.rerun_pass_job,
     refusal.no_credits_spent,
     refusal.no_debit,
+    refusal.cancelled_before_start,
     refusal.cancelled_by_user,
     refusal.input_fault,
     refusal.content_rejected,

@@ -5,7 +5,7 @@ from policy.facts import JobFacts, PaidWith
 from policy.faults import standing_clause, standing_fault
 from policy.rules.remedy import rerun
 from policy.terms import FaultClass, Terms
-from policy.words import because_of, what_became_of_it, what_failed
+from policy.words import because_of, count, what_became_of_it, what_failed
 
 
 def rerun_pass_job(facts: JobFacts, terms: Terms) -> Verdict | None:
@@ -34,8 +34,22 @@ def no_debit(facts: JobFacts, terms: Terms) -> Verdict | None:
     )
 
 
+def cancelled_before_start(facts: JobFacts, terms: Terms) -> Verdict | None:
+    """A person looks at a job that took credits and was cancelled while it waited: the policy declines what had started."""
+    fault = standing_fault(facts, terms)
+    if fault is None or fault.kind is not FaultClass.CANCELLED or fault.report.stage not in terms.waiting_stages:
+        return None
+    if any(report.output is not None and report.output.delivered > 0 for report in facts.reports):
+        return None
+    taken, because = count(facts.standing_debit, "credit"), {**because_of(fault, facts, terms), "stage": fault.report.stage}
+    reason = f"the job was cancelled before it had started, so a person decides on the {taken} that it took"
+    return Verdict(Outcome.REVIEW, standing_clause(facts, terms), reason, because=because)
+
+
 def cancelled_by_user(facts: JobFacts, terms: Terms) -> Verdict | None:
-    """A job that the customer cancelled after its start is no server-side error."""
+    """A job that the customer cancelled is no server-side error. That it took credits is the sign that it had started, unless
+    its report says that it waited still.
+    """
     return _decline(facts, terms, FaultClass.CANCELLED, "cancelling it is not a server-side error")
 
 

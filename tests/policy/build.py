@@ -19,9 +19,11 @@ def terms(**changes: Any) -> Terms:
     return replace(TERMS, **changes)
 
 
-def failed(code: str = "internal_error", attempt: int = 1, *, at: datetime = EARLIER, output: Output | None = None) -> Report:
+def failed(
+    code: str = "internal_error", attempt: int = 1, *, at: datetime = EARLIER, output: Output | None = None, stage: str = ""
+) -> Report:
     """The pipeline says that an attempt failed."""
-    return Report(attempt, ReportKind.FAILED, at, code, output=output)
+    return Report(attempt, ReportKind.FAILED, at, code, stage, output)
 
 
 def incomplete(output: Output | None = None, attempt: int = 1, *, code: str = "", at: datetime = EARLIER) -> Report:

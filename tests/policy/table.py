@@ -3,6 +3,7 @@
 Reports, split by `;` in any order, each `<attempt> <what>`:
     ok            succeeded, no figures          ok:6/6        succeeded with figures, delivered/expected
     <code>        failed with that code          <code>:4/6    failed with figures
+    <code>@load   failed at that stage
     short:4/6     incomplete, no code            short:4/6!1   one of the four corrupted
     short         incomplete, no figures         short=<code>  incomplete with a code
     short:4       of how many layers nobody said
@@ -50,7 +51,8 @@ def _report(cell: str) -> Report:
         return succeeded(int(attempt), output=output)
     if word.startswith("short"):
         return incomplete(output, int(attempt), code=word.removeprefix("short").removeprefix("="))
-    return failed("" if word == "no-code" else word, int(attempt), output=output)
+    code, _, stage = word.partition("@")
+    return failed("" if code == "no-code" else code, int(attempt), output=output, stage=stage)
 
 
 def _output(figures: str) -> Output:

@@ -110,6 +110,12 @@ CHANGES: list[tuple[JobFacts, str, str, str]] = [
         "nothing_owed",
         "no_credits_spent",
     ),
+    (
+        a_job(failed("cancelled_by_user", stage="queued")),
+        "the job started before it was cancelled",
+        "decline",
+        "cancelled_by_user",
+    ),
     (a_failed_job("gremlins"), "the day's 500 credits for doubt been spent", "review", "unknown_code"),
     (
         a_failed_job("invalid_image"),

@@ -66,6 +66,14 @@ reports               | facts                                               | ou
 1 internal_error      | price=0; debit=0                                    | nothing_owed    | no_debit          | 0
 1 cancelled_by_user   | price=0; debit=0                                    | nothing_owed    | no_debit          | 0
 1 cancelled_by_user   |                                                     | decline         | cancelled_by_user | 0
+1 cancelled_by_user@queued     |                                            | review          | cancelled_before_start | 0
+1 cancelled_by_user@queued     | price=0; debit=0                           | nothing_owed    | no_debit          | 0
+1 cancelled_by_user@queued     | paid_with=pass; debit=0                    | nothing_owed    | no_credits_spent  | 0
+1 cancelled_by_user@queued:0/6 |                                            | review          | cancelled_before_start | 0
+1 cancelled_by_user@queued:2/6 |                                            | decline         | cancelled_by_user | 0
+1 cancelled_by_user@segment    |                                            | decline         | cancelled_by_user | 0
+1 invalid_image@queued         |                                            | decline         | input_fault       | 0
+1 queue_timeout@queued         | rerun=2 expired -1                         | reverse_credits | capacity_fault    | 5
 1 invalid_image       |                                                     | decline         | input_fault       | 0
 1 unsupported_format  |                                                     | decline         | input_fault       | 0
 1 image_too_large     |                                                     | decline         | input_fault       | 0
@@ -188,6 +196,17 @@ def test_automatic_window_is_open_to_the_end_of_its_last_day() -> None:
     closes = NOW + timedelta(days=1)
     assert decide(replace(facts, now=closes - timedelta(microseconds=1)), in_a_week).rule == "server_fault"
     assert decide(replace(facts, now=closes), in_a_week).rule == "outside_automatic_window"
+
+
+def test_stages_at_which_a_job_waits_are_a_term() -> None:
+    facts = a_job(failed("cancelled_by_user", stage="parked"))
+    assert decide(facts, TERMS).rule == "cancelled_by_user"
+    assert decide(facts, terms(waiting_stages=("parked",))).rule == "cancelled_before_start"
+
+
+def test_decision_of_reports_alike_but_for_their_stage_does_not_depend_on_their_order() -> None:
+    one, other = failed("cancelled_by_user", stage="queued"), failed("cancelled_by_user", stage="segment")
+    assert decide(a_job(one, other), TERMS) == decide(a_job(other, one), TERMS)
 
 
 def test_decision_is_signed_with_the_edition() -> None:

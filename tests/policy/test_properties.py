@@ -33,7 +33,7 @@ REPORTS = st.builds(
     kind=st.sampled_from(ReportKind),
     at=AROUND_NOW,
     code=CODES,
-    stage=st.sampled_from(["", "segment"]),
+    stage=st.sampled_from(["", "segment", "queued"]),
     output=st.none() | OUTPUTS,
 )
 JOBS = st.builds(

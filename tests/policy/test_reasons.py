@@ -50,6 +50,10 @@ SENTENCES: list[tuple[JobFacts, str]] = [
         "the job failed with cancelled_by_user and delivered no output; cancelling it is not a server-side error",
     ),
     (
+        a_job(failed("cancelled_by_user", stage="queued")),
+        "the job was cancelled before it had started, so a person decides on the 5 credits that it took",
+    ),
+    (
         a_failed_job("invalid_image"),
         "the job failed with invalid_image and delivered no output; an input that cannot be processed is not a server-side error",
     ),

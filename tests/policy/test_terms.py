@@ -53,6 +53,7 @@ def test_terms_hold_the_numbers_of_the_policy() -> None:
         "approval_second_person_above_credits_per_day": 1000,
         "approval_second_person_above_minor_units_per_day": 50_000,
         "content_codes": ("bad_output",),
+        "waiting_stages": ("queue", "queued", "waiting", "pending"),
         "activation_second_person_above_credits": None,
         "activation_second_person_above_minor_units": None,
         "rerun_deadline_minutes": 60,

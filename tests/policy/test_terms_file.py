@@ -160,6 +160,11 @@ EDITS: list[tuple[str, str, list[str]]] = [
         'content_codes = ["bad_outputs"]\n',
         ["content_codes: 'bad_outputs' is no code of a fault of the system; expected 'bad_output'"],
     ),
+    (
+        "# automatic_window_days = 7\n",
+        'waiting_stages = "queued"\n',
+        ["waiting_stages: 'queued' is there; expected a list of stages of the pipeline in quotes"],
+    ),
 ]
 
 
@@ -196,7 +201,7 @@ def test_load_terms_of_an_empty_file_names_every_key(tmp_path: Path) -> None:
     assert [fault.split(":")[0] for fault in faults] == [
         name
         for name in TERMS.__slots__
-        if name not in {"digest", "automatic_window_days", "content_codes", "faults", "rerunnable_codes"}
+        if name not in {"digest", "automatic_window_days", "content_codes", "waiting_stages", "faults", "rerunnable_codes"}
         and not (name.startswith("activation_") or (name.endswith("_per_day") and name.startswith("approval_")))
     ] + ["rerunnable_codes", "faults"]
 

@@ -1714,6 +1714,12 @@ BUGS = (
         (("policy/terms.py", " or code in self.content_codes", ""),),
     ),
     Bug(
+        "job_cancelled_in_the_queue_is_declined",
+        "whoever cancels a job before it starts is told no, and keeps the debit",
+        ("tests/policy/test_decisions.py",),
+        (("policy/rules/refusal.py", "fault.report.stage not in terms.waiting_stages", "True"),),
+    ),
+    Bug(
         "credits_are_owed_beside_the_money",
         "credits are proposed for a job whose purchase was paid back in money",
         (
