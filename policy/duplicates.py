@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 from policy.facts import PurchaseFacts
 from policy.terms import Terms
 
+SHORTEST_PERIOD = timedelta(hours=23)
+"""No subscription bills for less than a day, and the day on which clocks are put forward has 23 hours."""
+
 
 def find_duplicates(
     charges: Sequence[PurchaseFacts], terms_at: Callable[[datetime], Terms], meant: Collection[str] = ()
@@ -54,13 +57,12 @@ def _last_within(window: timedelta, charge: PurchaseFacts, stays: Sequence[Purch
 
 
 def same_thing(one: PurchaseFacts, other: PurchaseFacts) -> bool:
-    """True where both charges are of the same customer, product, amount and currency, and none of these is unknown.
-
-    The billing period is part of it: a daily renewal is charged every 24 hours and for another day each time.
+    """True where both charges are of the same customer, product, amount and currency, none of these is unknown, and neither is
+    known to be for a later billing period than the other.
     """
     if one.customer_id is None or one.product_id is None:
         return False
-    return _named(one) == _named(other) and _same_amount(one, other)
+    return _named(one) == _named(other) and _same_amount(one, other) and not _other_period(one, other)
 
 
 def amounts_differ(one: PurchaseFacts, other: PurchaseFacts) -> bool:
@@ -69,7 +71,25 @@ def amounts_differ(one: PurchaseFacts, other: PurchaseFacts) -> bool:
 
 
 def _named(charge: PurchaseFacts) -> tuple[object, ...]:
-    return charge.customer_id, charge.product_id, charge.currency, charge.period_start
+    return charge.customer_id, charge.product_id, charge.currency
+
+
+def _other_period(one: PurchaseFacts, other: PurchaseFacts) -> bool:
+    """True where both billing periods are known and have no time in common: a daily renewal is charged every 24 hours, and for
+    another day each time. Two subscriptions that were begun seconds apart are paid twice for all the time but those.
+    """
+    mine, others = _period(one), _period(other)
+    if mine is None or others is None:
+        return False
+    return mine[1] <= others[0] or others[1] <= mine[0]
+
+
+def _period(charge: PurchaseFacts) -> tuple[datetime, datetime] | None:
+    begins, ends = charge.period_start, charge.period_end
+    if begins is None:
+        return None
+    # an end that is not after the beginning is none
+    return begins, ends if ends is not None and begins < ends else begins + SHORTEST_PERIOD
 
 
 def _same_amount(one: PurchaseFacts, other: PurchaseFacts) -> bool:

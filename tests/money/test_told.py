@@ -240,6 +240,47 @@ def test_subscription_and_its_renewal_each_bring_a_lot(world: MoneyWorld, nested
     assert world.audit().breaches == []
 
 
+@pytest.mark.parametrize(
+    ("paid", "begins", "subscriptions", "states"),
+    [
+        ((0, 2), (0, 2), ("sub_1", "sub_2"), [None, "refunded"]),
+        ((0, 300), (0, 300), ("sub_1", "sub_2"), [None, "refunded"]),
+        ((0, 300), (0, 0), ("sub_1", "sub_1"), [None, "refunded"]),
+        ((0, 86400), (0, 86400), ("sub_1", "sub_1"), [None, None]),
+        # the first day's is paid only minutes before the second day's
+        ((86100, 86400), (0, 86400), ("sub_1", "sub_1"), [None, None]),
+    ],
+)
+def test_subscription_paid_twice_for_the_same_time_goes_back_once(
+    world: MoneyWorld, paid: tuple[int, ...], begins: tuple[int, ...], subscriptions: tuple[str, ...], states: list[str | None]
+) -> None:
+    """Once the periods had to begin in the same second: whoever began two was declined, and both lots could be spent."""
+    known_product(world)
+    world.load(an_account("acc_1"))
+    start = world.clock.now() - timedelta(days=2)
+    for number, subscription in enumerate(subscriptions):
+        starts = start + timedelta(seconds=begins[number])
+        world.double.pay(
+            f"tran_d{number}",
+            customer_id="cust_1",
+            amount=1500,
+            product_id="prod_month",
+            subscription_id=subscription,
+            paid_at=start + timedelta(seconds=paid[number]),
+            period_start=starts,
+            period_end=starts + timedelta(days=1),
+            email="acc_1@example.org",
+            announce=True,
+        )
+    heard(world)
+    world.settle_down(days=1)
+    assert [world.state(f"tran_d{number}") for number in range(2)] == states
+    refunded = states.count("refunded")
+    assert [world.double.posts(f"tran_d{number}") for number in range(2)] == [0, refunded]
+    assert world.credits("acc_1") == 80 - 40 * refunded
+    assert world.audit().breaches == []
+
+
 def test_dispute_freezes_the_lot_and_opens_a_case_with_its_evidence(world: MoneyWorld) -> None:
     world.twice_charged(charges=1, credits=20)
     world.load(a_job("job_1", credits=5, status="succeeded", downloads=2, layers_delivered=6))

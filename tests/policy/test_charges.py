@@ -18,6 +18,7 @@ from policy import (
     decide_charge,
     decide_dispute,
     find_duplicates,
+    same_thing,
 )
 from policy.duplicates import earlier_of
 from policy.facts import Billing, DisputeFacts, PurchaseFacts, PurchaseKind
@@ -208,6 +209,19 @@ def at(*hours: float, **changes: Any) -> list[PurchaseFacts]:
     return [a_charge(f"ord_{n}", after=timedelta(hours=h), **changes) for n, h in enumerate(hours)]
 
 
+def for_periods(*charged: tuple[float, float | None, float | None]) -> list[PurchaseFacts]:
+    """Charges by the hour when each was paid, and the hours when what it pays for begins and ends, where they are known."""
+
+    def hour(number: float | None) -> datetime | None:
+        return None if number is None else PAID + timedelta(hours=number)
+
+    paid = at(*(hours for hours, _, _ in charged))
+    return [
+        replace(charge, period_start=hour(begins), period_end=hour(ends))
+        for charge, (_, begins, ends) in zip(paid, charged, strict=True)
+    ]
+
+
 @pytest.mark.parametrize(
     ("charges", "duplicates"),
     [
@@ -231,8 +245,26 @@ def at(*hours: float, **changes: Any) -> list[PurchaseFacts]:
         ([replace(FIRST, amount=1071, price=900), a_charge("ord_9", amount=1200)], {}),
         # what nothing was paid for was not charged
         (at(0, 1, amount=0), {}),
-        # a daily renewal is another day's
-        ([*at(0, period_start=PAID), a_charge("ord_9", after=DAY, period_start=PAID + DAY)], {}),
+        # a daily renewal is another day's, also on the day of 23 hours, and also where the day before is paid late
+        (for_periods((0, 0, None), (24, 24, None)), {}),
+        (for_periods((0, 0, 24), (24, 24, 48)), {}),
+        (for_periods((0, 0, None), (23, 23, None)), {}),
+        (for_periods((23.9, 0, 24), (24, 24, 48)), {}),
+        (for_periods((24, 24, 48), (24.1, 0, 24)), {}),
+        # that day's charged twice is one charge too many, and so is the next day's
+        (for_periods((23.9, 0, 24), (24, 24, 48), (24.1, 0, 24), (24.2, 24, 48)), {"ord_2": "ord_0", "ord_3": "ord_1"}),
+        # two subscriptions begun one after the other are the same bought twice, whatever is known of their periods
+        (for_periods((0, 0, 720), (0.1, 0.1, 720.1)), {"ord_1": "ord_0"}),
+        (for_periods((0, 0, 720), (24, 24, 744)), {"ord_1": "ord_0"}),
+        (for_periods((0, 0, 24), (23.9, 23.9, 47.9)), {"ord_1": "ord_0"}),
+        (for_periods((0, 0, None), (0.1, 0.1, 720.1)), {"ord_1": "ord_0"}),
+        (for_periods((0, 0.1, 720.1), (0.1, 0, None)), {"ord_1": "ord_0"}),
+        (for_periods((0, 0, None), (22.9, 22.9, None)), {"ord_1": "ord_0"}),
+        (for_periods((0, 0, 0), (0.1, 0, 0)), {"ord_1": "ord_0"}),
+        # a period that is not known is no difference
+        (for_periods((0, None, None), (1, 1, 25)), {"ord_1": "ord_0"}),
+        (for_periods((0, 0, 0.5), (1, None, 25)), {"ord_1": "ord_0"}),
+        (for_periods((0, 0, 24), (1, None, None), (24, 24, 48)), {"ord_1": "ord_0"}),
         ([*at(0, refunded_amount=900), a_charge("ord_9", after=timedelta(hours=1))], {}),
         ([*at(0, disputed=True), a_charge("ord_9", after=timedelta(hours=1))], {}),
         ([*at(0), a_charge("ord_9", after=timedelta(hours=1), refunded_amount=899)], {"ord_9": "ord_0"}),
@@ -290,20 +322,68 @@ def test_window_is_that_of_the_edition_in_force_when_the_later_charge_was_paid()
     }
 
 
-CHARGES = st.lists(
-    st.builds(
-        lambda hours, disputed, back: a_charge(
-            "x", after=timedelta(hours=hours), disputed=disputed, refunded_amount=900 if back else 0
-        ),
-        st.integers(0, 80),
-        st.sampled_from([False, False, False, True]),
-        st.sampled_from([False, False, False, True]),
+def named(charges: list[PurchaseFacts]) -> list[PurchaseFacts]:
+    return [replace(charge, purchase_id=f"ord_{n}") for n, charge in enumerate(charges)]
+
+
+HOURS = st.integers(0, 80).map(lambda hours: timedelta(hours=hours))
+SOMETIMES = st.sampled_from([False, False, False, True])
+A_CHARGE = st.builds(
+    lambda after, disputed, back: a_charge("x", after=after, disputed=disputed, refunded_amount=900 if back else 0),
+    HOURS,
+    SOMETIMES,
+    SOMETIMES,
+)
+CHARGES = st.lists(A_CHARGE, max_size=8).map(named)
+BEGINS = st.none() | HOURS.map(lambda after: PAID + after)
+LASTS = st.none() | st.integers(0, 30).map(lambda hours: timedelta(hours=hours))
+FOR_A_PERIOD = st.builds(
+    lambda charge, begins, lasts: replace(
+        charge, period_start=begins, period_end=None if begins is None or lasts is None else begins + lasts
     ),
-    max_size=8,
-).map(lambda charges: [replace(charge, purchase_id=f"ord_{n}") for n, charge in enumerate(charges)])
+    A_CHARGE,
+    BEGINS,
+    LASTS,
+)
+RENEWALS = st.lists(FOR_A_PERIOD, max_size=8).map(named)
 
 
-@given(charges=CHARGES, data=st.data())
+@given(charges=RENEWALS)
+def test_whether_two_charges_are_the_same_thing_is_the_same_both_ways(charges: list[PurchaseFacts]) -> None:
+    """Read otherwise than the policy does: the one that begins later begins before the other is over."""
+    for one in charges:
+        for other in charges:
+            assert same_thing(one, other) == same_thing(other, one)
+            if one.period_start is None or other.period_start is None:
+                assert same_thing(one, other)
+                continue
+            earlier, later = (one, other) if one.period_start <= other.period_start else (other, one)
+            assert earlier.period_start is not None
+            assert later.period_start is not None
+            apart = later.period_start - earlier.period_start
+            known = earlier.period_end is not None and earlier.period_end > earlier.period_start
+            over = later.period_start >= earlier.period_end if known and earlier.period_end else apart >= timedelta(hours=23)
+            assert same_thing(one, other) == (not over)
+
+
+@given(
+    charges=st.lists(FOR_A_PERIOD, max_size=8).map(named),
+    ends=st.lists(st.none() | st.just(DAY), min_size=8, max_size=8),
+    apart=st.integers(1, 75),
+)
+def test_n_subscriptions_begun_within_minutes_are_n_less_one_too_many(
+    charges: list[PurchaseFacts], ends: list[timedelta | None], apart: int
+) -> None:
+    """Whatever is known of their periods, in whatever order they are read."""
+    begun = []
+    for n, (charge, lasts) in enumerate(zip(charges, ends, strict=False)):
+        then = PAID + n * timedelta(seconds=apart)
+        begins, over = None if charge.period_start is None else then, None if lasts is None else then + lasts
+        begun.append(replace(charge, paid_at=then, period_start=begins, period_end=over, disputed=False, refunded_amount=0))
+    assert len(find_duplicates(begun, in_force)) == max(0, len(begun) - 1)
+
+
+@given(charges=CHARGES | RENEWALS, data=st.data())
 def test_order_of_the_list_and_refunds_of_duplicates_change_nothing(charges: list[PurchaseFacts], data: st.DataObject) -> None:
     found = find_duplicates(charges, in_force)
     assert find_duplicates(data.draw(st.permutations(charges)), in_force) == found

@@ -1135,6 +1135,18 @@ BUGS = (
         (("policy/duplicates.py", "first.paid_at > window", "first.paid_at >= window"),),
     ),
     Bug(
+        "period_that_begins_a_second_later_is_another",
+        "a subscription begun twice is paid twice",
+        ("tests/policy/test_charges.py",),
+        (("policy/duplicates.py", "mine[1] <= others[0] or others[1] <= mine[0]", "mine[0] != others[0]"),),
+    ),
+    Bug(
+        "period_is_no_difference",
+        "a renewal paid late, minutes before the next, goes back",
+        ("tests/policy/test_charges.py",),
+        (("policy/duplicates.py", "and not _other_period(one, other)", "and True"),),
+    ),
+    Bug(
         "key_in_the_kept_answer",
         "the API key lies in the database",
         ("tests/creem/test_secrets.py", "tests/creem/test_answers.py"),
