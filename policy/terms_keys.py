@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TypeGuard
 
+from policy.codes import LONGEST, failure_code
 from policy.terms import FaultClass
 
 
@@ -31,8 +32,8 @@ def is_date(value: object) -> TypeGuard[str]:
 
 
 def is_codes(value: object) -> TypeGuard[list[str]]:
-    """True for a list of failure codes, none of them empty."""
-    return isinstance(value, list) and all(isinstance(code, str) and code for code in value)
+    """True for a list of failure codes as they are kept of events: one that no event could bring would decide nothing."""
+    return isinstance(value, list) and all(isinstance(code, str) and code and failure_code(code) == code for code in value)
 
 
 def _is_whole(value: object, low: int, high: int) -> bool:
@@ -67,7 +68,8 @@ def _positive(name: str, high: int) -> Key:
 
 
 def _codes(name: str, *, optional: bool = False) -> Key:
-    return Key(name, "a list of failure codes in quotes", is_codes, optional)
+    right = f"a list of failure codes in quotes, each of 1 to {LONGEST} characters without blanks around it"
+    return Key(name, right, is_codes, optional)
 
 
 A_YEAR = 366

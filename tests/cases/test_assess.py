@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from policy.codes import failure_code
 from tests.cases.world import World, a_job, a_purchase, an_account, moves
 from worker.clock import moment
 from worker.credits.ledger import Ledger, Posting
@@ -290,6 +291,18 @@ def test_unknown_code_is_the_customers_favour_while_the_days_budget_lasts(world:
     world.clock.pass_(days=1)
     world.happen(world.submitted("job_4", credits=200), world.failed("job_4", code="gremlins"))
     assert world.state("job_4") == "refunded"
+
+
+@pytest.mark.parametrize("code", ["CUDA OOM", "a.b-c/d:1", "\u663e\u5b58\u4e0d\u8db3", "x" * 65, "half\ud800\x00", "<b>\u202e"])
+def test_promise_runs_for_a_code_that_nobody_used_before(world: World, code: str) -> None:
+    """policy.md: class `unknown` is anything else. Once these were refused as dead letters, and the customer had nothing."""
+    world.happen(world.submitted("job_1"), world.failed("job_1", code=code), world.failed("job_1", code=f" {code}", id="again"))
+    assert world.dead() == []
+    case = world.case("job_1")
+    assert case is not None
+    assert (case["state"], case["decision"]["rule"], case["credits_reversed"]) == ("refunded", "unknown_code_in_doubt", 5)
+    assert f"the job failed with {failure_code(code)} and delivered" in case["decision"]["reason"]
+    assert world.audit().breaches == []
 
 
 def test_more_reversals_than_the_daily_limit_go_to_a_person_unless_the_service_is_down(world: World) -> None:

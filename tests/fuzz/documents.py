@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from policy import TermsError, load_editions
+from policy.codes import failure_code
 from tests.creem import test_webhooks as hooks
 from tests.creem.world import a_transaction
 from tests.fuzz.changes import MAIL_TRICKS, TOML_TRICKS, by_bytes, by_places
@@ -75,6 +76,8 @@ def _event(raw: bytes) -> Iterator[str]:
         stored = f"{event.data.message}{event.data.stage}"
         if len(event.data.message) > 300 or len(event.data.stage) > 64 or re.search("[\x00\ud800-\udfff]", stored):
             yield "free text is longer than its column, or can be stored by no database"
+        if failure_code(event.data.code) != event.data.code:
+            yield "the code is none that the terms could list"
     again: Event = read_event(event.raw.encode(), NOW)
     if again != event:
         yield "read again from the text kept it is another event"

@@ -9,6 +9,7 @@ from policy import TermsError, load_editions, load_terms
 from tests.policy.build import SHIPPED, TERMS
 
 TEXT = SHIPPED.read_text()
+CODES = "expected a list of failure codes in quotes, each of 1 to 64 characters without blanks around it"
 
 
 def written(folder: Path, text: str, name: str = "2025-12-03.toml") -> Path:
@@ -113,19 +114,34 @@ EDITS: list[tuple[str, str, list[str]]] = [
     (
         'safety = ["content_rejected"]',
         'safety = "content_rejected"',
-        ["faults.safety: 'content_rejected' is there; expected a list of failure codes in quotes"],
+        [f"faults.safety: 'content_rejected' is there; {CODES}"],
     ),
     (
         'safety = ["content_rejected"]',
         'safety = [""]',
-        ["faults.safety: [''] is there; expected a list of failure codes in quotes"],
+        [f"faults.safety: [''] is there; {CODES}"],
+    ),
+    (
+        'safety = ["content_rejected"]',
+        'safety = ["content_rejected", "content rejected "]',
+        [f"faults.safety: ['content_rejected', 'content rejected '] is there; {CODES}"],
+    ),
+    (
+        'safety = ["content_rejected"]',
+        r'safety = ["content\u001brejected"]',
+        [rf"faults.safety: ['content\x1brejected'] is there; {CODES}"],
+    ),
+    (
+        'safety = ["content_rejected"]',
+        f'safety = ["{65 * "c"}"]',
+        [f"faults.safety: ['{65 * 'c'}'] is there; {CODES}"],
     ),
     (
         'safety = ["content_rejected"]',
         'safty = ["content_rejected"]',
         [
             "faults.safty: no such key; expected 'safety'",
-            "faults.safety: missing; expected a list of failure codes in quotes",
+            f"faults.safety: missing; {CODES}",
         ],
     ),
     (
@@ -139,7 +155,7 @@ EDITS: list[tuple[str, str, list[str]]] = [
         [
             "rerunnable_codes: [7, 'gpu_out_of_memory', 'queue_timeout', 'capacity_exceeded', 'job_timeout', 'stage_timeout', "
             "'missing_layers', 'corrupted_output', 'corrupted_download', 'worker_crashed', 'storage_error', "
-            "'upstream_unavailable'] is there; expected a list of failure codes in quotes"
+            f"'upstream_unavailable'] is there; {CODES}"
         ],
     ),
     (
@@ -183,7 +199,7 @@ def test_load_terms_refuses_warnings_out_of_order(tmp_path: Path, percents: str)
 
 def test_load_terms_reports_every_fault_at_once(tmp_path: Path) -> None:
     text = TEXT
-    for there, instead, _ in EDITS[:2] + EDITS[4:5] + EDITS[9:10] + EDITS[22:23]:
+    for there, instead, _ in EDITS[:2] + EDITS[4:5] + EDITS[9:10] + EDITS[25:26]:
         text = text.replace(there, instead)
     keys = [fault.split(":")[0] for fault in faults_of(written(tmp_path, text))]
     assert keys == [

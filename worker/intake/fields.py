@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
+from policy.codes import failure_code
 from policy.facts import AccountStatus, Billing, PaidWith, PurchaseKind
 from worker.strict import Malformed, Reason, shown
 
@@ -58,6 +59,13 @@ def _text(longest: int) -> Check:
     return clean
 
 
+def _code(value: object) -> str:
+    code = failure_code(value) if isinstance(value, str) else ""
+    if not code:
+        raise ValueError
+    return code
+
+
 def _field(check: Check, right: str) -> Any:
     return PlainValidator(check), Field(description=right)
 
@@ -65,7 +73,7 @@ def _field(check: Check, right: str) -> Any:
 ID = "1 to 128 of A-Z a-z 0-9 _ . : - (and not . or .. alone)"
 Id = Annotated[str, *_field(_matching(r"(?!\.{1,2}\Z)[A-Za-z0-9_.:-]{1,128}"), ID)]
 Name = Annotated[str, *_field(_matching(rf"[^{_CONTROL}]{{1,256}}"), "1 to 256 characters without control characters")]
-Code = Annotated[str, *_field(_matching(r"[A-Za-z0-9_.-]{1,64}"), "1 to 64 of A-Z a-z 0-9 _ . -")]
+Code = Annotated[str, *_field(_code, "a text that is not blank")]
 Email = Annotated[
     str, *_field(_matching(rf"[^@\s{_CONTROL}]+@[^@\s{_CONTROL}]+", 254), "an address of at most 254 characters with one @")
 ]
