@@ -230,6 +230,7 @@ class RequestedJob:
     delivered: bool
     downloads: int
     edited: bool
+    """Its output was edited by hand or used downstream, and not only before it was first downloaded."""
     debit: int
     standing_debit: int
     failure: str | None = None

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, select
 from tests.cases.world import World, a_purchase, an_account
 from tests.servers import ON_SQLITE
 from worker.store.engine import Store
-from worker.store.tables import cases, postings, purchases
+from worker.store.tables import cases, layer_jobs, postings, purchases
 
 Fact = str | dict[str, Any]
 """An event of the stream, or a record of the product's history."""
@@ -22,6 +22,7 @@ ENDS = (
     cases.c.credits_reversed,
     cases.c.reruns,
 )
+JOBS = (layer_jobs.c.status, layer_jobs.c.downloads, layer_jobs.c.downloaded_at, layer_jobs.c.edited_at)
 LOTS = (purchases.c.granted, purchases.c.remaining, purchases.c.spent, purchases.c.frozen, purchases.c.void)
 POSTED = (postings.c.key, postings.c.kind, postings.c.source, postings.c.destination, postings.c.credits)
 
@@ -38,6 +39,11 @@ def facts(world: World, tag: str) -> list[Fact]:
         world.failed(f"ours-{tag}", account, code="model_error"),
         world.failed(f"theirs-{tag}", account, code="invalid_image"),
         world.succeeded(f"well-{tag}", account),
+        *(
+            world.event(kind, f"well-{tag}", account, id=f"well-{tag}-{kind}-{hour}", at=f"2026-03-02T{hour}:00:00Z")
+            for kind in ("downloaded", "edited")
+            for hour in (10, 11, 12)
+        ),
     ]
 
 
@@ -61,6 +67,7 @@ def books(world: World, tag: str) -> dict[str, Any]:
 
     return {
         "ends": said(cases.c.job_id, *ENDS),
+        "jobs": said(layer_jobs.c.job_id, *JOBS),
         "lots": said(purchases.c.purchase_id, *LOTS),
         "postings": said(postings.c.purchase_id, *POSTED),
     }
@@ -81,6 +88,7 @@ def permutations_come_to_the_same_books(store: Store, drawn: int) -> None:
     first, *others = [books(world, f"x{number}") for number in range(drawn)]
     assert first["lots"] == [("ord", "40", "24", "16", "0", "0")], "only what we failed came back"
     assert [row[:2] for row in first["ends"]] == [("ours", "refunded"), ("theirs", "declined")]
+    assert [row[2] for row in first["jobs"]] == ["0", "0", "3"]
     assert len(first["postings"]) == 5
     assert [number for number, other in enumerate(others, 1) if other != first] == []
     assert world.dead() == []

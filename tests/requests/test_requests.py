@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from email import policy
 from email.message import EmailMessage
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, TextClause, select, text, update
 
 from tests.cases.test_held import held
-from tests.cases.world import a_purchase, an_account, layers
+from tests.cases.world import a_job, a_purchase, an_account, layers
 from tests.requests.world import PNG, PeopleWorld, a_mail, text_of
 from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT, eventually
 from worker.cases.requests.register import Taken, TakenMail
@@ -96,6 +97,60 @@ def test_output_that_was_edited_is_declined(world: PeopleWorld) -> None:
     world.happen(world.event("edited", "job_1"))
     taken = world.mail("My job_1 is bad, please refund it.")
     assert (taken.state, world.case(taken.case_id)["decision"]["clause"]) == ("declined", "output-used")  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("told", "used"),
+    [
+        (("downloaded 10:00", "edited 11:00"), True),
+        (("downloaded 10:00", "edited 10:00"), True),
+        (("edited 10:00", "downloaded 11:00"), False),
+        (("edited 10:00", "downloaded 11:00", "edited 12:00"), True),
+        (("edited 09:00", "downloaded 11:00", "downloaded 12:00"), False),
+        (("edited 09:00", "edited 10:00", "downloaded 11:00"), False),
+        (("edited 10:00",), False),
+        # a history says how many downloads there were, and not when
+        (("edited 10:00", "history 1"), True),
+        (("edited 10:00", "downloaded 11:00", "history 2"), True),
+        (("edited 10:00", "downloaded 11:00", "history 0"), False),
+        (("edited 09:00", "downloaded 10:00", "history 0 11:00"), True),
+        (("edited 12:00", "downloaded 10:00", "history 0 09:00"), True),
+    ],
+)
+def test_output_that_was_edited_only_before_it_was_downloaded_was_not_used(
+    world: PeopleWorld, told: tuple[str, ...], used: bool
+) -> None:
+    """policy.md: downloaded *and then* edited, in whatever order that is told. Once who had edited first was declined as well."""
+    world.bought_once()
+    for number, facts in enumerate(permutations(told)):
+        job = f"job_{number}"
+        world.happen(world.submitted(job, credits=1), world.succeeded(job))
+        for kind, *said in (fact.split() for fact in facts):
+            if kind == "history":
+                edited = {"edited_at": the_day_before(world, said[1])} if said[1:] else {}
+                world.load(a_job(job, credits=1, status="succeeded", layers_delivered=6, downloads=int(said[0]), **edited))
+            else:
+                world.happen(world.event(kind, job, id=f"{job}-{kind}-{said[0]}", at=the_day_before(world, said[0])))
+        taken = world.mail(f"My {job} is bad, please refund it.", message_id=f"<{job}@example.org>")
+        rule = world.case(taken.case_id)["decision"]["rule"]  # type: ignore[index]
+        assert rule == ("output_used" if used else "job_delivered"), facts
+    bought = world.mail(message_id="<bought@example.org>")
+    rule = world.case(bought.case_id)["decision"]["rule"]  # type: ignore[index]
+    assert rule == ("output_used" if used else "purchase_partly_used")
+
+
+def test_download_after_one_whose_time_is_not_known_does_not_unsay_a_use(world: PeopleWorld) -> None:
+    world.bought_once()
+    edited_at = the_day_before(world, "10:00")
+    world.load(a_job("job_1", status="succeeded", layers_delivered=6, downloads=1, edited_at=edited_at))
+    world.happen(world.event("downloaded", "job_1", at=the_day_before(world, "11:00")))
+    taken = world.mail("My job_1 is bad, please refund it.")
+    assert (taken.state, world.case(taken.case_id)["decision"]["clause"]) == ("declined", "output-used")  # type: ignore[index]
+
+
+def the_day_before(world: PeopleWorld, clock: str) -> str:
+    """That time of it."""
+    return f"{world.clock.now() - timedelta(days=1):%Y-%m-%d}T{clock}:00Z"
 
 
 def test_partly_used_purchase_is_a_persons_and_money_voids_what_is_left(world: PeopleWorld) -> None:

@@ -1141,6 +1141,18 @@ BUGS = (
         (("policy/codes.py", "said.strip()[:LONGEST]", "said[:LONGEST]"),),
     ),
     Bug(
+        "edit_before_the_download_counts_as_use",
+        "who edited first and downloaded then is declined",
+        ("tests/requests/test_requests.py::test_output_that_was_edited_only_before_it_was_downloaded_was_not_used",),
+        (("worker/cases/requests/facts.py", "job.downloaded_at <= job.edited_at", "True"),),
+    ),
+    Bug(
+        "first_edit_is_kept",
+        "who edited before the download and after it was none that used the output",
+        ("tests/requests/test_requests.py::test_output_that_was_edited_only_before_it_was_downloaded_was_not_used",),
+        (("worker/cases/fold.py", "max(job.edited_at or at, at)", "min(job.edited_at or at, at)"),),
+    ),
+    Bug(
         "period_that_begins_a_second_later_is_another",
         "a subscription begun twice is paid twice",
         ("tests/policy/test_charges.py",),

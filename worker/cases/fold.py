@@ -203,15 +203,22 @@ def _came_to(report: Report, job: Job) -> ReportKind:
 
 def _downloaded(book: Book, job: Job, said: Event, data: Downloaded) -> None:
     at = data.at or said.time
+    if not job.downloads:
+        job.downloaded_at = at
+    elif job.downloaded_at is not None:
+        # it stays unknown where a history told of downloads before, and not of when they were
+        job.downloaded_at = min(job.downloaded_at, at)
     job.downloads += 1
-    job.downloaded_at = min(job.downloaded_at or at, at)
     job.changed = True
 
 
 def _edited(book: Book, job: Job, said: Event, data: Edited) -> None:
-    at = data.at or said.time
-    job.edited_at = min(job.edited_at or at, at)
+    _edit(job, data.at or said.time)
     job.changed = True
+
+
+def _edit(job: Job, at: datetime) -> None:
+    job.edited_at = max(job.edited_at or at, at)
 
 
 _HAPPENED: dict[type, Callable[..., None]] = {Reported: _reported, Downloaded: _downloaded, Edited: _edited}
@@ -222,8 +229,11 @@ def _imported_job(book: Book, said: JobRecord) -> Fate:
         said.id, said.account_id, said.credits, said.paid_with, said.layers_expected, said.submitted_at, input_expires_at=None
     )
     job = _submit(book, handed_in)
-    job.downloads = max(job.downloads, said.downloads or 0)
-    job.edited_at = job.edited_at or said.edited_at
+    if said.downloads is not None and said.downloads > job.downloads:
+        # a history says how many there were, and not when the first was
+        job.downloads, job.downloaded_at = said.downloads, None
+    if said.edited_at is not None:
+        _edit(job, said.edited_at)
     report = _imported_report(said)
     if report is not None and (not any(r.attempt == 1 for r in job.reports) or _denies(report, job)):
         _add_report(book, job, report)

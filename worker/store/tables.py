@@ -224,7 +224,9 @@ layer_jobs = Table(
     # what the pipeline reported, as a set: repeating or reordering events leaves it the same
     Column("reports", Document, nullable=False),
     Column("downloads", Integer, nullable=False),
+    # the first of them; unknown where a history counts more than were told of one by one
     Column("downloaded_at", Instant),
+    # the last time: an edit before the first download is none of what was downloaded
     Column("edited_at", Instant),
     # when the pipeline last said how an attempt ended; the service's failure rate of late is counted over it
     Column("ended_at", Instant),

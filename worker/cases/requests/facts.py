@@ -80,7 +80,7 @@ def use_of(tx: Tx, ledger: Ledger, charge: Charge) -> Use:
         jobs=len(jobs),
         completed=len(completed),
         downloads=sum(job.downloads for job in completed),
-        edited=sum(job.downloads > 0 and job.edited_at is not None for job in completed),
+        edited=sum(job.downloads > 0 and _edited(job) for job in completed),
         failed=sum(1 for left in standing.values() if left) or len(failed),
         failed_credits=sum(standing.values()),
         running=sum(job.status == "running" or job.job_id in again for job in jobs),
@@ -99,7 +99,7 @@ def requested_job(tx: Tx, ledger: Ledger, job_id: str) -> RequestedJob | None:
         ended=row.status != "running",
         delivered=delivered(row),
         downloads=row.downloads,
-        edited=row.edited_at is not None,
+        edited=_edited(row),
         debit=booked.debit,
         standing_debit=_standing(tx, {job_id: booked})[job_id],
         failure=None if delivered(row) else _failure(row),
@@ -122,6 +122,11 @@ def _failure(job: Row[Any]) -> str | None:
     reported = [report for report in REPORTS.validate_python(job.reports) if report.kind is not ReportKind.SUCCEEDED]
     last = max(reported, key=lambda report: (report.attempt, report.at), default=None)
     return last.code or None if last is not None else None
+
+
+def _edited(job: Row[Any]) -> bool:
+    """True where the output was edited by hand or used downstream, unless that was all before it was first downloaded."""
+    return job.edited_at is not None and (job.downloaded_at is None or job.downloaded_at <= job.edited_at)
 
 
 def delivered(job: Row[Any]) -> bool:
