@@ -73,7 +73,7 @@ def checked(done: Reconciliation) -> Counter[str]:
 @pytest.mark.parametrize("odd", [[], [{"kind": "nonsense"}]], ids=["nothing is told of them", "nobody can read what is"])
 def test_failed_job_is_made_whole_however_many_before_it_cannot_be(world: MoneyWorld, odd: list[dict[str, Any]]) -> None:
     hopeless, plain = [f"a_{number:03}" for number in range(CHUNK + 10)], ["b_1", "b_2"]
-    world.load(an_account(), a_purchase("ord_1", "acc_1", 5000), *(a_job(name) for name in (*hopeless, *plain)))
+    world.load(an_account(), a_purchase("ord_1", "acc_1", 5000, amount=0), *(a_job(name) for name in (*hopeless, *plain)))
     failed_behind_our_back(world, hopeless, odd)
     failed_behind_our_back(world, plain, [a_report(world)])
     done = world.reconciler().reconcile()

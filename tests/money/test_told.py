@@ -26,7 +26,7 @@ from worker.sandbox.creem import Switches
 from worker.sandbox.creem.words import Lie, Nested
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import charges
+from worker.store.tables import charges, purchases
 
 
 @pytest.fixture
@@ -119,6 +119,40 @@ def test_import_and_webhook_of_one_charge_grant_once_in_either_order(world: Mone
     assert world.dead() == []
 
 
+@pytest.mark.parametrize("unsaid", ["customer_id", "product_id"])
+@pytest.mark.parametrize("by", ["webhook", "import"])
+def test_double_charge_whose_customer_or_product_is_told_of_later_is_found(world: MoneyWorld, unsaid: str, by: str) -> None:
+    """Once it stayed unknown, whoever told it, and the charges were never compared with any other."""
+    known_product(world)
+    account, *full = world.history_of_charges(2, credits=25)
+    world.load(account, *({name: value for name, value in record.items() if name != unsaid} for record in full))
+    (finding,) = world.reconciler().reconcile().findings
+    assert (finding.check, finding.problem.split()[0]) == ("nothing_to_compare_by", "2")
+    assert list(world.claims()) == []
+    if by == "import":
+        world.load(*full)
+    else:
+        for number in range(2):
+            hear_of_checkout(world, number, paid=None, whole=True)
+    world.settle_down(days=1)
+    assert (world.state("ord_1"), world.double.gone("tran_1"), world.double.gone("tran_0")) == ("refunded", 900, 0)
+    assert world.credits() == 25
+    assert world.reconciler().reconcile().findings == []
+    assert world.dead() == []
+
+
+@pytest.mark.parametrize("by", ["webhook", "import"])
+def test_customer_that_is_known_is_not_changed_by_another_that_is_told_later(world: MoneyWorld, by: str) -> None:
+    account, *full = world.history_of_charges(1, credits=25)
+    world.load(account, *full)
+    if by == "import":
+        world.load(full[0] | {"customer_id": "cust_2"})
+    else:
+        hear_of_checkout(world, 0, paid=None, whole=True, customer="cust_2")
+    stands = world.store.read(lambda tx: tx.value(select(purchases.c.customer_id)))
+    assert stands == "cust_1"
+
+
 PRICE, PAID = 900, 1071
 
 
@@ -194,7 +228,7 @@ def test_checkouts_that_cost_nothing_are_no_charge_made_twice(world: MoneyWorld)
     assert world.audit().breaches == []
 
 
-def hear_of_checkout(world: MoneyWorld, number: int, *, paid: int | None, whole: bool = False) -> None:
+def hear_of_checkout(world: MoneyWorld, number: int, *, paid: int | None, whole: bool = False, customer: str = "cust_1") -> None:
     """Creem tells of one of the charges of `history_of_charges`, and what was paid for it: by its order, or by its transaction
     where that comes `whole`.
     """
@@ -205,7 +239,7 @@ def hear_of_checkout(world: MoneyWorld, number: int, *, paid: int | None, whole:
         order["transaction"] = {"id": name, "amount": PRICE, "amount_paid": paid, "created_at": int(at.timestamp() * 1000)}
     elif paid is not None:
         order["amount_paid"] = paid
-    said = {"order": order, "product": "prod_pack", "customer": {"id": "cust_1", "email": "acc_1@example.org"}}
+    said = {"order": order, "product": "prod_pack", "customer": {"id": customer, "email": "acc_1@example.org"}}
     event = {"id": f"evt_{number}", "eventType": "checkout.completed", "created_at": 1772445600000, "object": said}
     world.receiver.receive(json.dumps(event).encode())
     world.sweep()

@@ -1871,4 +1871,22 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "customer_told_late_is_not_learnt",
+        "a double charge is kept for ever where the history left the customer out",
+        ("tests/money/test_told.py::test_double_charge_whose_customer_or_product_is_told_of_later_is_found",),
+        (
+            (
+                "worker/cases/bought.py",
+                "    later |= {name: row[name] for name in _LEARNT_ONCE",
+                "    {name: row[name] for name in _LEARNT_ONCE",
+            ),
+        ),
+    ),
+    Bug(
+        "customer_changes_with_what_is_told_later",
+        "a charge is compared with those of somebody else",
+        ("tests/money/test_told.py::test_customer_that_is_known_is_not_changed_by_another_that_is_told_later",),
+        (("worker/cases/bought.py", "if stands[name] is None and row[name] is not None}", "if row[name] is not None}"),),
+    ),
 )

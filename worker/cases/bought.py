@@ -53,6 +53,8 @@ def take_purchase(book: Book, said: PurchaseRecord) -> None:
 
 
 _LEARNT_LATER = ("transaction_id", "request_id", "subscription_id", "cancelled_at", "period_start", "period_end")
+_LEARNT_ONCE = ("customer_id", "product_id")
+"""Whose charge it is and for what: what was learnt of these stays."""
 
 
 def _same_charge(book: Book, said: PurchaseRecord) -> dict[str, Any] | None:
@@ -80,11 +82,12 @@ def _told_again(book: Book, said: PurchaseRecord, stands: dict[str, Any], row: d
             )
         raise CannotProcess("conflicting_purchase", why)
     later = {name: row[name] for name in _LEARNT_LATER if row[name] is not None}
+    later |= {name: row[name] for name in _LEARNT_ONCE if stands[name] is None and row[name] is not None}
     if stands["order_id"] in {None, stands["purchase_id"]} and row["order_id"] != stands["order_id"]:
         later["order_id"] = row["order_id"]
     if any(stands[name] != value for name, value in later.items()):
         stands.update(later)
-        kept = ("purchase_id", "order_id", *_LEARNT_LATER)
+        kept = ("purchase_id", "order_id", *_LEARNT_LATER, *_LEARNT_ONCE)
         book.purchases_changed.append({name: stands[name] for name in kept})
         book.charges_touched.add(stands["purchase_id"])
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, or_, select
 
 from policy.lifecycle import PaymentState
 from policy.words import money
@@ -57,6 +57,18 @@ def compare(tx: Tx, customer_id: str, seen: Sequence[Transaction], since: dateti
             do = "check customer and environment of the purchase; nothing is refunded on it"
             found.append(Finding("purchase_unknown_to_creem", transaction_id, problem, do, row.amount))
     return found
+
+
+def nothing_to_compare_by(tx: Tx, since: datetime) -> list[Finding]:
+    """Paid purchases since then of which nobody told the customer or the product: none is ever found to be charged twice."""
+    p = purchases.c
+    unnamed = (p.paid_at >= since, p.amount > 0, or_(p.customer_id.is_(None), p.product_id.is_(None)))
+    row = tx.one(select(func.count().label("purchases"), func.min(p.purchase_id).label("one")).where(*unnamed))
+    if not row.purchases:
+        return []
+    problem = f"{row.purchases} paid purchases, this one among them, name no customer at Creem or no product; none is compared"
+    do = "import them again with customer_id and product_id: what is missing is added, and duplicates among them are found"
+    return [Finding("nothing_to_compare_by", row.one, problem, do)]
 
 
 def told_beyond(tx: Tx, since: datetime) -> list[Finding]:

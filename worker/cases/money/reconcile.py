@@ -22,7 +22,7 @@ from worker.cases.audit.checks import failed_jobs_without_case
 from worker.cases.casework import Move
 from worker.cases.locks import lock_account
 from worker.cases.money import charges
-from worker.cases.money.compare import Finding, compare, told_beyond, told_otherwise
+from worker.cases.money.compare import Finding, compare, nothing_to_compare_by, told_beyond, told_otherwise
 from worker.cases.money.settle import Settler
 from worker.cases.requests.judge import wake_all_declined
 from worker.clock import Clock
@@ -123,7 +123,9 @@ class Reconciler:
         self._charges(done)
         self.store.read(lambda tx: self._payments(tx, done))
         since = self.clock.now() - self.days
-        for finding in self.store.read(lambda tx: [*told_beyond(tx, since), *told_otherwise(tx, since)]):
+        for finding in self.store.read(
+            lambda tx: [*told_beyond(tx, since), *told_otherwise(tx, since), *nothing_to_compare_by(tx, since)]
+        ):
             done.found(finding)
         log.info("reconciled", checked=done.checked, mended=len(done.repaired), left=len(done.findings), unmatched=done.unmatched)
         return done
