@@ -50,6 +50,12 @@ def _lot_untouched(facts: ChargeFacts, terms: Terms) -> Change[ChargeFacts] | No
     return Change("none of the later charge's credits been used", replace(facts, charge=whole))
 
 
+def _pass_unused(facts: ChargeFacts, terms: Terms) -> Change[ChargeFacts] | None:
+    if not facts.jobs:
+        return None
+    return Change("no job been run under the later charge's pass", replace(facts, jobs=0))
+
+
 def _transaction_known(facts: ChargeFacts, terms: Terms) -> Change[ChargeFacts] | None:
     if facts.charge.transaction_id is not None:
         return None
@@ -89,6 +95,7 @@ _NEAREST_FIRST: Changes[ChargeFacts] = (
     _first_whole,
     _nothing_back,
     _lot_untouched,
+    _pass_unused,
     _transaction_known,
     _paid_alike,
     _closer,

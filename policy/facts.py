@@ -296,6 +296,8 @@ class ChargeFacts:
     """
     group: int = 2
     """How many charges of the same thing there are."""
+    jobs: int = 0
+    """Jobs that ran under the charge where it is a pass: that grants no credits, whose lot would tell of its use."""
 
 
 @dataclass(frozen=True, slots=True)

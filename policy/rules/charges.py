@@ -60,7 +60,12 @@ def no_earlier_charge_stands(facts: ChargeFacts, terms: Terms) -> Verdict | None
 
 
 def duplicate_lot_used(facts: ChargeFacts, terms: Terms) -> Verdict | None:
-    """A person looks where credits of the later charge were spent: a whole charge would give back what was used."""
+    """A person looks where credits of the later charge were spent, or jobs ran under it: a whole charge would give back what was
+    used.
+    """
+    if facts.jobs:
+        reason = f"{count(facts.jobs, 'job')} already ran under the later charge's pass, and only a whole charge can go back"
+        return _verdict(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, reason, facts, jobs=facts.jobs)
     if facts.charge.untouched:
         return None
     spent = count(facts.charge.spent, "credit")

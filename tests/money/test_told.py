@@ -153,6 +153,45 @@ def test_customer_that_is_known_is_not_changed_by_another_that_is_told_later(wor
     assert stands == "cust_1"
 
 
+def two_passes(world: MoneyWorld) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A pass bought again by the same checkout 20 hours later: the history of that, and of jobs under the second alone."""
+    began, checkout = world.clock.now() - timedelta(hours=60), "chk_1"
+    bought = [an_account()]
+    for number in range(2):
+        name, at = f"tran_{number}", began + number * timedelta(hours=20)
+        world.double.pay(name, customer_id="cust_1", amount=900, order_id=f"ord_{number}", paid_at=at, request_id=checkout)
+        bought.append(world.bought(f"ord_{number}", name, written(at), request_id=checkout, kind="pass_24h", credits=0))
+    hours = range(26, 32)
+    ran = [
+        a_job(
+            f"job_{hour}", paid_with="pass", status="succeeded", downloads=2, submitted_at=written(began + timedelta(hours=hour))
+        )
+        for hour in hours
+    ]
+    return bought, ran
+
+
+def test_pass_that_was_bought_twice_goes_back_while_nothing_ran_under_the_second(world: MoneyWorld) -> None:
+    bought, _ = two_passes(world)
+    world.load(*bought)
+    world.settle_down(days=1)
+    assert (world.state("ord_1"), world.double.gone("tran_1")) == ("refunded", 900)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["told of with it", "told of before it is sent"])
+def test_pass_under_which_jobs_ran_does_not_go_back_by_itself(world: MoneyWorld, late: bool) -> None:
+    """Once a pass, which grants no credits, was untouched whatever ran under it."""
+    bought, ran = two_passes(world)
+    for records in (bought, ran) if late else ([*bought, *ran],):
+        world.load(*records)
+    world.settle_down(days=1)
+    assert (world.state("ord_1"), world.double.gone("tran_1")) == ("review", 0)
+    assert [claim.state for claim in world.claims()] == ["mismatch"] * late
+    found = world.case("ord_1")
+    assert found is not None
+    assert found["reason"].startswith("6 jobs ")
+
+
 PRICE, PAID = 900, 1071
 
 

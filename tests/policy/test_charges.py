@@ -60,6 +60,7 @@ def twice(*, apart: timedelta = timedelta(minutes=5), first: PurchaseFacts | Non
 TEN, DAY = timedelta(minutes=10), timedelta(hours=24)
 SAME: dict[str, Any] = {"request_id": "chk_ord_1"}
 PAID_OTHERWISE = twice(amount=900, price=900, first=replace(FIRST, amount=1071, price=900))
+A_PASS = twice(granted=0, remaining=0, kind=PurchaseKind.PASS_24H)
 DECISIONS: list[tuple[ChargeFacts, str, str]] = [
     (twice(), "refund_payment", "duplicate_charge"),
     (twice(apart=timedelta(0)), "refund_payment", "duplicate_charge"),
@@ -83,7 +84,8 @@ DECISIONS: list[tuple[ChargeFacts, str, str]] = [
     (twice(transaction_id=None), "review", "charge_without_transaction"),
     (PAID_OTHERWISE, "review", "duplicate_in_doubt"),
     (twice(first=replace(FIRST, amount=1071, price=900)), "refund_payment", "duplicate_charge"),
-    (twice(granted=0, remaining=0, kind=PurchaseKind.PASS_24H), "refund_payment", "duplicate_charge"),
+    (A_PASS, "refund_payment", "duplicate_charge"),
+    (replace(A_PASS, jobs=1), "review", "duplicate_lot_used"),
 ]
 
 
@@ -113,6 +115,7 @@ REASONS = [
         "the same was charged again at another amount: 9.00 USD was paid, and 10.71 USD for ord_1; it may have been meant",
     ),
     (twice(remaining=42), "8 credits of the later charge's 50 were already used, and only a whole charge can go back"),
+    (replace(A_PASS, jobs=6), "6 jobs already ran under the later charge's pass, and only a whole charge can go back"),
     (twice(refunded_amount=450), "4.50 USD of the charge of 9.00 USD has already been refunded"),
     (twice(refunded_amount=900), "the 9.00 USD has already been refunded"),
     (
@@ -134,6 +137,7 @@ CHANGES = [
     (twice(first=replace(FIRST, refunded_amount=90)), "none of the earlier charge gone back", "duplicate_charge"),
     (twice(refunded_amount=900), "none of the charge gone back before", "duplicate_charge"),
     (twice(remaining=42), "none of the later charge's credits been used", "duplicate_charge"),
+    (replace(A_PASS, jobs=6), "no job been run under the later charge's pass", "duplicate_charge"),
     (twice(transaction_id=None), "the charge's transaction at Creem been known", "duplicate_charge"),
     (PAID_OTHERWISE, "the same amount been paid for both", "duplicate_charge"),
     (twice(apart=DAY), "the charges been at most 10 minutes apart", "duplicate_charge"),
@@ -415,9 +419,12 @@ def test_what_stays_stands_and_is_no_duplicate_unless_it_was_meant(charges: list
         after=st.integers(0, 2000).map(lambda minutes: timedelta(minutes=minutes)),
     ),
     first=st.none() | st.just(FIRST) | st.just(replace(FIRST, disputed=True)) | st.just(replace(FIRST, refunded_amount=900)),
+    jobs=st.integers(0, 2),
 )
-def test_every_charge_gets_a_decision_and_money_only_as_a_whole(charge: PurchaseFacts, first: PurchaseFacts | None) -> None:
-    facts = ChargeFacts(now=NOW, charge=charge, first=first)
+def test_every_charge_gets_a_decision_and_money_only_as_a_whole(
+    charge: PurchaseFacts, first: PurchaseFacts | None, jobs: int
+) -> None:
+    facts = ChargeFacts(now=NOW, charge=charge, first=first, jobs=jobs)
     decision = decide_charge(facts, TERMS)
     assert (decision.amount == charge.amount) == (decision.outcome is Outcome.REFUND_PAYMENT)
     assert decide_charge(facts, TERMS) == decision
@@ -425,6 +432,7 @@ def test_every_charge_gets_a_decision_and_money_only_as_a_whole(charge: Purchase
     assert other is None or other.outcome is not decision.outcome
     if decision.outcome is Outcome.REFUND_PAYMENT:
         assert charge.untouched
+        assert not jobs
         assert not charge.disputed
         assert not charge.refunded_amount
 

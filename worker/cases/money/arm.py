@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from policy.lifecycle import CaseState, PaymentState
-from policy.words import money
+from policy.words import count, money
 from worker.cases.bench import Bench
 from worker.cases.book import BY_PERSON, WORKER, Case
 from worker.cases.casework import REMIND, go
@@ -20,8 +20,10 @@ from worker.cases.decided import amount_claimed
 from worker.cases.money import charges, claims, epoch, limits
 from worker.cases.money.clocks import apart
 from worker.cases.money.close import Closing, close, hand_over, wait
+from worker.cases.money.facts import charge_of
 from worker.cases.money.remember import as_unknown, call_of
 from worker.cases.money.turn import Turn, lock, move, still_ours
+from worker.cases.money.used import jobs_under
 from worker.cases.write import write_cases
 from worker.credits.at_creem import taken
 from worker.creem.client import Armed, Creem
@@ -203,7 +205,7 @@ def _not_as_approved(
     if payment.kept_transaction_id is None and case.rule == BY_PERSON:
         # a person approved this one charge by itself: nothing has to stay in its place
         return None
-    return _kept_is_gone(payment, kept, known) or _paid_otherwise(payment, seen, kept, known)
+    return _kept_is_gone(payment, kept, known) or _paid_otherwise(payment, seen, kept, known) or _used_since(tx, payment, case)
 
 
 def _comes_yet(payment: Row[Any], seen: Transaction | None, kept: Transaction | None, known: dict[str, charges.Known]) -> bool:
@@ -279,4 +281,14 @@ def _paid_otherwise(
         return None
     said = "Creem does not say what" if before is None else money(before, kept.currency)
     why = f"{money(paid or 0, seen.currency)} were paid, and for the earlier charge, which was to stay, {said}"
+    return PaymentState.MISMATCH, CaseState.REVIEW, why
+
+
+def _used_since(tx: Tx, payment: Row[Any], case: Case) -> End | None:
+    """Nothing freezes a pass while its claim is open, and its jobs may be told of later. A person who approved it was asked."""
+    charge = None if case.rule == BY_PERSON else charge_of(tx, payment.purchase_id)
+    jobs = 0 if charge is None else jobs_under(tx, charge)
+    if not jobs:
+        return None
+    why = f"{count(jobs, 'job')} ran under the charge's pass, told of since it was found to be a duplicate"
     return PaymentState.MISMATCH, CaseState.REVIEW, why

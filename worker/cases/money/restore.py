@@ -21,6 +21,7 @@ from worker.cases.money.facts import charges_of
 from worker.cases.money.journal import Call, Journal, Key
 from worker.cases.money.remember import as_unknown, call_of
 from worker.cases.money.settle import Settler
+from worker.cases.money.used import jobs_under
 from worker.cases.rows import case_of
 from worker.cases.write import write_cases
 from worker.clock import Clock, moment
@@ -204,7 +205,7 @@ class Restorer:
         )
         if case.facts is None:
             # what the policy says of the charge as it stands now, beside what a person says below
-            facts = ChargeFacts(now=now, charge=charge.facts, first=kept, group=len(found))
+            facts = ChargeFacts(now=now, charge=charge.facts, first=kept, group=len(found), jobs=jobs_under(tx, charge))
             record(case, decide_charge(facts, self.settler.bench.terms_at(charge.facts.paid_at)), facts)
         case.outcome, case.rule, case.reason = Outcome.REFUND_PAYMENT.value, BY_PERSON, sent
         case.note("review.decided", choice="recover", by=by, reason=reason)

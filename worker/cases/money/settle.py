@@ -26,6 +26,7 @@ from worker.cases.money import claims, holds
 from worker.cases.money.dispute import open_dispute
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.persons_no import declined_by_a_person, declined_once, keep_to_the_no, meant
+from worker.cases.money.used import jobs_under
 from worker.cases.notify import intend
 from worker.cases.requests.alone import judge_alone
 from worker.cases.rows import case_of
@@ -136,7 +137,7 @@ class Settler:
             remind(case, now)
             return
         terms = self.bench.terms_at(charge.facts.paid_at)
-        facts = ChargeFacts(now=now, charge=charge.facts, first=first, group=len(same))
+        facts = ChargeFacts(now=now, charge=charge.facts, first=first, group=len(same), jobs=jobs_under(work.tx, charge))
         decision = decide_charge(facts, terms)
         target, held = self._target(work, decision, charge, first, case)
         if declined_by_a_person(case) and not (case.state is CaseState.REVIEW and target.final):

@@ -32,6 +32,11 @@ def jobs_of(tx: Tx, charge: Charge) -> list[Row[Any]]:
     return list(tx.all(chosen.order_by(job.submitted_at, job.job_id)))
 
 
+def jobs_under(tx: Tx, charge: Charge) -> int:
+    """How many jobs ran under this purchase where it is a pass; 0 where it is none, for then its lot tells what was used."""
+    return len(jobs_of(tx, charge)) if charge.facts.kind is PurchaseKind.PASS_24H else 0
+
+
 def passes_of(tx: Tx, account_ids: Iterable[str], since: datetime) -> list[Charge]:
     """The passes of these accounts that lasted at this time or later, oldest first."""
     p = purchases.c
