@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import permutations
 from typing import Any
@@ -18,8 +18,10 @@ from tests.store.rows import allow_other_states, waiting_for_locks
 from worker.cases.money.charges import hear_refunds, lock
 from worker.cases.money.settle import Settler
 from worker.clock import written
+from worker.creem.client import Creem
 from worker.creem.environment import Environment
 from worker.creem.said import RefundCreated
+from worker.creem.search import CameShort
 from worker.creem.transactions import Transaction
 from worker.errors import Refused
 from worker.sandbox.creem import Switches
@@ -193,6 +195,25 @@ def test_pass_under_which_jobs_ran_does_not_go_back_by_itself(world: MoneyWorld,
 
 
 PRICE, PAID = 900, 1071
+SEEN_OF_ORDER = Transaction("tran_0", "test", PRICE, PRICE, "USD", "payment", "paid", "paid", 0, order="ord_0", customer="cust_1")
+
+
+@dataclass
+class Shows:
+    """Creem, which lists these transactions for each customer, and says in `short` that there are more."""
+
+    creem: Creem
+    seen: list[Transaction]
+    short: bool = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.creem, name)
+
+    def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
+        """These."""
+        if self.short:
+            raise CameShort("there are more", self.seen)
+        return self.seen
 
 
 @POSTGRES_AT_NIGHT
@@ -599,6 +620,87 @@ def test_reconcile_finds_the_transaction_of_an_order_and_with_it_the_duplicate(w
     assert world.state("ord_late") == "refunded"
     assert world.double.gone("tran_late") == 900
     assert world.audit().breaches == []
+
+
+def of_one_order(world: MoneyWorld, **attempts: dict[str, Any]) -> None:
+    """A purchase without its transaction, and what Creem has of its order."""
+    at = world.clock.now() - timedelta(hours=1)
+    for number, (name, more) in enumerate(attempts.items()):
+        known: dict[str, Any] = {"customer_id": "cust_1", "amount": 900, "order_id": "ord_0"}
+        world.double.pay(name, paid_at=at + number * timedelta(minutes=1), **known | more)
+    nameless = world.bought("ord_0", "x", written(at))
+    del nameless["transaction_id"]
+    world.load(an_account(), nameless)
+
+
+def known_as(world: MoneyWorld) -> str | None:
+    """The transaction that the purchase is known by."""
+    named = select(purchases.c.transaction_id).where(purchases.c.purchase_id == "ord_0")
+    known: str | None = world.store.read(lambda tx: tx.value(named))
+    return known
+
+
+NO: dict[str, Any] = {"status": "declined"}
+
+
+@pytest.mark.parametrize("order", [("tran_no", "tran_yes"), ("tran_yes", "tran_no")])
+def test_order_is_known_by_the_transaction_that_was_paid_and_not_by_one_that_was_declined(
+    world: MoneyWorld, order: tuple[str, str]
+) -> None:
+    """Once it was the oldest, and what became of the money was lost on us."""
+    of_one_order(world, **{name: NO if name == "tran_no" else {} for name in order})
+    world.reconciler().reconcile()
+    assert known_as(world) == "tran_yes"
+    world.double.refund_in_dashboard("tran_yes")
+    world.settle_down(days=1)
+    assert world.lot("ord_0") == (0, 0, 100)
+    assert world.reconciler().reconcile().findings == []
+
+
+@pytest.mark.parametrize(
+    "attempts",
+    [
+        {"tran_no": NO},
+        {"tran_a": {}, "tran_b": {}},
+        {"tran_a": {"amount": 901}},
+        {"tran_a": {"currency": "EUR"}},
+    ],
+    ids=["none was paid", "two were paid", "another amount", "another currency"],
+)
+def test_order_whose_transaction_is_not_certain_is_put_to_a_person_and_bound_to_none(
+    world: MoneyWorld, attempts: dict[str, dict[str, Any]]
+) -> None:
+    of_one_order(world, **attempts)
+    world.reconciler().reconcile()
+    done = world.reconciler().reconcile()
+    assert known_as(world) is None
+    (finding,) = [one for one in done.findings if one.check == "order_without_transaction"]
+    assert finding.row == "ord_0"
+    assert all(name in finding.problem for name in attempts)
+
+
+def test_order_is_bound_to_no_transaction_of_another_customer(world: MoneyWorld) -> None:
+    """Whom Creem names with a transaction counts, whoever was asked about."""
+    seen = replace(SEEN_OF_ORDER, customer="cust_2")
+    of_one_order(world)
+    done = replace(world.reconciler(), creem=Shows(world.creem, [seen])).reconcile()
+    assert (known_as(world), [one.check for one in done.findings if one.cents == 0]) == (None, ["order_without_transaction"])
+
+
+def test_order_of_which_a_list_came_short_waits_for_a_whole_one(world: MoneyWorld) -> None:
+    of_one_order(world)
+    replace(world.reconciler(), creem=Shows(world.creem, [SEEN_OF_ORDER], short=True)).reconcile()
+    assert known_as(world) is None
+    replace(world.reconciler(), creem=Shows(world.creem, [SEEN_OF_ORDER])).reconcile()
+    assert known_as(world) == "tran_0"
+
+
+def test_renewals_that_name_the_first_order_leave_it_to_the_charge_that_is_nobodys(world: MoneyWorld) -> None:
+    renewal = replace(SEEN_OF_ORDER, id="tran_m1")
+    of_one_order(world)
+    world.load(world.bought("ord_m1", "tran_m1", written(world.clock.now() - timedelta(minutes=30)), billing="renewal"))
+    replace(world.reconciler(), creem=Shows(world.creem, [SEEN_OF_ORDER, renewal])).reconcile()
+    assert known_as(world) == "tran_0"
 
 
 @pytest.fixture

@@ -56,6 +56,33 @@ def compare(tx: Tx, customer_id: str, seen: Sequence[Transaction], since: dateti
             problem = f"purchase {row.purchase_id} names it; Creem does not list it for {customer_id}"
             do = "check customer and environment of the purchase; nothing is refunded on it"
             found.append(Finding("purchase_unknown_to_creem", transaction_id, problem, do, row.amount))
+    return [*found, *_nameless(tx, seen)]
+
+
+def may_be(purchase: Row[Any], seen: Transaction) -> bool:
+    """True where the transaction is what the purchase says: of its customer, if both are known, its currency and its amount."""
+    one_customer = purchase.customer_id is None or seen.customer in {None, purchase.customer_id}
+    return one_customer and purchase.currency == seen.currency and purchase.amount in {seen.amount, seen.amount_paid}
+
+
+def _nameless(tx: Tx, seen: Sequence[Transaction]) -> list[Finding]:
+    """Purchases of these orders of which it stayed open which of the transactions they are."""
+    p = purchases.c
+    shown: dict[str, list[str]] = {}
+    for each in seen:
+        if each.order is not None:
+            said = money(each.amount if each.amount_paid is None else each.amount_paid, each.currency)
+            shown.setdefault(each.order, []).append(f"{each.id}, {each.status_verbatim}, {said}")
+    chosen = select(p.purchase_id, p.order_id, p.amount, p.currency).where(
+        p.transaction_id.is_(None), tx.among(p.order_id, shown)
+    )
+    do = "find out in Creem's dashboard which one it is, and import the purchase again with that transaction_id"
+    found: list[Finding] = []
+    for row in tx.all(chosen.order_by(p.purchase_id)):
+        problem = (
+            f"booked as {money(row.amount, row.currency)}, and which of these it is stays open: {'; '.join(shown[row.order_id])}"
+        )
+        found.append(Finding("order_without_transaction", row.purchase_id, problem, do))
     return found
 
 

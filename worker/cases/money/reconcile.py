@@ -22,7 +22,7 @@ from worker.cases.audit.checks import failed_jobs_without_case
 from worker.cases.casework import Move
 from worker.cases.locks import lock_account
 from worker.cases.money import charges
-from worker.cases.money.compare import Finding, compare, nothing_to_compare_by, told_beyond, told_otherwise
+from worker.cases.money.compare import HELD, Finding, compare, may_be, nothing_to_compare_by, told_beyond, told_otherwise
 from worker.cases.money.settle import Settler
 from worker.cases.requests.judge import wake_all_declined
 from worker.clock import Clock
@@ -232,22 +232,23 @@ class Reconciler:
     def _customer(
         self, creem: Creem, customer_id: str, seen: Sequence[Transaction], done: Reconciliation, since: datetime | None
     ) -> None:
-        for transaction in seen:
-            done.count("transactions")
-            if not creem.environment.accepts(transaction.mode):
-                continue
-            mended = self.store.write(partial(self._observe, seen=transaction))
+        done.count("transactions", len(seen))
+        ours = [transaction for transaction in seen if creem.environment.accepts(transaction.mode)]
+        for transaction in ours:
+            # a list that came short does not show which others its order has
+            fellows = [each for each in ours if since is not None and each.order == transaction.order]
+            mended = self.store.write(partial(self._observe, seen=transaction, fellows=fellows))
             if mended:
                 done.mended("transaction", transaction.id, mended)
         for finding in self.store.read(lambda tx: compare(tx, customer_id, seen, since)):
             done.found(finding)
 
-    def _observe(self, tx: Tx, seen: Transaction) -> str | None:
+    def _observe(self, tx: Tx, seen: Transaction, fellows: Sequence[Transaction]) -> str | None:
         now = self.clock.now()
         purchase = charges.purchase_of(tx, seen.id)
         named = None
         if purchase is None and seen.order is not None:
-            named = _nameless_purchase(tx, seen)
+            named = _nameless_purchase(tx, seen, fellows)
         owner = purchase or named
         if owner is None:
             charges.observe(tx, seen, now)
@@ -289,12 +290,18 @@ def _together(
     return moves, stuck
 
 
-def _nameless_purchase(tx: Tx, seen: Transaction) -> Row[Any] | None:
-    """The purchase of the transaction's order that does not yet know its transaction."""
+def _nameless_purchase(tx: Tx, seen: Transaction, fellows: Sequence[Transaction]) -> Row[Any] | None:
+    """The purchase of the transaction's order that does not yet know its transaction, where it can be no other than this one: of
+    its `fellows`, all those of the order, it alone holds money and is nobody's, and it is what the purchase says.
+    """
     p = purchases.c
-    chosen = select(p.purchase_id, p.account_id).where(p.order_id == seen.order, p.transaction_id.is_(None))
-    rows = tx.all(chosen.limit(2))
-    return rows[0] if len(rows) == 1 else None
+    held = [each.id for each in fellows if each.status in HELD]
+    taken = {row.transaction_id for row in tx.all(select(p.transaction_id).where(tx.among(p.transaction_id, held)))}
+    if [each for each in held if each not in taken] != [seen.id]:
+        return None
+    columns = (p.purchase_id, p.account_id, p.customer_id, p.amount, p.currency)
+    rows = tx.all(select(*columns).where(p.order_id == seen.order, p.transaction_id.is_(None)).limit(2))
+    return rows[0] if len(rows) == 1 and may_be(rows[0], seen) else None
 
 
 def _worth_a_look(tx: Tx, since: datetime) -> Sequence[Row[Any]]:
