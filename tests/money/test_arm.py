@@ -1,5 +1,6 @@
 """Arming, asked directly: what it writes where all is as approved, and for each single difference the end and its words."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,8 +20,9 @@ from worker.cases.money.charges import LOOKS
 from worker.cases.money.close import Closing
 from worker.cases.money.epoch import Remembered, Witnesses
 from worker.cases.money.turn import Turn, take
-from worker.creem.receive import SOURCE
+from worker.creem.receive import SOURCE, row_of
 from worker.creem.transactions import Transaction
+from worker.creem.webhooks import read_webhook
 from worker.store.bulk import Tx
 from worker.store.tables import case_history, cases, charges, inbox, payment_attempts, payments, purchases
 
@@ -372,6 +374,73 @@ def test_webhook_that_is_not_handled_is_waited_for(scene: Scene) -> None:
     row.pop("id", None)
     scene.world.store.write(lambda tx: tx.insert(inbox, [row]))
     waits(scene, scene.arm(scene.seen, scene.kept), timedelta(seconds=1), "a webhook is not handled yet")
+
+
+def a_webhook(scene: Scene, type_: str, said: dict[str, Any], **row: Any) -> None:
+    """One that waits in the inbox; as the row says, or for its first try."""
+    event = {"id": "evt_7", "eventType": type_, "created_at": 1772445600000, "object": said}
+    received = scene.now - timedelta(minutes=5)
+    made = row_of(read_webhook(json.dumps(event).encode()), received)
+    scene.world.store.write(lambda tx: tx.insert(inbox, [{**made, **row}]))
+
+
+def a_refund(transaction: str) -> dict[str, Any]:
+    return {
+        "id": "ref_7", "status": "succeeded", "refund_amount": 900, "refund_currency": "USD", "transaction": transaction,
+    }  # fmt: skip
+
+
+LATER: dict[str, Any] = {"due_at": START + timedelta(hours=1)}
+PUT_OFF: dict[str, dict[str, Any]] = {
+    "it failed": LATER | {"attempts": 2, "last_error": "a defect"},
+    "a newer release takes it": LATER | {"attempts": 0},
+}
+A_CHECKOUT: dict[str, Any] = {"order": {"id": "ord_7", "amount": 900, "currency": "USD"}, "product": "prod_pack"}
+
+
+@pytest.mark.parametrize("put_off", PUT_OFF.values(), ids=PUT_OFF)
+def test_webhook_put_off_that_is_about_somebody_elses_charge_is_not_waited_for(scene: Scene, put_off: dict[str, Any]) -> None:
+    """Once one that could not be handled kept everybody's money."""
+    scene.world.load(an_account("acc_2"), a_purchase("ord_7", "acc_2", transaction_id="tran_7", customer_id="cust_2"))
+    a_webhook(scene, "refund.created", a_refund("tran_7"), **put_off)
+    assert isinstance(scene.arm(scene.seen, scene.kept), ArmedTurn)
+
+
+@pytest.mark.parametrize("put_off", PUT_OFF.values(), ids=PUT_OFF)
+@pytest.mark.parametrize(
+    ("type_", "said"),
+    [
+        ("refund.created", a_refund("tran_1")),
+        ("refund.created", a_refund("tran_0")),
+        ("refund.created", a_refund("tran_own")),
+        ("dispute.created", {"id": "dis_7", "transaction": "tran_1"}),
+        ("checkout.completed", A_CHECKOUT | {"customer": {"id": "cust_1"}}),
+        ("checkout.completed", A_CHECKOUT | {"customer": {"id": "cust_nobody"}}),
+        ("subscription.canceled", {"id": "sub_7", "status": "canceled"}),
+        ("what.is.this", {}),
+    ],
+    ids=["the charge", "the one that stays", "another of the account", "a dispute", "a purchase of the customer",
+         "a purchase of nobody that is known", "a subscription", "nobody knows what"],
+)  # fmt: skip
+def test_webhook_put_off_that_may_be_about_the_claim_is_waited_for(
+    scene: Scene, type_: str, said: dict[str, Any], put_off: dict[str, Any]
+) -> None:
+    scene.world.load(scene.world.bought("ord_own", "tran_own", "2026-02-20T09:00:00Z", product_id="prod_other"))
+    a_webhook(scene, type_, said, **put_off)
+    why = f"a webhook is not handled yet: evt_7, creem.{type_}, was tried and put off"
+    waits(scene, scene.arm(scene.seen, scene.kept), timedelta(seconds=1), why)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{}, LATER | {"attempts": 1}, {"attempts": 2, "last_error": "a defect"}, PUT_OFF["it failed"] | {"raw": "{}"}],
+    ids=["never tried", "in hand for the first time", "due again", "unreadable"],
+)
+def test_webhook_of_anybody_that_nobody_looked_at_yet_is_waited_for(scene: Scene, row: dict[str, Any]) -> None:
+    a_webhook(scene, "refund.created", a_refund("tran_7"), **row)
+    said = scene.arm(scene.seen, scene.kept)
+    assert isinstance(said, str)
+    assert said.startswith("later: a webhook is not handled yet")
 
 
 @pytest.mark.parametrize("charge", ["tran_0", "tran_1"])

@@ -532,6 +532,21 @@ def test_charge_with_a_case_of_a_newer_release_keeps_no_other_waiting(world: Mon
     assert {"left for a newer release tran_1", "read tran_9"} <= set(world.pay())
 
 
+@ON_POSTGRES
+def test_webhook_of_one_customer_that_cannot_be_handled_keeps_no_other_waiting(world: MoneyWorld) -> None:
+    """Once it kept everybody's money for as long as it was there."""
+    stuck = world.charged_again(7)
+    allow_other_states(world.store)
+    world.store.write(lambda tx: tx.connection.execute(text("update cases set state = 'weighed'")))
+    world.double.refund_in_dashboard(stuck, 100)
+    world.double.tick()
+    world.twice_charged()
+    world.settle_down(days=0.1, done=lambda: world.double.gone("tran_1") > 0)
+    assert world.double.gone("tran_1") == 900
+    assert world.double.gone(stuck) == 100
+    assert not world.all_handled()
+
+
 def test_refunds_in_parts_are_added_up_by_their_own_ids(world: MoneyWorld) -> None:
     world.twice_charged(charges=1, credits=90)
     world.double.switches = Switches(webhook_copies=3, webhook_new_id=True)

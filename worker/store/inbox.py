@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, exists, func, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, literal, or_, select, tuple_, update
 
 from worker.clock import new_id
 from worker.store.bulk import Record, Tx, unlocked
@@ -266,11 +266,25 @@ def any_awaited(tx: Tx, now: datetime) -> bool:
     return bool(tx.value(AWAITED, now=now))
 
 
-def unhandled_from(tx: Tx, source: str) -> bool:
-    """True when a row of this source waits to be handled."""
+def unhandled_from(tx: Tx, source: str, now: datetime) -> bool:
+    """True when a row of this source waits to be handled that nobody tried yet, or whose next try is due or under way."""
+    return tx.exists(select(inbox.c.id).where(*_new_from(source), ~_is_put_off(now)))
+
+
+def put_off_from(tx: Tx, source: str, now: datetime, limit: int) -> Sequence[Row[Any]]:
+    """Up to so many rows of this source that were tried and left for later than `now`."""
+    return tx.all(select(inbox).where(*_new_from(source), _is_put_off(now)).order_by(inbox.c.id).limit(limit))
+
+
+def _new_from(source: str) -> tuple[ColumnElement[bool], ...]:
     # as the index has it, word for word, so that it is used whichever source is asked for
-    new = inbox.c.state == literal("new", literal_execute=True), inbox.c.source == literal(source, literal_execute=True)
-    return tx.exists(select(inbox.c.id).where(*new))
+    return inbox.c.state == literal("new", literal_execute=True), inbox.c.source == literal(source, literal_execute=True)
+
+
+def _is_put_off(now: datetime) -> ColumnElement[bool]:
+    """The condition that `postpone` or `release` left the row for later; one that was never tried is due since its receipt."""
+    released = and_(inbox.c.attempts == 0, inbox.c.due_at > inbox.c.received_at)
+    return and_(inbox.c.due_at > now, or_(inbox.c.last_error.is_not(None), released))
 
 
 def backlog(tx: Tx) -> tuple[int, datetime | None]:

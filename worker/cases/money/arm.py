@@ -23,13 +23,12 @@ from worker.cases.money.close import Closing, close, hand_over, wait
 from worker.cases.money.facts import charge_of
 from worker.cases.money.remember import as_unknown, call_of
 from worker.cases.money.turn import Turn, lock, move, still_ours
+from worker.cases.money.unheard import unheard
 from worker.cases.money.used import jobs_under
 from worker.cases.write import write_cases
 from worker.credits.at_creem import taken
 from worker.creem.client import Armed, Creem
-from worker.creem.receive import SOURCE
 from worker.creem.transactions import Transaction
-from worker.store import inbox
 from worker.store.breakers import answered, closed_to
 from worker.store.bulk import Tx
 from worker.store.tables import payment_attempts, purchases
@@ -100,9 +99,10 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
         move(tx, payment, PaymentState(payment.state), due_at=now + REMIND, detail=other)
         write_cases(tx, [case], now, WORKER)
         return f"later: {other}"
-    if inbox.unhandled_from(tx, SOURCE):
-        # Creem told us something that nobody has looked at yet: it may be about this very charge
-        return wait(tx, payment, case, now + UNHEARD, "a webhook is not handled yet", with_.closing)
+    told = unheard(tx, payment, now)
+    if told is not None:
+        # Creem told us something that nobody has handled yet: it may be about this very charge
+        return wait(tx, payment, case, now + UNHEARD, told, with_.closing)
     behind = [charge.due_at for charge in known.values() if charge.due_at is not None]
     if behind:
         # another word of it calls the claim back before that
