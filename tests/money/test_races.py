@@ -15,8 +15,10 @@ from tests.cases.world import an_account
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES, eventually
+from tests.store.rows import before
 from tests.threads import at_once
 from worker.cases.imports import Importer
+from worker.clock import written
 from worker.intake.records import read_record
 from worker.sandbox.creem import Switches
 from worker.store.bulk import Tx
@@ -147,4 +149,19 @@ def test_charge_that_is_read_while_its_purchase_comes_in_takes_its_credits_along
         reading[0].result(30)
         importer.close()
     assert world.lot("ord_2") == ((0, 0, 100) if happened == "refunded" else (0, 100, 0))
+    assert world.audit().breaches == []
+
+
+@ON_POSTGRES
+def test_refunded_charge_whose_old_purchase_comes_in_under_reconcile_takes_its_credits_along(
+    world: MoneyWorld, store: Store
+) -> None:
+    """Too old to be looked at again by itself: what the read books has to follow at once."""
+    world.load(an_account(), world.bought("ord_1", "tran_1", PAID))
+    old = world.clock.now() - timedelta(days=200)
+    world.double.pay("tran_2", customer_id="cust_1", amount=900, order_id="ord_2", paid_at=old)
+    world.double.refund_in_dashboard("tran_2")
+    with before(store, "INSERT INTO charges", lambda: world.load(world.bought("ord_2", "tran_2", written(old)))):
+        world.reconciler().reconcile()
+    assert world.lot("ord_2") == (0, 0, 100)
     assert world.audit().breaches == []

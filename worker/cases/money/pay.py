@@ -13,17 +13,17 @@ from functools import partial
 
 from policy.lifecycle import PaymentState
 from worker.cases.bench import Bench
-from worker.cases.locks import lock_account
 from worker.cases.money import arm, charges, close, limits, prove, record
 from worker.cases.money.epoch import Remembered, Watch, Witnesses
 from worker.cases.money.journal import SERVICE as JOURNAL
+from worker.cases.money.seen import book
 from worker.cases.money.settle import Settler
 from worker.cases.money.turn import Turn, leave_the_floor, lock, still_ours, take, take_the_floor
 from worker.clock import ROUND_SECONDS, Clock, growing
 from worker.creem.answers import Answer, Outcome
 from worker.creem.client import Creem, CreemAway, CreemRefused, DeadlinePassed
 from worker.creem.transactions import Transaction
-from worker.errors import Collision, LockedOut, Misconfigured, NoGround, OfNewerRelease, TryLater, one_line
+from worker.errors import LockedOut, Misconfigured, NoGround, OfNewerRelease, TryLater, one_line
 from worker.observe import log
 from worker.settings import Mode
 from worker.store.breakers import CREEM, answered, closed_to
@@ -205,16 +205,8 @@ class Payer:
         self.store.write(keep)
 
     def _keep(self, tx: Tx, seen: Transaction) -> None:
-        now = self.clock.now()
-        purchase = charges.purchase_of(tx, seen.id)
-        if purchase is not None:
-            lock_account(tx, purchase.account_id)
-        changed = self.creem.environment.accepts(seen.mode) and charges.observe(tx, seen, now)
-        if changed and purchase is None and charges.purchase_of(tx, seen.id) is not None:
-            # it was settled on what was known before
-            raise Collision(f"the purchase of {seen.id} came in meanwhile")
-        if changed and purchase is not None:
-            self.settler.settle(tx, [purchase.purchase_id], now)
+        if self.creem.environment.accepts(seen.mode):
+            book(tx, seen, self.settler, self.clock.now())
 
     def _look_at_charges(self, began: float) -> list[str]:
         """Charges that something was heard of are read, so that what was heard becomes what is known."""

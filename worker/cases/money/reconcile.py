@@ -23,6 +23,7 @@ from worker.cases.casework import Move
 from worker.cases.locks import lock_account
 from worker.cases.money import charges
 from worker.cases.money.compare import HELD, Finding, compare, may_be, nothing_to_compare_by, told_beyond, told_otherwise
+from worker.cases.money.seen import book
 from worker.cases.money.settle import Settler
 from worker.cases.requests.judge import wake_all_declined
 from worker.clock import Clock
@@ -245,24 +246,19 @@ class Reconciler:
 
     def _observe(self, tx: Tx, seen: Transaction, fellows: Sequence[Transaction]) -> str | None:
         now = self.clock.now()
-        purchase = charges.purchase_of(tx, seen.id)
         named = None
-        if purchase is None and seen.order is not None:
+        if charges.purchase_of(tx, seen.id) is None and seen.order is not None:
             named = _nameless_purchase(tx, seen, fellows)
-        owner = purchase or named
-        if owner is None:
-            charges.observe(tx, seen, now)
-            return None
-        lock_account(tx, owner.account_id)
         if named is not None:
+            lock_account(tx, named.account_id)
             mine = and_(purchases.c.purchase_id == named.purchase_id, purchases.c.transaction_id.is_(None))
             tx.connection.execute(update(purchases).where(mine).values(transaction_id=seen.id))
-        changed = charges.observe(tx, seen, now)
-        if named is None and not changed:
-            return None
-        self.settler.settle(tx, [owner.purchase_id], now)
+        changed = book(tx, seen, self.settler, now)
         if named is not None:
+            self.settler.settle(tx, [named.purchase_id], now)
             return f"order {seen.order} was found to be this transaction"
+        if not changed or charges.purchase_of(tx, seen.id) is None:
+            return None
         return f"Creem shows it as {seen.status_verbatim}, {money(seen.refunded_amount, seen.currency)} given back: booked"
 
 
