@@ -14,7 +14,7 @@ from tests.cases.test_held import held
 from tests.cases.world import a_job, a_purchase, an_account, moves
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT
-from tests.store.rows import allow_other_states, waiting_for_locks
+from tests.store.rows import allow_other_states, before, waiting_for_locks
 from worker.cases.money.charges import hear_refunds, lock
 from worker.cases.money.settle import Settler
 from worker.clock import written
@@ -192,6 +192,38 @@ def test_pass_under_which_jobs_ran_does_not_go_back_by_itself(world: MoneyWorld,
     found = world.case("ord_1")
     assert found is not None
     assert found["reason"].startswith("6 jobs ")
+
+
+def told_of(world: MoneyWorld, account: str = "acc_1") -> dict[str, Any]:
+    """Creem told of a charge, and nobody has handled that yet. Returns its record, which knows more than can be supposed."""
+    known_product(world)
+    world.load(an_account("acc_1"), an_account("acc_2"))
+    paid_at = world.clock.now() - timedelta(hours=1)
+    mail = "acc_1@example.org"
+    world.double.pay("tran_1", customer_id="cust_1", amount=900, order_id="ord_1", paid_at=paid_at, email=mail, announce=True)
+    return world.bought("ord_1", "tran_1", written(paid_at)) | {"account_id": account, "credits": 40}
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("account", ["acc_1", "acc_2"], ids=["of the account supposed", "of another"])
+def test_charge_imported_while_its_webhook_waits_for_the_account_is_as_it_was_imported(
+    world: MoneyWorld, store: Store, account: str
+) -> None:
+    record = told_of(world, account)
+    world.double.tick()
+    with before(store, "pipeline_away_until", lambda: world.load(record)):
+        world.sweep()
+    assert world.dead() == []
+    assert [world.credits(name) for name in ("acc_1", "acc_2")] == [40 if name == account else 0 for name in ("acc_1", "acc_2")]
+    assert world.audit().breaches == []
+
+
+def test_charge_imported_in_one_batch_with_its_webhook_is_as_it_was_imported(world: MoneyWorld) -> None:
+    world.put_in(told_of(world))
+    heard(world)
+    assert world.dead() == []
+    assert world.lot("ord_1") == (40, 0, 0)
+    assert world.audit().breaches == []
 
 
 PRICE, PAID = 900, 1071

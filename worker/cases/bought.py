@@ -6,16 +6,17 @@ from policy.ledger import PostingKind
 from worker.cases.book import Account, Book
 from worker.cases.lots import add_lot, debit_what_waits
 from worker.credits.ledger import Posting
-from worker.errors import CannotProcess
+from worker.errors import CannotProcess, Collision
 from worker.intake.records import PurchaseRecord
 
 _NEVER_CHANGES = ("account_id", "kind", "billing", "transaction_id", "amount", "currency", "granted", "paid_at")
 
 
-def take_purchase(book: Book, said: PurchaseRecord) -> None:
+def take_purchase(book: Book, said: PurchaseRecord, *, supposed: bool = False) -> None:
     """Takes one purchase into the book, with its lot. Told of again it adds what was not known before, and grants nothing.
 
-    Raises `CannotProcess` where it contradicts what is booked.
+    Raises `CannotProcess` where it contradicts what is booked; what was only `supposed`, before anything was locked, gives way to
+    it, and raises `Collision` where that is another account's: the unit is repeated.
     """
     row: dict[str, Any] = {
         "purchase_id": said.id,
@@ -36,10 +37,14 @@ def take_purchase(book: Book, said: PurchaseRecord) -> None:
         "period_end": said.period_end,
         "granted": said.credits,
     }
-    vouch(book.accounts[said.account_id])
+    stands = book.purchases_known.get(said.id) or _same_charge(book, said)
+    if supposed and stands is not None:
+        if stands["account_id"] not in book.accounts:
+            raise Collision(f"{stands['purchase_id']} became known meanwhile")
+        row |= {name: stands[name] for name in (*_NEVER_CHANGES, *_LEARNT_LATER) if stands[name] is not None}
+    vouch(book.accounts[row["account_id"]])
     if said.transaction_id is not None and said.amount_paid:
         book.charges_paid[said.transaction_id] = said.amount_paid
-    stands = book.purchases_known.get(said.id) or _same_charge(book, said)
     if stands is not None:
         _told_again(book, said, stands, row)
         return

@@ -29,12 +29,14 @@ class Fate(StrEnum):
 
 
 def fold(book: Book, news: News) -> Fate:
-    """Takes one piece of news into the book. Raises `CannotProcess` where it contradicts what cannot be two ways."""
+    """Takes one piece of news into the book. Raises `CannotProcess` where it contradicts what cannot be two ways, `Collision`
+    where what it is about stands by now with an account that is not in the book.
+    """
     said = news.said
     if isinstance(said, AccountRecord):
         return _account(book, said.id, said.email, said.status.value)
     if isinstance(said, PurchaseRecord):
-        take_purchase(book, said)
+        take_purchase(book, said, supposed=news.supposed)
         return Fate.HANDLED
     if isinstance(said, Webhook):
         book.heard.append(said)

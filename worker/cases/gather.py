@@ -48,7 +48,8 @@ def placed(tx: Tx, news: Sequence[News], accepts_mode: Accepts | None) -> tuple[
         elif found.fault is not None:
             faults.append((item.row, found.fault))
         else:
-            kept.append(replace(item, said=found.purchase or item.said, account_id=found.account_id))
+            supposed = found.purchase is not None
+            kept.append(replace(item, said=found.purchase or item.said, account_id=found.account_id, supposed=supposed))
     return kept, faults
 
 

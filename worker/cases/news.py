@@ -38,6 +38,8 @@ class News:
     said: Said
     account_id: str | None
     """The account it names or, for what Creem says, the one it was found to be about."""
+    supposed: bool = False
+    """True of a purchase that was put together from what Creem said, before its account was locked."""
 
     @property
     def job_id(self) -> str | None:
