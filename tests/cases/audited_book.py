@@ -1,6 +1,7 @@
 """A book with some of everything in it, for the audit to be audited: jobs, a duplicate charge, a mail, a dispute, measures."""
 
 from pathlib import Path
+from typing import Any
 
 from tests.requests.world import PNG, PeopleWorld
 from worker.store.engine import Store
@@ -36,4 +37,11 @@ def a_full_book(store: Store, folder: Path) -> PeopleWorld:
     world.written()
     world.happen(world.failed("job_3", code="job_timeout"))
     world.happen(world.failed("job_4"))
+    # a subscription that was cancelled, whose month Creem told of
+    world.bought_once("ord_5", "acc_5", kind="subscription")
+    month: dict[str, Any] = {"customer_id": "cust_acc_5", "product_id": "prod_ord_5", "subscription_id": "sub_1"}
+    world.double.pay("tran_m1", amount=900, paid_at=world.clock.now(), announce=True, **month)
+    world.double.cancel_subscription("sub_1")
+    world.double.tick()
+    world.sweep()
     return world

@@ -44,6 +44,8 @@ purchases        | account_id = 'acc_2'               | purchase_id = 'ord_1'   
 purchases        | amount = 901                       | purchase_id = 'ord_2'        | claims_are_of_their_purchases         | = select payment_id from payments
 purchases        | currency = 'EUR'                   | purchase_id = 'ord_2'        | claims_are_of_their_purchases         | = select payment_id from payments
 purchases        | transaction_id = 'tran_9'          | purchase_id = 'ord_2'        | claims_are_of_their_purchases         | = select payment_id from payments
+purchases        | cancelled_at = null                | transaction_id = 'tran_m1'   | purchases_know_their_end              | purchase_id
+subscriptions    | cancelled_at = :old                | true                         | purchases_know_their_end              | = 'tran_m1'
 layer_jobs       | account_id = 'acc_2'               | job_id = 'job_1'             | own_lots_only                         | = 'debit:job_1:ord_1'
 layer_jobs       | price = 6                          | job_id = 'job_1'             | debits_equal_prices                   | job_id
 layer_jobs       | paid_with = 'rerun_pass'           | job_id = 'job_1'             | debits_equal_prices                   | job_id

@@ -123,7 +123,7 @@ class Assessment:
         news, unplaced = placed(tx, news, self.settler.accepts_mode)
         woken = woken_cases(tx, case_ids)
         lock_accounts(
-            tx, book, [n.account_id for n in news if n.account_id] + [row.account_id for row in woken] + [a for _, a in named]
+            tx, book, [a for n in news for a in n.account_ids] + [row.account_id for row in woken] + [a for _, a in named]
         )
         released, unreadable = read_all(_no_longer_waiting(tx, news))
         news = sorted([*news, *released], key=lambda item: item.rank)

@@ -48,8 +48,8 @@ def placed(tx: Tx, news: Sequence[News], accepts_mode: Accepts | None) -> tuple[
         elif found.fault is not None:
             faults.append((item.row, found.fault))
         else:
-            supposed = found.purchase is not None
-            kept.append(replace(item, said=found.purchase or item.said, account_id=found.account_id, supposed=supposed))
+            item = replace(item, account_id=found.account_id, beside=found.beside)
+            kept.append(item if found.purchase is None else replace(item, said=found.purchase, supposed=True))
     return kept, faults
 
 

@@ -38,8 +38,15 @@ class News:
     said: Said
     account_id: str | None
     """The account it names or, for what Creem says, the one it was found to be about."""
+    beside: tuple[str, ...] = ()
+    """Other accounts that what Creem says is about as well."""
     supposed: bool = False
     """True of a purchase that was put together from what Creem said, before its account was locked."""
+
+    @property
+    def account_ids(self) -> list[str]:
+        """Every account it is about."""
+        return [one for one in (self.account_id, *self.beside) if one]
 
     @property
     def job_id(self) -> str | None:

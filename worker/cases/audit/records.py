@@ -8,6 +8,7 @@ from sqlalchemy import Select, and_, case, exists, func, not_, or_, select, unio
 from policy.lifecycle import PaymentState
 from worker.cases.audit.words import Query, before, said
 from worker.cases.money.charges import lost, won
+from worker.cases.money.ends import untold
 from worker.cases.rows import FINAL
 from worker.store.tables import (
     case_tallies,
@@ -121,6 +122,11 @@ def _disputes_mark_their_charges() -> Select[Any]:
     return select(disputes.c.dispute_id.label("row"), said("is about a charge that says nothing of it")).where(~marked, ~over)
 
 
+def _purchases_know_their_end() -> Select[Any]:
+    u = untold().subquery("untold").c
+    return select(u.purchase_id.label("row"), said("says ", u.cancelled_at, ", its subscription was cancelled at ", u.ended_at))
+
+
 def _notices_are_not_forgotten() -> Select[Any]:
     n = notices.c
     return select(n.key.label("row"), said("is ", n.state, " since ", n.due_at)).where(
@@ -156,6 +162,7 @@ RECORD_CHECKS: tuple[tuple[str, Query], ...] = (
     ("proved_claims_were_sent", _proved_claims_were_sent),
     ("calls_end_after_they_begin", _calls_end_after_they_begin),
     ("disputes_mark_their_charges", _disputes_mark_their_charges),
+    ("purchases_know_their_end", _purchases_know_their_end),
     ("notices_are_not_forgotten", _notices_are_not_forgotten),
     ("notices_sent_name_their_mail", _notices_sent_name_their_mail),
     ("evidence_is_of_its_request", _evidence_is_of_its_request),

@@ -23,10 +23,11 @@ from worker.cases.casework import Move
 from worker.cases.locks import lock_account
 from worker.cases.money import charges
 from worker.cases.money.compare import HELD, Finding, compare, may_be, nothing_to_compare_by, told_beyond, told_otherwise
+from worker.cases.money.ends import tell, untold
 from worker.cases.money.seen import book
 from worker.cases.money.settle import Settler
-from worker.cases.requests.judge import wake_all_declined
-from worker.clock import Clock
+from worker.cases.requests.judge import wake_all_declined, wake_declined
+from worker.clock import Clock, moment
 from worker.creem.client import Creem, CreemRefused
 from worker.creem.search import CameShort
 from worker.creem.transactions import AS_CHARGED_BACK, Transaction
@@ -113,6 +114,7 @@ class Reconciler:
         """
         done = Reconciliation()
         self._jobs(done)
+        self._ends(done)
         self._requests(done)
         for entry in missing_events() if missing_events is not None else ():
             done.mended("stream", entry, "the event was read from the stream again")
@@ -152,6 +154,19 @@ class Reconciler:
     def _judge(self, part: Sequence[Row[Any]]) -> Sequence[Move]:
         return self.assessor.judge_jobs([(row.row, row.account_id) for row in part]).moves
 
+    def _ends(self, done: Reconciliation) -> None:
+        """Purchases that missed the end of their subscription have it; whoever was told no for want of it is looked at again."""
+        rows = self.store.read(lambda tx: tx.all(untold()))
+        for start in range(0, len(rows), CHUNK):
+            for row in self.store.write(partial(self._tell_ends, part=rows[start : start + CHUNK])):
+                done.mended("subscription", row.purchase_id, f"its subscription was cancelled at {moment(row.ended_at)}: booked")
+
+    def _tell_ends(self, tx: Tx, part: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+        _lock_owners(tx, part)
+        told = tell(tx, [row.purchase_id for row in part])
+        wake_declined(tx, [row.purchase_id for row in told], [], self.clock.now())
+        return told
+
     def _requests(self, done: Reconciliation) -> None:
         for case_id in self.store.write(lambda tx: wake_all_declined(tx, self.clock.now())):
             done.mended("renewal", case_id, "declined as not cancelled in time, and it was: it is judged anew")
@@ -170,9 +185,7 @@ class Reconciler:
                 done.found(Finding("charge", row.purchase_id, f"could not be judged: {why}", "look at `refunds show`"))
 
     def _settle(self, tx: Tx, part: Sequence[Row[Any]]) -> Sequence[Move]:
-        owners = sorted({row.account_id for row in part})
-        locked = select(accounts.c.account_id).where(tx.among(accounts.c.account_id, owners)).order_by(accounts.c.account_id)
-        tx.all(locked.with_for_update())
+        _lock_owners(tx, part)
         return self.settler.settle(tx, [row.purchase_id for row in part], self.clock.now()).moves
 
     def _payments(self, tx: Tx, done: Reconciliation) -> None:
@@ -284,6 +297,12 @@ def _together(
         moves += moved
         stuck += left
     return moves, stuck
+
+
+def _lock_owners(tx: Tx, part: Sequence[Row[Any]]) -> None:
+    owners = sorted({row.account_id for row in part})
+    locked = select(accounts.c.account_id).where(tx.among(accounts.c.account_id, owners)).order_by(accounts.c.account_id)
+    tx.all(locked.with_for_update())
 
 
 def _nameless_purchase(tx: Tx, seen: Transaction, fellows: Sequence[Transaction]) -> Row[Any] | None:

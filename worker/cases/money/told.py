@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Row, func, select
 
 from policy.facts import Billing, PurchaseKind
-from worker.creem.said import Charge, CheckoutCompleted, DisputeCreated, RefundCreated, SubscriptionPaid
+from worker.cases.money.ends import payers
+from worker.creem.said import Charge, CheckoutCompleted, DisputeCreated, RefundCreated, SubscriptionChanged, SubscriptionPaid
 from worker.creem.webhooks import Webhook
 from worker.errors import CannotProcess
 from worker.intake.records import PurchaseRecord
@@ -21,13 +22,15 @@ from worker.store.tables import accounts, purchases
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where one webhook belongs: its account and purchase if it is a charge, the account of the charge it is about if we have
-    that charge. `fault` says why it cannot be placed.
+    """Where one webhook belongs: its account and purchase if it is a charge, the account of the charge or of the ended
+    subscription it is about if we have a purchase of that. `fault` says why it cannot be placed.
     """
 
     account_id: str | None = None
     purchase: PurchaseRecord | None = None
     fault: CannotProcess | None = None
+    beside: tuple[str, ...] = ()
+    """Other accounts that paid the same subscription."""
 
 
 def place(tx: Tx, webhooks: Mapping[int, Webhook]) -> dict[int, Placed]:
@@ -42,11 +45,20 @@ def place(tx: Tx, webhooks: Mapping[int, Webhook]) -> dict[int, Placed]:
         for row_id, hook in webhooks.items()
         if isinstance(hook.said, RefundCreated | DisputeCreated)
     }
+    ended = {
+        row_id: hook.said.subscription_id
+        for row_id, hook in webhooks.items()
+        if isinstance(hook.said, SubscriptionChanged) and hook.said.cancelled_at is not None
+    }
+    theirs = payers(tx, ended.values())
     known = _purchases(tx, {c.transaction_id for c in paid.values() if c.transaction_id} | set(about.values()))
     placed = {row_id: Placed() for row_id in webhooks}
     for row_id, transaction_id in about.items():
         row = known.get(transaction_id)
         placed[row_id] = Placed(account_id=row.account_id if row is not None else None)
+    for row_id, subscription_id in ended.items():
+        owners = theirs.get(subscription_id, [])
+        placed[row_id] = Placed(account_id=owners[0] if owners else None, beside=tuple(owners[1:]))
     if paid:
         books = _Books.read(tx, list(paid.values()))
         for row_id, charge in paid.items():

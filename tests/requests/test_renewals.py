@@ -1,0 +1,190 @@
+"""Whether a renewal was cancelled in time stands with its purchase, however the word of it and the purchase cross each other."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from tests.cases.test_batches import somebody_waits
+from tests.cases.world import an_account
+from tests.requests.world import PeopleWorld
+from tests.servers import ON_POSTGRES, eventually
+from tests.store.rows import before, given
+from worker.clock import written
+from worker.store.engine import Store
+from worker.store.tables import inbox, purchases, subscriptions
+
+
+@pytest.fixture
+def world(world: PeopleWorld) -> PeopleWorld:
+    """Somebody bought the month before, so what it grants is known."""
+    world.bought_once("ord_0", "acc_0", kind="subscription", product_id="prod_month")
+    world.load(an_account())
+    return world
+
+
+def paid(world: PeopleWorld, number: int, *, ago: int) -> dict[str, Any]:
+    """A month of `sub_1` is paid, of which Creem tells at its next turn; returns its record as an import has it."""
+    at: datetime = world.clock.now() - timedelta(days=ago)
+    known: dict[str, Any] = {"customer_id": "cust_1", "product_id": "prod_month", "amount": 900}
+    of_it: dict[str, Any] = {"subscription_id": "sub_1", "email": "acc_1@example.org", "announce": True}
+    world.double.pay(f"tran_m{number}", paid_at=at, period_start=at, period_end=at + timedelta(days=30), **of_it, **known)
+    renewal = {"kind": "subscription", "billing": "renewal" if number else "first", "credits": 50}
+    return world.bought(f"tran_m{number}", f"tran_m{number}", written(at), **known, **renewal)
+
+
+def renewed(world: PeopleWorld) -> dict[str, Any]:
+    """The second month is paid, and both are known; returns the record of the second."""
+    paid(world, 0, ago=31)
+    told = paid(world, 1, ago=1)
+    world.double.tick()
+    world.sweep()
+    return told
+
+
+def cancelled(world: PeopleWorld, *, ago: int = 2) -> None:
+    """It was cancelled so many days ago, of which Creem tells at its next turn."""
+    now, world.clock.at = world.clock.now(), world.clock.now() - timedelta(days=ago)
+    world.double.cancel_subscription("sub_1")
+    world.clock.at = now
+
+
+def unhandled(world: PeopleWorld) -> dict[str, list[int]]:
+    """Rows of the inbox that nobody handled: the word of the end, and all others."""
+    world.double.tick()
+    rows = world.store.read(
+        lambda tx: tx.all(select(inbox.c.id, inbox.c.type).where(inbox.c.state == "new").order_by(inbox.c.id))
+    )
+    found: dict[str, list[int]] = {"cancelled": [], "paid": []}
+    for row in rows:
+        found["cancelled" if row.type.endswith("cancel") else "paid"].append(row.id)
+    assert all(found.values())
+    return found
+
+
+def handles(world: PeopleWorld, ids: list[int]) -> Callable[[], object]:
+    """A process that handles these rows and no others."""
+    one = replace(world.assessor, batch=len(ids), held=set())
+    return lambda: one.assess(ids)
+
+
+@contextmanager
+def comes_in_between(store: Store, what: str, work: Callable[[], object]) -> Iterator[None]:
+    """Right before a first statement that says this, somebody else works until it is done, or waits for what is locked."""
+    with ThreadPoolExecutor(1) as pool:
+        working: list[Future[object]] = []
+
+        def meanwhile() -> None:
+            working.append(pool.submit(work))
+            assert eventually(lambda: working[0].done() or somebody_waits(store))
+
+        with before(store, what, meanwhile):
+            yield
+        working[0].result(30)
+
+
+def ends(world: PeopleWorld) -> set[datetime | None]:
+    of_it = select(purchases.c.cancelled_at).where(purchases.c.transaction_id.like("tran_m%"))
+    return {row.cancelled_at for row in world.store.read(lambda tx: tx.all(of_it))}
+
+
+def goes_to_a_person(world: PeopleWorld, case_id: str | None = None) -> None:
+    """The mail about the last month, this one or another that comes now, is not declined."""
+    case = world.case(case_id or world.mail("Please refund tran_m1.").case_id) or {}
+    assert (case["state"], case["decision"]["rule"]) == ("review", "unused_purchase")
+    assert world.dead() == []
+    assert world.audit().breaches == []
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize(("first", "stops_at"), [("paid", "INSERT INTO purchases"), ("cancelled", "UPDATE inbox SET state=rows")])
+@pytest.mark.parametrize("known", ["nothing", "its start", "a month"])
+def test_end_that_is_heard_of_while_a_purchase_is_taken_in_stands_with_it(
+    world: PeopleWorld, store: Store, first: str, stops_at: str, known: str
+) -> None:
+    if known == "its start":
+        started = {"subscription_id": "sub_1", "status": "active", "updated_at": world.clock.now() - timedelta(days=31)}
+        given(store, subscriptions, started)
+    if known == "a month":
+        paid(world, 0, ago=31)
+        world.double.tick()
+        world.sweep()
+    paid(world, 1, ago=1)
+    cancelled(world)
+    rows = unhandled(world)
+    [other] = rows.keys() - {first}
+    with comes_in_between(store, stops_at, handles(world, rows[other])):
+        handles(world, rows[first])()
+    assert ends(world) == {world.clock.now() - timedelta(days=2)}
+    goes_to_a_person(world)
+
+
+@ON_POSTGRES
+def test_end_that_is_heard_of_while_a_purchase_is_told_of_again_stays(world: PeopleWorld, store: Store) -> None:
+    told = renewed(world)
+    cancelled(world)
+    world.put_in(told | {"request_id": "chk_1"})
+    rows = unhandled(world)
+    with comes_in_between(store, "UPDATE purchases", handles(world, rows["cancelled"])):
+        handles(world, rows["paid"])()
+    assert ends(world) == {world.clock.now() - timedelta(days=2)}
+    goes_to_a_person(world)
+
+
+@ON_POSTGRES
+def test_mail_that_is_judged_while_the_end_is_heard_of_is_judged_anew(world: PeopleWorld, store: Store) -> None:
+    renewed(world)
+    cancelled(world)
+    world.double.tick()
+    with comes_in_between(store, "UPDATE cases SET kind", world.sweep):
+        taken = world.mail("Please refund tran_m1.")
+    assert taken.state == "declined"
+    world.sweep()
+    goes_to_a_person(world, taken.case_id)
+
+
+def test_purchase_whose_subscription_is_learnt_after_its_end_has_the_end(world: PeopleWorld) -> None:
+    """An import names no subscription; the webhook of the same charge does, and may come last."""
+    told = paid(world, 1, ago=1)
+    cancelled(world)
+    rows = unhandled(world)
+    world.put_in(told)
+    imported = max(unhandled(world)["paid"])
+    for ids in ([imported], rows["cancelled"], rows["paid"]):
+        handles(world, ids)()
+    assert ends(world) == {world.clock.now() - timedelta(days=2)}
+    goes_to_a_person(world)
+
+
+def test_end_of_a_subscription_that_two_accounts_paid_stands_with_the_purchases_of_both(world: PeopleWorld) -> None:
+    world.load(an_account("acc_2"))
+    for number, account in enumerate(("acc_1", "acc_2")):
+        world.load(paid(world, number, ago=31 - 30 * number) | {"account_id": account})
+    world.double.tick()
+    world.sweep()
+    cancelled(world)
+    world.double.tick()
+    world.sweep()
+    assert (ends(world), world.dead()) == ({world.clock.now() - timedelta(days=2)}, [])
+
+
+def test_end_that_a_purchase_missed_is_found_by_the_audit_and_mended_by_reconcile(world: PeopleWorld) -> None:
+    renewed(world)
+    cancelled(world)
+    world.double.tick()
+    world.sweep()
+    missed = update(purchases).where(purchases.c.transaction_id == "tran_m1").values(cancelled_at=None)
+    world.store.write(lambda tx: tx.connection.execute(missed).rowcount)
+    taken = world.mail("Please refund tran_m1.")
+    assert world.state(taken.case_id) == "declined"
+    assert [(one["check"], one["row"]) for one in world.audit().breaches] == [("purchases_know_their_end", "tran_m1")]
+    mended = world.reconciler().reconcile().repaired
+    assert [(one["check"], one["row"]) for one in mended] == [("subscription", "tran_m1")]
+    world.sweep()
+    goes_to_a_person(world, taken.case_id)
+    assert world.reconciler().reconcile().repaired == []
