@@ -1126,6 +1126,24 @@ BUGS = (
         (("worker/cases/money/claims.py", "if len(added) != len(wanted):", "if False:"),),
     ),
     Bug(
+        "other_key_claims_again",
+        "with the other environment's key a charge whose refund may be on its way is claimed a second time",
+        ("tests/money/test_other_key.py",),
+        (
+            (
+                "worker/cases/money/claims.py",
+                "if row.closed_at is None or not is_elsewhere(row, environment)]",
+                "if not is_elsewhere(row, environment)]",
+            ),
+        ),
+    ),
+    Bug(
+        "end_of_one_claim_frees_what_another_holds",
+        "a claim that ends frees credits whose money another claim may have on its way back",
+        ("tests/money/test_other_key.py",),
+        (("worker/cases/money/close.py", " or tx.exists(select(purchases.c.purchase_id).where(*another)):", ":"),),
+    ),
+    Bug(
         "unsettled_payment_may_be_sent_again",
         "an unknown claim is sent again",
         ("tests/policy/test_lifecycle.py",),

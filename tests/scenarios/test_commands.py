@@ -620,6 +620,22 @@ def test_status_says_that_nobody_takes_the_refunds_that_are_due(system: System) 
     assert eventually(lambda: said in system.refunds("status", expect=None).stdout, within=30), system.refunds("status").stdout
 
 
+def test_doctor_and_status_find_refunds_that_were_claimed_with_another_key(system: System) -> None:
+    plain = system.extra
+    system.extra = {**plain, "REFUNDS_CREEM_ENVIRONMENT": "test"}
+    system.load(charged_twice())
+
+    def claims() -> list[dict[str, Any]]:
+        return [one for one in system.json("doctor", expect=None)["findings"] if one["check"] == "claims"]
+
+    assert claims() == []
+    system.extra = {**plain, "REFUNDS_CREEM_ENVIRONMENT": "live"}
+    [found] = claims()
+    assert (found["ok"], found["severity"]) == (False, "fault")
+    assert found["finding"].startswith("1 open refund claimed with Creem's test key, and this process is of live: nobody goes on")
+    assert "1 refund claimed with Creem's test key, which this process has not" in system.refunds("status", expect=None).stdout
+
+
 def test_import_that_knows_of_no_creem_where_others_refund_says_so(system: System) -> None:
     def told(account: str) -> str:
         return system.refunds("import", "-", stdin="".join(json.dumps(one) + "\n" for one in charged_twice(account))).stderr

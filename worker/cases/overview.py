@@ -43,6 +43,7 @@ def _claims(tx: Tx, environment: str | None) -> dict[str, Any]:
         "unproved": int(count),
         "oldest_unproved_at": moment(oldest),
         "next_due_at": moment(next_due),
+        "elsewhere": claims.open_elsewhere(tx, environment),
     }
 
 

@@ -172,6 +172,8 @@ def _headline(found: dict[str, Any], patience_ends: datetime) -> None:
     due = found["payments"]["next_due_at"]
     if due and datetime.fromisoformat(due) < patience_ends and CREEM not in found["breakers"]:
         troubles.append(f"refunds are due since {due}: is a worker with the queue money running?")
+    for whose, number in found["payments"]["elsewhere"].items():
+        troubles.append(f"{count(number, 'refund')} claimed with Creem's {whose} key, which this process has not: see the doctor")
     if found["overdue_promises"]:
         troubles.append(f"{count(found['overdue_promises'], 'promise')} overdue since {found['oldest_overdue_at']}")
     if found["unknown_outcomes"]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 
 from policy.facts import PurchaseFacts
 from policy.lifecycle import PaymentState
@@ -88,6 +88,17 @@ def is_open(tx: Tx, environment: str, transaction_id: str) -> bool:
     return tx.exists(select(p.payment_id).where(*mine))
 
 
+def open_elsewhere(tx: Tx, environment: str | None) -> dict[str, int]:
+    """How many open claims are of another environment than the one that is named, by theirs: with its key nobody goes on with
+    them. None where no environment is named.
+    """
+    p = payments.c
+    if environment is None:
+        return {}
+    counted = select(p.environment, func.count()).where(p.due_at.is_not(None), p.environment != environment)
+    return {whose: int(number) for whose, number in tx.connection.execute(counted.group_by(p.environment))}
+
+
 def environments(tx: Tx) -> list[str]:
     """Whose money was ever claimed here: `test`, `live`, both or none."""
     found = select(payments.c.environment).distinct().order_by(payments.c.environment)
@@ -100,10 +111,19 @@ def occasion(payment_id: str, turn: int) -> str:
 
 
 def of_charges(tx: Tx, found: Iterable[Charge], environment: Environment | None) -> dict[str, Row[Any]]:
-    """The claims on these charges, by transaction id: those of this environment, or of any where there is no key."""
+    """The claim that counts on each of these charges, by transaction id: one that is open, whatever environment it is of, for
+    its money may be on its way; else that of this environment, or of any where there is no key.
+    """
     named = {charge.transaction_id for charge in found if charge.transaction_id}
     if not named:
         return {}
     rows = tx.all(select(payments).where(tx.among(payments.c.transaction_id, named)))
-    rows = [row for row in rows if environment is None or row.environment == environment.value]
-    return {row.transaction_id: row for row in rows}
+    counting = [row for row in rows if row.closed_at is None or not is_elsewhere(row, environment)]
+    # of two that are open, the one that nobody here can end
+    counting.sort(key=lambda row: (row.closed_at is None, is_elsewhere(row, environment)))
+    return {row.transaction_id: row for row in counting}
+
+
+def is_elsewhere(payment: Row[Any], environment: Environment | None) -> bool:
+    """True of a claim that whoever has the key of this environment cannot carry out."""
+    return environment is not None and bool(payment.environment != environment.value)

@@ -12,6 +12,7 @@ from worker.cases.bench import Bench
 from worker.cases.book import WORKER, Case
 from worker.cases.casework import REMIND, announcement, go
 from worker.cases.decided import reason_decided
+from worker.cases.load import claimed
 from worker.cases.money import charges, holds
 from worker.cases.money.claims import READ, occasion
 from worker.cases.money.turn import move
@@ -44,8 +45,8 @@ class Closing:
 def close(tx: Tx, payment: Row[Any], case: Case, to: PaymentState, target: CaseState, why: str, with_: Closing) -> str:
     """Ends a claim that gave nothing back, releases its lot, and moves its case; returns it in words.
 
-    The lot stays frozen under a dispute, and is voided where the money went back by another hand. `why` is for the person who
-    looks; what is told outside is why the money was owed.
+    The lot stays frozen under a dispute and while another claim on it is open, and is voided where the money went back by another
+    hand. `why` is for the person who looks; what is told outside is why the money was owed.
     """
     now = with_.now
     move(tx, payment, to, next_step=READ, due_at=None, closed_at=now, detail=why)
@@ -154,7 +155,9 @@ def _settle_lot(tx: Tx, payment: Row[Any], known: charges.Known, with_: Closing)
     }
     if known.gone:
         return {"credits_voided": holds.void(tx, with_.ledger, payment.purchase_id, **lot)}
-    if known.disputed_at is not None:
+    # another claim on it is of another environment, whose key some process had by mistake: its money may be on its way
+    another = purchases.c.purchase_id == payment.purchase_id, claimed()
+    if known.disputed_at is not None or tx.exists(select(purchases.c.purchase_id).where(*another)):
         row = tx.one(select(purchases.c.frozen).where(purchases.c.purchase_id == payment.purchase_id))
         return {"credits_kept_frozen": int(row.frozen)}
     words = {"credits_released": holds.release(tx, with_.ledger, payment.purchase_id, **lot)}

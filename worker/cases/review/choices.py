@@ -170,6 +170,9 @@ def _asks_for_less(case: Case) -> bool:
 def _no_money(scene: Scene, held: str | None) -> str | None:
     assert scene.charge is not None, "asked only about a charge"
     facts, payment = scene.charge.facts, scene.payment
+    if payment is not None and scene.claimed_elsewhere:
+        whose = f"the charge was claimed by {payment.case_id} with Creem's {payment.environment} key, and that is not ours"
+        return f"{whose}: {_any_claim_is_open(scene)}"
     if payment is not None and not awaits_word(scene):
         return f"the charge was claimed by {payment.case_id}, and that claim is {payment.state}: one claim on a charge, for ever"
     if facts.disputed:
@@ -192,7 +195,7 @@ def _no_money(scene: Scene, held: str | None) -> str | None:
 def awaits_word(scene: Scene) -> bool:
     """True where the case has the claim, and nothing was sent that may be on its way: a person says anew what may leave."""
     payment = scene.payment
-    if payment is None or payment.closed_at is not None or payment.case_id != scene.case.case_id:
+    if payment is None or payment.closed_at is not None or payment.case_id != scene.case.case_id or scene.claimed_elsewhere:
         return False
     return bool(payment.next_step == claims.SEND) and scene.case.state is CaseState.REVIEW
 

@@ -120,7 +120,7 @@ class Queue:
         }
 
     def _scene(self, tx: Tx, row: Row[Any]) -> Scene:
-        return scene_of(tx, self.ledger, self.bench, row, self.clock.now())
+        return scene_of(tx, self.ledger, self.bench, self.environment, row, self.clock.now())
 
     def _choices(self, scene: Scene) -> list[Choice]:
         held = None

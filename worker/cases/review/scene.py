@@ -20,6 +20,7 @@ from worker.cases.requests.facts import paid_by, use_of
 from worker.cases.requests.identify import charged_again, duplicates
 from worker.cases.rows import case_of
 from worker.credits.ledger import JobCredits, Ledger
+from worker.creem.environment import Environment
 from worker.errors import Collision
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, cases, charges, payments, purchases, requests
@@ -37,6 +38,8 @@ class Scene:
     charge: Charge | None = None
     payment: Row[Any] | None = None
     """The claim on the charge, whichever case made it."""
+    claimed_elsewhere: bool = False
+    """That claim is open, and of another environment than the one whose key this is: nobody here carries it out."""
     first_may_go: str | None = None
     """Why the charge may be the one that stays: the earlier one, which it is a duplicate of, may go back itself."""
     nothing_left: bool = False
@@ -69,8 +72,8 @@ def lock_case(tx: Tx, case_id: str) -> Row[Any]:
     return row
 
 
-def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime) -> Scene:
-    """The scene of a case."""
+def scene_of(tx: Tx, ledger: Ledger, bench: Bench, environment: Environment | None, row: Row[Any], now: datetime) -> Scene:
+    """The scene of a case, as it is to whoever has the key of this environment."""
     case = case_of(row)
     account = tx.one(select(accounts).where(accounts.c.account_id == row.account_id))
     request = _request(tx, case)
@@ -78,7 +81,7 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime)
     booked = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits()) if job_id else JobCredits()
     money = _money(tx, booked)
     charge, first = _charge(tx, case, request), _first(tx, case)
-    payment = _payment(tx, charge)
+    payment = _payment(tx, charge, environment)
     lots = tx.all(select(purchases.c.remaining).where(purchases.c.account_id == row.account_id))
     return Scene(
         row=row,
@@ -89,7 +92,8 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, row: Row[Any], now: datetime)
         charge=charge,
         payment=payment,
         nothing_left=payment is not None and claims.nothing_left(tx, payment),
-        first_may_go=first_may_go(first.transaction_id or "", _payment(tx, first), behind=first.behind) if first else None,
+        claimed_elsewhere=payment is not None and payment.closed_at is None and claims.is_elsewhere(payment, environment),
+        first_may_go=_first_may_go(tx, first, environment),
         shares=tuple(s for s in reverse(booked.debits, booked.reversals) if s.purchase_id not in money["gone"]),
         partly_gone=bool(money["partly"]),
         disputed_job=bool(money["disputed"]),
@@ -138,10 +142,16 @@ def _charged_again(tx: Tx, case: Case, charge: Charge | None) -> tuple[str, ...]
     return charged_again(duplicates(tx, charge.facts.account_id), charge.facts.purchase_id)
 
 
-def _payment(tx: Tx, charge: Charge | None) -> Row[Any] | None:
+def _payment(tx: Tx, charge: Charge | None, environment: Environment | None) -> Row[Any] | None:
     if charge is None or charge.transaction_id is None:
         return None
-    return tx.first(select(payments).where(payments.c.transaction_id == charge.transaction_id))
+    return claims.of_charges(tx, [charge], environment).get(charge.transaction_id)
+
+
+def _first_may_go(tx: Tx, first: Charge | None, environment: Environment | None) -> str | None:
+    if first is None:
+        return None
+    return first_may_go(first.transaction_id or "", _payment(tx, first, environment), behind=first.behind)
 
 
 def _money(tx: Tx, booked: JobCredits) -> dict[str, set[str]]:

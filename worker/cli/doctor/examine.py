@@ -28,6 +28,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("producers", _producers),
         ("pipeline", _pipeline),
         ("creem", money.creem),
+        ("claims", money.claimed),
         ("web", _web),
         ("restore", money.restore),
         ("chain", _chain),

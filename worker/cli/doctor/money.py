@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from policy.words import count
 from worker import disk
+from worker.cases.money import claims
 from worker.cases.money.restore import Checked
 from worker.cli.doctor.finding import Finding, finding
 from worker.creem.client import CreemRefused
@@ -41,6 +43,17 @@ def creem(runtime: Runtime) -> Iterator[Finding]:
         yield finding("creem", False, f"{where}: {wrong}: {refusal}; correct REFUNDS_CREEM_API_KEY")
     else:
         yield finding("creem", True, f"{where} answers, the key can read")
+
+
+def claimed(runtime: Runtime) -> Iterator[Finding]:
+    """Whether everything that was claimed can be carried out with the key that there is."""
+    if runtime.environment is None:
+        return
+    ours = runtime.environment.value
+    for whose, number in runtime.store.read(lambda tx: claims.open_elsewhere(tx, ours)).items():
+        theirs = f"{count(number, 'open refund')} claimed with Creem's {whose} key, and this process is of {ours}: nobody goes on"
+        undone = "until a process has that key; what was never sent `refunds review withdraw` takes back"
+        yield finding("claims", False, f"{theirs} {undone}")
 
 
 def restore(runtime: Runtime) -> Iterator[Finding]:
