@@ -72,6 +72,67 @@ def test_charge_nobody_can_place_is_kept_with_what_to_do_and_comes_back(world: M
     assert world.credits("acc_1") == 25
 
 
+def a_customer_of_two_accounts(world: MoneyWorld) -> None:
+    """One customer at Creem who has bought for acc_1 and for acc_2."""
+    known_product(world)
+    bought = [
+        a_purchase(f"ord_{which}", which, 25, "2026-01-10T09:00:00Z", product_id="prod_pack", customer_id="cust_1")
+        for which in ("acc_1", "acc_2")
+    ]
+    world.load(an_account(), an_account("acc_2"), *bought)
+
+
+def owner_of(world: MoneyWorld, transaction_id: str) -> str:
+    named = purchases.c.transaction_id == transaction_id
+    return str(world.store.read(lambda tx: tx.one(select(purchases.c.account_id).where(named))).account_id)
+
+
+@pytest.mark.parametrize("email", ["acc_1@example.org", "acc_2@example.org"])
+def test_charge_of_a_customer_with_two_accounts_is_of_the_one_with_its_address(world: MoneyWorld, email: str) -> None:
+    a_customer_of_two_accounts(world)
+    world.double.pay("tran_1", customer_id="cust_1", amount=900, order_id="ord_1", email=email, announce=True)
+    heard(world)
+    assert owner_of(world, "tran_1") == email.removesuffix("@example.org")
+
+
+def test_renewal_of_a_customer_with_two_accounts_is_of_the_one_that_has_the_subscription(world: MoneyWorld) -> None:
+    a_customer_of_two_accounts(world)
+    start = world.clock.now() - timedelta(days=40)
+    for number, named in enumerate(({"account_id": "acc_1"}, None)):
+        begins = start + number * timedelta(days=30)
+        world.double.pay(
+            f"tran_m{number}",
+            customer_id="cust_1",
+            amount=1500,
+            product_id="prod_month",
+            subscription_id="sub_1",
+            paid_at=begins,
+            period_start=begins,
+            period_end=begins + timedelta(days=30),
+            email="acc_2@example.org",
+            metadata=named,
+            announce=True,
+        )
+        heard(world)
+    assert owner_of(world, "tran_m1") == "acc_1"
+
+
+def test_charge_that_may_be_of_two_accounts_waits_to_be_imported_and_grants_nothing_till_then(world: MoneyWorld) -> None:
+    a_customer_of_two_accounts(world)
+    before = world.credits("acc_1"), world.credits("acc_2")
+    world.double.pay("tran_1", customer_id="cust_1", amount=900, order_id="ord_1", email="else@example.org", announce=True)
+    heard(world)
+    assert world.dead() == [("several_accounts", "open")]
+    letter = world.letters.listing(state="open", limit=5, after=None)[0][0]
+    assert "customer cust_1 may be any of acc_1 and acc_2" in letter["detail"]
+    assert (world.credits("acc_1"), world.credits("acc_2")) == before
+    world.load(world.bought("ord_1", "tran_1", "2026-03-02T09:00:00Z", account_id="acc_1", credits=25))
+    world.letters.requeue(letter["dead_id"], by="ada", reason="imported")
+    heard(world)
+    assert (world.credits("acc_1"), world.credits("acc_2")) == (before[0] + 25, before[1])
+    assert world.dead() == [("several_accounts", "requeued")]
+
+
 def test_webhook_of_another_environment_grants_nothing_however_often_it_is_put_back(world: MoneyWorld) -> None:
     known_product(world)
     world.load(an_account("acc_1"))

@@ -1126,6 +1126,18 @@ BUGS = (
         (("worker/cases/money/claims.py", "if len(added) != len(wanted):", "if False:"),),
     ),
     Bug(
+        "last_of_a_customers_accounts_has_the_charge",
+        "a charge and its credits go to an account of the customer's that did not pay for it",
+        ("tests/money/test_told.py",),
+        (
+            (
+                "worker/cases/money/told.py",
+                "    return next((named for named in narrowed if named), owned)",
+                "    return owned[-1:]",
+            ),
+        ),
+    ),
+    Bug(
         "other_key_claims_again",
         "with the other environment's key a charge whose refund may be on its way is claimed a second time",
         ("tests/money/test_other_key.py",),

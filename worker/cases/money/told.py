@@ -4,13 +4,14 @@ A webhook names a product and a customer, never an account of ours or its credit
 charge that cannot be placed goes to the dead letters with what to do, and comes back from there by `refunds dead requeue`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Column, Row, func, select
 
 from policy.facts import Billing, PurchaseKind
+from policy.words import listed
 from worker.cases.money.ends import payers
 from worker.creem.said import Charge, CheckoutCompleted, DisputeCreated, RefundCreated, SubscriptionChanged, SubscriptionPaid
 from worker.creem.webhooks import Webhook
@@ -70,7 +71,8 @@ def place(tx: Tx, webhooks: Mapping[int, Webhook]) -> dict[int, Placed]:
 class _Books:
     """What is known that can place a charge."""
 
-    by_customer: dict[str, str]
+    by_customer: dict[str, list[str]]
+    by_subscription: dict[str, list[str]]
     by_email: dict[str, list[str]]
     known_accounts: set[str]
     products: dict[str, tuple[str, int]]
@@ -80,12 +82,6 @@ class _Books:
     def read(cls, tx: Tx, paid: Sequence[Charge]) -> "_Books":
         """Reads it for these charges."""
         p, a = purchases.c, accounts.c
-        customers = tx.all(
-            select(p.customer_id, p.account_id)
-            .where(tx.among(p.customer_id, {c.customer_id for c in paid if c.customer_id}))
-            .distinct()
-            .order_by(p.customer_id, p.account_id)
-        )
         emails = {c.email.lower() for c in paid if c.email}
         hints = {c.account_hint for c in paid if c.account_hint}
         sold = _newest(tx, {c.product_id for c in paid if c.product_id})
@@ -94,7 +90,8 @@ class _Books:
             mailed.setdefault(row.email.lower(), []).append(row.account_id)
         orders = tx.all(select(purchases).where(tx.among(p.order_id, {c.order_id for c in paid if c.order_id})))
         return cls(
-            by_customer={row.customer_id: row.account_id for row in customers},
+            by_customer=_owners(tx, p.customer_id, {c.customer_id for c in paid if c.customer_id}),
+            by_subscription=_owners(tx, p.subscription_id, {c.subscription_id for c in paid if c.subscription_id}),
             by_email=mailed,
             known_accounts={row.account_id for row in tx.all(select(a.account_id).where(tx.among(a.account_id, hints)))},
             products={row.product_id: (row.kind, row.granted) for row in sold},
@@ -111,10 +108,10 @@ def _place(charge: Charge, hook: Webhook, books: _Books, known: Mapping[str, Row
     if charge.subscription_id and charge.transaction_id is None:
         # the checkout of a subscription names no charge; its `subscription.paid` does, and brings the purchase
         return Placed()
-    account_id = _account(charge, books)
-    if account_id is None:
-        who = f"customer {charge.customer_id}"
-        return Placed(fault=CannotProcess("unknown_customer", f"{who} belongs to no account we know; import it, then requeue"))
+    fitting = _accounts(charge, books)
+    if len(fitting) != 1:
+        return Placed(fault=_no_one_account(charge, fitting))
+    [account_id] = fitting
     product = books.products.get(charge.product_id or "")
     if product is None:
         detail = f"nobody bought product {charge.product_id} before, so what it grants is not known; import this purchase"
@@ -122,13 +119,27 @@ def _place(charge: Charge, hook: Webhook, books: _Books, known: Mapping[str, Row
     return Placed(account_id, _record(charge, hook, account_id, *product))
 
 
-def _account(charge: Charge, books: _Books) -> str | None:
-    if charge.account_hint in books.known_accounts:
-        return charge.account_hint
-    if charge.customer_id in books.by_customer:
-        return books.by_customer[charge.customer_id]
-    owners = books.by_email.get((charge.email or "").lower(), [])
-    return owners[0] if len(owners) == 1 else None
+def _accounts(charge: Charge, books: _Books) -> list[str]:
+    """Whose the charge may be: the account that it names; else its customer's, of several the one that has its subscription, or
+    its address; else the one with its address. None, or several, where nothing says which one it is.
+    """
+    if charge.account_hint is not None and charge.account_hint in books.known_accounts:
+        return [charge.account_hint]
+    addressed = books.by_email.get((charge.email or "").lower(), [])
+    owned = books.by_customer.get(charge.customer_id or "", [])
+    if len(owned) <= 1:
+        return owned or addressed
+    subscribed = books.by_subscription.get(charge.subscription_id or "", [])
+    narrowed = ([account_id for account_id in owned if account_id in those] for those in (subscribed, addressed))
+    return next((named for named in narrowed if named), owned)
+
+
+def _no_one_account(charge: Charge, fitting: Sequence[str]) -> CannotProcess:
+    who = f"customer {charge.customer_id}"
+    if not fitting:
+        return CannotProcess("unknown_customer", f"{who} belongs to no account we know; import it, then requeue")
+    several = f"{who} may be any of {listed(fitting)}, and nothing says for which of them was paid"
+    return CannotProcess("several_accounts", f"{several}; import this purchase, then requeue")
 
 
 def _record(charge: Charge, hook: Webhook, account_id: str, kind: str, credits: int) -> PurchaseRecord:
@@ -184,6 +195,16 @@ def _as_booked(charge: Charge, hook: Webhook, stands: Row[Any]) -> PurchaseRecor
         subscription_id=charge.subscription_id,
         amount_paid=charge.amount_paid,
     )
+
+
+def _owners(tx: Tx, which: Column[Any], names: Collection[str]) -> dict[str, list[str]]:
+    """The accounts whose purchases name these, by what they name."""
+    owners: dict[str, list[str]] = {}
+    if names:
+        chosen = select(which.label("name"), purchases.c.account_id).where(tx.among(which, names)).distinct()
+        for row in tx.all(chosen.order_by(which, purchases.c.account_id)):
+            owners.setdefault(row.name, []).append(row.account_id)
+    return owners
 
 
 def _newest(tx: Tx, product_ids: Iterable[str]) -> Sequence[Row[Any]]:
