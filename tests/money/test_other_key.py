@@ -13,6 +13,7 @@ from tests.requests.world import PeopleWorld
 from worker.cases.money import claims
 from worker.cases.money.close import Closing, close
 from worker.cases.money.facts import charge_of
+from worker.cases.overview import overview
 from worker.cases.rows import case_of
 from worker.creem.answers import Answer
 from worker.creem.client import Armed
@@ -22,6 +23,8 @@ from worker.sandbox.creem.words import Fault, Lost
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import cases, payments
+
+UNTAKEN = "nobody took up the refund for 24 hours: it takes a process with Creem's"
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,12 @@ def with_key(world: PeopleWorld, environment: Environment) -> None:
     world.creem = world.a_client() if environment is Environment.TEST else Strange(environment)
 
 
+def reason(world: PeopleWorld, name: str) -> str:
+    found = world.case(name)
+    assert found is not None
+    return str(found["decision"]["reason"])
+
+
 def states(world: PeopleWorld) -> list[tuple[str, str]]:
     return [(claim.environment, claim.state) for claim in world.claims()]
 
@@ -68,6 +77,8 @@ def test_other_key_neither_claims_again_nor_frees_the_credits_of_a_refund_that_m
     world.settle_down(days=4)
     assert states(world) == [("test", "unknown")]
     assert world.lot("ord_1") == (0, 100, 0)
+    refused = world.choices("ord_1")["money"]["refused"]
+    assert "with Creem's test key, and that is not ours: a refund may be on its way" in refused
     with_key(world, Environment.TEST)
     world.settle_down()
     assert world.state("ord_1") == "refunded"
@@ -97,3 +108,43 @@ def test_claim_that_ends_leaves_frozen_what_another_environments_claim_holds(wor
     world.settle_down()
     assert world.lot("ord_1") == (0, 0, 100)
     assert world.audit().breaches == []
+
+
+def test_claim_that_no_process_can_carry_out_goes_to_a_person_who_may_have_it_claimed_anew(world: PeopleWorld) -> None:
+    # whoever decides was told of the other environment than whoever pays
+    with_key(world, Environment.LIVE)
+    world.creem = world.a_client()
+    world.twice_charged()
+    world.settle_down(days=0.9)
+    assert (world.state("ord_1"), states(world)) == ("refunding", [("live", "claimed")])
+    world.settle_down(days=1)
+    assert (world.state("ord_1"), reason(world, "ord_1")) == ("review", f"{UNTAKEN} live key")
+    with_key(world, Environment.TEST)
+    assert world.store.read(lambda tx: overview(tx, world.clock.now(), "test"))["payments"]["elsewhere"] == {"live": 1}
+    assert "`refunds review withdraw" in world.choices("ord_1")["money"]["refused"]
+    world.reviewer.withdraw("ord_1", "refund", by="ann", reason="claimed with the wrong key")
+    world.decide("ord_1", "money")
+    world.settle_down()
+    assert (world.state("ord_1"), sorted(states(world))) == ("refunded", [("live", "not_needed"), ("test", "refunded")])
+    assert world.double.gone("tran_1") == 900
+    assert world.audit().breaches == []
+
+
+def test_refund_on_a_request_that_no_process_can_carry_out_goes_to_a_person_again(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.mail()
+    [case_id] = world.queue()
+    with_key(world, Environment.LIVE)
+    world.decide(case_id, "money")
+    world.creem = world.a_client()
+    world.settle_down(days=2)
+    assert (world.state(case_id), reason(world, case_id)) == ("review", f"{UNTAKEN} live key")
+    assert world.queue() == [case_id]
+    assert world.double.gone("tran_ord_1") == 0
+
+
+def test_claim_that_somebody_goes_on_with_is_not_handed_over_as_one_that_nobody_took_up(world: PeopleWorld) -> None:
+    world.double.switches = replace(NASTY, post=Fault.TIMEOUT, post_side=Lost.BEFORE_COMMIT)
+    world.twice_charged()
+    world.settle_down(days=5)
+    assert reason(world, "ord_1") == "not proved within 24 hours: Creem still shows the charge as paid"

@@ -1126,6 +1126,12 @@ BUGS = (
         (("worker/cases/money/claims.py", "if len(added) != len(wanted):", "if False:"),),
     ),
     Bug(
+        "claim_without_its_key_waits_unseen",
+        "a refund whose key no process has is promised for ever, and nobody is told",
+        ("tests/money/test_other_key.py",),
+        (("worker/cases/money/close.py", "        if now - row.since < timedelta(hours=hours):", "        if True:"),),
+    ),
+    Bug(
         "last_of_a_customers_accounts_has_the_charge",
         "a charge and its credits go to an account of the customer's that did not pay for it",
         ("tests/money/test_told.py",),

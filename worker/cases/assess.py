@@ -22,6 +22,7 @@ from worker.cases.judge import judge
 from worker.cases.load import jobs_of_newly_vouched, load_jobs, load_lots_money, load_purchases
 from worker.cases.locks import lock_accounts
 from worker.cases.lots import debit_what_is_here, offer_what_came_back
+from worker.cases.money.close import hand_over_untaken
 from worker.cases.money.hear import hear
 from worker.cases.money.settle import Settled, Settler, woken_purchases
 from worker.cases.news import Line, News, read
@@ -176,13 +177,17 @@ class Assessment:
         write(tx, book, self.ledger, WORKER, told=self.bench.told)
 
     def _settle(self, tx: Tx, book: Book, woken: Sequence[Row[Any]]) -> tuple[Settled, list[Case]]:
-        """What follows for charges and requests is done. Returns that of charges, and the requests' cases."""
+        """What follows for charges and requests is done. Returns that of charges, and the cases that moved beside it."""
         book.charges_touched |= woken_purchases(tx, [(row.kind, row.subject) for row in woken])
         settled = self.settler.settle(tx, book.charges_touched, book.now)
         asked = [row.case_id for row in woken if row.kind == CaseKind.REQUEST.value]
         _wake_declined(tx, book)
         _wake_about_orders(tx, book)
-        return settled, judge_requests(tx, self.ledger, self.bench, asked, book.accounts, book.now) if asked else []
+        moved = judge_requests(tx, self.ledger, self.bench, asked, book.accounts, book.now) if asked else []
+        if woken:
+            # after all others who may move these cases
+            moved += hand_over_untaken(tx, [row.case_id for row in woken], self.bench, book.now)
+        return settled, moved
 
 
 def _no_longer_waiting(tx: Tx, news: Sequence[News]) -> Sequence[Row[Any]]:

@@ -1,5 +1,6 @@
 """The end of a claim: proved, needless, refused or handed to a person. Claim, lot, case and announcement end in one commit."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +23,7 @@ from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.observe import log
 from worker.store.bulk import Record, Tx
-from worker.store.tables import cases, postings, purchases
+from worker.store.tables import cases, payments, postings, purchases
 
 MAY_HAVE_LEFT = {
     PaymentState.SENDING,
@@ -132,6 +133,31 @@ def overdue(tx: Tx, payment: Row[Any], case: Case, why: str, with_: Closing, *, 
     if with_.now - since >= timedelta(hours=hours):
         said = f"not proved within {hours} hours" if left else f"nothing could be sent for {hours} hours"
         hand_over(tx, case, f"{said}: {why}", with_.now)
+
+
+def hand_over_untaken(tx: Tx, case_ids: Iterable[str], bench: Bench, now: datetime) -> list[Case]:
+    """Those of these cases go to a person whose claim nobody took up for as long as the terms allow; returns those that moved.
+    The caller holds the locks of their accounts.
+
+    Every process finds them, by the time of the case and whatever key it has: it may be that none that runs has the claim's.
+    """
+    p = payments.c
+    untaken = select(p.environment, p.due_at.label("since"), cases).join(cases, cases.c.case_id == p.case_id)
+    rows = tx.all(untaken.where(tx.among(p.case_id, case_ids), p.due_at <= now).order_by(p.due_at.desc(), p.payment_id))
+    handed = []
+    # of two on one case, the one that has waited longer
+    for row in {row.case_id: row for row in rows}.values():
+        case = case_of(row)
+        hours = bench.terms_at(case.failed_at).unproved_payment_hours
+        if now - row.since < timedelta(hours=hours):
+            continue
+        hand_over(
+            tx, case, f"nobody took up the refund for {hours} hours: it takes a process with Creem's {row.environment} key", now
+        )
+        write_cases(tx, [case], now, WORKER)
+        if case.state is not case.was:
+            handed.append(case)
+    return handed
 
 
 def free_at_last(tx: Tx, purchase_id: str, now: datetime) -> list[Record]:
