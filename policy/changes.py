@@ -46,6 +46,12 @@ def _pass_kept(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     return Change("the pass not been given back", replace(facts, pass_given_back=False))
 
 
+def _no_refund_under_way(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
+    if not facts.refund_under_way:
+        return None
+    return Change("no refund of the purchase been under way", replace(facts, refund_under_way=False))
+
+
 def _purchase_undisputed(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:
     if not facts.disputed:
         return None
@@ -236,6 +242,7 @@ _NEAREST_FIRST: Changes[JobFacts] = (
     _rerun_silent,
     _input_kept,
     _breaker_closed,
+    _no_refund_under_way,
     _credits_not_requested,
     _account_active,
     _rerun_unused,

@@ -123,6 +123,8 @@ class JobFacts:
     """Credits of the debit that were drawn from purchases whose money has gone back whole: paid back once already."""
     partly_refunded: bool = False
     """Some lot the debit drew on had part of its money returned."""
+    refund_under_way: bool = False
+    """The money of some lot the debit drew on may be on its way back: what comes of that settles the credits too."""
     disputed: bool = False
     """Some lot the debit drew on is under dispute, or the pass that covers the job."""
     pass_given_back: bool = False

@@ -39,6 +39,7 @@ _OBSTACLES: tuple[tuple[str, Callable[[JobFacts], bool]], ...] = (
     ("some of its credits have already come back", lambda facts: facts.reversed_credits > 0),
     ("the pass that covered it was itself given back", lambda facts: facts.pass_given_back),
     ("what paid for it is under dispute at the bank", lambda facts: facts.disputed),
+    ("a refund of what paid for it is under way", lambda facts: facts.refund_under_way),
     ("the customer asked for the credits", lambda facts: facts.credits_requested),
     ("the account is suspended", lambda facts: facts.account_status is AccountStatus.SUSPENDED),
     ("the account is deleted", lambda facts: facts.account_status is AccountStatus.DELETED),

@@ -28,6 +28,7 @@ CHANGES: list[tuple[JobFacts, str, str, str]] = [
         "rerun_pass_job",
     ),
     (a_failed_job(compensated=5), "the purchase not been given back", "reverse_credits", "server_fault"),
+    (a_failed_job("job_timeout", refund_under_way=True), "no refund of the purchase been under way", "rerun", "rerun_once"),
     (a_failed_job(disputed=True), "the purchase not been disputed", "reverse_credits", "server_fault"),
     (a_failed_job(partly_refunded=True), "no part of the purchase been given back", "reverse_credits", "server_fault"),
     (

@@ -96,6 +96,8 @@ reports                          | facts                                        
 1 worker_crashed                 | account_status=deleted                         | reverse_credits | server_fault          | 5
 1 worker_crashed                 | credits_requested=yes                          | reverse_credits | server_fault          | 5
 1 worker_crashed                 | rerun_available=no                             | reverse_credits | server_fault          | 5
+1 worker_crashed                 | refund_under_way=yes                           | reverse_credits | server_fault          | 5
+1 internal_error                 | refund_under_way=yes                           | reverse_credits | server_fault          | 5
 1 worker_crashed                 | reversed_credits=1                             | reverse_credits | server_fault          | 4
 1 worker_crashed                 | rerun=2 refused 30                             | reverse_credits | server_fault          | 5
 1 worker_crashed                 | rerun=2 answered 30                            | reverse_credits | server_fault          | 5

@@ -59,6 +59,7 @@ JOBS = st.builds(
     service_failure_percent=st.integers(0, 100),
     compensated=st.sampled_from([0, 0, 1, 300]),
     partly_refunded=st.booleans(),
+    refund_under_way=st.booleans(),
     disputed=st.booleans(),
     pass_given_back=st.booleans(),
 )

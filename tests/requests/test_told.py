@@ -275,16 +275,19 @@ def test_letter_that_somebody_looks_waits_while_money_is_on_its_way_and_goes_whe
 
 
 @pytest.mark.parametrize(("answer", "gone", "spendable"), [(RefundAnswer.SUCCEEDED, 900, 0), (RefundAnswer.FAILED, 0, 5)])
+@pytest.mark.parametrize("code", ["internal_error", "gpu_out_of_memory"])
 def test_credits_that_come_back_frozen_are_told_of_once_they_can_be_spent(
-    world: PeopleWorld, answer: RefundAnswer, gone: int, spendable: int
+    world: PeopleWorld, code: str, answer: RefundAnswer, gone: int, spendable: int
 ) -> None:
-    """The money of their purchase is on its way: once the letter said that they were there, and then they were void."""
+    """The money of their purchase is on its way: once the letter said that they were there, and then they were void. Nor is the
+    job run again meanwhile: the money that goes back would pay for what is delivered.
+    """
     world.bought_once(credits=5)
     world.happen(world.submitted("job_1", credits=5))
     world.double.switches = replace(world.double.switches, answer=answer)
     world.decide(world.mail().case_id, "money", reason="goodwill")
-    world.happen(world.failed("job_1"))
-    assert (world.state("job_1"), world.credits()) == ("refunded", 0)
+    world.happen(world.failed("job_1", code=code))
+    assert (world.state("job_1"), world.credits(), world.pipeline.orders) == ("refunded", 0, [])
     [said] = [one["data"] for one in world.announced() if one["type"] == "refund.credits_reversed"]
     assert (said["credits"], said["credits_frozen"]) == (5, 5)
     assert [letter for letter in letters(world) if "back on your account" in letter] == []

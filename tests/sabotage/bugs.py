@@ -1126,6 +1126,12 @@ BUGS = (
         (("worker/cases/money/claims.py", "if len(added) != len(wanted):", "if False:"),),
     ),
     Bug(
+        "job_runs_again_while_its_money_goes_back",
+        "a job is delivered by a re-run, and its purchase's money goes back as well",
+        ("tests/requests/test_told.py",),
+        (("worker/cases/judge.py", '"refund_under_way": not drawn.isdisjoint(book.lots_claimed)', '"refund_under_way": False'),),
+    ),
+    Bug(
         "claim_without_its_key_waits_unseen",
         "a refund whose key no process has is promised for ever, and nobody is told",
         ("tests/money/test_other_key.py",),

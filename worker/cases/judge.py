@@ -129,7 +129,8 @@ def _facts(book: Book, case: Case, job: Job | None, reports: frozenset[Report]) 
 
 
 def _known_of(book: Book, job: Job) -> dict[str, Any]:
-    moved, its_pass = _moved(book, job), book.passes.get(job.job_id, LotMoney(gone=False, disputed=False))
+    drawn = {share.purchase_id for share in job.credits.debits}
+    moved, its_pass = _moved(book, drawn), book.passes.get(job.job_id, LotMoney(gone=False, disputed=False))
     return {
         "paid_with": PaidWith(job.paid_with),
         "price": job.price,
@@ -141,15 +142,13 @@ def _known_of(book: Book, job: Job) -> dict[str, Any]:
         "rerun": job.rerun,
         "compensated": _compensated(book, job) if moved else 0,
         "partly_refunded": any(not lot.gone and not lot.disputed for lot in moved),
+        "refund_under_way": not drawn.isdisjoint(book.lots_claimed),
         "disputed": its_pass.disputed or any(lot.disputed for lot in moved),
         "pass_given_back": its_pass.gone,
     }
 
 
-def _moved(book: Book, job: Job) -> list[LotMoney]:
-    if not book.lots_gone:
-        return []
-    drawn = {share.purchase_id for share in job.credits.debits}
+def _moved(book: Book, drawn: set[str]) -> list[LotMoney]:
     return [money for purchase_id, money in book.lots_gone.items() if purchase_id in drawn]
 
 
