@@ -225,6 +225,13 @@ def in_doubt(world: PeopleWorld, amount: int = 900) -> str:
     return str(found["case_id"])
 
 
+def test_what_would_go_back_names_the_purchase_whatever_it_granted(world: PeopleWorld) -> None:
+    for order, credits in (("ord_1", 50), ("ord_2", 0)):
+        world.bought_once(order, kind="pass_24h" if not credits else "credit_pack", credits=credits)
+        taken = world.mail(f"Please refund my order {order}.", message_id=f"<{order}@example.org>")
+        assert f" {order} " in world.choices(taken.case_id)["money"]["does"]
+
+
 def test_approved_charge_goes_back_once_through_the_procedure(world: PeopleWorld) -> None:
     case_id = in_doubt(world)
     choice = world.choices(case_id)["money"]

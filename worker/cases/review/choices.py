@@ -142,7 +142,9 @@ def _money(scene: Scene, held: str | None) -> Choice:
     facts, amount = scene.charge.facts, scene.charge.facts.amount
     unspent = facts.remaining + facts.frozen
     does = f"{money(amount, facts.currency)} goes back by the original payment method through Creem"
-    does += f"; {count(unspent, 'unspent credit')} of {facts.purchase_id} become void" if facts.granted else ""
+    # by its name, whatever it granted: of two at one price, who agrees has to see which one is meant
+    void = f"{count(unspent, 'unspent credit')} of {facts.purchase_id} become void"
+    does += f"; {void if facts.granted else f'{facts.purchase_id} granted no credits'}"
     does += f", {facts.spent} stay spent" if facts.spent else ""
     does += f"; the same was charged again as {listed(scene.charged_again)}, for which see there" if scene.charged_again else ""
     second = amount > scene.terms.approval_second_person_above_minor_units
