@@ -59,7 +59,7 @@ class Scene:
             until=TIMER + seconds,
             timer=lambda: TIMER,
             witnesses=Witnesses(),
-            remembered=Remembered(),
+            remembered=Remembered(0),
             other_clock=no_other,
         )
         return self.world.store.write(lambda tx: arm(tx, self.turn, seen, kept, with_))

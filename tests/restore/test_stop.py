@@ -1,7 +1,7 @@
 """When money stops after a restore, when it does not, and how it goes on."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -240,6 +240,39 @@ def test_journal_whose_disk_was_full_for_an_hour_stops_no_money_afterwards(world
     assert (stopped(world), world.state("ord_r1_1"), world.restorer().check().wrong) == (None, "refunded", None)
 
 
+class SlowJournal(Journal):
+    """A journal after whose reading the process stands still while others work, once."""
+
+    def __init__(self, folder: Path, meanwhile: Callable[[], object]) -> None:
+        super().__init__(folder)
+        self.meanwhile: Callable[[], object] | None = meanwhile
+
+    def look(self) -> None:
+        super().look()
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+
+
+def test_calls_that_others_arm_after_the_witnesses_were_asked_are_no_restore(world: RestoreWorld) -> None:
+    """Once that stopped all money until a person lifted it: the database stood two calls higher than was remembered before."""
+    world.charged()
+    world.go_on(days=1)
+    later = [world.charged_again(n) for n in (1, 2, 3)]
+    slow = Witnesses(SlowJournal(world.folder, world.payer().pay), world.marks)
+    Watch(world.store, slow, world.clock).look()
+    assert ([world.double.posts(one) for one in later], stopped(world)) == ([1, 1, 1], None)
+
+
+@ON_SQLITE
+def test_database_that_is_set_back_after_the_witnesses_were_asked_stops_money(world: RestoreWorld) -> None:
+    world.charged()
+    world.go_on(days=1)
+    slow = Witnesses(SlowJournal(world.folder, lambda: world.set_back(BEFORE_THE_TURN)), world.marks)
+    Watch(world.store, slow, world.clock).look()
+    assert "was set back" in str(stopped(world))
+
+
 @ON_SQLITE
 @pytest.mark.parametrize("lost", ["redis", "journal"])
 def test_one_witness_is_enough(world: RestoreWorld, lost: str) -> None:
@@ -358,7 +391,7 @@ def test_lower_mark_never_replaces_a_higher_one(world: RestoreWorld) -> None:
     seen = world.witnesses()
     for mark in (5, 3):
         assert seen.tell(mark) is None
-    assert seen.ask().redis == 5
+    assert seen.ask(world.store).redis == 5
 
 
 @pytest.mark.parametrize(
@@ -379,5 +412,5 @@ def test_lower_mark_never_replaces_a_higher_one(world: RestoreWorld) -> None:
 def test_database_is_behind_when_it_knows_less_or_nobody_vouches_for_it(
     mark: int, remembered: dict[str, Any], said: str | None
 ) -> None:
-    found = epoch.behind(mark, epoch.Remembered(**remembered))
+    found = epoch.behind(mark, epoch.Remembered(mark, **remembered))
     assert (found is None) if said is None else (said in str(found))

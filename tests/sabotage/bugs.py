@@ -1586,6 +1586,15 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "what_others_armed_since_taken_for_a_restore",
+        "two calls of another process while one waits for a connection stop all money until a person looks",
+        ("tests/restore/test_stop.py::test_calls_that_others_arm_after_the_witnesses_were_asked_are_no_restore",),
+        (
+            ("worker/cases/money/epoch.py", "if vouched(remembered) or", "if vouched(replace(remembered, stood=mark)) or"),
+            ("worker/cases/money/epoch.py", "import dataclass\n", "import dataclass, replace\n"),
+        ),
+    ),
     # what cannot be done is held against nobody, and keeps nobody waiting
     Bug(
         "missing_right_counts_as_failed_attempt",

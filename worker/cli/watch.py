@@ -109,11 +109,11 @@ def _stopped(found: dict[str, Any]) -> None:
 def _epoch(runtime: Runtime) -> dict[str, Any]:
     """How far the database has come beside what its witnesses remember; money is at stake only where there is a key."""
     try:
-        remembered = runtime.witnesses.ask()
+        remembered = runtime.witnesses.ask(runtime.store)
     except TryLater as error:
         return {"database": None, "redis": None, "journal": None, "wrong": str(error)}
     mark = runtime.store.read(epoch.mark_of)
-    wrong = epoch.behind(mark, remembered) or epoch.unasked(mark, remembered) if runtime.creem is not None else None
+    wrong = epoch.behind(mark, remembered) or epoch.unasked(remembered) if runtime.creem is not None else None
     return {"database": mark, "redis": remembered.redis, "journal": remembered.journal, "wrong": wrong}
 
 

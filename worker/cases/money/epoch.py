@@ -36,6 +36,8 @@ MEMBER = "mark"
 class Remembered:
     """What the witnesses remember, asked before the database is."""
 
+    stood: int
+    """How high the database stood before they were asked: of what it rose since, as others pay, they need not know."""
     redis: int | None = None
     redis_away: str | None = None
     """Why Redis could not be asked."""
@@ -61,9 +63,9 @@ class Witnesses:
         """True where there is anybody to ask."""
         return self.journal is not None or self.redis is not None
 
-    def ask(self) -> Remembered:
+    def ask(self, store: Store) -> Remembered:
         """What they remember now. Raises `TryLater` where the journal cannot be read."""
-        mark, away = None, None
+        stood, mark, away = store.read(mark_of), None, None
         if self.redis is not None:
             try:
                 score: Any = self.redis.zscore(self.name, MEMBER)
@@ -72,7 +74,7 @@ class Witnesses:
                 away = one_line(error)
         if self.journal is not None:
             self.journal.look()
-        return Remembered(mark, away, None if self.journal is None else self.journal.reached)
+        return Remembered(stood, mark, away, None if self.journal is None else self.journal.reached)
 
     def tell(self, mark: int) -> str | None:
         """Lets Redis remember a mark that is committed; why it could not, else None. A lower mark never replaces a higher."""
@@ -115,25 +117,25 @@ def behind(mark: int, remembered: Remembered) -> str | None:
     if highest is not None and highest > mark:
         who = "the claim journal" if highest == remembered.journal else "Redis"
         return f"the database stands at mark {mark}, {who} remembers {highest}: it was set back, and calls may have been lost"
-    if vouched(mark, remembered) or remembered.redis_away is not None:
+    if vouched(remembered) or remembered.redis_away is not None:
         return None
     knows = "no witness remembers it" if highest is None else f"the witnesses remember no more than {highest}"
-    return f"the database stands at mark {mark} and {knows}: database and witnesses may have been set back together"
+    return f"the database stood at mark {remembered.stood} and {knows}: database and witnesses may have been set back together"
 
 
-def unasked(mark: int, remembered: Remembered) -> str | None:
+def unasked(remembered: Remembered) -> str | None:
     """In words, that nobody can say whether the database was set back, and why; None where somebody can."""
-    if remembered.redis_away is None or vouched(mark, remembered):
+    if remembered.redis_away is None or vouched(remembered):
         return None
     return f"no witness can be asked whether the database was set back: {remembered.redis_away}"
 
 
-def vouched(mark: int, remembered: Remembered) -> bool:
-    """True where a witness remembers how far the database has come, or it has no history that could be lost.
+def vouched(remembered: Remembered) -> bool:
+    """True where a witness remembers how far the database had come, or it had no history that could be lost.
 
     One less will do: a process may die between the commit and telling, and the journal is written before the commit.
     """
-    return not mark or (remembered.highest is not None and remembered.highest >= mark - 1)
+    return not remembered.stood or (remembered.highest is not None and remembered.highest >= remembered.stood - 1)
 
 
 def held_back(tx: Tx, remembered: Remembered, now: datetime) -> tuple[str, datetime] | None:
@@ -151,7 +153,7 @@ def held_back(tx: Tx, remembered: Remembered, now: datetime) -> tuple[str, datet
         tx.insert_absent(epochs, [{"name": MONEY, "mark": 0, "risen_at": now}])
         tx.connection.execute(update(epochs).where(epochs.c.name == MONEY).values(stopped_at=now))
         return why, now + STOPPED
-    nobody = unasked(mark, remembered)
+    nobody = unasked(remembered)
     return None if nobody is None else (nobody, now + UNASKED)
 
 
@@ -170,7 +172,7 @@ class Watch:
             return
         now = self._clock.now()
         try:
-            remembered = self._witnesses.ask()
+            remembered = self._witnesses.ask(self._store)
         except TryLater as error:
             # what waits for a proof goes on being read; nothing is armed meanwhile
             log.warning("epoch.journal_away", error=str(error))

@@ -126,7 +126,7 @@ class Payer:
     def _send(self, turn: Turn) -> str:
         if self.bench.mode is not Mode.FULL:
             return self._wait(turn, HELD, f"no money leaves in mode {self.bench.mode.value}")
-        read_at, remembered = self.timer(), self.witnesses.ask()
+        read_at, remembered = self.timer(), self.witnesses.ask(self.store)
         try:
             seen = self.creem.transaction(turn.transaction_id)
             kept = self.creem.transaction(turn.kept_transaction_id) if turn.kept_transaction_id else None

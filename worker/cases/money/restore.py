@@ -62,7 +62,7 @@ class Checked:
     @property
     def unasked(self) -> str | None:
         """Why nobody can say whether the database was set back; None where somebody can."""
-        return epoch.unasked(self.mark, self.remembered)
+        return epoch.unasked(self.remembered)
 
     def document(self) -> dict[str, Any]:
         """For `--json`."""
@@ -113,7 +113,7 @@ class Restorer:
 
     def check(self) -> Checked:
         """Compares database and witnesses; changes nothing."""
-        remembered, journal = self.witnesses.ask(), self.witnesses.journal
+        remembered, journal = self.witnesses.ask(self.store), self.witnesses.journal
         mark, stopped = self.store.read(lambda tx: (epoch.mark_of(tx), _stopped(tx)))
         highest = max(mark, remembered.highest or 0)
         # its first line is older than the database as it stands, its last as young as anything that is remembered
@@ -125,8 +125,8 @@ class Restorer:
         """Puts every call that only the journal knows on its claim, as unknown; claims that are not there are made again."""
         now = self.clock.now()
         # from here on nothing is armed until a person lifts it, whoever noticed the restore first
-        remembered = self.witnesses.ask()
-        done = Recovered(events=events, unasked=epoch.unasked(self.store.read(epoch.mark_of), remembered))
+        remembered = self.witnesses.ask(self.store)
+        done = Recovered(events=events, unasked=epoch.unasked(remembered))
         self.store.write(lambda tx: epoch.held_back(tx, remembered, now))
         for last in self._missing():
             calls = self.witnesses.calls(last.key)
