@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -211,6 +212,19 @@ def test_mail_whose_commit_stands_though_nobody_heard_of_it_keeps_its_files(worl
     assert world.evidence.missing() == []
 
 
+def test_mail_whose_commit_stands_only_after_its_answer_was_lost_keeps_its_files(world: PeopleWorld, maildir: Maildir) -> None:
+    """As where the server still waits for a standby when the connection breaks. Once the files were deleted meanwhile."""
+    deliver(maildir, "1", a_mail(files={"a.png": PNG}))
+    late = LateCommit(world.store)
+    with pytest.raises(TryLater, match="the connection was lost"):
+        Maildir(maildir.folder, replace(world.mailroom, store=late)).take()
+    assert world.rows(select(evidence)) == []
+    late.stand()
+    assert (maildir.take(), maildir.waiting()) == ([], 0)
+    assert len(world.rows(select(evidence))) == 2
+    assert world.evidence.missing() == []
+
+
 def test_mail_whose_commit_does_not_stand_leaves_no_file(world: PeopleWorld, maildir: Maildir) -> None:
     deliver(maildir, "1", a_mail(files={"a.png": PNG}))
     with pytest.raises(TryLater, match="the connection was lost"):
@@ -290,6 +304,24 @@ class LostCommit(Store):
         if self.stands:
             super().write(work)
         database_lost()
+
+
+class LateCommit(Store):
+    """A database whose connection is gone at the commit, which nobody sees until it is made to stand."""
+
+    def __init__(self, inner: Store) -> None:
+        self.url, self.engine = inner.url, inner.engine
+        self.waits = ExitStack()
+
+    def write(self, work: Callable[[Tx], T]) -> T:
+        connection = self.waits.enter_context(self.engine.connect().execution_options(writing=True))
+        self.waits.enter_context(connection.begin())
+        work(Tx(connection))
+        database_lost()
+
+    def stand(self) -> None:
+        """The commit stands from now on."""
+        self.waits.close()
 
 
 @dataclass

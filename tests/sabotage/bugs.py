@@ -1595,6 +1595,12 @@ BUGS = (
             ("worker/cases/money/epoch.py", "import dataclass\n", "import dataclass, replace\n"),
         ),
     ),
+    Bug(
+        "files_dropped_beside_a_commit_in_doubt",
+        "a mail is in the books, and what the customer sent with it is lost for good",
+        ("tests/requests/test_maildir.py",),
+        (("worker/cases/requests/mailroom.py", "            uncommitted = False\n", "            uncommitted = True\n"),),
+    ),
     # what cannot be done is held against nobody, and keeps nobody waiting
     Bug(
         "missing_right_counts_as_failed_attempt",

@@ -71,13 +71,25 @@ class Mailroom:
         now = self.clock.now()
         arrival = Arrival(origin, min(received_at or now, now))
         kept: list[Record] = []
+        uncommitted = True
+
+        def take(tx: Tx) -> TakenMail:
+            nonlocal uncommitted
+            uncommitted = True
+            taken = self._take(tx, mail, kept, arrival, now)
+            uncommitted = False
+            return taken
+
         try:
             for record in self._keep(mail, raw):
                 # one by one: what was kept before one fails has to be known
                 kept.append(record)
-            taken = self.store.write(lambda tx: self._take(tx, mail, kept, arrival, now))
+            taken = self.store.write(take)
         except Exception:
-            self._drop_uncommitted(mail, kept)
+            # a disk that is full has no room for the leftovers of every turn. A commit may stand though its answer was lost, also
+            # one that is not to be seen yet: then these are the files of its rows, and the sweep finds those without one
+            if uncommitted:
+                self._drop(kept)
             raise
         if taken.outcome is Taken.KNOWN:
             self._drop(kept)
@@ -96,15 +108,6 @@ class Mailroom:
                 "sha256": sha256(content).hexdigest(),
                 "stored": self.files.keep(content),
             }
-
-    def _drop_uncommitted(self, mail: Mail, kept: Sequence[Record]) -> None:
-        """What was kept for nothing is gone: a disk that is full has no room for the leftovers of every turn.
-
-        A commit may stand though its answer was lost; then these are the files of its rows. Where that cannot be read the sweep
-        finds those without a row.
-        """
-        if self.store.read(lambda tx: known(tx, mail.key)) is None:
-            self._drop(kept)
 
     def _drop(self, kept: Sequence[Record]) -> None:
         for record in kept:
