@@ -18,6 +18,7 @@ from tests.servers import ON_POSTGRES, eventually
 from tests.store.rows import before
 from tests.threads import at_once
 from worker.cases.imports import Importer
+from worker.cases.money.prove import LOOKS
 from worker.clock import written
 from worker.intake.records import read_record
 from worker.sandbox.creem import Switches
@@ -98,6 +99,40 @@ def test_lease_that_ran_out_in_the_middle_of_a_call_sends_nothing_twice(world: M
     assert world.state("ord_1") == "review"
     assert world.clock.now() - world.started > timedelta(hours=24)
     assert world.audit().breaches == []
+
+
+def test_word_of_the_refund_that_comes_while_its_charge_is_read_calls_the_claim_back(store: Store) -> None:
+    """Once the read, which was behind, put the claim off for an hour, and for a day where it had waited long."""
+    world = MoneyWorld(store, switches=Switches())
+    world.twice_charged()
+    before = world.payer().creem.transaction("tran_1")
+    world.hears = False
+    world.settle_down(days=1, done=lambda: world.double.posts("tran_1") == 1)
+    payer = world.payer()
+    inner, heard = payer.creem, list[bool]()
+
+    class Behind:
+        environment = inner.environment
+
+        @staticmethod
+        def transaction(transaction_id: str) -> object:
+            if world.claim("tran_1").probes >= len(LOOKS) and not heard:
+                world.hears = True
+                world.double.tick()
+                world.sweep()
+                heard.append(world.claim("tran_1").due_at <= world.clock.now())
+            return before
+
+    behind = replace(payer, creem=Behind())  # type: ignore[arg-type]
+    while not heard:
+        world.clock.at = max(world.clock.now(), world.claim("tran_1").due_at)
+        behind.pay()
+    assert heard == [True]
+    assert world.claim("tran_1").due_at <= world.clock.now() + LOOKS[0]
+    world.clock.pass_(seconds=LOOKS[0].total_seconds())
+    world.pay()
+    assert world.claim("tran_1").state == "refunded"
+    world.close()
 
 
 class BeforeTheCommit(Store):

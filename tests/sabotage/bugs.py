@@ -1601,6 +1601,12 @@ BUGS = (
         ("tests/requests/test_maildir.py",),
         (("worker/cases/requests/mailroom.py", "            uncommitted = False\n", "            uncommitted = True\n"),),
     ),
+    Bug(
+        "word_heard_in_the_middle_of_a_read_is_lost",
+        "money that has gone back, as Creem told, stands as unknown for a day more",
+        ("tests/money/test_races.py::test_word_of_the_refund_that_comes_while_its_charge_is_read_calls_the_claim_back",),
+        (("worker/cases/money/prove.py", "    if charge_due_at is not None:\n", "    if False:\n"),),
+    ),
     # what cannot be done is held against nobody, and keeps nobody waiting
     Bug(
         "missing_right_counts_as_failed_attempt",

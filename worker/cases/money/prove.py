@@ -130,8 +130,13 @@ def _look_again(tx: Tx, payment: Row[Any], case: Case, why: str, with_: Closing)
     elif now + pause > since + patience:
         pause = max(since + patience - now, timedelta(seconds=5))
     state = PaymentState(payment.state)
+    due_at = now + pause
+    # a word that came since the read began called the claim back: it is read again with its charge
+    charge_due_at = charges.lock(tx, [payment.transaction_id])[payment.transaction_id].due_at
+    if charge_due_at is not None:
+        due_at = min(due_at, max(charge_due_at, now + LOOKS[0]))
     # how Creem said no stays, for that is what the claim ends by
     said = payment.detail if state in SAID_NO else why
-    move(tx, payment, state, next_step=READ, probes=probes, due_at=now + pause, detail=said)
+    move(tx, payment, state, next_step=READ, probes=probes, due_at=due_at, detail=said)
     write_cases(tx, [case], now, WORKER)
     return f"not proved yet: {why}"
