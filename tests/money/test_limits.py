@@ -1,6 +1,7 @@
 """What stops money: each limit at its edge, and what opens and closes each breaker."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,9 +16,10 @@ from tests.logs import heard
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from worker.cases.money import limits
+from worker.clock import written
 from worker.errors import Refused
 from worker.sandbox.creem.words import Fault
-from worker.store.breakers import CREEM, answered, closed_to
+from worker.store.breakers import CREEM, PIPELINE, answered, closed_to
 from worker.store.tables import actions, breakers, payment_attempts, payments
 
 SENT = 900
@@ -155,6 +157,29 @@ def test_person_stops_and_releases_money_and_both_are_kept(world: MoneyWorld) ->
     ]
     with pytest.raises(Refused, match=r"^money is not stopped; there is nothing to release$"):
         world.store.write(lambda tx: limits.release(tx, by="bob", reason="again", now=now))
+
+
+@pytest.mark.parametrize(
+    ("name", "person", "ends"),
+    [
+        (CREEM, False, "that ends by itself"),
+        (limits.KEY, False, "nobody has to release that: correct REFUNDS_CREEM_API_KEY and restart"),
+        (limits.BALANCE, False, "nobody has to release that: top up at Creem, or wait for the payout"),
+        (limits.JOURNAL, False, "nobody has to release that: mend the disk of the claim journal"),
+        (limits.RESTORE, True, "`refunds restore lift` ends that"),
+    ],
+)
+def test_release_of_money_that_something_else_holds_says_what_ends_that(
+    world: MoneyWorld, name: str, person: bool, ends: str
+) -> None:
+    now = world.clock.now()
+    later = now + timedelta(minutes=10)
+    world.store.write(lambda tx: limits.open_until(tx, name, later, "Creem answered 403", needs_person=person))
+    world.store.write(lambda tx: limits.open_until(tx, PIPELINE, later, "is no matter of money's"))
+    until = "" if person else f" until {written(later)}"
+    said = f"money is not stopped; there is nothing to release; {name} holds it{until} (Creem answered 403): {ends}"
+    with pytest.raises(Refused, match=f"^{re.escape(said)}$"):
+        world.store.write(lambda tx: limits.release(tx, by="bob", reason="why not", now=now))
 
 
 def test_release_opens_money_and_no_other_breaker(world: MoneyWorld) -> None:

@@ -32,6 +32,7 @@ NAMED = ("show", "why", "operator add")
 """What a sentence only names: a whole line with it stands elsewhere in the papers."""
 REFUSED = {
     'dead requeue --all-of REASON --reason "…"': "",
+    'money release --dry-run --reason "…"': "money is not stopped; there is nothing to release",
     'restore lift --reason "…"': "money is not stopped for a restore; there is nothing to lift",
     'restore chain --reason "…"': "every head that is kept is in the database; there is nothing to forgive",
 }

@@ -11,11 +11,12 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select, update
 
 from policy import Terms
+from worker.clock import written
 from worker.creem.answers import MOVED_NOTHING
 from worker.errors import Refused
 from worker.observe import log
 from worker.store.actions import acted
-from worker.store.breakers import CREEM, closed_to, ensure, unheard
+from worker.store.breakers import CREEM, closed_to, ensure, standing, unheard
 from worker.store.bulk import Tx
 from worker.store.tables import breakers, payment_attempts, payments
 
@@ -31,6 +32,14 @@ FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 AND = "; and "
 """Between the reasons for which one breaker stands open."""
+_NOT_RELEASED = {
+    CREEM: "that ends by itself",
+    KEY: "nobody has to release that: correct REFUNDS_CREEM_API_KEY and restart",
+    BALANCE: "nobody has to release that: top up at Creem, or wait for the payout",
+    JOURNAL: "nobody has to release that: mend the disk of the claim journal",
+    RESTORE: "`refunds restore lift` ends that",
+}
+"""What else holds money, and what ends it."""
 
 
 def away(tx: Tx, why: str, now: datetime, *, asked: float | None = None) -> None:
@@ -96,13 +105,23 @@ def release(tx: Tx, *, by: str, reason: str, now: datetime, shown: str | None = 
     tx.all(select(breakers.c.name).where(breakers.c.name == MONEY).with_for_update())
     stopped = closed_to(tx, [MONEY], now)
     if stopped is None:
-        raise Refused("money is not stopped; there is nothing to release")
+        raise Refused("; ".join(["money is not stopped; there is nothing to release", *_held_otherwise(tx, now)]))
     if shown not in {None, stopped[0]}:
         raise Refused(f"money was stopped again meanwhile, so nothing was released: {stopped[0]}")
     values = {"open_until": now, "needs_person": False, "failures": 0, "last_error": f"released by {by}: {reason}"}
     tx.connection.execute(update(breakers).where(breakers.c.name == MONEY).values(values))
     acted(tx, "money.release", MONEY, by=by, reason=reason, now=now)
     go_on(tx, now)
+
+
+def _held_otherwise(tx: Tx, now: datetime) -> list[str]:
+    """What holds money all the same, with what ends it."""
+    told = []
+    for row in standing(tx, now):
+        if row.name in _NOT_RELEASED:
+            until = "" if row.needs_person else f" until {written(row.open_until)}"
+            told.append(f"{row.name} holds it{until} ({row.last_error}): {_NOT_RELEASED[row.name]}")
+    return told
 
 
 def go_on(tx: Tx, now: datetime) -> None:
