@@ -4,6 +4,38 @@ Fields are positional so that every error survives pickling (Celery sends them b
 none of these is a defect: it is never taken for success.
 """
 
+from typing import Literal
+
+Reason = Literal[
+    "too_large",
+    "not_utf8",
+    "not_json",
+    "too_deep",
+    "duplicate_key",
+    "bad_number",
+    "not_an_object",
+    "wrong_version",
+    "unknown_type",
+    "missing_field",
+    "bad_value",
+    "from_the_future",
+    "conflicting_content",
+    "other_environment",
+    "unsigned",
+    "bad_signature",
+]
+"""Why a document was refused. A label of metrics and a column of the dead letters, so the list is closed."""
+Unhandled = Literal[
+    "unknown_customer",
+    "unknown_product",
+    "conflicting_purchase",
+    "conflicting_job",
+    "foreign_job",
+    "kills_its_worker",
+    "keeps_failing",
+]
+"""Why a document that can be read cannot be handled. A closed list, like the reasons why one cannot be read."""
+
 
 class RefundsError(Exception):
     """Root of what this project raises on purpose; `str()` is one line for a person."""
@@ -51,9 +83,10 @@ class LockedOut(TryLater):
 class CannotProcess(RefundsError):
     """This document can never be handled as it stands: it goes to the dead letters with this reason."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: Reason | Unhandled, detail: str) -> None:
         super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
+        self.reason: Reason | Unhandled = reason
+        self.detail = detail
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"

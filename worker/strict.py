@@ -9,32 +9,14 @@ import json
 import math
 import re
 from hashlib import sha256
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
+
+from worker.errors import Reason as Reason
 
 MAX_BYTES = 65_536
 """contract.md, "Events in": 64 KiB."""
 MAX_DEPTH = 64
 """Far above what any of our documents needs, far below where the interpreter's own recursion limit can be felt."""
-
-Reason = Literal[
-    "too_large",
-    "not_utf8",
-    "not_json",
-    "too_deep",
-    "duplicate_key",
-    "bad_number",
-    "not_an_object",
-    "wrong_version",
-    "unknown_type",
-    "missing_field",
-    "bad_value",
-    "from_the_future",
-    "conflicting_content",
-    "other_environment",
-    "unsigned",
-    "bad_signature",
-]
-"""Why a document was refused. A label of metrics and a column of the dead letters, so the list is closed."""
 
 
 class Malformed(ValueError):

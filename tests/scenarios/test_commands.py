@@ -570,6 +570,30 @@ def test_flood_of_dead_letters_is_put_aside_by_reason_and_no_other_with_it(syste
     assert "No open letter has that reason" in system.refunds("dead", "discard", *why, "--yes").stdout
 
 
+@pytest.mark.parametrize("act", ["requeue", "discard"])
+def test_reason_that_no_letter_has_yet_is_no_typo(system: System, act: str) -> None:
+    why = ("--reason", "r", "--yes")
+    for reason in ("unknown_customer", "keeps_failing", "not_json"):
+        assert "No open letter has that reason" in system.refunds("dead", act, "--all-of", reason, *why).stdout
+    system.refunds("dead", act, "--all-of", "unknown_costumer", *why, expect=2)
+
+
+def test_letter_that_was_put_back_and_fails_again_is_where_the_answer_said(system: System) -> None:
+    system.load([an_account(), a_purchase()])
+    dearer = json.loads(submitted("job_1", credits=7)) | {"id": "another"}
+    system.emit([submitted("job_1"), json.dumps(dearer)])
+    sweep(system)
+    (letter,) = system.json("dead", "list")["items"]
+    assert letter["reason"] == "conflicting_job", letter
+    sought = "What fails again comes back here under its reason: `refunds dead list --by-reason`"
+    for which in (["--all-of", "conflicting_job"], [letter["dead_id"]]):
+        assert sought in system.refunds("dead", "requeue", *which, "--reason", "r", "--yes").stdout
+        assert system.json("dead", "list")["items"] == []
+        sweep(system)
+        assert [item["reason"] for item in system.json("dead", "list")["items"]] == ["conflicting_job"]
+    assert sought not in system.refunds("dead", "discard", "--all-of", "conflicting_job", "--reason", "r", "--yes").stdout
+
+
 def test_letters_behind_those_that_stay_open_can_be_reached(system: System) -> None:
     system.emit(["no json", "nor this", "and neither this"])
     sweep(system)

@@ -19,7 +19,7 @@ from worker.cases.money.settle import Settler
 from worker.cases.news import News, of_accepted
 from worker.clock import Clock, growing
 from worker.credits.ledger import Ledger
-from worker.errors import CannotProcess, LockedOut, NoGround, OfNewerRelease, one_line
+from worker.errors import CannotProcess, LockedOut, NoGround, OfNewerRelease, Unhandled, one_line
 from worker.intake.accept import Accepted, Desk
 from worker.intake.entry import Entry
 from worker.observe import log
@@ -227,7 +227,7 @@ class Assessor:
         with contextlib.suppress(NoGround):
             self.store.write(lambda tx: inbox.release(tx, claims, self.clock.now()))
 
-    def _bury(self, claim: Claim, reason: str, detail: str) -> Assessed:
+    def _bury(self, claim: Claim, reason: Unhandled, detail: str) -> Assessed:
         def work(tx: Tx) -> int:
             rows = inbox.lock(tx, [claim])
             return bury(tx, [(row, CannotProcess(reason, detail)) for row in rows], self.clock.now())

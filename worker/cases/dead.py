@@ -11,7 +11,7 @@ from worker.clock import Clock, written
 from worker.creem.receive import Accepts, check_mode
 from worker.creem.receive import row_of as creem_row_of
 from worker.creem.webhooks import read_webhook
-from worker.errors import Refused
+from worker.errors import Refused, Unhandled
 from worker.intake.accept import row_of
 from worker.intake.wire import read_event
 from worker.store import inbox as inbox_rows
@@ -76,9 +76,9 @@ class DeadLetters:
         ]
 
     def reasons(self) -> list[str]:
-        """Every reason that a letter has, whatever became of it, and those for which a document is refused as it stands."""
+        """Every reason that a letter has or could have, whatever became of it: one that was put back may come with another."""
         there = self.store.read(lambda tx: tx.all(select(dead_letters.c.reason).distinct()))
-        return sorted({*get_args(Reason), *(row.reason for row in there)})
+        return sorted({*get_args(Reason), *get_args(Unhandled), *(row.reason for row in there)})
 
     def of_reason(self, reason: str, limit: int, after: str | None = None) -> tuple[list[str], str | None]:
         """The ids of open letters with this reason, oldest first, and the id to continue after."""

@@ -21,6 +21,7 @@ NAMED = "A dead letter's id, or where it came from."
 Name = Annotated[str, typer.Argument(metavar="DEAD", help=NAMED)]
 MaybeName = Annotated[str | None, typer.Argument(metavar="[DEAD]", help=NAMED)]
 AllOf = Annotated[str | None, typer.Option(metavar="REASON", help="Instead: every open letter of this reason.")]
+COMES_BACK = "What fails again comes back here under its reason: `refunds dead list --by-reason`"
 Most = Annotated[int, typer.Option(min=1, max=10_000, help="At most this many letters, oldest first.")]
 
 
@@ -104,7 +105,12 @@ def requeue(
         letters, by = _letters(), output.actor(output.settings())
         if kind is not None:
             deed = _Deed(
-                "Put back", "put back", "requeued", letters.plans, lambda each: letters.requeue(each, by=by, reason=reason)
+                "Put back",
+                "put back",
+                "requeued",
+                letters.plans,
+                lambda each: letters.requeue(each, by=by, reason=reason),
+                COMES_BACK,
             )
             return _do_all(deed, letters, kind, limit, after, dry_run=dry_run, yes=yes, as_json=as_json)
         if dry_run:
@@ -113,6 +119,7 @@ def requeue(
     if as_json:
         return output.document({"dead_id": one, "state": "requeued", "next": told})
     output.say("{told}.", told=told)
+    output.say("[dim]{comes_back}[/]", comes_back=COMES_BACK)
 
 
 def discard(
@@ -164,6 +171,8 @@ class _Deed:
     state: str
     plans: Callable[[Iterable[str]], Iterator[dict[str, str]]]
     do: Callable[[str], str]
+    then: str | None = None
+    """What may come of it later."""
 
 
 def _do_all(
@@ -191,6 +200,8 @@ def _do_all(
         output.page(items, following)
     else:
         _show_done(items, stayed, deed.done)
+        if deed.then and len(stayed) < len(items):
+            output.say("[dim]{then}[/]", then=deed.then)
         _more(following)
     if stayed:
         raise typer.Exit(1)
