@@ -61,6 +61,22 @@ def test_account_that_people_here_suspended_is_not_lifted_by_any_import(store: S
     store.write(lambda tx: tx.connection.execute(here))
     done = world.load(an_account())
     assert (done.repeated, done.assessed.handled, world.account("acc_1")["status"]) == (1, 0, "suspended")
+    assert done.stay_suspended == ["acc_1"]
+
+
+@pytest.mark.parametrize("batch", [1, 500])
+def test_import_names_each_account_that_stays_suspended_once_and_no_other(store: Store, batch: int) -> None:
+    world = World(store, batch=batch)
+    names = ("acc_1", "acc_2", "acc_3", "acc_4")
+    world.load(*map(an_account, names))
+    a = accounts.c
+    here = update(accounts).where(a.account_id != "acc_4").values(status="suspended", suspended_here=True)
+    store.write(lambda tx: tx.connection.execute(here))
+    moved = an_account("acc_2") | {"email": "new@example.org"}
+    product = (an_account("acc_1"), moved, moved, an_account("acc_3", "suspended"), an_account("acc_4"))
+    assert world.load(*product).stay_suspended == ["acc_1", "acc_2"]
+    assert world.account("acc_2") | {"email": "new@example.org", "status": "suspended"} == world.account("acc_2")
+    assert world.load(an_account("acc_1", "deleted"), an_account("acc_2", "suspended")).stay_suspended == []
 
 
 def test_charge_told_of_under_another_order_with_other_credits_is_refused_and_not_swallowed(store: Store) -> None:

@@ -510,6 +510,22 @@ def test_import_names_cases_of_every_kind(system: System) -> None:
     assert "Cases in it: 1 " in done.stdout
 
 
+def test_import_says_which_accounts_stay_suspended(system: System) -> None:
+    records = [an_account(f"acc_{number:02}") for number in range(21)]
+    system.load(records)
+    suspend = "update accounts set status = 'suspended', suspended_here = 1"
+    with closing(sqlite3.connect(system.database_url.removeprefix("sqlite:///"))) as books, books:
+        books.execute(suspend)
+    one, all_of_them = (json.dumps(records[3]), "\n".join(map(json.dumps, records)))
+    said = system.refunds("import", "-", stdin=one).stdout
+    assert "1 were known already" in said
+    assert "acc_03 stays suspended: two people suspended it here." in said
+    assert system.json("import", "-", stdin=one)["stay_suspended"] == ["acc_03"]
+    told = " ".join(system.refunds("import", "-", stdin=all_of_them).stdout.split())
+    assert "21 accounts stay suspended: two people suspended them here (acc_00, acc_01, " in told
+    assert "acc_19, …)." in told
+
+
 def test_many_cases_are_put_back_at_once_by_what_they_have_in_common(system: System) -> None:
     system.load([an_account(), a_purchase(credits=200)])
     system.emit([failed(f"job_{n}") for n in range(30)])

@@ -30,13 +30,15 @@ Known = AccountRecord | PurchaseRecord | JobRecord
 @dataclass(frozen=True, slots=True)
 class Imported:
     """What one import did: records by kind that the books have now, how many of these were known already, what the step made of
-    the others, and what stands in the dead letters instead, each with what is wrong with it.
+    the others, what stands in the dead letters instead, each with what is wrong with it, and the accounts that the file calls
+    active and that stay suspended, because two people suspended them here.
     """
 
     records: dict[str, int]
     repeated: int
     assessed: Assessed
     refused: list[tuple[str, str]]
+    stay_suspended: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +55,23 @@ class Importer:
         kinds: Counter[str] = Counter()
         repeated, done = 0, Assessed()
         refused = dict[str, tuple[str, str]]()
+        stay: list[str] = []
         for chunk in _chunks(records, self.assessor.batch):
             changed = self._store(chunk)
             self._handle(changed.values(), done)
             # after what the same file says of it before its last line
-            again = self._told_again([a for a in chunk if isinstance(a, AccountRecord) and last[a.id] is a])
+            final = [a for a in chunk if isinstance(a, AccountRecord) and last[a.id] is a]
+            again = self._told_again(final)
             self._handle(again.values(), done)
             changed |= again
+            stay += self._stay_suspended(final)
             letters = self._letters(chunk)
             taken = [record for record in chunk if _identity(record) not in letters]
             kinds.update(_kind(record) for record in taken)
             repeated += len(taken) - len(changed.keys() & {_identity(record) for record in taken})
             refused |= letters
             progress(len(chunk))
-        return Imported(dict(kinds), repeated, done, list(refused.values()))
+        return Imported(dict(kinds), repeated, done, list(refused.values()), stay)
 
     def _store(self, chunk: Sequence[Known]) -> dict[str, int]:
         """Adds what is new; returns the ids of the added rows by identity."""
@@ -120,6 +125,15 @@ class Importer:
             return {rows[id]: id for id in inbox_rows.tell_again(tx, list(rows), now)}
 
         return self.store.write(put_back)
+
+    def _stay_suspended(self, said: Sequence[AccountRecord]) -> list[str]:
+        """Which of these accounts are called active and stay as people here left them."""
+        active = [record.id for record in said if record.status is AccountStatus.ACTIVE]
+        if not active:
+            return []
+        a = accounts.c
+        here = select(a.account_id).where(a.suspended_here, a.status == AccountStatus.SUSPENDED.value).order_by(a.account_id)
+        return [row.account_id for row in self.store.read(lambda tx: tx.all(here.where(tx.among(a.account_id, active))))]
 
     def _letters(self, chunk: Sequence[Known]) -> dict[str, tuple[str, str]]:
         """The open dead letters of these records, whenever they were imported: key and problem by identity."""

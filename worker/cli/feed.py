@@ -90,7 +90,15 @@ def _report(done: Imported, *, as_json: bool) -> None:
     states = Counter(move.state for move in done.assessed.moves)
     if as_json:
         refused = [{"record": key, "problem": problem} for key, problem in done.refused]
-        output.document({"records": done.records, "repeated": done.repeated, "cases": states, "refused": refused})
+        output.document(
+            {
+                "records": done.records,
+                "repeated": done.repeated,
+                "cases": states,
+                "refused": refused,
+                "stay_suspended": done.stay_suspended,
+            }
+        )
     else:
         counted = ", ".join(count(number, kind.replace("_", " ")) for kind, number in done.records.items())
         not_taken = f"; {len(done.refused)} refused" if done.refused else ""
@@ -99,10 +107,19 @@ def _report(done: Imported, *, as_json: bool) -> None:
         if states:
             opened = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
             output.say("Cases in it: {opened}.", opened=opened)
+        if done.stay_suspended:
+            output.say("[yellow]{said}.[/]", said=_stay_suspended(done.stay_suspended))
     for key, problem in done.refused[:SHOWN]:
         output.err.print(output.cell(f"refunds: {key}: {problem}"), soft_wrap=True)
     if done.refused:
         output.stop(f"in the dead letters, for they contradict the books: {count(len(done.refused), 'record')}", 1)
+
+
+def _stay_suspended(accounts: list[str]) -> str:
+    if len(accounts) == 1:
+        return f"{accounts[0]} stays suspended: two people suspended it here"
+    more = ", …" if len(accounts) > SHOWN else ""
+    return f"{len(accounts)} accounts stay suspended: two people suspended them here ({', '.join(accounts[:SHOWN])}{more})"
 
 
 def emit(file: File, as_json: AsJson = False) -> None:
