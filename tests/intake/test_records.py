@@ -1,12 +1,15 @@
 """Import records: the three kinds of the contract, each fault named with its place."""
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from policy.facts import AccountStatus, Billing, PaidWith, PurchaseKind
 from tests.intake.documents import RECORDS, Absent, a_record
-from worker.intake.records import AccountRecord, JobRecord, JobStatus, PurchaseRecord, read_record
+from worker.intake.fields import ID
+from worker.intake.records import KINDS, AccountRecord, JobRecord, JobStatus, PurchaseRecord, read_line, read_record
 from worker.strict import Malformed
 
 OPTIONAL = {
@@ -119,3 +122,28 @@ def test_another_kind_of_record_is_refused(value: object) -> None:
 def test_what_is_not_one_object_is_refused(raw: bytes) -> None:
     with pytest.raises(Malformed):
         read_record(raw)
+
+
+def test_names_that_mean_nothing_are_ignored_and_told() -> None:
+    record, unknown = read_line(a_record("purchase", "transactoin_id", "tran_1"))
+    assert (record.key, unknown) == ("purchase:ord_1", frozenset({"transactoin_id"}))
+    for kind in RECORDS:
+        assert read_line(a_record(kind))[1] == frozenset()
+
+
+def test_the_guide_has_every_field_with_what_it_may_hold() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "joining.md").read_text()
+    said = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (required|optional) \| ([^|]+) \| [^|\n]*\|$", guide, re.MULTILINE)
+    assert said == [
+        (kind, name, "required" if field.is_required() else "optional", what_is_right(kind, name))
+        for kind, (model, _) in KINDS.items()
+        for name, field in model.model_fields.items()
+    ]
+
+
+def what_is_right(kind: str, name: str) -> str:
+    """What the field may hold, as its fault says it, in the words of the guide."""
+    with pytest.raises(Malformed) as refused:
+        read_record(a_record(kind, name, {}))
+    right = refused.value.detail.partition("; expected ")[2]
+    return "an id" if right == ID else "a time" if right.startswith("an RFC 3339 time") else right

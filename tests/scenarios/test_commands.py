@@ -510,6 +510,19 @@ def test_import_names_cases_of_every_kind(system: System) -> None:
     assert "Cases in it: 1 " in done.stdout
 
 
+def test_import_warns_once_of_each_name_that_it_does_not_know(system: System) -> None:
+    records = [an_account("acc_1"), *({**a_purchase(f"ord_{n}"), "transaction": "tran_1", "\x1b[2J\ud800": 1} for n in range(3))]
+    lines = "\n".join(map(json.dumps, records))
+    done = system.refunds("import", "-", stdin=lines)
+    assert "3 purchases" in done.stdout
+    names = (r"\u001b[2J\ud800", "transaction")
+    assert done.stderr.splitlines() == [f'refunds: "{name}": not known, ignored in 3 records' for name in names]
+    many = an_account("acc_2") | {f"name_{n}": None for n in range(22)}
+    told = system.refunds("import", "-", stdin=json.dumps(many), expect=0).stderr.splitlines()
+    assert (len(told), told[-1]) == (21, "refunds: and 2 more names that are not known")
+    assert "not known" not in system.refunds("import", "-", stdin=json.dumps(an_account("acc_2"))).stderr
+
+
 def test_import_says_which_accounts_stay_suspended(system: System) -> None:
     records = [an_account(f"acc_{number:02}") for number in range(21)]
     system.load(records)

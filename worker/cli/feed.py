@@ -15,11 +15,11 @@ from worker.cases.money import claims
 from worker.cli import output
 from worker.cli.output import AsJson, one_clear_line
 from worker.errors import Misconfigured, TryLater, one_line
-from worker.intake.records import read_record
+from worker.intake.records import read_line
 from worker.intake.wire import read_event
 from worker.runtime import Runtime
 from worker.screen import progress
-from worker.strict import Malformed
+from worker.strict import Malformed, shown
 
 SHOWN = 20
 File = Annotated[str, typer.Argument(metavar="FILE.jsonl", help="One JSON document per line; - is standard input.")]
@@ -71,11 +71,15 @@ def _sent(number: int) -> str:
 def _read_all(file: str, *, as_json: bool) -> list[Known]:
     records: list[Known] = []
     faults: list[str] = []
+    ignored = Counter[str]()
     for number, line in _lines(file):
         try:
-            records.append(read_record(line))
+            record, unknown = read_line(line)
+            records.append(record)
+            ignored.update(unknown)
         except Malformed as fault:
             faults.append(f"line {number}: {fault.detail}")
+    _warn_of_unknown(ignored)
     if not faults:
         return records
     if as_json:
@@ -84,6 +88,14 @@ def _read_all(file: str, *, as_json: bool) -> list[Known]:
         output.err.print(output.cell(f"refunds: {file}, {told}"), soft_wrap=True)
     more = f" (and {len(faults) - SHOWN} more)" if len(faults) > SHOWN else ""
     output.stop(f"{file}: {count(len(faults), 'faulty line')}{more}; nothing was imported", 1)
+
+
+def _warn_of_unknown(ignored: Counter[str]) -> None:
+    """On stderr, once for each name: a newer producer's, or one of ours misspelt."""
+    for name, number in sorted(ignored.items(), key=lambda item: (-item[1], item[0]))[:SHOWN]:
+        output.err.print(output.cell(f"refunds: {shown(name)}: not known, ignored in {count(number, 'record')}"), soft_wrap=True)
+    if len(ignored) > SHOWN:
+        output.err.print(output.cell(f"refunds: and {len(ignored) - SHOWN} more names that are not known"), soft_wrap=True)
 
 
 def _report(done: Imported, *, as_json: bool) -> None:

@@ -157,20 +157,28 @@ class _Job(Model):
     finished_at: Instant | None = None
 
 
-_RECORDS: dict[str, tuple[type[Model], Callable[..., Record]]] = {
+KINDS: dict[str, tuple[type[Model], Callable[..., Record]]] = {
     "account": (_Account, AccountRecord),
     "purchase": (_Purchase, PurchaseRecord),
     "layer_job": (_Job, JobRecord),
 }
-_KNOWN = ", ".join(_RECORDS)
+"""What each kind of record is read as, and what it becomes."""
+_KNOWN = ", ".join(KINDS)
 
 
 def read_record(raw: bytes) -> Record:
     """The record that `raw` is. Raises `Malformed`, naming every field that is wrong."""
+    return read_line(raw)[0]
+
+
+def read_line(raw: bytes) -> tuple[Record, frozenset[str]]:
+    """The record that `raw` is, and the names in it that mean nothing to us: they are ignored, for a newer producer may send
+    them, and one of ours may be misspelt. Raises `Malformed` like `read_record`.
+    """
     document = loads(raw)
     problems: list[Problem] = []
     kind: Any = document.get("record")
-    known = _RECORDS.get(kind) if isinstance(kind, str) else None
+    known = KINDS.get(kind) if isinstance(kind, str) else None
     if known is None:
         if "record" not in document:
             problems.append(("missing_field", f"record is missing; expected one of {_KNOWN}"))
@@ -182,4 +190,5 @@ def read_record(raw: bytes) -> Record:
     if said is None:
         raise fields.malformed(problems)
     # the fields of model and record are the same by name; `dict(model)` does not copy deeper than one level
-    return build(**dict(said), raw=raw.decode(), sha256=digest(raw))
+    record = build(**dict(said), raw=raw.decode(), sha256=digest(raw))
+    return record, frozenset(document.keys() - model.model_fields.keys() - {"record"})
