@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests.cases.world import START, a_purchase, an_account, moves
 from tests.requests.world import PeopleWorld, text_of
@@ -400,6 +400,101 @@ def test_suspended_account_is_reinstated_by_one_person_and_still_made_whole(worl
     assert world.state("job_9") == "refunded"
     assert world.decide(case_id, "reinstate", by="ann", reason="a mix-up")["done"]
     assert standing(world) == "active"
+
+
+def suspended_and_closed(world: PeopleWorld) -> str:
+    """A request under which two people suspended the account, and whose money was declined."""
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.event("downloaded", "job_1"))
+    case_id = world.mail().case_id
+    world.decide(case_id, "suspend", by="ann", reason="resold")
+    world.decide(case_id, "suspend", by="bob")
+    world.decide(case_id, "decline", by="bob", reason="what came out was used")
+    world.sweep()
+    assert (world.state(case_id), world.queue()) == ("declined", [])
+    return case_id
+
+
+def test_suspension_is_lifted_under_the_case_it_came_of_though_that_is_closed(world: PeopleWorld) -> None:
+    case_id = suspended_and_closed(world)
+    before = world.case(case_id)
+    assert before is not None
+    assert world.account("acc_1")["suspended_under"] == case_id
+    assert list(world.choices(case_id)) == ["reinstate"]
+    assert world.reviewer.plan(case_id, "reinstate", by="cat")["needs_second"] is False
+    for other in ("decline", "money", "suspend", "forfeit"):
+        with pytest.raises(Refused, match=f"{other} is not possible here; choose one of reinstate"):
+            world.decide(case_id, other, by="cat")
+    world.clock.pass_(hours=2)
+    told = world.decide(case_id, "reinstate", by="cat", reason="it was her brother")
+    assert (told["done"], told["told"], told["overtook"]) == (True, "acc_1 is active", 0)
+    assert (standing(world), world.account("acc_1")["suspended_under"]) == ("active", None)
+    after = world.case(case_id)
+    assert after is not None
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed <= {"history", "notices"}, "the case keeps its end"
+    lifted = after["history"][-1]
+    assert (lifted["event"], lifted["by"], lifted["detail"]["reason"]) == ("account.reinstated", "cat", "it was her brother")
+    recorded = [(row.action, row.by, row.reason) for row in world.rows(select(actions).order_by(actions.c.id))]
+    assert recorded[-1] == ("account.active", "cat", "it was her brother")
+    world.sweep()
+    assert [said["type"] for said in world.announced()][-1] == "account.active"
+    world.clock.pass_(minutes=2)
+    assert [mail for mail in world.written() if "open again" in mail["Subject"]]
+    assert world.audit().breaches == []
+    for again in (lambda: world.decide(case_id, "reinstate", by="ann"), lambda: world.reviewer.take(case_id, by="ann")):
+        with pytest.raises(Refused, match="does not wait for a person: it is declined"):
+            again()
+
+
+def test_suspension_is_lifted_by_one_of_several_at_once(world: PeopleWorld) -> None:
+    case_id = suspended_and_closed(world)
+    found = ends(*(lambda by=by: world.decide(case_id, "reinstate", by=by) for by in ("ann", "bob", "cat")), of=Refused)
+    assert sum(not isinstance(one, Refused) for one in found) == 1
+    assert [row.action for row in world.rows(select(actions.c.action))].count("account.active") == 1
+
+
+def test_suspension_is_lifted_only_under_the_last_case_it_came_of(world: PeopleWorld) -> None:
+    first = suspended_and_closed(world)
+    world.decide(first, "reinstate", by="cat")
+    world.clock.pass_(seconds=1)
+    second = world.mail("Please refund my order ord_1, once more.", message_id="<mail-2@example.org>").case_id
+    for by in ("ann", "bob"):
+        world.decide(second, "suspend", by=by)
+    assert second != first
+    assert world.account("acc_1")["suspended_under"] == second
+    assert world.choices(first) == {}
+    with pytest.raises(Refused, match="does not wait for a person"):
+        world.decide(first, "reinstate", by="cat")
+    world.decide(second, "decline", by="ann")
+    assert world.decide(second, "reinstate", by="ann")["done"]
+
+
+def test_suspension_by_the_product_is_not_lifted_here(world: PeopleWorld) -> None:
+    case_id = suspended_and_closed(world)
+    world.decide(case_id, "reinstate", by="cat")
+    world.load(an_account(status="suspended"))
+    assert (standing(world), world.account("acc_1")["suspended_under"]) == ("suspended", None)
+    with pytest.raises(Refused, match="does not wait for a person"):
+        world.decide(case_id, "reinstate", by="cat")
+
+
+def test_proposal_that_outlived_its_case_is_not_agreed_to_where_the_suspension_can_be_lifted(world: PeopleWorld) -> None:
+    case_id = suspended_and_closed(world)
+    world.load({"record": "purchase", **second_purchase()})
+    waits = update(cases).where(cases.c.case_id == case_id)
+    row = world.rows(select(cases).where(cases.c.case_id == case_id))[0]
+    review = {"state": "review", "owner": "person", "closed_at": None, "next_action_at": world.clock.now()}
+    world.store.write(lambda tx: tx.connection.execute(waits.values(**review)))
+    world.decide(case_id, "forfeit", by="ann")
+    ended = {name: getattr(row, name) for name in review}
+    world.store.write(lambda tx: tx.connection.execute(waits.values(**ended)))
+    for choice in ("forfeit", "reinstate", None):
+        with pytest.raises(Refused, match="does not wait for a person: it is declined"):
+            world.decide(case_id, choice, by="bob")
+    assert world.reviewer.end_stale() == 1
+    assert world.decide(case_id, "reinstate", by="bob")["done"]
+    assert world.account("acc_1")["frozen"] == 0
 
 
 def second_purchase() -> dict[str, Any]:

@@ -762,6 +762,24 @@ BUGS = (
         (("worker/cases/money/limits.py", 'values["last_error"] = f"{stands.last_error}{AND}{why}"', "pass"),),
     ),
     Bug(
+        "forfeit_agreed_to_after_the_end",
+        "a forfeit proposed while the case waited is carried out when it is closed and its suspension could be lifted",
+        ("tests/review/test_review.py",),
+        (
+            (
+                "worker/cases/review/reviewer.py",
+                "    if not waits_for_a_person(row):\n        # what was proposed",
+                "    if False:\n        # what was proposed",
+            ),
+        ),
+    ),
+    Bug(
+        "product_suspension_lifted_here",
+        "one person opens an account that the product keeps shut, under a case of long ago",
+        ("tests/review/test_review.py",),
+        (("worker/cases/suspended.py", "AccountStatus.SUSPENDED.value, a.suspended_here", "AccountStatus.SUSPENDED.value"),),
+    ),
+    Bug(
         "release_of_what_was_not_shown",
         "a stop that came while somebody read the question is lifted by their yes",
         ("tests/money/test_limits.py",),

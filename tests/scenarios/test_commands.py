@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import shutil
 import socket
 import sqlite3
@@ -20,6 +21,7 @@ import redis as redis_py
 
 from tests.money.world import MoneyWorld
 from tests.notices.rude_server import rude_server
+from tests.requests.world import PeopleWorld
 from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted, succeeded
 from tests.scenarios.terminal import in_new_interpreter
 from tests.servers import ON_POSTGRES, eventually
@@ -508,6 +510,26 @@ def test_import_names_cases_of_every_kind(system: System) -> None:
     twins = [{**a_purchase(name), "request_id": "chk-1"} for name in ("ord_1", "ord_2")]
     done = system.refunds("import", "-", stdin="\n".join(json.dumps(one) for one in (an_account(), *twins)))
     assert "Cases in it: 1 " in done.stdout
+
+
+def test_suspended_account_says_the_command_that_lifts_it_and_that_does(system: System, tmp_path: Path) -> None:
+    system.refunds("db", "upgrade")
+    with closing(PeopleWorld(Store(system.database_url), tmp_path)) as world:
+        world.bought_once()
+        world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.event("downloaded", "job_1"))
+        case_id = world.mail().case_id
+        for by, choice in (("ann", "suspend"), ("bob", "suspend"), ("bob", "decline")):
+            world.decide(case_id, choice, by=by)
+        world.store.close()
+    lifts = f'refunds review approve {case_id} --choice reinstate --reason "…"'
+    assert f"`{lifts}`" in " ".join(system.refunds("account", "acc_1").stdout.split())
+    shown = system.refunds("review", "show", case_id).stdout
+    assert "acc_1 is active again" in shown
+    assert "review decline" not in shown
+    assert "acc_1 is active." in system.refunds(*shlex.split(lifts)[1:], "--yes").stdout
+    assert system.json("account", "acc_1")["status"] == "active"
+    assert "reinstate" not in system.refunds("account", "acc_1").stdout
+    assert "does not wait for a person" in system.refunds("review", "show", case_id).stdout
 
 
 def test_import_warns_once_of_each_name_that_it_does_not_know(system: System) -> None:

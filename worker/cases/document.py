@@ -16,6 +16,7 @@ from worker.cases.known import accounts_called, no_account, several, what_is_kno
 from worker.cases.money import claims
 from worker.cases.money.stands import stands
 from worker.cases.rows import KINDS
+from worker.cases.suspended import suspended_under
 from worker.clock import moment
 from worker.errors import Refused
 from worker.store.breakers import standing
@@ -238,6 +239,7 @@ def account_document(tx: Tx, name: str) -> dict[str, Any]:
         "email": account.email,
         "status": account.status,
         "known": account.known,
+        "suspended_under": suspended_under(tx, account_id),
         "credits": sum(lot.remaining for lot in lots),
         "frozen": sum(lot.frozen for lot in lots),
         "lots": [{name: getattr(lot, name) for name in names} | {"spent": lot.spent} for lot in lots],

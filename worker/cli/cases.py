@@ -211,6 +211,9 @@ def account(
         return output.document(found)
     standing = found["status"] if found["known"] else "named by events only; nothing vouches for it yet"
     output.say("[bold]{id}[/]  {standing}  {email}", id=found["account_id"], standing=standing, email=found["email"] or "")
+    if found["suspended_under"]:
+        lift = f'`refunds review approve {found["suspended_under"]} --choice reinstate --reason "…"` lifts it'
+        output.line("suspended", f"by two people under {found['suspended_under']}; {lift}", "yellow")
     output.line("credits to spend", found["credits"], "bold")
     if found["frozen"]:
         output.line("frozen", found["frozen"], "yellow")

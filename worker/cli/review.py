@@ -77,10 +77,11 @@ def show(name: Name, as_json: AsJson = False) -> None:
         style = "dim" if choice["refused"] else ""
         why = choice["refused"] or choice["second_because"]
         table.add_row(cell(choice["choice"], style), cell(choice["does"], style), people, cell(why, "yellow"))
-    if not found["waiting"]:
+    if not found["choices"]:
         return output.say("\nIt does not wait for a person: `refunds why {case}`", case=case["case_id"])
     out.print(table)
-    decide = "`refunds review approve {case} --choice CHOICE --reason WHY`, or `refunds review decline {case} --reason WHY`"
+    decide = "`refunds review approve {case} --choice CHOICE --reason WHY`"
+    decide += ", or `refunds review decline {case} --reason WHY`" if found["waiting"] else ""
     output.say(f"\n[dim]{decide}[/]", case=case["case_id"])
 
 

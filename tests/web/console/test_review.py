@@ -134,6 +134,28 @@ def test_second_person_agrees_with_a_password_of_their_own(world: PeopleWorld, a
     assert [tuple(row) for row in rows] == [("agreed", "ana", "ben")]
 
 
+def test_account_page_leads_to_the_closed_case_under_which_it_is_reinstated(
+    world: PeopleWorld, ana: Browser, ben: Browser
+) -> None:
+    world.bought_once("ord_9", "acc_9")
+    world.happen(
+        world.submitted("job_9", "acc_9"), world.succeeded("job_9", "acc_9"), world.event("downloaded", "job_9", "acc_9")
+    )
+    request = world.mail("Please refund my order ord_9.", sender="acc_9@example.org").case_id
+    for by in ("cyd", "dan"):
+        world.decide(request, "suspend", by=by)
+    world.decide(request, "decline", by="dan")
+    path = f"/review/{request}"
+    assert f'href="{path}"' in page(ana, "/accounts/acc_9")
+    assert ana.send(path, f"{path}/take").status_code == 303
+    assert "acc_9 is active again" in words_of(page(ana, path))
+    done = ana.send(path, f"{path}/decide", choice="reinstate", reason="a mix-up")
+    assert done.headers["location"] == f"/cases/{request}?note=decided"
+    assert (world.account("acc_9")["status"], world.state(request)) == ("active", "declined")
+    assert f'href="{path}"' not in page(ben, "/accounts/acc_9").partition("<section>")[0]
+    assert "there is nothing to choose" in words_of(page(ben, path))
+
+
 def test_proposal_is_withdrawn_with_a_reason(world: PeopleWorld, ana: Browser, ben: Browser) -> None:
     path = taken(ana, "ord_3")
     ana.send(path, f"{path}/decide", choice="suspend", reason="abuse", password=PASSWORD)

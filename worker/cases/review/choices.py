@@ -92,9 +92,13 @@ _NO_REMEDY_AT_HAND = {
 """Rules after which a person says what is meant: the remedy that could be given may not be the one that was asked for."""
 
 
-def choices(scene: Scene, *, mode: Mode, money_can_leave: str | None) -> list[Choice]:
-    """Every choice for the case. `money_can_leave` says why no money leaves this installation; None: it does."""
-    acts = list(_OFFERED[scene.case.kind])
+def choices(scene: Scene, *, mode: Mode, money_can_leave: str | None, waits: bool) -> list[Choice]:
+    """Every choice for the case: of one that does not wait for a person, to lift the suspension that was agreed to under it, as
+    long as that stands. `money_can_leave` says why no money leaves this installation; None: it does.
+    """
+    acts = list(_OFFERED[scene.case.kind]) if waits else []
+    if not waits and scene.suspended_under_it:
+        acts = [Act.REINSTATE]
     if scene.account.status == "suspended":
         acts = [Act.REINSTATE if act is Act.SUSPEND else act for act in acts]
     held = "in mode observe nothing is carried out" if mode is Mode.OBSERVE else None

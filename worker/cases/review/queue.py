@@ -15,6 +15,7 @@ from worker.cases.promises import creem_may_act, deadlines
 from worker.cases.review import allowance
 from worker.cases.review.choices import Choice, awaits_word, choices
 from worker.cases.review.scene import Scene, scene_of
+from worker.cases.suspended import suspended_under
 from worker.clock import Clock, moment
 from worker.credits.ledger import Ledger
 from worker.creem.environment import Environment
@@ -35,6 +36,11 @@ def waits_for_a_person(row: Row[Any]) -> bool:
     """Whether a case is one of those, as it was read."""
     parked = row.state == CaseState.WAITING.value and row.kind == CaseKind.REQUEST.value
     return bool(row.state == CaseState.REVIEW.value or parked)
+
+
+def can_be_decided(tx: Tx, row: Row[Any]) -> bool:
+    """Whether a person has anything to choose about a case: where it waits, and where its account stands suspended under it."""
+    return waits_for_a_person(row) or suspended_under(tx, row.account_id) == row.case_id
 
 
 def does_not_wait(case_id: str, state: str) -> str:
@@ -115,7 +121,7 @@ class Queue:
             **{name: item[name] for name in ("taken_by", "taken_until", "proposal", "due_at", "creem_may_act_at", "overdue")},
             "requests": case["requests"],
             "evidence": case["evidence"],
-            "choices": [allowed.checked(choice, given).document() for choice in self._choices(scene)] if waits else [],
+            "choices": [allowed.checked(choice, given).document() for choice in self._choices(scene)],
             "approved_by_you": allowed.document(),
         }
 
@@ -128,7 +134,7 @@ class Queue:
             held = f"no money leaves in mode {self.bench.mode.value}"
         elif self.environment is None:
             held = "no Creem key is configured, so no money can leave"
-        return choices(scene, mode=self.bench.mode, money_can_leave=held)
+        return choices(scene, mode=self.bench.mode, money_can_leave=held, waits=waits_for_a_person(scene.row))
 
     def _given_before(self, tx: Tx, scene: Scene, by: str) -> int:
         return allowance.given_before(tx, by, scene.payment if awaits_word(scene) else None, scene.now)

@@ -24,7 +24,16 @@ from worker.cases.people import person
 from worker.cases.review import allowance
 from worker.cases.review.act import Deed, carry_out, freeze_for, unfreeze_for
 from worker.cases.review.choices import Act, Choice, recommended
-from worker.cases.review.queue import Queue, does_not_wait, in_queue, lease_name, leases_of, proposals_of, waits_for_a_person
+from worker.cases.review.queue import (
+    Queue,
+    can_be_decided,
+    does_not_wait,
+    in_queue,
+    lease_name,
+    leases_of,
+    proposals_of,
+    waits_for_a_person,
+)
 from worker.cases.review.scene import Scene, lock_case
 from worker.cases.rows import case_of
 from worker.cases.write import write_cases
@@ -49,7 +58,7 @@ class Reviewer(Queue):
 
     def take(self, name: str, *, by: str) -> None:
         """The case is with this person until the lease ends. Raises `Refused` where somebody else has it."""
-        self.store.write(lambda tx: self._take(tx, _waiting(tx, name), by))
+        self.store.write(lambda tx: self._take(tx, _to_decide(tx, name), by))
 
     def give_back(self, name: str, *, by: str) -> None:
         """The case is free again; without effect where somebody else has it."""
@@ -106,7 +115,7 @@ class Reviewer(Queue):
         return ended
 
     def _plan(self, tx: Tx, name: str, choice: str | None, by: str) -> dict[str, Any]:
-        row = _waiting(tx, name)
+        row = _to_decide(tx, name)
         lease = leases_of(tx, [row], self.clock.now()).get(row.case_id)
         if lease is not None and lease.holder != by:
             raise _held(row, lease)
@@ -133,8 +142,8 @@ class Reviewer(Queue):
             raise _held(row, held)
 
     def _decide(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> tuple[dict[str, Any], Scene]:
-        row = lock_case(tx, _waiting(tx, name).case_id)
-        _still_waits(row)
+        row = lock_case(tx, _to_decide(tx, name).case_id)
+        _still_to_decide(tx, row)
         proposal = proposals_of(tx, [row]).get(row.case_id)
         self._take(tx, row, by)
         scene = self._scene(tx, row)
@@ -238,7 +247,11 @@ class Reviewer(Queue):
         return _withdrawn(row.case_id, proposal.choice, proposal.proposed_by, told)
 
     def _overtaken(self, tx: Tx, scene: Scene, by: str, reason: str) -> int:
-        """How many cases came earlier and are in nobody's hands; noted, with the reason, where there are any."""
+        """How many cases came earlier and are in nobody's hands; noted, with the reason, where there are any. One that is not in
+        the queue overtakes nobody.
+        """
+        if not waits_for_a_person(scene.row):
+            return 0
         busy = select(leases.c.name).where(leases.c.name.like("review:%"), leases.c.until > scene.now)
         proposed = select(proposals.c.case_id).where(proposals.c.state == "open")
         earlier = select(func.count()).where(
@@ -272,14 +285,14 @@ def _unsent(tx: Tx, row: Row[Any]) -> Row[Any] | None:
     return claim if claim is not None and claims.nothing_left(tx, claim) else None
 
 
-def _waiting(tx: Tx, name: str) -> Row[Any]:
+def _to_decide(tx: Tx, name: str) -> Row[Any]:
     row = find(tx, name)
-    _still_waits(row)
+    _still_to_decide(tx, row)
     return row
 
 
-def _still_waits(row: Row[Any]) -> None:
-    if not waits_for_a_person(row):
+def _still_to_decide(tx: Tx, row: Row[Any]) -> None:
+    if not can_be_decided(tx, row):
         raise Refused(does_not_wait(row.case_id, row.state))
 
 
@@ -300,6 +313,9 @@ def _chosen(offered: list[Choice], choice: str | None, row: Row[Any]) -> Choice:
 
 def _to_agree(proposal: Row[Any], choice: str | None, by: str, offered: list[Choice], row: Row[Any]) -> Act:
     """What is proposed, where this person may agree to it, and it can still be done and gives what the first one was shown."""
+    if not waits_for_a_person(row):
+        # what was proposed while it waited ends with that
+        raise Refused(does_not_wait(row.case_id, row.state))
     if choice not in {None, proposal.choice}:
         raise Refused(f"{row.case_id}: {proposal.choice} is proposed by {proposal.proposed_by}; agree to it or withdraw it first")
     if by == proposal.proposed_by:

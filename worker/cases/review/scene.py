@@ -19,6 +19,7 @@ from worker.cases.money.used import jobs_of
 from worker.cases.requests.facts import paid_by, use_of
 from worker.cases.requests.identify import charged_again, duplicates
 from worker.cases.rows import case_of
+from worker.cases.suspended import suspended_under
 from worker.credits.ledger import JobCredits, Ledger
 from worker.creem.environment import Environment
 from worker.errors import Collision
@@ -58,6 +59,8 @@ class Scene:
     use: Use = field(default_factory=Use)
     spendable: int = 0
     """Credits the account could spend now, over all lots."""
+    suspended_under_it: bool = False
+    """The account stands suspended, and two people agreed to that under this case last."""
     proposed: int = 0
     """Credits of the charge's lot that are frozen for a proposal of their own."""
 
@@ -102,6 +105,7 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, environment: Environment | No
         charged_again=_charged_again(tx, case, charge),
         use=use_of(tx, ledger, charge) if charge is not None else Use(),
         spendable=sum(int(lot.remaining) for lot in lots),
+        suspended_under_it=suspended_under(tx, row.account_id) == row.case_id,
         proposed=holds.proposed(tx, charge.facts.purchase_id) if charge is not None and charge.facts.frozen else 0,
     )
 

@@ -65,7 +65,7 @@ class ReviewPages:
         """Does, proposes or agrees, provided that the choice still does what was shown."""
         seen = self._seen(visit)
         case_id, reason = seen["case"]["case_id"], reason_of(visit.form)
-        if not seen["waiting"]:
+        if not seen["choices"]:
             return self._page(visit, seen, 409, does_not_wait(case_id, seen["case"]["state"]))
         choice = next((each for each in _open_to(seen) if each["choice"] == visit.form.get("choice")), None)
         if choice is None:
