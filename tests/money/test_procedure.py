@@ -15,9 +15,9 @@ from worker.cases.money import limits
 from worker.clock import written
 from worker.errors import Refused
 from worker.sandbox.creem import Lost, RefundAnswer, SecondRefund, Seen, Switches
-from worker.sandbox.creem.words import Announced, Ending, Fault, Meanwhile
+from worker.sandbox.creem.words import Announced, Ending, Fault, Lie, Meanwhile
 from worker.settings import DEFAULT_TERMS, Mode
-from worker.store.breakers import closed_to
+from worker.store.breakers import CREEM, closed_to
 from worker.store.engine import Store
 
 NASTY = Switches(second_refund=SecondRefund.PAYS_AGAIN, second_while_pending=SecondRefund.PAYS_AGAIN)
@@ -36,7 +36,7 @@ def holds(world: MoneyWorld) -> None:
     """The statement that has to hold whatever happened."""
     for name in ("tran_0", "tran_1"):
         assert world.double.gone(name) <= world.double.paid(name), "more left than was paid"
-        assert world.double.posts(name) <= 1 or all(s.status in {400, 429, None} for s in calls(world, name)[:-1])
+        assert world.double.posts(name) <= 1 or all(s.status in {400, 401, 403} for s in calls(world, name)[:-1])
     assert world.double.posts("tran_0") == 0, "the first charge stays"
     assert world.audit().breaches == []
 
@@ -117,12 +117,147 @@ def test_tax_goes_back_with_the_price(world: MoneyWorld) -> None:
         ({"meanwhile": Meanwhile.FULL_REFUND, "second_refund": SecondRefund.REFUSED}, "external", 900),
         ({"before_read": Meanwhile.PART_REFUND}, "review", 450),
         ({"before_read": Meanwhile.DISPUTE}, "review", 900),
+        ({"post": Fault.NOT_SENT, "post_times": 3}, "refunded", 900),
+        ({"post": Fault.NOT_SENT}, "review", 0),
+        ({"post": Fault.KEY_REFUSED, "post_times": 2, "wrong_key_status": 401}, "refunded", 900),
+        ({"post": Fault.KEY_REFUSED, "post_times": 2, "wrong_key_message": False}, "refunded", 900),
+        ({"post": Fault.BARE_400}, "review", 0),
+        ({"post": Fault.BARE_404, "post_side": Lost.AFTER_COMMIT}, "refunded", 900),
+        ({"post": Fault.ERROR_503, "post_side": Lost.AFTER_COMMIT}, "refunded", 900),
+        ({"post": Fault.THROTTLED}, "review", 0),
+        ({"post": Fault.THROTTLED, "post_side": Lost.AFTER_COMMIT}, "refunded", 900),
+        ({"post": Fault.BARE_429}, "review", 0),
+        ({"post": Fault.REDIRECT}, "review", 0),
+        ({"post": Fault.REDIRECT, "post_side": Lost.AFTER_COMMIT}, "refunded", 900),
+        ({"post": Lie.OTHER_TRANSACTION}, "review", 0),
+        ({"post": Lie.OTHER_TRANSACTION, "post_side": Lost.AFTER_COMMIT}, "refunded", 900),
+        ({"post": Lie.OTHER_MODE}, "review", 0),
+        ({"post": Lie.NO_STATUS, "post_side": Lost.AFTER_COMMIT}, "refunded", 900),
     ],
 )
 def test_each_answer_has_its_way(world: MoneyWorld, switches: dict[str, Any], state: str, gone: int | None) -> None:
     assert play(world, **switches) == state, world.case("ord_1")
     if gone is not None:
         assert world.double.gone("tran_1") == gone
+    holds(world)
+
+
+def two_due(world: MoneyWorld, **switches: Any) -> None:
+    """Two customers charged twice, the refunds of both due at once, and the first process that pays has had its turn."""
+    world.double.switches = replace(NASTY, **switches)
+    world.twice_charged()
+    world.charged_again(1)
+    assert len(world.open_claims()) == 2
+    world.pay()
+
+
+def called(world: MoneyWorld) -> int:
+    """How many calls for a refund arrived, for whatever charge."""
+    return sum(seen.method == "POST" for seen in world.double.requests)
+
+
+def held(world: MoneyWorld, name: str) -> str | None:
+    """Why this breaker stands open now."""
+    found = world.store.read(lambda tx: closed_to(tx, [name], world.clock.now()))
+    return found and found[0]
+
+
+def stays_with_one_call(world: MoneyWorld, name: str, *, minutes: float) -> None:
+    """The breaker stands open so long, and nobody calls for the other claim meanwhile."""
+    until = world.clock.now() + timedelta(minutes=minutes)
+    while world.clock.now() < until:
+        assert held(world, name) is not None
+        assert called(world) == 1
+        world.clock.pass_(minutes=minutes / 8)
+        world.turn()
+
+
+@POSTGRES_AT_NIGHT
+@pytest.mark.parametrize("status", [401, 403])
+def test_key_that_was_refused_is_tried_by_no_other_claim_meanwhile(world: MoneyWorld, status: int) -> None:
+    two_due(world, post=Fault.KEY_REFUSED, wrong_key_status=status)
+    assert f"Creem answered {status}" in str(held(world, limits.KEY))
+    assert sorted(world.open_claims()) == [("refunding", "claimed"), ("refunding", "refused")]
+    stays_with_one_call(world, limits.KEY, minutes=9)
+    world.double.switches = NASTY
+    world.settle_down(days=0.5)
+    assert [world.double.gone(name) for name in ("tran_1", "tran_r1_1")] == [900, 900]
+    assert called(world) == 3
+    assert held(world, limits.KEY) is None
+    holds(world)
+
+
+@POSTGRES_AT_NIGHT
+@pytest.mark.parametrize("side", Lost)
+@pytest.mark.parametrize("lie", [Lie.OTHER_TRANSACTION, Lie.OTHER_MODE])
+def test_answer_for_another_charge_stops_all_money_until_a_person_releases_it(world: MoneyWorld, lie: Lie, side: Lost) -> None:
+    two_due(world, post=lie, post_side=side)
+    # within the turn, whatever the next read shows
+    assert sorted(world.open_claims()) == [("refunding", "claimed"), ("review", "unknown")]
+    assert "Creem answered for another charge or environment" in str(held(world, limits.MONEY))
+    world.double.switches = NASTY
+    stays_with_one_call(world, limits.MONEY, minutes=60 * 30)
+    assert next(told["type"] for told in world.announced()) == "refund.in_review"
+    world.store.write(lambda tx: limits.release(tx, by="ada", reason="asked Creem", now=world.clock.now()))
+    world.settle_down(days=2)
+    assert called(world) == 2
+    sent = [world.double.posts(name) for name in ("tran_1", "tran_r1_1")]
+    assert sent == [1, 1]
+    assert sum(world.double.gone(name) for name in ("tran_1", "tran_r1_1")) == (1800 if side is Lost.AFTER_COMMIT else 900)
+    holds(world)
+
+
+@pytest.mark.parametrize("word", [RefundAnswer.REQUIRES_ACTION, RefundAnswer.UNHEARD_OF, "a word of next year"])
+def test_refund_that_may_need_a_hand_in_the_dashboard_is_a_persons_within_the_turn(world: MoneyWorld, word: str) -> None:
+    world.double.switches = replace(NASTY, answer=word, ends=Ending.NEVER, turns_early=False)
+    world.twice_charged()
+    world.pay()
+    found = world.case("ord_1")
+    assert found is not None
+    said = f"Creem answered {word}: the refund may need a step in its dashboard"
+    assert (found["state"], found["decision"]["reason"]) == ("review", said)
+    assert world.claim("tran_1").state == "in_progress"
+    world.sweep()
+    assert [told["type"] for told in world.announced()] == ["refund.in_review"]
+    world.settle_down(days=2)
+    assert world.double.posts("tran_1") == 1
+    holds(world)
+
+
+def test_refund_that_is_pending_is_nobodys_within_the_turn(world: MoneyWorld) -> None:
+    world.double.switches = replace(NASTY, ends=Ending.NEVER, turns_early=False)
+    world.twice_charged()
+    world.pay()
+    assert world.open_claims() == [("refunding", "in_progress")]
+
+
+def test_call_that_was_not_sent_is_one_of_the_five_after_which_creem_is_left_alone(world: MoneyWorld) -> None:
+    world.double.switches = replace(NASTY, post=Fault.NOT_SENT, post_times=1)
+    world.twice_charged()
+    world.pay()
+    assert world.open_claims() == [("refunding", "claimed")]
+    assert world.claim("tran_1").due_at > world.clock.now()
+    for _ in range(4):
+        assert held(world, CREEM) is None
+        world.store.write(lambda tx: limits.away(tx, "a read that nobody heard", world.clock.now()))
+    assert held(world, CREEM) is not None
+    world.settle_down(days=1)
+    assert (called(world), world.state("ord_1")) == (1, "refunded")
+    holds(world)
+
+
+@POSTGRES_AT_NIGHT
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.BARE_429])
+@pytest.mark.parametrize("side", Lost)
+def test_refund_that_was_too_much_at_once_is_read_and_never_called_again(world: MoneyWorld, fault: Fault, side: Lost) -> None:
+    world.double.switches = replace(NASTY, post=fault, post_side=side, post_times=1, turns_early=False, settle_after=600.0)
+    world.twice_charged()
+    world.pay()
+    assert world.open_claims() == [("unknown", "unknown")]
+    assert world.claim("tran_1").next_step == "read"
+    world.settle_down(days=4)
+    assert world.double.posts("tran_1") == 1
+    assert world.state("ord_1") == ("refunded" if side is Lost.AFTER_COMMIT else "review")
     holds(world)
 
 

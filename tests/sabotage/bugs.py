@@ -738,6 +738,55 @@ BUGS = (
         (("worker/cases/money/limits.py", "if sent + amount > limit and not shown:", "if False:"),),
     ),
     Bug(
+        "refused_key_stops_nobody_else",
+        "every claim calls with a key that was just refused",
+        ("tests/money/test_procedure.py::test_key_that_was_refused_is_tried_by_no_other_claim_meanwhile",),
+        (
+            (
+                "worker/cases/money/record.py",
+                "        limits.open_until(tx, limits.KEY, now + limits.KEY_TROUBLE, answer.detail)\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "answer_for_another_charge_stops_nobody",
+        "Creem answers for other charges than we ask for, and money goes on leaving",
+        ("tests/money/test_procedure.py::test_answer_for_another_charge_stops_all_money_until_a_person_releases_it",),
+        (
+            (
+                "worker/cases/money/record.py",
+                "        limits.open_until(tx, limits.MONEY, limits.FOR_EVER, why, needs_person=True)\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "call_not_sent_is_not_counted",
+        "a Creem that takes no connection is called on and on",
+        ("tests/money/test_procedure.py::test_call_that_was_not_sent_is_one_of_the_five_after_which_creem_is_left_alone",),
+        (("worker/cases/money/record.py", "    limits.away(tx, answer.detail, with_.now)\n", ""),),
+    ),
+    Bug(
+        "step_in_the_dashboard_is_told_a_day_later",
+        "a refund that waits for a hand at Creem waits for a day before a person hears of it",
+        ("tests/money/test_procedure.py::test_refund_that_may_need_a_hand_in_the_dashboard_is_a_persons_within_the_turn",),
+        (("worker/cases/money/record.py", '        if answer.status != "pending":\n', "        if False:\n"),),
+    ),
+    Bug(
+        "throttled_refund_is_sent_again",
+        "a refund that Creem carried out behind its 429 is paid twice",
+        ("tests/money/test_procedure.py::test_refund_that_was_too_much_at_once_is_read_and_never_called_again",),
+        (
+            (
+                "worker/cases/money/record.py",
+                "        case Outcome.THROTTLED | Outcome.UNKNOWN:\n",
+                "        case Outcome.THROTTLED:\n            _not_sent(tx, payment, case, answer, with_)\n"
+                "        case Outcome.UNKNOWN:\n",
+            ),
+        ),
+    ),
+    Bug(
         "taken_back_after_it_was_sent",
         "a refund that is on its way is called taken back, its credits are spent, and it is paid",
         ("tests/review/test_claimed_before.py::test_refund_of_which_a_call_may_have_left_is_not_taken_back",),
