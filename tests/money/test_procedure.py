@@ -13,6 +13,7 @@ from tests.money.world import MoneyWorld
 from tests.servers import POSTGRES_AT_NIGHT
 from worker.cases.money import limits
 from worker.clock import written
+from worker.creem.transactions import Transaction
 from worker.errors import Refused
 from worker.sandbox.creem import Lost, RefundAnswer, SecondRefund, Seen, Switches
 from worker.sandbox.creem.words import Announced, Ending, Fault, Lie, Meanwhile
@@ -170,6 +171,33 @@ def stays_with_one_call(world: MoneyWorld, name: str, *, minutes: float) -> None
         assert called(world) == 1
         world.clock.pass_(minutes=minutes / 8)
         world.turn()
+
+
+def test_while_one_process_asks_creem_no_other_does(world: MoneyWorld) -> None:
+    """However many there are, and however much is due: Creem gets as much as one of them asks."""
+    world.twice_charged()
+    world.charged_again(1)
+    first, second = world.payer(), world.payer()
+    inner, beside = first.creem, list[list[str]]()
+
+    class Slow:
+        environment = inner.environment
+        refund = staticmethod(inner.refund)
+        transactions_of_customer = staticmethod(inner.transactions_of_customer)
+
+        @staticmethod
+        def transaction(transaction_id: str) -> Transaction | None:
+            asked = len(world.double.requests)
+            beside.append(second.pay())
+            assert len(world.double.requests) == asked
+            return inner.transaction(transaction_id)
+
+    replace(first, creem=Slow()).pay()
+    assert len(beside) >= 4
+    assert not any(beside)
+    assert [world.double.posts(name) for name in ("tran_1", "tran_r1_1")] == [1, 1]
+    world.settle_down(days=1)
+    holds(world)
 
 
 @POSTGRES_AT_NIGHT

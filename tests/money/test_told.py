@@ -8,7 +8,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from tests.cases.test_held import held
 from tests.cases.world import a_job, a_purchase, an_account, moves
@@ -28,7 +28,7 @@ from worker.sandbox.creem import Switches
 from worker.sandbox.creem.words import Lie, Nested
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import charges, purchases
+from worker.store.tables import charges, payments, purchases
 
 
 @pytest.fixture
@@ -501,6 +501,18 @@ def test_dispute_of_which_only_the_charge_can_be_read_holds_it_and_a_person_sees
     assert (opened["dispute_id"], opened["amount"]) == ("disp_1", 900)
     assert world.dead() == [("bad_value", "open")]
     assert world.audit().breaches == []
+
+
+@pytest.mark.parametrize("state", ["sending", "unknown"])
+def test_requeue_takes_no_claim_out_of_the_hands_of_who_calls_for_it(world: MoneyWorld, state: str) -> None:
+    world.twice_charged()
+    later = world.clock.now() + timedelta(minutes=1)
+    under_way = update(payments).values(state=state, next_step="read", attempts=1, armed_at=world.clock.now(), due_at=later)
+    world.store.write(lambda tx: tx.connection.execute(under_way).rowcount)
+    world.requeuer.requeue("ord_1", by="ada", reason="to be sure")
+    assert world.claim("tran_1").due_at == (later if state == "sending" else world.clock.now())
+    world.pay()
+    assert world.double.posts("tran_1") == 0
 
 
 def test_requeue_of_a_case_about_an_order_names_it_as_one(world: MoneyWorld) -> None:

@@ -193,6 +193,21 @@ def test_customer_who_asked_for_the_credits_gets_them_instead_of_a_rerun(
     assert world.audit().ok
 
 
+@pytest.mark.parametrize(("delivers", "back"), [(True, 45), (False, 50)])
+def test_credits_asked_for_while_the_rerun_is_on_its_way_wait_for_its_end(world: PeopleWorld, delivers: bool, back: int) -> None:
+    """Both would be a second remedy."""
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    taken = world.mail("My job_1 hangs, I want my credits back.")
+    assert (taken.outcome, world.state("job_1"), world.credits()) == (Taken.ATTACHED, "rerunning", 45)
+    if delivers:
+        world.happen(world.succeeded("job_1", attempt=2))
+    world.clock.pass_(days=1)
+    world.sweep()
+    assert (world.state("job_1"), world.credits()) == ("delivered" if delivers else "refunded", back)
+    assert world.audit().ok
+
+
 def test_mail_about_a_job_that_had_not_ended_ends_with_the_job(world: PeopleWorld) -> None:
     world.bought_once()
     world.happen(world.submitted("job_1"), world.submitted("job_2"))

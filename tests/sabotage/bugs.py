@@ -787,6 +787,63 @@ BUGS = (
         ),
     ),
     Bug(
+        "hints_as_many_as_events",
+        "the queue grows faster than anybody works it off",
+        ("tests/scenarios/test_hints.py",),
+        (
+            ("worker/tasks.py", "if to_announce and _ANNOUNCE_HINTS.due():", "if to_announce:"),
+            ("worker/tasks.py", "len(accepted) >= batch and _DRAIN_HINTS.due()", "len(accepted) >= batch"),
+        ),
+    ),
+    Bug(
+        "everybody_calls_creem_at_once",
+        "a Creem that comes back is met by every process together",
+        ("tests/money/test_procedure.py::test_while_one_process_asks_creem_no_other_does",),
+        (("worker/cases/money/turn.py", "    return leases.take(tx, FLOOR, holder, now, now + lease)", "    return True"),),
+    ),
+    Bug(
+        "effect_claimed_for_no_time",
+        "two sweeps carry out one effect",
+        ("tests/store/test_claims.py::test_effect_that_somebody_is_at_is_nobody_elses_until_the_time_for_it_is_over",),
+        (
+            (
+                "worker/store/effects.py",
+                '.values(state="claimed", attempts=effects.c.attempts + 1, due_at=now + lease)',
+                '.values(state="claimed", attempts=effects.c.attempts + 1)',
+            ),
+        ),
+    ),
+    Bug(
+        "nobody_is_told_how_long_a_case_waits",
+        "the oldest case of the queue lies there unseen",
+        ("tests/cases/test_overview.py::test_since_when_the_oldest_case_waits_for_a_person_is_said",),
+        (("worker/cases/overview.py", '"oldest_at": moment(oldest), "proposals"', '"oldest_at": None, "proposals"'),),
+    ),
+    Bug(
+        "file_is_read_before_it_is_locked",
+        "of two who look and then write one fails or knows nothing of the other",
+        ("tests/store/test_engine.py",),
+        (("worker/store/engine.py", '"begin immediate" if writing else "begin"', '"begin"'),),
+    ),
+    Bug(
+        "old_sqlite_with_a_write_ahead_log",
+        "two connections that copy the log back at once ruin the file",
+        ("tests/store/test_engine.py::test_file_is_opened_the_safe_way",),
+        (("worker/store/engine.py", '"wal" if sqlite3.sqlite_version_info >= SQLITE_WAL_FROM else "delete"', '"wal"'),),
+    ),
+    Bug(
+        "declared_length_is_not_looked_at",
+        "whoever says a gigabyte is listened to",
+        ("tests/web/test_app.py::test_body_that_says_it_is_large_is_refused_without_a_look_at_it",),
+        (
+            (
+                "worker/web/app.py",
+                "    if declared.isascii() and declared.isdigit() and int(declared[:20]) > MAX_BYTES:\n        return None\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
         "taken_back_after_it_was_sent",
         "a refund that is on its way is called taken back, its credits are spent, and it is paid",
         ("tests/review/test_claimed_before.py::test_refund_of_which_a_call_may_have_left_is_not_taken_back",),

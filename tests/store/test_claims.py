@@ -51,6 +51,27 @@ def test_a_process_claims_the_one_rerun_that_it_asks_for(store: Store) -> None:
     assert sorted(store.write(claim) for _ in range(7)) == [[], ["job_0"], *([name] for name in others)]
 
 
+def test_effect_that_somebody_is_at_is_nobody_elses_until_the_time_for_it_is_over(store: Store) -> None:
+    world = World(store)
+    world.load(an_account(), a_purchase())
+    world.arrive(world.submitted("job_0"), world.failed("job_0", code="job_timeout"))
+    world.assessor.assess()
+
+    def found() -> tuple[list[str | None], list[int]]:
+        """The jobs that a sweep is told of, and the numbers of the claims that a second one then gets."""
+        now = world.clock.now()
+        told = [row.job_id for row in store.read(lambda tx: effects.due(tx, now, 10))]
+        taken = store.write(lambda tx: effects.claim(tx, EffectKind.RERUN, keys=(), limit=9, now=now, lease=LEASE))
+        return told, [effect.attempt for effect in taken]
+
+    assert found() == (["job_0"], [1])
+    assert found() == ([], [])
+    world.clock.pass_(seconds=LEASE.total_seconds() - 0.001)
+    assert found() == ([], [])
+    world.clock.pass_(seconds=0.001)
+    assert found() == (["job_0"], [2])
+
+
 @ON_POSTGRES
 def test_a_task_takes_as_many_events_along_as_it_may(store: Store) -> None:
     world = World(store)

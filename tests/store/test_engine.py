@@ -171,6 +171,19 @@ def test_locked_file_says_so_in_one_line(store: Store, impatient: Store) -> None
     impatient.write(lambda tx: tx.insert(accounts, [an_account()]))
 
 
+@ALONE
+def test_disk_that_is_full_undoes_the_unit_and_the_next_one_goes_once_there_is_room(store: Store) -> None:
+    full = Store(store.url)
+    event.listen(full.engine, "connect", lambda connection, _: connection.execute("pragma max_page_count = 1"))
+    many = [an_account(f"acc_{number}") for number in range(5000)]
+    with pytest.raises(TryLater, match="full"):
+        full.write(lambda tx: tx.insert(accounts, many))
+    full.close()
+    assert count(store, accounts) == 0
+    store.write(lambda tx: tx.insert(accounts, many))
+    assert count(store, accounts) == len(many)
+
+
 @pytest.fixture
 def impatient(store: Store) -> Iterator[Store]:
     """The same file, opened by somebody who does not wait."""
@@ -242,6 +255,17 @@ def test_session_has_limits_and_speaks_utc(store: Store) -> None:
         "idle_in_transaction_session_timeout": "1min",
         "jit": "off",
     }
+
+
+@ON_POSTGRES
+def test_line_that_is_dead_is_noticed_by_the_system_itself(store: Store) -> None:
+    def asked(tx: Tx) -> dict[str, str]:
+        session: Any = tx.connection.connection.driver_connection
+        return {
+            name: value for name, value in session.info.get_parameters().items() if name in {"connect_timeout", "keepalives_idle"}
+        }
+
+    assert store.read(asked) == {"connect_timeout": "5", "keepalives_idle": "10"}
 
 
 def end_session(store: Store, pid: int) -> None:
@@ -334,9 +358,40 @@ def test_file_that_is_ruined_says_what_to_do(store: Store, at: int, says: str) -
 @ALONE
 def test_file_is_opened_the_safe_way(store: Store) -> None:
     def pragmas(tx: Tx) -> dict[str, Any]:
-        return {name: tx.connection.exec_driver_sql(f"pragma {name}").scalar_one() for name in ("synchronous", "foreign_keys")}
+        names = ("synchronous", "foreign_keys", "journal_mode")
+        return {name: tx.connection.exec_driver_sql(f"pragma {name}").scalar_one() for name in names}
 
-    assert store.read(pragmas) == {"synchronous": 2, "foreign_keys": 1}
+    # a write-ahead log only from the release on in which two who copy it back do not ruin the file
+    mode = "wal" if sqlite3.sqlite_version_info >= (3, 51, 3) else "delete"
+    assert store.read(pragmas) == {"synchronous": 2, "foreign_keys": 1, "journal_mode": mode}
+
+
+@ALONE
+def test_what_a_unit_read_before_it_writes_nobody_changes_meanwhile(store: Store) -> None:
+    """Two who both read first and then write would each know nothing of the other, or one of them would fail."""
+    others = sqlite3.connect(str(store.engine.url.database), timeout=0)
+
+    def look_and_write(tx: Tx) -> int:
+        found = len(tx.all(select(accounts.c.account_id)))
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            others.execute("update accounts set reversals_today = 1")
+        tx.insert(accounts, [an_account()])
+        return found
+
+    assert store.write(look_and_write) == 0
+    others.execute("update accounts set reversals_today = 1")
+    others.close()
+
+
+@ALONE
+def test_two_who_look_before_they_write_queue_and_neither_fails(store: Store) -> None:
+    def one_more(tx: Tx) -> int:
+        found = len(tx.all(select(accounts.c.account_id)))
+        tx.insert(accounts, [an_account(f"acc_{found}")])
+        return found
+
+    counted = at_once(*(lambda: [store.write(one_more) for _ in range(10)] for _ in range(3)))
+    assert sorted(number for each in counted for number in each) == list(range(30))
 
 
 def test_moments_sort_as_time_does(store: Store) -> None:

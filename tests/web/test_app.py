@@ -188,6 +188,18 @@ def test_large_body_is_refused_before_it_is_read(site: Site) -> None:
     assert site.ask("POST", "/webhooks/creem", without_length(), signed(BODY)).status_code == 413
 
 
+def test_body_that_says_it_is_large_is_refused_without_a_look_at_it(site: Site) -> None:
+    looked: list[bytes] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        looked.append(BODY)
+        yield BODY
+
+    said = signed(BODY) | {"content-length": str(MAX_BYTES + 1)}
+    assert site.ask("POST", "/webhooks/creem", body(), said).status_code == 413
+    assert looked == []
+
+
 def test_database_that_is_away_asks_for_another_delivery(store: Store) -> None:
     class Away(Store):
         def write(self, work: Any) -> Any:
