@@ -826,6 +826,12 @@ BUGS = (
         (("worker/store/engine.py", '"begin immediate" if writing else "begin"', '"begin"'),),
     ),
     Bug(
+        "file_shared_over_the_network",
+        "two hosts write one file at once and ruin it",
+        ("tests/store/test_engine.py::test_file_of_sqlite_on_a_network_is_refused_and_not_made",),
+        (("worker/store/engine.py", "            _refuse_network(file, mounts)\n", "            pass\n"),),
+    ),
+    Bug(
         "old_sqlite_with_a_write_ahead_log",
         "two connections that copy the log back at once ruin the file",
         ("tests/store/test_engine.py::test_file_is_opened_the_safe_way",),

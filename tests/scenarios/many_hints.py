@@ -8,7 +8,7 @@ from worker.cases.assess import Assessed
 from worker.intake.accept import Accepted
 from worker.store.effects import EffectKind
 
-ROUNDS = 60
+ROUNDS = 30
 
 
 def main() -> None:

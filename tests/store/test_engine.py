@@ -193,6 +193,27 @@ def impatient(store: Store) -> Iterator[Store]:
     made.close()
 
 
+def test_file_of_sqlite_on_a_network_is_refused_and_not_made(tmp_path: Path) -> None:
+    shared, disk, other = tmp_path / "a share", tmp_path / "a share" / "disk", tmp_path / "a share of ours"
+    mounts, link = tmp_path / "mountinfo", tmp_path / "link"
+    for folder in (disk, other):
+        folder.mkdir(parents=True)
+    link.symlink_to(shared)
+    points = [("/", "ext4"), (disk, "nfs4"), (shared, "nfs4"), (disk, "xfs")]
+    written = [str(point).replace(" ", "\\040") for point, _ in points]
+    lines = [
+        f"{n} 1 0:{n} / {point} rw shared:1 - {kind} what rw"
+        for n, (point, (_, kind)) in enumerate(zip(written, points, strict=True))
+    ]
+    mounts.write_text("\n".join(lines) + "\n")
+    for folder in (shared, link, shared / "deeper", disk / ".."):
+        with pytest.raises(Misconfigured, match="the SQLite file lies on nfs4"):
+            Store(f"sqlite:///{folder}/refunds.db", mounts)
+    assert list(shared.glob("*.db")) == []
+    for where, told in ((disk, mounts), (other, mounts), (tmp_path, mounts), (shared, tmp_path / "nowhere")):
+        Store(f"sqlite:///{where}/refunds.db", told).close()
+
+
 def test_file_that_is_made_is_ours_alone_and_one_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:

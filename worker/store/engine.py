@@ -1,6 +1,7 @@
 """The database, opened the safe way on each engine, and the one shape every unit of work has."""
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,22 @@ T = TypeVar("T")
 
 SQLITE_WAL_FROM = (3, 51, 3)
 """Below this, two connections that checkpoint at once can corrupt a WAL database (failure-modes.md, finding 11)."""
+NETWORKED = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "ncpfs",
+    "afs",
+    "ceph",
+    "lustre",
+    "fuse.sshfs",
+    "fuse.glusterfs",
+    "fuse.s3fs",
+}
+"""File systems whose locks do not keep two hosts out of one file, and ruin it (failure-modes.md, X10)."""
+MOUNTS = Path("/proc/self/mountinfo")
 REPEATS = 5
 BUSY_SECONDS = 20
 NO_SCHEMA = "the schema is missing: run `refunds db upgrade`"
@@ -48,9 +65,10 @@ class Store:
     connection broke before the commit, and where what it had prepared is no longer as the tables are.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, mounts: Path = MOUNTS) -> None:
+        """`mounts`: where the system lists what is mounted. Raises `Misconfigured` for a file that another host may lock."""
         self.url = url
-        self.engine = _open(url)
+        self.engine = _open(url, mounts)
 
     @property
     def dialect(self) -> str:
@@ -173,11 +191,13 @@ def _only_reads(connection: Connection, error: DBAPIError) -> bool:
     return bool(session.info.transaction_status == TransactionStatus.IDLE)
 
 
-def _open(url: str) -> Engine:
+def _open(url: str, mounts: Path) -> Engine:
     parsed = parts_of(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
         file = _file_of(parsed)
+        if file is not None:
+            _refuse_network(file, mounts)
+        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
         if file is not None:
             event.listen(engine, "do_connect", lambda *_: _make_private(file))
         event.listen(engine, "connect", _prepare_sqlite)
@@ -214,6 +234,22 @@ def _file_of(url: URL) -> Path | None:
     if url.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
         return None
     return Path(name)
+
+
+def _refuse_network(file: Path, mounts: Path) -> None:
+    try:
+        listed = os.fsdecode(mounts.read_bytes())
+    except OSError:
+        return  # a system that tells nothing of its mounts
+    file, found, deepest = file.resolve(), "", 0
+    for line in listed.splitlines():
+        about, _, kind = line.partition(" - ")
+        point = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), about.split(" ")[4]))
+        # of two at one point the later lies on top
+        if file.is_relative_to(point) and len(point.parts) >= deepest:
+            found, deepest = kind.split(" ")[0], len(point.parts)
+    if found in NETWORKED:
+        raise Misconfigured(f"the SQLite file lies on {found}, where locks do not hold: put it on a local disk, or use Postgres")
 
 
 def _make_private(file: Path) -> None:
