@@ -28,6 +28,7 @@ Reason = Literal[
 Unhandled = Literal[
     "unknown_customer",
     "unknown_product",
+    "several_accounts",
     "conflicting_purchase",
     "conflicting_job",
     "foreign_job",
