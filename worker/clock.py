@@ -18,6 +18,7 @@ ROUND_SECONDS = 25.0
 """A round starts no new work after this many seconds; what it has begun may use the rest of the task's time."""
 SLOW_ANSWER = 1.0
 """Seconds after which an answer is old by we do not know how much: the process may have been frozen."""
+_GOES_ON = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """What a ULID is written in."""
 _LETTERS = LETTERS.encode() * 8
@@ -86,6 +87,11 @@ class SharedClock:
         ended = self._timer()
         if self._answer is None or ended - began <= SLOW_ANSWER:
             self._answer = there, ended
+
+
+def elapsed() -> float:
+    """Seconds by a timer that nobody sets and that, where the platform has one, goes on while the host is suspended."""
+    return time.clock_gettime(_GOES_ON)
 
 
 class Every:

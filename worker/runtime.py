@@ -39,7 +39,7 @@ from worker.cases.requests.mailroom import Mailroom
 from worker.cases.requeue import Requeuer
 from worker.cases.review.reviewer import Reviewer
 from worker.cases.sweep import Sweeper
-from worker.clock import ROUND_SECONDS, Clock, SharedClock, SystemClock, new_id
+from worker.clock import ROUND_SECONDS, Clock, SharedClock, SystemClock, elapsed, new_id
 from worker.credits.at_creem import AtCreem
 from worker.credits.balances import Balances, misnamed
 from worker.credits.ledger import Ledger
@@ -220,7 +220,7 @@ class Runtime:
         key, address, seconds = self.settings.creem_api_key, self.creem_address, self.settings.creem_timeout_seconds
         if key is None or address is None:
             return None
-        return CreemHttp(address, key, read_seconds=seconds / 2, refund_seconds=seconds)
+        return CreemHttp(address, key, read_seconds=seconds / 2, refund_seconds=seconds, timer=elapsed)
 
     @cached_property
     def payer(self) -> Payer | None:
@@ -239,6 +239,7 @@ class Runtime:
             # two reads, the call, and the commits around them
             turn_seconds=2 * seconds + 10,
             round_seconds=_round(2 * seconds + 10),
+            timer=elapsed,
             witnesses=self.witnesses,
             watch=Watch(self.store, self.witnesses, self.clock),
             other_clock=database_time,

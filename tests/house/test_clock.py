@@ -1,14 +1,16 @@
 """The time that processes share is the database's, whatever becomes of their hosts' clocks."""
 
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from tests.cases.world import START, HandClock
 from tests.faults import database_lost
 from tests.servers import ON_POSTGRES
-from worker.clock import ASK_EVERY, SharedClock, growing
+from worker.clock import ASK_EVERY, SharedClock, SystemClock, elapsed, growing
 from worker.runtime import Runtime
 from worker.settings import load_settings
 
@@ -26,6 +28,17 @@ def test_waits_grow_to_the_longest_and_no_further() -> None:
 @pytest.mark.parametrize("first", [timedelta.resolution, timedelta(seconds=1), timedelta(days=1)])
 def test_waits_never_grow_beyond_what_can_be_counted(tries: int, first: timedelta) -> None:
     assert growing(tries, HOUR, first) == HOUR
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this platform has no timer that goes on meanwhile")
+def test_permission_to_send_runs_out_while_the_host_is_suspended(tmp_path: Path) -> None:
+    """By the timer that the kernel carries on: to suspend the host is nothing for a test."""
+    told = {"REFUNDS_DATABASE_URL": f"sqlite:///{tmp_path / 'books.db'}", "REFUNDS_CREEM_API_KEY": "creem_test_" + 20 * "1"}
+    runtime = Runtime(load_settings(told), SystemClock())
+    assert runtime.payer is not None
+    assert runtime.creem is not None
+    assert runtime.payer.timer is runtime.creem._refunds._timer is elapsed
+    assert time.clock_gettime(time.CLOCK_BOOTTIME) <= elapsed() <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass

@@ -12,7 +12,7 @@ class DeadlinePassed(RefundsError):
 class Armed:
     """Made by the arming commit alone, used up by the call.
 
-    `until` is a reading of the monotonic timer after which nothing may be sent. It cannot be pickled: a permission does not
+    `until` is a reading of the timer after which nothing may be sent. It cannot be pickled: a permission does not
     travel to another process, and a copy shares its one use with the original.
     """
 
