@@ -1728,7 +1728,7 @@ BUGS = (
     Bug(
         "files_dropped_beside_a_commit_in_doubt",
         "a mail is in the books, and what the customer sent with it is lost for good",
-        ("tests/requests/test_maildir.py",),
+        ("tests/requests/test_maildir.py::test_mail_whose_commit_stands_only_after_its_answer_was_lost_keeps_its_files",),
         (("worker/cases/requests/mailroom.py", "            uncommitted = False\n", "            uncommitted = True\n"),),
     ),
     Bug(
