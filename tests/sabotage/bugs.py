@@ -1258,7 +1258,7 @@ BUGS = (
     Bug(
         "job_runs_again_while_its_money_goes_back",
         "a job is delivered by a re-run, and its purchase's money goes back as well",
-        ("tests/requests/test_told.py",),
+        ("tests/requests/test_told.py::test_credits_that_come_back_frozen_are_told_of_once_they_can_be_spent",),
         (("worker/cases/judge.py", '"refund_under_way": not drawn.isdisjoint(book.lots_claimed)', '"refund_under_way": False'),),
     ),
     Bug(
