@@ -42,6 +42,39 @@ def two_looked_at(world: PeopleWorld) -> tuple[list[TakenMail], EmailMessage]:
     return taken, letter
 
 
+def test_wrong_no_to_a_job_turns_when_the_pipeline_says_what_was_wrong(world: PeopleWorld) -> None:
+    """The first way of the runbook, "A wrong no"."""
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="invalid_image"))
+    assert (world.state("job_1"), world.credits()) == ("declined", 45)
+    assert world.requeuer.plan("job_1").nothing
+    with pytest.raises(Refused, match='it is declined; the runbook, "A wrong no", has what turns that'):
+        world.decide("job_1", "credits")
+    world.happen(world.failed("job_1", code="model_error", id="corrected"))
+    assert (world.state("job_1"), world.credits()) == ("refunded", 50)
+
+
+@pytest.mark.parametrize("first", ["policy", "person"])
+def test_wrong_no_to_a_job_is_a_persons_once_the_customer_answers_it(world: PeopleWorld, first: str) -> None:
+    """The second way of the runbook, "A wrong no"."""
+    world.bought_once()
+    world.happen(world.submitted("job_1"))
+    if first == "policy":
+        world.happen(world.failed("job_1", code="invalid_image"))
+        assert world.mail("Please look at job_1: my picture was fine.").state == "declined"
+    else:
+        world.happen(world.failed("job_1"), world.succeeded("job_1"))
+        world.decide("job_1", "decline", reason="the output was whole")
+    world.clock.pass_(minutes=5)
+    assert world.queue() == []
+    told = answer(world, world.written()[-1], "Please look again, my picture was fine.")
+    assert world.queue() == [told.case_id]
+    assert world.choices(told.case_id)["credits"]["refused"] is None
+    world.decide(told.case_id, "credits", reason="the picture was fine")
+    assert world.credits() == 50
+    assert world.audit().breaches == []
+
+
 @pytest.mark.parametrize("text", ["I disagree, please look at both again.", "Please look at ord_1 and ord_2 again."])
 def test_answer_to_two_noes_has_a_person_look_at_both(world: PeopleWorld, text: str) -> None:
     taken, letter = two_noes(world)

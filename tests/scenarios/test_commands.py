@@ -532,6 +532,22 @@ def test_suspended_account_says_the_command_that_lifts_it_and_that_does(system: 
     assert "does not wait for a person" in system.refunds("review", "show", case_id).stdout
 
 
+def test_whoever_would_turn_a_no_is_told_what_does(system: System, tmp_path: Path) -> None:
+    system.refunds("db", "upgrade")
+    with closing(PeopleWorld(Store(system.database_url), tmp_path)) as world:
+        world.bought_once()
+        world.happen(world.submitted("job_1"), world.failed("job_1", code="invalid_image"))
+        world.sweep()
+        world.store.close()
+    approve = system.refunds("review", "approve", "job_1", "--reason", "r", "--yes", expect=1).stderr
+    shown = system.refunds("review", "show", "job_1").stdout
+    requeued = system.refunds("requeue", "job_1", "--reason", "r").stdout
+    assert "Nothing to do" in requeued
+    assert "\n## A wrong no\n" in (ROOT / "docs" / "runbook.md").read_text()
+    for said in (approve, shown, requeued):
+        assert 'the runbook, "A wrong no", has what turns' in " ".join(said.split())
+
+
 def test_import_warns_once_of_each_name_that_it_does_not_know(system: System) -> None:
     records = [an_account("acc_1"), *({**a_purchase(f"ord_{n}"), "transaction": "tran_1", "\x1b[2J\ud800": 1} for n in range(3))]
     lines = "\n".join(map(json.dumps, records))

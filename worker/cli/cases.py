@@ -275,6 +275,8 @@ def requeue(
         output.say("{n} put back; the worker takes them within seconds.", n=len(acting))
     else:
         output.say("Nothing to do: no case was changed.")
+        if any(plan.state == CaseState.DECLINED.value for plan in plans):
+            output.say('What was declined is judged anew only with new facts: the runbook, "A wrong no", has what turns it.')
 
 
 def _show_plans(plans: list[Plan]) -> None:

@@ -6,6 +6,7 @@ import typer
 from rich.text import Text
 
 from worker.cases.review.choices import Act
+from worker.cases.review.queue import how_a_no_turns
 from worker.cli import output
 from worker.cli.cases import Name
 from worker.cli.consent import ask
@@ -78,7 +79,8 @@ def show(name: Name, as_json: AsJson = False) -> None:
         why = choice["refused"] or choice["second_because"]
         table.add_row(cell(choice["choice"], style), cell(choice["does"], style), people, cell(why, "yellow"))
     if not found["choices"]:
-        return output.say("\nIt does not wait for a person: `refunds why {case}`", case=case["case_id"])
+        said = "\nIt does not wait for a person: `refunds why {case}`{turns}"
+        return output.say(said, case=case["case_id"], turns=how_a_no_turns(case["state"]))
     out.print(table)
     decide = "`refunds review approve {case} --choice CHOICE --reason WHY`"
     decide += ", or `refunds review decline {case} --reason WHY`" if found["waiting"] else ""

@@ -45,7 +45,12 @@ def can_be_decided(tx: Tx, row: Row[Any]) -> bool:
 
 def does_not_wait(case_id: str, state: str) -> str:
     """What is said to whoever would decide a case that is none of those."""
-    return f"{case_id} does not wait for a person: it is {state}"
+    return f"{case_id} does not wait for a person: it is {state}{how_a_no_turns(state)}"
+
+
+def how_a_no_turns(state: str) -> str:
+    """Where it is said what can be done about a no that was wrong; nothing of what is no no."""
+    return '; the runbook, "A wrong no", has what turns that' if state == CaseState.DECLINED.value else ""
 
 
 @dataclass(frozen=True, slots=True)
