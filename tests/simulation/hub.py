@@ -215,7 +215,7 @@ class Weather:
     dies_before: float = 0.0
     dies_after: float = 0.0
     commit_lost: float = 0.0
-    """Done, and told as failed; half as often failed and not done."""
+    """Done and told as failed, or failed and not done."""
     redis_lost: float = 0.0
     pipeline_lost: float = 0.0
     freezes: float = 0.0
@@ -244,6 +244,9 @@ class Weather:
     """How often the clock of one host is hours off for a while."""
     people: bool = False
     """People decide cases, write for money back, dispute charges and act in Creem's dashboard."""
+    dies_abroad: float = 0.0
+    """Before or after a call that leaves the house; of these there are few."""
+    creem_lost: float = 0.0
 
     @property
     def one_mind(self) -> bool:
@@ -272,7 +275,27 @@ class Weather:
             deadlocks=rate(0.1),
             jumps=times(4),
             people=either(),
+            dies_abroad=rate(0.5),
+            creem_lost=rate(0.6),
         )
+
+
+SERVICES = {
+    **{"commit": "database", "redis": "redis", "pipeline": "pipeline", "letter": "mail"},
+    **{"call": "creem", "read": "creem", "search": "creem"},
+}
+"""Whom each kind of door leads to."""
+DYING, FAILING = ("dies before", "dies after"), ("answer lost", "fails before")
+NEVER_FAIL = {"letter"}
+"""Doors through which everything comes that does not die on the way."""
+BEFALLS = {
+    *(f"{door}: {fate}" for door in SERVICES for fate in DYING),
+    *(f"{door}: {fate}" for door in SERVICES.keys() - NEVER_FAIL for fate in FAILING),
+    *(f"{door}: away" for door in ("commit", "redis", "pipeline")),
+    *("commit: dies during", "commit: deadlock", "killed", "frozen"),
+    *("Redis emptied", "database set back", "clock jumped", "requeued", "money stopped"),
+}
+"""What has to befall somebody in every run that is long enough: what never happens proves nothing."""
 
 
 @dataclass
@@ -285,6 +308,8 @@ class Doors:
     away: set[str] = field(default_factory=set)
     """What nobody reaches just now: `database`, `redis`, `pipeline`, and `disk`, which is full."""
     met: Counter[str] = field(default_factory=Counter)
+    doomed: int = 0
+    """How many of those who come next are killed where they stand."""
 
     def through(self, name: str, work: Callable[[], Any], lost: Callable[[], Any] | None = None) -> Any:
         """Does `work` for the process that runs; `lost` is what it meets where no answer comes."""
@@ -323,6 +348,10 @@ class Doors:
 
     def _stand_still(self) -> None:
         draw = self.hub.chance.random()
+        if self.doomed and not self.calm:
+            self.doomed -= 1
+            self.met["killed"] += 1
+            raise Crash("killed")
         if not self.calm and draw < self.weather.freezes:
             self.met["frozen"] += 1
             self.hub.pause(self.hub.chance.uniform(20, 900))
@@ -331,18 +360,20 @@ class Doors:
 
     def _fate(self, name: str, can_be_lost: bool) -> str:
         weather, draw = self.weather, self.hub.chance.random()
-        service = {"commit": "database", "redis": "redis", "pipeline": "pipeline"}.get(name.partition(" ")[0], "")
+        service = SERVICES[name.partition(" ")[0]]
         if can_be_lost and service in self.away:
             return "away"
         if self.calm:
             return ""
-        lost = {"database": weather.commit_lost, "redis": weather.redis_lost, "pipeline": weather.pipeline_lost}.get(service, 0.0)
-        for fate, share in (
-            ("dies before", weather.dies_before),
-            ("dies after", weather.dies_after),
-            ("answer lost", lost * 2 / 3 if can_be_lost else 0.0),
-            ("fails before", lost / 3 if can_be_lost else 0.0),
-        ):
+        dies = (weather.dies_before, weather.dies_after) if service in {"database", "redis"} else (weather.dies_abroad / 2,) * 2
+        rates = {
+            "database": weather.commit_lost,
+            "redis": weather.redis_lost,
+            "pipeline": weather.pipeline_lost,
+            "creem": weather.creem_lost,
+        }
+        lost = rates[service] / 2 if can_be_lost else 0.0
+        for fate, share in zip((*DYING, *FAILING), (*dies, lost, lost), strict=True):
             if draw < share:
                 return fate
             draw -= share

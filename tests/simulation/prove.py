@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tests.arena import Arena, an_arena, on_postgres, quiet, side_by_side
 from tests.proving import may_be_on_postgres
+from tests.simulation.hub import BEFALLS
 from tests.simulation.seed import Played, play
 from tests.simulation.size import DAYS, WEEKS, Size
 from worker.screen import out, say, table
@@ -51,6 +52,12 @@ def play_all(seeds: Sequence[int], size: Size, processes: int, again: int, serve
     return sorted(done, key=lambda played: played.seed)
 
 
+def never_met(done: Sequence[Played], size: Size) -> list[str]:
+    """What should have befallen somebody in so many seeds and did not; nothing is asked of fewer than are enough."""
+    met = {name for played in done for name, times in played.met.items() if times}
+    return sorted(BEFALLS - met) if len(done) >= size.enough else []
+
+
 def _tell(done: Sequence[Played], seconds: float) -> None:
     sums: Counter[str] = Counter()
     met: Counter[str] = Counter()
@@ -82,7 +89,7 @@ def _tell(done: Sequence[Played], seconds: float) -> None:
 
 
 def main() -> int:
-    """Plays the seeds asked for, prints the figures, and returns 1 where anything was wrong."""
+    """Plays the seeds asked for, prints the figures, and returns 1 where anything was wrong, or never went wrong."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seeds", type=int, default=200, help="how many (%(default)s)")
     options.add_argument("--first", type=int, default=1, help="the first of them (%(default)s)")
@@ -107,7 +114,9 @@ def main() -> int:
         else:
             done = play_all(range(asked.first, asked.first + asked.seeds), size, asked.processes, asked.again, server)
     _tell(done, time.monotonic() - began)
-    return int(any(played.wrong for played in done))
+    if never := never_met(done, size):
+        say("[red]never happened[/]: {never}", never=", ".join(never))
+    return int(bool(never) or any(played.wrong for played in done))
 
 
 if __name__ == "__main__":

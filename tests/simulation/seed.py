@@ -31,6 +31,7 @@ from worker.store.engine import Store
 from worker.store.tables import case_history, cases, inbox, payments
 
 CALM_DAYS = 12
+OUTAGES = ("database", "redis", "pipeline", "creem", "webhooks", "disk")
 LATENESS = {
     *("effects_are_not_forgotten", "claims_take_their_turns", "unhandled_rows_are_young", "open_cases_have_owner_and_time"),
     "notices_are_not_forgotten",
@@ -78,16 +79,16 @@ class Fates:
         self.backup: Rows = town.back_up()
         self.happened: Counter[str] = Counter()
 
-    def draw(self) -> None:
-        """Draws them all."""
+    def draw(self, told: Told) -> None:
+        """Draws them all; what is away is away when there is something to do, the pipeline when a job has to be run again."""
         weather, town = self.town.weather, self.town
         start = town.clock.now()
 
         def some_time() -> timedelta:
             return timedelta(days=self.chance.uniform(0.1, town.size.days))
 
-        for _ in range(weather.outages):
-            at, what = start + some_time(), self.chance.choice(["database", "redis", "pipeline", "creem", "webhooks", "disk"])
+        for what in self.chance.sample(OUTAGES, weather.outages):
+            at = self.chance.choice(told.reruns if what == "pipeline" and told.reruns else told.moments)
             lasts = timedelta(seconds=self.chance.uniform(SHORT.total_seconds(), LONG.total_seconds()))
             self.hub.at(at, f"{what} goes", lambda what=what: self._goes(what))  # type: ignore[misc]
             self.hub.at(at + lasts, f"{what} comes", lambda what=what: self._comes(what))  # type: ignore[misc]
@@ -128,9 +129,8 @@ class Fates:
         self.hub.stir("rows", "stream")
 
     def _kill(self) -> None:
-        if victims := self.town.victims():
-            self.happened["killed"] += 1
-            self.hub.kill(self.chance.choice(victims))
+        # not one who is at work in this moment: mostly nobody is
+        self.town.gates.doomed += 1
 
     def _flush(self) -> None:
         if "redis" not in self.town.gates.away:
@@ -211,7 +211,7 @@ def _play(town: Town, played: Played, spoils: Callable[[Town], None]) -> None:
     hub, start, weather = town.hub, town.clock.now(), town.weather
     told = Teller(town).tell()
     fates = Fates(town)
-    fates.draw()
+    fates.draw(told)
     people = People(town, told) if town.weather.people else None
     if people is not None:
         people.draw()

@@ -24,6 +24,8 @@ class Size:
     """Hours by which an event may come late."""
     rarer: int
     """Kills, outages and their like come so many times more rarely than in weeks."""
+    enough: int
+    """In so many seeds everything that can go wrong has to go wrong once."""
     second_edition: str
     """The day from which the second edition of the terms counts."""
 
@@ -34,10 +36,11 @@ WEEKS = Size(
     at_least=timedelta(days=18),
     jobs=(8, 24),
     storm=(15, 40),
-    charges=(0, 1, 2, 4),
+    charges=(1, 2, 4),
     charges_among_people=(2, 4, 6),
     most_late=40,
     rarer=1,
+    enough=20,
     second_edition="2026-03-08",
 )
 DAYS = Size(
@@ -50,5 +53,6 @@ DAYS = Size(
     charges_among_people=(1, 2),
     most_late=12,
     rarer=4,
+    enough=300,
     second_edition="2026-03-04",
 )

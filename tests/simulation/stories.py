@@ -73,6 +73,10 @@ class Told:
     """Jobs whose end depends on what people do about their purchase."""
     crowded: set[str] = field(default_factory=set)
     """Accounts that may meet the day's limit of automatic reversals."""
+    reruns: list[datetime] = field(default_factory=list)
+    """When somebody will have to run a job again."""
+    moments: list[datetime] = field(default_factory=list)
+    """When something is sent."""
 
 
 class Teller:
@@ -133,6 +137,7 @@ class Teller:
             when = at + timedelta(seconds=self.chance.uniform(0, 20))
             if self.chance.random() < self.weather.late:
                 when += timedelta(hours=self.chance.uniform(0, self.size.most_late))
+            self.told.moments.append(when)
             self._send_at(when, document)
             while self.chance.random() < self.weather.duplicates:
                 self._send_at(when + timedelta(hours=self.chance.expovariate(0.2)), document)
@@ -208,6 +213,7 @@ class Teller:
         ends = self._rerun(name, account)
         self._job(name, account, at, ends)
         self.town.runs[name] = self._run
+        self.told.reruns.append(at + timedelta(minutes=5))
         self._fails(name, account, at + timedelta(minutes=5), self.chance.choice(CODES_TO_RERUN))
 
     def _comes_incomplete(self, name: str, account: str, at: datetime) -> None:
@@ -215,6 +221,7 @@ class Teller:
         self._job(name, account, at, ends)
         self.town.runs[name] = self._run
         told = at + timedelta(minutes=5)
+        self.told.reruns.append(told)
         self._later(told, self._at(told, self.town.incomplete, name, account))
 
     def _rerun(self, name: str, account: str) -> set[str | None]:
@@ -227,7 +234,7 @@ class Teller:
         # a pipeline that is away, an event that is late or a worker that stands still may cost the hour that a re-run has
         disturbed = kind == "late" or self.weather.outages or self.weather.flushes or self.weather.restores or self.weather.late
         disturbed = disturbed or self.weather.pipeline_lost or self.weather.freezes or self.weather.stops
-        disturbed = disturbed or self.weather.jumps or self.weather.dies_during
+        disturbed = disturbed or self.weather.jumps or self.weather.dies_during or self.weather.dies_abroad
         slow = self.weather.redis_lost or self.weather.commit_lost or self.weather.dies_before or self.weather.dies_after
         return {"delivered", "refunded"} if disturbed or slow or self.weather.kills else {"delivered"}
 

@@ -2,6 +2,7 @@
 the same seed tells another story once the town draws something new.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +11,10 @@ from sqlalchemy import select, text
 
 from tests.arena import Arena
 from tests.servers import ON_POSTGRES
-from tests.simulation.hub import Weather
-from tests.simulation.seed import play
-from tests.simulation.size import DAYS
+from tests.simulation.hub import BEFALLS, Weather
+from tests.simulation.prove import never_met
+from tests.simulation.seed import Played, play
+from tests.simulation.size import DAYS, WEEKS
 from tests.simulation.town import Town
 from worker.reruns import RerunOrder
 from worker.store.engine import Store
@@ -30,6 +32,8 @@ STORMY = Weather(
     deadlocks=0.05,
     jumps=3,
     people=True,
+    dies_abroad=0.05,
+    creem_lost=0.2,
 )
 
 
@@ -84,6 +88,16 @@ def test_reference_notices_books_that_were_tampered_with(arena: Arena, statement
 
     with arena.empty() as store:
         assert play(8, store, CALM, spoil).wrong
+
+
+def test_run_in_which_something_never_went_wrong_says_so_once_it_is_long_enough() -> None:
+    plenty = [Played(1, met=Counter(dict.fromkeys(BEFALLS, 1)))] * WEEKS.enough
+    assert never_met(plenty, WEEKS) == []
+    for name in BEFALLS:
+        but_one = [Played(1, met=Counter(dict.fromkeys(BEFALLS - {name}, 1), **{name: 0}))] * WEEKS.enough
+        assert never_met(but_one, WEEKS) == [name]
+        assert never_met(but_one[1:], WEEKS) == []
+        assert never_met(but_one, DAYS) == []
 
 
 def test_reference_notices_a_rerun_of_what_had_come_back_as_credits(arena: Arena) -> None:

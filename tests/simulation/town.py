@@ -23,7 +23,7 @@ from tests.faults import database_lost
 from tests.money.plans import NASTY
 from tests.money.world import DoorCreem
 from tests.requests.world import PeopleWorld
-from tests.simulation.hub import Doors, Hub, Process, Step, Weather
+from tests.simulation.hub import Doors, Hub, Step, Weather
 from tests.simulation.size import Size
 from worker.cases.drain import Drain
 from worker.cases.first_hand import FirstHand
@@ -370,7 +370,8 @@ class Town(PeopleWorld):
     def _reconcile(self) -> Step:
         clock = self.a_clock()
         assessor = replace(self.assessor, store=self.sim, clock=clock)
-        reconciler = Reconciler(self.sim, self.creem, self.settler, assessor, clock, timedelta(days=60))
+        creem = DoorCreem(self.creem, self.gates)  # type: ignore[arg-type]
+        reconciler = Reconciler(self.sim, creem, self.settler, assessor, clock, timedelta(days=60))
 
         def work() -> timedelta:
             reconciler.reconcile()
@@ -445,10 +446,6 @@ class Town(PeopleWorld):
         """Redis loses everything; producers send again what they sent of late."""
         self.outside.flushall()
         self.send(*self.sent)
-
-    def victims(self) -> list[Process]:
-        """Who is at work just now."""
-        return [process for process in self.hub.processes if process.in_turn]
 
     def requeue(self) -> None:
         """Somebody puts a case back."""
