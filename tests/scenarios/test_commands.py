@@ -29,6 +29,7 @@ from worker.broker import answers, celery_of
 from worker.cases.chain.heads import Head, Heads
 from worker.cases.money import limits
 from worker.clock import written
+from worker.reruns import Answer
 from worker.sandbox.creem import Switches
 from worker.sandbox.creem.words import Fault
 from worker.sandbox.servers import start_redis
@@ -849,6 +850,28 @@ def test_doctor_tells_good_from_bad(system: System) -> None:
     assert all(found[name]["ok"] for name in ("configuration", "terms", "database", "redis", "redis AOF", "redis eviction"))
     system.redis_url = NOBODY
     assert system.json("doctor", expect=1)["ok"] is False
+
+
+def test_doctor_warns_of_a_pipeline_that_hears_no_order_and_the_case_says_so(system: System) -> None:
+    system.refunds("db", "upgrade")
+
+    def reruns() -> dict[str, Any]:
+        [told] = [item for item in system.json("doctor")["findings"] if item["check"] == "re-runs"]
+        return dict(told)
+
+    assert reruns()["ok"] is True
+    with closing(MoneyWorld(Store(system.database_url))) as world:
+        world.load(an_account(), a_purchase(credits=50))
+        world.pipeline.answer = lambda order: Answer.NOT_HEARD
+        for number in range(5):
+            world.happen(world.submitted(f"job_{number}"), world.failed(f"job_{number}", code="job_timeout"))
+        world.store.close()
+    told = reruns()
+    assert (told["ok"], told["severity"]) == (False, "warning")
+    assert told["finding"].startswith("5 calls in a row were not heard, the last: as told")
+    stands = system.json("show", "job_0")["rerun_stands"]
+    assert stands.startswith("the pipeline has not taken the order in 1 turn: as told; next turn ")
+    assert system.json("cases")["items"][-1]["stands"] == stands
 
 
 def test_doctor_and_status_find_a_redis_that_takes_nothing_more(system: System, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from worker.clock import written
 from worker.credits.ledger import JobCredits, Posting
 from worker.errors import InvariantBroken
 from worker.settings import Mode
-from worker.store.effects import EffectKind
+from worker.store.effects import EffectKind, rerun_key
 
 
 def utc_day(now: datetime) -> date:
@@ -116,7 +116,7 @@ def _ask_rerun(book: Book, case: Case, job: Job, terms: Terms) -> None:
     job.rerun = Rerun(attempt, RerunState.ASKED, deadline)
     job.rerun_changed = True
     case.reruns = 1
-    asked = intent(case, EffectKind.RERUN, f"rerun:{job.job_id}", book.now, attempt=attempt, deadline_at=deadline.isoformat())
+    asked = intent(case, EffectKind.RERUN, rerun_key(job.job_id), book.now, attempt=attempt, deadline_at=deadline.isoformat())
     book.effects.append(dict(asked))
     case.note("rerun.asked", attempt=attempt, deadline_at=written(deadline))
 

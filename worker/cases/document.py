@@ -15,6 +15,7 @@ from worker.cases.decided import undecided, why
 from worker.cases.known import accounts_called, no_account, several, what_is_known
 from worker.cases.money import claims
 from worker.cases.money.stands import stands
+from worker.cases.ordered import orders_pending
 from worker.cases.rows import KINDS
 from worker.cases.suspended import suspended_under
 from worker.clock import moment
@@ -128,16 +129,20 @@ _IN_FLIGHT = {CaseState.REFUNDING.value, CaseState.UNKNOWN.value}
 
 def with_money(tx: Tx, rows: Sequence[Row[Any]], now: datetime) -> list[dict[str, Any]]:
     """Cases with their claims, each with why it is where it is."""
-    claimed = payments_of(tx, [row.case_id for row in rows], now)
-    return [_with_money(row, claimed[row.case_id]) for row in rows]
+    claimed, ordered = payments_of(tx, [row.case_id for row in rows], now), orders_pending(tx, rows)
+    return [_with_money(row, claimed[row.case_id], ordered.get(row.case_id)) for row in rows]
 
 
-def _with_money(row: Row[Any], claimed: list[dict[str, Any]]) -> dict[str, Any]:
-    """A case with its claims, and in `stands` why it is where it is: of money in flight, what its claims wait for."""
-    found = summary(row)
+def _with_money(row: Row[Any], claimed: list[dict[str, Any]], ordered: str | None) -> dict[str, Any]:
+    """A case with its claims, and in `stands` why it is where it is: of money in flight, what its claims wait for; of a re-run
+    that nobody has heard of, what its order waits for, which is in `rerun_stands` too.
+    """
+    found = summary(row) | {"rerun_stands": ordered}
     waiting = [claim["stands"] for claim in claimed if claim["closed_at"] is None]
     decided = found["decision"]["reason"] if found["decision"] else row.reason
-    return found | {"payments": claimed, "stands": "; ".join(waiting) if waiting and row.state in _IN_FLIGHT else decided}
+    if waiting and row.state in _IN_FLIGHT:
+        decided = "; ".join(waiting)
+    return found | {"payments": claimed, "stands": ordered or decided}
 
 
 def payments_of(tx: Tx, case_ids: Sequence[str], now: datetime) -> dict[str, list[dict[str, Any]]]:

@@ -42,6 +42,12 @@ def answered(tx: Tx, name: str) -> None:
     tx.connection.execute(delete(breakers).where(breakers.c.name == name))
 
 
+def not_heard(tx: Tx, name: str) -> tuple[int, str] | None:
+    """How many calls in a row came to nothing, and what of the last; None where the last was answered."""
+    row = tx.first(select(breakers.c.failures, breakers.c.last_error).where(breakers.c.name == name, breakers.c.failures > 0))
+    return (row.failures, str(row.last_error)) if row else None
+
+
 def standing(tx: Tx, now: datetime) -> Sequence[Row[Any]]:
     """Every breaker that is open at this moment."""
     return tx.all(select(breakers).where(breakers.c.open_until > now).order_by(breakers.c.name))

@@ -35,6 +35,11 @@ class Effect:
     case_state: str
 
 
+def rerun_key(job_id: str) -> str:
+    """The key of the one re-run of a job."""
+    return f"{EffectKind.RERUN}:{job_id}"
+
+
 def add(tx: Tx, records: Sequence[Record]) -> None:
     """Writes intents; one whose key exists already stays as it is."""
     tx.insert_absent(effects, records)

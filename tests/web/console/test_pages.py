@@ -14,8 +14,10 @@ from tests.web.console.one_engine import database_url
 from tests.web.console.reading import case_id, page
 from tests.web.console.scene import a_request
 from tests.web.console.site import Browser, Site, words_of
+from worker.cases.effects import pause_after
 from worker.cases.money import limits
 from worker.clock import written
+from worker.reruns import Answer
 from worker.sandbox.creem import Lost, Switches
 from worker.sandbox.creem.words import Fault
 from worker.store.engine import Store
@@ -95,6 +97,31 @@ def test_payment_that_waits_says_in_list_and_case_what_for(store: Store, tmp_pat
     assert "held by the money breaker until a person ends that: stopped by ann: a look first" in text
     assert "next look" not in text
     world.close()
+
+
+def test_rerun_that_the_pipeline_does_not_take_says_in_list_and_case_what_its_order_waits_for(
+    world: PeopleWorld, local: Browser
+) -> None:
+    world.pipeline.answer = lambda order: Answer.NOT_HEARD
+    world.arrive(world.submitted("job_lost", "acc_2"), world.failed("job_lost", "acc_2", code="job_timeout"))
+    world.assessor.assess()
+    path = f"/cases/{case_id(world, 'job_lost')}"
+    assert "the pipeline has no order yet; next turn" in words_of(page(local, path))
+    world.performer.rerun()
+    found = world.case("job_lost")
+    assert found is not None
+    next_turn, deadline = written(world.clock.now() + pause_after(1)), found["history"][-1]["detail"]["deadline_at"]
+    said = (
+        f"has not taken the order in 1 turn: as told; next turn {next_turn}; without an answer credits come back from {deadline}"
+    )
+    for text in (words_of(page(local, "/cases")), words_of(page(local, path))):
+        assert said in text
+    world.pipeline.answer = lambda order: Answer.ACCEPTED
+    world.clock.pass_(minutes=5)
+    world.sweep()
+    for text in (words_of(page(local, "/cases")), words_of(page(local, path))):
+        assert "it is run again once, at no charge" in text
+        assert "has not taken the order" not in text
 
 
 def test_case_that_a_person_decided_is_shown_as_such_and_accuses_nobody(world: PeopleWorld, local: Browser) -> None:

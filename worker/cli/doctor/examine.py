@@ -13,6 +13,7 @@ from worker.cli.doctor.finding import Finding, finding
 from worker.errors import RefundsError, one_line
 from worker.runtime import Runtime
 from worker.settings import Settings, redacted
+from worker.store.breakers import BREAK_AFTER, PIPELINE, not_heard
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -27,6 +28,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("redis", queue.queue),
         ("producers", _producers),
         ("pipeline", _pipeline),
+        ("re-runs", _reruns),
         ("creem", money.creem),
         ("claims", money.claimed),
         ("web", _web),
@@ -75,6 +77,18 @@ def _pipeline(runtime: Runtime) -> Iterator[Finding]:
     except httpx.HTTPError as error:
         why = f"{redacted(url)} does not answer ({one_line(error)}): re-runs wait, and credits come back at their deadline"
         yield finding("pipeline", False, why, "warning")
+
+
+def _reruns(runtime: Runtime) -> Iterator[Finding]:
+    lost = runtime.store.read(lambda tx: not_heard(tx, PIPELINE))
+    if lost is None:
+        yield finding("re-runs", True, "what was ordered of the pipeline last was heard")
+        return
+    failures, why = lost
+    told = (
+        f"{failures} calls in a row were not heard, the last: {why}; they are repeated, and credits come back at their deadline"
+    )
+    yield finding("re-runs", failures < BREAK_AFTER, told, "warning")
 
 
 def _chain(runtime: Runtime) -> Iterator[Finding]:
