@@ -193,7 +193,7 @@ def test_phone_scrolls_no_page_sideways_and_the_dark_is_dark(house: House) -> No
             )
             assert small == [], name
             off = page.evaluate(
-                "[...document.querySelectorAll('.rows td')]"
+                "[...document.querySelectorAll('.table td')]"
                 ".filter(each => each.getBoundingClientRect().right > innerWidth).map(each => each.textContent)"
             )
             assert off == [], "a row is read without moving it"
