@@ -37,6 +37,32 @@ def test_each_case_keeps_its_own_reason(subtype: str) -> None:
     assert clause_text(Clause.OUTPUT_USED, TERMS) in said
 
 
+@pytest.mark.parametrize("subtype", SIDES)
+def test_a_clause_stands_above_the_cases_that_rest_on_it_and_no_others(subtype: str) -> None:
+    asked = about(case_id="case_2", job_id=None, order_id="ord_2", clause="request-by-mail", reason="not owed", by_person=True)
+    used = about(case_id="case_3", job_id="job_3", reason="it was used", clause="output-used")
+    late = about(job_id="job_4", reason="nothing failed")
+    said = side(mail(NoticeKind.DECLINED, about(reason="nothing failed"), used, asked, late), subtype)
+    failed_job, output_used = clause_text(Clause.FAILED_JOB, TERMS), clause_text(Clause.OUTPUT_USED, TERMS)
+    order = ["This is about 4 cases:", "order ord_2", failed_job, "job job_1", "job job_4", output_used, "job job_3", "A person"]
+    found = [said.index(words) for words in order]
+    assert found == sorted(found), said
+    assert [said.count(words) for words in order] == [1] * len(order)
+
+
+@pytest.mark.parametrize(
+    ("abouts", "words"),
+    [
+        ([about(job_id=None), about(job_id="job_2")], "This is about 2 cases:"),
+        ([about(), about(job_id="job_2", order_id=None)], "This is about 2 jobs:"),
+        ([about(job_id=None), about(job_id=None, order_id="ord_2")], "This is about 2 orders:"),
+        ([about(job_id=None), about(job_id=None, order_id=None)], "This is about 2 cases:"),
+    ],
+)
+def test_what_a_letter_is_about_is_called_by_what_it_is(abouts: list[Any], words: str) -> None:
+    assert words in side(mail(NoticeKind.IN_REVIEW, *abouts), "plain")
+
+
 @pytest.mark.parametrize(
     ("abouts", "words"),
     [

@@ -57,6 +57,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """The cases that rest on one clause, in its words; empty where they rest on none, or all in the letter on the same."""
+
+    clause: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A letter's values in words; a text that does not apply is empty."""
 
@@ -67,10 +75,11 @@ class View:
     credits: str = ""
     are: str = "are"
     money: str = ""
-    rows: tuple[Row, ...] = ()
+    what: str = ""
+    groups: tuple[Group, ...] = ()
     more: int = 0
     why: str = ""
-    clauses: tuple[str, ...] = ()
+    clause: str = ""
     due: str = ""
     late: bool = False
 
@@ -94,7 +103,12 @@ def view_of(letter: Letter) -> View:
     reasons = [_clean(about.reason or "", REASON_LIMIT) for about in letter.about]
     why = reasons[0] if len(set(reasons)) == 1 else ""
     value = _VALUE.get(letter.kind, _no_value)
-    listed = zip(letter.about[:LISTED], reasons, strict=False)
+    quotes = _quotes(letter)
+    clause = quotes[0] if len(set(quotes)) == 1 else ""
+    listed: dict[str, list[Row]] = {"": []}
+    for about, reason, quote in zip(letter.about[:LISTED], reasons, quotes, strict=False):
+        # what rests on no clause comes first, where nothing is quoted above it
+        listed.setdefault("" if clause else quote, []).append(Row(_what(about), value(about), "" if why else reason))
     credits = sum(about.credits for about in letter.about)
     due = [about.due_at for about in letter.about if about.due_at]
     ahead = [moment for moment in due if moment > letter.at]
@@ -106,10 +120,11 @@ def view_of(letter: Letter) -> View:
         credits=count(credits, "credit") if credits else "",
         are="is" if credits == 1 else "are",
         money=_total(letter.about),
-        rows=tuple(Row(_what(about), value(about), "" if why else reason) for about, reason in listed),
+        what=_what(letter.about[0]),
+        groups=tuple(Group(quote, tuple(rows)) for quote, rows in listed.items() if rows),
         more=max(0, len(letter.about) - LISTED),
         why=why,
-        clauses=_clauses(letter),
+        clause=clause,
         due=in_words(max(ahead)) if ahead else "",
         late=bool(due) and not ahead,
     )
@@ -172,16 +187,19 @@ def _check(kind: NoticeKind, about: About) -> None:
         raise ValueError("a letter that declines needs the reason and the clause of every case")
 
 
-def _clauses(letter: Letter) -> tuple[str, ...]:
-    named = [(about.clause, about.terms) for about in letter.about if about.clause and _is_quoted(letter.kind, about)]
-    if not named and letter.kind in _ACCOUNT:
-        # the only clause under which an account is touched
-        named = [(Clause.DISPUTE_ABUSE, letter.about[0].terms)]
+def _quotes(letter: Letter) -> list[str]:
+    """For each case the clause that is quoted of it, in words; empty where none is."""
     try:
-        # a dict keeps the order and drops the repeated
-        return tuple(dict.fromkeys(clause_text(Clause(name), terms) for name, terms in named))
+        return [_quote(letter.kind, about) for about in letter.about]
     except ValueError:
         raise ValueError("the policy has no such clause") from None
+
+
+def _quote(kind: NoticeKind, about: About) -> str:
+    if about.clause and _is_quoted(kind, about):
+        return clause_text(Clause(about.clause), about.terms)
+    # the only clause under which an account is touched
+    return clause_text(Clause.DISPUTE_ABUSE, about.terms) if kind in _ACCOUNT else ""
 
 
 def _is_quoted(kind: NoticeKind, about: About) -> bool:
@@ -205,7 +223,8 @@ def _what(about: About) -> str:
 def _size(about: tuple[About, ...]) -> str:
     if all(each.job_id for each in about):
         return count(len(about), "job")
-    return count(len(about), "order" if all(each.order_id for each in about) else "case")
+    orders = all(each.order_id and not each.job_id for each in about)
+    return count(len(about), "order" if orders else "case")
 
 
 def _total(about: tuple[About, ...]) -> str:
