@@ -852,6 +852,17 @@ def test_doctor_tells_good_from_bad(system: System) -> None:
     assert system.json("doctor", expect=1)["ok"] is False
 
 
+def test_dead_letters_keep_their_dates_and_causes_whole_on_a_narrow_terminal(system: System) -> None:
+    system.refunds("db", "upgrade")
+    system.emit(["{"])
+    sweep(system)
+    [letter] = system.json("dead", "list")["items"]
+    said = in_new_interpreter(["dead", "list"], b"", system.environ | {"COLUMNS": "40"}, system.folder).stdout
+    for whole in (letter["dead_id"], letter["reason"], letter["received_at"][:19]):
+        assert whole in said
+    assert letter["detail"] in " ".join(said.split())
+
+
 def test_doctor_warns_of_a_pipeline_that_hears_no_order_and_the_case_says_so(system: System) -> None:
     system.refunds("db", "upgrade")
 

@@ -45,11 +45,10 @@ def listing(
         return output.page(items, following)
     if not items:
         return output.say("No dead letters.")
-    table = output.table("Dead letters", "id", "reason", "detail", "bytes", "state", "received (UTC)")
-    for item in items:
-        row = [item[name] for name in ("dead_id", "reason", "detail", "bytes", "state")]
-        table.add_row(*(cell(value) for value in row), cell(item["received_at"][:19]))
-    out.print(table)
+    names = ("dead_id", "reason", "detail", "bytes", "state")
+    rows = [(*(cell(item[name]) for name in names), cell(item["received_at"][:19])) for item in items]
+    columns = ("id", "reason", "detail", "bytes", "state", "received (UTC)")
+    output.listed("Dead letters", columns, rows, sentence="detail", below=("received (UTC)", "bytes"))
     output.more(following)
 
 
