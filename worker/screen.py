@@ -98,7 +98,7 @@ def listed(
     for row in rows:
         on.print(head(row), soft_wrap=True)
         told = [Text(f"{name} ", "dim") + row[columns.index(name)] for name in below if row[columns.index(name)].plain != NOTHING]
-        on.print(Padding(Text("; ").join([*told, row[long]]), (0, 0, 0, INDENT)))
+        on.print(Padding(Text("; ").join([*told, row[long]] if row[long].plain else told), (0, 0, 0, INDENT)))
 
 
 def line(label: str, value: object, style: str = "") -> None:

@@ -883,6 +883,9 @@ def test_doctor_warns_of_a_pipeline_that_hears_no_order_and_the_case_says_so(sys
     stands = system.json("show", "job_0")["rerun_stands"]
     assert stands.startswith("the pipeline has not taken the order in 1 turn: as told; next turn ")
     assert system.json("cases")["items"][-1]["stands"] == stands
+    assert f"1; {stands}" in system.refunds("show", "job_0").stdout
+    narrow = in_new_interpreter(["show", "job_0"], b"", system.environ | {"COLUMNS": "40"}, system.folder).stdout
+    assert all(row["at"][:23] in narrow and row["event"] in narrow for row in system.json("show", "job_0")["history"])
 
 
 def test_doctor_and_status_find_a_redis_that_takes_nothing_more(system: System, tmp_path: Path) -> None:

@@ -34,4 +34,4 @@ def _stands(order: Row[Any]) -> str:
         said.append("an order is under way")
     if order.due_at < deadline:
         said.append(f"next turn {written(order.due_at)}")
-    return "; ".join([*said, f"without an answer credits come back from {written(deadline)}"])
+    return "; ".join([*said, f"without an answer by {written(deadline)} it counts as failed"])

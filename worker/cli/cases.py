@@ -83,7 +83,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
     output.line("account", found["account_id"])
     if found["job_id"]:
         output.line("credits", f"{found['credits_reversed']} of {found['credits_owed']} owed came back")
-        output.line("re-runs", found["reruns"])
+        output.line("re-runs", "; ".join(filter(None, [str(found["reruns"]), found["rerun_stands"]])))
     output.line("failed" if found["job_id"] else "since", found["failed_at"])
     output.line("promised by", found["due_at"])
     if found["closed_at"]:
@@ -100,11 +100,11 @@ def show(name: Name, as_json: AsJson = False) -> None:
     for notice in found["notices"]:
         told = f"{notice['kind'].replace('_', ' ')}: {notice['state']}"
         output.line("notice", f"{(notice['ended_at'] or notice['due_at'])[:16]}Z  {told}", "dim")
-    table = output.table("\nHistory", "when (UTC)", "what", "by", "detail")
-    for row in found["history"]:
-        said = _said(row["detail"])
-        table.add_row(cell(row["at"][:23]), cell(row["event"]), cell(row["by"]), cell(said, "dim"))
-    out.print(table)
+    columns = ("when (UTC)", "what", "by", "detail")
+    rows = [
+        (cell(row["at"][:23]), cell(row["event"]), cell(row["by"]), cell(_said(row["detail"]), "dim")) for row in found["history"]
+    ]
+    output.listed("\nHistory", columns, rows, sentence="detail", below=("by",))
 
 
 def _payment(payment: dict[str, Any]) -> None:

@@ -112,7 +112,7 @@ def test_rerun_that_the_pipeline_does_not_take_says_in_list_and_case_what_its_or
     assert found is not None
     next_turn, deadline = written(world.clock.now() + pause_after(1)), found["history"][-1]["detail"]["deadline_at"]
     said = (
-        f"has not taken the order in 1 turn: as told; next turn {next_turn}; without an answer credits come back from {deadline}"
+        f"has not taken the order in 1 turn: as told; next turn {next_turn}; without an answer by {deadline} it counts as failed"
     )
     for text in (words_of(page(local, "/cases")), words_of(page(local, path))):
         assert said in text
