@@ -178,8 +178,8 @@ class Assessment:
 
     def _settle(self, tx: Tx, book: Book, woken: Sequence[Row[Any]]) -> tuple[Settled, list[Case]]:
         """What follows for charges and requests is done. Returns that of charges, and the cases that moved beside it."""
-        book.charges_touched |= woken_purchases(tx, [(row.kind, row.subject) for row in woken])
-        settled = self.settler.settle(tx, book.charges_touched, book.now)
+        book.purchases_touched |= woken_purchases(tx, [(row.kind, row.subject) for row in woken])
+        settled = self.settler.settle(tx, book.purchases_touched, book.now)
         asked = [row.case_id for row in woken if row.kind == CaseKind.REQUEST.value]
         _wake_declined(tx, book)
         _wake_about_orders(tx, book)

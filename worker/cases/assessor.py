@@ -1,8 +1,9 @@
 """Who takes rows of the inbox to the assess step, and what becomes of those that fail.
 
-The attempt is counted in a commit of its own before the work; a batch that fails is split into singles; a single that keeps
-failing goes to the dead letters with its reason. So one poisonous event costs only itself, and an account that somebody holds
-costs only its own.
+What comes for the first time is taken in and handled in one commit (`at_once`). Where something stands in the way of that, and
+for whatever comes again, the attempt is counted in a commit of its own before the work; a batch that fails is split into singles;
+a single that keeps failing goes to the dead letters with its reason. So one poisonous event costs only itself, and an account
+that somebody holds costs only its own.
 """
 
 import contextlib

@@ -160,9 +160,9 @@ class Book:
     """What Creem said about charges."""
     charges_paid: dict[str, int] = field(default_factory=dict)
     """What customers paid by charge, where Creem said so beside the price."""
-    charges_touched: set[str] = field(default_factory=set)
+    purchases_touched: set[str] = field(default_factory=set)
     """Purchases whose money is to be looked at again."""
-    lots_gone: dict[str, LotMoney] = field(default_factory=dict)
+    lots_moved: dict[str, LotMoney] = field(default_factory=dict)
     """What is known of the money of lots that jobs drew on, by purchase, where some of it went back or is disputed."""
     passes: dict[str, LotMoney] = field(default_factory=dict)
     """The money of the pass that covers a job which may be run again, by job."""

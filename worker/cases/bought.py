@@ -49,7 +49,7 @@ def take_purchase(book: Book, said: PurchaseRecord, *, supposed: bool = False) -
         _told_again(book, said, stands, row)
         return
     book.purchases_known[said.id] = row
-    book.charges_touched.add(said.id)
+    book.purchases_touched.add(said.id)
     book.purchases_new.append({**row, "remaining": said.credits, "spent": 0, "frozen": 0, "void": 0})
     if said.credits:
         book.postings.append(Posting(PostingKind.GRANT, said.id, said.credits))
@@ -94,7 +94,7 @@ def _told_again(book: Book, said: PurchaseRecord, stands: dict[str, Any], row: d
         stands.update(later)
         kept = ("purchase_id", "order_id", *_LEARNT_LATER, *_LEARNT_ONCE)
         book.purchases_changed.append({name: stands[name] for name in kept})
-        book.charges_touched.add(stands["purchase_id"])
+        book.purchases_touched.add(stands["purchase_id"])
 
 
 def vouch(account: Account) -> None:

@@ -9,7 +9,7 @@ from policy.ledger import PostingKind, reverse
 from policy.lifecycle import CaseState, Standing, standing
 from policy.rules.remedy import unknown_code_in_doubt
 from worker.cases.book import Book, Case, Job
-from worker.cases.casework import REMIND, announcement, go, intent, remind
+from worker.cases.casework import REMIND, announcement, effect_of, go, remind
 from worker.cases.decided import record
 from worker.clock import written
 from worker.credits.ledger import JobCredits, Posting
@@ -83,7 +83,7 @@ def _there(job: Job | None, case: Case) -> Job:
 def _reverse(book: Book, case: Case, job: Job, decision: Decision) -> int:
     """Books what comes back; returns how many credits of it are frozen, because the money of their lot may be on its way back."""
     # not to lots whose money went back: what they paid for is paid back already
-    kept = {purchase_id for purchase_id, money in book.lots_gone.items() if money.gone}
+    kept = {purchase_id for purchase_id, money in book.lots_moved.items() if money.gone}
     shares = tuple(s for s in reverse(job.credits.debits, job.credits.reversals) if s.purchase_id not in kept)
     credits = sum(share.credits for share in shares)
     if credits != decision.credits:
@@ -116,7 +116,7 @@ def _ask_rerun(book: Book, case: Case, job: Job, terms: Terms) -> None:
     job.rerun = Rerun(attempt, RerunState.ASKED, deadline)
     job.rerun_changed = True
     case.reruns = 1
-    asked = intent(case, EffectKind.RERUN, rerun_key(job.job_id), book.now, attempt=attempt, deadline_at=deadline.isoformat())
+    asked = effect_of(case, EffectKind.RERUN, rerun_key(job.job_id), book.now, attempt=attempt, deadline_at=deadline.isoformat())
     book.effects.append(dict(asked))
     case.note("rerun.asked", attempt=attempt, deadline_at=written(deadline))
 

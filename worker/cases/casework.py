@@ -110,7 +110,7 @@ def remind(case: Case, now: datetime, after: timedelta | None = REMIND) -> None:
         case.next_action_at, case.changed = None if after is None else now + after, True
 
 
-def intent(case: Case, kind: EffectKind, key: str, now: datetime, **payload: Any) -> Record:
+def effect_of(case: Case, kind: EffectKind, key: str, now: datetime, **payload: Any) -> Record:
     """An effect to be written in the transaction that decided it; it goes on with the trace of its case."""
     if case.trace is not None:
         payload["traceparent"] = within(case.trace, key)
@@ -155,4 +155,4 @@ def announcement(case: Case, now: datetime, **more: Any) -> Record | None:
     if case.state is CaseState.DECLINED and case.rule == BY_PERSON:
         # the customer may answer a no, and a person may say it again: each of them is told
         key += f":{now.isoformat()}"
-    return intent(case, EffectKind.ANNOUNCE, key, now, **(told | more))
+    return effect_of(case, EffectKind.ANNOUNCE, key, now, **(told | more))

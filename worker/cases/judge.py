@@ -149,7 +149,7 @@ def _known_of(book: Book, job: Job) -> dict[str, Any]:
 
 
 def _moved(book: Book, drawn: set[str]) -> list[LotMoney]:
-    return [money for purchase_id, money in book.lots_gone.items() if purchase_id in drawn]
+    return [money for purchase_id, money in book.lots_moved.items() if purchase_id in drawn]
 
 
 def _compensated(book: Book, job: Job) -> int:
@@ -159,7 +159,7 @@ def _compensated(book: Book, job: Job) -> int:
 
 
 def _is_gone(book: Book, purchase_id: str) -> bool:
-    return purchase_id in book.lots_gone and book.lots_gone[purchase_id].gone
+    return purchase_id in book.lots_moved and book.lots_moved[purchase_id].gone
 
 
 def _wait(case: Case, lacking: tuple[str, ...], until: datetime) -> None:

@@ -192,7 +192,7 @@ def load_lots_money(tx: Tx, book: Book) -> None:
             book.lots_claimed.add(row.purchase_id)
         if row.refunded or row.disputed_at is not None:
             gone = row.refunded >= (row.amount_paid or row.amount) > 0
-            book.lots_gone[row.purchase_id] = LotMoney(gone, row.disputed_at is not None)
+            book.lots_moved[row.purchase_id] = LotMoney(gone, row.disputed_at is not None)
 
 
 def _lots_money(among: Among) -> Select[Any]:

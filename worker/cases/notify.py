@@ -19,7 +19,7 @@ from worker.store import effects
 from worker.store.bulk import Record, Tx
 from worker.store.tables import notices, requests
 
-__all__ = ["NoticeKind", "ends", "intend", "notice"]
+__all__ = ["NoticeKind", "ends", "notice", "write_effects"]
 
 _TOLD_BY = {
     "refund.credits_reversed": NoticeKind.CREDITS_RETURNED,
@@ -31,7 +31,7 @@ _TOLD_BY = {
 GIVEN_ELSEWHERE: dict[str, Any] = {"reason": "the money has already been refunded", "clause": None}
 
 
-def intend(tx: Tx, announced: Sequence[Record], more: Sequence[Record] = (), *, now: datetime, told: bool = True) -> None:
+def write_effects(tx: Tx, announced: Sequence[Record], more: Sequence[Record] = (), *, now: datetime, told: bool = True) -> None:
     """Writes announcements and other effects, the notices that go with announcements, and `more` notices. Where customers are
     not told, no notices go with announcements.
     """

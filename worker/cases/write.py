@@ -9,7 +9,7 @@ from datetime import datetime
 from policy.facts import Report, RerunState
 from worker.cases.book import Book, Case, Job
 from worker.cases.load import REPORTS
-from worker.cases.notify import ends, intend
+from worker.cases.notify import ends, write_effects
 from worker.credits.ledger import Ledger
 from worker.store.arrays import Written
 from worker.store.bulk import Record, Tx
@@ -26,7 +26,7 @@ def write(tx: Tx, book: Book, ledger: Ledger, by: str, *, told: bool = True) -> 
         ledger.book(tx, book.postings, book.now)
         _write_accounts(tx, book)
         _write_reruns(tx, book)
-        intend(tx, book.effects, now=book.now, told=told)
+        write_effects(tx, book.effects, now=book.now, told=told)
         if book.doubt_spent:
             tx.add(doubt_days, [{"day": book.now.date(), "credits": book.doubt_spent}], by="day")
 

@@ -17,7 +17,7 @@ from worker.cases.load import claimed
 from worker.cases.money import charges, holds
 from worker.cases.money.claims import READ, occasion
 from worker.cases.money.turn import move
-from worker.cases.notify import NoticeKind, intend, notice
+from worker.cases.notify import NoticeKind, notice, write_effects
 from worker.cases.rows import case_of
 from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
@@ -64,7 +64,7 @@ def close(tx: Tx, payment: Row[Any], case: Case, to: PaymentState, target: CaseS
     told = announcement(case, now, amount=payment.amount, currency=payment.currency, reason=decided)
     write_cases(tx, [case], now, WORKER)
     freed = free_at_last(tx, payment.purchase_id, now) if words.get("credits_released") and "credits_voided" not in words else []
-    intend(tx, [] if told is None else [told], freed, now=now)
+    write_effects(tx, [] if told is None else [told], freed, now=now)
     log.warning("payment.closed", case_id=case.case_id, transaction_id=payment.transaction_id, state=to.value, why=why)
     return f"{to.value}: {why}"
 
@@ -96,7 +96,7 @@ def proved(tx: Tx, payment: Row[Any], case: Case, refunded: int, with_: Closing)
     told = announcement(case, now, **gone, reason=decided)
     write_cases(tx, [case], now, WORKER)
     if told is not None:
-        intend(tx, [told], now=now)
+        write_effects(tx, [told], now=now)
     log.info("payment.refunded", case_id=case.case_id, transaction_id=payment.transaction_id, amount=refunded)
     return "refunded"
 
@@ -110,7 +110,7 @@ def hand_over(tx: Tx, case: Case, why: str, now: datetime) -> None:
     go(case, CaseState.REVIEW, next_action_at=now + REMIND)
     told = announcement(case, now, reason=reason_decided(tx, case))
     if told is not None:
-        intend(tx, [told], now=now)
+        write_effects(tx, [told], now=now)
     log.error("payment.needs_person", case_id=case.case_id, why=why)
 
 

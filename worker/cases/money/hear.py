@@ -17,7 +17,7 @@ def hear(tx: Tx, book: Book, can_read: bool) -> None:
     refunds = [hook.said for hook in book.heard if isinstance(hook.said, RefundCreated)]
     disputes = [hook.said for hook in book.heard if isinstance(hook.said, DisputeCreated)]
     told = {one.transaction_id for one in refunds} | {one.transaction_id for one in disputes}
-    bought = {row["transaction_id"] for row in book.purchases_known.values() if row["purchase_id"] in book.charges_touched}
+    bought = {row["transaction_id"] for row in book.purchases_known.values() if row["purchase_id"] in book.purchases_touched}
     charges.lock(tx, told | book.charges_paid.keys() | {one for one in bought if one})
     charges.hear_paid(tx, book.charges_paid)
     if told:
@@ -34,4 +34,4 @@ def _touch(tx: Tx, book: Book, told: set[str]) -> None:
             continue
         if purchase.account_id not in book.accounts:
             raise Collision(f"{transaction_id} became known meanwhile")
-        book.charges_touched.add(purchase.purchase_id)
+        book.purchases_touched.add(purchase.purchase_id)

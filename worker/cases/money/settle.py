@@ -27,7 +27,7 @@ from worker.cases.money.dispute import open_dispute
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.persons_no import declined_by_a_person, declined_once, keep_to_the_no, meant
 from worker.cases.money.used import jobs_under
-from worker.cases.notify import intend
+from worker.cases.notify import write_effects
 from worker.cases.requests.alone import judge_alone
 from worker.cases.rows import case_of
 from worker.cases.write import write_cases
@@ -104,7 +104,7 @@ class Settler:
         judge_alone(work.tx, self.bench, written, work.now)
         write_cases(work.tx, written, work.now, WORKER)
         claims.insert(work.tx, self.ledger, work.claims, work.now)
-        intend(work.tx, work.effects, now=work.now)
+        write_effects(work.tx, work.effects, now=work.now)
         return Settled(moves_of(written), [claim["payment_id"] for claim in work.claims], work.effects)
 
     # duplicate charges

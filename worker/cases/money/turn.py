@@ -36,12 +36,14 @@ class Turn:
 
 
 def take_the_floor(tx: Tx, holder: str, now: datetime, lease: timedelta) -> bool:
-    """True when this process alone may call Creem until the lease ends: one slow provider holds up one process, not all."""
+    """True when this process alone takes turns at claims and reads charges that are due, until the lease ends: one slow provider
+    holds up one process, not all. Reconcile and the credits at Creem ask beside it.
+    """
     return leases.take(tx, FLOOR, holder, now, now + lease)
 
 
 def leave_the_floor(tx: Tx, holder: str) -> None:
-    """Another process may call from now on."""
+    """Another process may take turns from now on."""
     leases.leave(tx, FLOOR, holder)
 
 

@@ -17,7 +17,7 @@ from worker.cases.casework import REMIND, announcement, go, remind
 from worker.cases.decided import record
 from worker.cases.locks import lock_account
 from worker.cases.money.facts import Charge
-from worker.cases.notify import NoticeKind, intend, notice
+from worker.cases.notify import NoticeKind, notice, write_effects
 from worker.cases.requests.facts import facts_of
 from worker.cases.requests.identify import BESIDE, SAID, UNKNOWN, Named, charged_again, completed, confirmed, duplicates, identify
 from worker.cases.rows import case_of
@@ -124,7 +124,7 @@ def advance_and_write(tx: Tx, ledger: Ledger, bench: Bench, case: Case, request:
     """The case stands in the books where the facts put it, with what is told of that."""
     telling = _advance(tx, ledger, bench, case, request, now)
     write_cases(tx, [case], now, WORKER)
-    intend(tx, telling.announcements, telling.notices, now=now)
+    write_effects(tx, telling.announcements, telling.notices, now=now)
 
 
 def _advance(tx: Tx, ledger: Ledger, bench: Bench, case: Case, request: Row[Any], now: datetime) -> _Telling:

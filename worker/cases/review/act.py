@@ -12,13 +12,13 @@ from policy.facts import AccountStatus
 from policy.ledger import PostingKind
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book import BY_PERSON, NOBODY, Case
-from worker.cases.casework import REMIND, announcement, go, intent
+from worker.cases.casework import REMIND, announcement, effect_of, go
 from worker.cases.lots import wake_uncovered
 from worker.cases.money import charges, claims, holds
 from worker.cases.money.close import free_at_last
 from worker.cases.money.dispute import disputes_heard
 from worker.cases.money.settle import Settler
-from worker.cases.notify import NoticeKind, intend, notice
+from worker.cases.notify import NoticeKind, notice, write_effects
 from worker.cases.requests.judge import wake_about_orders
 from worker.cases.review.choices import Act, awaits_word
 from worker.cases.review.scene import Scene
@@ -79,7 +79,7 @@ class _Work:
         go(self.case, target, next_action_at=None if target.final else self.now + REMIND, now=self.now)
         said = announcement(self.case, self.now, **told)
         write_cases(self.tx, [self.case], self.now, self.deed.by)
-        intend(self.tx, [said] if said else [], more, now=self.now)
+        write_effects(self.tx, [said] if said else [], more, now=self.now)
         if self.case.kind is CaseKind.JOB:
             wake_about_orders(self.tx, [self.case.account_id], self.now)
 
@@ -259,7 +259,7 @@ def _standing(work: _Work, status: str) -> None:
     # the product locks its own doors
     said = {"type": f"account.{status}", "account_id": account_id, "reason": work.deed.reason}
     key = f"announce:{work.case.case_id}:account.{status}:{work.deed.proposal_id or work.now.isoformat()}"
-    intend(work.tx, [intent(work.case, EffectKind.ANNOUNCE, key, work.now, **said)], now=work.now)
+    write_effects(work.tx, [effect_of(work.case, EffectKind.ANNOUNCE, key, work.now, **said)], now=work.now)
     _record(work, f"account.{status}")
 
 
@@ -274,7 +274,7 @@ def _tell_owner(work: _Work, kind: NoticeKind, **payload: Any) -> None:
     told = notice(
         work.case, kind, work.now, occasion, **{"clause": Clause.DISPUTE_ABUSE.value, "reason": work.deed.reason, **payload}
     )
-    intend(work.tx, [], [told], now=work.now)
+    write_effects(work.tx, [], [told], now=work.now)
 
 
 _CARRY: dict[Act, Callable[[_Work], str]] = {
