@@ -1,5 +1,6 @@
 """Where keys are named, an event comes in only from whoever has one, and only under the source that the key speaks for."""
 
+import json
 import os
 import re
 import subprocess
@@ -122,6 +123,14 @@ def test_what_cannot_be_read_keeps_its_own_reason(store: Store) -> None:
     large, poem = b'{"a": "' + b"x" * 70_000 + b'"}', b"a poem"
     a_desk(store).accept([an_entry(1, large, None), an_entry(2, poem, OLD.sign(poem)), Entry("3-0", None, {})])
     assert [reason for reason, _ in letters(store)] == ["too_large", "not_json", "missing_field"]
+
+
+def test_entry_without_an_event_keeps_its_fields_as_a_document(store: Store) -> None:
+    fields = {b"evnt": '{"id": "é"}'.encode(), b"odd": b"\xff\x00"}
+    a_desk(store, None).accept([Entry("1-0", None, fields)])
+    [row] = store.read(lambda tx: tx.all(select(dead_letters)))
+    kept = {name: value.encode(errors="surrogateescape") for name, value in json.loads(row.raw).items()}
+    assert kept == {name.decode(): value for name, value in fields.items()}
 
 
 def test_person_puts_an_unsigned_event_back_on_their_word(store: Store) -> None:

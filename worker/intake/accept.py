@@ -1,7 +1,7 @@
 """Stream entries become inbox rows or dead letters, durably, before anybody acknowledges them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,6 +13,8 @@ from worker.store import inbox
 from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
 from worker.strict import Malformed
+
+_KEPT = "surrogateescape"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,18 @@ class Desk:
         return [Accepted(row_id, event.id, event.job_id, event, now) for row_id, event in new]
 
     def _letter(self, entry: Entry, fault: Malformed) -> Record:
-        raw = entry.raw if entry.raw is not None else repr(entry.fields).encode()
+        raw = entry.raw if entry.raw is not None else _as_they_came(entry.fields)
         now = self.clock.now()
         return inbox.new_letter(
             key=f"stream:{entry.stream_id}", reason=fault.reason, detail=fault.detail, raw=raw, received_at=now, now=now
         )
+
+
+def _as_they_came(fields: Mapping[bytes, bytes]) -> bytes:
+    """The fields of an entry that has no event, as a JSON object: bytes that are not UTF-8 are lone surrogates, from which they
+    can be had again.
+    """
+    return json.dumps({name.decode(errors=_KEPT): value.decode(errors=_KEPT) for name, value in fields.items()}).encode()
 
 
 def row_of(event: Event, stream_id: str, now: datetime, lease: timedelta = inbox.NO_TIME, *, handled: bool = False) -> Record:
