@@ -115,8 +115,8 @@ BUGS = (
         (
             (
                 "worker/intake/accept.py",
-                "raw = entry.raw if entry.raw is not None else repr",
-                'raw = b"" if entry.raw is not None else repr',
+                "raw = entry.raw if entry.raw is not None else _as",
+                'raw = b"" if entry.raw is not None else _as',
             ),
         ),
     ),
