@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import permutations
 from typing import Any
 
@@ -82,6 +82,23 @@ def a_customer_of_two_accounts(world: MoneyWorld) -> None:
     world.load(an_account(), an_account("acc_2"), *bought)
 
 
+def pay_a_month(world: MoneyWorld, number: int, start: datetime, **who: Any) -> None:
+    """The month of this number of one subscription is paid, and Creem tells of it."""
+    begins = start + number * timedelta(days=30)
+    world.double.pay(
+        f"tran_m{number}",
+        customer_id="cust_1",
+        amount=1500,
+        product_id="prod_month",
+        subscription_id="sub_1",
+        paid_at=begins,
+        period_start=begins,
+        period_end=begins + timedelta(days=30),
+        announce=True,
+        **who,
+    )
+
+
 def owner_of(world: MoneyWorld, transaction_id: str) -> str:
     named = purchases.c.transaction_id == transaction_id
     return str(world.store.read(lambda tx: tx.one(select(purchases.c.account_id).where(named))).account_id)
@@ -99,20 +116,7 @@ def test_renewal_of_a_customer_with_two_accounts_is_of_the_one_that_has_the_subs
     a_customer_of_two_accounts(world)
     start = world.clock.now() - timedelta(days=40)
     for number, named in enumerate(({"account_id": "acc_1"}, None)):
-        begins = start + number * timedelta(days=30)
-        world.double.pay(
-            f"tran_m{number}",
-            customer_id="cust_1",
-            amount=1500,
-            product_id="prod_month",
-            subscription_id="sub_1",
-            paid_at=begins,
-            period_start=begins,
-            period_end=begins + timedelta(days=30),
-            email="acc_2@example.org",
-            metadata=named,
-            announce=True,
-        )
+        pay_a_month(world, number, start, email="acc_2@example.org", metadata=named)
         heard(world)
     assert owner_of(world, "tran_m1") == "acc_1"
 
@@ -405,20 +409,7 @@ def test_subscription_and_its_renewal_each_bring_a_lot(world: MoneyWorld, nested
     world.double.switches = Switches(nested=nested)
     start = world.clock.now() - timedelta(days=40)
     for number in range(2):
-        begins = start + number * timedelta(days=30)
-        world.double.pay(
-            f"tran_m{number}",
-            customer_id="cust_1",
-            amount=1500,
-            product_id="prod_month",
-            subscription_id="sub_1",
-            paid_at=begins,
-            period_start=begins,
-            period_end=begins + timedelta(days=30),
-            email="acc_1@example.org",
-            metadata={"account_id": "acc_1"},
-            announce=True,
-        )
+        pay_a_month(world, number, start, email="acc_1@example.org", metadata={"account_id": "acc_1"})
     world.double.cancel_subscription("sub_1")
     heard(world)
     lots = world.account("acc_1")["lots"]

@@ -46,6 +46,13 @@ def lock_account(tx: Tx, account_id: str) -> None:
     tx.all(select(accounts.c.account_id).where(accounts.c.account_id == account_id).with_for_update())
 
 
+def lock_owners(tx: Tx, rows: Iterable[Row[Any]]) -> None:
+    """Locks the accounts of these rows, as everybody does before what belongs to them."""
+    owners = sorted({row.account_id for row in rows})
+    locked = select(accounts.c.account_id).where(tx.among(accounts.c.account_id, owners)).order_by(accounts.c.account_id)
+    tx.all(locked.with_for_update())
+
+
 def held_accounts(tx: Tx, account_ids: Iterable[str]) -> set[str]:
     """Those whose row somebody else has locked at this moment."""
     named = tx.among(accounts.c.account_id, sorted(set(account_ids)))

@@ -20,7 +20,7 @@ from policy.words import money
 from worker.cases.assessor import Assessor
 from worker.cases.audit.checks import failed_jobs_without_case
 from worker.cases.casework import Move
-from worker.cases.locks import lock_account
+from worker.cases.locks import lock_account, lock_owners
 from worker.cases.money import charges
 from worker.cases.money.compare import HELD, Finding, compare, may_be, nothing_to_compare_by, told_beyond, told_otherwise
 from worker.cases.money.ends import tell, untold
@@ -36,7 +36,7 @@ from worker.observe import log
 from worker.store.breakers import CREEM, closed_to
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import accounts, cases, layer_jobs, payments, purchases
+from worker.store.tables import cases, layer_jobs, payments, purchases
 from worker.store.tables import charges as charge_rows
 
 CHUNK = 200
@@ -162,7 +162,7 @@ class Reconciler:
                 done.mended("subscription", row.purchase_id, f"its subscription was cancelled at {moment(row.ended_at)}: booked")
 
     def _tell_ends(self, tx: Tx, part: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
-        _lock_owners(tx, part)
+        lock_owners(tx, part)
         told = tell(tx, [row.purchase_id for row in part])
         wake_declined(tx, [row.purchase_id for row in told], [], self.clock.now())
         return told
@@ -185,7 +185,7 @@ class Reconciler:
                 done.found(Finding("charge", row.purchase_id, f"could not be judged: {why}", "look at `refunds show`"))
 
     def _settle(self, tx: Tx, part: Sequence[Row[Any]]) -> Sequence[Move]:
-        _lock_owners(tx, part)
+        lock_owners(tx, part)
         return self.settler.settle(tx, [row.purchase_id for row in part], self.clock.now()).moves
 
     def _payments(self, tx: Tx, done: Reconciliation) -> None:
@@ -297,12 +297,6 @@ def _together(
         moves += moved
         stuck += left
     return moves, stuck
-
-
-def _lock_owners(tx: Tx, part: Sequence[Row[Any]]) -> None:
-    owners = sorted({row.account_id for row in part})
-    locked = select(accounts.c.account_id).where(tx.among(accounts.c.account_id, owners)).order_by(accounts.c.account_id)
-    tx.all(locked.with_for_update())
 
 
 def _nameless_purchase(tx: Tx, seen: Transaction, fellows: Sequence[Transaction]) -> Row[Any] | None:
