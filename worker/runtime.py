@@ -12,26 +12,26 @@ import redis
 
 from policy import Editions, Terms, TermsError, load_editions
 from policy.calendar import Calendar
-from worker.cases.assessor import OWN_HINT, Assessor
-from worker.cases.bench import Bench
-from worker.cases.book_at_creem import BooksAtCreem
+from worker.cases.assess.assessor import OWN_HINT, Assessor
+from worker.cases.assess.drain import Drain
+from worker.cases.assess.first_hand import FirstHand
+from worker.cases.assess.imports import Importer
+from worker.cases.book.bench import Bench
 from worker.cases.chain.chainer import Chainer
 from worker.cases.chain.heads import Heads
 from worker.cases.chain.restored import Forgiver
 from worker.cases.dead import DeadLetters
-from worker.cases.drain import Drain
-from worker.cases.editions import hold
-from worker.cases.effects import Performer
-from worker.cases.first_hand import FirstHand
-from worker.cases.imports import Importer
+from worker.cases.editions.editions import hold
+from worker.cases.effects.book_at_creem import BooksAtCreem
+from worker.cases.effects.effects import Performer
+from worker.cases.effects.notifier import Mailer, Notifier
 from worker.cases.money.clocks import database_time
 from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.journal import Journal
 from worker.cases.money.pay import Payer
-from worker.cases.money.reconcile import Reconciler
 from worker.cases.money.restore import Restorer
 from worker.cases.money.settle import Settler
-from worker.cases.notifier import Mailer, Notifier
+from worker.cases.reconcile.reconcile import Reconciler
 from worker.cases.requests.evidence import Evidence
 from worker.cases.requests.files import Files
 from worker.cases.requests.maildir import Maildir

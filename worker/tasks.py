@@ -15,9 +15,9 @@ from celery.utils.saferepr import saferepr
 from kombu.exceptions import OperationalError
 
 from worker.app import app, runtime
-from worker.cases.assess import Assessed
-from worker.cases.assessor import OWN_HINT
-from worker.cases.requests.turn import take_turn
+from worker.cases.assess.assess import Assessed
+from worker.cases.assess.assessor import OWN_HINT
+from worker.cases.mail_turn import take_turn
 from worker.clock import Every
 from worker.errors import Misconfigured, TryLater
 from worker.intake.accept import Accepted

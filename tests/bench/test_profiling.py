@@ -10,8 +10,8 @@ STOOD_STILL = (
 
 
 def test_a_stack_counts_where_the_work_was_asked_for_and_standing_still_counts_nowhere() -> None:
-    judged = "main (x.py:1);drain (worker/cases/drain.py:9);judge (worker/cases/judge.py:3);loads (json.py:1) 7"
-    asked = "main (x.py:1);write (worker/cases/write.py:2);wait (psycopg/waiting.py:8) 3"
+    judged = "main (x.py:1);drain (worker/cases/assess/drain.py:9);judge (worker/cases/assess/judge.py:3);loads (json.py:1) 7"
+    asked = "main (x.py:1);write (worker/cases/book/write.py:2);wait (psycopg/waiting.py:8) 3"
     assert parts(["\n".join([judged, asked]), "\n".join(STOOD_STILL)]) == {
         "judge: policy, facts, documents": 7,
         "write: cases, history, postings, effects, waiting for Postgres": 3,

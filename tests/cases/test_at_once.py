@@ -19,8 +19,8 @@ from tests.cases.world import World, a_purchase, an_account
 from tests.servers import ON_POSTGRES
 from tests.store.rows import before, waiting_for_locks
 from tests.threads import at_once
-from worker.cases.assess import Assessed
-from worker.cases.assessor import Assessor
+from worker.cases.assess.assess import Assessed
+from worker.cases.assess.assessor import Assessor
 from worker.errors import LockedOut
 from worker.intake.accept import Desk
 from worker.intake.consumer import Entry

@@ -16,12 +16,12 @@ from tests.cases.test_first_hand import handed
 from tests.cases.world import World, a_job, a_purchase, an_account
 from tests.servers import ON_POSTGRES, commands, eventually
 from tests.store.rows import statements, waiting_for_locks
-from worker.cases.assess import Assessed
-from worker.cases.book import Book
-from worker.cases.drain import Drain
-from worker.cases.first_hand import FirstHand
-from worker.cases.load import load_jobs
-from worker.cases.surroundings import SERVICE_JOBS
+from worker.cases.assess.assess import Assessed
+from worker.cases.assess.drain import Drain
+from worker.cases.assess.first_hand import FirstHand
+from worker.cases.assess.surroundings import SERVICE_JOBS
+from worker.cases.book.book import Book
+from worker.cases.book.load import load_jobs
 from worker.credits.ledger import Ledger
 from worker.intake.stream import open_stream_client
 from worker.notices.outcomes import OutcomeStream

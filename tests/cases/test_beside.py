@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cases.world import HandClock, World, a_purchase, an_account
-from worker.cases.beside import Compared, Difference, compare
+from worker.cases.editions.beside import Compared, Difference, compare
 from worker.store.engine import Store
 from worker.store.schema import upgrade
 

@@ -10,10 +10,10 @@ from sqlalchemy import event, select
 
 from tests.cases.test_poison import Allergic
 from tests.cases.world import World, a_purchase, an_account
-from worker.cases.assess import Assessed
-from worker.cases.assessor import Assessor
-from worker.cases.drain import Drain
-from worker.cases.effects import Performer
+from worker.cases.assess.assess import Assessed
+from worker.cases.assess.assessor import Assessor
+from worker.cases.assess.drain import Drain
+from worker.cases.effects.effects import Performer
 from worker.errors import TryLater
 from worker.intake.accept import Accepted, Desk, Reading
 from worker.intake.consumer import Consumer, Entry

@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from policy import Editions, load_editions
 from tests.cases.world import World, a_purchase, an_account
-from worker.cases.editions import activate, hold, refused
-from worker.cases.replay import Replay, replay
+from worker.cases.editions.editions import activate, hold, refused
+from worker.cases.editions.replay import Replay, replay
 from worker.errors import Misconfigured, Refused
 from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store

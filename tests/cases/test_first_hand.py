@@ -10,7 +10,7 @@ from tests.cases.test_drain import STREAM, Died, pending, rows
 from tests.cases.test_poison import Allergic
 from tests.cases.world import World, a_purchase, an_account
 from tests.logs import heard
-from worker.cases.first_hand import FirstHand
+from worker.cases.assess.first_hand import FirstHand
 from worker.errors import TryLater
 from worker.intake.stream import as_text
 from worker.settings import GROUP

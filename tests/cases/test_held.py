@@ -13,7 +13,7 @@ from tests.cases.test_first_hand import first_hand, handed
 from tests.cases.world import World, a_job, a_purchase, an_account
 from tests.servers import ON_POSTGRES
 from tests.store.rows import statements, waiting_for_locks
-from worker.cases.assessor import HELD_FOR
+from worker.cases.assess.assessor import HELD_FOR
 from worker.errors import LockedOut
 from worker.store.engine import Store
 from worker.store.tables import cases, effects, inbox

@@ -17,9 +17,9 @@ from tests.cases.world import World, a_purchase, an_account, moves
 from tests.doors import Doors, DoorStore
 from tests.faults import death
 from tests.logs import heard
-from worker.cases.assessor import OWN_HINT
-from worker.cases.imports import Importer
-from worker.cases.known import what_is_known
+from worker.cases.assess.assessor import OWN_HINT
+from worker.cases.assess.imports import Importer
+from worker.cases.book.known import what_is_known
 from worker.clock import moment, written
 from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Refused, TryLater

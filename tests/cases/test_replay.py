@@ -9,7 +9,7 @@ import pytest
 from policy import Terms, load_terms
 from policy.terms import FaultClass
 from tests.cases.world import World, a_purchase, an_account
-from worker.cases.replay import count_cases, replay
+from worker.cases.editions.replay import count_cases, replay
 from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store
 

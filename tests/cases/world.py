@@ -11,13 +11,13 @@ import fakeredis
 from sqlalchemy import select
 
 from policy import load_editions
-from worker.cases.assessor import Assessor
+from worker.cases.assess.assessor import Assessor
+from worker.cases.assess.imports import Imported, Importer
 from worker.cases.audit.audit import Audit, audit_books
-from worker.cases.bench import Bench
+from worker.cases.book.bench import Bench
 from worker.cases.dead import DeadLetters
-from worker.cases.document import account_document, document, find
-from worker.cases.effects import Performer
-from worker.cases.imports import Imported, Importer
+from worker.cases.documents.document import account_document, document, find
+from worker.cases.effects.effects import Performer
 from worker.cases.money.settle import Settler
 from worker.cases.requeue import Requeuer
 from worker.cases.sweep import Sweeper, Swept

@@ -15,8 +15,8 @@ from sqlalchemy import func, select
 from tests.cases.world import World
 from tests.doors import DoorRedis, Doors, DoorStore
 from tests.faults import Crash, Fault
-from worker.cases.drain import Drain
-from worker.cases.first_hand import FirstHand
+from worker.cases.assess.drain import Drain
+from worker.cases.assess.first_hand import FirstHand
 from worker.cases.sweep import Sweeper
 from worker.intake.accept import Desk
 from worker.intake.consumer import Consumer

@@ -15,7 +15,7 @@ from tests.faults import death
 from tests.money.world import MoneyWorld
 from tests.servers import ON_SQLITE
 from worker.cases.audit.audit import audit_home
-from worker.cases.book_at_creem import BooksAtCreem
+from worker.cases.effects.book_at_creem import BooksAtCreem
 from worker.cases.money import holds
 from worker.cases.overview import overview
 from worker.credits import at_creem

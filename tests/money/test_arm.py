@@ -13,7 +13,7 @@ from tests.arena import Arena
 from tests.cases.world import START, a_purchase, an_account
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
-from worker.cases.book import BY_PERSON
+from worker.cases.book.book import BY_PERSON
 from worker.cases.money import limits
 from worker.cases.money.arm import ArmedTurn, Arming, arm
 from worker.cases.money.charges import LOOKS

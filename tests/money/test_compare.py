@@ -12,7 +12,7 @@ from policy.lifecycle import PaymentState
 from policy.words import money
 from tests.cases.world import an_account
 from tests.money.world import MoneyWorld
-from worker.cases.money.compare import Finding, compare
+from worker.cases.reconcile.compare import Finding, compare
 from worker.creem.transactions import Transaction
 from worker.store.bulk import Tx
 from worker.store.engine import Store

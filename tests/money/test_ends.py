@@ -14,8 +14,8 @@ from tests.logs import heard
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.servers import POSTGRES_AT_NIGHT
+from worker.cases.book.rows import case_of
 from worker.cases.money.close import Closing, hand_over, overdue
-from worker.cases.rows import case_of
 from worker.clock import written
 from worker.sandbox.creem.words import Ending, Fault, Lie, Lost, Meanwhile, RefundAnswer, SecondRefund
 from worker.store.bulk import Tx

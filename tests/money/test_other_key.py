@@ -10,11 +10,11 @@ from sqlalchemy import select
 from policy.lifecycle import CaseState, PaymentState
 from tests.money.plans import NASTY
 from tests.requests.world import PeopleWorld
+from worker.cases.book.rows import case_of
 from worker.cases.money import claims
 from worker.cases.money.close import Closing, close
 from worker.cases.money.facts import charge_of
 from worker.cases.overview import overview
-from worker.cases.rows import case_of
 from worker.creem.answers import Answer
 from worker.creem.client import Armed
 from worker.creem.environment import Environment

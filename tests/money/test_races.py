@@ -17,7 +17,7 @@ from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES, eventually
 from tests.store.rows import before
 from tests.threads import at_once
-from worker.cases.imports import Importer
+from worker.cases.assess.imports import Importer
 from worker.cases.money.prove import LOOKS
 from worker.clock import written
 from worker.intake.records import read_record

@@ -15,7 +15,7 @@ from tests.cases.world import a_job, a_purchase, an_account
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
 from tests.store.rows import allow_other_states
-from worker.cases.money.reconcile import BUDGET_SECONDS, CHUNK, MOST_IN_VAIN, Reconciliation
+from worker.cases.reconcile.reconcile import BUDGET_SECONDS, CHUNK, MOST_IN_VAIN, Reconciliation
 from worker.creem.client import Creem, CreemAway, CreemRefused
 from worker.creem.search import CameShort
 from worker.creem.transactions import Transaction

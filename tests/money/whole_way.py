@@ -18,7 +18,7 @@ from sqlalchemy import select
 from tests.doors import DoorRedis, Doors
 from tests.faults import away
 from tests.money.world import MoneyWorld
-from worker.cases.imports import Importer
+from worker.cases.assess.imports import Importer
 from worker.cases.money.epoch import Witnesses
 from worker.cases.money.journal import Call, Journal
 from worker.cases.money.pay import Payer

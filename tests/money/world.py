@@ -12,10 +12,10 @@ from sqlalchemy import select, union_all
 from tests.cases.world import HandClock, World, a_purchase, an_account
 from tests.doors import Doors, DoorStore
 from tests.faults import Fault, away
-from worker.cases.imports import Importer
+from worker.cases.assess.imports import Importer
 from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.pay import Payer
-from worker.cases.money.reconcile import Reconciler
+from worker.cases.reconcile.reconcile import Reconciler
 from worker.clock import written
 from worker.creem.answers import Answer, Outcome
 from worker.creem.client import Armed, Creem, CreemHttp

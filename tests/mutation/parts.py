@@ -15,7 +15,7 @@ PARTS = {
     "policy": Part(("policy/*",), ("tests/policy",)),
     # what a credit is: debits, reversals, lots, and the same in the product's table and at Creem
     "ledger": Part(
-        ("worker/credits/*", "worker/cases/lots.py", "policy/ledger.py"),
+        ("worker/credits/*", "worker/cases/book/lots.py", "policy/ledger.py"),
         ("tests/cases/test_ledger.py", "tests/credits", "tests/policy/test_ledger.py"),
     ),
     # what stands right before the one call that sends money
@@ -41,7 +41,7 @@ PARTS = {
         (
             "worker/cases/money/claims.py",
             "worker/cases/money/close.py",
-            "worker/cases/money/compare.py",
+            "worker/cases/reconcile/compare.py",
             "worker/cases/money/persons_no.py",
             "worker/cases/money/prove.py",
             "worker/cases/money/settle.py",

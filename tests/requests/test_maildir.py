@@ -21,12 +21,12 @@ from tests.logs import heard
 from tests.requests.world import PNG, PeopleWorld, a_mail
 from tests.servers import ON_POSTGRES, ON_SQLITE, POSTGRES_AT_NIGHT
 from tests.store.rows import waiting_for_locks
+from worker.cases.mail_turn import take_turn
 from worker.cases.requests.evidence import Evidence, Swept
 from worker.cases.requests.files import Files
 from worker.cases.requests.maildir import ROUND, Maildir
 from worker.cases.requests.mailroom import Mailroom
 from worker.cases.requests.register import TakenMail
-from worker.cases.requests.turn import take_turn
 from worker.cases.review.reviewer import Reviewer
 from worker.clock import Clock, moment
 from worker.errors import LockedOut, Misconfigured, TryLater

@@ -15,7 +15,7 @@ from tests.cases.test_held import held
 from tests.cases.world import a_purchase, an_account
 from tests.requests.world import PeopleWorld, text_of
 from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT
-from worker.cases.notifier import Mailer, Notifier
+from worker.cases.effects.notifier import Mailer, Notifier
 from worker.notices.mail.postbox import Outbox, Posted, Receipt
 from worker.store.engine import Store
 from worker.store.tables import accounts, notices

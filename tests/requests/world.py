@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.cases.world import a_purchase, an_account
 from tests.money.world import MoneyWorld
-from worker.cases.notifier import Mailer, Notifier
+from worker.cases.effects.notifier import Mailer, Notifier
 from worker.cases.requests.evidence import Evidence
 from worker.cases.requests.files import Files
 from worker.cases.requests.mailroom import Mailroom

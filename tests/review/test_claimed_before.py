@@ -14,7 +14,7 @@ from policy.lifecycle import CaseKind
 from tests.cases.world import an_account, moves
 from tests.money.plans import NASTY
 from tests.requests.world import PeopleWorld
-from worker.cases.decided import ask_again
+from worker.cases.book.decided import ask_again
 from worker.cases.money import limits
 from worker.cases.money.prove import LOST
 from worker.clock import written

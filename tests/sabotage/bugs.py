@@ -53,7 +53,7 @@ BUGS = (
         ("tests/cases/test_held.py",),
         (
             (
-                "worker/cases/assessor.py",
+                "worker/cases/assess/assessor.py",
                 "            due_at = self.clock.now() + HELD_FOR\n            self.store.write(lambda tx: inbox.release(tx, claims, due_at))",
                 "            due_at = self.clock.now() + HELD_FOR\n"
                 '            self.store.write(lambda tx: [inbox.postpone(tx, one, "held", due_at) for one in claims])',
@@ -64,7 +64,7 @@ BUGS = (
         "held_account_holds_up_its_batch",
         "one account whose row is held stalls everybody who shares a batch with it",
         ("tests/cases/test_held.py",),
-        (("worker/cases/assessor.py", "whose.items() if account_id in now}", "whose.items() if now}"),),
+        (("worker/cases/assess/assessor.py", "whose.items() if account_id in now}", "whose.items() if now}"),),
     ),
     Bug(
         "conflict_taken_for_a_repeat",
@@ -84,7 +84,7 @@ BUGS = (
         ("tests/cases/test_poison.py",),
         (
             (
-                "worker/cases/assessor.py",
+                "worker/cases/assess/assessor.py",
                 "error=one_line(error))\n        done = Assessed()",
                 "error=one_line(error))\n            raise\n        done = Assessed()",
             ),
@@ -185,7 +185,13 @@ BUGS = (
         "account_not_locked",
         "two workers decide about one account on the same old facts",
         ("tests/cases/test_batches.py",),
-        (("worker/cases/locks.py", "order_by(accounts.c.account_id).with_for_update()\n", "order_by(accounts.c.account_id)\n"),),
+        (
+            (
+                "worker/cases/book/locks.py",
+                "order_by(accounts.c.account_id).with_for_update()\n",
+                "order_by(accounts.c.account_id)\n",
+            ),
+        ),
     ),
     Bug(
         "accounts_locked_in_any_order",
@@ -193,12 +199,12 @@ BUGS = (
         ("tests/cases/test_batches.py",),
         (
             (
-                "worker/cases/locks.py",
+                "worker/cases/book/locks.py",
                 "order_by(accounts.c.account_id).with_for_update()\n",
                 "order_by(func.random()).with_for_update()\n",
             ),
             (
-                "worker/cases/locks.py",
+                "worker/cases/book/locks.py",
                 "from sqlalchemy import Row, Select, select",
                 "from sqlalchemy import Row, Select, func, select",
             ),
@@ -222,7 +228,7 @@ BUGS = (
         ("tests/cases/test_assess.py", "tests/cases/test_model.py"),
         (
             (
-                "worker/cases/judge.py",
+                "worker/cases/assess/judge.py",
                 "    if job is not None and case.account_id != job.account_id:\n        case.account_id, case.changed = job.account_id, True\n",
                 "",
             ),
@@ -253,7 +259,7 @@ BUGS = (
         ("tests/cases/test_covered.py::test_jobs_on_one_small_lot_are_all_made_whole_in_one_batch_as_one_by_one",),
         (
             (
-                "worker/cases/assess.py",
+                "worker/cases/assess/assess.py",
                 "            book.touched = offer_what_came_back(tx, book, self.ledger)\n",
                 "            break\n",
             ),
@@ -263,7 +269,7 @@ BUGS = (
         "budget_for_doubt_read_twice",
         "each round over what came back begins with the whole day's budget for doubt again",
         ("tests/cases/test_covered.py::test_budget_for_doubt_is_spent_once_by_jobs_on_one_lot",),
-        (("worker/cases/surroundings.py", "_doubt_today(tx, book) + book.doubt_spent", "_doubt_today(tx, book)"),),
+        (("worker/cases/assess/surroundings.py", "_doubt_today(tx, book) + book.doubt_spent", "_doubt_today(tx, book)"),),
     ),
     Bug(
         "wish_for_credits_not_heard",
@@ -271,7 +277,7 @@ BUGS = (
         ("tests/requests/test_requests.py::test_customer_who_asked_for_the_credits_gets_them_instead_of_a_rerun",),
         (
             (
-                "worker/cases/surroundings.py",
+                "worker/cases/assess/surroundings.py",
                 "book.credits_asked |= {row.job_id for row in tx.all(asked)}",
                 "book.credits_asked |= set()",
             ),
@@ -281,19 +287,19 @@ BUGS = (
         "anybody_asks_for_credits",
         "a forged mail decides what a customer gets",
         ("tests/requests/test_requests.py::test_customer_who_asked_for_the_credits_gets_them_instead_of_a_rerun",),
-        (("worker/cases/surroundings.py", ", requests.c.confirmed_at.is_not(None))", ")"),),
+        (("worker/cases/assess/surroundings.py", ", requests.c.confirmed_at.is_not(None))", ")"),),
     ),
     Bug(
         "money_of_lots_not_looked_at",
         "a job whose charge is disputed is paid in credits too",
         ("tests/money/test_told.py::test_job_paid_from_a_disputed_charge_is_held_for_a_person",),
-        (("worker/cases/load.py", " and not row.lot_moved}", "}"),),
+        (("worker/cases/book/load.py", " and not row.lot_moved}", "}"),),
     ),
     Bug(
         "what_was_just_heard_not_asked_for",
         "a failure that comes in one batch with the word of a dispute is paid in credits too",
         ("tests/money/test_told.py::test_failure_that_comes_with_the_word_of_a_dispute_is_held_for_a_person",),
-        (("worker/cases/load.py", "    if not book.heard:\n", "    if True:\n"),),
+        (("worker/cases/book/load.py", "    if not book.heard:\n", "    if True:\n"),),
     ),
     Bug(
         "other_mode_read_on_and_on",
@@ -323,7 +329,7 @@ BUGS = (
         "what_was_supposed_contradicts_what_is_booked",
         "the webhook of a charge whose purchase comes in beside it lies with the dead letters, and a person looks for a contradiction",
         ("tests/money/test_told.py::test_charge_imported_in_one_batch_with_its_webhook_is_as_it_was_imported",),
-        (("worker/cases/bought.py", "    if supposed and stands is not None:\n", "    if False:\n"),),
+        (("worker/cases/assess/bought.py", "    if supposed and stands is not None:\n", "    if False:\n"),),
     ),
     Bug(
         "word_of_an_end_locks_no_account",
@@ -350,7 +356,7 @@ BUGS = (
         "reconcile_passes_missed_ends_over",
         "a renewal that missed its cancellation under an earlier release is declined for ever",
         ("tests/requests/test_renewals.py::test_end_that_a_purchase_missed_is_found_by_the_audit_and_mended_by_reconcile",),
-        (("worker/cases/money/reconcile.py", "        self._ends(done)\n", ""),),
+        (("worker/cases/reconcile/reconcile.py", "        self._ends(done)\n", ""),),
     ),
     Bug(
         "persons_no_asked_again",
@@ -488,7 +494,7 @@ BUGS = (
         "mail_of_the_dead_is_another_mail",
         "a customer has a letter twice whose sender died with it in its hands",
         ("tests/requests/test_notices.py",),
-        (("worker/cases/notifier.py", "    message_id = begun or f", "    message_id = f"),),
+        (("worker/cases/effects/notifier.py", "    message_id = begun or f", "    message_id = f"),),
     ),
     Bug(
         "won_dispute_gives_back_what_is_to_be_forfeited",
@@ -528,7 +534,7 @@ BUGS = (
         ("tests/cases/test_assess.py",),
         (
             (
-                "worker/cases/surroundings.py",
+                "worker/cases/assess/surroundings.py",
                 "if job.ended_at is not None and since < job.ended_at <= until",
                 "if job.ended_at is None",
             ),
@@ -564,7 +570,7 @@ BUGS = (
         "a customer whose re-run never answers is never paid",
         ("tests/cases/test_assess.py::test_rerun_nobody_hears_is_asked_again_with_the_same_order_until_its_deadline",),
         (
-            ("worker/cases/judge.py", "elif book.now >= rerun.deadline_at:", "elif False:"),
+            ("worker/cases/assess/judge.py", "elif book.now >= rerun.deadline_at:", "elif False:"),
             ("policy/reruns.py", " and facts.now < rerun.deadline_at and ", " and "),
         ),
     ),
@@ -572,7 +578,7 @@ BUGS = (
         "observe_that_acts",
         "a trial run gives credits back",
         ("tests/cases/test_assess.py::test_observe_decides_and_does_nothing",),
-        (("worker/cases/carry_out.py", "held = mode is Mode.OBSERVE", "held = mode is Mode.CREDITS_ONLY"),),
+        (("worker/cases/assess/carry_out.py", "held = mode is Mode.OBSERVE", "held = mode is Mode.CREDITS_ONLY"),),
     ),
     # money: at most once, proved
     Bug(
@@ -889,7 +895,13 @@ BUGS = (
         "product_suspension_lifted_here",
         "one person opens an account that the product keeps shut, under a case of long ago",
         ("tests/review/test_review.py",),
-        (("worker/cases/suspended.py", "AccountStatus.SUSPENDED.value, a.suspended_here", "AccountStatus.SUSPENDED.value"),),
+        (
+            (
+                "worker/cases/documents/suspended.py",
+                "AccountStatus.SUSPENDED.value, a.suspended_here",
+                "AccountStatus.SUSPENDED.value",
+            ),
+        ),
     ),
     Bug(
         "release_of_what_was_not_shown",
@@ -1259,7 +1271,13 @@ BUGS = (
         "job_runs_again_while_its_money_goes_back",
         "a job is delivered by a re-run, and its purchase's money goes back as well",
         ("tests/requests/test_told.py::test_credits_that_come_back_frozen_are_told_of_once_they_can_be_spent",),
-        (("worker/cases/judge.py", '"refund_under_way": not drawn.isdisjoint(book.lots_claimed)', '"refund_under_way": False'),),
+        (
+            (
+                "worker/cases/assess/judge.py",
+                '"refund_under_way": not drawn.isdisjoint(book.lots_claimed)',
+                '"refund_under_way": False',
+            ),
+        ),
     ),
     Bug(
         "claim_without_its_key_waits_unseen",
@@ -1355,7 +1373,7 @@ BUGS = (
         "first_edit_is_kept",
         "who edited before the download and after it was none that used the output",
         ("tests/requests/test_requests.py::test_output_that_was_edited_only_before_it_was_downloaded_was_not_used",),
-        (("worker/cases/fold.py", "max(job.edited_at or at, at)", "min(job.edited_at or at, at)"),),
+        (("worker/cases/assess/fold.py", "max(job.edited_at or at, at)", "min(job.edited_at or at, at)"),),
     ),
     Bug(
         "period_that_begins_a_second_later_is_another",
@@ -1391,25 +1409,25 @@ BUGS = (
         "notice_sent_again_after_a_death",
         "a customer gets a mail twice",
         ("tests/requests/test_notices.py",),
-        (("worker/cases/notifier.py", "if mailer.repeatable:", "if True:"),),
+        (("worker/cases/effects/notifier.py", "if mailer.repeatable:", "if True:"),),
     ),
     Bug(
         "notice_not_marked_as_being_sent",
         "a mail whose sender died is sent again",
         ("tests/requests/test_notices.py",),
-        (("worker/cases/notifier.py", 'values = {"state": "sending",', 'values = {"state": "due",'),),
+        (("worker/cases/effects/notifier.py", 'values = {"state": "sending",', 'values = {"state": "due",'),),
     ),
     Bug(
         "re_run_asked_for_when_it_is_over",
         "a job is run again that was delivered, or that a person has decided",
         ("tests/cases/test_assess.py::test_rerun_that_delivered_though_nobody_heard_of_its_order_is_not_ordered_again",),
-        (("worker/cases/effects.py", "if effect.case_state != CaseState.RERUNNING.value:", "if False:"),),
+        (("worker/cases/effects/effects.py", "if effect.case_state != CaseState.RERUNNING.value:", "if False:"),),
     ),
     Bug(
         "rerun_sent_however_late",
         "a process that stood still has a job run again whose credits came back meanwhile: two remedies",
         ("tests/cases/test_assess.py::test_process_that_stood_still_asks_for_no_rerun_of_what_came_back_as_credits",),
-        (("worker/cases/effects.py", "read_at + left.total_seconds()))", 'float("inf")))'),),
+        (("worker/cases/effects/effects.py", "read_at + left.total_seconds()))", 'float("inf")))'),),
     ),
     Bug(
         "late_worker_ends_another_s_claim",
@@ -1475,7 +1493,7 @@ BUGS = (
         "each_try_has_a_key_of_its_own",
         "an answer that is lost books the credits twice",
         ("tests/credits/test_at_creem.py",),
-        (("worker/cases/book_at_creem.py", "Entry(due.key, due", 'Entry(f"{due.key}:{due.attempt}", due'),),
+        (("worker/cases/effects/book_at_creem.py", "Entry(due.key, due", 'Entry(f"{due.key}:{due.attempt}", due'),),
     ),
     Bug(
         "entry_of_a_late_task_left_to_it",
@@ -1501,7 +1519,7 @@ BUGS = (
         "repeated_delivery_handled_without_a_count",
         "an event that kills its process kills one after another",
         ("tests/cases/test_drain.py",),
-        (("worker/cases/drain.py", "again = any(entry.again for entry in entries)", "again = False"),),
+        (("worker/cases/assess/drain.py", "again = any(entry.again for entry in entries)", "again = False"),),
     ),
     Bug(
         "handled_rows_that_wait",
@@ -1509,7 +1527,7 @@ BUGS = (
         ("tests/cases/test_drain.py",),
         (
             (
-                "worker/cases/assess.py",
+                "worker/cases/assess/assess.py",
                 'if f["id"] not in standing or f["state"] != Fate.HANDLED.value',
                 'if f["id"] not in standing',
             ),
@@ -1822,7 +1840,7 @@ BUGS = (
         ("tests/money/test_reconcile.py",),
         (
             (
-                "worker/cases/money/reconcile.py",
+                "worker/cases/reconcile/reconcile.py",
                 "tx.all(failed_jobs_without_case()))",
                 "tx.all(failed_jobs_without_case().order_by(layer_jobs.c.job_id).limit(CHUNK)))",
             ),
@@ -1832,13 +1850,13 @@ BUGS = (
         "stranger_ends_the_comparison",
         "one customer whom Creem does not know keeps all others from being compared, for ever",
         ("tests/money/test_reconcile.py",),
-        (("worker/cases/money/reconcile.py", "MOST_IN_VAIN = 3", "MOST_IN_VAIN = 1"),),
+        (("worker/cases/reconcile/reconcile.py", "MOST_IN_VAIN = 3", "MOST_IN_VAIN = 1"),),
     ),
     Bug(
         "short_list_shows_nothing",
         "a dispute whose webhook was missed is never learned of, for Creem counts one transaction more than it lists",
         ("tests/money/test_reconcile.py",),
-        (("worker/cases/money/reconcile.py", "seen, since = short.seen, None", "seen, since = [], None"),),
+        (("worker/cases/reconcile/reconcile.py", "seen, since = short.seen, None", "seen, since = [], None"),),
     ),
     Bug(
         "charge_in_the_way",
@@ -1870,7 +1888,7 @@ BUGS = (
         ("tests/requests/test_notices.py",),
         (
             (
-                "worker/cases/notifier.py",
+                "worker/cases/effects/notifier.py",
                 "                if not self.store.write(partial(_walk_around, mailer=mailer, now=now)):\n                    raise\n                continue",
                 "                raise",
             ),
@@ -2005,7 +2023,7 @@ BUGS = (
         "pass_that_went_back_still_runs_jobs",
         "a job is run again at no charge though its pass was paid back",
         ("tests/requests/test_requests.py::test_job_under_a_pass_is_run_again_only_while_the_pass_stands",),
-        (("worker/cases/judge.py", '"pass_given_back": its_pass.gone', '"pass_given_back": False'),),
+        (("worker/cases/assess/judge.py", '"pass_given_back": its_pass.gone', '"pass_given_back": False'),),
     ),
     Bug(
         "job_under_a_pass_has_no_window",
@@ -2037,7 +2055,7 @@ BUGS = (
         ("tests/cases/test_assess.py",),
         (
             (
-                "worker/cases/fold.py",
+                "worker/cases/assess/fold.py",
                 "        known.status = _status(known) if known.reports else known.status\n        book.touched.add(known.job_id)\n",
                 "",
             ),
@@ -2047,7 +2065,7 @@ BUGS = (
         "history_of_the_product_passed_over",
         "a fault that only the product's history tells of is never made good",
         ("tests/cases/test_assess.py",),
-        (("worker/cases/fold.py", "return fails(report, job) and not any(", "return False and not any("),),
+        (("worker/cases/assess/fold.py", "return fails(report, job) and not any(", "return False and not any("),),
     ),
     Bug(
         "mail_hides_a_dispute",
@@ -2055,7 +2073,7 @@ BUGS = (
         ("tests/review/test_review.py",),
         (
             (
-                "worker/cases/document.py",
+                "worker/cases/documents/document.py",
                 "c.closed_at.is_not(None), c.kind == CaseKind.REQUEST.value, first_come",
                 "c.closed_at.is_not(None)",
             ),
@@ -2103,7 +2121,7 @@ BUGS = (
         ("tests/money/test_told.py::test_double_charge_whose_customer_or_product_is_told_of_later_is_found",),
         (
             (
-                "worker/cases/bought.py",
+                "worker/cases/assess/bought.py",
                 "    later |= {name: row[name] for name in _LEARNT_ONCE",
                 "    {name: row[name] for name in _LEARNT_ONCE",
             ),
@@ -2113,7 +2131,7 @@ BUGS = (
         "customer_changes_with_what_is_told_later",
         "a charge is compared with those of somebody else",
         ("tests/money/test_told.py::test_customer_that_is_known_is_not_changed_by_another_that_is_told_later",),
-        (("worker/cases/bought.py", "if stands[name] is None and row[name] is not None}", "if row[name] is not None}"),),
+        (("worker/cases/assess/bought.py", "if stands[name] is None and row[name] is not None}", "if row[name] is not None}"),),
     ),
     Bug(
         "pass_is_always_untouched",
@@ -2133,7 +2151,7 @@ BUGS = (
         ("tests/money/test_told.py::test_order_is_known_by_the_transaction_that_was_paid_and_not_by_one_that_was_declined",),
         (
             (
-                "worker/cases/money/reconcile.py",
+                "worker/cases/reconcile/reconcile.py",
                 "    if [each for each in held if each not in taken] != [seen.id]:\n",
                 "    if False:\n",
             ),
@@ -2143,7 +2161,7 @@ BUGS = (
         "order_is_bound_to_any_amount",
         "a purchase is known by a charge that is not its own",
         ("tests/money/test_told.py::test_order_whose_transaction_is_not_certain_is_put_to_a_person_and_bound_to_none",),
-        (("worker/cases/money/reconcile.py", " and may_be(rows[0], seen) else None", " else None"),),
+        (("worker/cases/reconcile/reconcile.py", " and may_be(rows[0], seen) else None", " else None"),),
     ),
     Bug(
         "webhook_put_off_holds_nobody_back",

@@ -4,7 +4,7 @@ import time
 
 from worker import tasks
 from worker.app import runtime
-from worker.cases.assess import Assessed
+from worker.cases.assess.assess import Assessed
 from worker.intake.accept import Accepted
 from worker.store.effects import EffectKind
 

@@ -18,7 +18,7 @@ from tests.review.people import the_bank_has_said, withdraw_what_there_is
 from tests.simulation.hub import Doors, Step
 from tests.simulation.stories import DoubleCharge, Told
 from tests.simulation.town import Town
-from worker.cases.notifier import Mailer
+from worker.cases.effects.notifier import Mailer
 from worker.errors import Refused
 from worker.notices.mail.postbox import Outbox, Receipt
 from worker.store.tables import notices, payments

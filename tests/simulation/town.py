@@ -25,13 +25,13 @@ from tests.money.world import DoorCreem
 from tests.requests.world import PeopleWorld
 from tests.simulation.hub import Doors, Hub, Step, Weather
 from tests.simulation.size import Size
-from worker.cases.drain import Drain
-from worker.cases.first_hand import FirstHand
+from worker.cases.assess.drain import Drain
+from worker.cases.assess.first_hand import FirstHand
 from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.journal import Call, Journal
 from worker.cases.money.pay import Payer
-from worker.cases.money.reconcile import Reconciler
 from worker.cases.money.restore import Restorer
+from worker.cases.reconcile.reconcile import Reconciler
 from worker.cases.review.queue import in_queue
 from worker.cases.sweep import Sweeper
 from worker.disk import append

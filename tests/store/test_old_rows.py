@@ -9,9 +9,9 @@ from sqlalchemy import event, select, text
 
 from tests.servers import ON_POSTGRES
 from tests.store.rows import NOON, a_case, a_job, a_purchase, an_account
-from worker.cases.load import claimed
+from worker.cases.book.load import claimed
+from worker.cases.effects.notifier import notices_overview
 from worker.cases.money import claims, told
-from worker.cases.notifier import notices_overview
 from worker.store import inbox
 from worker.store.bulk import Tx
 from worker.store.engine import Store

@@ -11,7 +11,7 @@ from tests.requests.world import PeopleWorld
 from tests.traces.collector import Collector, Received
 from tests.traces.event import EVENT, GIVEN, TRACE_ID, traced
 from worker import traces
-from worker.cases.drain import Drain
+from worker.cases.assess.drain import Drain
 from worker.reruns import Answer
 from worker.store.engine import Store
 from worker.store.tables import cases, effects

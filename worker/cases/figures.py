@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Float, case, func, literal_column, select
 
+from worker.cases.documents.promises import running
 from worker.cases.overview import WHOLE, overview
-from worker.cases.promises import running
 from worker.cases.review.queue import in_queue
 from worker.store.breakers import CREEM, PIPELINE
 from worker.store.bulk import Tx

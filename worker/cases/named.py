@@ -4,9 +4,9 @@ from enum import StrEnum
 
 from sqlalchemy import select
 
+from worker.cases.book.known import accounts_called, several
 from worker.cases.dead import called
-from worker.cases.document import find
-from worker.cases.known import accounts_called, several
+from worker.cases.documents.document import find
 from worker.errors import Refused
 from worker.store.bulk import Tx
 from worker.store.tables import dead_letters

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import func, literal, select, true
 
 from policy.lifecycle import CaseState
+from worker.cases.book.rows import FINAL
+from worker.cases.documents.promises import overdue
+from worker.cases.effects.notifier import notices_overview
 from worker.cases.money import claims
-from worker.cases.notifier import notices_overview
-from worker.cases.promises import overdue
 from worker.cases.review.queue import in_queue
-from worker.cases.rows import FINAL
 from worker.clock import moment
 from worker.credits.at_creem import OPEN
 from worker.store import inbox as inbox_rows

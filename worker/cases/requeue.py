@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.assessor import Assessor
-from worker.cases.document import find, open_claims, pending_effects
-from worker.cases.known import accounts_called
+from worker.cases.assess.assessor import Assessor
+from worker.cases.book.known import accounts_called
+from worker.cases.documents.document import find, open_claims, pending_effects
 from worker.cases.review.scene import lock_case
 from worker.clock import Clock
 from worker.errors import Refused

@@ -13,12 +13,12 @@ from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, not_, or_,
 
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import job_not_ended
-from worker.cases.assess import Assessed
-from worker.cases.assessor import Assessor
-from worker.cases.bench import Bench
-from worker.cases.book import WORKER
-from worker.cases.effects import Performer, due_effects
-from worker.cases.rows import KINDS, STATES
+from worker.cases.assess.assess import Assessed
+from worker.cases.assess.assessor import Assessor
+from worker.cases.book.bench import Bench
+from worker.cases.book.book import WORKER
+from worker.cases.book.rows import KINDS, STATES
+from worker.cases.effects.effects import Performer, due_effects
 from worker.clock import Clock, growing, written
 from worker.errors import LockedOut, NoGround, TryLater, one_line
 from worker.observe import log

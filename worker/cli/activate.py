@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from policy.terms import UnknownEdition
-from worker.cases.editions import JUDGED_BY, Activation, activate
-from worker.cases.replay import Replay
+from worker.cases.editions.editions import JUDGED_BY, Activation, activate
+from worker.cases.editions.replay import Replay
 from worker.cli import output
 from worker.cli.consent import ask
 from worker.cli.output import AsJson, Reason, one_clear_line

@@ -10,11 +10,11 @@ from rich.text import Text
 
 from policy.lifecycle import CaseKind, CaseState
 from policy.words import money
-from worker.cases.book import BY_PERSON
-from worker.cases.decided import asked_again, undecided
-from worker.cases.document import account_document, document, find, payments_of, summary
-from worker.cases.document import listing as list_cases
-from worker.cases.known import accounts_called, no_account
+from worker.cases.book.book import BY_PERSON
+from worker.cases.book.decided import asked_again, undecided
+from worker.cases.book.known import accounts_called, no_account
+from worker.cases.documents.document import account_document, document, find, payments_of, summary
+from worker.cases.documents.document import listing as list_cases
 from worker.cases.requeue import Plan
 from worker.cli import output
 from worker.cli.consent import ask

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cases.beside import Compared, compare_with
+from worker.cases.editions.beside import Compared, compare_with
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.cli.replay import instant

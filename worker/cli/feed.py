@@ -10,7 +10,7 @@ import redis
 import typer
 
 from policy.words import count
-from worker.cases.imports import Imported, Known
+from worker.cases.assess.imports import Imported, Known
 from worker.cases.money import claims
 from worker.cli import output
 from worker.cli.output import AsJson, one_clear_line

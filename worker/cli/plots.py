@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from worker.cases.replay import Replay
+from worker.cases.editions.replay import Replay
 
 COLOURS = {"more": "#2a6fb0", "less": "#c2562d"}
 

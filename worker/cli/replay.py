@@ -11,7 +11,7 @@ from rich.text import Text
 from policy import Editions, Terms, TermsError, load_terms
 from policy.terms import UnknownEdition
 from policy.words import money
-from worker.cases.replay import Replay, count_cases, replay
+from worker.cases.editions.replay import Replay, count_cases, replay
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured

@@ -14,7 +14,7 @@ from tests.web.console.one_engine import database_url
 from tests.web.console.reading import case_id, page
 from tests.web.console.scene import a_request
 from tests.web.console.site import Browser, Site, words_of
-from worker.cases.effects import pause_after
+from worker.cases.effects.effects import pause_after
 from worker.cases.money import limits
 from worker.clock import written
 from worker.reruns import Answer

@@ -8,7 +8,7 @@ from sqlalchemy import Select, String, and_, case, exists, false, func, literal,
 from policy.ledger import PostingKind
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.audit.words import Query, before, said
-from worker.cases.rows import FINAL
+from worker.cases.book.rows import FINAL
 from worker.store.tables import case_history, cases, dead_letters, effects, inbox, layer_jobs, postings, purchases, reruns
 
 GRACE = timedelta(minutes=5)

@@ -7,7 +7,7 @@ from sqlalchemy import Select, and_, exists, func, not_, or_, select
 
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.audit.words import Query, before, said
-from worker.cases.load import claimed
+from worker.cases.book.load import claimed
 from worker.cases.money.charges import won
 from worker.creem.answers import MOVED_NOTHING
 from worker.store.breakers import CREEM

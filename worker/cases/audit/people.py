@@ -7,7 +7,7 @@ from sqlalchemy import Select, and_, exists, func, or_, select
 
 from policy.lifecycle import CaseKind
 from worker.cases.audit.words import Query, before, said
-from worker.cases.book import BY_PERSON
+from worker.cases.book.book import BY_PERSON
 from worker.store.inbox import NO_TIME
 from worker.store.tables import case_history, cases, evidence, notices, proposals, requests
 

@@ -7,9 +7,9 @@ from sqlalchemy import Select, and_, case, exists, func, not_, or_, select, unio
 
 from policy.lifecycle import PaymentState
 from worker.cases.audit.words import Query, before, said
+from worker.cases.book.rows import FINAL
 from worker.cases.money.charges import lost, won
 from worker.cases.money.ends import untold
-from worker.cases.rows import FINAL
 from worker.store.tables import (
     case_tallies,
     cases,

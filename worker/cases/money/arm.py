@@ -13,10 +13,11 @@ from sqlalchemy import Row, select
 
 from policy.lifecycle import CaseState, PaymentState
 from policy.words import count, money
-from worker.cases.bench import Bench
-from worker.cases.book import BY_PERSON, WORKER, Case
-from worker.cases.casework import REMIND, go
-from worker.cases.decided import amount_claimed
+from worker.cases.book.bench import Bench
+from worker.cases.book.book import BY_PERSON, WORKER, Case
+from worker.cases.book.casework import REMIND, go
+from worker.cases.book.decided import amount_claimed
+from worker.cases.book.write import write_cases
 from worker.cases.money import charges, claims, epoch, limits
 from worker.cases.money.clocks import apart
 from worker.cases.money.close import Closing, close, hand_over, wait
@@ -25,7 +26,6 @@ from worker.cases.money.remember import as_unknown, call_of
 from worker.cases.money.turn import Turn, lock, move, still_ours
 from worker.cases.money.unheard import unheard
 from worker.cases.money.used import jobs_under
-from worker.cases.write import write_cases
 from worker.credits.at_creem import taken
 from worker.creem.client import Armed, Creem
 from worker.creem.transactions import Transaction

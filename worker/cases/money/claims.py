@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 
 from policy.facts import PurchaseFacts
 from policy.lifecycle import PaymentState
-from worker.cases.book import Case
+from worker.cases.book.book import Case
 from worker.cases.money import holds
 from worker.cases.money.facts import Charge
 from worker.clock import new_id

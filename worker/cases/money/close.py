@@ -9,17 +9,17 @@ from sqlalchemy import Row, func, select
 
 from policy.ledger import PostingKind
 from policy.lifecycle import CaseState, PaymentState
-from worker.cases.bench import Bench
-from worker.cases.book import WORKER, Case
-from worker.cases.casework import REMIND, announcement, go
-from worker.cases.decided import reason_decided
-from worker.cases.load import claimed
+from worker.cases.book.bench import Bench
+from worker.cases.book.book import WORKER, Case
+from worker.cases.book.casework import REMIND, announcement, go
+from worker.cases.book.decided import reason_decided
+from worker.cases.book.load import claimed
+from worker.cases.book.notify import NoticeKind, notice, write_effects
+from worker.cases.book.rows import case_of
+from worker.cases.book.write import write_cases
 from worker.cases.money import charges, holds
 from worker.cases.money.claims import READ, occasion
 from worker.cases.money.turn import move
-from worker.cases.notify import NoticeKind, notice, write_effects
-from worker.cases.rows import case_of
-from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.observe import log
 from worker.store.bulk import Record, Tx

@@ -9,10 +9,10 @@ from sqlalchemy import Row, select
 from policy import ChargeDispute, decide_dispute
 from policy.facts import DisputeFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
-from worker.cases.bench import Bench
-from worker.cases.book import Case
-from worker.cases.casework import REMIND, go, open_case, promise_from, remind
-from worker.cases.decided import record
+from worker.cases.book.bench import Bench
+from worker.cases.book.book import Case
+from worker.cases.book.casework import REMIND, go, open_case, promise_from, remind
+from worker.cases.book.decided import record
 from worker.cases.money import holds
 from worker.cases.money.facts import Charge
 from worker.cases.money.used import jobs_of

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, or_, select, update
 
-from worker.cases.book import Book
+from worker.cases.book.book import Book
 from worker.creem.said import SubscriptionChanged
 from worker.errors import Collision
 from worker.store.bulk import Tx

@@ -1,6 +1,6 @@
 """What Creem said becomes what is known of charges, inside the transaction that handles it and behind the accounts' locks."""
 
-from worker.cases.book import Book
+from worker.cases.book.book import Book
 from worker.cases.money import charges
 from worker.cases.money.ends import hear_ends
 from worker.creem.said import DisputeCreated, RefundCreated

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, func, literal, select
 
 from policy.ledger import PostingKind
-from worker.cases.lots import wake_uncovered
+from worker.cases.book.lots import wake_uncovered
 from worker.credits.ledger import Ledger, Posting
 from worker.store.bulk import Tx
 from worker.store.tables import charges, postings, proposals, purchases

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from policy.lifecycle import PaymentState
-from worker.cases.bench import Bench
+from worker.cases.book.bench import Bench
 from worker.cases.money import arm, charges, close, limits, prove, record
 from worker.cases.money.epoch import Remembered, Watch, Witnesses
 from worker.cases.money.journal import SERVICE as JOURNAL

@@ -10,9 +10,9 @@ from policy.decision import Outcome
 from policy.duplicates import stands
 from policy.facts import ChargeFacts
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.book import BY_PERSON, Case
-from worker.cases.casework import REMIND, go, remind
-from worker.cases.decided import charge_facts, put_to_a_person
+from worker.cases.book.book import BY_PERSON, Case
+from worker.cases.book.casework import REMIND, go, remind
+from worker.cases.book.decided import charge_facts, put_to_a_person
 from worker.store.bulk import Tx
 from worker.store.tables import case_history
 

@@ -10,13 +10,13 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from policy.lifecycle import CaseState, PaymentState
-from worker.cases.book import WORKER, Case
+from worker.cases.book.book import WORKER, Case
+from worker.cases.book.write import write_cases
 from worker.cases.money import charges
 from worker.cases.money.charges import IN_VAIN
 from worker.cases.money.claims import READ
 from worker.cases.money.close import Closing, close, hand_over, proved
 from worker.cases.money.turn import Turn, lock, move, still_ours
-from worker.cases.write import write_cases
 from worker.creem.environment import Environment
 from worker.creem.transactions import Transaction
 from worker.store.bulk import Tx

@@ -9,14 +9,14 @@ from typing import Any
 from sqlalchemy import Row, func, select, update
 
 from policy.lifecycle import CaseState, PaymentState
-from worker.cases.book import WORKER, Case
-from worker.cases.casework import REMIND, go
+from worker.cases.book.book import WORKER, Case
+from worker.cases.book.casework import REMIND, go
+from worker.cases.book.write import write_cases
 from worker.cases.money import limits
 from worker.cases.money.charges import IN_VAIN
 from worker.cases.money.claims import READ, SEND
 from worker.cases.money.close import Closing, hand_over, overdue
 from worker.cases.money.turn import Turn, lock, move
-from worker.cases.write import write_cases
 from worker.clock import growing, written
 from worker.creem.answers import Answer, Outcome
 from worker.observe import log

@@ -7,14 +7,14 @@ from typing import Any
 from sqlalchemy import Row, select, update
 
 from policy.lifecycle import CaseState, PaymentState
-from worker.cases.book import WORKER, Case
-from worker.cases.casework import REMIND, go
+from worker.cases.book.book import WORKER, Case
+from worker.cases.book.casework import REMIND, go
+from worker.cases.book.write import write_cases
 from worker.cases.money import holds, record
 from worker.cases.money.claims import READ, occasion
 from worker.cases.money.close import Closing
 from worker.cases.money.journal import Call
 from worker.cases.money.turn import move
-from worker.cases.write import write_cases
 from worker.store.bulk import Tx
 from worker.store.tables import payment_attempts, payments
 

@@ -11,10 +11,12 @@ from sqlalchemy import Row, Select, and_, or_, select, update
 from policy import ChargeFacts, decide_charge
 from policy.decision import Outcome
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.book import BY_PERSON, Case
-from worker.cases.casework import REMIND, go
-from worker.cases.decided import record
-from worker.cases.locks import lock_account
+from worker.cases.book.book import BY_PERSON, Case
+from worker.cases.book.casework import REMIND, go
+from worker.cases.book.decided import record
+from worker.cases.book.locks import lock_account
+from worker.cases.book.rows import case_of
+from worker.cases.book.write import write_cases
 from worker.cases.money import claims, epoch, limits
 from worker.cases.money.close import Closing
 from worker.cases.money.facts import charges_of
@@ -22,8 +24,6 @@ from worker.cases.money.journal import Call, Journal, Key
 from worker.cases.money.remember import as_unknown, call_of
 from worker.cases.money.settle import Settler
 from worker.cases.money.used import jobs_under
-from worker.cases.rows import case_of
-from worker.cases.write import write_cases
 from worker.clock import Clock, moment
 from worker.creem.environment import Environment
 from worker.errors import Refused

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from worker.cases.locks import lock_account
+from worker.cases.book.locks import lock_account
 from worker.cases.money import charges
 from worker.cases.money.settle import Settler
 from worker.creem.transactions import Transaction

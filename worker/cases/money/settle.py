@@ -18,19 +18,19 @@ from policy.decision import Decision, Outcome
 from policy.duplicates import earlier_of, stands
 from policy.facts import PurchaseFacts
 from policy.lifecycle import CaseKind, CaseState, PaymentState
-from worker.cases.bench import Bench
-from worker.cases.book import BY_PERSON, WORKER, Case
-from worker.cases.casework import REMIND, Move, announcement, go, moves_of, open_case, remind
-from worker.cases.decided import record
+from worker.cases.book.bench import Bench
+from worker.cases.book.book import BY_PERSON, WORKER, Case
+from worker.cases.book.casework import REMIND, Move, announcement, go, moves_of, open_case, remind
+from worker.cases.book.decided import record
+from worker.cases.book.notify import write_effects
+from worker.cases.book.rows import case_of
+from worker.cases.book.write import write_cases
 from worker.cases.money import claims, holds
 from worker.cases.money.dispute import open_dispute
 from worker.cases.money.facts import Charge, charges_of
 from worker.cases.money.persons_no import declined_by_a_person, declined_once, keep_to_the_no, meant
 from worker.cases.money.used import jobs_under
-from worker.cases.notify import write_effects
 from worker.cases.requests.alone import judge_alone
-from worker.cases.rows import case_of
-from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger
 from worker.creem.environment import Environment
 from worker.creem.receive import Accepts

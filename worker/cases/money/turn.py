@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Row, select, update
 
 from policy.lifecycle import PAYMENT_MOVES, PaymentState
-from worker.cases.book import Case
-from worker.cases.locks import lock_account
-from worker.cases.rows import case_of
+from worker.cases.book.book import Case
+from worker.cases.book.locks import lock_account
+from worker.cases.book.rows import case_of
 from worker.errors import Collision, InvariantBroken
 from worker.store import leases
 from worker.store.bulk import Tx, unlocked

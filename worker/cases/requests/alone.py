@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Row, select, update
 
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.bench import Bench
-from worker.cases.book import Case
+from worker.cases.book.bench import Bench
+from worker.cases.book.book import Case
 from worker.cases.requests.register import open_request
 from worker.store.bulk import Tx
 from worker.store.tables import evidence, requests

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.book import Case
+from worker.cases.book.book import Case
+from worker.cases.book.rows import case_of
 from worker.cases.money.used import paid_for
 from worker.cases.requests.identify import BESIDE, About
 from worker.cases.requests.judge import in_peoples_hands, reopened
-from worker.cases.rows import case_of
 from worker.store.bulk import Tx
 from worker.store.tables import cases, notices, requests
 

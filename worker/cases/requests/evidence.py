@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Row, and_, case, func, or_, select, update
 
 from policy.lifecycle import CaseState
-from worker.cases.bench import Bench
+from worker.cases.book.bench import Bench
 from worker.cases.requests.files import Files
 from worker.clock import Clock
 from worker.errors import Refused, TryLater

@@ -10,14 +10,14 @@ from policy import Clause, Outcome, RequestedJob, RequestFacts, Use
 from policy.facts import JobsNo, Output, PaidWith, ReportKind
 from policy.ledger import PostingKind, reverse
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.book import BY_PERSON
-from worker.cases.decided import reason_decided
-from worker.cases.load import REPORTS
+from worker.cases.book.book import BY_PERSON
+from worker.cases.book.decided import reason_decided
+from worker.cases.book.load import REPORTS
+from worker.cases.book.notify import NoticeKind
+from worker.cases.book.rows import case_of
 from worker.cases.money.facts import Charge, charge_of, named_charges
 from worker.cases.money.used import jobs_of, pass_of, passes_of
-from worker.cases.notify import NoticeKind
 from worker.cases.requests.identify import DENIED, SAID, UNKNOWN
-from worker.cases.rows import case_of
 from worker.credits.ledger import JobCredits, Ledger
 from worker.store.bulk import Tx
 from worker.store.tables import cases, layer_jobs, notices, payments, postings, requests

@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Text, case, func, or_, select
 
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.known import accounts_at
+from worker.cases.book.known import accounts_at
+from worker.cases.book.rows import FINAL
 from worker.cases.money.used import paid_for
-from worker.cases.rows import FINAL
 from worker.intake.mail.named import read_names
 from worker.intake.mail.reader import Mail
 from worker.intake.mail.sender import SenderVerdict

@@ -11,17 +11,17 @@ from policy import Outcome, RequestFacts, decide_request, missing_in_request
 from policy.decision import Decision
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import renewal_not_cancelled
-from worker.cases.bench import Bench
-from worker.cases.book import BY_PERSON, NOBODY, WORKER, Case
-from worker.cases.casework import REMIND, announcement, go, remind
-from worker.cases.decided import record
-from worker.cases.locks import lock_account
+from worker.cases.book.bench import Bench
+from worker.cases.book.book import BY_PERSON, NOBODY, WORKER, Case
+from worker.cases.book.casework import REMIND, announcement, go, remind
+from worker.cases.book.decided import record
+from worker.cases.book.locks import lock_account
+from worker.cases.book.notify import NoticeKind, notice, write_effects
+from worker.cases.book.rows import case_of
+from worker.cases.book.write import write_cases
 from worker.cases.money.facts import Charge
-from worker.cases.notify import NoticeKind, notice, write_effects
 from worker.cases.requests.facts import facts_of
 from worker.cases.requests.identify import BESIDE, SAID, UNKNOWN, Named, charged_again, completed, confirmed, duplicates, identify
-from worker.cases.rows import case_of
-from worker.cases.write import write_cases
 from worker.clock import written
 from worker.credits.ledger import Ledger
 from worker.settings import Mode

@@ -13,10 +13,12 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.bench import Bench
-from worker.cases.book import NOBODY, WORKER, Book, Case
-from worker.cases.casework import REMIND, go
-from worker.cases.locks import lock_accounts
+from worker.cases.book.bench import Bench
+from worker.cases.book.book import NOBODY, WORKER, Book, Case
+from worker.cases.book.casework import REMIND, go
+from worker.cases.book.locks import lock_accounts
+from worker.cases.book.rows import case_of
+from worker.cases.book.write import write_cases
 from worker.cases.requests.answered import Told, about_case, answered, asked_beside, lies_with, own_of, told_of
 from worker.cases.requests.files import RAW, Files
 from worker.cases.requests.identify import About, Named, confirmed, continued, identify, open_case_of
@@ -33,8 +35,6 @@ from worker.cases.requests.register import (
     record_of,
     with_case,
 )
-from worker.cases.rows import case_of
-from worker.cases.write import write_cases
 from worker.clock import Clock, new_id
 from worker.credits.ledger import Ledger
 from worker.errors import Collision

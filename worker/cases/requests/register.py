@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import Row, select, update
 
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.bench import Bench
-from worker.cases.book import WORKER, Case, shown_account
-from worker.cases.casework import open_case
+from worker.cases.book.bench import Bench
+from worker.cases.book.book import WORKER, Case, shown_account
+from worker.cases.book.casework import open_case
+from worker.cases.book.rows import case_of
+from worker.cases.book.write import write_cases
 from worker.cases.requests.identify import BESIDE, DENIED, SAID, UNKNOWN, About, Named, completed
-from worker.cases.rows import case_of
-from worker.cases.write import write_cases
 from worker.clock import new_id
 from worker.intake.mail.denial import denies
 from worker.intake.mail.reader import Mail

@@ -11,18 +11,18 @@ from policy.decision import Clause, Outcome
 from policy.facts import AccountStatus
 from policy.ledger import PostingKind
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.book import BY_PERSON, NOBODY, Case
-from worker.cases.casework import REMIND, announcement, effect_of, go
-from worker.cases.lots import wake_uncovered
+from worker.cases.book.book import BY_PERSON, NOBODY, Case
+from worker.cases.book.casework import REMIND, announcement, effect_of, go
+from worker.cases.book.lots import wake_uncovered
+from worker.cases.book.notify import NoticeKind, notice, write_effects
+from worker.cases.book.write import write_cases
 from worker.cases.money import charges, claims, holds
 from worker.cases.money.close import free_at_last
 from worker.cases.money.dispute import disputes_heard
 from worker.cases.money.settle import Settler
-from worker.cases.notify import NoticeKind, notice, write_effects
 from worker.cases.requests.judge import wake_about_orders
 from worker.cases.review.choices import Act, awaits_word
 from worker.cases.review.scene import Scene
-from worker.cases.write import write_cases
 from worker.credits.ledger import Ledger, Posting
 from worker.errors import Refused
 from worker.store.actions import acted

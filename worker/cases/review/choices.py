@@ -16,7 +16,7 @@ from policy.rules.requests import (
     requested_was_charged_again,
 )
 from policy.words import count, listed, money
-from worker.cases.book import Case
+from worker.cases.book.book import Case
 from worker.cases.money import claims, holds
 from worker.cases.review.scene import Scene
 from worker.settings import Mode

@@ -7,15 +7,15 @@ from typing import Any
 from sqlalchemy import Row, and_, or_, select
 
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.bench import Bench
-from worker.cases.book import shown_account
-from worker.cases.document import document, find
-from worker.cases.people import person
-from worker.cases.promises import creem_may_act, deadlines
+from worker.cases.book.bench import Bench
+from worker.cases.book.book import shown_account
+from worker.cases.documents.document import document, find
+from worker.cases.documents.promises import creem_may_act, deadlines
+from worker.cases.documents.suspended import suspended_under
 from worker.cases.review import allowance
 from worker.cases.review.choices import Choice, awaits_word, choices
+from worker.cases.review.people import person
 from worker.cases.review.scene import Scene, scene_of
-from worker.cases.suspended import suspended_under
 from worker.clock import Clock, moment
 from worker.credits.ledger import Ledger
 from worker.creem.environment import Environment

@@ -14,16 +14,18 @@ from sqlalchemy import Row, func, select, update
 
 from policy.lifecycle import CaseState, PaymentState
 from policy.words import money
-from worker.cases import spans
-from worker.cases.book import WORKER
-from worker.cases.document import find
+from worker.cases.book import spans
+from worker.cases.book.book import WORKER
+from worker.cases.book.rows import case_of
+from worker.cases.book.write import write_cases
+from worker.cases.documents.document import find
 from worker.cases.money import claims, limits
 from worker.cases.money.close import Closing, close
 from worker.cases.money.settle import Settler
-from worker.cases.people import person
 from worker.cases.review import allowance
 from worker.cases.review.act import Deed, carry_out, freeze_for, unfreeze_for
 from worker.cases.review.choices import Act, Choice, recommended
+from worker.cases.review.people import person
 from worker.cases.review.queue import (
     Queue,
     can_be_decided,
@@ -35,8 +37,6 @@ from worker.cases.review.queue import (
     waits_for_a_person,
 )
 from worker.cases.review.scene import Scene, lock_case
-from worker.cases.rows import case_of
-from worker.cases.write import write_cases
 from worker.clock import moment, new_id
 from worker.errors import LockedOut, Refused
 from worker.observe import log

@@ -9,17 +9,17 @@ from sqlalchemy import Row, select
 from policy import Terms, Use
 from policy.ledger import Share, reverse
 from policy.lifecycle import CaseKind
-from worker.cases.bench import Bench
-from worker.cases.book import Case
-from worker.cases.locks import lock_account
+from worker.cases.book.bench import Bench
+from worker.cases.book.book import Case
+from worker.cases.book.locks import lock_account
+from worker.cases.book.rows import case_of
+from worker.cases.documents.suspended import suspended_under
 from worker.cases.money import claims, holds
 from worker.cases.money.facts import Charge, charge_of, named_charges
 from worker.cases.money.settle import first_may_go
 from worker.cases.money.used import jobs_of
 from worker.cases.requests.facts import paid_by, use_of
 from worker.cases.requests.identify import charged_again, duplicates
-from worker.cases.rows import case_of
-from worker.cases.suspended import suspended_under
 from worker.credits.ledger import JobCredits, Ledger
 from worker.creem.environment import Environment
 from worker.errors import Collision

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 
-from worker.cases.editions import refused
+from worker.cases.editions.editions import refused
 from worker.cases.money.clocks import apart, database_time
 from worker.cli.doctor.finding import Finding, finding
 from worker.clock import SystemClock

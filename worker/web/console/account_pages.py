@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.routing import Route
 
-from worker.cases.document import account_document, listing
+from worker.cases.documents.document import account_document, listing
 from worker.store.engine import Store
 from worker.web.console.guard import Guard, Visit
 

@@ -11,8 +11,8 @@ from starlette.routing import Route
 
 from policy import Editions
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.document import explained, find, listing
-from worker.cases.known import accounts_called, no_account
+from worker.cases.book.known import accounts_called, no_account
+from worker.cases.documents.document import explained, find, listing
 from worker.cases.named import Thing, named
 from worker.cases.requeue import Plan, Requeuer
 from worker.errors import Refused

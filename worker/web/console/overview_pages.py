@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.routing import Route
 
+from worker.cases.documents.promises import overdue, promises
 from worker.cases.overview import overview
-from worker.cases.promises import overdue, promises
 from worker.clock import Clock
 from worker.store.engine import Store
 from worker.web.console.guard import Guard, Visit

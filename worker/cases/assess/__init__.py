@@ -1,0 +1,1 @@
+"""From an event to its verdict, committed: one at once, or thousands in a batch."""

@@ -1,0 +1,103 @@
+"""Purchases taken into the working set: one for each charge, however often and under whatever name it is told of."""
+
+from typing import Any
+
+from policy.ledger import PostingKind
+from worker.cases.book.book import Account, Book
+from worker.cases.book.lots import add_lot, debit_what_waits
+from worker.credits.ledger import Posting
+from worker.errors import CannotProcess, Collision
+from worker.intake.records import PurchaseRecord
+
+_NEVER_CHANGES = ("account_id", "kind", "billing", "transaction_id", "amount", "currency", "granted", "paid_at")
+
+
+def take_purchase(book: Book, said: PurchaseRecord, *, supposed: bool = False) -> None:
+    """Takes one purchase into the book, with its lot. Told of again it adds what was not known before, and grants nothing.
+
+    Raises `CannotProcess` where it contradicts what is booked; what was only `supposed`, before anything was locked, gives way to
+    it, and raises `Collision` where that is another account's: the unit is repeated.
+    """
+    row: dict[str, Any] = {
+        "purchase_id": said.id,
+        "account_id": said.account_id,
+        "kind": said.kind.value,
+        "billing": said.billing.value,
+        "customer_id": said.customer_id,
+        "product_id": said.product_id,
+        "transaction_id": said.transaction_id,
+        "request_id": said.request_id,
+        "order_id": said.order_id or said.id,
+        "subscription_id": said.subscription_id,
+        "amount": said.amount,
+        "currency": said.currency,
+        "paid_at": said.paid_at,
+        "cancelled_at": said.cancelled_at,
+        "period_start": said.period_start,
+        "period_end": said.period_end,
+        "granted": said.credits,
+    }
+    stands = book.purchases_known.get(said.id) or _same_charge(book, said)
+    if supposed and stands is not None:
+        if stands["account_id"] not in book.accounts:
+            raise Collision(f"{stands['purchase_id']} became known meanwhile")
+        row |= {name: stands[name] for name in (*_NEVER_CHANGES, *_LEARNT_LATER) if stands[name] is not None}
+    vouch(book.accounts[row["account_id"]])
+    if said.transaction_id is not None and said.amount_paid:
+        book.charges_paid[said.transaction_id] = said.amount_paid
+    if stands is not None:
+        _told_again(book, said, stands, row)
+        return
+    book.purchases_known[said.id] = row
+    book.purchases_touched.add(said.id)
+    book.purchases_new.append({**row, "remaining": said.credits, "spent": 0, "frozen": 0, "void": 0})
+    if said.credits:
+        book.postings.append(Posting(PostingKind.GRANT, said.id, said.credits))
+        add_lot(book, said)
+        debit_what_waits(book, said.account_id)
+
+
+_LEARNT_LATER = ("transaction_id", "request_id", "subscription_id", "cancelled_at", "period_start", "period_end")
+_LEARNT_ONCE = ("customer_id", "product_id")
+"""Whose charge it is and for what: what was learnt of these stays."""
+
+
+def _same_charge(book: Book, said: PurchaseRecord) -> dict[str, Any] | None:
+    """The purchase that is this very charge under another name: told of by import and by webhook, it grants once."""
+    if said.transaction_id is None:
+        return None
+    return next((row for row in book.purchases_known.values() if row["transaction_id"] == said.transaction_id), None)
+
+
+def _told_again(book: Book, said: PurchaseRecord, stands: dict[str, Any], row: dict[str, Any]) -> None:
+    same_name = stands["purchase_id"] == said.id
+    # under another name only what makes it another charge counts
+    fixed = _NEVER_CHANGES if same_name else ("account_id", "currency", "granted")
+    unsaid = {name for name in ("transaction_id",) if stands[name] is None or row[name] is None}
+    if row["amount"] in {stands.get("amount_paid"), book.charges_paid.get(stands["transaction_id"] or "")}:
+        # a history may name what was paid, where a webhook told of the price
+        unsaid.add("amount")
+    differs = [name for name in fixed if name not in unsaid and stands[name] != row[name]]
+    if differs:
+        why = f"purchase {said.id} is already booked as {stands['purchase_id']} with another {', '.join(differs)}; "
+        why += "a purchase never changes"
+        if differs == ["amount"] and stands.get("amount_paid") is None:
+            why += (
+                ". If this is what was paid, and not the price: run `refunds reconcile`, which reads it, then requeue the letter"
+            )
+        raise CannotProcess("conflicting_purchase", why)
+    later = {name: row[name] for name in _LEARNT_LATER if row[name] is not None}
+    later |= {name: row[name] for name in _LEARNT_ONCE if stands[name] is None and row[name] is not None}
+    if stands["order_id"] in {None, stands["purchase_id"]} and row["order_id"] != stands["order_id"]:
+        later["order_id"] = row["order_id"]
+    if any(stands[name] != value for name, value in later.items()):
+        stands.update(later)
+        kept = ("purchase_id", "order_id", *_LEARNT_LATER, *_LEARNT_ONCE)
+        book.purchases_changed.append({name: stands[name] for name in kept})
+        book.purchases_touched.add(stands["purchase_id"])
+
+
+def vouch(account: Account) -> None:
+    """Somebody who knows the product's books names the account."""
+    if not account.known:
+        account.known = account.changed = True

@@ -1,0 +1,1 @@
+"""What one transaction knows, locks, changes and writes."""

@@ -1,0 +1,212 @@
+"""Reads one batch's working set, in later statements than the one that locks its accounts.
+
+A sum taken in the statement that waits for a lock does not see what was committed meanwhile (design.md, "Traps"), so nothing
+is read before its account is locked.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, literal_column, not_, or_, select
+
+from policy.facts import Report, Rerun, RerunState
+from policy.lifecycle import CaseKind, CaseState
+from worker.cases.book.book import Book, Job, LotMoney
+from worker.cases.book.news import News
+from worker.cases.book.rows import case_of
+from worker.credits.ledger import BOOKED, JobCredits, Ledger
+from worker.intake.records import AccountRecord, PurchaseRecord
+from worker.intake.wire import AccountOpened, Event
+from worker.store.bulk import Tx
+from worker.store.statements import Among
+from worker.store.tables import (
+    cases,
+    charges,
+    layer_jobs,
+    payments,
+    postings,
+    purchases,
+    reruns,
+)
+
+REPORTS: TypeAdapter[list[Report]] = TypeAdapter(list[Report])
+LOTS = purchases.outerjoin(charges, charges.c.transaction_id == purchases.c.transaction_id)
+"""Purchases with what is known of their charges."""
+
+
+def jobs_of_newly_vouched(tx: Tx, news: Sequence[News]) -> set[str]:
+    """Jobs whose case may go on because an account or a purchase arrives: those that wait, and those no lot covered so far."""
+    vouched = {item.account_id for item in news if _vouches(item) and item.account_id}
+    if not vouched:
+        return set()
+    waiting = select(cases.c.job_id).where(
+        tx.among(cases.c.account_id, vouched), cases.c.state == CaseState.WAITING.value, cases.c.kind == CaseKind.JOB.value
+    )
+    uncovered = select(layer_jobs.c.job_id).where(tx.among(layer_jobs.c.account_id, vouched), layer_jobs.c.undebited)
+    return {row.job_id for row in tx.all(waiting.union(uncovered))}  # type: ignore[arg-type]
+
+
+def _vouches(item: News) -> bool:
+    said = item.said
+    return isinstance(said, AccountRecord | PurchaseRecord) or (isinstance(said, Event) and isinstance(said.data, AccountOpened))
+
+
+def load_jobs(tx: Tx, book: Book, job_ids: Iterable[str], ledger: Ledger) -> None:
+    """Puts jobs, their one re-run, their postings and their cases into the book."""
+    wanted = sorted(set(job_ids))
+    if not wanted:
+        return
+    rows = tx.ask(_jobs, job_ids=wanted, account_ids=sorted(book.accounts))
+    book.asked_about = bool(rows[0].asked_about) if rows else True
+    book.uncovered = bool(rows[0].uncovered) if rows else True
+    booked = ledger.booked(rows)
+    # a job with several postings has as many rows
+    found = {row.job_id: row for row in rows}
+    book.jobs |= {job_id: _job(row, booked.get(job_id, JobCredits())) for job_id, row in found.items()}
+    book.lots_quiet |= {row.booked_lot for row in rows if row.booked_lot is not None and not row.lot_moved}
+    known = [row.case_id for row in found.values() if row.case_id is not None]
+    unheard_of = [job_id for job_id in wanted if job_id not in found]
+    standing = [
+        *(tx.ask(_cases, case_ids=known) if known else ()),
+        *(tx.ask(_cases_about, jobs=unheard_of) if unheard_of else ()),
+    ]
+    book.cases |= {row.subject: case_of(row) for row in standing}
+
+
+def _jobs(among: Among) -> Select[Any]:
+    """A job with its re-run and its postings, and whether there is anything to ask about its case and the money of its lots:
+    mostly there is not, and round trips are most of what a single event waits for.
+    """
+
+    def of_job(column: ColumnElement[str]) -> ColumnElement[bool]:
+        # named for each table by itself: joined alone, a table that Postgres has not counted yet would be read whole
+        return and_(column == layer_jobs.c.job_id, among(column, "job_ids"))
+
+    # what is asked of each row by itself is looked up in an index, for the same reason
+    case: Select[Any] = select(cases.c.case_id).where(cases.c.kind == CaseKind.JOB.value, cases.c.subject == layer_jobs.c.job_id)
+    moved: Select[Any] = (
+        select(literal_column("1")).select_from(LOTS).where(purchases.c.purchase_id == postings.c.purchase_id, _moved())
+    )
+    # once for all of them: looked up in the indexes of the accounts' few purchases and of what is about these, for an account may
+    # have any number of cases
+    about_it = (
+        cases.c.order_id == func.coalesce(purchases.c.order_id, purchases.c.purchase_id),
+        among(purchases.c.account_id, "account_ids"),
+    )
+    with_a_person = cases.c.kind == CaseKind.REQUEST.value, cases.c.state == CaseState.REVIEW.value
+    asked_about = exists().select_from(cases, purchases).where(*about_it, *with_a_person)
+    # by the index of those jobs, in which mostly there is none
+    other = layer_jobs.alias()
+    uncovered = exists().where(
+        other.c.undebited, among(other.c.account_id, "account_ids"), not_(among(other.c.job_id, "job_ids"))
+    )
+    return (
+        select(
+            layer_jobs,
+            reruns.c.attempt.label("rerun_attempt"),
+            reruns.c.state.label("rerun_state"),
+            reruns.c.deadline_at.label("rerun_deadline_at"),
+            *BOOKED,
+            moved.scalar_subquery().label("lot_moved"),
+            case.scalar_subquery().label("case_id"),
+            asked_about.correlate(None).label("asked_about"),
+            uncovered.label("uncovered"),
+        )
+        .outerjoin_from(layer_jobs, reruns, of_job(reruns.c.job_id))
+        .outerjoin_from(layer_jobs, postings, of_job(postings.c.job_id))
+        .where(among(layer_jobs.c.job_id, "job_ids"))
+        .order_by(postings.c.id)
+    )
+
+
+def _cases(among: Among) -> Select[Any]:
+    return select(cases).where(among(cases.c.case_id, "case_ids"))
+
+
+def _cases_about(among: Among) -> Select[Any]:
+    return select(cases).where(cases.c.kind == CaseKind.JOB.value, among(cases.c.subject, "jobs"))
+
+
+def _job(row: Row[Any], credits: JobCredits) -> Job:
+    rerun = None
+    if row.rerun_state is not None:
+        rerun = Rerun(row.rerun_attempt, RerunState(row.rerun_state), row.rerun_deadline_at)
+    return Job(
+        job_id=row.job_id,
+        account_id=row.account_id,
+        paid_with=row.paid_with,
+        price=row.price,
+        undebited=row.undebited,
+        layers_expected=row.layers_expected,
+        submitted_at=row.submitted_at,
+        input_expires_at=row.input_expires_at,
+        status=row.status,
+        reports=set(REPORTS.validate_python(row.reports)),
+        downloads=row.downloads,
+        downloaded_at=row.downloaded_at,
+        edited_at=row.edited_at,
+        ended_at=row.ended_at,
+        credits=credits,
+        rerun=rerun,
+    )
+
+
+def load_purchases(tx: Tx, book: Book, news: Sequence[News], ledger: Ledger) -> None:
+    """What purchases and lots the batch needs: the purchases it names, and the open lots of every account it may debit."""
+    bought = [item.said for item in news if isinstance(item.said, PurchaseRecord)]
+    named = [said.id for said in bought]
+    if named:
+        charged = [said.transaction_id for said in bought if said.transaction_id]
+        same = tx.among(purchases.c.purchase_id, named)
+        known = select(purchases, charges.c.amount_paid).outerjoin(
+            charges, charges.c.transaction_id == purchases.c.transaction_id
+        )
+        rows = tx.all(known.where(or_(same, tx.among(purchases.c.transaction_id, charged)) if charged else same))
+        book.purchases_known |= {row.purchase_id: dict(row._mapping) for row in rows}
+    spending = {item.account_id for item in news if item.introduces_job or isinstance(item.said, PurchaseRecord)}
+    spending |= {job.account_id for job in book.jobs.values() if job.undebited}
+    spending.discard(None)
+    if not spending:
+        return
+    book.lots |= ledger.open_lots(tx, sorted(a for a in spending if a))
+    lots = [lot.purchase_id for owned in book.lots.values() for lot in owned]
+    unknown = [purchase_id for purchase_id in lots if purchase_id not in book.purchases_known]
+    if named and unknown:
+        rows = tx.all(select(purchases).where(tx.among(purchases.c.purchase_id, unknown)))
+        book.purchases_known |= {row.purchase_id: dict(row._mapping) for row in rows}
+
+
+def load_lots_money(tx: Tx, book: Book) -> None:
+    """What is known of the money of the lots that the jobs to be judged drew on: a lot whose money went back, or is disputed,
+    is not also made good in credits.
+    """
+    drawn = {share.purchase_id for job_id in book.touched if job_id in book.jobs for share in book.jobs[job_id].credits.debits}
+    if not book.heard:
+        # what the jobs were read with still stands
+        drawn -= book.lots_quiet
+    if not drawn:
+        return
+    for row in tx.ask(_lots_money, purchase_ids=drawn):
+        if row.claimed:
+            book.lots_claimed.add(row.purchase_id)
+        if row.refunded or row.disputed_at is not None:
+            gone = row.refunded >= (row.amount_paid or row.amount) > 0
+            book.lots_moved[row.purchase_id] = LotMoney(gone, row.disputed_at is not None)
+
+
+def _lots_money(among: Among) -> Select[Any]:
+    money = (purchases.c.amount, charges.c.amount_paid, func.coalesce(charges.c.refunded, 0).label("refunded"))
+    known = select(purchases.c.purchase_id, *money, charges.c.disputed_at, claimed().label("claimed")).select_from(LOTS)
+    return known.where(among(purchases.c.purchase_id, "purchase_ids"), _moved())
+
+
+def _moved() -> ColumnElement[bool]:
+    """That some of the money of one of `LOTS` went back, or may be on its way, or is disputed."""
+    return or_(charges.c.refunded > 0, charges.c.disputed_at.is_not(None), claimed())
+
+
+def claimed() -> ColumnElement[bool]:
+    """That a claim on the charge of a purchase is open."""
+    # by when it is due, which it always is and no other claim ever is: the index of those that are holds no old one
+    return exists().where(payments.c.purchase_id == purchases.c.purchase_id, payments.c.due_at.is_not(None))

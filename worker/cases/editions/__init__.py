@@ -1,0 +1,1 @@
+"""Editions of the terms: which holds, and what another would have decided."""

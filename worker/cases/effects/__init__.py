@@ -1,0 +1,1 @@
+"""What is done outside once it is committed."""

@@ -1,0 +1,189 @@
+"""Effects performed: claim, act, record, in three separate transactions around the one outside call.
+
+Both kinds here are safe to repeat: an announcement carries a stable identity, a re-run its idempotency key. A process that dies
+in the middle leaves a claim that ends by itself, and the effect is done again.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import update
+
+from policy.facts import RerunState
+from policy.lifecycle import CaseState
+from worker.cases.book import spans
+from worker.cases.book.book import WORKER
+from worker.clock import ROUND_SECONDS, Clock, growing, turns, written
+from worker.errors import TryLater
+from worker.notices.outcomes import Outcome, OutcomeStream
+from worker.observe import log
+from worker.reruns import Answer, RerunOrder, Reruns
+from worker.store import effects
+from worker.store.breakers import BREAK_FOR, PIPELINE, answered, unheard
+from worker.store.bulk import Record, Tx
+from worker.store.effects import Effect, EffectKind
+from worker.store.engine import Store
+from worker.store.history import line
+from worker.store.tables import case_history, cases, reruns
+from worker.traces import tell
+
+ROUND = 20
+"""Most re-runs asked for in one call: a task has a time limit."""
+LONGEST_WAIT = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Performer:
+    """Does what was intended, with its collaborators."""
+
+    store: Store
+    reruns: Reruns
+    outcomes: OutcomeStream
+    clock: Clock
+    batch: int
+    lease: timedelta
+    acts: bool = True
+    """False in mode observe: what was intended before stays due until the mode is another."""
+    round_seconds: float = ROUND_SECONDS
+    timer: Callable[[], float] = time.monotonic
+
+    def announce(self, keys: Sequence[str] = ()) -> int:
+        """Announces the effects named, or any that are due; returns how many are on the stream now."""
+        taken = self._claim(EffectKind.ANNOUNCE, keys, self.batch, self.clock.now())
+        return self._announce(taken) if taken else 0
+
+    def _announce(self, taken: Sequence[Effect]) -> int:
+        began = self.clock.now()
+        try:
+            self.outcomes.announce([_outcome(effect) for effect in taken])
+        except TryLater as error:
+            self._postpone(taken, str(error))
+            raise
+        now = self.clock.now()
+        done = self.store.write(lambda tx: effects.finish(tx, taken, state="done", result="announced", now=now))
+        tell(spans.announcements(taken, began), now)
+        return len(done)
+
+    def announce_held(self, written: Sequence[Record]) -> None:
+        """Makes the announcements that the caller's own transaction wrote as claimed. What is not made is found by the sweep
+        when the claim ends.
+        """
+        if not self.acts:
+            return
+        held = [
+            Effect(r["key"], r["key"], EffectKind.ANNOUNCE, r["case_id"], r["job_id"], r["payload"], 1, r["created_at"], "")
+            for r in written
+            if r["state"] == "claimed"
+        ]
+        if held:
+            self._announce(held)
+
+    def rerun(self, keys: Sequence[str] = ()) -> list[str]:
+        """Asks the pipeline for the re-runs named, or for any that are due; returns `<answer> <job>` for each.
+
+        One is claimed at a time, so that a slow pipeline never makes a claim lapse before its turn; a call that nobody
+        hears ends the round, for the next would not be heard either.
+        """
+        told: list[str] = []
+        for _ in turns(ROUND, self.round_seconds, self.timer):
+            read_at, now = self.timer(), self.clock.now()
+            taken = self._claim(EffectKind.RERUN, keys, 1, now)
+            if not taken:
+                break
+            # a process that stood still meanwhile must not send what another may have made good in credits
+            left = min(self.lease, datetime.fromisoformat(taken[0].payload["deadline_at"]) - now)
+            told.append(self._rerun(taken[0], read_at + left.total_seconds()))
+            if told[-1].startswith(Answer.NOT_HEARD.value):
+                break
+        return told
+
+    def _claim(self, kind: EffectKind, keys: Sequence[str], limit: int, now: datetime) -> list[Effect]:
+        if not self.acts:
+            return []
+        return self.store.write(lambda tx: effects.claim(tx, kind, keys=keys, limit=limit, now=now, lease=self.lease))
+
+    def _rerun(self, effect: Effect, until: float) -> str:
+        job_id = effect.job_id or ""
+        if effect.case_state != CaseState.RERUNNING.value:
+            # the deadline passed, or the customer was made whole meanwhile: a re-run now would be a second remedy
+            self._end(effect, state="dropped", result=f"the case is {effect.case_state}")
+            return f"dropped {job_id}"
+        order = RerunOrder(
+            job_id=job_id,
+            attempt=int(effect.payload["attempt"]),
+            case_id=effect.case_id,
+            sent_as=effect.sent_as,
+            asked_at=effect.created_at,
+            traceparent=effect.payload.get("traceparent"),
+        )
+        began = self.clock.now()
+        reply = self.reruns.ask(order, until)
+        log.info("rerun.asked", case_id=effect.case_id, job_id=job_id, answer=reply.answer.value, detail=reply.detail)
+        match reply.answer:
+            case Answer.ACCEPTED:
+                self._end(effect, state="done", result=reply.detail)
+            case Answer.REFUSED:
+                self._end(effect, state="done", result=reply.detail, refused=True)
+            case Answer.NOT_HEARD:
+                self._postpone([effect], reply.detail)
+                self.store.write(lambda tx: unheard(tx, PIPELINE, reply.detail, self.clock.now(), BREAK_FOR))
+            case Answer.NOT_SENT:
+                self._postpone([effect], reply.detail)
+        if reply.answer in {Answer.ACCEPTED, Answer.REFUSED}:
+            tell(spans.rerun(effect, reply.answer.value, began), self.clock.now())
+        return f"{reply.answer.value} {job_id}"
+
+    def _end(self, effect: Effect, *, state: str, result: str, refused: bool = False) -> None:
+        now = self.clock.now()
+
+        def end(tx: Tx) -> None:
+            if not effects.finish(tx, [effect], state=state, result=result, now=now):
+                return
+            event = "rerun.dropped" if state == "dropped" else ("rerun.refused" if refused else "rerun.sent")
+            tx.insert(case_history, [line(effect.case_id, event, WORKER, now, answer=result)])
+            if refused:
+                asked = (reruns.c.job_id == effect.job_id, reruns.c.state == RerunState.ASKED.value)
+                tx.connection.execute(update(reruns).where(*asked).values(state=RerunState.REFUSED.value, ended_at=now))
+                # the sweep, or the caller's hint, judges the case again at once
+                woken = (cases.c.case_id == effect.case_id, cases.c.state == CaseState.RERUNNING.value)
+                tx.connection.execute(update(cases).where(*woken).values(next_action_at=now))
+            elif state == "done":
+                tx.connection.execute(update(reruns).where(reruns.c.job_id == effect.job_id).values(sent_at=now))
+            if state == "done":
+                answered(tx, PIPELINE)
+
+        self.store.write(end)
+
+    def _postpone(self, waiting: Sequence[Effect], why: str) -> None:
+        tries = max(effect.attempt for effect in waiting)
+        due_at = self.clock.now() + pause_after(tries)
+        self.store.write(lambda tx: effects.postpone(tx, waiting, due_at=due_at, result=why))
+
+
+def pause_after(tries: int) -> timedelta:
+    """How long what may be repeated waits after so many tries that came to nothing."""
+    return growing(tries, LONGEST_WAIT)
+
+
+def _outcome(effect: Effect) -> Outcome:
+    kept = {name: value for name, value in effect.payload.items() if name not in {"type", "traceparent"}}
+    data = {"case_id": effect.case_id, "job_id": effect.job_id, **kept}
+    return Outcome(
+        id=effect.key,
+        type=effect.payload["type"],
+        time=written(effect.created_at),
+        subject=effect.job_id or effect.case_id,
+        data=data,
+        traceparent=effect.payload.get("traceparent"),
+    )
+
+
+def due_effects(store: Store, clock: Clock, limit: int) -> dict[EffectKind, list[str]]:
+    """The keys of effects that are due, by kind, for the sweep."""
+    now = clock.now()
+    found: dict[EffectKind, list[str]] = {kind: [] for kind in EffectKind}
+    for row in store.read(lambda tx: effects.due(tx, now, limit)):
+        found[EffectKind(row.kind)].append(row.key)
+    return found

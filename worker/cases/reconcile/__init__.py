@@ -1,0 +1,1 @@
+"""Comparing with Creem and with the jobs, and mending our side."""
