@@ -1,7 +1,7 @@
 """The life of a case and of a payment: which state may follow which, as data.
 
-A move in the store is one guarded UPDATE and one history row; this table says which moves exist. News that is already true,
-or behind, is stale and acknowledged; news that cannot be is illegal and stops that one case.
+A move in the store is one guarded UPDATE and one history row. Whatever moves a case or a claim asks these tables first; a move
+that they do not know stops that one case, and nothing of it is written.
 """
 
 from enum import StrEnum
@@ -54,14 +54,6 @@ class PaymentState(StrEnum):
     REFUNDED = "refunded"
 
 
-class Standing(StrEnum):
-    """How a piece of news relates to where a case already is."""
-
-    MOVE = "move"
-    STALE = "stale"
-    ILLEGAL = "illegal"
-
-
 _W, _RR, _RF, _U, _RV = (
     CaseState.WAITING,
     CaseState.RERUNNING,
@@ -79,22 +71,25 @@ _OK, _DL, _NO, _NIL, _EX = (
 
 MOVES: dict[CaseState, frozenset[CaseState]] = {
     # facts are missing: anything may come of it
-    _W: frozenset({_RR, _RF, _RV, _OK, _DL, _NO, _NIL, _EX}),
+    _W: frozenset({_RR, _RF, _U, _RV, _OK, _DL, _NO, _NIL, _EX}),
     # the one re-run is out: it delivers, or it does not and the credits come back
     _RR: frozenset({_RV, _OK, _DL, _NO, _NIL}),
     # money is in flight: proved, not proved, refused, or somebody else was faster
     _RF: frozenset({_U, _RV, _OK, _EX}),
     _U: frozenset({_RF, _RV, _OK, _EX}),
     # a person, or facts that arrive later, settle it
-    _RV: frozenset({_W, _RR, _RF, _OK, _DL, _NO, _NIL, _EX}),
+    _RV: frozenset({_W, _RR, _RF, _U, _OK, _DL, _NO, _NIL, _EX}),
     # a no, a nothing or a delivery can still turn in the customer's favour when later facts prove a fault
-    _NO: frozenset({_RR, _RF, _RV, _OK, _DL, _NIL, _EX}),
-    _NIL: frozenset({_RR, _RF, _RV, _OK, _DL, _NO, _EX}),
+    _NO: frozenset({_RR, _RF, _U, _RV, _OK, _DL, _NIL, _EX}),
+    _NIL: frozenset({_RR, _RF, _U, _RV, _OK, _DL, _NO, _EX}),
     _DL: frozenset({_RR, _RV, _OK, _NO, _NIL}),
     # made whole is the end: a second remedy can never follow
     _OK: frozenset(),
-    _EX: frozenset(),
+    # somebody else gave the money, as far as these books know: they may have been set back from a later claim of ours
+    _EX: frozenset({_U}),
 }
+"""Which state of a case may follow which. A call that the claim journal remembers leads to `unknown`, whatever the books were set
+back to: that it left is never denied."""
 
 
 _P = PaymentState
@@ -121,8 +116,6 @@ PAYMENT_MOVES: dict[PaymentState, frozenset[PaymentState]] = {
 """Which state of a claim may follow which. Nothing leads from a call that may have moved money back to another call."""
 
 
-def standing(now: CaseState, wanted: CaseState) -> Standing:
-    """How a move from `now` to `wanted` is to be taken: made, acknowledged as stale, or refused as impossible."""
-    if now == wanted or now in {_OK, _EX}:
-        return Standing.STALE
-    return Standing.MOVE if wanted in MOVES[now] else Standing.ILLEGAL
+def may_follow(now: CaseState, wanted: CaseState) -> bool:
+    """True where a case in `now` may come to stand in `wanted`, or stands there already."""
+    return now is wanted or wanted in MOVES[now]

@@ -6,7 +6,7 @@ from policy import Terms
 from policy.decision import Decision, Outcome
 from policy.facts import JobFacts, Rerun, RerunState
 from policy.ledger import PostingKind, reverse
-from policy.lifecycle import CaseState, Standing, standing
+from policy.lifecycle import CaseState
 from policy.rules.remedy import unknown_code_in_doubt
 from worker.cases.book.book import Book, Case, Job
 from worker.cases.book.casework import REMIND, announcement, effect_of, go, remind
@@ -26,7 +26,7 @@ def utc_day(now: datetime) -> date:
 def carry_out(book: Book, case: Case, job: Job | None, decision: Decision, facts: JobFacts, terms: Terms, mode: Mode) -> None:
     """Moves the case to where the decision puts it, with the postings and intents that belong to it.
 
-    A decision that changes nothing leaves the case as it is. Raises `InvariantBroken` for a move the lifecycle does not know.
+    A decision that changes nothing leaves the case as it is. Raises `InvariantBroken` for a remedy that the books do not bear.
     """
     target = _target(decision)
     held = mode is Mode.OBSERVE and decision.outcome in {Outcome.REVERSE_CREDITS, Outcome.RERUN}
@@ -36,8 +36,6 @@ def carry_out(book: Book, case: Case, job: Job | None, decision: Decision, facts
         if target is CaseState.REVIEW:
             remind(case, book.now)
         return
-    if case.state is not None and case.state is not target and standing(case.state, target) is Standing.ILLEGAL:
-        raise InvariantBroken(f"{case.case_id}: {case.state.value} cannot become {target.value}")
     record(case, decision, facts)
     frozen = 0
     if held:

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from policy.lifecycle import CaseKind, CaseState
+from policy.lifecycle import CaseKind, CaseState, may_follow
 from worker.cases.book.bench import Bench
 from worker.cases.book.book import BY_PERSON, NOBODY, Case
 from worker.clock import new_id
+from worker.errors import InvariantBroken
 from worker.store.bulk import Record
 from worker.store.effects import EffectKind
 from worker.traces import within
@@ -91,8 +92,12 @@ def promise_from(bench: Bench, case: Case, since: datetime) -> None:
 
 
 def go(case: Case, target: CaseState, *, next_action_at: datetime | None, now: datetime | None = None) -> None:
-    """The case stands in `target` from here on; `now` is when it closes, needed where the target is final."""
+    """The case stands in `target` from here on; `now` is when it closes, needed where the target is final. Raises
+    `InvariantBroken` for a move the lifecycle does not know.
+    """
     if case.state is not None and case.state is not target:
+        if not may_follow(case.state, target):
+            raise InvariantBroken(f"{case.case_id}: {case.state.value} cannot become {target.value}")
         case.note("case.moved", **{"from": case.state.value, "to": target.value})
     case.state = target
     case.next_action_at = next_action_at
