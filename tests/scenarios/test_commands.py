@@ -5,6 +5,7 @@ import os
 import pty
 import shlex
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -903,6 +904,8 @@ def test_doctor_and_status_find_a_redis_that_takes_nothing_more(system: System, 
     with start_redis(tmp_path / "redis") as server, redis_py.Redis.from_url(server.url) as client:
         system.redis_url = server.url
         client.config_set("maxmemory", 1)
+        refused = one_line(system.refunds("emit", "-", stdin="{}\n" * 3, expect=2).stderr)
+        assert "0 lines went out for certain" in refused
         [full] = redis_findings()
         assert full.endswith("of 0.0 MiB are used")
         client.config_set("maxmemory", 0)
@@ -927,11 +930,13 @@ def test_doctor_finds_a_folder_that_takes_no_files_of_customers(system: System, 
         (tmp_path / "not-yet" / "evidence", True),
         (tmp_path / "a-file", False),
         (Path("/proc/evidence"), False),
+        (Path(__file__), False),
     ):
         system.extra = {**mail, "REFUNDS_EVIDENCE_DIR": str(folder)}
         found = system.json("doctor", expect=None)["findings"]
         [told] = [item for item in found if item["check"] == "evidence"]
         assert (told["ok"], told["severity"]) == (fine, "fault" if takes_mail else "warning"), told
+        assert fine or "takes no files" in told["finding"]
     assert not (tmp_path / "not-yet").exists()
 
 
@@ -948,6 +953,27 @@ def test_doctor_warns_of_a_mail_server_that_takes_no_letters(system: System, tmp
             [told] = [item for item in system.json("doctor")["findings"] if item["check"] == "notices"]
             assert (told["ok"], told["severity"]) == (why is None, "warning"), told
             assert told["finding"].startswith(why or "customers are written to from ")
+
+
+def test_interrupted_before_it_has_begun_a_command_ends_without_a_word() -> None:
+    # Python says on stderr what it imports as it does, so this is in the middle of it
+    command = [sys.executable, "-X", "importtime", "-m", "worker.cli", "status"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.rstrip().endswith(" typer"):
+                process.send_signal(signal.SIGINT)
+                break
+        said = process.stderr.read()
+    assert process.returncode == -signal.SIGINT
+    assert "Traceback" not in said
+
+
+def test_upgrade_of_a_newer_schema_names_the_one_that_is_there(system: System) -> None:
+    with closing(sqlite3.connect(system.database_url.removeprefix("sqlite:///"))) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert system.json("db", "upgrade") == {"applied": [], "head": "9999"}
+    assert "the schema is at 9999" in system.refunds("db", "upgrade").stdout
 
 
 def test_doctor_warns_of_a_redis_that_leaves_the_flushing_to_the_system(system: System, tmp_path: Path) -> None:

@@ -254,6 +254,7 @@ def test_unreachable_server_is_named_without_its_password() -> None:
     [
         ("postgresql+psycopg://u:sesame@one:5432,two:5432/x", "cannot be read; several servers are ?host=a:5432&host=b:5432"),
         ("postgresql+psycopg://u:open@sesame@one/x", "write @ as %40"),
+        ("postgresql+psycopg://u:open@sesame/x@one/y", "write @ as %40"),
         ("postgresql+psycopg://u:sesame@one/x?pgbouncer=true", 'invalid connection option "pgbouncer"'),
     ],
 )

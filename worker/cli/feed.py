@@ -22,6 +22,8 @@ from worker.screen import progress
 from worker.strict import Malformed, shown
 
 SHOWN = 20
+AT_ONCE = 500
+"""Lines in one answer of Redis."""
 File = Annotated[str, typer.Argument(metavar="FILE.jsonl", help="One JSON document per line; - is standard input.")]
 
 
@@ -65,7 +67,7 @@ def _warn_of_money_left_out(runtime: Runtime) -> None:
 
 
 def _sent(number: int) -> str:
-    return f"about {count(number, 'line')} went out, sending them again is harmless" if number else "nothing was sent"
+    return f"{count(number, 'line')} went out for certain; to send all of them again is harmless"
 
 
 def _read_all(file: str, *, as_json: bool) -> list[Known]:
@@ -156,11 +158,10 @@ def emit(file: File, as_json: AsJson = False) -> None:
                     unreadable.append({"line": number, "reason": fault.reason, "detail": fault.detail})
                     fields = {"event": line}
                 pipeline.xadd(stream, fields)
-                sent += 1
-                if sent % 500 == 0:
-                    pipeline.execute()
+                if len(pipeline) == AT_ONCE:
+                    sent += len(pipeline.execute())
                     bar.update(task, completed=sent)
-            pipeline.execute()
+            sent += len(pipeline.execute())
         except (redis.RedisError, OSError) as error:
             raise TryLater("Redis", f"{one_line(error).rstrip('.')}; {_sent(sent)}") from error
         finally:

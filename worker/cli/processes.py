@@ -24,7 +24,7 @@ def db_upgrade(as_json: AsJson = False) -> None:
     with one_clear_line():
         runtime = Runtime.start(output.settings())
         applied = schema.upgrade(runtime.store)
-        head = schema.head()
+        head = schema.require_current(runtime.store)
     if as_json:
         return output.document({"applied": applied, "head": head})
     if applied:

@@ -266,7 +266,8 @@ def parts_of(url: str) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
         raise Misconfigured("the database URL cannot be read; several servers are ?host=a:5432&host=b:5432") from error
-    if "@" in (parsed.host or ""):
+    # a slash after an @ in a password ends the host, and what follows looks like a database's name
+    if parsed.get_backend_name() != "sqlite" and "@" in (parsed.host or "") + (parsed.database or ""):
         raise Misconfigured("the database URL: in a user name or password write @ as %40")
     if parsed.get_backend_name() != "sqlite":
         _refuse_options_nobody_knows(parsed)

@@ -99,7 +99,7 @@ def fault(found: str | None, revisions: tuple[str, ...], oldest: str | None = No
         return f"the schema is at {found}, this version needs {needed}: {UPGRADE}"
     if oldest is not None and oldest <= needed:
         return None
-    return f"the schema is at {found} which this version does not know: it was upgraded by a newer release"
+    return f"the schema is at {found}, which this version does not know: a newer release upgraded it; start that one"
 
 
 def _upgrade(connection: Connection, queue_seconds: float, lock_seconds: float) -> list[str]:
