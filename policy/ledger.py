@@ -91,6 +91,52 @@ def reverse(debits: Sequence[Share], already: Sequence[Share] = ()) -> tuple[Sha
     return tuple(Share(purchase_id, credits) for purchase_id, credits in left.items() if credits)
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What was frozen of a lot, released or voided; `missed` credits of it never moved where the customer sees them."""
+
+    kind: PostingKind
+    credits: int
+    missed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Untaken:
+    """What of a lot's holds never moved where the customer sees the credits."""
+
+    held: int = 0
+    """Frozen and never taken: a release does not give them back."""
+    void: int = 0
+    """Void and never taken."""
+    owed: int = 0
+    """Released, taken before, and never given back."""
+
+
+def untaken(holds: Iterable[Hold]) -> Untaken:
+    """What these holds of one lot, first to last, left undone. A release begins with what was never taken and gives back the
+    rest; a void begins with what was taken: so nobody is given back more than was taken of them and is not void.
+    """
+    taken = held = void = owed = 0
+    for hold in holds:
+        match hold.kind:
+            case PostingKind.FREEZE:
+                held += hold.missed
+                taken += hold.credits - hold.missed
+            case PostingKind.RELEASE:
+                never = min(held, hold.credits)
+                held -= never
+                taken -= hold.credits - never
+                owed += hold.missed - never
+            case PostingKind.VOID:
+                never = max(0, hold.credits - taken)
+                taken -= hold.credits - never
+                held -= never
+                void += never
+            case _:
+                raise LedgerError(f"a {hold.kind} holds nothing")
+    return Untaken(held, void, owed)
+
+
 def _by_lot(word: str, shares: Iterable[Share]) -> Counter[str]:
     total: Counter[str] = Counter()
     for share in shares:

@@ -185,7 +185,7 @@ def test_money_stays_where_the_customer_has_spent_the_credits_at_creem(store: St
     case = world.case("ord_1")
     assert case is not None
     assert case["state"] == "review"
-    assert "fewer credits at Creem than would be taken back" in case["reason"]
+    assert "not all of its credits could be taken back" in case["reason"]
     assert world.double.movements == []
     assert world.has() == 99, "what was never taken is not given back"
     world.later()
@@ -316,6 +316,38 @@ def test_a_void_before_the_refusal_does_not_settle_it(store: Store) -> None:
     assert world.what_became("ord_1").refused is not None
     assert world.release("ord_1", "later") == ["release:ord_1:later dropped"]
     assert world.has() == 0
+
+
+def test_a_void_settles_no_more_of_a_refusal_than_it_covers(store: Store) -> None:
+    world = TwoLots(store)
+    world.happen(world.submitted("job_1", credits=5))
+    world.set(88)
+    assert world.hold("ord_1", "first") == ["freeze:ord_1:first short"]
+    assert world.give_back("job_1", 5) == ["reversal:job_1:ord_1 done"]
+    part = [Posting(kind, "ord_1", 5, occasion="part") for kind in (PostingKind.FREEZE, PostingKind.VOID)]
+    world.store.write(lambda tx: Ledger(HOME).book(tx, part, world.clock.now()))
+    assert world.book() == ["freeze:ord_1:part done"]
+    assert world.what_became("ord_1").refused is not None
+    assert world.release("ord_1", "first") == ["release:ord_1:first dropped"]
+    assert world.has() == 88
+    assert world.what_became("ord_1").refused is None
+
+
+def test_what_creem_refused_is_told_once_for_its_lot_until_it_is_released(store: Store) -> None:
+    world = TwoLots(store)
+    world.hold("ord_1", "first")
+
+    def told() -> list[tuple[str, str]]:
+        return [
+            (each.row, each.problem)
+            for each in world.reconciler().reconcile(seconds=None).findings
+            if each.check == "credits_not_moved"
+        ]
+
+    said = "of the credits of acc_1 100 are frozen and could not be taken: Creem answered 422: Balance too low for this debit"
+    assert told() == [("ord_1", said)]
+    world.release("ord_1", "first")
+    assert told() == []
 
 
 class TestClaim:

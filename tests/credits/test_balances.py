@@ -10,8 +10,10 @@ from tests.cases.world import World, a_purchase, an_account
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
 from worker.cases.audit.audit import Audit, audit_home
+from worker.cases.review.reviewer import Reviewer
 from worker.credits.balances import Balances
 from worker.credits.ledger import Ledger
+from worker.creem.environment import Environment
 from worker.errors import Misconfigured
 from worker.store.engine import Store
 from worker.store.schema import upgrade
@@ -228,6 +230,115 @@ def test_a_product_without_a_table_is_never_short(store: Store) -> None:
     world = World(store)
     world.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100))
     assert store.write(lambda tx: Ledger().short(tx, "ord_1")) is None
+
+
+class TestRefusing:
+    """Whatever the product's table does not take, our books stand, and what differs is a person's to see."""
+
+    @staticmethod
+    def bought(store: Store, *, has: int | None, check: str = "", entries: str | None = ENTRIES) -> MoneyWorld:
+        """A customer who bought a hundred credits, and who has so many by the product's table."""
+        product(store, check=check)
+        if has is not None:
+            run(store, f"insert into profiles (id, credits) values ('acc_1', {has})")
+        found = balances(store, entries)
+        world = MoneyWorld(store, ledger=Ledger(found))
+        store.write(lambda tx: found.begin(tx, world.clock.now()))
+        world.load(*world.history_of_charges(1))
+        return world
+
+    @staticmethod
+    def dispute(world: MoneyWorld) -> None:
+        world.double.dispute("tran_0")
+        world.settle_down(days=0.1)
+
+    @staticmethod
+    def win(world: MoneyWorld) -> None:
+        ((case_id,),) = rows(world.store, "select case_id from cases where kind = 'dispute'")
+        reviewer = Reviewer(world.guarded, world.settler.ledger, world.bench, Environment.TEST, world.clock)
+        reviewer.decide(case_id, "won", by="ann", reason="the bank says so")
+
+    @staticmethod
+    def told(world: MoneyWorld) -> list[tuple[str, str]]:
+        """What reconcile has to say of credits."""
+        found = world.reconciler().reconcile(seconds=None).findings
+        return [(each.row, each.problem) for each in found if each.check == "credits_not_moved"]
+
+    def test_dispute_stands_though_the_customer_has_fewer_credits_and_only_what_was_taken_comes_again(self, store: Store) -> None:
+        world = self.bought(store, has=70, check="check (credits >= 0)")
+        self.dispute(world)
+        assert rows(store, "select state from cases where kind = 'dispute'") == [("review",)]
+        assert rows(store, "select remaining, frozen from purchases") == [(0, 100)]
+        assert rows(store, "select count(*) from dead_letters") == [(0,)]
+        assert (balance(world), rows(store, "select type, amount from credit_entries")) == (0, [("freeze", -70)])
+        assert audited(world) == []
+        [(lot, problem)] = self.told(world)
+        assert (lot, problem.split(": ")[0]) == ("ord_0", "of the credits of acc_1 30 are frozen and could not be taken")
+        self.win(world)
+        assert rows(store, "select remaining, frozen from purchases") == [(100, 0)]
+        assert balance(world) == 70
+        assert (audited(world), self.told(world)) == ([], [])
+
+    def test_refund_by_another_hand_is_booked_though_the_customer_has_fewer_credits(self, store: Store) -> None:
+        world = self.bought(store, has=70, check="check (credits >= 0)")
+        world.double.refund_in_dashboard("tran_0")
+        world.settle_down(days=0.1)
+        assert rows(store, "select refunded from charges") == [(900,)]
+        assert rows(store, "select remaining, frozen, void from purchases") == [(0, 0, 100)]
+        assert balance(world) == 0
+        assert audited(world) == []
+        for _ in range(2):
+            [(lot, problem)] = self.told(world)
+            assert (lot, problem.split(": ")[0]) == ("ord_0", "of the credits of acc_1 30 are void and could not be taken")
+
+    @pytest.mark.parametrize("entries", [ENTRIES, None])
+    def test_what_was_held_of_an_account_without_a_row_is_not_given_to_it_when_it_has_one(
+        self, store: Store, entries: str | None
+    ) -> None:
+        world = self.bought(store, has=None, entries=entries)
+        self.dispute(world)
+        [(lot, problem)] = self.told(world)
+        assert (lot, problem.split(": ")[1]) == ("ord_0", "account acc_1 has no row in profiles")
+        run(store, "insert into profiles (id, credits) values ('acc_1', 100)")
+        self.win(world)
+        assert (balance(world), rows(store, "select * from credit_entries")) == (100, [])
+        assert (audited(world), self.told(world)) == ([], [])
+
+    def test_what_the_table_does_not_take_back_is_owed(self, store: Store) -> None:
+        world = self.bought(store, has=100, check="check (credits <= 100)")
+        self.dispute(world)
+        run(store, "update profiles set credits = 50")
+        self.win(world)
+        assert rows(store, "select remaining, frozen from purchases") == [(100, 0)]
+        assert balance(world) == 50
+        [(_, problem)] = self.told(world)
+        assert problem.split(": ")[0] == "of the credits of acc_1 100 can be spent again and could not be given back"
+        assert audited(world) == []
+
+    def test_no_money_leaves_for_credits_that_the_table_did_not_give(self, store: Store) -> None:
+        product(store, check="check (credits >= 150)")
+        run(store, "insert into profiles (id, credits) values ('acc_1', 200)")
+        world = MoneyWorld(store, ledger=Ledger(balances(store)))
+        world.twice_charged()
+        world.settle_down(days=1)
+        case = world.case("ord_1")
+        assert case is not None
+        assert (case["state"], world.double.gone("tran_1"), balance(world)) == ("review", 0, 200)
+        assert case["reason"].startswith("not all of its credits could be taken back")
+
+    @ON_POSTGRES
+    @pytest.mark.parametrize("does", ["raise exception 'never'", "return null"])
+    def test_trigger_that_lets_nothing_be_taken_hinders_nothing(self, store: Store, does: str) -> None:
+        world = self.bought(store, has=100)
+        run(
+            store,
+            f"create function keep() returns trigger language plpgsql as $$ begin {does}; end $$",
+            "create trigger kept before update on profiles for each row execute function keep()",
+        )
+        self.dispute(world)
+        assert rows(store, "select remaining, frozen from purchases") == [(0, 100)]
+        assert (balance(world), rows(store, "select * from credit_entries")) == (100, [])
+        assert len(self.told(world)) == 1
 
 
 class TestAudit:

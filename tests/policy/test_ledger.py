@@ -7,7 +7,19 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from policy.ledger import CHART, LedgerError, Lot, PostingKind, Share, allocate, reverse, sides
+from policy.ledger import (
+    CHART,
+    Hold,
+    LedgerError,
+    Lot,
+    PostingKind,
+    Share,
+    Untaken,
+    allocate,
+    reverse,
+    sides,
+    untaken,
+)
 
 A_FEW = st.integers(0, 50)
 LOTS = st.lists(A_FEW, max_size=6).map(lambda sizes: [Lot(f"ord_{n}", size) for n, size in enumerate(sizes)])
@@ -112,3 +124,31 @@ def test_chart_says_where_credits_come_from_and_go(line: str) -> None:
 
 def test_chart_has_every_kind_of_posting() -> None:
     assert set(CHART) == set(PostingKind)
+
+
+@pytest.mark.parametrize(
+    ("holds", "left"),
+    [
+        ("", Untaken()),
+        ("freeze 100 30", Untaken(held=30)),
+        ("freeze 100 30, void 100", Untaken(void=30)),
+        ("freeze 100 30, release 100 30", Untaken()),
+        ("freeze 100 30, release 100 30, freeze 100", Untaken()),
+        ("freeze 95 95, freeze 5, void 5", Untaken(held=95)),
+        ("freeze 95 95, freeze 5, void 5, release 95 95", Untaken()),
+        ("freeze 95 95, freeze 5, release 5 5", Untaken(held=90)),
+        ("freeze 95 95, freeze 5, void 10", Untaken(held=90, void=5)),
+        ("freeze 100, release 100 100", Untaken(owed=100)),
+        ("freeze 100 30, release 100 100", Untaken(owed=70)),
+        ("freeze 100 30, void 100, freeze 5, release 5", Untaken(void=30)),
+        ("freeze 95 95, freeze 5, release 98 95, void 2", Untaken()),
+    ],
+)
+def test_release_gives_back_only_what_was_taken_and_void_begins_with_it(holds: str, left: Untaken) -> None:
+    said = [one.split() for one in holds.split(", ") if one]
+    assert untaken(Hold(PostingKind(kind), *map(int, figures)) for kind, *figures in said) == left
+
+
+def test_only_holds_leave_something_untaken() -> None:
+    with pytest.raises(LedgerError, match="a debit holds nothing"):
+        untaken([Hold(PostingKind.DEBIT, 5)])

@@ -12,7 +12,7 @@ from worker.cases.effects.notifier import notices_overview
 from worker.cases.money import claims
 from worker.cases.review.queue import in_queue
 from worker.clock import moment
-from worker.credits.at_creem import OPEN
+from worker.credits.untaken import OPEN
 from worker.store import inbox as inbox_rows
 from worker.store import tallies
 from worker.store.breakers import standing

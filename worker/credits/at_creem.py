@@ -8,7 +8,6 @@ back.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import exists, func, or_, select, update
@@ -16,25 +15,11 @@ from sqlalchemy import exists, func, or_, select, update
 from policy.ledger import PostingKind
 from worker.credits.balances import GIVEN, GIVES
 from worker.credits.ledger import Posting
+from worker.credits.untaken import NEVER_TAKEN, OPEN, EntryState, untaken, why_untaken
 from worker.store.bulk import Tx, unlocked
 from worker.store.tables import creem_credits, installation, postings, purchases
 
 e = creem_credits.c
-
-
-class EntryState(StrEnum):
-    """How far an entry has come."""
-
-    DUE = "due"
-    CLAIMED = "claimed"
-    DONE = "done"
-    REFUSED = "refused"
-    """The customer has fewer credits there than were to be taken: nothing was taken."""
-    DROPPED = "dropped"
-    """It would have given back what was never taken."""
-
-
-OPEN = (EntryState.DUE.value, EntryState.CLAIMED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +108,9 @@ class AtCreem:
 
 
 def taken(tx: Tx, purchase_id: str) -> Taken:
-    """Whether what is frozen of a lot has been taken at Creem."""
+    """Whether what is frozen of a lot has been taken where the customer sees it."""
     pending = exists().where(e.purchase_id == purchase_id, e.state.in_(OPEN))
-    refused = select(e.result).where(_refused(purchase_id)).order_by(e.id.desc()).limit(1)
-    return Taken(bool(tx.value(select(pending))), tx.connection.execute(refused).scalar())
+    return Taken(bool(tx.value(select(pending))), why_untaken(tx, purchase_id))
 
 
 def claim(tx: Tx, now: datetime, lease: timedelta) -> Due | None:
@@ -145,8 +129,7 @@ def claim(tx: Tx, now: datetime, lease: timedelta) -> Due | None:
     (row,) = rows
     credits = row.credits
     if row.kind == PostingKind.RELEASE.value:
-        never = select(func.coalesce(func.sum(e.credits), 0)).where(_refused(row.purchase_id), e.id < row.id)
-        credits = max(0, credits + int(tx.value(never)))
+        credits = max(0, credits - untaken(tx, row.purchase_id, before=row.key).held)
     return Due(row.id, row.key, row.purchase_id, row.customer_id, row.case_id, credits, row.attempts)
 
 
@@ -162,7 +145,7 @@ def refused(tx: Tx, due: Due, why: str, now: datetime) -> bool:
 
 def dropped(tx: Tx, due: Due, now: datetime) -> bool:
     """Nothing is left to give back; False where another process took the entry over meanwhile."""
-    return _end(tx, due, state=EntryState.DROPPED.value, result="nothing of it had been taken", done_at=now)
+    return _end(tx, due, state=EntryState.DROPPED.value, result=NEVER_TAKEN, done_at=now)
 
 
 def postpone(tx: Tx, due: Due, until: datetime, why: str) -> bool:
@@ -173,22 +156,3 @@ def postpone(tx: Tx, due: Due, until: datetime, why: str) -> bool:
 def _end(tx: Tx, due: Due, **values: Any) -> bool:
     mine = (e.id == due.id, e.attempts == due.attempt, e.state == EntryState.CLAIMED.value)
     return tx.connection.execute(update(creem_credits).where(*mine).values(**values)).rowcount == 1
-
-
-def _refused(purchase_id: str) -> Any:
-    """Entries of the lot that could not be taken and that no later release or void has settled."""
-    later, own, after = creem_credits.alias("later"), postings.alias("own"), postings.alias("after")
-    released = exists().where(
-        later.c.purchase_id == purchase_id, later.c.kind == PostingKind.RELEASE.value, later.c.id > e.id,
-        later.c.state.not_in(OPEN),
-    )  # fmt: skip
-    voided = exists().where(
-        own.c.key == e.key, after.c.purchase_id == purchase_id, after.c.kind == PostingKind.VOID.value, after.c.id > own.c.id
-    )
-    return (
-        (e.purchase_id == purchase_id)
-        & (e.kind == PostingKind.FREEZE.value)
-        & (e.state == EntryState.REFUSED.value)
-        & ~released
-        & ~voided
-    )

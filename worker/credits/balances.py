@@ -6,19 +6,22 @@ caller holds the account's lock, and rows here are locked in one order.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Text, case, cast, exists, literal, or_, select
+from sqlalchemy import Text, case, cast, exists, func, literal, or_, select
+from sqlalchemy.exc import DBAPIError
 
 from policy.ledger import PostingKind
 from worker.credits.ledger import Posting
 from worker.credits.named import ACCOUNT, AFTER, AT, BALANCE, CREDITS, KEY, Named, Product, doubts, find
-from worker.errors import Misconfigured, Refused
-from worker.store.bulk import Record, Tx
-from worker.store.tables import installation, postings, purchases
+from worker.credits.untaken import NEVER_TAKEN, EntryState, untaken, write_down
+from worker.errors import Misconfigured, Refused, one_line
+from worker.store.bulk import Absent, Record, Tx
+from worker.store.engine import refuses_the_row
+from worker.store.tables import creem_credits, installation, postings, purchases
 
 GIVES = {PostingKind.REVERSAL: 1, PostingKind.RELEASE: 1, PostingKind.FREEZE: -1}
 """What one credit of a posting adds to a balance; the product told us of the others, or they were taken before."""
@@ -61,7 +64,8 @@ class Balances:
     def book(self, tx: Tx, wanted: Sequence[Posting], at: datetime) -> None:
         """Adds to the balances what these postings, booked in this transaction, give and take.
 
-        Where an account has no row there is nothing to take from. Raises `Refused` where credits of a job should come back to it.
+        What cannot be taken or given back for a hold is written down, and the hold stands. Raises `Refused` where credits of a
+        job should come back to an account without a row.
         """
         moved = [posting for posting in wanted if posting.kind in GIVES]
         if not moved:
@@ -72,13 +76,56 @@ class Balances:
         sums: dict[Any, int] = defaultdict(int)
         records = []
         for posting in moved:
-            owner, credits = owners[posting.purchase_id], GIVES[posting.kind] * posting.credits
+            if posting.kind is not PostingKind.REVERSAL:
+                continue
+            owner = owners[posting.purchase_id]
             row = rows[owner]
-            if row in balances:
-                sums[row] += credits
-                records.append(self._entry(posting, row, credits, balances[row] + sums[row], at))
-            elif posting.kind is PostingKind.REVERSAL:
+            if row not in balances:
                 raise Refused(f"account {owner} has no row in {self.accounts}: its credits cannot come back")
+            sums[row] += posting.credits
+            records.append(self._entry(posting, row, posting.credits, balances[row] + sums[row], at))
+        self._add(tx, sums, records)
+        for posting in moved:
+            if posting.kind is not PostingKind.REVERSAL:
+                owner = owners[posting.purchase_id]
+                self._hold(tx, posting, owner, rows[owner], at)
+
+    def _hold(self, tx: Tx, posting: Posting, owner: str, row: Any, at: datetime) -> None:
+        """Takes what a freeze takes, or as much of it as there is; gives back what a release gives back and was taken."""
+        whole, has = GIVES[posting.kind] * posting.credits, self._lock(tx, [row]).get(row)
+        if posting.kind is PostingKind.RELEASE:
+            due = max(0, whole - untaken(tx, posting.purchase_id, before=posting.key).held)
+            tried = [due]
+        else:
+            due = whole
+            tried = [whole, max(whole, -max(0, int(has or 0)))]
+        done, why = self._move(tx, posting, owner, row, has, tried, at)
+        if done != due:
+            write_down(tx, posting, whole - done, EntryState.REFUSED, why, at)
+        elif done != whole:
+            write_down(tx, posting, whole - done, EntryState.DROPPED, NEVER_TAKEN, at)
+
+    def _move(
+        self, tx: Tx, posting: Posting, owner: str, row: Any, has: int | None, tried: Sequence[int], at: datetime
+    ) -> tuple[int, str]:
+        """The first of these amounts that the product's tables take, 0 where they take none of them; and the last reason."""
+        if has is None:
+            return 0, f"account {owner} has no row in {self.accounts}"
+        why = ""
+        for amount in dict.fromkeys(filter(None, tried)):
+            try:
+                with tx.by_itself():
+                    self._add(tx, {row: amount}, [self._entry(posting, row, amount, has + amount, at)])
+                return amount, why
+            except Absent as error:
+                why = one_line(error)
+            except DBAPIError as error:
+                if not refuses_the_row(error):
+                    raise
+                why = one_line(error.orig or error)
+        return 0, why
+
+    def _add(self, tx: Tx, sums: Mapping[Any, int], records: Sequence[Record]) -> None:
         account, balance = self.accounts.column(ACCOUNT).name, self.accounts.column(BALANCE).name
         tx.add(self.accounts.table, [{account: row, balance: sums[row]} for row in sorted(sums)], by=account)
         if self.entries is not None:
@@ -102,13 +149,15 @@ class Balances:
             return
         entries, account = self.entries.table, self.accounts.column(ACCOUNT)
         key, credits = self.entries.column(KEY), self.entries.column(CREDITS)
-        booked = select(postings.c.key, GIVEN.label("gives"), purchases.c.account_id)
+        gives = GIVEN - func.coalesce(creem_credits.c.credits, 0)
+        booked = select(postings.c.key, gives.label("gives"), purchases.c.account_id)
         booked = booked.join(purchases, purchases.c.purchase_id == postings.c.purchase_id)
+        booked = booked.outerjoin(creem_credits, creem_credits.c.key == postings.c.key)
         ours = booked.where(GIVEN.is_not(None), postings.c.at >= datetime.fromisoformat(since)).subquery("ours").c
         has_row = select(literal(1)).where(cast(account, Text) == ours.account_id).exists()
         differ = select(ours.key, ours.gives, credits.label("stands"))
         differ = differ.outerjoin(entries, key == literal(MARK) + ours.key).where(
-            or_(key.is_(None) & has_row, credits != ours.gives)
+            or_(key.is_(None) & has_row & (ours.gives != 0), credits != ours.gives)
         )
         for row in tx.all(differ.limit(limit)):
             stands = "no entry" if row.stands is None else f"an entry of {row.stands}"

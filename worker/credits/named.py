@@ -143,7 +143,7 @@ def doubts(tx: Tx, named: Named) -> list[str]:
         if balance is not None and re.search(rf"\b{balance}\b", str(check["sqltext"])):
             found.append(
                 f"{named}: the constraint {check['name']} may refuse to take back credits that were spent meanwhile; "
-                "such a case goes to a person"
+                "`refunds reconcile` names what was not taken"
             )
     return found
 

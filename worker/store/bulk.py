@@ -48,6 +48,10 @@ def unlocked(chosen: Select[Any]) -> Select[Any]:
     return select(chosen.with_for_update(skip_locked=True).cte("chosen"))
 
 
+class Absent(ValueError):
+    """A row that was to be added to is not there, or was not to be changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Refusal:
     """What is raised where not every record found its row."""
@@ -57,7 +61,7 @@ class _Refusal:
 
 
 _MOVED = _Refusal(Collision, "appeared, moved or went meanwhile")
-_ABSENT = _Refusal(ValueError, "to add to do not exist")
+_ABSENT = _Refusal(Absent, "to add to do not exist")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,19 @@ class Tx:
             self._send()
         finally:
             self._gathered = None
+
+    @contextmanager
+    def by_itself(self) -> Iterator[None]:
+        """What is done in here stands whole or not at all, whatever becomes of the transaction: an error undoes it, and what was
+        done before stands and can be gone on with.
+        """
+        with self.connection.begin_nested():
+            try:
+                yield
+                self._send()
+            except BaseException:
+                self._gathered = None if self._gathered is None else []
+                raise
 
     def all(self, statement: Select[Any], **values: Any) -> Sequence[Row[Any]]:
         """Every row the statement gives for these values of its parameters."""

@@ -13,7 +13,9 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine,
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
+    DataError,
     DBAPIError,
+    IntegrityError,
     InterfaceError,
     InternalError,
     OperationalError,
@@ -55,6 +57,8 @@ NOT_SUPPORTED = "0A000"
 """Of a statement: what it reads has other types since it was prepared; it is prepared anew after the rollback. Of the beginning
 of a transaction that writes: the server only replays what another does."""
 LOCK_NOT_AVAILABLE = "55P03"
+RAISED = "P0"
+"""What errors begin with that a function of the database raises itself."""
 ONLY_READS = "25006"
 GONE = {ONLY_READS, "25P03", "25P04"}
 """What is no defect although the driver calls it an internal error: the server only reads any more, or has ended our session."""
@@ -335,6 +339,11 @@ def _is_ruined(error: DatabaseError) -> bool:
 def sqlstate(error: DBAPIError) -> str | None:
     """The five characters by which Postgres calls the error; None where it said nothing, and on SQLite."""
     return getattr(error.orig, "sqlstate", None)
+
+
+def refuses_the_row(error: DBAPIError) -> bool:
+    """True where the database did what it was told and refused the row: a constraint, a type, a trigger that raises."""
+    return isinstance(error, IntegrityError | DataError) or (sqlstate(error) or "").startswith(RAISED)
 
 
 def why_unreachable(error: DBAPIError) -> str:

@@ -114,7 +114,7 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
         return wait(tx, payment, case, now + STOPPED, why, with_.closing)
     credits = taken(tx, payment.purchase_id)
     if credits.refused is not None:
-        why = f"the customer has fewer credits at Creem than would be taken back: {credits.refused}"
+        why = f"not all of its credits could be taken back: {credits.refused}"
         return close(tx, payment, case, PaymentState.MISMATCH, CaseState.REVIEW, why, with_.closing)
     if credits.pending:
         return wait(tx, payment, case, now + BEHIND, "its credits are not yet taken at Creem", with_.closing)

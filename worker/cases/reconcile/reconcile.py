@@ -28,6 +28,7 @@ from worker.cases.money.settle import Settler
 from worker.cases.reconcile.compare import HELD, Finding, compare, may_be, nothing_to_compare_by, told_beyond, told_otherwise
 from worker.cases.requests.judge import wake_all_declined, wake_declined
 from worker.clock import Clock, moment
+from worker.credits.untaken import Difference, differences
 from worker.creem.client import Creem, CreemRefused
 from worker.creem.search import CameShort
 from worker.creem.transactions import AS_CHARGED_BACK, Transaction
@@ -130,6 +131,8 @@ class Reconciler:
             lambda tx: [*told_beyond(tx, since), *told_otherwise(tx, since), *nothing_to_compare_by(tx, since)]
         ):
             done.found(finding)
+        for each in self.store.read(lambda tx: differences(tx, since)):
+            done.found(_not_moved(each))
         log.info("reconciled", checked=done.checked, mended=len(done.repaired), left=len(done.findings), unmatched=done.unmatched)
         return done
 
@@ -297,6 +300,17 @@ def _together(
         moves += moved
         stuck += left
     return moves, stuck
+
+
+def _not_moved(each: Difference) -> Finding:
+    undone = (
+        (each.untaken.void, "are void and could not be taken"),
+        (each.untaken.held, "are frozen and could not be taken"),
+        (each.untaken.owed, "can be spent again and could not be given back"),
+    )
+    said = ", ".join(f"{credits} {what}" for credits, what in undone if credits)
+    do = "decide what the customer keeps, and change the balance by hand; nothing more of it is taken or given back by itself"
+    return Finding("credits_not_moved", each.purchase_id, f"of the credits of {each.account_id} {said}: {each.why}", do)
 
 
 def _nameless_purchase(tx: Tx, seen: Transaction, fellows: Sequence[Transaction]) -> Row[Any] | None:
