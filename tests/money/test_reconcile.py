@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from tests.cases.test_held import held
 from tests.cases.world import a_job, a_purchase, an_account
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
-from tests.store.rows import allow_other_states
+from tests.store.rows import allow_other_states, waiting_for_locks
 from worker.cases.reconcile.reconcile import BUDGET_SECONDS, CHUNK, MOST_IN_VAIN, Reconciliation
 from worker.creem.client import Creem, CreemAway, CreemRefused
 from worker.creem.search import CameShort
@@ -100,6 +101,47 @@ def test_customer_of_whom_nothing_is_learned_stands_in_nobodys_way(world: MoneyW
     done = replace(world.reconciler(), creem=deaf).reconcile()
     assert deaf.asked == {"cust_0": 1, "cust_1": 1, "cust_2": 1}
     assert [finding.row for finding in done.findings if finding.check == "creem"] == ["cust_1"]
+
+
+@ON_POSTGRES
+def test_account_that_somebody_holds_is_walked_around(store: Store) -> None:
+    with waiting_for_locks(store, milliseconds=100) as hasty:
+        world = MoneyWorld(hasty)
+        names = [f"cust_{number}" for number in range(4)]
+        charged(world, *names)
+        world.load(a_job("job_held", "acc_cust_1"), a_job("job_free", "acc_cust_2"))
+        failed_behind_our_back(world, ["job_held", "job_free"], [a_report(world)])
+        world.hears = False
+        for name in names:
+            world.double.refund_in_dashboard(f"tran_{name}")
+        with held(store, "acc_cust_1"):
+            done = world.reconciler().reconcile()
+        gone = world.store.read(lambda tx: tx.all(select(charges.c.transaction_id).where(charges.c.refunded > 0)))
+        assert {row.transaction_id for row in gone} == {"tran_cust_0", "tran_cust_2", "tran_cust_3"}
+        assert world.state("job_held") is None
+        assert world.state("job_free") is not None
+        assert {finding.row for finding in done.findings if "another session" in finding.problem} == {"cust_1"}
+        assert checked(done)["failed_job"] == 1
+        assert world.reconciler().reconcile().ok
+        assert world.state("job_held") is not None
+        world.close()
+
+
+@ON_POSTGRES
+def test_charge_that_cannot_be_booked_stands_in_no_other_customers_way(world: MoneyWorld) -> None:
+    world.twice_charged()
+    charged(world, *(f"other_{number}" for number in range(3)))
+    allow_other_states(world.store)
+    weighed = update(cases).values(state="weighed")
+    world.store.write(lambda tx: tx.connection.execute(weighed))
+    world.hears = False
+    refunded = ["tran_0", *(f"tran_other_{number}" for number in range(3))]
+    for transaction_id in refunded:
+        world.double.refund_in_dashboard(transaction_id)
+    done = world.reconciler().reconcile()
+    gone = world.store.read(lambda tx: tx.all(select(charges.c.transaction_id).where(charges.c.refunded > 0)))
+    assert {row.transaction_id for row in gone} == set(refunded[1:])
+    assert [finding.row for finding in done.findings if finding.check == "transaction"] == ["tran_0"]
 
 
 @dataclass

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import zip_longest
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Row, and_, case, exists, func, or_, select, update
 
@@ -20,7 +20,7 @@ from policy.words import money
 from worker.cases.assess.assessor import Assessor
 from worker.cases.audit.checks import failed_jobs_without_case
 from worker.cases.book.casework import Move
-from worker.cases.book.locks import lock_account, lock_owners
+from worker.cases.book.locks import held_accounts, lock_account, lock_owners
 from worker.cases.money import charges
 from worker.cases.money.ends import tell, untold
 from worker.cases.money.seen import book
@@ -32,7 +32,7 @@ from worker.credits.untaken import Difference, differences
 from worker.creem.client import Creem, CreemRefused
 from worker.creem.search import CameShort
 from worker.creem.transactions import AS_CHARGED_BACK, Transaction
-from worker.errors import NoGround, TryLater, one_line
+from worker.errors import LockedOut, NoGround, TryLater, one_line
 from worker.observe import log
 from worker.store.breakers import CREEM, closed_to
 from worker.store.bulk import Tx
@@ -45,6 +45,8 @@ BUDGET_SECONDS = 25.0
 """How long the periodic run asks Creem; the next one goes on with those not read for longest."""
 MOST_IN_VAIN = 3
 """Customers in a row of whom nothing could be learned; more are not asked for in this run."""
+AGAIN = "look at `refunds show`; the next run tries again"
+D = TypeVar("D")
 
 
 @dataclass(slots=True)
@@ -146,7 +148,7 @@ class Reconciler:
         rows = self.store.read(lambda tx: tx.all(failed_jobs_without_case()))
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
-            moves, _ = _together(part, self._judge)
+            moves, _ = _together(self.store, part, self._judge)
             states = {move.subject: move.state for move in moves}
             for row in part:
                 if (said := states.get(row.row)) is None:
@@ -161,7 +163,11 @@ class Reconciler:
         """Purchases that missed the end of their subscription have it; whoever was told no for want of it is looked at again."""
         rows = self.store.read(lambda tx: tx.all(untold()))
         for start in range(0, len(rows), CHUNK):
-            for row in self.store.write(partial(self._tell_ends, part=rows[start : start + CHUNK])):
+            part = rows[start : start + CHUNK]
+            told, stuck = _together(self.store, part, lambda rows: self.store.write(lambda tx: self._tell_ends(tx, rows)))
+            for row, why in stuck:
+                done.found(Finding("subscription", row.purchase_id, f"its end could not be booked: {why}", AGAIN))
+            for row in told:
                 done.mended("subscription", row.purchase_id, f"its subscription was cancelled at {moment(row.ended_at)}: booked")
 
     def _tell_ends(self, tx: Tx, part: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
@@ -181,7 +187,7 @@ class Reconciler:
         done.count("charges", len(named))
         for start in range(0, len(named), CHUNK):
             part = named[start : start + CHUNK]
-            moves, stuck = _together(part, lambda rows: self.store.write(lambda tx: self._settle(tx, rows)))
+            moves, stuck = _together(self.store, part, lambda rows: self.store.write(lambda tx: self._settle(tx, rows)))
             for move in moves:
                 done.mended("charge", move.subject, f"case {move.case_id} went from {move.was or 'nothing'} to {move.state}")
             for row, why in stuck:
@@ -241,8 +247,14 @@ class Reconciler:
                 do = "look at `refunds doctor`; the next run asks again"
                 done.found(Finding("creem", customer_id, f"could not be compared: {error}", do))
                 continue
+            try:
+                self._customer(creem, customer_id, seen, done, since)
+            except LockedOut as error:
+                # an account that somebody holds costs its own customer this run, and several in a row are no single account's
+                in_vain += 1
+                done.found(Finding("creem", customer_id, f"could not be compared: {error}", AGAIN))
+                continue
             in_vain = 0
-            self._customer(creem, customer_id, seen, done, since)
             done.count("customers")
             progress(number + 1, len(customers))
 
@@ -254,7 +266,14 @@ class Reconciler:
         for transaction in ours:
             # a list that came short does not show which others its order has
             fellows = [each for each in ours if since is not None and each.order == transaction.order]
-            mended = self.store.write(partial(self._observe, seen=transaction, fellows=fellows))
+            try:
+                mended = self.store.write(partial(self._observe, seen=transaction, fellows=fellows))
+            except NoGround:
+                raise
+            except Exception as error:
+                log.exception("reconcile.not_booked", transaction_id=transaction.id)
+                done.found(Finding("transaction", transaction.id, f"could not be booked: {one_line(error)}", AGAIN))
+                continue
             if mended:
                 done.mended("transaction", transaction.id, mended)
         for finding in self.store.read(lambda tx: compare(tx, customer_id, seen, since)):
@@ -279,13 +298,22 @@ class Reconciler:
 
 
 def _together(
-    rows: Sequence[Row[Any]], do: Callable[[Sequence[Row[Any]]], Sequence[Move]]
-) -> tuple[list[Move], list[tuple[Row[Any], str]]]:
-    """What became of these rows, done together where that goes, or else each alone, for one may be in the way of the others; and
-    those that nothing can be done with, with the error.
+    store: Store, rows: Sequence[Row[Any]], do: Callable[[Sequence[Row[Any]]], Sequence[D]]
+) -> tuple[list[D], list[tuple[Row[Any], str]]]:
+    """What became of these rows, done together where that goes, but for those whose account is held; or else each alone, for one
+    may be in the way of the others; and those that nothing can be done with, with the error.
     """
+    if not rows:
+        return [], []
     try:
         return list(do(rows)), []
+    except LockedOut as error:
+        why = str(error)
+        held = store.write(lambda tx: held_accounts(tx, [row.account_id for row in rows]))
+        if not held:
+            raise
+        done, stuck = _together(store, [row for row in rows if row.account_id not in held], do)
+        return done, [*stuck, *((row, why) for row in rows if row.account_id in held)]
     except NoGround:
         raise
     except Exception as error:
@@ -293,13 +321,13 @@ def _together(
     if len(rows) == 1:
         log.warning("reconcile.not_judged", row=rows[0][0], error=why)
         return [], [(rows[0], why)]
-    moves: list[Move] = []
-    stuck: list[tuple[Row[Any], str]] = []
+    done = []
+    stuck = []
     for row in rows:
-        moved, left = _together([row], do)
-        moves += moved
+        one, left = _together(store, [row], do)
+        done += one
         stuck += left
-    return moves, stuck
+    return done, stuck
 
 
 def _not_moved(each: Difference) -> Finding:
