@@ -3,7 +3,7 @@ exists.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
@@ -174,7 +174,8 @@ class Runtime:
             return AtCreem(name)
         if table is None:
             return None
-        return self.store.read(lambda tx: Balances.open(tx, table, entries))
+        acts = self.settings.mode is not Mode.OBSERVE
+        return replace(self.store.read(lambda tx: Balances.open(tx, table, entries)), acts=acts)
 
     @cached_property
     def ledger(self) -> Ledger:

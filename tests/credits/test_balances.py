@@ -11,10 +11,13 @@ from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
 from worker.cases.audit.audit import Audit, audit_home
 from worker.cases.review.reviewer import Reviewer
+from worker.clock import SystemClock
 from worker.credits.balances import Balances
 from worker.credits.ledger import Ledger
 from worker.creem.environment import Environment
 from worker.errors import Misconfigured
+from worker.runtime import Runtime
+from worker.settings import Mode, load_settings
 from worker.store.engine import Store
 from worker.store.schema import upgrade
 
@@ -325,6 +328,24 @@ class TestRefusing:
         assert case is not None
         assert (case["state"], world.double.gone("tran_1"), balance(world)) == ("review", 0, 200)
         assert case["reason"].startswith("not all of its credits could be taken back")
+
+    def test_in_observe_no_balance_is_touched_and_what_was_held_then_is_not_given_back_later(self, store: Store) -> None:
+        product(store)
+        run(store, "insert into profiles (id, credits) values ('acc_1', 100)")
+        named = {"DATABASE_URL": store.url, "BALANCE_TABLE": TABLE, "BALANCE_ENTRIES": ENTRIES, "MODE": "observe"}
+        runtime = Runtime(load_settings({f"REFUNDS_{name}": value for name, value in named.items()}), SystemClock())
+        world = MoneyWorld(store, ledger=runtime.ledger, mode=Mode.OBSERVE)
+        world.load(*world.history_of_charges(1))
+        self.dispute(world)
+        assert rows(store, "select state from cases where kind = 'dispute'") == [("review",)]
+        assert rows(store, "select remaining, frozen from purchases") == [(0, 100)]
+        assert (balance(world), rows(store, "select * from credit_entries")) == (100, [])
+        runtime.store.close()
+        live = MoneyWorld(store, ledger=Ledger(balances(store)), clock=world.clock)
+        [(_, problem)] = self.told(live)
+        assert problem.split(": ")[1] == "in mode observe no balance is changed"
+        self.win(live)
+        assert (balance(live), audited(live), self.told(live)) == (100, [], [])
 
     @ON_POSTGRES
     @pytest.mark.parametrize("does", ["raise exception 'never'", "return null"])

@@ -1541,6 +1541,12 @@ BUGS = (
         (("worker/credits/balances.py", "if not refuses_the_row(error):", "if True:"),),
     ),
     Bug(
+        "observer_takes_credits",
+        "a worker that only looks takes the credits of customers whose charge is disputed",
+        ("tests/credits/test_balances.py::TestRefusing",),
+        (("worker/runtime.py", "acts = self.settings.mode is not Mode.OBSERVE", "acts = True"),),
+    ),
+    Bug(
         "what_was_not_taken_is_nobodys",
         "nobody hears of credits that a customer kept beside their money",
         ("tests/credits/test_balances.py::TestRefusing",),

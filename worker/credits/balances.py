@@ -28,6 +28,7 @@ GIVES = {PostingKind.REVERSAL: 1, PostingKind.RELEASE: 1, PostingKind.FREEZE: -1
 GIVEN = case(*((postings.c.kind == kind.value, sign * postings.c.credits) for kind, sign in GIVES.items()))
 """What a row of postings adds to a balance; NULL where nothing."""
 TABLE, ENTRIES = "REFUNDS_BALANCE_TABLE", "REFUNDS_BALANCE_ENTRIES"
+OBSERVED = "in mode observe no balance is changed"
 MARK = "refunds:"
 """What our keys in the product's table of entries begin with."""
 
@@ -38,6 +39,8 @@ class Balances:
 
     accounts: Product
     entries: Product | None = None
+    acts: bool = True
+    """False in `observe`: what would move is written down as not moved."""
 
     @classmethod
     def open(cls, tx: Tx, table: str, entries: str | None) -> "Balances":
@@ -68,6 +71,10 @@ class Balances:
         job should come back to an account without a row.
         """
         moved = [posting for posting in wanted if posting.kind in GIVES]
+        if not self.acts:
+            for posting in moved:
+                write_down(tx, posting, GIVES[posting.kind] * posting.credits, EntryState.REFUSED, OBSERVED, at)
+            return
         if not moved:
             return
         owners = _owners(tx, {posting.purchase_id for posting in moved})

@@ -59,6 +59,7 @@ def balances(runtime: Runtime) -> Iterator[Finding]:
         )
         return
     where = " and ".join(str(product) for product in (balances.accounts, balances.entries) if product)
-    yield finding("balances", True, f"credits are booked in {where} too")
+    booked = "are booked" if balances.acts else "will be booked, when the mode is no longer observe,"
+    yield finding("balances", True, f"credits {booked} in {where} too")
     for doubt in runtime.store.read(balances.doubts):
         yield finding("balances", False, doubt, "warning")
