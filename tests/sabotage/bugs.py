@@ -1514,6 +1514,12 @@ BUGS = (
         ),
     ),
     Bug(
+        "customer_learnt_too_late_for_the_credits",
+        "credits for a purchase whose customer was not known at first are never booked at Creem, and hold its claim up for ever",
+        ("tests/credits/test_at_creem.py::test_entry_of_a_purchase_whose_customer_is_learnt_later_goes_to_that_customer",),
+        (("worker/credits/at_creem.py", "func.coalesce(e.customer_id, bought_by)", "e.customer_id"),),
+    ),
+    Bug(
         "void_settles_every_refusal",
         "credits out of nothing, once a part of a lot is void",
         (

@@ -121,7 +121,10 @@ def claim(tx: Tx, now: datetime, lease: timedelta) -> Due | None:
     earlier = creem_credits.alias("earlier")
     before = exists().where(earlier.c.purchase_id == e.purchase_id, earlier.c.state.in_(OPEN), earlier.c.id < e.id)
     chosen = select(e.id).where(e.state.in_(OPEN), e.due_at <= now, ~before).order_by(e.due_at, e.id).limit(1)
+    # whose the purchase is may be learnt after the entry was written, and never changes
+    bought_by = select(purchases.c.customer_id).where(purchases.c.purchase_id == e.purchase_id).scalar_subquery()
     values = {"state": EntryState.CLAIMED.value, "attempts": e.attempts + 1, "due_at": now + lease}
+    values["customer_id"] = func.coalesce(e.customer_id, bought_by)
     taken_now = update(creem_credits).where(e.id.in_(unlocked(chosen)))
     rows = tx.connection.execute(taken_now.values(values).returning(*e)).all()
     if not rows:
