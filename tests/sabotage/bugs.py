@@ -1732,6 +1732,24 @@ BUGS = (
         (("policy/rules/__init__.py", "    requests.request_names_several,\n", ""),),
     ),
     Bug(
+        "rest_of_a_decided_mail_forgotten",
+        "what a mail asks for beside what a person decided is answered by nobody, and declined as late when it is asked for again",
+        ("tests/requests/test_rest.py",),
+        (
+            (
+                "worker/cases/review/act.py",
+                "        if case.kind is CaseKind.REQUEST:\n            money",
+                "        if False:\n            money",
+            ),
+        ),
+    ),
+    Bug(
+        "rest_of_a_decided_mail_received_when_decided",
+        "what was asked for in time is declined as late because a person took days for the other half of its mail",
+        ("tests/requests/test_rest.py",),
+        (("worker/cases/requests/rest.py", '        "key": key,\n', '        "key": key,\n        "received_at": now,\n'),),
+    ),
+    Bug(
         "no_about_one_order_ends_a_mail_that_overtook_another",
         "of two orders in a mail the one whose purchase came a moment later is never looked at",
         ("tests/requests/test_requests.py::test_mail_that_names_an_order_not_yet_known_beside_an_old_one_is_not_declined",),

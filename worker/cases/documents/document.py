@@ -18,6 +18,7 @@ from worker.cases.documents.ordered import orders_pending
 from worker.cases.documents.suspended import suspended_under
 from worker.cases.money import claims
 from worker.cases.money.stands import stands
+from worker.cases.requests.identify import BESIDE
 from worker.clock import moment
 from worker.errors import Refused
 from worker.store.breakers import standing
@@ -28,9 +29,11 @@ from worker.store.tables import (
     case_history,
     cases,
     effects,
+    layer_jobs,
     payment_attempts,
     payments,
     purchases,
+    requests,
 )
 
 _KEPT_BEFORE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?\+00:00")
@@ -53,8 +56,19 @@ def find(tx: Tx, name: str) -> Row[Any]:
     linked += [other for row in bought for other in (row.order_id, row.purchase_id) if other not in {None, name}]
     found = next((row for other in linked if (row := _named(tx, other)) is not None), None)
     if found is None:
-        raise Refused(what_is_known(tx, name, bought))
+        raise Refused(what_is_known(tx, name, bought) + _asked_beside(tx, name, bought))
     return found
+
+
+def _asked_beside(tx: Tx, name: str, bought: Sequence[Row[Any]]) -> str:
+    """What is said of a job or a purchase that an open request names beside what its case is about."""
+    j, r, c = layer_jobs.c, requests.c, cases.c
+    owners = {row.account_id for row in [*bought, *tx.all(select(j.account_id).where(j.job_id == name))]}
+    mails = select(c.case_id, r.named).join(requests, r.request_id == c.subject).where(c.kind == CaseKind.REQUEST.value)
+    rows = tx.all(mails.where(tx.among(c.account_id, owners), c.closed_at.is_(None)).order_by(c.case_id)) if owners else ()
+    ids = {name, *(row.purchase_id for row in bought)}
+    found = next((row.case_id for row in rows if not ids.isdisjoint(row.named.get(BESIDE, ()))), None)
+    return f"; the mail of {found} asks for it beside another thing" if found else ""
 
 
 def _named(tx: Tx, name: str) -> Row[Any] | None:

@@ -1,6 +1,6 @@
 """The facts of a request: what our own books say of the job or the purchase that a mail is about."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from worker.cases.book.book import BY_PERSON
 from worker.cases.book.decided import reason_decided
 from worker.cases.book.load import REPORTS
 from worker.cases.book.notify import NoticeKind
-from worker.cases.book.rows import case_of
+from worker.cases.book.rows import FINAL, case_of
 from worker.cases.money.facts import Charge, charge_of, named_charges
 from worker.cases.money.used import jobs_of, pass_of, passes_of
 from worker.cases.requests.identify import DENIED, SAID, UNKNOWN
@@ -52,17 +52,34 @@ def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now:
 
 def _asked_at(tx: Tx, request: Row[Any], charge: Charge) -> datetime:
     """When this purchase was asked about. A mail that lacked what it is about keeps its time, but for what was bought after it:
-    that was asked about by the first mail that names it.
+    that was asked about by the first mail that names it. What an earlier mail names that still waits, beside other things, was
+    asked about by that one.
     """
     received_at: datetime = request.received_at
+    ids = names_of(request.job_id, charge)
     if charge.facts.paid_at <= received_at:
-        return received_at
-    ids = {request.job_id, charge.facts.purchase_id, charge.order_id, charge.transaction_id}
+        named_in = (mail for mail in _waiting(tx, request) if not ids.isdisjoint(mail.named.get(SAID, ())))
+        asked: list[datetime] = [mail.received_at for mail in named_in]
+        return min([received_at, *(at for at in asked if charge.facts.paid_at <= at)])
     by_owner = requests.c.case_id == request.case_id, requests.c.automatic.is_(False), requests.c.confirmed_at.is_not(None)
     mails = tx.all(select(requests).where(*by_owner).order_by(requests.c.received_at))
     # by each mail's own words: what answers name is put to the first mail as well
     named = (mail.received_at for mail in mails if not ids.isdisjoint(mail.named.get(SAID, ())))
     return next(named, received_at)
+
+
+def names_of(job_id: str | None, charge: Charge | None) -> set[str]:
+    """Every id by which a mail may name this job, and this charge."""
+    of_charge = () if charge is None else (charge.facts.purchase_id, charge.order_id, charge.transaction_id)
+    return {one for one in (job_id, *of_charge) if one is not None}
+
+
+def _waiting(tx: Tx, request: Row[Any]) -> Sequence[Row[Any]]:
+    """The account's own mails, by its own word, with requests that are not over."""
+    r, c = requests.c, cases.c
+    still_open = c.account_id == request.account_id, c.kind == CaseKind.REQUEST.value, c.state.not_in(FINAL)
+    by_owner = r.automatic.is_(False), r.confirmed_at.is_not(None)
+    return tx.all(select(requests).join(cases, c.case_id == r.case_id).where(*still_open, *by_owner))
 
 
 def use_of(tx: Tx, ledger: Ledger, charge: Charge) -> Use:

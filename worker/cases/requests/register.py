@@ -82,9 +82,14 @@ def record_of(
         "account_id": about.account_id,
         "job_id": about.job_id,
         "purchase_id": about.purchase_id,
-        "reference": f"R-{''.join(secrets.choice('23456789ABCDEFGHJKMNPQRSTVWXYZ') for _ in range(16))}",
+        "reference": new_reference(),
         "confirmed_at": now if confirmed else None,
     }
+
+
+def new_reference() -> str:
+    """What an answer to a question about a mail has to carry."""
+    return f"R-{''.join(secrets.choice('23456789ABCDEFGHJKMNPQRSTVWXYZ') for _ in range(16))}"
 
 
 def open_request(

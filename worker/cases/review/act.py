@@ -21,6 +21,7 @@ from worker.cases.money.close import free_at_last
 from worker.cases.money.dispute import disputes_heard
 from worker.cases.money.settle import Settler
 from worker.cases.requests.judge import wake_about_orders
+from worker.cases.requests.rest import leave_the_rest
 from worker.cases.review.choices import Act, awaits_word
 from worker.cases.review.scene import Scene
 from worker.credits.ledger import Ledger, Posting
@@ -73,6 +74,9 @@ class _Work:
         if clause is not None:
             case.clause = clause.value
         case.note("review.decided", choice=self.deed.act.value, by=self.deed.by, reason=self.deed.reason, policy=asked)
+        if case.kind is CaseKind.REQUEST:
+            money, given = self.deed.act is Act.MONEY, self.deed.act in {Act.MONEY, Act.CREDITS}
+            leave_the_rest(self.tx, self.settler.bench, case, money=money, given=given, now=self.now)
 
     def move(self, target: CaseState, *more: Record, **told: Any) -> None:
         """Writes the case in its new state, with its announcement and `more` notices."""
