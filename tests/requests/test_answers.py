@@ -8,6 +8,7 @@ import pytest
 
 from tests.requests.world import PeopleWorld, text_of
 from worker.cases.requests.register import Taken, TakenMail
+from worker.clock import written
 from worker.errors import Refused
 
 
@@ -72,6 +73,43 @@ def test_wrong_no_to_a_job_is_a_persons_once_the_customer_answers_it(world: Peop
     assert world.choices(told.case_id)["credits"]["refused"] is None
     world.decide(told.case_id, "credits", reason="the picture was fine")
     assert world.credits() == 50
+    assert world.audit().breaches == []
+
+
+@pytest.mark.parametrize("first", ["policy", "person"])
+def test_promise_of_an_answered_no_runs_from_the_answer_and_the_customer_is_told_until_when(
+    world: PeopleWorld, first: str
+) -> None:
+    """Once it was overdue at once, and nobody said when a person would have looked."""
+    if first == "policy":
+        taken, letter = the_no(world)
+    else:
+        world.bought_once()
+        taken = world.mail()
+        world.clock.pass_(hours=2)
+        assert "A person will look at your case" in world.written()[-1]["Subject"]
+        world.decide(taken.case_id, "decline", reason="it was used")
+        world.clock.pass_(hours=2)
+        letter = world.written()[-1]
+    world.clock.pass_(days=21)
+    answer(world, letter, "It was not used.")
+    world.sweep()
+    case = world.case(taken.case_id) or {}
+    assert (case["state"], case["failed_at"]) == ("review", written(world.clock.now()))
+    assert case["due_at"] > written(world.clock.now() + timedelta(days=2))
+    assert "promise.breached" not in [line["event"] for line in case["history"]]
+    world.clock.pass_(minutes=5)
+    told = text_of(world.written()[-1])
+    assert "A person will look at your case" in told
+    assert "You will hear from us by" in told
+    assert "you answered what we had decided" in told
+    # who goes on writing moves nothing
+    world.clock.pass_(days=1)
+    letters = len(world.written())
+    answer(world, letter, "Hello?", 2)
+    world.clock.pass_(hours=2)
+    assert (len(world.written()), (world.case(taken.case_id) or {})["due_at"]) == (letters, case["due_at"])
+    world.sweep()
     assert world.audit().breaches == []
 
 

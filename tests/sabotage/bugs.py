@@ -1732,6 +1732,14 @@ BUGS = (
         (("policy/rules/__init__.py", "    requests.request_names_several,\n", ""),),
     ),
     Bug(
+        "answered_no_keeps_its_old_promise",
+        "what a customer says to a no is overdue in the minute it comes, and nobody sees which of them really is",
+        (
+            "tests/requests/test_answers.py::test_promise_of_an_answered_no_runs_from_the_answer_and_the_customer_is_told_until_when",
+        ),
+        (("worker/cases/requests/mailroom.py", "                promise_from(self.bench, case, said.received_at)\n", ""),),
+    ),
+    Bug(
         "rest_of_a_decided_mail_forgotten",
         "what a mail asks for beside what a person decided is answered by nobody, and declined as late when it is asked for again",
         ("tests/requests/test_rest.py",),

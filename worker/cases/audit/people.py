@@ -11,7 +11,7 @@ from worker.cases.book.book import BY_PERSON
 from worker.store.inbox import NO_TIME
 from worker.store.tables import case_history, cases, evidence, notices, proposals, requests
 
-SAID_AGAIN = ("declined", "credits_returned", "suspension", "reinstated", "forfeiture")
+SAID_AGAIN = ("declined", "in_review", "credits_returned", "suspension", "reinstated", "forfeiture")
 """What may come to be said again of one case, each time in a notice of its own."""
 
 

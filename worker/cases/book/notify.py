@@ -29,6 +29,8 @@ _TOLD_BY = {
     "refund.in_review": NoticeKind.IN_REVIEW,
 }
 GIVEN_ELSEWHERE: dict[str, Any] = {"reason": "the money has already been refunded", "clause": None}
+TO_A_NO: dict[str, Any] = {"reason": "you answered what we had decided", "clause": None, "to_a_no": True}
+"""Why a person looks again; what was decided before is no reason for that."""
 
 
 def write_effects(tx: Tx, announced: Sequence[Record], more: Sequence[Record] = (), *, now: datetime, told: bool = True) -> None:

@@ -277,7 +277,7 @@ def _one_thread(rows: Sequence[Row[Any]]) -> str | None:
 
 def _about(row: Row[Any], editions: Editions) -> About:
     said = row.payload
-    if row.kind == NoticeKind.IN_REVIEW and "rule" in (row.decided or {}):
+    if row.kind == NoticeKind.IN_REVIEW and "rule" in (row.decided or {}) and not said.get("to_a_no"):
         # a case that is in review by the policy may be so for another reason by now (decision 47)
         said = said | {name: row.decided[name] for name in ("clause", "reason")}
     return About(

@@ -15,8 +15,9 @@ from sqlalchemy import Row, select
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.bench import Bench
 from worker.cases.book.book import NOBODY, WORKER, Book, Case
-from worker.cases.book.casework import REMIND, go
+from worker.cases.book.casework import REMIND, go, promise_from
 from worker.cases.book.locks import lock_accounts
+from worker.cases.book.notify import TO_A_NO, NoticeKind, notice, write_effects
 from worker.cases.book.rows import case_of
 from worker.cases.book.write import write_cases
 from worker.cases.requests.answered import Told, about_case, answered, asked_beside, lies_with, own_of, told_of
@@ -211,15 +212,23 @@ class Mailroom:
     def _look_again(
         self, tx: Tx, noes: Sequence[Told], named: Named, about: About, text: str, taken: TakenMail, now: datetime
     ) -> None:
-        """A person has each of these noes again, which the mail that was `taken` answers."""
+        """A person has each of these noes again, which the mail that was `taken` answers: the promise runs anew from when it was
+        received, and the customer is told until when.
+        """
+        told = []
         for one in noes:
             case = one.case
             confirm(tx, case.subject, named, about.only(one.own), text, now)
             case.note("request.answered", request_id=taken.request_id, put_to=taken.case_id)
             elsewhere = "" if case.case_id == taken.case_id else f", in a mail that is with {taken.case_id}"
             case.reason = f"the customer answered the letter about it{elsewhere}"
+            said, closed = first_of(tx, taken.request_id), case.closed_at is not None
             go(case, CaseState.REVIEW, next_action_at=now + REMIND)
+            if closed:
+                promise_from(self.bench, case, said.received_at)
+                told.append(notice(case, NoticeKind.IN_REVIEW, now, taken.request_id, **TO_A_NO))
         write_cases(tx, [one.case for one in noes], now, WORKER)
+        write_effects(tx, [], told, now=now)
 
     def _judge(self, tx: Tx, case: Case, request_id: str, outcome: Taken, now: datetime) -> TakenMail:
         advance_and_write(tx, self.ledger, self.bench, case, first_of(tx, case.subject), now)
