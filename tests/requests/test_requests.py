@@ -1246,6 +1246,70 @@ def test_mail_taken_twice_is_one_request(world: PeopleWorld) -> None:
     assert len(list(world.files.folder.iterdir())) == 1
 
 
+UNVOUCHED: dict[str, dict[str, Any]] = {"a host that vouches for nobody": {"verified": False}}
+BY_A_LIST: dict[str, dict[str, Any]] = {
+    "a list": {"verified": False, "Precedence": "bulk"},
+    "a vouched list": {"Precedence": "bulk"},
+}
+
+
+@pytest.mark.parametrize("first", [*UNVOUCHED.values(), *BY_A_LIST.values()], ids=[*UNVOUCHED, *BY_A_LIST])
+def test_copy_of_a_mail_that_its_own_mailbox_is_vouched_for_is_the_word_that_the_first_lacks(
+    world: PeopleWorld, first: dict[str, Any]
+) -> None:
+    """Once it was dropped as known: the customer was asked, or, where the first came by a list, never answered."""
+    world.bought_once()
+    parked = world.mail(**first)
+    assert parked.state == "waiting"
+    world.clock.pass_(days=9)
+    world.sweep()
+    vouched = world.mail()
+    assert (vouched.outcome, vouched.case_id, vouched.state) == (Taken.ATTACHED, parked.case_id, "review")
+    assert (world.case(parked.case_id) or {})["decision"]["rule"] == "unused_purchase"
+    for again in (world.mail(), world.mail(**first)):
+        assert (again.outcome, again.case_id) == (Taken.KNOWN, parked.case_id)
+    world.clock.pass_(minutes=5)
+    assert "A person will look at your case" in world.written()[-1]["Subject"]
+    assert world.queue() == [parked.case_id]
+    assert world.audit().breaches == []
+
+
+@pytest.mark.parametrize("first", [*UNVOUCHED.values(), *BY_A_LIST.values()], ids=[*UNVOUCHED, *BY_A_LIST])
+def test_copy_that_says_less_than_the_first_changes_nothing(world: PeopleWorld, first: dict[str, Any]) -> None:
+    world.bought_once()
+    taken = world.mail()
+    again = world.mail(**first)
+    assert (again.outcome, again.request_id, again.state) == (Taken.KNOWN, taken.request_id, "review")
+
+
+@pytest.mark.parametrize("first", [*UNVOUCHED.values(), *BY_A_LIST.values()], ids=[*UNVOUCHED, *BY_A_LIST])
+def test_copy_of_a_strangers_mail_that_is_vouched_for_confirms_nothing(world: PeopleWorld, first: dict[str, Any]) -> None:
+    world.bought_once()
+    parked = world.mail(sender="mallory@else.example", **first)
+    again = world.mail(sender="mallory@else.example")
+    assert (again.outcome, again.request_id, again.state) == (Taken.KNOWN, parked.request_id, "waiting")
+
+
+def test_copy_of_an_answer_that_a_list_made_a_machines_is_the_customers(world: PeopleWorld) -> None:
+    world.bought_once(ago=timedelta(days=9))
+    taken = world.mail()
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    said = {"text": "It was yours.", "In_Reply_To": str(letter["Message-ID"]), "message_id": "<answer@example.org>"}
+    assert world.mail(**said, Precedence="bulk").state == "declined"
+    assert world.mail(**said, verified=False).state == "review"
+    assert (world.mail(**said).outcome, world.queue()) == (Taken.KNOWN, [taken.case_id])
+
+
+def test_copy_that_is_vouched_for_after_the_first_was_declined_is_a_request_of_its_own(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.decide(world.mail(verified=False).case_id, "decline")
+    world.clock.pass_(minutes=5)
+    vouched = world.mail()
+    assert (vouched.outcome, vouched.state) == (Taken.OPENED, "review")
+    assert world.mail().outcome is Taken.KNOWN
+
+
 def test_what_cannot_be_read_is_in_the_queue_with_its_bytes(world: PeopleWorld) -> None:
     taken = world.mailroom.take(b"\x00\xff\xfe no mail at all", origin="maildir")
     case = world.case(taken.case_id)

@@ -1732,6 +1732,23 @@ BUGS = (
         (("policy/rules/__init__.py", "    requests.request_names_several,\n", ""),),
     ),
     Bug(
+        "strangers_copy_confirms",
+        "what a stranger wrote in a customer's name is taken for the customer's own word once the stranger's own host vouches for it",
+        ("tests/requests/test_requests.py::test_copy_of_a_strangers_mail_that_is_vouched_for_confirms_nothing",),
+        (
+            (
+                "worker/cases/requests/mailroom.py",
+                "(vouched or letter)):\n                return known(before)",
+                "mail.verdict.value == 'verified'):\n                return known(before)",
+            ),
+            (
+                "worker/cases/requests/mailroom.py",
+                "            if vouched and (first := parked_by",
+                "            if (first := parked_by",
+            ),
+        ),
+    ),
+    Bug(
         "answered_no_keeps_its_old_promise",
         "what a customer says to a no is overdue in the minute it comes, and nobody sees which of them really is",
         (

@@ -1,7 +1,8 @@
 """A mail taken in: its files kept, its row written, the case it belongs to opened or moved, in one transaction.
 
-The identity of a mail is its message id and its content, so taking it twice changes nothing. Nothing it says is believed: it
-names a job or an order, and our own books say the rest.
+The identity of a mail is its message id and its content, so taking it twice changes nothing; but for a copy that tells more than
+the first did: that a person of the account wrote it. Nothing it says is believed: it names a job or an order, and our own books
+say the rest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, update
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.bench import Bench
@@ -29,11 +30,15 @@ from worker.cases.requests.register import (
     Taken,
     TakenMail,
     confirm,
+    copies,
     denied,
     first_of,
+    key_of_copy,
     known,
     open_request,
+    parked_by,
     record_of,
+    says_more,
     with_case,
 )
 from worker.clock import Clock, new_id
@@ -66,9 +71,9 @@ class Mailroom:
         if received_at is not None and not mail.marked:
             # the day it was delivered tells it from one of the same words
             mail = replace(mail, key=sha256(f"{mail.key} {received_at:%Y-%m-%d}".encode()).hexdigest())
-        before = self.store.read(lambda tx: known(tx, mail.key))
-        if before is not None:
-            return before
+        before = self.store.read(lambda tx: copies(tx, mail))
+        if before and not says_more(mail, before):
+            return known(before)
         now = self.clock.now()
         arrival = Arrival(origin, min(received_at or now, now))
         kept: list[Record] = []
@@ -120,10 +125,13 @@ class Mailroom:
         about = identify(tx, mail.sender, named)
         account_id = (letter[0].account_id if letter else about.account_id) or NOBODY
         lock_accounts(tx, Book(now), [account_id])
-        before = known(tx, mail.key)
-        if before is not None:
-            return before
-        vouched = confirmed(about, mail)
+        vouched, before = confirmed(about, mail), copies(tx, mail)
+        if before:
+            if not (says_more(mail, before) and (vouched or letter)):
+                return known(before)
+            mail = replace(mail, key=key_of_copy(mail))
+            if vouched and (first := parked_by(before)) is not None and first.account_id == about.account_id:
+                return self._vouch(tx, mail, kept, first, about, arrival, now)
         if vouched and not letter:
             letter = continued(tx, about, mail.answers)
         if letter:
@@ -149,6 +157,16 @@ class Mailroom:
         # the word of the account's own mailbox that it was parked for
         confirm(tx, standing.subject, named, about, request["text"], now)
         return self._judge(tx, case_of(standing), request["request_id"], Taken.ATTACHED, now)
+
+    def _vouch(
+        self, tx: Tx, mail: Mail, kept: Sequence[Record], parked: Row[Any], about: About, arrival: Arrival, now: datetime
+    ) -> TakenMail:
+        """Another copy of the parked mail came with the word that it waited for: a person of the account wrote it."""
+        request = record_of(tx, mail, Named.by(mail), about, arrival, now, confirmed=True)
+        self._attach(tx, kept, request, parked, now)
+        first = requests.c.request_id == parked.subject
+        tx.connection.execute(update(requests).where(first).values(confirmed_at=now, automatic=False))
+        return self._judge(tx, case_of(parked), request["request_id"], Taken.ATTACHED, now)
 
     def _open(self, tx: Tx, kept: Sequence[Record], request: Record, now: datetime) -> TakenMail:
         # its place in the queue and its promise are those of the mail, however long it lay in the Maildir

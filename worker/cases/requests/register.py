@@ -1,10 +1,11 @@
 """The rows of mails: what a mail says and was found to be about, and what answers make of the first of its case."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Row, select, update
@@ -129,11 +130,36 @@ def denied(first: Row[Any], text: str) -> bool:
     return bool(first.named.get(DENIED)) or (first.confirmed_at is None and denies(text))
 
 
-def known(tx: Tx, key: str) -> TakenMail | None:
-    """The mail with this key, if it was taken before."""
-    wanted = select(requests.c.request_id, cases).join(cases, cases.c.case_id == requests.c.case_id).where(requests.c.key == key)
-    row = tx.first(wanted)
-    return with_case(Taken.KNOWN, row.request_id, case_of(row)) if row else None
+def copies(tx: Tx, mail: Mail) -> Sequence[Row[Any]]:
+    """This mail as it was taken before, with the cases it is with: once, or again where a copy said more."""
+    r = requests.c
+    taken = select(r.request_id, r.verdict, r.automatic, r.confirmed_at, r.named, cases).join(cases, cases.c.case_id == r.case_id)
+    return tx.all(taken.where(r.key.in_([mail.key, key_of_copy(mail)])).order_by(r.request_id))
+
+
+def key_of_copy(mail: Mail) -> str:
+    """The key of a further copy of this mail, of which more is known than of the first."""
+    return sha256(f"{mail.key} again".encode()).hexdigest()
+
+
+def says_more(mail: Mail, before: Sequence[Row[Any]]) -> bool:
+    """Whether this copy may be the word of the account's own mailbox where those `before` are nobody's: the same mail may reach
+    us by a list as well, which makes it a machine's, or by a host that vouches for nobody.
+    """
+    other = all((row.automatic, row.verdict) != (mail.automatic, mail.verdict.value) for row in before)
+    return not mail.automatic and other and all(row.confirmed_at is None for row in before)
+
+
+def parked_by(before: Sequence[Row[Any]]) -> Row[Any] | None:
+    """The case that this mail opened and that waits for the account's own word; none where that was said, against it."""
+    parked = CaseKind.REQUEST.value, CaseState.WAITING.value
+    mine = (row for row in before if row.subject == row.request_id and (row.kind, row.state) == parked)
+    return next((row for row in mine if not row.named.get(DENIED)), None)
+
+
+def known(before: Sequence[Row[Any]]) -> TakenMail:
+    """The mail was taken before, as these rows."""
+    return with_case(Taken.KNOWN, before[-1].request_id, case_of(before[-1]))
 
 
 def with_case(outcome: Taken, request_id: str, case: Case) -> TakenMail:
