@@ -31,7 +31,7 @@ def _only_one(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
 
 def _no_before(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     return (
-        Change("no earlier mail about the same been answered with a no", replace(facts, told_no=False)) if facts.told_no else None
+        Change("no letter about the same said no or told of a measure", replace(facts, told_no=False)) if facts.told_no else None
     )
 
 

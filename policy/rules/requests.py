@@ -75,8 +75,11 @@ def request_names_unknown(facts: RequestFacts, found: Verdict) -> Verdict:
 
 
 def request_answers_a_no(facts: RequestFacts, found: Verdict) -> Verdict:
-    """What would be the second no to the same thing is a person's: a letter that says no promises one to whoever answers."""
-    reason = f"an earlier mail about the same was answered with a no, and a person reads what is said to that; {found.reason}"
+    """What would be the second no to the same thing is a person's: a letter that says no promises one to whoever answers, and so
+    does one that tells of a suspension or a forfeiture.
+    """
+    no = "a letter about the same said no, or told of a suspension or a forfeiture"
+    reason = f"{no}, and a person reads what is said to that; {found.reason}"
     return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts)
 
 

@@ -300,7 +300,7 @@ def test_request_about_a_job_says_what_the_pipeline_reported_of_it(job: Requeste
 COUNTERFACTUALS = [
     (asked(sender_confirmed=False), "the account's own mailbox confirmed the request", "unused_purchase"),
     (asked(others=("ord_2",)), "the mail named one thing alone", "unused_purchase"),
-    (asked(of=bought(paid_at=LATE), told_no=True), "no earlier mail about the same been answered with a no", "window_passed"),
+    (asked(of=bought(paid_at=LATE), told_no=True), "no letter about the same said no or told of a measure", "window_passed"),
     (asked(sender_confirmed=False, denied=True), "the account's own mailbox confirmed the request", "unused_purchase"),
     (asked(of=bought(disputed=True)), "the charge not been disputed", "unused_purchase"),
     (asked(claimed=True), "no refund of the charge been under way", "unused_purchase"),

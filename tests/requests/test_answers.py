@@ -389,3 +389,30 @@ def test_mail_that_came_before_the_no_to_another_about_the_same_answers_none(wor
     world.decide(world.mail(verified=False, sender="x@else.example", message_id="<2@else.example>").case_id, "decline")
     world.mail("Yes.", subject=f"Re: {question['Subject']}", message_id="<yes@example.org>")
     assert (world.case(parked.case_id) or {})["decision"]["rule"] == "window_passed"
+
+
+@pytest.mark.parametrize("measure", ["suspend", "forfeit"])
+@pytest.mark.parametrize("end", ["won", "lost"])
+def test_objection_to_a_measure_under_a_dispute_that_is_over_is_read_by_a_person(
+    world: PeopleWorld, measure: str, end: str
+) -> None:
+    """Once it "lacked an order or a job", and its customer was asked for an order, or else to ignore the question."""
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.event("downloaded", "job_1"))
+    world.bought_once("ord_2")
+    world.double.dispute("tran_ord_1")
+    world.settle_down(days=0.1)
+    case_id = world.queue()[0]
+    world.decide(case_id, measure, reason="a fraudulent dispute")
+    world.decide(case_id, measure, by="bob", reason="so it is")
+    if end == "won":
+        world.double.win_dispute("tran_ord_1")
+    world.decide(case_id, end, reason="the bank said so")
+    world.clock.pass_(hours=2)
+    [letter] = [sent for sent in world.written() if "suspended" in sent["Subject"] or "forfeited" in sent["Subject"]]
+    world.clock.pass_(days=9)
+    told = answer(world, letter, "I object: my card was stolen.")
+    case = world.case(told.case_id) or {}
+    assert (told.state, case["order_id"], case["decision"]["rule"]) == ("review", "ord_1", "request_answers_a_no")
+    assert world.queue() == [told.case_id]
+    assert [sent for sent in world.written() if "Did you send us" in sent["Subject"]] == []

@@ -1732,6 +1732,18 @@ BUGS = (
         (("policy/rules/__init__.py", "    requests.request_names_several,\n", ""),),
     ),
     Bug(
+        "objection_to_a_measure_is_a_machines",
+        "who objects to a suspension or a forfeiture after the dispute is told by a machine that the request came too late",
+        ("tests/requests/test_answers.py::test_objection_to_a_measure_under_a_dispute_that_is_over_is_read_by_a_person",),
+        (
+            (
+                "worker/cases/requests/facts.py",
+                "    return request.purchase_id is not None and _told_of_measure(tx, request)\n",
+                "    return False\n",
+            ),
+        ),
+    ),
+    Bug(
         "strangers_copy_confirms",
         "what a stranger wrote in a customer's name is taken for the customer's own word once the stranger's own host vouches for it",
         ("tests/requests/test_requests.py::test_copy_of_a_strangers_mail_that_is_vouched_for_confirms_nothing",),

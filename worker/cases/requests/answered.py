@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, select
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.book import Case
@@ -13,7 +13,7 @@ from worker.cases.money.used import paid_for
 from worker.cases.requests.identify import BESIDE, About
 from worker.cases.requests.judge import in_peoples_hands, reopened
 from worker.store.bulk import Tx
-from worker.store.tables import cases, notices, requests
+from worker.store.tables import cases, notices, purchases, requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,20 @@ def asked_beside(about: About, taking: Sequence[Told]) -> About | None:
 
 def about_case(tx: Tx, about: About, case: Case) -> About:
     """What the mail is about, and where it lacks a job or a purchase those of this case."""
-    purchase_id: str | None = case.subject
-    if case.kind is not CaseKind.DUPLICATE_CHARGE:
-        row = tx.first(select(requests.c.purchase_id).where(requests.c.request_id == case.subject))
-        purchase_id = row.purchase_id if row else None
+    row = tx.first(_purchase(case))
+    purchase_id = row.purchase_id if row else None
     return replace(about, job_id=about.job_id or case.job_id, purchase_id=about.purchase_id or purchase_id)
+
+
+def _purchase(case: Case) -> Select[Any]:
+    p, r = purchases.c, requests.c
+    match case.kind:
+        case CaseKind.DUPLICATE_CHARGE:
+            return select(p.purchase_id).where(p.purchase_id == case.subject)
+        case CaseKind.DISPUTE:
+            return select(p.purchase_id).where(p.transaction_id == case.subject)
+        case _:
+            return select(r.purchase_id).where(r.request_id == case.subject)
 
 
 def own_of(told: Sequence[Told]) -> frozenset[str]:

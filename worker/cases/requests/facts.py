@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, and_, func, or_, select
 
 from policy import Clause, Outcome, RequestedJob, RequestFacts, Use
 from policy.facts import JobsNo, Output, PaidWith, ReportKind
@@ -20,7 +20,7 @@ from worker.cases.money.used import jobs_of, pass_of, passes_of
 from worker.cases.requests.identify import DENIED, SAID, UNKNOWN
 from worker.credits.ledger import JobCredits, Ledger
 from worker.store.bulk import Tx
-from worker.store.tables import cases, layer_jobs, notices, payments, postings, requests
+from worker.store.tables import cases, layer_jobs, notices, payments, postings, purchases, requests
 
 FAILED = {"failed", "incomplete"}
 
@@ -204,8 +204,8 @@ def _claimed(tx: Tx, charge: Charge, case_id: str) -> bool:
 
 def _told_no(tx: Tx, request: Row[Any]) -> bool:
     """True where an earlier mail of the account about the same had ended in a no when this one came, or where a letter had told
-    of the job's own case that it did. Where a host between us and the customer gives our letters other ids, nothing else tells
-    that it answers one.
+    of the job's own case that it did, or of a measure that was taken under a case about the purchase. Where a host between us and
+    the customer gives our letters other ids, nothing else tells that it answers one.
     """
     c, r = cases.c, requests.c
     if request.account_id is None or (request.job_id is None and request.purchase_id is None):
@@ -216,7 +216,9 @@ def _told_no(tx: Tx, request: Row[Any]) -> bool:
     noes = c.state.in_([CaseState.DECLINED.value, CaseState.NOTHING_OWED.value]), c.closed_at < request.received_at
     theirs = c.account_id == request.account_id, c.kind == CaseKind.REQUEST.value, r.request_id != request.request_id
     found = select(c.case_id).join(requests, r.request_id == c.subject).where(*theirs, *noes, same)
-    return tx.exists(found) or (request.job_id is not None and _told_of_own(tx, request))
+    if tx.exists(found) or (request.job_id is not None and _told_of_own(tx, request)):
+        return True
+    return request.purchase_id is not None and _told_of_measure(tx, request)
 
 
 def _told_of_own(tx: Tx, request: Row[Any]) -> bool:
@@ -226,3 +228,16 @@ def _told_of_own(tx: Tx, request: Row[Any]) -> bool:
     noes = n.kind.in_([NoticeKind.DECLINED.value, NoticeKind.SETTLED.value]), n.created_at < request.received_at
     told = select(n.notice_id).join(cases, c.case_id == n.case_id).where(*of_job, *noes, n.state != "dropped")
     return tx.exists(told)
+
+
+def _told_of_measure(tx: Tx, request: Row[Any]) -> bool:
+    """True where a letter had told of a suspension or a forfeiture under a dispute or a request about this purchase when this
+    mail came: it promises that a wrong decision is reversed.
+    """
+    c, n, r = cases.c, notices.c, requests.c
+    transaction = select(purchases.c.transaction_id).where(purchases.c.purchase_id == request.purchase_id).scalar_subquery()
+    asked = select(r.case_id).where(r.case_id == c.case_id, r.purchase_id == request.purchase_id).exists()
+    same = or_(and_(c.kind == CaseKind.DISPUTE.value, c.subject == transaction), and_(c.kind == CaseKind.REQUEST.value, asked))
+    measures = n.kind.in_([NoticeKind.SUSPENSION.value, NoticeKind.FORFEITURE.value]), n.created_at < request.received_at
+    told = select(n.notice_id).join(cases, c.case_id == n.case_id).where(n.account_id == request.account_id, *measures, same)
+    return tx.exists(told.where(n.state != "dropped"))
