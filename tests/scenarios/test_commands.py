@@ -776,7 +776,8 @@ def test_reason_that_says_nothing_is_refused_everywhere(system: System, reason: 
     said = set()
     for words in (
         "requeue job_1", "dead discard dead_1", "dead requeue --all-of not_json", "review approve job_1", "review withdraw job_1",
-        "money stop", "money release", "restore lift", "operator add ana", "policy activate 2027-01-01",
+        "review name job_1 ord_1", "money stop", "money release", "restore lift", "operator add ana",
+        "policy activate 2027-01-01",
     ):  # fmt: skip
         done = system.refunds(*words.split(), "--reason", reason, stdin="correct horse battery", expect=2)
         assert done.stdout == ""

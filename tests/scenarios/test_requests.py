@@ -161,6 +161,22 @@ def test_dry_run_says_that_a_second_person_has_to_agree(small: System, tmp_path:
     assert (plan["dry_run"], plan["choice"], plan["needs_second"]) == (True, "money", True)
 
 
+def test_order_that_a_mail_means_is_named_with_a_command(small: System, tmp_path: Path) -> None:
+    path = tmp_path / "one.eml"
+    path.write_bytes(a_mail("I want my money back."))
+    case_id = small.json("request", "add", str(path))["case_id"]
+    assert "may mean" in (shown := small.refunds("review", "show", case_id).stdout)
+    assert "ord_1" in shown
+    words = ("review", "name", case_id, "ord_1", "--reason", "the only one")
+    dry = small.json(*words, "--dry-run")
+    assert (dry["dry_run"], dry["purchase_id"], dry["state"]) == (True, "ord_1", "review")
+    assert "left as it is" in small.refunds(*words, stdin="n\n", expect=1).stderr
+    assert small.json("show", case_id)["state"] == "waiting"
+    assert "the mail is about ord_1" in small.refunds(*words, "--yes").stdout
+    assert small.json("show", case_id)["state"] == "review"
+    assert "the mail is about ord_1" in small.refunds(*words, "--yes", expect=1).stderr
+
+
 def test_request_of_a_file_that_is_not_there_is_one_clear_line(small: System) -> None:
     said = small.refunds("request", "add", "nothing.eml", expect=2).stderr
     assert said.strip() == "refunds: nothing.eml: No such file or directory"

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from policy.words import money
 from worker.cases.review.choices import Act
 from worker.cases.review.queue import how_a_no_turns
 from worker.cli import output
@@ -72,6 +73,9 @@ def show(name: Name, as_json: AsJson = False) -> None:
     output.line("you", found["approved_by_you"]["said"])
     mails(found["requests"])
     files(found["evidence"])
+    for order in found["orders_to_name"]:
+        paid = f"{money(order['amount'], order['currency'])}, {order['paid_at'][:10]}"
+        output.line("may mean", f"{order['order_id'] or order['purchase_id']} ({paid}): `refunds review name CASE ORDER`")
     table = output.table("\nWhat each choice would do", "choice", "does", "people", "")
     for choice in found["choices"]:
         people = "two" if choice["needs_second"] else "one"
@@ -118,6 +122,31 @@ def decline(
 ) -> None:
     """Gives nothing; the customer is told the reason."""
     _decide(name, Act.DECLINE, reason, dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+def name(
+    name: Name,
+    order: Annotated[str, typer.Argument(help="The order, by any of its ids.")],
+    reason: output.Reason,
+    dry_run: output.DryRun = False,
+    yes: output.Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Says which order of its account a mail means that names none; the case is then judged like any other."""
+    with one_clear_line():
+        runtime = output.runtime()
+        by = output.actor(runtime.settings)
+        plan = runtime.reviewer.plan_name(name, order, by=by, reason=reason)
+        if not as_json:
+            output.say("[bold]name[/]: {told}.", told=plan["told"])
+        if not dry_run:
+            ask(f"Name {order} for {plan['case_id']}?", yes=yes)
+            told = runtime.reviewer.name(name, plan["purchase_id"], by=by, reason=reason)
+    if as_json:
+        return output.document({"dry_run": True, **plan} if dry_run else told)
+    if dry_run:
+        return output.nothing_changed()
+    output.say("{told}.", told=told["told"])
 
 
 def withdraw(

@@ -106,6 +106,22 @@ def test_choice_that_does_something_else_by_now_is_shown_again(world: PeopleWorl
     assert world.state("ord_3") == "review"
 
 
+def test_order_that_a_mail_means_is_chosen_from_those_of_its_account(world: PeopleWorld, ana: Browser) -> None:
+    world.bought_once("ord_5", "acc_5")
+    known = {"sender": "acc_5@example.org", "message_id": "<5@example.org>"}
+    case = world.mail("I want my money back.", **known).case_id
+    assert "The order it means" not in page(ana, f"/review/{case}"), "only to who has it in hand"
+    path = taken(ana, case)
+    assert "ord_5 · 9.00 USD" in words_of(page(ana, path))
+    assert ana.send(path, f"{path}/name", order="ord_5", reason="").status_code == 400
+    for order in ("", "ord_4"):
+        assert ana.send(path, f"{path}/name", order=order, reason="the only one").status_code == 400
+    assert world.state(case) == "waiting"
+    assert ana.send(path, f"{path}/name", order="ord_5", reason="the only one").headers["location"] == f"{path}?note=named"
+    assert (world.state(case), "The order it means" in page(ana, path)) == ("review", False)
+    assert "9.00 USD goes back" in words_of(page(ana, path))
+
+
 def test_second_person_agrees_with_a_password_of_their_own(world: PeopleWorld, ana: Browser, ben: Browser) -> None:
     path = taken(ana, "ord_3")
     for wrong in ({}, {"password": "wrong password"}):

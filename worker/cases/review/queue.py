@@ -14,6 +14,7 @@ from worker.cases.documents.promises import creem_may_act, deadlines
 from worker.cases.documents.suspended import suspended_under
 from worker.cases.review import allowance
 from worker.cases.review.choices import Choice, awaits_word, choices
+from worker.cases.review.naming import orders_to_name
 from worker.cases.review.people import person
 from worker.cases.review.scene import Scene, scene_of
 from worker.clock import Clock, moment
@@ -126,6 +127,7 @@ class Queue:
             **{name: item[name] for name in ("taken_by", "taken_until", "proposal", "due_at", "creem_may_act_at", "overdue")},
             "requests": case["requests"],
             "evidence": case["evidence"],
+            "orders_to_name": orders_to_name(tx, row),
             "choices": [allowed.checked(choice, given).document() for choice in self._choices(scene)],
             "approved_by_you": allowed.document(),
         }

@@ -25,6 +25,7 @@ from worker.cases.money.settle import Settler
 from worker.cases.review import allowance
 from worker.cases.review.act import Deed, carry_out, freeze_for, unfreeze_for
 from worker.cases.review.choices import Act, Choice, recommended
+from worker.cases.review.naming import name_order
 from worker.cases.review.people import person
 from worker.cases.review.queue import (
     Queue,
@@ -99,6 +100,18 @@ class Reviewer(Queue):
             return self._withdraw_or_take_back(tx, name, REFUND if taking_back else None, person(by), reason)
 
         return self.store.rehearse(rehearsed)
+
+    def name(self, name: str, order: str, *, by: str, reason: str) -> dict[str, Any]:
+        """The mail of this case, which names nothing that is known, is about that order of its account, and judged by it; the
+        case stays with this person. Raises `Refused` where that cannot be said, or somebody else has the case.
+        """
+        if not reason.strip():
+            raise Refused("a reason is required")
+        return self.store.write(lambda tx: self._name(tx, name, order, person(by), reason.strip()))
+
+    def plan_name(self, name: str, order: str, *, by: str, reason: str) -> dict[str, Any]:
+        """What `name` would return now; nothing changes."""
+        return self.store.rehearse(lambda tx: self._name(tx, name, order, person(by), reason))
 
     def end_stale(self) -> int:
         """Ends proposals whose case no longer waits for a person, as if withdrawn; returns how many. One whose account somebody
@@ -212,6 +225,17 @@ class Reviewer(Queue):
             "told": told,
             "overtook": 0,
         }
+
+    def _name(self, tx: Tx, name: str, order: str, by: str, reason: str) -> dict[str, Any]:
+        row = lock_case(tx, _to_decide(tx, name).case_id)
+        _still_to_decide(tx, row)
+        proposal = proposals_of(tx, [row]).get(row.case_id)
+        if proposal is not None:
+            raise Refused(f"{row.case_id}: {proposal.choice} is proposed by {proposal.proposed_by}; withdraw it first")
+        self._take(tx, row, by)
+        told = name_order(tx, self.ledger, self.bench, row, order, by=by, reason=reason, now=self.clock.now())
+        log.info("review.order_named", case_id=row.case_id, purchase_id=told["purchase_id"], by=by)
+        return told
 
     def _withdraw_or_take_back(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> dict[str, Any]:
         row = lock_case(tx, find(tx, name).case_id)

@@ -9,5 +9,6 @@ NOTES = {
     "given-back": "The case is free for others again.",
     "decided": "Decided. What was done is in the history.",
     "proposed": "Proposed. A second person has to agree before anything is done.",
+    "named": "The mail is about that order now, and the case was judged by it.",
     "withdrawn": "The proposal is withdrawn. Nothing was done.",
 }

@@ -37,6 +37,7 @@ class ReviewPages:
             guard.act("/review/{case_id}/give-back", self.give_back),
             guard.act("/review/{case_id}/decide", self.decide),
             guard.act("/review/{case_id}/withdraw", self.withdraw),
+            guard.act("/review/{case_id}/name", self.name),
         ]
 
     def queue(self, visit: Visit) -> Response:
@@ -94,6 +95,15 @@ class ReviewPages:
             return self._page(visit, seen, 400, "Say which proposal is withdrawn.")
         self.reviews.withdraw(case_id, choice, by=visit.operator, reason=reason)
         return visit.go(f"/review/{case_id}", "withdrawn")
+
+    def name(self, visit: Visit) -> Response:
+        """The mail, which names no order, means this one of those that were shown."""
+        seen = self._seen(visit)
+        case_id, reason, order = seen["case"]["case_id"], reason_of(visit.form), visit.form.get("order", "")
+        if order not in {each["purchase_id"] for each in seen["orders_to_name"]}:
+            return self._page(visit, seen, 400, "Choose one of the orders that it may mean.")
+        self.reviews.name(case_id, order, by=visit.operator, reason=reason)
+        return visit.go(f"/review/{case_id}", "named")
 
     def _seen(self, visit: Visit) -> dict[str, Any]:
         try:

@@ -33,3 +33,7 @@ class Reviews(Protocol):
     def withdraw(self, name: str, choice: str | None, *, by: str, reason: str) -> dict[str, Any]:
         """The open proposal of this choice is off the table. Raises `Refused` where there is none."""
         ...
+
+    def name(self, name: str, order: str, *, by: str, reason: str) -> dict[str, Any]:
+        """The mail of the case is about this order of its account, and judged by it. Raises `Refused`."""
+        ...
