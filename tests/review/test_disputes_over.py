@@ -218,6 +218,37 @@ def test_what_waited_for_the_end_of_a_dispute_goes_on_at_once_when_it_was_won(wo
     assert (world.state("job_1"), world.lot("ord_1")) == ("refunded", (45, 0, 0))
 
 
+@pytest.mark.parametrize(
+    ("told", "end", "state", "rule"),
+    [
+        ("heard of", "won", "review", "unused_purchase"),
+        ("read", "lost", "nothing_owed", "requested_already_refunded"),
+    ],
+)
+def test_request_is_judged_anew_when_its_charge_is_disputed_and_when_that_is_over(
+    world: PeopleWorld, told: str, end: str, state: str, rule: str
+) -> None:
+    """Once it went on saying that its money is owed, for a day, while the bank had it and after the bank gave it back."""
+
+    def judged() -> tuple[str, str]:
+        found = world.case(request) or {}
+        return found["state"], found["decision"]["rule"]
+
+    world.hears = told == "heard of"
+    transaction = world.bought_once()
+    request = world.mail("Please refund my order ord_1, I never used it.").case_id
+    assert judged() == ("review", "unused_purchase")
+    world.double.dispute(transaction)
+    world.double.tick()
+    if told == "read":
+        world.reconciler().reconcile()
+    world.sweep()
+    assert judged() == ("review", "requested_under_dispute")
+    world.decide(transaction, end, reason="the bank said so")
+    world.sweep()
+    assert judged() == (state, rule)
+
+
 @POSTGRES_AT_NIGHT
 @pytest.mark.parametrize("days", [1, 80])
 @pytest.mark.parametrize(("minutes", "known"), [(5, False), (40, False), (40, True)])

@@ -491,6 +491,15 @@ BUGS = (
         (("worker/cases/review/act.py", ".values(next_action_at=work.now))", ".values(next_action_at=c.next_action_at))"),),
     ),
     Bug(
+        "who_asked_for_a_charge_sleeps_through_its_dispute",
+        "a person is told for a day that the money of a charge is owed which the bank has",
+        ("tests/review/test_disputes_over.py",),
+        (
+            ("worker/cases/money/seen.py", "        wake_about_orders(tx, [purchase.account_id], now)\n", ""),
+            ("worker/cases/assess/assess.py", "if isinstance(item.said, PurchaseRecord | Webhook) for one", "if False for one"),
+        ),
+    ),
+    Bug(
         "claim_that_ends_frees_what_is_to_be_forfeited",
         "credits that two people are about to forfeit can be spent, and they then forfeit nothing",
         ("tests/review/test_disputes_over.py::test_claim_that_ends_leaves_frozen_what_waits_to_be_forfeited",),

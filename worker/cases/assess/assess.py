@@ -24,15 +24,18 @@ from worker.cases.book.load import jobs_of_newly_vouched, load_jobs, load_lots_m
 from worker.cases.book.locks import lock_accounts
 from worker.cases.book.lots import debit_what_is_here, offer_what_came_back
 from worker.cases.book.news import Line, News, read
+from worker.cases.book.woken import wake_about_orders
 from worker.cases.book.write import write
 from worker.cases.money.close import hand_over_untaken
 from worker.cases.money.hear import hear
 from worker.cases.money.settle import Settled, Settler, woken_purchases
-from worker.cases.requests.judge import judge_requests, wake_about_orders, wake_declined
+from worker.cases.requests.judge import judge_requests, wake_declined
 from worker.clock import Clock
 from worker.credits.ledger import Ledger
 from worker.creem.said import SubscriptionChanged
+from worker.creem.webhooks import Webhook
 from worker.errors import CannotProcess
+from worker.intake.records import PurchaseRecord
 from worker.store import inbox
 from worker.store.bulk import Tx
 from worker.store.effects import EffectKind
@@ -110,7 +113,7 @@ class Assessment:
         dead += contradicting
         self._judge(tx, book)
         self._write(tx, book, held)
-        settled, moved = self._settle(tx, book, woken)
+        settled, moved = self._settle(tx, book, news, woken)
         inbox.settle(tx, [f for f in fates if f["id"] not in standing or f["state"] != Fate.HANDLED.value])
         bury(tx, dead, book.now)
         return _account_for([*book.cases.values(), *moved], book, settled, fates, len(dead))
@@ -176,13 +179,13 @@ class Assessment:
                 effect.update(state="claimed", attempts=1, due_at=book.now + self.lease)
         write(tx, book, self.ledger, WORKER, told=self.bench.told)
 
-    def _settle(self, tx: Tx, book: Book, woken: Sequence[Row[Any]]) -> tuple[Settled, list[Case]]:
+    def _settle(self, tx: Tx, book: Book, news: Sequence[News], woken: Sequence[Row[Any]]) -> tuple[Settled, list[Case]]:
         """What follows for charges and requests is done. Returns that of charges, and the cases that moved beside it."""
+        _wake_about_orders(tx, book, news)
         book.purchases_touched |= woken_purchases(tx, [(row.kind, row.subject) for row in woken])
         settled = self.settler.settle(tx, book.purchases_touched, book.now)
         asked = [row.case_id for row in woken if row.kind == CaseKind.REQUEST.value]
         _wake_declined(tx, book)
-        _wake_about_orders(tx, book)
         moved = judge_requests(tx, self.ledger, self.bench, asked, book.accounts, book.now) if asked else []
         if woken:
             # after all others who may move these cases
@@ -210,12 +213,15 @@ def _wake_declined(tx: Tx, book: Book) -> None:
         wake_declined(tx, bought, subscriptions, book.now)
 
 
-def _wake_about_orders(tx: Tx, book: Book) -> None:
-    """Whoever asked for the money of a purchase is looked at again where something became of one of its jobs."""
+def _wake_about_orders(tx: Tx, book: Book, news: Sequence[News]) -> None:
+    """Whoever asked for the money of a purchase is looked at again where something became of one of its jobs, or was told of a
+    charge of the account.
+    """
     jobs = [job.account_id for job in book.jobs.values() if job.changed or job.added]
     moved = [case.account_id for case in book.cases.values() if case.state is not case.was]
-    if (jobs or moved) and book.asked_about:
-        wake_about_orders(tx, sorted({*jobs, *moved}), book.now)
+    told = [one for item in news if isinstance(item.said, PurchaseRecord | Webhook) for one in item.account_ids]
+    if (jobs or moved or told) and book.asked_about:
+        wake_about_orders(tx, sorted({*jobs, *moved, *told}), book.now)
 
 
 def _touch_vouched(book: Book, news: Sequence[News]) -> None:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from worker.cases.book.locks import lock_account
+from worker.cases.book.woken import wake_about_orders
 from worker.cases.money import charges
 from worker.cases.money.settle import Settler
 from worker.creem.transactions import Transaction
@@ -22,5 +23,6 @@ def book(tx: Tx, seen: Transaction, settler: Settler, now: datetime) -> bool:
         # it was settled on what was known before
         raise Collision(f"the purchase of {seen.id} came in meanwhile")
     if changed and purchase is not None:
+        wake_about_orders(tx, [purchase.account_id], now)
         settler.settle(tx, [purchase.purchase_id], now)
     return changed

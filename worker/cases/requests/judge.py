@@ -18,6 +18,7 @@ from worker.cases.book.decided import record
 from worker.cases.book.locks import lock_account
 from worker.cases.book.notify import NoticeKind, notice, write_effects
 from worker.cases.book.rows import case_of
+from worker.cases.book.woken import wake
 from worker.cases.book.write import write_cases
 from worker.cases.money.facts import Charge
 from worker.cases.requests.facts import facts_of
@@ -74,7 +75,7 @@ def wake_declined(tx: Tx, purchase_ids: Iterable[str], subscription_ids: Iterabl
     # by way of the account, whose cases are found by a key
     of_account = p.account_id == cases.c.account_id
     heard = or_(tx.among(p.purchase_id, purchase_ids), tx.among(p.subscription_id, subscription_ids))
-    _wake(tx, _declined_wrongly().where(of_account, heard), now)
+    wake(tx, _declined_wrongly().where(of_account, heard), now)
 
 
 def wake_all_declined(tx: Tx, now: datetime) -> list[str]:
@@ -82,15 +83,7 @@ def wake_all_declined(tx: Tx, now: datetime) -> list[str]:
     judged anew: a release before this one may have heard of the cancellation. Returns their cases.
     """
     judged = exists().where(case_history.c.case_id == cases.c.case_id, case_history.c.event == _JUDGED_ANEW)
-    return _wake(tx, _declined_wrongly().where(cases.c.next_action_at.is_(None), ~judged), now)
-
-
-def wake_about_orders(tx: Tx, account_ids: Iterable[str], now: datetime) -> None:
-    """Requests about purchases of these accounts that a person has are judged anew, with the figures of what became of a job."""
-    c, p = cases.c, purchases.c
-    open_ones = c.kind == CaseKind.REQUEST.value, c.state == CaseState.REVIEW.value, c.next_action_at > now
-    about = select(c.case_id).join(purchases, func.coalesce(p.order_id, p.purchase_id) == c.order_id)
-    _wake(tx, about.where(tx.among(p.account_id, account_ids), *open_ones), now)
+    return wake(tx, _declined_wrongly().where(cases.c.next_action_at.is_(None), ~judged), now)
 
 
 def _declined_wrongly() -> Select[Any]:
@@ -99,13 +92,6 @@ def _declined_wrongly() -> Select[Any]:
     declined = c.kind == CaseKind.REQUEST.value, c.state == CaseState.DECLINED.value, c.rule == renewal_not_cancelled.__name__
     joined = select(c.case_id).join(requests, r.request_id == c.subject).join(purchases, p.purchase_id == r.purchase_id)
     return joined.where(in_time, *declined)
-
-
-def _wake(tx: Tx, which: Select[Any], now: datetime) -> list[str]:
-    found = [row.case_id for row in tx.all(which)]
-    if found:
-        tx.connection.execute(update(cases).where(tx.among(cases.c.case_id, found)).values(next_action_at=now))
-    return found
 
 
 def reopened(case: Case) -> bool:

@@ -15,12 +15,12 @@ from worker.cases.book.book import BY_PERSON, NOBODY, Case
 from worker.cases.book.casework import REMIND, announcement, effect_of, go
 from worker.cases.book.lots import wake_uncovered
 from worker.cases.book.notify import NoticeKind, notice, write_effects
+from worker.cases.book.woken import wake_about_orders
 from worker.cases.book.write import write_cases
 from worker.cases.money import charges, claims, holds
 from worker.cases.money.close import free_at_last
 from worker.cases.money.dispute import disputes_heard
 from worker.cases.money.settle import Settler
-from worker.cases.requests.judge import wake_about_orders
 from worker.cases.requests.rest import leave_the_rest
 from worker.cases.review.choices import Act, awaits_word
 from worker.cases.review.scene import Scene
@@ -89,9 +89,10 @@ class _Work:
 
     def settle(self) -> None:
         """Judges the charge anew and with it all of the same thing: one that stands again, or was declined and so stays, makes
-        a later one a duplicate, and that one's case may have been closed, or never opened.
+        a later one a duplicate, and that one's case may have been closed, or never opened. So is what was asked about it.
         """
         if self.scene.charge is not None:
+            wake_about_orders(self.tx, [self.scene.charge.facts.account_id], self.now)
             self.settler.settle(self.tx, [self.scene.charge.facts.purchase_id], self.now)
 
     def note(self, event: str, **detail: Any) -> None:
