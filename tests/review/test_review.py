@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from tests.cases.world import START, a_purchase, an_account, moves
+from tests.cases.world import START, a_job, a_purchase, an_account, moves
 from tests.requests.world import PeopleWorld, text_of
 from tests.servers import ON_POSTGRES
 from tests.threads import at_once, ends
@@ -348,6 +348,65 @@ def test_credits_of_a_dispute_that_was_won_cover_a_job_that_waits_for_some(world
     world.decide(case_id, "won", reason="the bank said so")
     world.sweep()
     assert (world.state("job_2"), world.credits()) == ("refunded", 45)
+
+
+def drawn_upon(world: PeopleWorld, *, apart: int) -> list[str]:
+    """Two charges of 100 credits so many minutes apart, and a job that took half of the later lot; returns their cases' rule."""
+    world.load(*world.history_of_charges(2, apart=timedelta(minutes=apart)), a_job(credits=150))
+    return judged(world)
+
+
+def judged(world: PeopleWorld, name: str = "ord_1") -> list[str]:
+    """Where the case of a duplicate stands, and by which rule."""
+    found = world.case(name) or {}
+    return [found["state"], found["decision"]["rule"]]
+
+
+@pytest.mark.parametrize(
+    ("by", "apart", "then"),
+    [("itself", 5, ["refunding", "duplicate_charge"]), ("a person", 40, ["review", "duplicate_in_doubt"])],
+)
+def test_duplicate_is_judged_anew_when_its_credits_come_back(world: PeopleWorld, by: str, apart: int, then: list[str]) -> None:
+    """Policy.md, "Duplicate charge": automatic if the later lot is untouched. Once a person was asked about credits that had come
+    back, for a day.
+    """
+    assert drawn_upon(world, apart=apart) == ["review", "duplicate_lot_used"]
+    if by == "itself":
+        world.happen(world.failed("job_1", code="internal_error"))
+    else:
+        world.happen(world.failed("job_1"), world.succeeded("job_1"))
+        world.decide("job_1", "credits", reason="the log shows a crash")
+    world.sweep()
+    assert world.state("job_1") == "refunded"
+    assert judged(world) == then
+    world.settle_down(days=1)
+    assert world.double.gone("tran_1") == (900 if then[0] == "refunding" else 0)
+
+
+def test_no_of_a_person_to_a_duplicate_stays_when_its_credits_come_back(world: PeopleWorld) -> None:
+    drawn_upon(world, apart=5)
+    world.decide("ord_1", "decline", reason="bought again on purpose")
+    world.happen(world.failed("job_1", code="internal_error"))
+    world.sweep()
+    assert (world.state("job_1"), judged(world)[0], world.double.gone("tran_1")) == ("refunded", "declined", 0)
+
+
+def test_duplicate_in_doubt_says_at_once_that_its_credits_were_used(world: PeopleWorld) -> None:
+    world.load(*world.history_of_charges(2, apart=timedelta(minutes=40)))
+    assert judged(world) == ["review", "duplicate_in_doubt"]
+    world.happen(world.submitted("job_1", credits=150))
+    world.sweep()
+    assert judged(world) == ["review", "duplicate_lot_used"]
+
+
+def test_duplicate_pass_in_doubt_says_at_once_that_a_job_ran_under_it(world: PeopleWorld) -> None:
+    passes = world.history_of_charges(2, apart=timedelta(minutes=40), kind="pass_24h", credits=0)
+    world.load(*passes)
+    # when the first is over, and before anybody is reminded
+    world.clock.pass_(hours=23, minutes=10)
+    world.happen(world.submitted("job_1", credits=0, paid_with="pass"))
+    world.sweep()
+    assert judged(world) == ["review", "duplicate_lot_used"]
 
 
 def test_dispute_lost_voids_what_was_not_used(world: PeopleWorld) -> None:

@@ -491,6 +491,18 @@ BUGS = (
         (("worker/cases/review/act.py", ".values(next_action_at=work.now))", ".values(next_action_at=c.next_action_at))"),),
     ),
     Bug(
+        "duplicate_sleeps_while_its_credits_come_back",
+        "a person is asked for a day about credits that nobody used, and the money that is owed at once stays",
+        ("tests/review/test_review.py",),
+        (
+            (
+                "worker/cases/book/woken.py",
+                "[CaseKind.REQUEST.value, CaseKind.DUPLICATE_CHARGE.value]",
+                "[CaseKind.REQUEST.value]",
+            ),
+        ),
+    ),
+    Bug(
         "who_asked_for_a_charge_sleeps_through_its_dispute",
         "a person is told for a day that the money of a charge is owed which the bank has",
         ("tests/review/test_disputes_over.py",),

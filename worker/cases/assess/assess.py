@@ -214,8 +214,8 @@ def _wake_declined(tx: Tx, book: Book) -> None:
 
 
 def _wake_about_orders(tx: Tx, book: Book, news: Sequence[News]) -> None:
-    """Whoever asked for the money of a purchase is looked at again where something became of one of its jobs, or was told of a
-    charge of the account.
+    """What a person has about a purchase is looked at again where something became of one of its jobs, or was told of a charge of
+    the account.
     """
     jobs = [job.account_id for job in book.jobs.values() if job.changed or job.added]
     moved = [case.account_id for case in book.cases.values() if case.state is not case.was]

@@ -180,7 +180,7 @@ class Book:
     """Jobs whose case is to be judged again."""
     rerun_available: bool = True
     asked_about: bool = True
-    """A person may have a request about a purchase of one of the accounts."""
+    """A person may have a case about a purchase of one of the accounts."""
     credits_asked: set[str] = field(default_factory=set)
     """Jobs whose customer asked for the credits, in a mail that is confirmed."""
     doubt_credits: int = 0

@@ -15,6 +15,7 @@ from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.book import Book, Job, LotMoney
 from worker.cases.book.news import News
 from worker.cases.book.rows import case_of
+from worker.cases.book.woken import about_orders
 from worker.credits.ledger import BOOKED, JobCredits, Ledger
 from worker.intake.records import AccountRecord, PurchaseRecord
 from worker.intake.wire import AccountOpened, Event
@@ -88,14 +89,8 @@ def _jobs(among: Among) -> Select[Any]:
     moved: Select[Any] = (
         select(literal_column("1")).select_from(LOTS).where(purchases.c.purchase_id == postings.c.purchase_id, _moved())
     )
-    # once for all of them: looked up in the indexes of the accounts' few purchases and of what is about these, for an account may
-    # have any number of cases
-    about_it = (
-        cases.c.order_id == func.coalesce(purchases.c.order_id, purchases.c.purchase_id),
-        among(purchases.c.account_id, "account_ids"),
-    )
-    with_a_person = cases.c.kind == CaseKind.REQUEST.value, cases.c.state == CaseState.REVIEW.value
-    asked_about = exists().select_from(cases, purchases).where(*about_it, *with_a_person)
+    # once for all of them
+    asked_about = about_orders(among(purchases.c.account_id, "account_ids"))
     # by the index of those jobs, in which mostly there is none
     other = layer_jobs.alias()
     uncovered = exists().where(

@@ -4,11 +4,17 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import ColumnElement, Exists, Select, and_, exists, func, select, update
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.store.bulk import Tx
 from worker.store.tables import cases, purchases
+
+_ABOUT = func.coalesce(purchases.c.order_id, purchases.c.purchase_id) == cases.c.order_id
+# what is owed of these hangs on what was made of the purchase; of a dispute nothing does, and a job has its own events
+_WITH_A_PERSON = and_(
+    cases.c.kind.in_([CaseKind.REQUEST.value, CaseKind.DUPLICATE_CHARGE.value]), cases.c.state == CaseState.REVIEW.value
+)
 
 
 def wake(tx: Tx, which: Select[Any], now: datetime) -> list[str]:
@@ -20,11 +26,15 @@ def wake(tx: Tx, which: Select[Any], now: datetime) -> list[str]:
 
 
 def wake_about_orders(tx: Tx, account_ids: Iterable[str], now: datetime) -> None:
-    """Requests about purchases of these accounts that a person has are judged anew: something became of a job or of a charge.
+    """What a person has about purchases of these accounts is judged anew: something became of a job or of a charge.
 
     Called before what judges cases in the same transaction: those that it reaches have had their look.
     """
-    c, p = cases.c, purchases.c
-    open_ones = c.kind == CaseKind.REQUEST.value, c.state == CaseState.REVIEW.value, c.next_action_at > now
-    about = select(c.case_id).join(purchases, func.coalesce(p.order_id, p.purchase_id) == c.order_id)
-    wake(tx, about.where(tx.among(p.account_id, account_ids), *open_ones), now)
+    about = select(cases.c.case_id).join(purchases, _ABOUT).where(tx.among(purchases.c.account_id, account_ids))
+    wake(tx, about.where(_WITH_A_PERSON, cases.c.next_action_at > now), now)
+
+
+def about_orders(of_accounts: ColumnElement[bool]) -> Exists:
+    """The condition that a person has a case about one of these purchases, which `wake_about_orders` would find."""
+    # by the indexes of the accounts' few purchases and of what is about these: an account may have any number of cases
+    return exists().select_from(cases, purchases).where(_ABOUT, _WITH_A_PERSON, of_accounts)
