@@ -306,6 +306,18 @@ def test_duplicate_on_its_way_settles_the_request(world: PeopleWorld) -> None:
     assert (taken.outcome, taken.state) == (Taken.ATTACHED, "refunding")
 
 
+def test_short_id_counts_where_it_is_one_of_the_account_that_writes(world: PeopleWorld) -> None:
+    """Ids have one to 128 characters; once the mail was parked, and its customer asked which order is meant."""
+    world.bought_once("bG1")
+    world.bought_once("4k", "acc_2")
+    taken = world.mail("Please refund my order BG1, I never used it.")
+    assert (taken.state, (world.case(taken.case_id) or {})["order_id"]) == ("review", "bG1")
+    beside = world.mail("I bought it to order 4k prints.", message_id="<2@example.org>")
+    stranger = world.mail("I want to order 4k prints.", sender="x@example.org", message_id="<3@example.org>")
+    assert [(world.case(one.case_id) or {})["order_id"] for one in (beside, stranger)] == [None, None]
+    assert (stranger.state, (world.case(stranger.case_id) or {})["account_id"]) == ("waiting", None)
+
+
 BOTH = "I was charged twice for the same pack: orders ord_0 and ord_1. Please refund one of them."
 
 

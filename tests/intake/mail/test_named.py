@@ -27,6 +27,22 @@ def test_id_is_found_however_it_is_written(text: str) -> None:
     assert "ord_1" in said(text).words
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Please refund my order bG1.", ("bG1",)),
+        ("Please refund orders a1, b_2 and ord_33.", ("a1", "b_2", "ord_33")),
+        ("My job 4k failed, and order 24h too.", ("4k",)),
+        ("My order 77 and the 2nd of my jobs", ()),
+        ("Please refund my 2nd one.", ()),
+        ("Which was it?\n\n> Your order bG1", ()),
+    ],
+)
+def test_short_id_is_a_word_to_be_looked_up_where_the_sender_calls_it_one(text: str, names: tuple[str, ...]) -> None:
+    mail = said(text)
+    assert (mail.words, mail.jobs, mail.orders) == (names, (), ())
+
+
 def test_link_in_html_names_what_it_leads_to() -> None:
     assert "ord_1" in said(f'<p>Please refund <a href="{SAFELINK}">this</a></p>', "text/html").words
 

@@ -15,7 +15,7 @@ from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.known import accounts_at
 from worker.cases.book.rows import FINAL
 from worker.cases.money.used import paid_for
-from worker.intake.mail.named import read_names
+from worker.intake.mail.named import SHORTEST, read_names
 from worker.intake.mail.reader import Mail
 from worker.intake.mail.sender import SenderVerdict
 from worker.store.bulk import Tx
@@ -73,6 +73,11 @@ class Named:
     def ids(self) -> list[str]:
         """Everything that may be an id of ours, what the mail calls one first."""
         return list(dict.fromkeys([*self.jobs, *self.orders, *self.words]))
+
+    @property
+    def telling(self) -> frozenset[str]:
+        """Those that tell whose the mail is: not what is short and not called an id, which anybody may write of anything."""
+        return frozenset({*self.jobs, *self.orders, *(word for word in self.words if len(word) >= SHORTEST)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,8 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     owners = accounts_at(tx, [sender] if sender else [])
     own = bool(owners)
     if not owners:
-        owners = accounts_at(tx, named.addresses) or [row.account_id for row in [*jobs, *bought]]
+        telling = [row.account_id for row in [*jobs, *bought] if not named.telling.isdisjoint(row[:-1])]
+        owners = accounts_at(tx, named.addresses) or telling
     owner = _one(tx, owners, [row.account_id for row in [*jobs, *bought]])
     if owner is None:
         return About()

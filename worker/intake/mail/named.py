@@ -3,7 +3,7 @@
 # ruff: noqa: RUF001 -- the letters of other languages are meant
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -11,7 +11,8 @@ from worker.intake.mail.sender import address
 
 _MOST = 10
 _MOST_WORDS = 60
-_SHORTEST, _LONGEST = 4, 128
+SHORTEST, _LONGEST = 4, 128
+"""What is shorter tells nothing by itself: "4k", "2nd" and "v2" are no ids, but where an account's own books have them."""
 _MOST_ADDRESSES_READ = 2000
 
 _ID = r"[A-Za-z0-9_.:-]{1,140}+(?![A-Za-z0-9_.:@-])"
@@ -71,10 +72,11 @@ def read_names(subject: str, written: str, whole: str) -> Names:
     """What the subject and the text name. Labels count only where the sender wrote them; other ids also in what is quoted."""
     own, everything = _plain(f"{subject}\n\n{written}"), _plain(f"{subject}\n\n{whole}")
     references = _first(_REFERENCE.findall(everything), _MOST)
-    jobs, orders = _first(_ids(_JOBS, own), _MOST), _first(_ids(_ORDERS, own), _MOST)
+    jobs, orders = _first(_ids(_JOBS, own, _is_telling), _MOST), _first(_ids(_ORDERS, own, _is_telling), _MOST)
     taken = {*references, *jobs, *orders}
+    short = _first(chain(_ids(_JOBS, own, _may_be_one), _ids(_ORDERS, own, _may_be_one)), _MOST)
     # what a long quotation holds takes no place from what its sender wrote below it
-    words = _first((word for word in chain(_words(own), _words(everything)) if word not in taken), _MOST_WORDS)
+    words = _first((word for word in chain(short, _words(own), _words(everything)) if word not in taken), _MOST_WORDS)
     return Names(_addresses(written), jobs, orders, words, references)
 
 
@@ -96,7 +98,7 @@ def _first(found: Iterable[str], most: int) -> tuple[str, ...]:
 def _words(text: str) -> Iterator[str]:
     for token in _TOKEN.finditer(text):
         word = token[0].strip(_ENDS)
-        if _SHORTEST <= len(word) <= _LONGEST and "@" not in word and _marked(word):
+        if SHORTEST <= len(word) <= _LONGEST and "@" not in word and _marked(word):
             yield word
 
 
@@ -104,12 +106,13 @@ def _marked(word: str) -> bool:
     return "_" in word or any(c.isdigit() for c in word)
 
 
-def _ids(pattern: re.Pattern[str], text: str) -> Iterator[str]:
+def _ids(pattern: re.Pattern[str], text: str, is_told: Callable[[str], bool]) -> Iterator[str]:
+    """What the labels call an id, and what follows a bare one where it `is_told` by how it looks."""
     at = 0
     while (found := pattern.search(text, at)) is not None:
         word = found["id"].strip(_ENDS)
         explicit = found["says"] is not None or "#" in found["between"]
-        told = "\n" not in found["between"] and _is_telling(word) and not _is_ware(word, text, found.end("id"))
+        told = "\n" not in found["between"] and is_told(word) and not _is_ware(word, text, found.end("id"))
         if not (_is_id(word) if explicit else told):
             # what was no id may be the next label
             at = found.end("label")
@@ -121,7 +124,7 @@ def _ids(pattern: re.Pattern[str], text: str) -> Iterator[str]:
             if following is None:
                 break
             word = following[1].strip(_ENDS)
-            if not _is_telling(word) or _is_ware(word, text, following.end(1)):
+            if not is_told(word) or _is_ware(word, text, following.end(1)):
                 break
             yield word
             at = following.end()
@@ -133,9 +136,16 @@ def _is_id(word: str) -> bool:
 
 def _is_telling(word: str) -> bool:
     """Whether it is an id without anybody saying so: letters and digits, an underscore, or a long number."""
-    if not (_SHORTEST <= len(word) <= _LONGEST and _marked(word)):
-        return False
-    return word.isdigit() or "_" in word or any(c.isalpha() for c in word)
+    return len(word) >= SHORTEST and _is_id(word) and (word.isdigit() or _has_letters(word))
+
+
+def _may_be_one(word: str) -> bool:
+    """Whether our books have to say if it is an id, for it may be as short as they come; a number by itself counts something."""
+    return _is_id(word) and _has_letters(word)
+
+
+def _has_letters(word: str) -> bool:
+    return "_" in word or any(c.isalpha() for c in word)
 
 
 def _is_ware(word: str, text: str, end: int) -> bool:
