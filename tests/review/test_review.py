@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.cases.world import START, a_job, a_purchase, an_account, moves
-from tests.requests.world import PeopleWorld, text_of
+from tests.requests.world import PNG, PeopleWorld, text_of
 from tests.servers import ON_POSTGRES
 from tests.threads import at_once, ends
 from worker.clock import written
@@ -80,6 +80,32 @@ def test_plan_says_what_the_decision_would_do_and_leaves_the_case_free(world: Pe
     world.decide(case_id, by="bob")
     with pytest.raises(Refused, match="does not wait for a person: it is refunded"):
         world.reviewer.plan("job_1", None, by="bob")
+
+
+def test_what_came_after_it_was_shown_is_not_decided_over(world: PeopleWorld) -> None:
+    case_id = in_review(world)
+    plan = world.reviewer.plan(case_id, "decline", by="ann")
+    assert plan["shown"] == world.reviewer.look(case_id, by="ann")["shown"]["decline"]
+    # in somebody else's name, and with no word that changes a choice
+    world.mail("See the picture of job_1.", sender="evil@evil.example", verified=False, files={"a.png": PNG})
+    assert world.reviewer.plan(case_id, "decline", by="ann")["does"] == plan["does"]
+    with pytest.raises(Refused, match="there is new mail; look again before you decide"):
+        world.reviewer.decide(case_id, "decline", by="ann", reason="it was whole", shown=plan["shown"])
+    plan = world.reviewer.plan(case_id, "decline", by="ann")
+    assert world.reviewer.decide(case_id, "decline", by="ann", reason="it was whole", shown=plan["shown"])["done"]
+
+
+def test_second_person_agrees_to_what_the_case_holds_when_it_is_shown(world: PeopleWorld) -> None:
+    case_id = a_dispute(world)
+    world.load({"record": "purchase", **second_purchase()})
+    world.decide(case_id, "forfeit", by="ann")
+    [(choice, shown)] = world.reviewer.look(case_id, by="bob")["shown"].items()
+    world.reviewer.withdraw(case_id, by="ann", reason="not so")
+    world.decide(case_id, "forfeit", by="ann")
+    with pytest.raises(Refused, match="look again before you decide"):
+        world.reviewer.decide(case_id, choice, by="bob", reason="agreed", shown=shown)
+    [(choice, shown)] = world.reviewer.look(case_id, by="bob")["shown"].items()
+    assert world.reviewer.decide(case_id, choice, by="bob", reason="agreed", shown=shown)["done"]
 
 
 def test_plan_says_who_has_to_agree_and_what_agreeing_would_do(world: PeopleWorld) -> None:

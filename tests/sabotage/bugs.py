@@ -693,6 +693,12 @@ BUGS = (
         (("worker/cases/money/arm.py", "    other = _not_as_shown(tx, case, seen)\n", "    other = None\n"),),
     ),
     Bug(
+        "decided_over_what_came_since",
+        "a page that was left open declines an objection that nobody read",
+        ("tests/review/test_review.py::test_what_came_after_it_was_shown_is_not_decided_over",),
+        (("worker/cases/review/shown.py", "row.outcome, *mails, *files]", "row.outcome]"),),
+    ),
+    Bug(
         "two_agree_to_what_one_was_shown",
         "two people agree to one amount, and another leaves",
         ("tests/review/test_review.py::test_what_two_people_agree_to_is_what_the_first_was_shown",),

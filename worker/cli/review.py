@@ -174,6 +174,7 @@ def _decide(name: str, choice: str | None, reason: str, *, dry_run: bool, yes: b
     with one_clear_line():
         runtime = output.runtime()
         by = output.actor(runtime.settings)
+        shown = None
         if dry_run or not yes:
             plan = runtime.reviewer.plan(name, choice, by=by)
             if not as_json:
@@ -181,9 +182,9 @@ def _decide(name: str, choice: str | None, reason: str, *, dry_run: bool, yes: b
             if not dry_run:
                 ask(f"{plan['choice']} for {plan['case_id']}: do it?", yes=yes)
             # what was shown, and not what has become the remedy at hand since
-            choice = plan["choice"]
+            choice, shown = plan["choice"], plan["shown"]
         if not dry_run:
-            told = runtime.reviewer.decide(name, choice, by=by, reason=reason)
+            told = runtime.reviewer.decide(name, choice, by=by, reason=reason, shown=shown)
     if as_json:
         return output.document({"dry_run": True, **plan} if dry_run else told)
     if dry_run:

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select, update
 
-from tests.requests.world import PeopleWorld
+from tests.requests.world import PeopleWorld, text_of
 from tests.web.console.reading import case_id, page
 from tests.web.console.site import PASSWORD, Browser, Site, hidden_fields, words_of
 from worker.errors import Refused
@@ -120,6 +120,28 @@ def test_order_that_a_mail_means_is_chosen_from_those_of_its_account(world: Peop
     assert ana.send(path, f"{path}/name", order="ord_5", reason="the only one").headers["location"] == f"{path}?note=named"
     assert (world.state(case), "The order it means" in page(ana, path)) == ("review", False)
     assert "9.00 USD goes back" in words_of(page(ana, path))
+
+
+def test_page_shown_before_the_customer_wrote_again_decides_nothing(world: PeopleWorld, ana: Browser, ben: Browser) -> None:
+    path = taken(ana, "ord_4")
+    form = hidden_fields(page(ana, path), f"{path}/decide") | {"choice": "decline", "reason": "it was used"}
+    world.mail("It was not used: see for yourself.\n\nord_4", sender="acc_4@example.org", message_id="<again@example.org>")
+    refused = ana.post(f"{path}/decide", form)
+    assert (refused.status_code, "there is new mail" in refused.text, "see for yourself" in refused.text) == (409, True, True)
+    assert world.state("ord_4") == "review"
+    # the page that shows the mail decides
+    stale = hidden_fields(refused.text, f"{path}/decide") | {"choice": "decline", "reason": "it was used"}
+    world.clock.pass_(minutes=16)
+    other = taken(ben, "ord_4")
+    assert ben.send(other, f"{other}/decide", choice="decline", reason="it was used").status_code == 303
+    world.clock.pass_(minutes=2)
+    [letter] = [mail for mail in world.written() if "it was used" in text_of(mail)]
+    world.mail("No!", sender="acc_4@example.org", message_id="<no@example.org>", In_Reply_To=str(letter["Message-ID"]))
+    assert world.state("ord_4") == "review"
+    assert ana.post(f"{path}/decide", stale).status_code == 409
+    assert world.state("ord_4") == "review"
+    assert ana.send(path, f"{path}/take").status_code == 303
+    assert ana.send(path, f"{path}/decide", choice="decline", reason="it was used").status_code == 303
 
 
 def test_second_person_agrees_with_a_password_of_their_own(world: PeopleWorld, ana: Browser, ben: Browser) -> None:

@@ -17,6 +17,7 @@ from worker.cases.review.choices import Choice, awaits_word, choices
 from worker.cases.review.naming import orders_to_name
 from worker.cases.review.people import person
 from worker.cases.review.scene import Scene, scene_of
+from worker.cases.review.shown import shown
 from worker.clock import Clock, moment
 from worker.credits.ledger import Ledger
 from worker.creem.environment import Environment
@@ -116,9 +117,12 @@ class Queue:
         row = find(tx, name)
         scene = self._scene(tx, row)
         before = tx.all(select(cases.c.case_id).where(in_queue(), cases.c.case_id < row.case_id).order_by(cases.c.case_id))
-        waits = waits_for_a_person(row)
-        item = self._item(row, leases_of(tx, [row], scene.now).get(row.case_id), proposals_of(tx, [row]).get(row.case_id))
+        waits, proposed = waits_for_a_person(row), proposals_of(tx, [row]).get(row.case_id)
+        item = self._item(row, leases_of(tx, [row], scene.now).get(row.case_id), proposed)
         case, allowed, given = document(tx, row, scene.now), self._allowance(tx, by), self._given_before(tx, scene, by)
+        offered = [allowed.checked(choice, given) for choice in self._choices(scene)]
+        # while something is proposed, to agree to just that is what can be chosen
+        open_to = {proposed.choice: proposed} if proposed is not None else {choice.act.value: choice for choice in offered}
         return {
             "case": case,
             "waiting": waits,
@@ -128,7 +132,8 @@ class Queue:
             "requests": case["requests"],
             "evidence": case["evidence"],
             "orders_to_name": orders_to_name(tx, row),
-            "choices": [allowed.checked(choice, given).document() for choice in self._choices(scene)],
+            "choices": [choice.document() for choice in offered],
+            "shown": {name: shown(tx, row, choice) for name, choice in open_to.items()},
             "approved_by_you": allowed.document(),
         }
 

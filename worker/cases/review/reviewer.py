@@ -38,6 +38,7 @@ from worker.cases.review.queue import (
     waits_for_a_person,
 )
 from worker.cases.review.scene import Scene, lock_case
+from worker.cases.review.shown import check_shown, shown
 from worker.clock import moment, new_id
 from worker.errors import LockedOut, Refused
 from worker.observe import log
@@ -66,15 +67,16 @@ class Reviewer(Queue):
         row = self.store.read(lambda tx: find(tx, name))
         self.store.write(lambda tx: leave(tx, lease_name(row.case_id), person(by)))
 
-    def decide(self, name: str, choice: str | None, *, by: str, reason: str) -> dict[str, Any]:
-        """Carries the choice out, or puts it to a second person where one is needed; `choice` None means the remedy at hand.
+    def decide(self, name: str, choice: str | None, *, by: str, reason: str, shown: str | None = None) -> dict[str, Any]:
+        """Carries the choice out, or puts it to a second person where one is needed; `choice` None means the remedy at hand,
+        `shown` is what this person was shown of it.
 
         Raises `Refused` for a case that somebody else has, a choice that cannot be taken now, a proposal of one's own, and a
-        case that was decided meanwhile.
+        case that was decided, or is no longer what was shown.
         """
         if not reason.strip():
             raise Refused("a reason is required")
-        told, scene = self.store.write(lambda tx: self._decide(tx, name, choice, person(by), reason.strip()))
+        told, scene = self.store.write(lambda tx: self._decide(tx, name, choice, person(by), reason.strip(), shown))
         tell(spans.moves([scene.case], scene.now), self.clock.now())
         return told
 
@@ -136,13 +138,20 @@ class Reviewer(Queue):
         offered = self._choices(scene)
         proposal = proposals_of(tx, [row]).get(row.case_id)
         if proposal is None:
-            chosen = allowed.checked(_chosen(offered, choice, row), self._given_before(tx, scene, by)).document()
+            alone = allowed.checked(_chosen(offered, choice, row), self._given_before(tx, scene, by))
+            chosen = alone.document() | {"shown": shown(tx, row, alone)}
         else:
             agreed = _to_agree(proposal, choice, by, offered, row)
-            chosen = {"choice": agreed.value, "does": proposal.does, "needs_second": False, "second_because": None}
-        shown = {key: chosen[key] for key in ("choice", "does", "needs_second", "second_because")}
+            chosen = {
+                "shown": shown(tx, row, proposal),
+                "choice": agreed.value,
+                "does": proposal.does,
+                "needs_second": False,
+                "second_because": None,
+            }
+        planned = {key: chosen[key] for key in ("choice", "does", "needs_second", "second_because", "shown")}
         agrees = {"agrees_with": proposal.proposed_by if proposal is not None else None}
-        return {"case_id": row.case_id, **shown, **agrees, "approved_by_you": allowed.document()}
+        return {"case_id": row.case_id, **planned, **agrees, "approved_by_you": allowed.document()}
 
     @property
     def _settler(self) -> Settler:
@@ -154,21 +163,25 @@ class Reviewer(Queue):
             held = tx.one(select(leases).where(leases.c.name == lease_name(row.case_id)))
             raise _held(row, held)
 
-    def _decide(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> tuple[dict[str, Any], Scene]:
+    def _decide(
+        self, tx: Tx, name: str, choice: str | None, by: str, reason: str, before: str | None
+    ) -> tuple[dict[str, Any], Scene]:
         row = lock_case(tx, _to_decide(tx, name).case_id)
         _still_to_decide(tx, row)
         proposal = proposals_of(tx, [row]).get(row.case_id)
         self._take(tx, row, by)
         scene = self._scene(tx, row)
         if proposal is not None:
+            check_shown(tx, row, proposal, before)
             told = self._agree(tx, scene, proposal, choice, by, reason)
         else:
-            chosen, before = self._alone(tx, scene, _chosen(self._choices(scene), choice, row), by)
+            chosen, given = self._alone(tx, scene, _chosen(self._choices(scene), choice, row), by)
+            check_shown(tx, row, chosen, before)
             if chosen.needs_second:
                 return self._propose(tx, scene, chosen, by, reason), scene
             overtook = self._overtaken(tx, scene, by, reason)
             done = carry_out(tx, self._settler, scene, Deed(chosen.act, by, reason))
-            allowance.note(tx, row.case_id, by, chosen, scene.now, before)
+            allowance.note(tx, row.case_id, by, chosen, scene.now, given)
             told = _done(scene, chosen.act, done, overtook)
         leave(tx, lease_name(row.case_id), by)
         log.info("review.decided", case_id=row.case_id, choice=told["choice"], by=by)

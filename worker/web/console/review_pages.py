@@ -1,7 +1,6 @@
 """The review queue: take a case, see what every choice would do, decide, or agree to what somebody else proposed."""
 
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -18,7 +17,10 @@ from worker.web.console.reviews import Reviews
 from worker.web.console.sign_in_pages import too_soon
 
 MOST, MOST_LETTERS, MOST_FILES, MOST_BEFORE = 30, 5, 10, 5
-MOVED = "The case moved after this page was shown: the choices now do something else. Look again before you decide."
+MOVED = (
+    "The case moved after this page was shown: the choice does something else by now, or there is new mail. "
+    "Look again before you decide."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class ReviewPages:
         choice = next((each for each in _open_to(seen) if each["choice"] == visit.form.get("choice")), None)
         if choice is None:
             return self._page(visit, seen, 400, "Choose one of the ways to decide it.")
-        if visit.form.get(f"shown-{choice['choice']}") != fingerprint(choice):
+        shown = seen["shown"][choice["choice"]]
+        if visit.form.get(f"shown-{choice['choice']}") != shown:
             return self._page(visit, seen, 409, MOVED)
         if asks_again(choice) and visit.operator != LOCAL:
             try:
@@ -82,7 +85,7 @@ class ReviewPages:
                 return answer
             if not held:
                 return self._page(visit, seen, 403, "That is not your password. Nothing was changed.")
-        done = self.reviews.decide(case_id, choice["choice"], by=visit.operator, reason=reason)
+        done = self.reviews.decide(case_id, choice["choice"], by=visit.operator, reason=reason, shown=shown)
         if done["waits_for_second"]:
             return visit.go(f"/review/{case_id}", "proposed")
         return visit.go(f"/cases/{case_id}", "decided")
@@ -121,7 +124,6 @@ class ReviewPages:
             me=visit.operator,
             mine=seen["taken_by"] == visit.operator,
             own_proposal=proposal is not None and proposal["proposed_by"] == visit.operator,
-            shown={choice["choice"]: fingerprint(choice) for choice in offered},
             asks_again=visit.operator != LOCAL and any(asks_again(choice) for choice in offered if not choice["refused"]),
             letters=seen["requests"][:MOST_LETTERS],
             before=seen["waiting_before"][:MOST_BEFORE],
@@ -135,15 +137,9 @@ def _open_to(seen: dict[str, Any]) -> list[dict[str, Any]]:
     proposal = seen["proposal"]
     if proposal is None:
         return list(seen["choices"])
-    does = f"{proposal['proposal_id']}: {proposal['does']}"
-    return [{"choice": proposal["choice"], "does": does, "refused": None, "needs_second": True, "moves_money": False}]
+    return [{"choice": proposal["choice"], "does": proposal["does"], "refused": None, "needs_second": True, "moves_money": False}]
 
 
 def asks_again(choice: dict[str, Any]) -> bool:
     """True for a choice that is confirmed with the password."""
     return bool(choice["moves_money"] or choice["needs_second"])
-
-
-def fingerprint(choice: dict[str, Any]) -> str:
-    """What tells what a choice would do now from what it would do later."""
-    return sha256(f"{choice['does']}\0{choice['needs_second']}".encode()).hexdigest()[:32]

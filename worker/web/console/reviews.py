@@ -26,8 +26,10 @@ class Reviews(Protocol):
         """The case is free for others again."""
         ...
 
-    def decide(self, name: str, choice: str | None, *, by: str, reason: str) -> dict[str, Any]:
-        """Does what was chosen, proposes it to a second person, or agrees to what another proposed. Raises `Refused`."""
+    def decide(self, name: str, choice: str | None, *, by: str, reason: str, shown: str | None = None) -> dict[str, Any]:
+        """Does what was chosen, proposes it to a second person, or agrees to what another proposed. Raises `Refused`, also where
+        what was `shown` of it is not what stands.
+        """
         ...
 
     def withdraw(self, name: str, choice: str | None, *, by: str, reason: str) -> dict[str, Any]:
