@@ -1,10 +1,11 @@
 """Our question answered with "that was not me": the request is confirmed by nothing, and a person has it."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from tests.requests.world import PeopleWorld
+from tests.requests.world import PeopleWorld, text_of
 from tests.servers import POSTGRES_AT_NIGHT
 from worker.cases.requests.register import Taken, TakenMail
 from worker.errors import Refused
@@ -64,6 +65,45 @@ def test_request_that_the_account_says_it_did_not_write_is_a_persons_and_propose
 def test_request_that_the_account_says_it_wrote_is_confirmed(world: PeopleWorld, text: str) -> None:
     taken, _ = denied(world, text)
     assert (world.case(taken.case_id) or {})["decision"]["rule"] == "unused_purchase"
+
+
+def a_used_purchase(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.event("downloaded", "job_1"))
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "denied": {"sender": "evil@evil.example", "message_id": "<1@evil.example>", "verified": False},
+    "unanswered": {"message_id": "<1@evil.example>", "verified": False},
+    "out of office": {"message_id": "<1@example.org>", "Auto_Submitted": "auto-replied"},
+}
+
+
+@pytest.mark.parametrize("by", OTHERS)
+def test_nobody_is_measured_by_or_told_of_what_only_others_asked_for(world: PeopleWorld, by: str) -> None:
+    a_used_purchase(world)
+    taken = world.mail(**OTHERS[by])
+    questions = [mail["Subject"] for mail in world.written()]
+    if by == "denied":
+        world.mail(NOT_ME, subject=f"Re: {questions[0]}", message_id="<2@example.org>")
+        world.clock.pass_(hours=2)
+        questions = [mail["Subject"] for mail in world.written()]
+    for choice in ("suspend", "forfeit"):
+        with pytest.raises(Refused, match="nobody is held to what another asked for"):
+            world.decide(taken.case_id, choice)
+    assert "nobody is told" in world.choices(taken.case_id)["decline"]["does"]
+    world.decide(taken.case_id, "decline", reason="nobody asked")
+    world.clock.pass_(hours=2)
+    assert world.state(taken.case_id) == "declined"
+    assert [mail["Subject"] for mail in world.written()] == questions
+
+
+def test_owner_who_writes_on_after_all_is_told_the_no(world: PeopleWorld) -> None:
+    taken, subject = denied(world)
+    world.mail("I asked my partner: please refund it.", subject=subject, message_id="<3@example.org>")
+    world.decide(taken.case_id, "decline", reason="it was used up")
+    world.clock.pass_(hours=2)
+    assert "it was used up" in text_of(world.written()[-1])
 
 
 def test_what_was_denied_is_confirmed_by_no_later_answer(world: PeopleWorld) -> None:

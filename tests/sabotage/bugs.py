@@ -693,6 +693,12 @@ BUGS = (
         (("worker/cases/money/arm.py", "    other = _not_as_shown(tx, case, seen)\n", "    other = None\n"),),
     ),
     Bug(
+        "measures_for_what_a_stranger_asked",
+        "an account loses its credits over a refund that it never asked for",
+        ("tests/requests/test_denied.py::test_nobody_is_measured_by_or_told_of_what_only_others_asked_for",),
+        (("worker/cases/review/choices.py", "CaseKind.REQUEST and not scene.own_mails", "CaseKind.JOB"),),
+    ),
+    Bug(
         "decided_over_what_came_since",
         "a page that was left open declines an objection that nobody read",
         ("tests/review/test_review.py::test_what_came_after_it_was_shown_is_not_decided_over",),

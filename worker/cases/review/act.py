@@ -22,7 +22,7 @@ from worker.cases.money.close import free_at_last
 from worker.cases.money.dispute import disputes_heard
 from worker.cases.money.settle import Settler
 from worker.cases.requests.rest import leave_the_rest
-from worker.cases.review.choices import Act, awaits_word
+from worker.cases.review.choices import Act, awaits_word, unasked
 from worker.cases.review.scene import Scene
 from worker.credits.ledger import Ledger, Posting
 from worker.errors import Refused
@@ -78,12 +78,12 @@ class _Work:
             money, given = self.deed.act is Act.MONEY, self.deed.act in {Act.MONEY, Act.CREDITS}
             leave_the_rest(self.tx, self.settler.bench, case, money=money, given=given, now=self.now)
 
-    def move(self, target: CaseState, *more: Record, **told: Any) -> None:
-        """Writes the case in its new state, with its announcement and `more` notices."""
+    def move(self, target: CaseState, *more: Record, silent: bool = False, **told: Any) -> None:
+        """Writes the case in its new state, with its announcement and `more` notices; `silent`: the customer is told nothing."""
         go(self.case, target, next_action_at=None if target.final else self.now + REMIND, now=self.now)
         said = announcement(self.case, self.now, **told)
         write_cases(self.tx, [self.case], self.now, self.deed.by)
-        write_effects(self.tx, [said] if said else [], more, now=self.now)
+        write_effects(self.tx, [said] if said else [], more, now=self.now, told=not silent)
         if self.case.kind is CaseKind.JOB:
             wake_about_orders(self.tx, [self.case.account_id], self.now)
 
@@ -135,7 +135,7 @@ def _money(work: _Work) -> str:
         raise Refused(f"{case.case_id}: no money goes back while {short}")
     waits = work.scene.payment if awaits_word(work.scene) else None
     work.decided(Outcome.REFUND_PAYMENT)
-    told = {"amount": charge.facts.amount, "currency": charge.facts.currency}
+    told: dict[str, Any] = {"amount": charge.facts.amount, "currency": charge.facts.currency}
     case.note("payment.claimed", transaction_id=charge.transaction_id, **told)
     work.move(CaseState.REFUNDING, **told)
     if waits is not None:
@@ -147,7 +147,8 @@ def _money(work: _Work) -> str:
 
 def _decline(work: _Work) -> str:
     work.decided(Outcome.DECLINE)
-    work.move(CaseState.DECLINED)
+    # whoever never asked was told that nothing would happen
+    work.move(CaseState.DECLINED, silent=unasked(work.scene))
     if work.case.kind is CaseKind.DUPLICATE_CHARGE:
         work.settle()
     return "the case is declined"

@@ -208,6 +208,8 @@ def awaits_word(scene: Scene) -> bool:
 
 def _decline(scene: Scene) -> Choice:
     does = "nothing is given back, and the customer is told the reason"
+    if unasked(scene):
+        does = "nothing is given back, and nobody is told: the account's own mailbox asked for nothing"
     return Choice(Act.DECLINE, does, _claim_is_open(scene))
 
 
@@ -253,7 +255,7 @@ def _reinstate(scene: Scene) -> Choice:
 
 def _forfeit(scene: Scene) -> Choice:
     does = f"{count(scene.spendable, 'credit')} of {scene.account.account_id} are frozen, and void once a second person agrees"
-    nothing = None if scene.spendable else "the account has no credits to forfeit"
+    nothing = None if scene.spendable or scene.to_forfeit else "the account has no credits to forfeit"
     return Choice(Act.FORFEIT, f"{does}{_grounds(scene)}", _no_grounds(scene) or nothing, needs_second=True)
 
 
@@ -262,7 +264,16 @@ def _grounds(scene: Scene) -> str:
     return f" ({grounds})" if grounds else ""
 
 
+def unasked(scene: Scene) -> bool:
+    """True of a mail in the name of an account whose own mailbox asked for nothing."""
+    return scene.case.kind is CaseKind.REQUEST and not scene.own_mails
+
+
 def _no_grounds(scene: Scene) -> str | None:
+    if scene.denied:
+        return "the account's own mailbox answered that it did not write the mail, and nobody is held to what another asked for"
+    if unasked(scene):
+        return "no mail of the account's own mailbox asks for anything, and nobody is held to what another asked for"
     if grounds_for_measures(scene.use) is not None:
         return None
     return "the books show no successful output that was delivered and downloaded, and nothing else is grounds for it"

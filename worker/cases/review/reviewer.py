@@ -357,14 +357,12 @@ def _to_agree(proposal: Row[Any], choice: str | None, by: str, offered: list[Cho
         raise Refused(f"{row.case_id}: {proposal.choice} is proposed by {proposal.proposed_by}; agree to it or withdraw it first")
     if by == proposal.proposed_by:
         raise Refused(f"{row.case_id}: {proposal.choice} was proposed by {by}; a second, different person has to agree")
-    act = Act(proposal.choice)
-    if act is not Act.FORFEIT:
-        # it has to be possible still; what a forfeit takes is frozen already
-        now = _chosen(offered, act.value, row)
-        if now.gives and now.does != proposal.does:
-            why = f"{proposal.proposed_by} proposed another thing: {proposal.does}; by now {now.does}"
-            raise Refused(f"{row.case_id}: {why}; `refunds review withdraw {row.case_id}` ends the proposal, and it is made anew")
-    return act
+    # it has to be possible still
+    now = _chosen(offered, proposal.choice, row)
+    if now.gives and now.does != proposal.does:
+        why = f"{proposal.proposed_by} proposed another thing: {proposal.does}; by now {now.does}"
+        raise Refused(f"{row.case_id}: {why}; `refunds review withdraw {row.case_id}` ends the proposal, and it is made anew")
+    return now.act
 
 
 def _held(row: Row[Any], lease: Row[Any]) -> Refused:

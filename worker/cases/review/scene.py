@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from policy import Terms, Use
 from policy.ledger import Share, reverse
@@ -19,12 +19,12 @@ from worker.cases.money.facts import Charge, charge_of, named_charges
 from worker.cases.money.settle import first_may_go
 from worker.cases.money.used import jobs_of
 from worker.cases.requests.facts import paid_by, use_of
-from worker.cases.requests.identify import charged_again, duplicates
+from worker.cases.requests.identify import DENIED, charged_again, duplicates
 from worker.credits.ledger import JobCredits, Ledger
 from worker.creem.environment import Environment
 from worker.errors import Collision
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, cases, charges, payments, purchases, requests
+from worker.store.tables import accounts, cases, charges, payments, proposals, purchases, requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,12 @@ class Scene:
     use: Use = field(default_factory=Use)
     spendable: int = 0
     """Credits the account could spend now, over all lots."""
+    own_mails: int = 0
+    """Mails on the case from the account's own mailbox, but for machines' answers and the word that the first is not its own."""
+    denied: bool = False
+    """The account's own mailbox says that it did not write the mail."""
+    to_forfeit: bool = False
+    """It is proposed under this case to forfeit what the account could spend, which is frozen for that."""
     suspended_under_it: bool = False
     """The account stands suspended, and two people agreed to that under this case last."""
     proposed: int = 0
@@ -105,6 +111,9 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, environment: Environment | No
         charged_again=_charged_again(tx, case, charge),
         use=use_of(tx, ledger, charge) if charge is not None else Use(),
         spendable=sum(int(lot.remaining) for lot in lots),
+        own_mails=_own_mails(tx, case, request),
+        denied=request is not None and bool(request.named.get(DENIED)),
+        to_forfeit=_to_forfeit(tx, case),
         suspended_under_it=suspended_under(tx, row.account_id) == row.case_id,
         proposed=holds.proposed(tx, charge.facts.purchase_id) if charge is not None and charge.facts.frozen else 0,
     )
@@ -114,6 +123,18 @@ def _request(tx: Tx, case: Case) -> Row[Any] | None:
     if case.kind is not CaseKind.REQUEST:
         return None
     return tx.one(select(requests).where(requests.c.request_id == case.subject))
+
+
+def _own_mails(tx: Tx, case: Case, request: Row[Any] | None) -> int:
+    own = requests.c.case_id == case.case_id, requests.c.confirmed_at.is_not(None), requests.c.automatic.is_(False)
+    denials = 1 if request is not None and request.named.get(DENIED) else 0
+    return max(0, int(tx.value(select(func.count()).where(*own))) - denials)
+
+
+def _to_forfeit(tx: Tx, case: Case) -> bool:
+    p = proposals.c
+    forfeits = p.case_id == case.case_id, p.choice == "forfeit", p.state == "open"
+    return tx.exists(select(p.proposal_id).where(*forfeits))
 
 
 def _charge(tx: Tx, case: Case, request: Row[Any] | None) -> Charge | None:
