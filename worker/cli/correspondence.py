@@ -10,6 +10,7 @@ def mails(found: list[dict[str, Any]]) -> None:
     """Prints the mails on a case."""
     for mail in found:
         confirmed = "confirmed" if mail["confirmed_at"] else f"not confirmed: {mail['verdict_detail']}"
+        confirmed += ", a machine's" if mail["automatic"] else ""
         output.line("mail", f"{mail['received_at'][:16]}Z  {mail['sender'] or 'no readable sender'} ({confirmed})")
         output.line("", mail["subject"], "bold")
         text = mail["text"]

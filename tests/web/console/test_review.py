@@ -122,6 +122,36 @@ def test_order_that_a_mail_means_is_chosen_from_those_of_its_account(world: Peop
     assert "9.00 USD goes back" in words_of(page(ana, path))
 
 
+def test_pages_show_the_newest_mails_and_say_what_was_left_out_of_them(world: PeopleWorld, ana: Browser) -> None:
+    request = case_id(world, "ord_4")
+    for number in range(7):
+        own = {"sender": "acc_4@example.org", "message_id": f"<more-{number}@example.org>"}
+        world.clock.pass_(seconds=1)
+        world.mail(
+            f"And this is word {number} about ord_4.",
+            files={f"clip-{number}.mov": b"\0" * (11 << 20)} if number > 5 else {},
+            **own,
+        )
+    for path, shown in ((f"/review/{request}", 5), (f"/cases/{request}", 3)):
+        text = words_of(page(ana, path))
+        words = [f"this is word {number}" for number in range(6, 6 - shown, -1)]
+        assert sorted(words, key=text.index) == words
+        assert f"this is word {6 - shown}" not in text
+        assert f"{8 - shown} earlier: refunds review show {request}" in text
+        assert "clip-6.mov was left out" in text
+        assert "confirmed as the account's own" in text
+
+
+def test_pages_say_that_a_machine_wrote(world: PeopleWorld, ana: Browser) -> None:
+    world.bought_once("ord_6", "acc_6")
+    sent = {"sender": "acc_6@example.org", "message_id": "<away@example.org>", "Auto_Submitted": "auto-replied"}
+    request = world.mail("I am away until Monday. > ord_6", **sent).case_id
+    for path in (f"/review/{request}", f"/cases/{request}"):
+        text = words_of(page(ana, path))
+        assert "A machine wrote it" in text
+        assert "not confirmed as the account's own" in text
+
+
 def test_page_shown_before_the_customer_wrote_again_decides_nothing(world: PeopleWorld, ana: Browser, ben: Browser) -> None:
     path = taken(ana, "ord_4")
     form = hidden_fields(page(ana, path), f"{path}/decide") | {"choice": "decline", "reason": "it was used"}

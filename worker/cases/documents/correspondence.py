@@ -18,6 +18,7 @@ def mails_of(tx: Tx, case_id: str) -> list[dict[str, Any]]:
         "sender",
         "verdict",
         "verdict_detail",
+        "automatic",
         "subject",
         "text",
         "problems",

@@ -19,6 +19,7 @@ from worker.errors import Refused
 from worker.store.engine import Store
 from worker.web.console.forms import reason_of
 from worker.web.console.guard import Guard, Visit
+from worker.web.console.words import latest
 
 MOST, MOST_HISTORY, MOST_LETTERS, MOST_FILES = 30, 25, 3, 10
 PLACES = {Thing.ACCOUNT: "/accounts", Thing.DEAD_LETTER: "/dead", Thing.CASE: "/cases"}
@@ -87,8 +88,8 @@ class CasePages:
             case=case,
             history=history[start:end],
             start=start,
-            letters=case["requests"][:MOST_LETTERS],
-            evidence=case["evidence"][:MOST_FILES],
+            letters=latest(case["requests"], MOST_LETTERS),
+            files=latest(case["evidence"], MOST_FILES),
             told=case["notices"][-MOST_FILES:],
             in_review=case["state"] == CaseState.REVIEW or (case["kind"], case["state"]) == (CaseKind.REQUEST, CaseState.WAITING),
             flower=f"{self.flower}/tasks?search={quote(case['job_id'] or case['case_id'], safe='')}" if self.flower else None,

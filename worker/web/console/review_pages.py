@@ -15,6 +15,7 @@ from worker.web.console.forms import reason_of
 from worker.web.console.guard import Guard, Visit
 from worker.web.console.reviews import Reviews
 from worker.web.console.sign_in_pages import too_soon
+from worker.web.console.words import latest
 
 MOST, MOST_LETTERS, MOST_FILES, MOST_BEFORE = 30, 5, 10, 5
 MOVED = (
@@ -125,9 +126,9 @@ class ReviewPages:
             mine=seen["taken_by"] == visit.operator,
             own_proposal=proposal is not None and proposal["proposed_by"] == visit.operator,
             asks_again=visit.operator != LOCAL and any(asks_again(choice) for choice in offered if not choice["refused"]),
-            letters=seen["requests"][:MOST_LETTERS],
+            letters=latest(seen["requests"], MOST_LETTERS),
             before=seen["waiting_before"][:MOST_BEFORE],
-            files=seen["evidence"][:MOST_FILES],
+            files=latest(seen["evidence"], MOST_FILES),
             form=visit.form,
         )
 

@@ -1,7 +1,7 @@
 """What pages say: moments, money, states and text from outside, each in one way everywhere."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,6 +45,11 @@ def bounded(value: str, size: int = 20_000) -> tuple[Markup, bool]:
             return Markup("").join(parts), False
         parts.append(part)
     return Markup("").join(parts), True
+
+
+def latest(items: Sequence[Any], most: int) -> list[Any]:
+    """At most so many of what is in the order received, the newest first: what came last is what is decided about."""
+    return list(items[::-1][:most])
 
 
 def when(value: str | datetime | None) -> Markup:
