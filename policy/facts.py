@@ -271,6 +271,8 @@ class RequestFacts:
     """What the mail calls a job or an order, and our books do not hold as the account's, or not yet."""
     told_no: bool = False
     """A no to an earlier mail about the same, or in the job's own case, or a measure under a case about it, was told before."""
+    told_paid: bool = False
+    """A letter had told that the money of this purchase was sent before this one came."""
     charged_again: tuple[str, ...] = ()
     """Later charges of the same thing that have a case as duplicates of this purchase, which stays valid."""
 

@@ -35,6 +35,10 @@ def _no_before(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None
     )
 
 
+def _no_payment_told(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
+    return Change("no letter said before that the money was sent", replace(facts, told_paid=False)) if facts.told_paid else None
+
+
 def _no_dispute(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
     if facts.purchase is None or not facts.purchase.disputed:
         return None
@@ -129,6 +133,7 @@ _NEAREST_FIRST: Changes[RequestFacts] = (
     _confirmed,
     _only_one,
     _no_before,
+    _no_payment_told,
     _no_dispute,
     _not_claimed,
     _charged_once,

@@ -134,7 +134,7 @@ def first_verdict(facts: JobFacts, terms: Terms) -> tuple[str, Verdict]:
 
 def request_verdict(facts: RequestFacts, terms: Terms) -> tuple[str, Verdict]:
     """The name of the rule that answers a request, and what it says. Nothing ends one that names what is not known, nor one that
-    says something to a no.
+    says something to a no, or to a letter that money was sent.
     """
     rule, verdict = first_of(REQUEST_RULES, facts, terms)
     if facts.report or verdict.outcome not in {Outcome.DECLINE, Outcome.NOTHING_OWED}:
@@ -143,6 +143,8 @@ def request_verdict(facts: RequestFacts, terms: Terms) -> tuple[str, Verdict]:
         return requests.request_names_unknown.__name__, requests.request_names_unknown(facts, verdict)
     if facts.told_no:
         return requests.request_answers_a_no.__name__, requests.request_answers_a_no(facts, verdict)
+    if facts.told_paid:
+        return requests.request_answers_a_payment.__name__, requests.request_answers_a_payment(facts, verdict)
     return rule, verdict
 
 

@@ -83,6 +83,14 @@ def request_answers_a_no(facts: RequestFacts, found: Verdict) -> Verdict:
     return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts)
 
 
+def request_answers_a_payment(facts: RequestFacts, found: Verdict) -> Verdict:
+    """What is said to a letter about money that was sent is a person's: the letter asks to be told where it does not show up, and
+    our books know nothing of the customer's bank.
+    """
+    reason = f"a letter said that the money was sent, and a person reads what is said to that; {found.reason}"
+    return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts)
+
+
 def requested_under_dispute(facts: RequestFacts, terms: Terms) -> Verdict | None:
     """What is under dispute at the bank is not also refunded by us."""
     if facts.purchase is None or not facts.purchase.disputed:

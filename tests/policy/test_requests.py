@@ -21,7 +21,7 @@ from policy import (
     missing_in_request,
 )
 from policy.facts import Billing, JobsNo, PurchaseFacts, PurchaseKind
-from policy.rules.requests import request_answers_a_no, request_names_unknown
+from policy.rules.requests import request_answers_a_no, request_answers_a_payment, request_names_unknown
 from tests.policy.build import NOW, TERMS, terms
 
 PAID = NOW - timedelta(days=2)
@@ -96,6 +96,8 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (asked(unknown=("ord_2",)), "refund_payment", "unused_purchase", "request-window"),
     (asked(of=bought(paid_at=LATE), told_no=True), "review", "request_answers_a_no", "request-by-mail"),
     (asked(claimed=True, told_no=True), "review", "request_answers_a_no", "request-by-mail"),
+    (asked(of=bought(refunded_amount=900), told_paid=True), "review", "request_answers_a_payment", "request-by-mail"),
+    (asked(of=bought(refunded_amount=900), told_paid=True, told_no=True), "review", "request_answers_a_no", "request-by-mail"),
     (asked(told_no=True), "refund_payment", "unused_purchase", "request-window"),
     (asked(of=None, report=True, told_no=True), "nothing_owed", "report_of_a_machine", "request-by-mail"),
     (asked(of=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
@@ -188,7 +190,7 @@ def test_request_decision_is_the_one_in_the_table(facts: RequestFacts, outcome: 
 
 def test_request_table_names_every_rule() -> None:
     assert {rule for _, _, rule, _ in DECISIONS} == {
-        rule.__name__ for rule in (*REQUEST_RULES, request_names_unknown, request_answers_a_no)
+        rule.__name__ for rule in (*REQUEST_RULES, request_names_unknown, request_answers_a_no, request_answers_a_payment)
     }
 
 
@@ -301,6 +303,11 @@ COUNTERFACTUALS = [
     (asked(sender_confirmed=False), "the account's own mailbox confirmed the request", "unused_purchase"),
     (asked(others=("ord_2",)), "the mail named one thing alone", "unused_purchase"),
     (asked(of=bought(paid_at=LATE), told_no=True), "no letter about the same said no or told of a measure", "window_passed"),
+    (
+        asked(of=bought(refunded_amount=900), told_paid=True),
+        "no letter said before that the money was sent",
+        "requested_already_refunded",
+    ),
     (asked(sender_confirmed=False, denied=True), "the account's own mailbox confirmed the request", "unused_purchase"),
     (asked(of=bought(disputed=True)), "the charge not been disputed", "unused_purchase"),
     (asked(claimed=True), "no refund of the charge been under way", "unused_purchase"),
@@ -356,6 +363,7 @@ ANY = st.builds(
     claimed=st.booleans(),
     denied=st.booleans(),
     told_no=st.booleans(),
+    told_paid=st.booleans(),
     others=st.sampled_from([(), ("ord_2",)]),
     unknown=st.sampled_from([(), ("ord_3",)]),
     charged_again=st.sampled_from([(), ("ord_2",)]),

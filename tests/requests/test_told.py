@@ -16,6 +16,7 @@ from tests.requests.world import PNG, PeopleWorld, text_of
 from tests.servers import POSTGRES_AT_NIGHT
 from worker.cases.money import limits
 from worker.cases.requests.register import Taken
+from worker.errors import Refused
 from worker.sandbox.creem.words import RefundAnswer
 from worker.store.engine import Store
 from worker.store.tables import case_history, cases, notices
@@ -372,6 +373,25 @@ def test_mail_after_a_letter_about_the_jobs_own_case_is_read_by_a_person(world: 
     assert "A person will look at it again" in " ".join(text_of(world.written()[-1]).split())
     taken = world.mail("job_1: my image is fine, look at it!", message_id="<again@example.org>")
     assert ((world.case(taken.case_id) or {})["decision"]["rule"], taken.state) == ("request_answers_a_no", "review")
+
+
+@pytest.mark.parametrize("text", ["Nothing of it has come in ten days.", "The refund of ord_1 never came."])
+def test_person_reads_that_the_money_did_not_show_up(world: PeopleWorld, text: str) -> None:
+    world.bought_once()
+    early = world.mail().case_id
+    world.decide(early, "money", reason="nothing was used")
+    world.settle_down(days=1)
+    world.clock.pass_(minutes=2)
+    [letter] = [mail for mail in world.written() if "We sent you a refund" in mail["Subject"]]
+    world.clock.pass_(days=10)
+    thread = {"In_Reply_To": str(letter["Message-ID"])} if "ord_1" not in text else {}
+    taken = world.mail(text, message_id="<late@example.org>", **thread)
+    case = world.case(taken.case_id)
+    assert case is not None
+    assert (case["state"], case["decision"]["rule"]) == ("review", "request_answers_a_payment")
+    assert "a letter said that the money was sent" in case["reason"]
+    with pytest.raises(Refused, match="one claim on a charge, for ever"):
+        world.decide(taken.case_id, "money")
 
 
 def test_what_a_person_said_of_a_job_no_mail_is_declined_with(world: PeopleWorld) -> None:

@@ -693,6 +693,12 @@ BUGS = (
         (("worker/cases/money/arm.py", "    other = _not_as_shown(tx, case, seen)\n", "    other = None\n"),),
     ),
     Bug(
+        "money_that_did_not_arrive_is_settled_by_machine",
+        "whoever says that the money never came is told that nothing more is owed",
+        ("tests/requests/test_told.py::test_person_reads_that_the_money_did_not_show_up",),
+        (("worker/cases/requests/facts.py", "told_paid=charge is not None and", "told_paid=charge is None and"),),
+    ),
+    Bug(
         "measures_for_what_a_stranger_asked",
         "an account loses its credits over a refund that it never asked for",
         ("tests/requests/test_denied.py::test_nobody_is_measured_by_or_told_of_what_only_others_asked_for",),

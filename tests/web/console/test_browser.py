@@ -28,6 +28,9 @@ def browser() -> Iterator[Browser]:
         made.close()
 
 
+LONG_NAME = "anna.maria.schwarzenberger@layers.example.org"
+
+
 @dataclass
 class House:
     """The running site, its browsers, and everything that the browsers complained about."""
@@ -69,7 +72,7 @@ def house(tmp_path: Path, browser: Browser) -> Iterator[House]:
     store = Store(f"sqlite:///{tmp_path / 'refunds.db'}")
     upgrade(store)
     world = a_scene(store, tmp_path)
-    for name in ("ana", "ben"):
+    for name in ("ana", "ben", LONG_NAME):
         Operators(store, world.clock).add(name, PASSWORD, by="tests")
     with listening(Site(world, flower_url="https://flower.example.org")) as address:
         made = House(world, address, browser)
@@ -179,7 +182,7 @@ def test_form_of_another_site_changes_nothing(house: House) -> None:
 def test_phone_scrolls_no_page_sideways_and_the_dark_is_dark(house: House) -> None:
     phone = {"width": 375, "height": 720}
     for scheme, bright in (("light", True), ("dark", False)):
-        page = house.signed_in(viewport=phone, color_scheme=scheme)
+        page = house.signed_in(LONG_NAME, viewport=phone, color_scheme=scheme)
         for name, path in paths(house.world).items():
             page.goto(path)
             width = page.evaluate("document.documentElement.scrollWidth")

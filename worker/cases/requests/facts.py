@@ -46,6 +46,7 @@ def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now:
         use=use_of(tx, ledger, charge) if charge else Use(),
         claimed=bool(charge and _claimed(tx, charge, request.case_id)),
         told_no=_told_no(tx, request),
+        told_paid=charge is not None and _told_paid(tx, request, charge),
     )
     return facts, charge
 
@@ -219,6 +220,16 @@ def _told_no(tx: Tx, request: Row[Any]) -> bool:
     if tx.exists(found) or (request.job_id is not None and _told_of_own(tx, request)):
         return True
     return request.purchase_id is not None and _told_of_measure(tx, request)
+
+
+def _told_paid(tx: Tx, request: Row[Any], charge: Charge) -> bool:
+    """True where a letter that the money of this purchase was sent may have been read when this mail came."""
+    c, n, lot = cases.c, notices.c, charge.facts.purchase_id
+    asked = c.case_id.in_(select(requests.c.case_id).where(requests.c.purchase_id == lot))
+    about = or_(asked, (c.kind == CaseKind.DUPLICATE_CHARGE.value) & (c.subject == lot))
+    told = n.account_id == request.account_id, n.kind == NoticeKind.MONEY_SENT.value, n.state != "dropped"
+    found = select(n.notice_id).join(cases, c.case_id == n.case_id).where(*told, n.created_at < request.received_at, about)
+    return tx.exists(found)
 
 
 def _told_of_own(tx: Tx, request: Row[Any]) -> bool:

@@ -9,6 +9,7 @@ from policy import Outcome, grounds_for_measures
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import (
     request_answers_a_no,
+    request_answers_a_payment,
     request_denied,
     request_names_several,
     request_names_unknown,
@@ -82,6 +83,7 @@ _NO_REMEDY_AT_HAND = {
     rule.__name__
     for rule in (
         request_answers_a_no,
+        request_answers_a_payment,
         request_denied,
         request_names_several,
         request_names_unknown,
