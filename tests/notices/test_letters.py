@@ -34,7 +34,7 @@ SAID: dict[NoticeKind, tuple[str, ...]] = {
         REFERENCE,
     ),
     NoticeKind.SUSPENSION: ("suspended", "you can object", "reply to this email"),
-    NoticeKind.FORFEITURE: ("remaining 5 credits", "forfeited", "you can object"),
+    NoticeKind.FORFEITURE: ("remaining 5 credits", "forfeited", "you can object", "as many credits again"),
     NoticeKind.REINSTATED: ("open again", "object", "reply to this email"),
     NoticeKind.SETTLED: ("Nothing more is owed", "worker_crashed", "reply to this email"),
 }

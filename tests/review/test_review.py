@@ -602,6 +602,28 @@ def test_forfeiture_freezes_at_once_and_voids_only_when_the_second_agrees(world:
     assert (lots["ord_1"]["void"], lots["ord_1"]["frozen"]) == (0, 45)
 
 
+def test_credits_that_were_forfeited_wrongly_are_given_again_once_and_cost_no_money(world: PeopleWorld) -> None:
+    """As the runbook says, "A wrong forfeiture"."""
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"), world.event("downloaded", "job_1"))
+    case_id = world.mail().case_id
+    assert "are frozen, and void for good once a second person agrees" in world.choices(case_id)["forfeit"]["does"]
+    for by in ("ann", "bob"):
+        world.decide(case_id, "forfeit", by=by)
+    world.decide(case_id, "decline", reason="it was used")
+    world.clock.pass_(minutes=2)
+    [letter] = [mail for mail in world.written() if "forfeited" in mail["Subject"]]
+    world.mail("That was my brother.", message_id="<2@example.org>", In_Reply_To=str(letter["Message-ID"]))
+    assert (world.state(case_id), world.credits()) == ("review", 0)
+    again = {**a_purchase(f"again-{case_id}", credits=45), "amount": 0}
+    for _ in range(2):
+        world.load(again)
+        assert world.credits() == 45
+    world.decide(case_id, "decline", reason="your 45 credits are back: the forfeiture was wrong")
+    assert world.mail(f"Please refund again-{case_id}.", message_id="<3@example.org>").state == "nothing_owed"
+    assert world.credits() == 45
+
+
 def test_forfeiture_withdrawn_gives_everything_back(world: PeopleWorld) -> None:
     case_id = a_dispute(world)
     world.load({"record": "purchase", **second_purchase()})

@@ -256,7 +256,8 @@ def _reinstate(scene: Scene) -> Choice:
 
 
 def _forfeit(scene: Scene) -> Choice:
-    does = f"{count(scene.spendable, 'credit')} of {scene.account.account_id} are frozen, and void once a second person agrees"
+    does = f"{count(scene.spendable, 'credit')} of {scene.account.account_id} are frozen"
+    does += ", and void for good once a second person agrees"
     nothing = None if scene.spendable or scene.to_forfeit else "the account has no credits to forfeit"
     return Choice(Act.FORFEIT, f"{does}{_grounds(scene)}", _no_grounds(scene) or nothing, needs_second=True)
 
