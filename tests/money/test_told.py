@@ -419,6 +419,53 @@ def test_subscription_and_its_renewal_each_bring_a_lot(world: MoneyWorld, nested
 
 
 @pytest.mark.parametrize(
+    ("periods", "billed"),
+    [
+        # (first day, days, price, product) of each period
+        ([(0, 7, 0, "prod_month"), (7, 30, 1500, "prod_month")], "first"),
+        ([(0, 30, 1500, "prod_month"), (12, 30, 1500, "prod_month")], "first"),
+        ([(0, 30, 900, "prod_pack"), (29.5, 30, 1500, "prod_month")], "first"),
+        ([(0, 30, 1500, "prod_month"), (60, 30, 1500, "prod_month")], "first"),
+        ([(0, 30, 1500, "prod_month"), (30, 30, 1500, "prod_month")], "renewal"),
+    ],
+    ids=["trial", "changed", "changed at its end", "gap", "renewed"],
+)
+@pytest.mark.parametrize("told", ["one by one", "at once"])
+def test_charge_is_a_renewal_where_it_is_known_to_go_on_with_what_was_paid(
+    world: MoneyWorld, periods: list[tuple[float, int, int, str]], billed: str, told: str
+) -> None:
+    """Once every period was that began after its subscription: who paid at a trial's end was declined (policy.md, "First")."""
+    known_product(world)
+    world.load(an_account("acc_1"))
+    start = world.clock.now() - timedelta(days=70)
+    for number, (day, days, amount, product) in enumerate(periods):
+        begins = start + timedelta(days=day)
+        period: dict[str, Any] = {"paid_at": begins, "period_start": begins, "period_end": begins + timedelta(days=days)}
+        of_it: dict[str, Any] = {"product_id": product, "subscription_id": "sub_1", "email": "acc_1@example.org"}
+        world.double.pay(f"tran_m{number}", customer_id="cust_1", amount=amount, announce=True, **of_it, **period)
+        if told == "one by one":
+            heard(world)
+    heard(world)
+    mine = select(purchases.c.transaction_id, purchases.c.billing).where(purchases.c.account_id == "acc_1")
+    booked = {row.transaction_id: row.billing for row in world.store.read(lambda tx: tx.all(mine))}
+    assert booked == {"tran_m0": "first", "tran_m1": billed}
+    assert (world.dead(), world.audit().breaches) == ([], [])
+
+
+def test_renewal_of_a_subscription_that_an_import_told_of_is_one(world: MoneyWorld) -> None:
+    """Import records name no subscription; what they name of its customer, product and period does."""
+    known_product(world)
+    start, of_it = world.clock.now() - timedelta(days=31), {"kind": "subscription", "product_id": "prod_month"}
+    month = {"period_start": written(start), "period_end": written(start + timedelta(days=30))}
+    world.load(an_account("acc_1"), world.bought("ord_m0", "tran_m0", written(start), amount=1500, **of_it, **month))
+    world.double.pay("tran_0", customer_id="cust_2", amount=1500, subscription_id="sub_1", paid_at=start)
+    pay_a_month(world, 1, start, email="acc_1@example.org")
+    heard(world)
+    mine = select(purchases.c.billing).where(purchases.c.transaction_id == "tran_m1")
+    assert [row.billing for row in world.store.read(lambda tx: tx.all(mine))] == ["renewal"]
+
+
+@pytest.mark.parametrize(
     ("paid", "begins", "subscriptions", "states"),
     [
         ((0, 2), (0, 2), ("sub_1", "sub_2"), [None, "refunded"]),

@@ -1337,6 +1337,12 @@ BUGS = (
         (("worker/cases/money/close.py", "        if now - row.since < timedelta(hours=hours):", "        if True:"),),
     ),
     Bug(
+        "every_later_period_is_a_renewal",
+        "who asks for the first payment after a trial back is told that the subscription was not cancelled before it renewed",
+        ("tests/money/test_told.py::test_charge_is_a_renewal_where_it_is_known_to_go_on_with_what_was_paid",),
+        (("worker/cases/money/told.py", "any(period.goes_on_with(charge) for period in books.periods)", "True"),),
+    ),
+    Bug(
         "last_of_a_customers_accounts_has_the_charge",
         "a charge and its credits go to an account of the customer's that did not pay for it",
         ("tests/money/test_told.py",),

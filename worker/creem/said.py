@@ -11,8 +11,9 @@ class Charge:
     """A charge as a webhook tells of it. `amount`: the price, which leaves out tax and discount, or 0 where nothing was paid;
     `amount_paid`: what the customer paid, where the event says so.
 
-    `paid_at`: the transaction's own time where it is there, else the nearest one the event has. `first`: the first payment of its
-    subscription; None where that cannot be told. `account_hint`: the product's own account id, if its checkout named one.
+    `paid_at`: the transaction's own time where it is there, else the nearest one the event has. `first`: the event alone shows
+    that it is no renewal; else only what was paid before can. `account_hint`: the product's own account id, if its checkout named
+    one.
     """
 
     transaction_id: str | None
@@ -28,7 +29,7 @@ class Charge:
     paid_at: datetime
     period_start: datetime | None
     period_end: datetime | None
-    first: bool | None
+    first: bool
     account_hint: str | None
 
 

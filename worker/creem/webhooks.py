@@ -27,8 +27,8 @@ from worker.strict import Malformed, digest, loads
 
 T = TypeVar("T")
 MAX_BYTES = 256 * 1024
-FIRST_PERIOD = timedelta(days=1)
-"""A period that begins so close to the subscription's own beginning is its first one."""
+ABOUT = timedelta(days=1)
+"""Of two ends of periods that are so close to each other, both are the same moment."""
 ENDED = {"scheduled_cancel", "canceled"}
 
 
@@ -128,7 +128,7 @@ def _checkout(said: _Part, event: _Named) -> CheckoutCompleted:
         paid_at=paid_at or event.at,
         period_start=None,
         period_end=None,
-        first=None,
+        first=True,
         account_hint=said.maybe("metadata").may("account_id", text),
     )
     return CheckoutCompleted(charge)
@@ -153,7 +153,8 @@ def _paid(said: _Part, event: _Named) -> SubscriptionPaid:
         paid_at=paid_at or event.at,
         period_start=begins,
         period_end=said.may("current_period_end_date", moment),
-        first=None if begins is None or created is None else abs(begins - created) < FIRST_PERIOD,
+        # a period that begins later may be the one after a trial, or a change of plan: it is no renewal for that alone
+        first=begins is not None and created is not None and abs(begins - created) < ABOUT,
         account_hint=said.maybe("metadata").may("account_id", text),
     )
     return SubscriptionPaid(charge)

@@ -6,15 +6,16 @@ charge that cannot be placed goes to the dead letters with what to do, and comes
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Row, func, select
+from sqlalchemy import Column, Row, and_, func, or_, select
 
 from policy.facts import Billing, PurchaseKind
 from policy.words import listed
 from worker.cases.money.ends import payers
 from worker.creem.said import Charge, CheckoutCompleted, DisputeCreated, RefundCreated, SubscriptionChanged, SubscriptionPaid
-from worker.creem.webhooks import Webhook
+from worker.creem.webhooks import ABOUT, Webhook
 from worker.errors import CannotProcess
 from worker.intake.records import PurchaseRecord
 from worker.store.bulk import Tx
@@ -77,6 +78,7 @@ class _Books:
     known_accounts: set[str]
     products: dict[str, tuple[str, int]]
     orders: dict[str, Row[Any]]
+    periods: list["_Period"]
 
     @classmethod
     def read(cls, tx: Tx, paid: Sequence[Charge]) -> "_Books":
@@ -96,7 +98,27 @@ class _Books:
             known_accounts={row.account_id for row in tx.all(select(a.account_id).where(tx.among(a.account_id, hints)))},
             products={row.product_id: (row.kind, row.granted) for row in sold},
             orders={row.order_id: row for row in orders},
+            periods=_paid_periods(tx, paid),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Period:
+    """A time for which a subscription was paid. A purchase from an import names its customer and no subscription."""
+
+    subscription_id: str | None
+    customer_id: str | None
+    product_id: str | None
+    begins: datetime
+    ends: datetime
+
+    def goes_on_with(self, charge: Charge) -> bool:
+        """True where the charge is for the same, from the moment on at which this was over."""
+        if charge.period_start is None or self.product_id != charge.product_id:
+            return False
+        imported = self.subscription_id is None
+        same = self.customer_id == charge.customer_id if imported else self.subscription_id == charge.subscription_id
+        return same and self.begins < charge.period_start and abs(charge.period_start - self.ends) < ABOUT
 
 
 def _place(charge: Charge, hook: Webhook, books: _Books, known: Mapping[str, Row[Any]]) -> Placed:
@@ -116,7 +138,8 @@ def _place(charge: Charge, hook: Webhook, books: _Books, known: Mapping[str, Row
     if product is None:
         detail = f"nobody bought product {charge.product_id} before, so what it grants is not known; import this purchase"
         return Placed(fault=CannotProcess("unknown_product", detail))
-    return Placed(account_id, _record(charge, hook, account_id, *product))
+    renewed = not charge.first and any(period.goes_on_with(charge) for period in books.periods)
+    return Placed(account_id, _record(charge, hook, account_id, Billing.RENEWAL if renewed else Billing.FIRST, *product))
 
 
 def _accounts(charge: Charge, books: _Books) -> list[str]:
@@ -142,7 +165,7 @@ def _no_one_account(charge: Charge, fitting: Sequence[str]) -> CannotProcess:
     return CannotProcess("several_accounts", f"{several}; import this purchase, then requeue")
 
 
-def _record(charge: Charge, hook: Webhook, account_id: str, kind: str, credits: int) -> PurchaseRecord:
+def _record(charge: Charge, hook: Webhook, account_id: str, billing: Billing, kind: str, credits: int) -> PurchaseRecord:
     # a renewal makes no order: its charge names it
     name = charge.order_id if charge.order_id and not charge.subscription_id else charge.transaction_id
     if name is None:
@@ -151,7 +174,7 @@ def _record(charge: Charge, hook: Webhook, account_id: str, kind: str, credits: 
         id=name,
         account_id=account_id,
         kind=PurchaseKind.SUBSCRIPTION if charge.subscription_id else PurchaseKind(kind),
-        billing=Billing.RENEWAL if charge.first is False else Billing.FIRST,
+        billing=billing,
         amount=charge.amount,
         currency=charge.currency,
         credits=credits,
@@ -205,6 +228,25 @@ def _owners(tx: Tx, which: Column[Any], names: Collection[str]) -> dict[str, lis
         for row in tx.all(chosen.order_by(which, purchases.c.account_id)):
             owners.setdefault(row.name, []).append(row.account_id)
     return owners
+
+
+def _paid_periods(tx: Tx, paid: Sequence[Charge]) -> list[_Period]:
+    """Periods that were paid for, of what these charges may go on with: booked ones, and those of the charges themselves."""
+    p = purchases.c
+    later = [charge for charge in paid if charge.subscription_id is not None and not charge.first]
+    if not later:
+        return []
+    subscribed = tx.among(p.subscription_id, {charge.subscription_id for charge in later})
+    imported = and_(p.subscription_id.is_(None), tx.among(p.customer_id, {c.customer_id for c in later if c.customer_id}))
+    # what a trial's invoice says of a period was not paid for
+    whole = p.amount > 0, p.kind == PurchaseKind.SUBSCRIPTION.value, p.period_start.is_not(None), p.period_end.is_not(None)
+    chosen = select(p.subscription_id, p.customer_id, p.product_id, p.period_start, p.period_end)
+    booked = tx.all(chosen.where(or_(subscribed, imported), *whole))
+    return [_Period(r.subscription_id, r.customer_id, r.product_id, r.period_start, r.period_end) for r in booked] + [
+        _Period(charge.subscription_id, charge.customer_id, charge.product_id, charge.period_start, charge.period_end)
+        for charge in paid
+        if charge.subscription_id is not None and charge.amount > 0 and charge.period_start and charge.period_end
+    ]
 
 
 def _newest(tx: Tx, product_ids: Iterable[str]) -> Sequence[Row[Any]]:
