@@ -125,7 +125,11 @@ def book() -> str:
 @step
 def reconcile() -> str:
     """Compares our books with Creem and with the jobs; mends what is safe."""
-    return str(runtime().reconciler.reconcile())
+    done = runtime().reconciler.reconcile()
+    for finding in done.findings:
+        # where money does not agree, somebody has to hear of it; `refunds reconcile` says it to whoever asks
+        (log.error if finding.cents else log.warning)("reconcile.left", **finding.document())
+    return str(done)
 
 
 @app.task(name="refunds.requests", bind=True)

@@ -12,7 +12,7 @@ from policy.lifecycle import PaymentState
 from policy.words import money
 from tests.cases.world import an_account
 from tests.money.world import MoneyWorld
-from worker.cases.reconcile.compare import Finding, compare
+from worker.cases.reconcile.compare import NEVER_AGAIN, Finding, compare
 from worker.creem.transactions import Transaction
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -172,9 +172,9 @@ def test_purchases_of_others_and_those_without_a_transaction_are_nobodys_to_find
 
 def test_refund_we_were_told_of_and_creem_does_not_show_is_named(world: MoneyWorld) -> None:
     told_of_refund(world, 500)
-    said = "we were told of 5.00 USD given back; Creem shows 2.00 USD"
+    said, do = "we knew of 5.00 USD given back; Creem shows 2.00 USD", f"compare with Creem's dashboard; {NEVER_AGAIN}"
     partly = replace(SEEN, refunded_amount=200, status="partialRefund")
-    assert found(world, partly) == [Finding("refund_not_shown", "tran_0", said, "compare with Creem's dashboard", 300)]
+    assert found(world, partly) == [Finding("refund_not_shown", "tran_0", said, do, 300)]
     assert found(world, replace(partly, refunded_amount=500)) == []
     assert found(world, replace(SEEN, status="refunded")) == [], "refunded, whatever sum is shown beside"
 
@@ -183,7 +183,7 @@ def test_refund_of_ours_that_creem_does_not_show_any_more_is_named(world: MoneyW
     we_refunded(world, 1071)
     told_of_refund(world, 1071)
     said = "we have proof of 10.71 USD given back; Creem now shows 10.70 USD"
-    finding = Finding("refund_not_shown", "tran_0", said, "ask Creem, naming the trace id of the call", 1)
+    finding = Finding("refund_not_shown", "tran_0", said, f"ask Creem, naming the trace id of the call; {NEVER_AGAIN}", 1)
     assert found(world, replace(SEEN, refunded_amount=1070)) == [finding], "and once, though a webhook told of it too"
     assert found(world, replace(SEEN, refunded_amount=1071)) == []
     assert found(world, replace(SEEN, status="refunded")) == []
@@ -210,3 +210,14 @@ def test_finding_is_told_whole() -> None:
     }
     assert told == said
     assert Finding("amount", "tran_0", "", "").cents == 0
+
+
+@pytest.mark.parametrize("state", [PaymentState.NOT_NEEDED, PaymentState.REJECTED, PaymentState.MISMATCH])
+def test_refund_by_another_hand_that_is_not_shown_any_more_is_named_beside_a_claim_of_ours(
+    world: MoneyWorld, state: PaymentState
+) -> None:
+    """Once any claim hid it: the claim ended because somebody else had given the money back, and nobody had."""
+    we_refunded(world, 0, state)
+    told_of_refund(world, 1071)
+    assert [(one.check, one.cents) for one in found(world, SEEN)] == [("refund_not_shown", 1071)]
+    assert found(world, replace(SEEN, status="chargedBack", refunded_amount=0)) == [], "a bank that gave it back shows no refund"

@@ -16,10 +16,13 @@ from tests.cases.world import a_job, a_purchase, an_account
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
 from tests.store.rows import allow_other_states, waiting_for_locks
+from worker.cases.reconcile.compare import in_doubt
 from worker.cases.reconcile.reconcile import BUDGET_SECONDS, CHUNK, MOST_IN_VAIN, Reconciliation
 from worker.creem.client import Creem, CreemAway, CreemRefused
 from worker.creem.search import CameShort
 from worker.creem.transactions import Transaction
+from worker.sandbox.creem import Switches
+from worker.sandbox.creem.words import Announced, Ending, RefundAnswer
 from worker.store.engine import Store
 from worker.store.tables import cases, charges, layer_jobs
 
@@ -69,6 +72,32 @@ def a_report(world: MoneyWorld, **more: Any) -> dict[str, Any]:
 def checked(done: Reconciliation) -> Counter[str]:
     """How many rows of each check were left."""
     return Counter(finding.check for finding in done.findings)
+
+
+def test_refund_that_creem_showed_and_shows_no_more_is_a_persons_and_is_not_sent_again(store: Store) -> None:
+    """Once nobody heard of it: the case had ended, and what reconcile found was a number in a line of the log."""
+    bounces = Switches(
+        answer=RefundAnswer.PENDING,
+        ends=Ending.FAILED,
+        turns_early=True,
+        falls_back=True,
+        settle_after=600,
+        announced=Announced.BOTH,
+    )
+    world = MoneyWorld(store, switches=bounces)
+    world.twice_charged()
+    world.settle_down(days=3)
+    assert (world.state("ord_1"), world.double.gone("tran_1")) == ("refunded", 0)
+    for _ in range(2):
+        world.clock.pass_(days=1)
+        world.turn()
+        [left] = [
+            finding for finding in world.reconciler().reconcile(seconds=None).findings if finding.check == "refund_not_shown"
+        ]
+        assert (left.row, left.cents) == ("tran_1", 900)
+        assert store.read(in_doubt)["refund_not_shown"] == 1
+    assert world.double.posts("tran_1") == 1
+    world.close()
 
 
 @pytest.mark.parametrize("odd", [[], [{"kind": "nonsense"}]], ids=["nothing is told of them", "nobody can read what is"])

@@ -1337,6 +1337,18 @@ BUGS = (
         (("worker/cases/money/close.py", "        if now - row.since < timedelta(hours=hours):", "        if True:"),),
     ),
     Bug(
+        "claim_hides_a_refund_that_came_back",
+        "a customer is told that a colleague gave the money back, the bank turned it away, and nobody hears of it",
+        ("tests/money/test_compare.py::test_refund_by_another_hand_that_is_not_shown_any_more_is_named_beside_a_claim_of_ours",),
+        (
+            (
+                "worker/cases/reconcile/compare.py",
+                "    elif (row.known_refunded or 0) > seen.refunded_amount",
+                "    elif row.payment_state is None and (row.known_refunded or 0) > seen.refunded_amount",
+            ),
+        ),
+    ),
+    Bug(
         "every_later_period_is_a_renewal",
         "who asks for the first payment after a trial back is told that the subscription was not cancelled before it renewed",
         ("tests/money/test_told.py::test_charge_is_a_renewal_where_it_is_known_to_go_on_with_what_was_paid",),

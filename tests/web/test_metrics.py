@@ -25,7 +25,7 @@ from worker.sandbox.creem.words import Fault
 from worker.settings import DEFAULT_TERMS, GROUP, Mode
 from worker.store.engine import Store
 from worker.store.schema import head
-from worker.store.tables import accounts, breakers, cases, charges, doubt_days, layer_jobs, payments
+from worker.store.tables import accounts, breakers, cases, charges, creem_refunds, doubt_days, layer_jobs, payments
 from worker.web.app import Web, make_app
 from worker.web.metrics import KEEP_SECONDS, Figures
 
@@ -165,6 +165,24 @@ def test_money_that_went_back_by_another_hand_is_what_creem_shows_beyond_our_cla
     lags = update(charges).where(charges.c.transaction_id == ours).values(refunded=charges.c.refunded - 100)
     store.write(lambda tx: tx.connection.execute(lags).rowcount)
     assert values(figures(store).text())["refunds_money_unmatched_minor_units"] == 250, "of another charge, read too early"
+
+
+def test_charges_of_which_creem_shows_less_given_back_than_was_known_or_told_of_more_are_counted(store: Store) -> None:
+    paid = {"amount_paid": 900, "looks": 0}
+    rows = [
+        ("a", "paid", 0),
+        ("b", "paid", 900),
+        ("c", "partially_refunded", 900),
+        ("d", "partialRefund", 400),
+        ("e", "refunded", 900),
+    ]
+    given(store, charges, *({"transaction_id": name, "status": status, "refunded": gone, **paid} for name, status, gone in rows))
+    told = {"currency": "USD", "status": "succeeded", "reason": "other", "created_at": START, "heard_at": START}
+    twice = [{"refund_id": f"ref_{n}", "transaction_id": name, "amount": 900, **told} for n, name in enumerate("bee")]
+    given(store, creem_refunds, *twice)
+    found = values(figures(store).text())
+    assert found["refunds_charges_in_doubt[refund_not_shown]"] == 2
+    assert found["refunds_charges_in_doubt[refunded_beyond_what_was_paid]"] == 1
 
 
 def test_money_of_a_call_whose_answer_was_lost_is_not_by_another_hand(store: Store) -> None:

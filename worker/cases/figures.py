@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Float, case, func, literal_column, select
 
 from worker.cases.documents.promises import running
 from worker.cases.overview import WHOLE, overview
+from worker.cases.reconcile.compare import in_doubt
 from worker.cases.review.queue import in_queue
 from worker.store.breakers import CREEM, PIPELINE
 from worker.store.bulk import Tx
@@ -52,6 +53,7 @@ def _more(tx: Tx, now: datetime) -> dict[str, Any]:
         "reruns": {state: int(count) for state, count in run(select(reruns.c.state, func.count()).group_by(reruns.c.state))},
         "calls": {outcome: int(count) for outcome, count in run(calls.group_by(payment_attempts.c.outcome))},
         "unheard": {str(name): int(failures) for name, failures in run(unheard)},
+        "in_doubt": in_doubt(tx),
         "unmatched": int(run(unmatched.where(*by_others)).scalar_one() or 0),
         "doubt": int(run(select(doubt_days.c.credits).where(doubt_days.c.day == now.date())).scalar() or 0),
         "breakers": {str(name) for (name,) in run(select(breakers.c.name).where(breakers.c.open_until > now))},

@@ -8,12 +8,14 @@ from typing import TypeVar
 from worker.creem.reading import Unreadable, moment, money, optional, ref, text
 
 T = TypeVar("T")
-CHARGED_BACK = "chargedBack"
-_SPELT = {"chargeback": CHARGED_BACK, "partially_refunded": "partialRefund"}
+PAID, PARTLY, CHARGED_BACK = "paid", "partialRefund", "chargedBack"
+_SPELT = {"chargeback": CHARGED_BACK, "partially_refunded": PARTLY}
 """What the documentation writes where the schema writes otherwise."""
-AS_CHARGED_BACK = (CHARGED_BACK, *(word for word, schema in _SPELT.items() if schema == CHARGED_BACK))
-"""All the words for it."""
-TELLS_OF_REFUNDS = {"paid", "partialRefund", "refunded"}
+AS_CHARGED_BACK, AS_PARTLY = (
+    (schema, *(word for word, meant in _SPELT.items() if meant == schema)) for schema in (CHARGED_BACK, PARTLY)
+)
+"""All the words for each."""
+TELLS_OF_REFUNDS = {PAID, PARTLY, "refunded"}
 """Words beside which what is missing went back by refund. Beside any other, known or not, a bank may have it."""
 UNKNOWN_TYPE = "unknown"
 

@@ -182,6 +182,8 @@ def _families(found: dict[str, Any], more: dict[str, Any], now: datetime) -> Ite
     yield _many("refunds_payments", "Claims on charges by state", "state", found["payments"]["by_state"])
     text = "Money that went back by another hand than ours, minor units, currencies added; `refunds reconcile` names the charges"
     yield _one("refunds_money_unmatched_minor_units", text, more["unmatched"])
+    text = "Charges that Creem and we do not agree on in what went back; `refunds reconcile` names them"
+    yield _many("refunds_charges_in_doubt", text, "check", more["in_doubt"])
     unheard = {name: more["unheard"].get(name, 0) for name in SERVICES}
     yield _many("refunds_calls_unheard", "Calls in a row that came to nothing; 0 again with the next answer", "service", unheard)
     standing = {name: int(name in more["breakers"]) for name in BREAKERS}

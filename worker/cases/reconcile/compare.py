@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select
+from sqlalchemy import Row, Select, and_, func, or_, select
 
 from policy.lifecycle import PaymentState
 from policy.words import money
 from worker.cases.money.charges import SUCCEEDED, in_another_currency
-from worker.creem.transactions import CHARGED_BACK, TELLS_OF_REFUNDS, Transaction
+from worker.creem.transactions import AS_PARTLY, CHARGED_BACK, PAID, TELLS_OF_REFUNDS, Transaction
 from worker.store.bulk import Tx
 from worker.store.tables import charges, creem_refunds, payments, purchases
 
 HELD = TELLS_OF_REFUNDS | {CHARGED_BACK}
 """Words for a charge that was collected; others never held money."""
+NEVER_AGAIN = "nothing is sent for it again by itself: what is owed still, a person gives back in the dashboard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +101,7 @@ def nothing_to_compare_by(tx: Tx, since: datetime) -> list[Finding]:
 
 def told_beyond(tx: Tx, since: datetime) -> list[Finding]:
     """Charges of which Creem told more succeeded refunds since then than were paid for them, each refund once by its own id."""
-    c, r = charges.c, creem_refunds.c
-    told = func.sum(r.amount)
-    summed = select(c.transaction_id, c.amount_paid, r.currency, told.label("told"), func.count().label("refunds"))
-    summed = summed.join(creem_refunds, r.transaction_id == c.transaction_id).where(r.status == SUCCEEDED, c.amount_paid > 0)
-    grouped = summed.group_by(c.transaction_id, c.amount_paid, r.currency).having(told > c.amount_paid)
-    rows = tx.all(grouped.having(func.max(r.heard_at) >= since).where(~in_another_currency()).order_by(c.transaction_id))
+    rows = tx.all(_beyond().having(func.max(creem_refunds.c.heard_at) >= since).order_by(charges.c.transaction_id))
     do = "look at the charge in Creem's dashboard: it may have gone back twice, and only there can that be seen"
     found: list[Finding] = []
     for row in rows:
@@ -114,6 +110,15 @@ def told_beyond(tx: Tx, since: datetime) -> list[Finding]:
         cents = int(row.told - row.amount_paid)
         found.append(Finding("refunded_beyond_what_was_paid", row.transaction_id, problem, do, cents))
     return found
+
+
+def _beyond() -> Select[Any]:
+    c, r = charges.c, creem_refunds.c
+    told = func.sum(r.amount)
+    summed = select(c.transaction_id, c.amount_paid, r.currency, told.label("told"), func.count().label("refunds"))
+    summed = summed.join(creem_refunds, r.transaction_id == c.transaction_id).where(r.status == SUCCEEDED, c.amount_paid > 0)
+    grouped = summed.group_by(c.transaction_id, c.amount_paid, r.currency).having(told > c.amount_paid)
+    return grouped.where(~in_another_currency())
 
 
 def told_otherwise(tx: Tx, since: datetime) -> list[Finding]:
@@ -159,10 +164,24 @@ def _differs(row: Row[Any], seen: Transaction) -> list[Finding]:
         short = row.we_refunded - seen.refunded_amount
         proved, shown = money(row.we_refunded, row.currency), money(seen.refunded_amount, seen.currency)
         problem = f"we have proof of {proved} given back; Creem now shows {shown}"
-        found.append(Finding("refund_not_shown", seen.id, problem, "ask Creem, naming the trace id of the call", short))
-    if (row.known_refunded or 0) > seen.refunded_amount and not seen.refunded_whole and row.payment_state is None:
+        found.append(
+            Finding("refund_not_shown", seen.id, problem, f"ask Creem, naming the trace id of the call; {NEVER_AGAIN}", short)
+        )
+    elif (row.known_refunded or 0) > seen.refunded_amount and not seen.refunded_whole and not seen.chargeback:
         behind = row.known_refunded - seen.refunded_amount
         told, shown = money(row.known_refunded, row.currency), money(seen.refunded_amount, seen.currency)
-        problem = f"we were told of {told} given back; Creem shows {shown}"
-        found.append(Finding("refund_not_shown", seen.id, problem, "compare with Creem's dashboard", behind))
+        problem = f"we knew of {told} given back; Creem shows {shown}"
+        found.append(Finding("refund_not_shown", seen.id, problem, f"compare with Creem's dashboard; {NEVER_AGAIN}", behind))
     return found
+
+
+def in_doubt(tx: Tx) -> dict[str, int]:
+    """How many charges Creem and we do not agree on in what went back, by check, as far as our rows alone can tell: what was last
+    read of them says less than was known, or more was told of than was paid.
+    """
+    c = charges.c
+    nothing = and_(c.status == PAID, c.refunded > 0)
+    not_all = and_(c.status.in_(AS_PARTLY), c.refunded >= c.amount_paid)
+    not_shown = select(func.count()).where(or_(nothing, not_all))
+    beyond = select(func.count()).select_from(_beyond().subquery())
+    return {"refund_not_shown": int(tx.value(not_shown)), "refunded_beyond_what_was_paid": int(tx.value(beyond))}
