@@ -74,6 +74,30 @@ def checked(done: Reconciliation) -> Counter[str]:
     return Counter(finding.check for finding in done.findings)
 
 
+@pytest.mark.parametrize(("minutes", "left"), [(1, [("charged_on_two_accounts", "ord_b", 900)]), (25 * 60, [])])
+def test_customer_who_paid_the_same_for_two_accounts_is_a_persons(
+    world: MoneyWorld, minutes: int, left: list[tuple[str, str, int]]
+) -> None:
+    """Once nobody saw it: each account's charges are compared among themselves, and policy.md says "same customer"."""
+    paid = world.clock.now() - timedelta(days=3)
+    of_it: dict[str, Any] = {"customer_id": "cust_1", "product_id": "prod_pack"}
+    for number, name in enumerate("ab"):
+        at = paid + number * timedelta(minutes=minutes)
+        world.double.pay(f"tran_{name}", amount=900, order_id=f"ord_{name}", paid_at=at, request_id="chk_1", **of_it)
+        bought = world.bought(f"ord_{name}", f"tran_{name}", at.isoformat(), account_id=f"acc_{name}", request_id="chk_1")
+        world.load(an_account(f"acc_{name}"), bought)
+
+    def found() -> list[tuple[str, str, int]]:
+        return [(one.check, one.row, one.cents) for one in world.reconciler().reconcile(seconds=None).findings]
+
+    world.settle_down(days=1)
+    assert (found(), found()) == (left, left)
+    assert (world.state("ord_b"), world.double.posts("tran_b")) == (None, 0)
+    world.double.refund_in_dashboard("tran_b")
+    world.settle_down(days=0.1)
+    assert found() == [], "given back by whoever looked"
+
+
 def test_refund_that_creem_showed_and_shows_no_more_is_a_persons_and_is_not_sent_again(store: Store) -> None:
     """Once nobody heard of it: the case had ended, and what reconcile found was a number in a line of the log."""
     bounces = Switches(

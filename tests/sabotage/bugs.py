@@ -1349,6 +1349,12 @@ BUGS = (
         ),
     ),
     Bug(
+        "accounts_are_compared_each_alone",
+        "who paid the same twice for two accounts is charged twice, and nobody sees it",
+        ("tests/money/test_reconcile.py::test_customer_who_paid_the_same_for_two_accounts_is_a_persons",),
+        (("worker/cases/reconcile/compare.py", "func.count(p.account_id.distinct()) > 1", "func.count() < 1"),),
+    ),
+    Bug(
         "every_later_period_is_a_renewal",
         "who asks for the first payment after a trial back is told that the subscription was not cancelled before it renewed",
         ("tests/money/test_told.py::test_charge_is_a_renewal_where_it_is_known_to_go_on_with_what_was_paid",),

@@ -2,16 +2,18 @@
 a person does about it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, and_, func, or_, select
 
+from policy import Terms, find_duplicates
 from policy.lifecycle import PaymentState
-from policy.words import money
+from policy.words import lasting, money
 from worker.cases.money.charges import SUCCEEDED, in_another_currency
+from worker.cases.money.facts import named_charges
 from worker.creem.transactions import AS_PARTLY, CHARGED_BACK, PAID, TELLS_OF_REFUNDS, Transaction
 from worker.store.bulk import Tx
 from worker.store.tables import charges, creem_refunds, payments, purchases
@@ -136,6 +138,31 @@ def told_otherwise(tx: Tx, since: datetime) -> list[Finding]:
         )
         for row in rows
     ]
+
+
+def on_two_accounts(tx: Tx, since: datetime, terms_at: Callable[[datetime], Terms]) -> list[Finding]:
+    """Charges since then that would be duplicates if the other account they stand on were theirs: a customer at Creem may have
+    several, and each case looks at one.
+    """
+    p = purchases.c
+    same = (p.customer_id, p.product_id, p.currency)
+    paid = (p.paid_at >= since, p.amount > 0, p.customer_id.is_not(None), p.product_id.is_not(None))
+    several = select(*same).where(*paid).group_by(*same).having(func.count(p.account_id.distinct()) > 1).subquery("several")
+    theirs = and_(*(several.c[column.name] == column for column in same))
+    chosen = select(p.purchase_id).join(several, theirs).where(*paid)
+    known = {charge.facts.purchase_id: charge.facts for charge in named_charges(tx, {row.purchase_id for row in tx.all(chosen)})}
+    do = "only a person can tell whether it was paid twice: if so, give one back in Creem's dashboard; nothing is sent by itself"
+    found: list[Finding] = []
+    for name, first in sorted(find_duplicates(list(known.values()), terms_at).items()):
+        charge = known[name]
+        if charge.account_id == first.account_id:
+            continue
+        price, apart = money(charge.amount, charge.currency), lasting(charge.paid_at - first.paid_at)
+        problem = (
+            f"{charge.customer_id} paid {price} for {charge.account_id}, {apart} after {first.purchase_id} for {first.account_id}"
+        )
+        found.append(Finding("charged_on_two_accounts", name, problem, do, charge.amount))
+    return found
 
 
 def _bought(tx: Tx, customer_id: str) -> Sequence[Row[Any]]:

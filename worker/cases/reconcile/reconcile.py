@@ -25,7 +25,16 @@ from worker.cases.money import charges
 from worker.cases.money.ends import tell, untold
 from worker.cases.money.seen import book
 from worker.cases.money.settle import Settler
-from worker.cases.reconcile.compare import HELD, Finding, compare, may_be, nothing_to_compare_by, told_beyond, told_otherwise
+from worker.cases.reconcile.compare import (
+    HELD,
+    Finding,
+    compare,
+    may_be,
+    nothing_to_compare_by,
+    on_two_accounts,
+    told_beyond,
+    told_otherwise,
+)
 from worker.cases.requests.judge import wake_all_declined, wake_declined
 from worker.clock import Clock, moment
 from worker.credits.untaken import Difference, differences
@@ -130,7 +139,12 @@ class Reconciler:
         self.store.read(lambda tx: self._payments(tx, done))
         since = self.clock.now() - self.days
         for finding in self.store.read(
-            lambda tx: [*told_beyond(tx, since), *told_otherwise(tx, since), *nothing_to_compare_by(tx, since)]
+            lambda tx: [
+                *told_beyond(tx, since),
+                *told_otherwise(tx, since),
+                *on_two_accounts(tx, since, self.settler.bench.terms_at),
+                *nothing_to_compare_by(tx, since),
+            ]
         ):
             done.found(finding)
         for each in self.store.read(lambda tx: differences(tx, since)):
