@@ -165,6 +165,15 @@ def test_period_that_begins_with_its_subscription_is_the_first(begins: str | Non
 
 
 @pytest.mark.parametrize(
+    ("said", "units"), [({}, 1), ({"items": [{"units": 3}]}, 3), ({"items": [{}, {"units": 2}, "x"]}, 2), ({"items": None}, 1)]
+)
+def test_units_of_a_subscription_are_those_of_its_items(said: dict[str, Any], units: int) -> None:
+    paid = read_webhook(an_event("subscription.paid", SUBSCRIPTION | said)).said
+    assert isinstance(paid, SubscriptionPaid)
+    assert paid.charge.units == units
+
+
+@pytest.mark.parametrize(
     ("status", "canceled_at", "cancelled"),
     [
         ("scheduled_cancel", None, "2026-11-03T09:15:42"),

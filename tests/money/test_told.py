@@ -385,21 +385,49 @@ def test_checkouts_that_cost_nothing_are_no_charge_made_twice(world: MoneyWorld)
     assert world.audit().breaches == []
 
 
-def hear_of_checkout(world: MoneyWorld, number: int, *, paid: int | None, whole: bool = False, customer: str = "cust_1") -> None:
+def hear_of_checkout(
+    world: MoneyWorld,
+    number: int,
+    *,
+    paid: int | None,
+    whole: bool = False,
+    customer: str = "cust_1",
+    price: int = PRICE,
+    **more: Any,
+) -> None:
     """Creem tells of one of the charges of `history_of_charges`, and what was paid for it: by its order, or by its transaction
     where that comes `whole`.
     """
     name, at = f"tran_{number}", world.clock.now() - timedelta(hours=1) + number * timedelta(minutes=5)
-    order: dict[str, Any] = {"id": f"ord_{number}", "amount": PRICE, "currency": "USD", "transaction": name}
+    order: dict[str, Any] = {"id": f"ord_{number}", "amount": price, "currency": "USD", "transaction": name}
     order["updated_at"] = written(at)
     if whole:
-        order["transaction"] = {"id": name, "amount": PRICE, "amount_paid": paid, "created_at": int(at.timestamp() * 1000)}
+        order["transaction"] = {"id": name, "amount": price, "amount_paid": paid, "created_at": int(at.timestamp() * 1000)}
     elif paid is not None:
         order["amount_paid"] = paid
-    said = {"order": order, "product": "prod_pack", "customer": {"id": customer, "email": "acc_1@example.org"}}
+    said = {"order": order, "product": "prod_pack", "customer": {"id": customer, "email": "acc_1@example.org"}, **more}
     event = {"id": f"evt_{number}", "eventType": "checkout.completed", "created_at": 1772445600000, "object": said}
     world.receiver.receive(json.dumps(event).encode())
     world.sweep()
+
+
+def test_several_units_grant_what_was_granted_at_their_price_or_nothing_till_a_person_imports_it(world: MoneyWorld) -> None:
+    """Once three units granted what one does, and two thirds of the credits stayed when the money had gone back."""
+    known_product(world)
+    world.load(an_account("acc_1"))
+    hear_of_checkout(world, 1, paid=2700, price=2700, units=3)
+    assert (world.dead(), world.credits("acc_1")) == ([("unknown_product", "open")], 0)
+    letter = world.letters.listing(state="open", limit=5, after=None)[0][0]
+    assert "nobody bought 3 units of product prod_pack before" in letter["detail"]
+    told = world.bought("ord_1", "tran_1", written(world.clock.now() - timedelta(minutes=55)), amount=2700, credits=75)
+    world.load(told)
+    world.letters.requeue(letter["dead_id"], by="ada", reason="imported")
+    world.sweep()
+    # the next three are known, and one unit of it, be it at another price, is not taken for three
+    hear_of_checkout(world, 2, paid=2700, price=2700, units=3, customer="cust_2")
+    hear_of_checkout(world, 3, paid=900, customer="cust_3")
+    granted = [lot["granted"] for lot in world.account("acc_1")["lots"]]
+    assert (granted, world.audit().breaches) == ([75, 75, 25], [])
 
 
 @pytest.mark.parametrize("nested", Nested)

@@ -1355,6 +1355,14 @@ BUGS = (
         (("worker/cases/reconcile/compare.py", "func.count(p.account_id.distinct()) > 1", "func.count() < 1"),),
     ),
     Bug(
+        "units_are_one",
+        "three units grant the credits of one, and the credits of two stay when the money has gone back",
+        (
+            "tests/money/test_told.py::test_several_units_grant_what_was_granted_at_their_price_or_nothing_till_a_person_imports_it",
+        ),
+        (("worker/cases/money/told.py", "(last if charge.units == 1 else None)", "last"),),
+    ),
+    Bug(
         "every_later_period_is_a_renewal",
         "who asks for the first payment after a trial back is told that the subscription was not cancelled before it renewed",
         ("tests/money/test_told.py::test_charge_is_a_renewal_where_it_is_known_to_go_on_with_what_was_paid",),

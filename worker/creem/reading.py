@@ -27,11 +27,12 @@ class Unreadable(ValueError):
 
 def money(value: object) -> int:
     """An amount in minor units, never negative. The schema says "number": 4900.0 is 4900, and a fraction is refused."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= MOST:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
-        raise Unreadable(f"{_short(value)} is no amount; a whole number of minor units is expected")
-    return value
+    return _whole(value, "amount", "minor units")
+
+
+def units(value: object) -> int:
+    """How many of a product; never negative, and written as amounts are."""
+    return _whole(value, "number", "units")
 
 
 def moment(value: object) -> datetime:
@@ -60,6 +61,14 @@ def text(value: object) -> str:
 def optional(read: Callable[[object], T], value: object) -> T | None:
     """What `read` makes of the value; None where there is none."""
     return None if value is None else read(value)
+
+
+def _whole(value: object, what: str, of: str) -> int:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MOST:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
+        raise Unreadable(f"{_short(value)} is no {what}; a whole number of {of} is expected")
+    return value
 
 
 def _iso(value: str) -> datetime:

@@ -12,8 +12,8 @@ class Charge:
     `amount_paid`: what the customer paid, where the event says so.
 
     `paid_at`: the transaction's own time where it is there, else the nearest one the event has. `first`: the event alone shows
-    that it is no renewal; else only what was paid before can. `account_hint`: the product's own account id, if its checkout named
-    one.
+    that it is no renewal; else only what was paid before can. `units`: how many of the product were
+    paid for. `account_hint`: the product's own account id, if its checkout named one.
     """
 
     transaction_id: str | None
@@ -30,6 +30,7 @@ class Charge:
     period_start: datetime | None
     period_end: datetime | None
     first: bool
+    units: int
     account_hint: str | None
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, TypeVar
 
-from worker.creem.reading import Unreadable, moment, money, optional, ref, text
+from worker.creem.reading import Unreadable, moment, money, optional, ref, text, units
 from worker.creem.said import (
     Charge,
     CheckoutCompleted,
@@ -129,6 +129,7 @@ def _checkout(said: _Part, event: _Named) -> CheckoutCompleted:
         period_start=None,
         period_end=None,
         first=True,
+        units=said.may("units", units) or 1,
         account_hint=said.maybe("metadata").may("account_id", text),
     )
     return CheckoutCompleted(charge)
@@ -155,9 +156,17 @@ def _paid(said: _Part, event: _Named) -> SubscriptionPaid:
         period_end=said.may("current_period_end_date", moment),
         # a period that begins later may be the one after a trial, or a change of plan: it is no renewal for that alone
         first=begins is not None and created is not None and abs(begins - created) < ABOUT,
+        units=_units(said),
         account_hint=said.maybe("metadata").may("account_id", text),
     )
     return SubscriptionPaid(charge)
+
+
+def _units(said: _Part) -> int:
+    """How many of its product a subscription is for. Where it has several items it names one product, and the most counts."""
+    items = said.document.get("items")
+    listed = [_Part(item, f"{said.at}items.") for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return max([item.may("units", units) or 1 for item in listed], default=1)
 
 
 def _paid_amount(*parts: _Part) -> int | None:

@@ -21,6 +21,9 @@ from worker.intake.records import PurchaseRecord
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, purchases
 
+OF_LATE = 100
+"""Purchases of a product among which one at the same price is looked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -76,7 +79,8 @@ class _Books:
     by_subscription: dict[str, list[str]]
     by_email: dict[str, list[str]]
     known_accounts: set[str]
-    products: dict[str, tuple[str, int]]
+    granted: dict[Charge, tuple[str, int]]
+    """What each charge bought and how many credits that grants, where it is known."""
     orders: dict[str, Row[Any]]
     periods: list["_Period"]
 
@@ -86,7 +90,7 @@ class _Books:
         p, a = purchases.c, accounts.c
         emails = {c.email.lower() for c in paid if c.email}
         hints = {c.account_hint for c in paid if c.account_hint}
-        sold = _newest(tx, {c.product_id for c in paid if c.product_id})
+        sold = {row.product_id: row for row in _newest(tx, {c.product_id for c in paid if c.product_id})}
         mailed: dict[str, list[str]] = {}
         for row in tx.all(select(a.email, a.account_id).where(tx.among(func.lower(a.email, type_=a.email.type), emails))):
             mailed.setdefault(row.email.lower(), []).append(row.account_id)
@@ -96,7 +100,7 @@ class _Books:
             by_subscription=_owners(tx, p.subscription_id, {c.subscription_id for c in paid if c.subscription_id}),
             by_email=mailed,
             known_accounts={row.account_id for row in tx.all(select(a.account_id).where(tx.among(a.account_id, hints)))},
-            products={row.product_id: (row.kind, row.granted) for row in sold},
+            granted={charge: (like.kind, like.granted) for charge in paid if (like := _alike(tx, charge, sold)) is not None},
             orders={row.order_id: row for row in orders},
             periods=_paid_periods(tx, paid),
         )
@@ -134,9 +138,10 @@ def _place(charge: Charge, hook: Webhook, books: _Books, known: Mapping[str, Row
     if len(fitting) != 1:
         return Placed(fault=_no_one_account(charge, fitting))
     [account_id] = fitting
-    product = books.products.get(charge.product_id or "")
+    product = books.granted.get(charge)
     if product is None:
-        detail = f"nobody bought product {charge.product_id} before, so what it grants is not known; import this purchase"
+        units = "" if charge.units == 1 else f"{charge.units} units of "
+        detail = f"nobody bought {units}product {charge.product_id} before, so what it grants is not known; import this purchase"
         return Placed(fault=CannotProcess("unknown_product", detail))
     renewed = not charge.first and any(period.goes_on_with(charge) for period in books.periods)
     return Placed(account_id, _record(charge, hook, account_id, Billing.RENEWAL if renewed else Billing.FIRST, *product))
@@ -256,8 +261,22 @@ def _newest(tx: Tx, product_ids: Iterable[str]) -> Sequence[Row[Any]]:
     p, own = purchases.c, purchases.alias("own").c
     given = tx.each(p.product_id, product_ids)
     newest = select(own.purchase_id).where(own.product_id == given.c.value).order_by(own.paid_at.desc()).limit(1)
-    joined = select(p.product_id, p.kind, p.granted).select_from(given)
+    joined = select(p.product_id, p.kind, p.granted, p.amount).select_from(given)
     return tx.all(joined.join(purchases, p.purchase_id == newest.scalar_subquery()))
+
+
+def _alike(tx: Tx, charge: Charge, newest: Mapping[str, Row[Any]]) -> Row[Any] | None:
+    """The purchase that says what the charge grants: of its product the newest at the same price, which is another for each
+    number of units; where there is none, of one unit, the newest.
+    """
+    last, prices = newest.get(charge.product_id or ""), {charge.amount, charge.amount_paid} - {None, 0}
+    if last is None or last.amount in prices:
+        return last
+    p = purchases.c
+    chosen = select(p.kind, p.granted, p.amount, p.paid_at).where(p.product_id == charge.product_id)
+    late = chosen.order_by(p.paid_at.desc()).limit(OF_LATE).subquery("late")
+    same = tx.first(select(late).where(late.c.amount.in_(prices)).order_by(late.c.paid_at.desc()).limit(1)) if prices else None
+    return same or (last if charge.units == 1 else None)
 
 
 def _purchases(tx: Tx, transaction_ids: Iterable[str]) -> dict[str, Row[Any]]:
