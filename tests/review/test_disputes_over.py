@@ -113,6 +113,27 @@ def test_next_dispute_of_a_charge_holds_it_again_and_asks_a_person_again(world: 
     assert world.lot("ord_1") == (45, 0, 0)
 
 
+@pytest.mark.parametrize("again", [None, "lost"])
+def test_refund_after_a_dispute_was_won_is_right_whatever_the_bank_does_later(world: PeopleWorld, again: str | None) -> None:
+    """Once the audit asked how the dispute stands now, and complained of a refund that was made between two disputes."""
+    transaction = world.bought_once()
+    hear_of_dispute(world, "disp_first", world.clock.now())
+    read_again(world)
+    [case_id] = world.queue()
+    world.decide(case_id, "won", reason="the bank said so")
+    world.clock.pass_(hours=1)
+    world.decide(world.mail().case_id, "money")
+    world.settle_down(days=1)
+    assert world.claim(transaction).state == "refunded"
+    hear_of_dispute(world, "disp_next", world.clock.now())
+    read_again(world)
+    assert (world.queue(), world.audit().breaches) == ([case_id], [])
+    if again is not None:
+        world.clock.pass_(hours=1)
+        world.decide(case_id, again, reason="the bank said so")
+        assert (world.queue(), world.audit().breaches) == ([], [])
+
+
 def test_dispute_that_is_heard_of_late_and_began_before_the_first_was_won_asks_again(world: PeopleWorld) -> None:
     """Once it was taken for the first: the bank had the money, and the customer the credits."""
     case_id = a_dispute(world)

@@ -8,10 +8,10 @@ from sqlalchemy import Select, and_, exists, func, not_, or_, select
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.audit.words import Query, before, said
 from worker.cases.book.load import claimed
-from worker.cases.money.charges import won
+from worker.cases.money.charges import dispute_of
 from worker.creem.answers import MOVED_NOTHING
 from worker.store.breakers import CREEM
-from worker.store.tables import breakers, cases, charges, disputes, payment_attempts, payments, proposals, purchases
+from worker.store.tables import breakers, case_history, cases, charges, disputes, payment_attempts, payments, proposals, purchases
 
 OVERDUE = timedelta(hours=1)
 """How long a due claim may wait for its turn before it counts as forgotten."""
@@ -50,7 +50,14 @@ def _not_armed_under_dispute() -> Select[Any]:
     joined = payment_attempts.join(payments, payments.c.payment_id == payment_attempts.c.payment_id).join(
         disputes, disputes.c.transaction_id == payments.c.transaction_id
     )
-    over = won(disputes.c.transaction_id).where(cases.c.closed_at <= payment_attempts.c.armed_at)
+    # as its case stood then: the bank may have come back since, and that may be won too
+    h, then = case_history.c, case_history.alias("then").c
+    moved = h.case_id == cases.c.case_id, h.event == "case.moved", h.at <= payment_attempts.c.armed_at
+    again = exists().where(
+        then.case_id == h.case_id, then.event == h.event, then.id > h.id, then.at <= payment_attempts.c.armed_at
+    )
+    declined = exists().where(*moved, h.detail["to"].as_string() == CaseState.DECLINED.value, not_(again))
+    over = exists().where(*dispute_of(disputes.c.transaction_id), declined)
     return (
         select(
             payments.c.transaction_id.label("row"),

@@ -144,22 +144,23 @@ def hear_disputes(tx: Tx, told: Sequence[DisputeCreated], now: datetime) -> None
 
 def won(transaction_id: ColumnElement[str] | str) -> Exists:
     """The condition that a person said of the dispute of this charge that we won it: the charge stands again."""
-    return exists().where(*_dispute_of(transaction_id), cases.c.state == CaseState.DECLINED.value)
+    return exists().where(*dispute_of(transaction_id), cases.c.state == CaseState.DECLINED.value)
 
 
 def lost(transaction_id: ColumnElement[str] | str) -> Exists:
     """The condition that a person said of the dispute of this charge that we lost it: the bank gave all of its money back."""
-    return exists().where(*_dispute_of(transaction_id), cases.c.state == CaseState.EXTERNAL.value)
+    return exists().where(*dispute_of(transaction_id), cases.c.state == CaseState.EXTERNAL.value)
 
 
-def _dispute_of(transaction_id: ColumnElement[str] | str) -> tuple[ColumnElement[bool], ...]:
+def dispute_of(transaction_id: ColumnElement[str] | str) -> tuple[ColumnElement[bool], ...]:
+    """The conditions that a case is that of the dispute of this charge."""
     return cases.c.kind == CaseKind.DISPUTE.value, cases.c.subject == transaction_id
 
 
 def _end_of_dispute(tx: Tx, transaction_id: str) -> CaseState | None:
     """How a person said that the dispute ended; None while nobody did."""
     over = cases.c.state.in_([CaseState.DECLINED.value, CaseState.EXTERNAL.value])
-    row = tx.first(select(cases.c.state).where(*_dispute_of(transaction_id), over))
+    row = tx.first(select(cases.c.state).where(*dispute_of(transaction_id), over))
     return CaseState(row.state) if row else None
 
 
