@@ -9,25 +9,13 @@ from policy.faults import Fault, rerun_fault
 from policy.reruns import is_answered, rerun_obstacle
 from policy.terms import Terms
 
-_WITHOUT_DECIMALS = {
-    "BIF",
-    "CLP",
-    "DJF",
-    "GNF",
-    "ISK",
-    "JPY",
-    "KMF",
-    "KRW",
-    "PYG",
-    "RWF",
-    "UGX",
-    "VND",
-    "VUV",
-    "XAF",
-    "XOF",
-    "XPF",
+_WITH_DECIMALS = {
+    0: ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"),
+    3: ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"),
+    4: ("CLF", "UYW"),
 }
-"""The currencies of ISO 4217 whose minor unit is the currency itself."""
+_DECIMALS = {currency: places for places, currencies in _WITH_DECIMALS.items() for currency in currencies}
+"""The currencies of ISO 4217 whose minor unit is not a hundredth: how many decimals they have."""
 
 
 def count(number: int, noun: str) -> str:
@@ -36,11 +24,12 @@ def count(number: int, noun: str) -> str:
 
 
 def money(amount: int, currency: str = "") -> str:
-    """Minor units as people write them: `9.00 USD`, `-0.50 EUR`, `900 JPY`; without a currency, as where several are added, with
-    two decimals.
+    """Minor units as people write them: `9.00 USD`, `-0.50 EUR`, `900 JPY`, `1.500 KWD`; without a currency, as where several are
+    added, with two decimals.
     """
-    sign, whole = "-" if amount < 0 else "", abs(amount)
-    number = str(whole) if currency in _WITHOUT_DECIMALS else f"{whole // 100}.{whole % 100:02}"
+    sign, places = "-" if amount < 0 else "", _DECIMALS.get(currency, 2)
+    whole, part = divmod(abs(amount), 10**places)
+    number = f"{whole}.{part:0{places}}" if places else str(whole)
     return f"{sign}{number} {currency}".rstrip()
 
 

@@ -440,5 +440,6 @@ def test_every_charge_gets_a_decision_and_money_only_as_a_whole(
 def test_money_and_spans_are_said_as_people_say_them() -> None:
     assert [money(n, "EUR") for n in (0, 5, 900, 123456)] == ["0.00 EUR", "0.05 EUR", "9.00 EUR", "1234.56 EUR"]
     assert (money(900, "JPY"), money(-950, "USD"), money(-5), money(900)) == ("900 JPY", "-9.50 USD", "-0.05", "9.00")
+    assert (money(1500, "KWD"), money(-7, "BHD"), money(10203, "CLF")) == ("1.500 KWD", "-0.007 BHD", "1.0203 CLF")
     spans = (timedelta(0), timedelta(seconds=61), timedelta(days=1, hours=2, minutes=3), timedelta(hours=1))
     assert [lasting(span) for span in spans] == ["0 seconds", "1 minute 1 second", "1 day 2 hours", "1 hour"]
