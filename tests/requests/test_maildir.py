@@ -268,6 +268,37 @@ def test_folder_that_is_no_maildir_is_said_at_start(tmp_path: Path, world: Peopl
         Maildir(tmp_path / "nothing", world.mailroom).check()
 
 
+@ON_SQLITE
+def test_folder_that_is_a_link_is_no_maildirs(tmp_path: Path, world: PeopleWorld, maildir: Maildir) -> None:
+    elsewhere = deliver(maildir, "journal", a_mail(), "tmp")
+    maildir.folder.joinpath("new").rmdir()
+    maildir.folder.joinpath("new").symlink_to("tmp")
+    with pytest.raises(Misconfigured, match="is a link; expected a Maildir"):
+        maildir.check()
+    with pytest.raises(NotADirectoryError):
+        maildir.take()
+    assert elsewhere.exists()
+
+
+@ON_SQLITE
+def test_what_lies_there_and_is_no_file_of_its_own_leads_to_nothing_and_keeps_no_mail_behind_it(
+    world: PeopleWorld, maildir: Maildir, tmp_path: Path
+) -> None:
+    secret = tmp_path / "environment"
+    secret.write_text("REFUNDS_CREEM_API_KEY=creem_live_CANARY")
+    new = maildir.folder / "new"
+    for name, target in (("0", secret), ("1", tmp_path), ("2", tmp_path / "nothing"), ("3", new / "3")):
+        (new / name).symlink_to(target)
+    os.mkfifo(new / "4")
+    deliver(maildir, "5", a_mail())
+    with heard() as said:
+        [taken] = maildir.take()
+    assert world.state(taken.case_id) == "review"
+    assert said.getvalue().count("mail.unreadable_file") == 4
+    assert secret.read_text().endswith("CANARY")
+    assert not any("CANARY" in row.text for row in world.rows(select(requests.c.text)))
+
+
 @POSTGRES_AT_NIGHT
 def test_hostile_corpus_goes_through_the_whole_step_and_nothing_is_lost(world: PeopleWorld, maildir: Maildir) -> None:
     corpus = sorted((Path(__file__).parents[1] / "intake" / "mail" / "corpus").glob("*.eml"))

@@ -2084,8 +2084,20 @@ BUGS = (
         (
             (
                 "worker/cases/requests/maildir.py",
-                "aged.append((path.name in self.in_vain, path",
-                "aged.append((False, path",
+                "aged.append((file.name in self.in_vain, ",
+                "aged.append((False, ",
+            ),
+        ),
+    ),
+    Bug(
+        "link_in_the_maildir_is_followed",
+        "whoever may write into the Maildir has the worker's own secrets copied into a request",
+        ("tests/requests/test_maildir.py",),
+        (
+            (
+                "worker/cases/requests/maildir.py",
+                "os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK",
+                "os.O_RDONLY | os.O_NONBLOCK",
             ),
         ),
     ),

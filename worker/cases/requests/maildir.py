@@ -1,10 +1,13 @@
 """The Maildir that requests arrive in: each mail is taken and then removed, for its bytes are with the case from there on.
 
-A crash in between leaves the mail where it was; it is taken again, found known, and removed.
+A crash in between leaves the mail where it was; it is taken again, found known, and removed. Whoever may write there says by
+that what a mail is, and never what else this process reads or removes: no link is followed, be it a file or one of the folders.
 """
 
+import os
+import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +22,17 @@ ROUND = 50
 """Most mails taken in one turn: a task has a time limit."""
 _LAIN_AT_MOST = timedelta(days=365)
 """A file that says it is older was given a wrong time, and counts as received when it is taken."""
+_FOLDERS = ("new", "cur")
+_BYTES = LIMITS.raw_bytes + 1
+"""What is read of a mail, one more than is kept of any: the reader then says that it was cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lying:
+    """A file by its name in a folder that is open, so that nobody puts another folder in its place meanwhile."""
+
+    folder: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,48 +48,61 @@ class Maildir:
         """Raises `Misconfigured` where the folder is no Maildir that we may read and empty."""
         if not (self.folder / "new").is_dir():
             raise Misconfigured(f"REFUNDS_MAIL_DIR: {self.folder} has no folder `new`; expected a Maildir")
+        for name in _FOLDERS:
+            if (self.folder / name).is_symlink():
+                raise Misconfigured(
+                    f"REFUNDS_MAIL_DIR: `{name}` in {self.folder} is a link; expected a Maildir with folders of its own"
+                )
 
     def take(self) -> list[TakenMail]:
         """Takes in what has arrived, oldest first, up to a round. One mail that cannot be taken stays and never stops others."""
         done = []
-        for path, delivered in self._arrived():
-            try:
-                raw = read_mail_file(path)
-            except FileNotFoundError:
-                continue  # another process was faster
-            except OSError as error:
-                log.error("mail.unreadable_file", file=path.name, error=one_line(error))
-                self.in_vain.add(path.name)
-                continue
-            try:
-                taken = self.mailroom.take(raw, origin="maildir", received_at=self._received_at(delivered))
-            except LockedOut:
-                # somebody holds its account, and not those of others
-                self.in_vain.add(path.name)
-                raise
-            except NoGround:
-                raise
-            except Exception as error:
-                log.exception("mail.failed", file=path.name, error=one_line(error))
-                self.in_vain.add(path.name)
-                continue
-            path.unlink(missing_ok=True)
-            if taken.outcome is not Taken.KNOWN:
-                done.append(taken)
+        with self._files() as files:
+            for file, delivered in self._arrived(files):
+                taken = self._take(file, delivered)
+                if taken is not None and taken.outcome is not Taken.KNOWN:
+                    done.append(taken)
         return done
 
     def waiting(self) -> int:
         """How many mails lie there."""
-        return sum(1 for _ in self._files())
+        with self._files() as files:
+            return len(files)
 
-    def _arrived(self) -> list[tuple[Path, float]]:
+    def _take(self, file: _Lying, delivered: float) -> TakenMail | None:
+        try:
+            raw = _read(file)
+        except FileNotFoundError:
+            return None  # another process was faster
+        except OSError as error:
+            log.error("mail.unreadable_file", file=file.name, error=one_line(error))
+            self.in_vain.add(file.name)
+            return None
+        try:
+            taken = self.mailroom.take(raw, origin="maildir", received_at=self._received_at(delivered))
+        except LockedOut:
+            # somebody holds its account, and not those of others
+            self.in_vain.add(file.name)
+            raise
+        except NoGround:
+            raise
+        except Exception as error:
+            log.exception("mail.failed", file=file.name, error=one_line(error))
+            self.in_vain.add(file.name)
+            return None
+        with suppress(FileNotFoundError):
+            os.unlink(file.name, dir_fd=file.folder)
+        return taken
+
+    def _arrived(self, files: list[_Lying]) -> list[tuple[_Lying, float]]:
         """The files of a round with the time that each was last written."""
         aged = []
-        for path in self._files():
+        for file in files:
             with suppress(FileNotFoundError):
-                aged.append((path.name in self.in_vain, path.stat().st_mtime, path.name, path))
+                delivered = os.stat(file.name, dir_fd=file.folder, follow_symlinks=False).st_mtime
+                aged.append((file.name in self.in_vain, delivered, file.name, file))
         self.in_vain.intersection_update(name for _, _, name, _ in aged)
-        return [(path, delivered) for _, delivered, _, path in sorted(aged)[:ROUND]]
+        return [(file, delivered) for _, delivered, _, file in sorted(aged, key=lambda one: one[:3])[:ROUND]]
 
     def _received_at(self, delivered: float) -> datetime:
         """When the mail host delivered it; now, where the file's time cannot be that."""
@@ -83,14 +110,36 @@ class Maildir:
         lain = now.timestamp() - delivered
         return now - timedelta(seconds=lain) if 0 < lain < _LAIN_AT_MOST.total_seconds() else now
 
-    def _files(self) -> Iterator[Path]:
-        # what another reader has moved to `cur` is as much a request as what nobody has seen
-        for name in ("new", "cur"):
-            with suppress(FileNotFoundError):
-                yield from (path for path in (self.folder / name).iterdir() if path.is_file() and not path.name.startswith("."))
+    @contextmanager
+    def _files(self) -> Iterator[list[_Lying]]:
+        """What lies there and is no folder, while those it lies in are open."""
+        with ExitStack() as held:
+            files = []
+            # what another reader has moved to `cur` is as much a request as what nobody has seen
+            for name in _FOLDERS:
+                with suppress(FileNotFoundError):
+                    folder = os.open(self.folder / name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                    held.callback(os.close, folder)
+                    with os.scandir(folder) as lying:
+                        files += [_Lying(folder, one.name) for one in lying if _may_be_a_mail(one)]
+            yield files
+
+
+def _may_be_a_mail(lying: os.DirEntry[str]) -> bool:
+    # a link is none, but one that lies there is told of when it is read
+    return not lying.name.startswith(".") and (lying.is_symlink() or lying.is_file(follow_symlinks=False))
+
+
+def _read(file: _Lying) -> bytes:
+    # a link may lead to whatever this process may read, its own secrets among it; a pipe would never end
+    opened = os.open(file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=file.folder)
+    with open(opened, "rb") as raw:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise OSError("it is no ordinary file")
+        return raw.read(_BYTES)
 
 
 def read_mail_file(path: Path) -> bytes:
-    """The bytes of a mail, no more than one over what is kept of any: the reader then says that it was cut."""
+    """The bytes of a mail that a person names, be it a link or a pipe."""
     with path.open("rb") as file:
-        return file.read(LIMITS.raw_bytes + 1)
+        return file.read(_BYTES)
