@@ -1,9 +1,14 @@
 """Product history taken in again: what a file says twice, what was refused once, and accounts that go back to what they were."""
 
+from datetime import timedelta
+from itertools import permutations
+
 import pytest
 from sqlalchemy import func, select, update
 
 from tests.cases.world import World, a_purchase, an_account
+from tests.servers import ON_SQLITE
+from worker.intake.wire import event_document
 from worker.store.engine import Store
 from worker.store.tables import accounts, inbox
 
@@ -89,3 +94,34 @@ def test_charge_told_of_under_another_order_with_other_credits_is_refused_and_no
     )
     assert [(key, "another granted" in why) for key, why in done.refused] == [("purchase:ord_2", True)]
     assert world.credits() == 50
+
+
+def opened(world: World, account: str, email: str, days_ago: float) -> str:
+    data = {"account_id": account, "email": email}
+    at = world.clock.now() - timedelta(days=days_ago)
+    return event_document("account.opened", data, id=f"{account}-{email}-{days_ago}", source="/image-pipeline", time=at)
+
+
+@ON_SQLITE
+def test_address_is_the_one_that_was_told_last_by_the_time_of_its_event_whichever_comes_first(store: Store) -> None:
+    world = World(store)
+    told = [("first@example.org", 30.0), ("second@example.org", 2.0), ("another@example.org", 2.0)]
+    for number, order in enumerate(permutations(told)):
+        name = f"acc_{number}"
+        for email, days_ago in order:
+            world.happen(opened(world, name, email, days_ago))
+        assert world.account(name)["email"] == "second@example.org", order
+    assert world.dead() == []
+    assert world.audit().breaches == []
+
+
+@ON_SQLITE
+def test_address_of_an_import_holds_against_older_news_and_not_against_newer(store: Store) -> None:
+    world = World(store)
+    world.happen(opened(world, "acc_1", "opened@example.org", 0.5))
+    world.load(an_account("acc_1") | {"email": "imported@example.org"})
+    world.happen(opened(world, "acc_1", "late@example.org", 0.25))
+    assert world.account("acc_1")["email"] == "imported@example.org"
+    world.clock.pass_(hours=1)
+    world.happen(opened(world, "acc_1", "newer@example.org", 0))
+    assert world.account("acc_1")["email"] == "newer@example.org"

@@ -1459,6 +1459,12 @@ BUGS = (
         (("worker/cases/requests/facts.py", "job.downloaded_at <= job.edited_at", "True"),),
     ),
     Bug(
+        "last_word_of_an_address_holds",
+        "an old event that comes late, or is told again, sends letters to an address that the account has left",
+        ("tests/cases/test_imports.py",),
+        (("worker/cases/assess/fold.py", "account.email is None or (account.opened_at, ", "True or (account.opened_at, "),),
+    ),
+    Bug(
         "first_edit_is_kept",
         "who edited before the download and after it was none that used the output",
         ("tests/requests/test_requests.py::test_output_that_was_edited_only_before_it_was_downloaded_was_not_used",),

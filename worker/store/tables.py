@@ -102,6 +102,7 @@ accounts = Table(
     Column("status", Text, nullable=False),
     # false: only named by events so far; nothing vouches for it
     Column("known", Boolean, nullable=False),
+    # as of when the address was told; where none is, or an earlier release took it in, when the account was first heard of
     Column("opened_at", Instant, nullable=False),
     # suspended by two people here: the product's own records lift it no more than they made it
     Column("suspended_here", Boolean, nullable=False, server_default=false()),

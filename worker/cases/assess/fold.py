@@ -8,7 +8,7 @@ from typing import Any
 
 from policy.facts import AccountStatus, Output, PaidWith, Report, ReportKind
 from worker.cases.assess.bought import take_purchase
-from worker.cases.book.book import Book, Job, fails
+from worker.cases.book.book import Account, Book, Job, fails
 from worker.cases.book.lots import debit
 from worker.cases.book.news import News
 from worker.creem.webhooks import Webhook
@@ -34,7 +34,7 @@ def fold(book: Book, news: News) -> Fate:
     """
     said = news.said
     if isinstance(said, AccountRecord):
-        return _account(book, said.id, said.email, said.status.value)
+        return _account_record(book, said)
     if isinstance(said, PurchaseRecord):
         take_purchase(book, said, supposed=news.supposed)
         return Fate.HANDLED
@@ -44,7 +44,7 @@ def fold(book: Book, news: News) -> Fate:
     if isinstance(said, JobRecord):
         return _imported_job(book, said)
     if isinstance(said.data, AccountOpened):
-        return _account(book, _named(said.account_id), said.data.email, None)
+        return _account_opened(book, said, said.data)
     if said.trace is not None and said.job_id is not None and isinstance(said.data, Reported):
         book.traces.setdefault(said.job_id, said.trace)
     return _job_event(book, said)
@@ -56,13 +56,25 @@ def _named(value: str | None) -> str:
     return value
 
 
-def _account(book: Book, account_id: str, email: str | None, status: str | None) -> Fate:
-    account = book.accounts[account_id]
-    if account.suspended_here and status == AccountStatus.ACTIVE.value:
-        status = account.status
-    wanted = (email or account.email, status or account.status, True)
-    if (account.email, account.status, account.known) != wanted:
-        account.email, account.status, account.known = wanted
+def _account_record(book: Book, said: AccountRecord) -> Fate:
+    account = book.accounts[said.id]
+    stays = account.suspended_here and said.status is AccountStatus.ACTIVE
+    # a record carries no time, and counts as told when it is taken
+    return _known_as(account, book.now, said.email, account.status if stays else said.status.value)
+
+
+def _account_opened(book: Book, said: Event, data: AccountOpened) -> Fate:
+    account = book.accounts[_named(said.account_id)]
+    # letters go there: older news than what was told takes no address away, and in what order news arrives says nothing
+    if account.email is None or (account.opened_at, account.email) < (said.time, data.email):
+        return _known_as(account, said.time, data.email, account.status)
+    return _known_as(account, account.opened_at, account.email, account.status)
+
+
+def _known_as(account: Account, told_at: datetime, email: str, status: str) -> Fate:
+    wanted = (told_at, email, status, True)
+    if (account.opened_at, account.email, account.status, account.known) != wanted:
+        account.opened_at, account.email, account.status, account.known = wanted
         account.changed = True
     return Fate.HANDLED
 

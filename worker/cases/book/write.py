@@ -119,6 +119,7 @@ def _write_accounts(tx: Tx, book: Book) -> None:
             "email": account.email,
             "status": account.status,
             "known": account.known,
+            "opened_at": account.opened_at,
             "reversals_day": account.reversals_day,
             "reversals_today": account.reversals_today,
         }
