@@ -5,6 +5,7 @@ CP1 to CP6 of failure-modes.md: dying at any point between read and acknowledgem
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,11 @@ from tests.intake.readers import GROUP, IDLE_AT_ONCE, STREAM, Inbox, Reading, ru
 from tests.servers import eventually
 from worker.errors import TryLater
 from worker.intake.consumer import Consumer, Entry
+from worker.intake.entry import UNREAD
+from worker.intake.heavy import TooHeavy
+from worker.intake.signature import Producers
 from worker.intake.stream import open_stream_client
+from worker.strict import Malformed
 
 
 @pytest.fixture
@@ -64,6 +69,47 @@ def test_an_entry_without_the_field_is_handed_over_with_what_it_has(reading: Rea
     stray, honest = inbox.kept.values()
     assert (stray.raw, stray.fields) == (None, {b"evnt": b"a", b"\xff\x00": b"\xfe"})
     assert honest.raw == b"b"
+
+
+HEAVY = {f"field {number}": "x" * 1_000 for number in range(300)}
+"""Fields of an entry that weighs three times what the clients below read of one answer."""
+
+
+@pytest.fixture
+def narrow(redis: redis_py.Redis, redis_server: str) -> Reading:
+    """A stream read by clients that give up what weighs more than a hundred thousand bytes."""
+    return Reading(lambda: open_stream_client(redis_server, most=100_000))
+
+
+@pytest.mark.parametrize("held_by_another", [False, True])
+def test_entry_that_no_memory_holds_is_handed_over_without_its_fields_and_keeps_none_behind_it(
+    narrow: Reading, inbox: Inbox, held_by_another: bool
+) -> None:
+    light = [f"{number:05}" * 1_000 for number in range(40)]
+    narrow.add(*light[:20])
+    heavy = [narrow.client.xadd(STREAM, HEAVY).decode() for _ in range(2)]
+    narrow.add(*light[20:])
+    consumer = narrow.consumer(inbox, reclaim_idle_ms=0, reclaim_every=0.0)
+    if held_by_another:
+        narrow.client.xgroup_create(STREAM, GROUP, id="0")
+        with pytest.raises(TooHeavy):
+            narrow.client.xreadgroup(GROUP, "one that died of it", {STREAM: ">"})
+        assert narrow.pending == 42
+    assert eventually(lambda: (consumer.step(), len(inbox.kept) == 42)[1])
+    assert eventually(lambda: (consumer.step(), narrow.pending == 0)[1])
+    assert [name for name, entry in inbox.kept.items() if entry.fields is UNREAD] == heavy
+    assert [raw for raw in inbox.documents if raw is not None] == [document.encode() for document in light]
+    assert narrow.log.events("error") == []
+
+
+def test_entry_that_is_far_too_large_is_a_letter_that_says_so_and_holds_none_of_it(reading: Reading, inbox: Inbox) -> None:
+    reading.client.xadd(STREAM, {"event": "{}", **{f"field {number}": "x" * 1_000_000 for number in range(5)}})
+    assert reading.consumer(inbox).step() == 1
+    [entry] = inbox.kept.values()
+    assert (entry.raw, entry.fields) == (None, UNREAD)
+    with pytest.raises(Malformed, match="weighs more than") as refused:
+        Producers().read(entry, datetime.now(UTC))
+    assert refused.value.reason == "too_large"
 
 
 @pytest.mark.parametrize("fault", [TryLater("the database", "away"), RuntimeError("disk full")])

@@ -8,6 +8,7 @@ import pytest
 import redis.exceptions
 
 from tests.intake.readers import GROUP, STREAM, Inbox, Reading
+from tests.servers import eventually
 from worker.intake.interference import ahead, way_out
 from worker.intake.stream import backlog, entries_read_so_far, open_stream_client, waits_since
 from worker.intake.upkeep import forget_idle_consumers, observers, trim
@@ -177,6 +178,23 @@ def test_the_audit_of_no_group_reads_nothing(reading: Reading) -> None:
     assert list(entries_read_so_far(reading.client, STREAM, GROUP)) == []
     reading.add("a")
     assert list(entries_read_so_far(reading.client, STREAM, GROUP)) == []
+
+
+def test_entries_that_no_memory_holds_keep_nobody_from_seeing_the_stream(redis: redis.Redis, redis_server: str) -> None:
+    narrow = Reading(lambda: open_stream_client(redis_server, most=100_000))
+    heavy = {f"field {number}": "x" * 1_000 for number in range(300)}
+    first = narrow.client.xadd(STREAM, heavy).decode()
+    narrow.add(*["light" * 1_000] * 40)
+    last = narrow.client.xadd(STREAM, heavy, id="99999999999999-7").decode()
+    state = backlog(narrow.client, STREAM, GROUP)
+    assert (state.undelivered, state.oldest_id) == (42, first)
+    assert waits_since(narrow.client, STREAM, GROUP) == state.oldest_at
+    assert ahead(narrow.client, STREAM) == last
+    consumer = narrow.consumer(Inbox())
+    assert eventually(lambda: (consumer.step(), backlog(narrow.client, STREAM, GROUP).oldest_id is None)[1])
+    read = [entry for chunk in entries_read_so_far(narrow.client, STREAM, GROUP) for entry in chunk]
+    assert [raw for _, raw in read] == [None, *[b"light" * 1_000] * 40, None]
+    assert [name for name, raw in read if raw is None] == [first, last]
 
 
 def test_trimming_spares_what_any_group_still_needs(reading: Reading) -> None:

@@ -15,8 +15,9 @@ import redis
 
 from worker.clock import Every
 from worker.errors import NoGround, one_line
-from worker.intake.entry import Entry
+from worker.intake.entry import UNREAD, Entry, entry_of, weight
 from worker.intake.handed import Handed
+from worker.intake.heavy import TooHeavy, fewer
 from worker.intake.interference import Unread, ahead, report_gone, way_out
 from worker.intake.stream import Backlog, as_text, backlog, entries_read_so_far, open_stream_client
 from worker.intake.upkeep import forget_idle_consumers, trim
@@ -25,7 +26,6 @@ from worker.strict import MAX_BYTES
 
 __all__ = ["Accept", "Backlog", "Consumer", "Entry", "backlog", "entries_read_so_far", "open_stream_client"]
 
-FIELD = b"event"
 START = "0-0"
 BACKOFF_SECONDS = (0.2, 5.0)
 READ_BYTES = 500 * MAX_BYTES
@@ -187,7 +187,14 @@ class Consumer:
     def _reclaimed(self) -> int:
         if self._claim == START and not self._reclaims.due():
             return 0
-        reply = self._redis.xautoclaim(self.stream, self.group, self.name, self._idle_ms, start_id=self._claim, count=self._count)
+        try:
+            reply = self._redis.xautoclaim(
+                self.stream, self.group, self.name, self._idle_ms, start_id=self._claim, count=self._count
+            )
+        except TooHeavy:
+            # what it would have shown is ours by now, and found there
+            self._count, self._walk = fewer(self._count), START
+            return 0
         self._claim = as_text(reply[0])
         claimed = self._not_with_a_task(self._weighed(item for item in reply[1] if item is not None and item[0] is not None))
         if self._singly or len(claimed) < len(reply[1]):
@@ -206,14 +213,28 @@ class Consumer:
         return accepted + len(handed)
 
     def _read(self, after: str, count: int, block: int | None = None) -> list[tuple[str, dict[bytes, bytes]]]:
-        reply = self._redis.xreadgroup(self.group, self.name, {self.stream: after}, count=count, block=block)
-        return self._weighed(item for _, items in reply or [] for item in items)
+        while True:
+            try:
+                reply = self._redis.xreadgroup(self.group, self.name, {self.stream: after}, count=count, block=block)
+                return self._weighed(item for _, items in reply or [] for item in items)
+            except TooHeavy:
+                if after == ">":
+                    self._count, self._walk = fewer(count), START
+                    return []
+                if count == 1:
+                    return self._too_heavy(after)
+                count = self._count = fewer(count)
+
+    def _too_heavy(self, after: str) -> list[tuple[str, dict[bytes, bytes]]]:
+        """The first entry after this one that is pending for us, without its fields."""
+        held = self._redis.xpending_range(self.stream, self.group, min=f"({after}", max="+", count=1, consumername=self.name)
+        return [(as_text(one["message_id"]), UNREAD) for one in held]
 
     def _weighed(self, items: Iterable[Any]) -> list[tuple[str, dict[bytes, bytes]]]:
         found = [_pair(item) for item in items]
-        weight = sum(len(value) for _, fields in found for value in fields.values())
-        if weight > self._bytes:
-            self._count = max(1, min(self._count, len(found) * self._bytes // weight))
+        weighs = sum(weight(fields) for _, fields in found)
+        if weighs > self._bytes:
+            self._count = max(1, min(self._count, len(found) * self._bytes // weighs))
         elif found:
             self._count = min(2 * self._count, self._most)
         return found
@@ -266,7 +287,7 @@ class Consumer:
     def _look(self) -> None:
         try:
             gone = self._unread.gone()
-        except redis.ResponseError:  # fakeredis counts nothing, and an ACL may forbid to ask
+        except (redis.ResponseError, TooHeavy):  # fakeredis counts nothing, an ACL may forbid to ask, an entry may be in the way
             return
         if gone:
             self._report_gone(gone, "one that nobody was given")
@@ -303,7 +324,7 @@ class Consumer:
 
 
 def _entries(found: Sequence[tuple[str, dict[bytes, bytes]]], again: bool = False) -> list[Entry]:
-    return [Entry(entry_id, fields.get(FIELD), fields, again) for entry_id, fields in found if fields]
+    return [entry_of(entry_id, fields, again) for entry_id, fields in found if fields]
 
 
 def _pair(item: Any) -> tuple[str, dict[bytes, bytes]]:

@@ -1,6 +1,13 @@
 """One entry of the event stream."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+FIELD = b"event"
+ENTRY_BYTES = 4 * 2**20
+"""Most that an entry may weigh of which more than its id is looked at: many times what is taken of a document."""
+UNREAD = {b"unread": b"the entry is too large to be read; it lies in the stream until that is trimmed"}
+"""Stands for the fields of an entry that weighs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +19,14 @@ class Entry:
     fields: dict[bytes, bytes]
     again: bool = False
     """It was handed out before, and not acknowledged: somebody failed or died over it."""
+
+
+def entry_of(stream_id: str, fields: dict[bytes, bytes], again: bool = False) -> Entry:
+    """The entry as it is handed on."""
+    kept = UNREAD if weight(fields) > ENTRY_BYTES else fields
+    return Entry(stream_id, kept.get(FIELD), kept, again)
+
+
+def weight(fields: Mapping[bytes, bytes]) -> int:
+    """The bytes of the fields with their names."""
+    return sum(len(name) + len(value) for name, value in fields.items())

@@ -9,7 +9,8 @@ from typing import Any
 
 import redis
 
-from worker.intake.stream import GREATEST, as_text, is_no_stream, milliseconds_now, position
+from worker.intake.heavy import TooHeavy
+from worker.intake.stream import FIRST, GREATEST, as_text, is_no_stream, milliseconds_now, position
 
 TOLERANCE = timedelta(minutes=5)
 """Ids may be this far ahead: after a failover another clock goes on."""
@@ -20,6 +21,9 @@ def ahead(client: redis.Redis, stream: str) -> str | None:
     r: Any = client
     try:
         last = as_text(r.xinfo_stream(stream)["last-generated-id"])
+    except TooHeavy as heavy:
+        # its first or last entry; the last id comes before them
+        last = heavy.first_id or FIRST
     except redis.ResponseError as error:
         if is_no_stream(error):
             return None

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from worker.intake.entry import Entry
+from worker.intake.entry import ENTRY_BYTES, UNREAD, Entry
 from worker.intake.wire import Event, read_event
 from worker.settings import EVENT_SECRET
 from worker.strict import MAX_BYTES, Malformed, shown
@@ -50,6 +50,8 @@ class Producers:
 
     def read(self, entry: Entry, now: datetime) -> Event:
         """The event that the entry is. Raises `Malformed` for one that cannot be read or was sent by nobody we know."""
+        if entry.fields is UNREAD:
+            raise Malformed("too_large", f"the stream entry weighs more than the {ENTRY_BYTES:,} bytes that are read of one")
         if entry.raw is None:
             raise Malformed(
                 "missing_field", "the stream entry has no field `event`; producers write XADD <stream> * event <json>"

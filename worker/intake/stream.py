@@ -13,6 +13,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.errors import Misconfigured, one_line
+from worker.intake.entry import UNREAD
+from worker.intake.heavy import MOST_BYTES, TooHeavy, fewer, weighing
 
 FIRST = "0-0"
 GREATEST = (2**64 - 1, 2**64 - 1)
@@ -24,8 +26,9 @@ COUNT_AT_MOST = 100_000
 Chunk = list[tuple[str, bytes | None]]
 
 
-def open_stream_client(url: str) -> redis.Redis:
-    """A client fit for reading streams: answers as bytes, waits longer than any BLOCK, and repeats nothing by itself.
+def open_stream_client(url: str, *, most: int = MOST_BYTES) -> redis.Redis:
+    """A client fit for reading streams: answers as bytes, waits longer than any BLOCK, repeats nothing by itself, and gives up
+    answers of more than so many bytes (`TooHeavy`).
 
     With redis-py 8's own ten retries a dead connection took 58 s to be noticed, and one `xadd` wrote two entries
     (celery-lab.md 7): whoever calls decides what is repeated. After these errors the next command has a new connection: one that
@@ -33,7 +36,13 @@ def open_stream_client(url: str) -> redis.Redis:
     """
     never = Retry(NoBackoff(), 0, (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError))
     return redis.Redis.from_url(  # type: ignore[no-any-return,unused-ignore]
-        url, socket_timeout=3.0, socket_connect_timeout=2.0, retry=never, decode_responses=False, protocol=2
+        url,
+        socket_timeout=3.0,
+        socket_connect_timeout=2.0,
+        retry=never,
+        decode_responses=False,
+        protocol=2,
+        parser_class=weighing(most),
     )
 
 
@@ -160,20 +169,31 @@ def _undelivered(r: Any, stream: str, last: str, length: int, state: Any) -> int
     counted, after = 0, last
     while counted < COUNT_AT_MOST:
         page = _after(r, stream, after, CHUNK)
-        counted += len(page)
-        if len(page) < CHUNK:
+        if not page:
             return counted
+        counted += len(page)
         after = as_text(page[-1][0])
         # The server's own figure (Redis 7) only for what would be long to count: after a trim it may count entries that are
         # gone, 80 where 50 were left (failure-modes.md 1c), and then it can exceed the length.
         lag = state.get("lag")
-        if lag is not None and counted <= int(lag) <= length:
+        if counted >= CHUNK and lag is not None and counted <= int(lag) <= length:
             return int(lag)
     return None
 
 
 def _after(r: Any, stream: str, entry_id: str, count: int, last: str = "+") -> list[Any]:
-    return list(r.xrange(stream, min=f"({entry_id}", max=last, count=count)) if position(entry_id) < GREATEST else []
+    """Up to so many entries that come after this one: fewer where they are heavy, and none at the end alone."""
+    if position(entry_id) >= GREATEST:
+        return []
+    while True:
+        try:
+            return list(r.xrange(stream, min=f"({entry_id}", max=last, count=count))
+        except TooHeavy as heavy:
+            if count == 1:
+                if heavy.first_id is None:
+                    raise
+                return [(heavy.first_id, UNREAD)]
+            count = fewer(count)
 
 
 def groups(client: redis.Redis, stream: str) -> list[Any]:

@@ -13,8 +13,7 @@ from worker.cases.assess.assess import Assessed
 from worker.cases.assess.assessor import OWN_HINT, Assessor
 from worker.errors import TryLater, one_line
 from worker.intake.accept import Desk
-from worker.intake.consumer import FIELD
-from worker.intake.entry import Entry
+from worker.intake.entry import Entry, entry_of
 from worker.intake.interference import report_gone
 from worker.intake.stream import as_text
 from worker.observe import log
@@ -52,7 +51,7 @@ class FirstHand:
             found = [pair for entry_id in ids for pair in r.xrange(self.stream, min=entry_id, max=entry_id)]
         except redis.RedisError as error:
             raise TryLater("Redis", one_line(error)) from error
-        return [Entry(as_text(entry_id), fields.get(FIELD), fields) for entry_id, fields in found]
+        return [entry_of(as_text(entry_id), fields) for entry_id, fields in found]
 
     def _report_gone(self, ids: Sequence[str]) -> None:
         # what its consumer took in meanwhile is no longer pending, and no loss

@@ -18,7 +18,7 @@ from worker.intake.upkeep import observers
 from worker.runtime import Runtime
 from worker.settings import Settings, redacted
 
-LARGEST_ENTRY = 2**20
+LARGEST_FIELD = 2**20
 """The least that Redis can be set to."""
 ANSWER_SECONDS = 1.0
 MEMORY_SHARE = 0.8
@@ -103,8 +103,11 @@ def _largest_entry(client: redis.Redis) -> Iterator[Finding]:
     if told is None:
         return
     most = int(told)
-    large = f"{most / 2**20:.0f} MiB: an entry may be as large, and is read and kept whole; set proto-max-bulk-len 1mb"
-    yield finding("redis entries", most <= LARGEST_ENTRY, large if most > LARGEST_ENTRY else f"{most} bytes at most", "warning")
+    fine = most <= LARGEST_FIELD
+    told = (
+        f"{most} bytes at most in one field" if fine else f"one field may be {most / 2**20:.0f} MiB; set proto-max-bulk-len 1mb"
+    )
+    yield finding("redis entries", fine, told, "warning")
 
 
 def _flushed(client: redis.Redis) -> Iterator[Finding]:
