@@ -13,7 +13,9 @@ import httpx
 import psycopg
 import pytest
 import redis as redis_py
+from pydantic import SecretStr
 from sqlalchemy import make_url
+from starlette.routing import Route
 
 from tests.logs import heard
 from tests.requests.world import PeopleWorld
@@ -25,9 +27,11 @@ from tests.web.test_app import a_refund, signed
 from worker.cases.review.reviewer import Reviewer
 from worker.credits.ledger import Ledger
 from worker.errors import Misconfigured
+from worker.runtime import Runtime
 from worker.sandbox.servers import free_port, start_redis
-from worker.settings import load_settings, redacted
+from worker.settings import Settings, load_settings, redacted
 from worker.store.engine import Store
+from worker.web.site import site_of
 
 SECRETS = {
     name: f"canary-{name}-7Qd2mVx0aLkR" for name in ("endpoint", "shared", "wrong", "message", "stage", "subject", "body", "file")
@@ -40,6 +44,22 @@ def said() -> Iterator[io.StringIO]:
     """Everything that is logged, at the most talkative level."""
     with heard() as written:
         yield written
+
+
+def test_no_secret_is_in_what_the_site_shows_of_itself(tmp_path: Path) -> None:
+    secret = SecretStr("creem_test_canary")
+    settings = Settings(
+        database_url=f"sqlite:///{tmp_path / 'books.db'}",
+        redis_url=f"redis://127.0.0.1:{free_port()}/0",
+        console_password=secret,
+        creem_webhook_secret=secret,
+        creem_api_key=secret,
+    )
+    runtime = Runtime.start(settings)
+    shown = [repr(route) + repr(route.endpoint) for route in site_of(runtime, lambda _: None).routes if isinstance(route, Route)]
+    runtime.store.engine.dispose()
+    assert any("store=" in one for one in shown), "an endpoint shows what it works with"
+    assert [one for one in shown if "canary" in one or "shared=" in one] == []
 
 
 def test_no_canary_is_in_logs_pages_redis_or_task_arguments(store: Store, tmp_path: Path, said: io.StringIO) -> None:

@@ -1,6 +1,6 @@
 """Is that the password? Asked at sign-in and again before money moves, with waits that grow while it is not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -33,7 +33,7 @@ class Credentials:
     store: Store
     clock: Clock
     operators: Operators
-    shared: str | None
+    shared: str | None = field(repr=False)
     """The hash of the shared password, None where none is set."""
     nobody: str
     """A hash that no password matches."""

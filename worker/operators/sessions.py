@@ -4,7 +4,7 @@ A session of the shared password is bound to that password: with another one set
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 
@@ -35,7 +35,7 @@ class Sessions:
 
     store: Store
     clock: Clock
-    password: str | None
+    password: str | None = field(repr=False)
 
     def begin(self, operator: str, *, instead_of: str | None = None) -> tuple[str, Session]:
         """A new session with a token never used before; the browser's old one, if any, ends. Returns token and session."""

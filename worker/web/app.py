@@ -6,7 +6,7 @@ stored before it is answered; what it means is found out later.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -54,7 +54,7 @@ class Web:
     store: Store
     redis: redis.Redis
     receiver: Receiver
-    secrets: Sequence[str]
+    secrets: Sequence[str] = field(repr=False)
     clock: Clock
     hint: Hint
     backlog_limit: timedelta
