@@ -218,3 +218,15 @@ def test_request_in_hand_may_take_longer_than_a_head() -> None:
                 one.recv(4096)
             one.sendall(byte)
         assert answered(one)
+
+
+def test_request_that_tells_two_lengths_is_refused_with_all_that_follows_it() -> None:
+    both = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    behind = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with serving() as address, socket.create_connection(address, timeout=10) as client:
+        client.sendall(both + behind)
+        said = b""
+        while part := client.recv(4096):
+            said += part
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert said.count(b"HTTP/1.1") == 1

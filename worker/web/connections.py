@@ -1,11 +1,13 @@
 """Connections on which it is the client's turn cost nobody else anything: they end in time, and give way to those that come.
 
-uvicorn alone waits for ever for the head of a request, and counts every open connection as one in hand.
+uvicorn alone waits for ever for the head of a request, and counts every open connection as one in hand. And nobody says by two
+lengths of one request what the next one on the connection is.
 """
 
 import asyncio
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from worker.clock import Every
@@ -14,6 +16,18 @@ from worker.observe import log
 MOST = 256
 """Connections at once. One more takes the place of whoever has kept us waiting longest; where nobody does, it is told to come
 again."""
+
+
+class _Framed(h11.Connection):
+    """Refuses a request that tells its length in both ways: h11 believes one, a proxy in front may have believed the other, and
+    what the one calls a body the other answers as a request (RFC 9112, 6.3)."""
+
+    def next_event(self) -> Any:
+        """What came next. Raises `h11.RemoteProtocolError`."""
+        event = super().next_event()
+        if isinstance(event, h11.Request) and {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
+            raise h11.RemoteProtocolError("both Content-Length and Transfer-Encoding")
+        return event
 
 
 class Connection(H11Protocol):
@@ -30,6 +44,8 @@ class Connection(H11Protocol):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
+        limit = self.config.h11_max_incomplete_event_size
+        self.conn = _Framed(h11.SERVER, **({} if limit is None else {"max_incomplete_event_size": limit}))
         self._since = 0.0
         self._head: asyncio.TimerHandle | None = None
 
