@@ -23,7 +23,7 @@ import celeryconfig
 from tests.cases.world import World, a_purchase, an_account
 from tests.logs import heard
 from worker.observe import log
-from worker.screen import clean
+from worker.screen import cell, clean
 from worker.store.engine import Store
 from worker.store.tables import accounts, metadata
 
@@ -108,6 +108,7 @@ def test_log_line_stays_one_line_whatever_is_in_it(form: str) -> None:
 @given(st.text(max_size=60) | EVERYTHING)
 def test_terminal_is_told_nothing_it_obeys(text: str) -> None:
     assert clean(text).isprintable()
+    assert cell(text).plain == clean(text)
 
 
 def test_nothing_writes_spreadsheets() -> None:

@@ -1,6 +1,7 @@
 """Nobody gets in without a password, nobody guesses one, and no other site can use one."""
 
 import secrets
+import time
 from hashlib import sha256
 
 import pytest
@@ -8,9 +9,11 @@ from sqlalchemy import select, text
 
 from tests.cases.world import World
 from tests.web.console.one_engine import database_url
-from tests.web.console.site import SHARED, Site, hidden_fields, words_of
+from tests.web.console.site import PASSWORD, SHARED, Site, hidden_fields, words_of
 from worker.errors import TryLater
 from worker.operators import passwords
+from worker.operators.credentials import Credentials
+from worker.operators.operators import Operators
 from worker.store.engine import Store
 from worker.store.tables import sessions, sign_ins
 
@@ -90,6 +93,22 @@ def test_cookie_is_for_tls_alone_where_the_browser_speaks_tls(site: Site) -> Non
     assert "Secure" in cookie_of(direct.headers.get_list("set-cookie"))
     proxied = site.browser().post("/sign-in", {"name": "console", "password": SHARED}, {"origin": "https://127.0.0.1:8080"})
     assert "Secure" in cookie_of(proxied.headers.get_list("set-cookie"))
+
+
+def test_unknown_name_costs_as_much_as_a_wrong_password(site: Site) -> None:
+    operators = Operators(site.store, site.clock)
+    operators.add("ana", PASSWORD, by="root")
+    credentials = Credentials.of(site.store, site.clock, operators, None)
+
+    def cost(name: str, address: str) -> float:
+        # of this thread's processor: what else runs beside tells nothing
+        began = time.thread_time()
+        assert not credentials.hold(name, "a wrong password", address)
+        return time.thread_time() - began
+
+    known = [cost("ana", "192.0.2.1")]
+    unknown = [cost(name, address) for name, address in (("nobody", "192.0.2.2"), ("console", "192.0.2.3"))]
+    assert min(unknown) > min(known) / 2
 
 
 def test_each_sign_in_is_a_new_token(site: Site) -> None:
