@@ -1,6 +1,7 @@
 """A Redis that lets each part do its own and nothing else: the whole main job goes through it."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from redis.exceptions import NoPermissionError
 
 from tests.scenarios.system import a_purchase, a_system, an_account, failed, submitted
 from tests.servers import ON_POSTGRES, eventually
+from worker.intake.stream import as_text, entries_read_so_far
 from worker.sandbox.servers import RunningRedis, start_redis
 
 USERS = (Path(__file__).parents[2] / "deploy/redis/users.acl").read_text()
@@ -93,6 +95,21 @@ def test_pipeline_takes_orders_for_reruns(guarded: RunningRedis) -> None:
     assert pipeline.xreadgroup("pipeline", "one", {"layer-jobs:commands": ">"})[0][1][0][0] == order
     assert pipeline.xautoclaim("layer-jobs:commands", "pipeline", "two", 0)[1][0][0] == order
     assert pipeline.xack("layer-jobs:commands", "pipeline", order) == 1
+
+
+def test_what_an_observer_takes_in_the_workers_group_is_seen_by_who_compares_it_with_the_books(guarded: RunningRedis) -> None:
+    """Redis has no rights on groups; the comparison is `no_event_lost` of the audit."""
+    stream, group = "layer-jobs:events", "refunds"
+    worker, observer, pipeline = (redis.Redis.from_url(as_user(guarded, name)) for name in ("refunds", "observer", "pipeline"))
+    with suppress(redis.ResponseError):
+        worker.xgroup_create(stream, group, id="0", mkstream=True)
+    acknowledged, dropped = (as_text(pipeline.xadd(stream, {"event": f"{{{number}}}"})) for number in range(2))
+    taking: Any = observer
+    taking.xreadgroup(group, "thief", {stream: ">"})
+    taking.xack(stream, group, acknowledged)
+    taking.xgroup_delconsumer(stream, group, "thief")
+    seen = {entry_id for chunk in entries_read_so_far(worker, stream, group) for entry_id, _ in chunk}
+    assert {acknowledged, dropped} <= seen
 
 
 def test_nobody_else_gets_in(guarded: RunningRedis) -> None:
