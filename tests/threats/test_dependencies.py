@@ -122,7 +122,7 @@ def test_service_that_is_away_or_never_answers_is_not_waited_for() -> None:
     assert ask_service([], ["/no/such/program"], 1) == ([], False)
 
 
-def test_advisories_that_nobody_looked_through_for_three_months_are_a_fault() -> None:
+def test_advisories_that_nobody_looked_through_for_three_months_are_overdue() -> None:
     assert list(too_old(date(2026, 1, 1), date(2026, 4, 1))) == []
     [said] = too_old(date(2026, 1, 1), date(2026, 4, 4))
     assert "last reviewed on 2026-01-01" in said
