@@ -57,7 +57,7 @@ from worker.reruns import PipelineHttp, PipelineStream, Reruns
 from worker.reruns import http as pipeline
 from worker.settings import Mode, Settings
 from worker.store.engine import Store, parts_of
-from worker.store.schema import require_current, take_for
+from worker.store.schema import name_of, require_current, take_for
 
 FIRST_FAULTS = 3
 """So many faults of the terms are said by every command; `refunds policy check` says them all."""
@@ -134,6 +134,11 @@ class Runtime:
     def store(self) -> Store:
         """The database."""
         return Store(self.settings.database_url)
+
+    @cached_property
+    def database(self) -> str:
+        """What tells this database from every other. Raises `TryLater` while it is away."""
+        return self.store.write(lambda tx: name_of(tx, new_id("db", self.clock.now())))
 
     @cached_property
     def redis(self) -> redis.Redis:

@@ -10,6 +10,7 @@ import redis.exceptions
 from tests.intake.readers import GROUP, STREAM, Inbox, Reading
 from tests.servers import eventually
 from worker.intake.interference import ahead, way_out
+from worker.intake.neighbours import mark, others
 from worker.intake.stream import backlog, entries_read_so_far, open_stream_client, waits_since
 from worker.intake.upkeep import forget_idle_consumers, observers, trim
 from worker.sandbox.servers import start_redis
@@ -42,6 +43,17 @@ class SilentFor(WithoutLag):
     def xinfo_consumers(self, stream: str, group: str) -> list[dict[str, Any]]:
         more = int(self._silent.total_seconds() * 1000)
         return [{**one, "idle": one["idle"] + more} for one in self._client.xinfo_consumers(stream, group)]
+
+
+class Timed(WithoutLag):
+    """A client of a server whose clock the test sets."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        self.now = 1_800_000_000.0
+
+    def time(self) -> tuple[int, int]:
+        return int(self.now), 0
 
 
 def test_connection_to_a_server_that_only_reads_since_a_failover_is_not_kept(tmp_path: Path) -> None:
@@ -272,3 +284,59 @@ def test_a_consumer_silent_for_an_hour_and_empty_handed_is_forgotten(reading: Re
     left = {c["name"] for c in reading.client.xinfo_consumers(STREAM, GROUP)}
     assert b"gone" not in left
     assert {b"holds", b"lively"} <= left
+
+
+def beside(client: Any, database: str | None) -> list[str]:
+    return [one.database for one, _ in others(client, GROUP, database)]
+
+
+def test_two_databases_that_are_read_into_find_each_other_and_say_so_once(reading: Reading) -> None:
+    server: Any = Timed(reading.client)
+    ours, theirs = (
+        reading.consumer(Inbox(), name, client=server, database=f"db_{name}", housekeeping_every=1e-9) for name in ("a", "b")
+    )
+    again = reading.consumer(Inbox(), "c", client=server, database="db_a", housekeeping_every=1e-9)
+    for _ in range(3):
+        for consumer in (ours, again):
+            consumer.step()
+    assert (beside(server, "db_a"), reading.log.events("error")) == ([], []), "two intakes of one database"
+    assert beside(server, None) == ["db_a"], "a database into which nobody reads yet"
+    for _ in range(3):
+        server.now += 60
+        for consumer in (ours, theirs):
+            consumer.step()
+    assert (beside(server, "db_a"), beside(server, "db_b")) == (["db_b"], ["db_a"])
+    assert reading.log.events("error") == ["intake.shared_with_another_database"] * 2, "once each"
+    server.now += 181
+    ours.step()
+    assert beside(server, "db_a") == []
+    server.now += 60
+    theirs.step()
+    ours.step()
+    assert reading.log.events("error") == ["intake.shared_with_another_database"] * 3, "said again where it began again"
+    server.now += 86_401
+    ours.step()
+    assert [key.decode() for key in reading.client.hkeys(f"{GROUP}:databases")] == ["db_a"]
+
+
+def test_database_that_took_the_place_of_another_is_alone(reading: Reading) -> None:
+    """Whoever wipes a database and keeps Redis hears of no fault, nor does whoever goes back to one after a while."""
+    server: Any = Timed(reading.client)
+    for database, seconds in (("db_old", 0), ("db_old", 60), ("db_new", 1), ("db_new", 60), ("db_new", 300), ("db_old", 1)):
+        server.now += seconds
+        mark(server, GROUP, database, "one")
+        assert beside(server, database) == []
+
+
+def test_a_clock_that_was_set_back_keeps_no_database_there(reading: Reading) -> None:
+    server: Any = Timed(reading.client)
+    mark(server, GROUP, "db_old", "one")
+    server.now -= 3600
+    mark(server, GROUP, "db_new", "two")
+    assert (beside(server, "db_new"), beside(server, None)) == ([], ["db_new"])
+
+
+def test_mark_that_nobody_can_read_and_another_group_are_no_database(reading: Reading) -> None:
+    reading.client.hset(f"{GROUP}:databases", "db_x", "no mark of ours")
+    mark(reading.client, "observer:next", "db_y", "one")
+    assert beside(reading.client, None) == []

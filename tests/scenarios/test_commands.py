@@ -1002,6 +1002,34 @@ def test_doctor_and_status_survive_an_id_in_the_future_and_name_it(system: Syste
     assert (told["ok"], "RENAME layer-jobs:events layer-jobs:events:old" in told["finding"]) == (False, True)
 
 
+def test_doctor_finds_a_redis_whose_events_another_database_takes(
+    system: System, redis: redis_py.Redis, redis_server: str, tmp_path: Path
+) -> None:
+    def databases(of: System) -> dict[str, Any]:
+        [told] = [item for item in of.json("doctor", expect=None)["findings"] if item["check"] == "databases"]
+        return dict(told)
+
+    def known() -> list[str]:
+        return sorted(name.decode() if isinstance(name, bytes) else name for name in redis.hkeys("refunds:databases"))
+
+    system.start("worker.cli", "intake")
+    with a_system(f"sqlite:///{tmp_path / 'another.db'}", redis_server) as another:
+        assert eventually(lambda: len(known()) == 1, within=60), system.logs()
+        assert databases(system)["ok"]
+        assert not databases(another)["ok"], "told before it takes anything"
+        another.start("worker.cli", "intake")
+        assert eventually(lambda: len(known()) == 2, within=60), another.logs()
+        # marks at once, as the first will within a minute
+        system.start("worker.cli", "intake")
+        assert eventually(lambda: "intake.shared_with_another_database" in system.logs(), within=60), system.logs()
+        ours, theirs = known()
+        told = databases(another)
+    assert (told["ok"], told["severity"]) == (False, "fault")
+    assert f"read into {ours} (by " in told["finding"]
+    assert f"this one ({another.database_url}, {theirs}) is another" in told["finding"]
+    assert "name another database number in REFUNDS_REDIS_URL for one of them, then run `refunds reconcile`" in told["finding"]
+
+
 @ON_POSTGRES
 def test_doctor_finds_a_server_that_forgets_at_a_crash(database_url: str, redis_server: str, redis: redis_py.Redis) -> None:
     # the servers of these tests run without fsync

@@ -197,6 +197,12 @@ def test_database_belongs_to_the_installation_that_first_decided_in_it(store: St
             store.write(lambda tx, ask=ask: ask(tx, "observer:next"))  # type: ignore[misc]
 
 
+def test_database_keeps_its_first_name(store: Store) -> None:
+    assert store.read(schema.known_name) is None
+    assert [store.write(lambda tx, name=name: schema.name_of(tx, name)) for name in ("db_a", "db_b")] == ["db_a"] * 2  # type: ignore[misc]
+    assert store.read(schema.known_name) == "db_a"
+
+
 def test_two_upgrades_at_once_are_one(empty: Store) -> None:
     others = [Store(empty.url) for _ in range(4)]
     results = at_once(*[lambda store=store: schema.upgrade(store) for store in others])

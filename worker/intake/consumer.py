@@ -19,6 +19,7 @@ from worker.intake.entry import UNREAD, Entry, entry_of, weight
 from worker.intake.handed import Handed
 from worker.intake.heavy import TooHeavy, fewer
 from worker.intake.interference import Unread, ahead, report_gone, way_out
+from worker.intake.neighbours import mark, others
 from worker.intake.stream import Backlog, as_text, backlog, entries_read_so_far, open_stream_client
 from worker.intake.upkeep import forget_idle_consumers, trim
 from worker.settings import is_observer
@@ -56,6 +57,7 @@ class Consumer:
         name: str,
         log: Any,
         group: str = "refunds",
+        database: str | None = None,
         on_accepted: Callable[[Sequence[Entry]], None] | None = None,
         handed: Handed | None = None,
         read_count: int = 500,
@@ -91,6 +93,8 @@ class Consumer:
         self._failures = 0
         self._complaint = ""
         self._told_ahead = False  # that the stream's ids lie in the future
+        self._database = database  # whose name is marked in Redis, for others to find
+        self._beside: set[str] = set()  # the databases that were said to be read into as well
 
     def run(self, stop: threading.Event, *, rest: float = 0.0) -> None:
         """Consumes until `stop` is set, and ends after the batch in hand. No error ends it: it says so once and goes on.
@@ -303,8 +307,17 @@ class Consumer:
             if last is not None and not self._told_ahead:
                 self._log.error("intake.ids_ahead", stream=self.stream, why=way_out(self.stream, last))
             self._told_ahead = last is not None
+            if self._database is not None:
+                self._look_around(self._database)
         except redis.ResponseError as error:  # an ACL may forbid it; reading goes on, the stream only grows
             self._log.warning("intake.upkeep_refused", stream=self.stream, error=one_line(error))
+
+    def _look_around(self, database: str) -> None:
+        mark(self._redis, self.group, database, self.name)
+        found = {one.database: one.by for one, _ in others(self._redis, self.group, database)}
+        if found.keys() - self._beside:
+            self._log.error("intake.shared_with_another_database", database=database, beside=found, next="run refunds doctor")
+        self._beside = set(found)
 
     def _report_gone(self, entries: int, first: str) -> None:
         self.gone += entries

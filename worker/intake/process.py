@@ -31,12 +31,13 @@ def run_intake(
     settings: Settings,
     client: redis.Redis,
     desk: Desk,
+    database: str,
     hint: Callable[[Sequence[Accepted]], None],
     stop: threading.Event,
     handed: Handed | None = None,
 ) -> None:
     """Reads until `stop` is set: each entry is durable before it is acknowledged, and hinted at after; what comes singly may be
-    handed on.
+    handed on. `database` is the name of the one it reads into.
     """
     accepted: list[Accepted] = []
 
@@ -53,6 +54,7 @@ def run_intake(
         Accepting(),
         stream=settings.stream,
         group=settings.group,
+        database=database,
         name=consumer_name(),
         on_accepted=tell,
         handed=handed,

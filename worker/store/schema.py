@@ -80,6 +80,17 @@ def require_ours(tx: Tx, group: str) -> None:
     _require(_kept(tx).get("group"), group)
 
 
+def name_of(tx: Tx, name: str) -> str:
+    """What this database is called for good: `name`, where it has none yet."""
+    tx.insert_absent(installation, [{"name": "database", "value": name}])
+    return _kept(tx)["database"]
+
+
+def known_name(tx: Tx) -> str | None:
+    """What this database is called; None until an intake has read into it."""
+    return _kept(tx).get("database")
+
+
 def _require(owner: str | None, group: str) -> None:
     if owner not in (None, group):
         raise Misconfigured(f"the database is of the installation {owner}, and this is {group}: each has one of its own")

@@ -13,10 +13,12 @@ from worker.cli.doctor.finding import Finding, finding
 from worker.clock import moment
 from worker.errors import one_line
 from worker.intake.interference import ahead, way_out
+from worker.intake.neighbours import others
 from worker.intake.stream import takes_no_writes
 from worker.intake.upkeep import observers
 from worker.runtime import Runtime
 from worker.settings import Settings, redacted
+from worker.store.schema import known_name
 
 LARGEST_FIELD = 2**20
 """The least that Redis can be set to."""
@@ -73,6 +75,24 @@ def queue(runtime: Runtime) -> Iterator[Finding]:
             f"{told}: what is trimmed it never sees; if it is no more: redis-cli XGROUP DESTROY {runtime.settings.stream} {name}"
         )
         yield finding("observer", not late, over if late else told, "warning")
+    yield _read_into(runtime)
+
+
+def _read_into(runtime: Runtime) -> Finding:
+    settings = runtime.settings
+    ours = runtime.store.read(known_name)
+    beside = [
+        f"{one.database} (by {one.by}, {ago.total_seconds():.0f} s ago)"
+        for one, ago in others(runtime.redis, settings.group, ours)
+    ]
+    if not beside:
+        return finding("databases", True, f"the events of {settings.group} are read into no database but this one")
+    this = f"this one ({redacted(settings.database_url)}{f', {ours}' if ours else ''})"
+    why = f"the events of {settings.group} are read into {', '.join(beside)}, and {this} is another: each misses what others take"
+    right = (
+        "name another database number in REFUNDS_REDIS_URL for one of them, then run `refunds reconcile` where the other stays"
+    )
+    return finding("databases", False, f"{why}; {right}")
 
 
 def _celery(settings: Settings) -> Finding:
