@@ -14,7 +14,7 @@ from worker.broker import celery_of
 from worker.clock import SteadyClock, SystemClock
 from worker.errors import Misconfigured
 from worker.intake.stream import open_stream_client, refuse_cluster
-from worker.listening import LOOPBACK, on_loopback
+from worker.listening import LOOPBACK, on_loopback, taking
 from worker.observe import configure_logging, log
 from worker.runtime import Runtime, unfit
 from worker.settings import PLACEHOLDER, Mode, load_settings
@@ -118,6 +118,25 @@ def _keep_flower_from_strangers(**_: object) -> None:
         where = options.address or "every address"
         right = f"set FLOWER_BASIC_AUTH to a name:password of your own, or listen on {LOOPBACK}"
         raise SystemExit(f"refunds: FLOWER_ADDRESS: {where} can be reached from outside; {right}")
+    _refuse_what_flower_would_trip_over(command.params["tornado_argv"])
+
+
+def _refuse_what_flower_would_trip_over(words: tuple[str, ...]) -> None:
+    from tornado.netutil import bind_sockets
+    from tornado.options import options
+
+    # what it does not know it passes over, and one letter is between `--read-only` and a Flower that stops workers
+    unknown = [word for word in words if word.startswith("--") and word.lstrip("-").partition("=")[0] not in options]
+    if unknown:
+        raise SystemExit(f"refunds: {unknown[0]}: no option of Flower's; see `celery -A worker flower --help`")
+    if options.unix_socket:
+        return
+    try:
+        with taking(options.address, options.port, host_named="FLOWER_ADDRESS", port_named="FLOWER_PORT"):
+            for one in bind_sockets(options.port, address=options.address):
+                one.close()
+    except Misconfigured as error:
+        raise SystemExit(f"refunds: {error}") from None
 
 
 @signals.worker_process_init.connect

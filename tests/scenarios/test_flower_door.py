@@ -49,6 +49,23 @@ def test_flower_that_strangers_can_reach_does_not_start_without_a_sign_in(
     assert "Traceback" not in system.logs()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--port={taken}"], "refunds: FLOWER_PORT: cannot listen on 127.0.0.1 port {taken}: Address already in use; end what"),
+        (["--address=127.0.0.999", "--basic-auth=ops:ten words"], "refunds: FLOWER_ADDRESS: cannot listen on 127.0.0.999 port"),
+        (["--reed-only"], "refunds: --reed-only: no option of Flower's"),
+    ],
+)
+def test_flower_that_cannot_do_what_it_is_told_says_so_in_one_line(system: System, words: list[str], said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        flower = system.start("celery", "-A", "worker", "flower", *(word.format(taken=port) for word in words))
+        assert flower.wait(60) == 1
+    assert said.format(taken=port) in system.logs()
+    assert "Traceback" not in system.logs()
+
+
 def test_flower_behind_a_sign_in_listens_where_it_is_told(system: System) -> None:
     port = free_port()
     words = ("celery", "-A", "worker", "flower", f"--port={port}", "--address=0.0.0.0", "--read-only")
