@@ -5,8 +5,7 @@ Names are stable and arguments are ids: old messages meet new code at every depl
 
 import functools
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -71,7 +70,7 @@ def assess(job: str = "", event: str = "", inbox: Sequence[int] = (), entries: S
         structlog.contextvars.unbind_contextvars("job_id", "event_id")
     _tell(done)
     runtime().performer.announce_held(done.effects)
-    return _summary(done)
+    return str(done)
 
 
 @app.task(name="refunds.drain", bind=True)
@@ -85,7 +84,7 @@ def drain() -> str:
         if time.monotonic() > until:
             _send(drain, {})
             break
-    return _summary(done)
+    return str(done)
 
 
 @app.task(name="refunds.rerun", bind=True)
@@ -242,18 +241,3 @@ def _log_moves(done: Assessed) -> None:
             log.info("case.moved", **named, was=move.was, state=move.state, credits=move.credits)
     if done.dead:
         log.warning("event.dead", events=done.dead)
-
-
-def _summary(done: Assessed) -> str:
-    moves = [f"{move.state} {move.case_id} {move.subject}" for move in done.moves]
-    if len(moves) == 1:
-        return moves[0]
-    if moves:
-        return f"{_counted(move.state for move in done.moves)} of {done.handled} events"
-    if done.events:
-        return f"noted {done.handled} waiting {done.waiting} dead {done.dead} failed {done.failed}"
-    return "nothing due"
-
-
-def _counted(words: Iterable[str]) -> str:
-    return ", ".join(f"{word} {count}" for word, count in sorted(Counter(words).items()))

@@ -41,6 +41,20 @@ def test_failed_job_gets_its_credits_back_once(world: World) -> None:
     assert world.audit().breaches == []
 
 
+def test_what_came_of_events_begins_with_the_outcome(world: World) -> None:
+    def told(*documents: str) -> str:
+        world.arrive(*documents)
+        return str(world.assessor.assess())
+
+    assert told(world.submitted("job_1")) == "noted 1", "no case moved"
+    case = told(world.failed("job_1"))
+    assert case == f"refunded {(world.case('job_1') or {})['case_id']} job_1"
+    assert told(world.failed("job_2")).startswith("waiting case_")
+    assert told() == "nothing due"
+    several = [each for job in ("job_3", "job_4") for each in (world.submitted(job), world.failed(job))]
+    assert told(*several) == "refunded 2 of 4 events"
+
+
 def test_same_event_a_hundred_times_is_one_fact(world: World) -> None:
     world.happen(world.submitted("job_1"))
     for _ in range(100):

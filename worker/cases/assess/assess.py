@@ -4,6 +4,7 @@ One to N rows, one code path: a single event is a batch of one. Who takes which 
 `assessor.py`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -76,6 +77,20 @@ class Assessed:
     def busy(self) -> bool:
         """True when anything at all was done."""
         return bool(self.events or self.moves)
+
+    def __str__(self) -> str:
+        """What people search for in Flower: the outcome first."""
+        moves = [f"{move.state} {move.case_id} {move.subject}" for move in self.moves]
+        if len(moves) == 1:
+            return moves[0]
+        if moves:
+            return f"{_counted(Counter(move.state for move in self.moves))} of {self.handled} events"
+        fates = {"noted": self.handled, "waiting": self.waiting, "dead": self.dead, "failed": self.failed}
+        return _counted(Counter({fate: times for fate, times in fates.items() if times})) or "nothing due"
+
+
+def _counted(words: Counter[str]) -> str:
+    return ", ".join(f"{word} {times}" for word, times in sorted(words.items()))
 
 
 @dataclass(frozen=True, slots=True)
