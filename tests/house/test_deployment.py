@@ -50,6 +50,15 @@ def test_worker_gets_the_time_a_warm_shutdown_takes() -> None:
     assert seconds(OURS["worker"]["stop_grace_period"]) >= 125
 
 
+def test_no_task_process_listens_to_the_others() -> None:
+    """Nothing here asks what they tell each other, and where Redis goes away that part of Celery trips over it."""
+    manifests = (file.read_text().replace(",", "") for file in (ROOT / "deploy/kubernetes").glob("*.yml"))
+    commands = [line for text in [*manifests, (ROOT / "docker-compose.yml").read_text()] for line in text.splitlines()]
+    workers = [line for line in commands if "command:" in line and "celery -A worker worker" in line]
+    assert len(workers) == 3
+    assert all("--without-gossip" in line for line in workers)
+
+
 def test_flower_is_on_loopback_behind_a_password() -> None:
     flower = OURS["flower"]
     assert all(port.startswith("127.0.0.1:") for port in flower["ports"])
