@@ -46,6 +46,13 @@ def test_server_has_a_health_check_and_keeps_its_data(name: str) -> None:
     assert SERVICES[name]["volumes"]
 
 
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_service_fills_no_disk_with_its_log_and_ours_no_memory(name: str) -> None:
+    service = SERVICES[name]
+    assert service["logging"] == {"driver": "json-file", "options": {"max-size": "50m", "max-file": "4"}}
+    assert name not in OURS or service["mem_limit"] == "1g"
+
+
 def test_worker_gets_the_time_a_warm_shutdown_takes() -> None:
     assert seconds(OURS["worker"]["stop_grace_period"]) >= 125
 
