@@ -97,6 +97,18 @@ def test_key_and_owner_are_each_in_one_pod() -> None:
     assert CONFIG["data"]["REFUNDS_CREEM_ENVIRONMENT"] == "test"
 
 
+def test_disks_that_are_kept_keep_the_modes_of_what_lies_there() -> None:
+    """By default a mount gives the pod's group rights to every file of customers."""
+    kept = [
+        document["spec"]["template"]["spec"]
+        for _, document in PODS
+        if "volumeClaimTemplates" in document["spec"]
+        or any("persistentVolumeClaim" in volume for volume in document["spec"]["template"]["spec"]["volumes"])
+    ]
+    assert len(kept) == 3
+    assert all(pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch" for pod in kept)
+
+
 def test_every_queue_has_a_worker_and_money_one_with_the_journal() -> None:
     from celeryconfig import task_queues
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.system import a_system
-from worker.cli.ground import flaws, nested, packages, planted
+from worker.cli.ground import flaws, lets_others, nested, open_to_others, packages, planted
 
+NAMELESS = 2_000_000_001
 LIST = """
 [[flaw]]
 server = "redis"
@@ -83,3 +84,23 @@ def test_doctor_says_which_folders_lie_in_one_another(tmp_path: Path, redis_serv
     assert len(found) == 2
     assert "files of customers" in found[0]
     assert "lies with the database" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "others"),
+    [
+        (0o700, 0, False),
+        (0o770, 0, True),
+        (0o2770, NAMELESS, False),
+        (0o2775, NAMELESS, True),
+        (0o770, NAMELESS + 1, True),
+    ],
+)
+def test_folder_is_open_to_others_unless_its_group_is_one_that_only_we_were_given(mode: int, group: int, others: bool) -> None:
+    assert lets_others(mode, group, [0, NAMELESS]) is others
+
+
+def test_folder_is_looked_at_as_it_is(tmp_path: Path) -> None:
+    for mode, others in ((0o700, False), (0o705, True)):
+        tmp_path.chmod(mode)
+        assert open_to_others(tmp_path) is others

@@ -1,9 +1,12 @@
 """The ground below the processes: what runs at every start of Python, known faults of the servers, where backups reach."""
 
+import grp
+import os
 import site
+import stat
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -56,3 +59,24 @@ def nested(one: Path, other: Path) -> bool:
     """True where one of the folders is or holds the other: one backup would take both."""
     one, other = one.resolve(), other.resolve()
     return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+def open_to_others(folder: Path) -> bool:
+    """True where somebody besides us may look into the folder, by its mode."""
+    found = folder.stat()
+    return lets_others(found.st_mode, found.st_gid, os.getgroups())
+
+
+def lets_others(mode: int, group: int, ours: Collection[int]) -> bool:
+    """True where this mode gives rights to others than us. A group of ours that has no name is nobody's but ours: Kubernetes
+    gives one to a pod and to the volumes that it mounts (`fsGroup`).
+    """
+    return bool(mode & stat.S_IRWXO or (mode & stat.S_IRWXG and (group not in ours or _named(group))))
+
+
+def _named(group: int) -> bool:
+    try:
+        grp.getgrgid(group)
+    except KeyError:
+        return False
+    return True

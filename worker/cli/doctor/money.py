@@ -7,6 +7,7 @@ from policy.words import count
 from worker import disk
 from worker.cases.money import claims
 from worker.cases.money.restore import Checked
+from worker.cli import ground
 from worker.cli.doctor.finding import Finding, finding
 from worker.creem.client import CreemRefused
 from worker.errors import TryLater
@@ -87,7 +88,7 @@ def _journal(folder: Path, found: Checked) -> Finding:
         return finding("claim journal", why is None, f"{folder} {cannot}" if why else fine)
     if why is not None:
         return finding("claim journal", False, f"{folder} {cannot}")
-    if folder.stat().st_mode & 0o077:
+    if ground.open_to_others(folder):
         return finding("claim journal", False, f"{folder} can be read by others; chmod 700 {folder}", "warning")
     kept = found.journal
     assert kept is not None, "a folder was named"

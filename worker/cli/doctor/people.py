@@ -41,7 +41,7 @@ def _notices(runtime: Runtime) -> Finding:
 
 def _evidence_folder(settings: Settings) -> Finding:
     folder = settings.evidence_dir
-    if folder.is_dir() and folder.stat().st_mode & 0o077:
+    if folder.is_dir() and ground.open_to_others(folder):
         return finding("evidence", False, f"{folder} can be read by others; chmod 700 {folder}")
     why = disk.refusal(folder)
     # without mails only what `refunds request add` brings is kept there
