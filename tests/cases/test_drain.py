@@ -1,12 +1,13 @@
 """Draining ends as the ordinary way does, and what a draining process leaves behind when it dies is found by the sweep."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis as redis_py
-from sqlalchemy import event, select
+from sqlalchemy import Row, event, select
 
 from tests.cases.test_poison import Allergic
 from tests.cases.world import World, a_purchase, an_account
@@ -14,6 +15,7 @@ from worker.cases.assess.assess import Assessed
 from worker.cases.assess.assessor import Assessor
 from worker.cases.assess.drain import Drain
 from worker.cases.effects.effects import Performer
+from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import TryLater
 from worker.intake.accept import Accepted, Desk, Reading
 from worker.intake.consumer import Consumer, Entry
@@ -93,18 +95,15 @@ def test_report_before_its_job_waits_and_is_handled_when_the_job_comes(world: Wo
     assert world.state("late") == "refunded"
 
 
-class Dying(Assessor):
+class Deadly(Ledger):
     """The process dies over what it handles, whichever way that came."""
 
-    def at_once(self, desk: Desk, entries: Sequence[Entry]) -> Assessed | None:
-        raise Died
-
-    def take(self, accepted: Sequence[Accepted]) -> Assessed:
+    def booked(self, rows: Iterable[Row[Any]]) -> dict[str, JobCredits]:
         raise Died
 
 
 def dying(world: World, client: redis_py.Redis) -> Drain:
-    return drain(world, client, assessor=Dying(*(getattr(world.assessor, name) for name in Assessor.__dataclass_fields__)))
+    return drain(world, client, assessor=replace(world.assessor, ledger=Deadly()))
 
 
 def heir(draining: Drain, client: redis_py.Redis) -> Drain:
@@ -220,10 +219,10 @@ def test_database_away_leaves_the_entries_pending_for_the_next_turn(world: World
     outage = [True]
 
     class Away(Desk):
-        def take_in(self, tx: Tx, reading: Reading) -> list[Accepted]:
+        def take_in(self, tx: Tx, reading: Reading, left: Set[str]) -> list[Accepted]:
             if outage:
                 raise TryLater("the database", "connection refused")
-            return super().take_in(tx, reading)
+            return super().take_in(tx, reading, left)
 
     put(redis, world.failed("job_1"))
     away = Drain(redis, STREAM, Away(world.store, world.clock), world.assessor, world.performer)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 import redis as redis_py
-from sqlalchemy import select, text, update
+from sqlalchemy import event, select, text, update
 
 from tests.cases.test_drain import drain, pending, put
 from tests.cases.test_first_hand import first_hand, handed
@@ -86,6 +86,23 @@ def test_drain_goes_on_beside_it(world: World, store: Store, redis: redis_py.Red
         done = drain(world, redis).turn()
         assert done is not None
         assert (done.handled, done.failed, pending(redis)) == (len(JOBS), len(LEFT), 0)
+    comes_to_its_end(world)
+
+
+def test_backlog_beside_it_is_waited_for_once_and_then_handled_at_once(world: World, store: Store, redis: redis_py.Redis) -> None:
+    waited, commits = list[object](), list[object]()
+    event.listen(world.store.engine, "handle_error", lambda context: waited.append(context))
+    event.listen(world.store.engine, "commit", lambda connection: commits.append(connection))
+    draining = drain(world, redis)
+    with held(store, HELD):
+        for left, others in zip(LEFT, (JOBS[:3], JOBS[3:6], JOBS[6:]), strict=True):
+            put(redis, world.failed(left, HELD), *(world.failed(job, OTHERS[JOBS.index(job) % 4]) for job in others))
+            commits.clear()
+            done = draining.turn()
+            assert done is not None
+            assert (done.handled, done.failed, pending(redis)) == (len(others), 1, 0)
+            assert len(commits) == 3, "a look who is held, the work, and what was announced"
+    assert len(waited) == 1
     comes_to_its_end(world)
 
 

@@ -70,7 +70,13 @@ BUGS = (
         "held_account_holds_up_its_batch",
         "one account whose row is held stalls everybody who shares a batch with it",
         ("tests/cases/test_held.py",),
-        (("worker/cases/assess/assessor.py", "whose.items() if account_id in now}", "whose.items() if now}"),),
+        (("worker/cases/assess/assessor.py", "whose.items() if account_id in self.held}", "whose.items() if self.held}"),),
+    ),
+    Bug(
+        "held_account_stands_as_handled",
+        "an event that came while somebody held its account is never heard again",
+        ("tests/cases/test_held.py::test_drain_goes_on_beside_it",),
+        (("worker/intake/accept.py", "handled=handled and event.account_id not in left", "handled=handled"),),
     ),
     Bug(
         "conflict_taken_for_a_repeat",

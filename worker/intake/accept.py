@@ -1,9 +1,9 @@
 """Stream entries become inbox rows or dead letters, durably, before anybody acknowledges them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from worker.clock import Clock
 from worker.intake.consumer import Entry
@@ -45,16 +45,18 @@ class Desk:
     clock: Clock
     producers: Producers = field(default_factory=Producers)
 
-    def accept(self, entries: Sequence[Entry], *, lease: timedelta = inbox.NO_TIME) -> list[Accepted]:
+    def accept(self, entries: Sequence[Entry]) -> list[Accepted]:
         """Makes every entry durable, as an inbox row or as a dead letter with its reason and its original bytes; returns
-        the new rows. With a lease they are claimed by the caller, attempt 1.
+        the new rows.
         """
         reading = self.read(entries)
-        return self.store.write(lambda tx: self._commit(tx, reading, lease=lease))
+        return self.store.write(lambda tx: self._commit(tx, reading))
 
-    def take_in(self, tx: Tx, reading: Reading) -> list[Accepted]:
-        """Makes every entry durable within the transaction of a caller who handles the new rows in it: they stand as handled."""
-        return self._commit(tx, reading, handled=True)
+    def take_in(self, tx: Tx, reading: Reading, left: Set[str]) -> list[Accepted]:
+        """Makes every entry durable within the transaction of a caller who handles the new rows in it: they stand as handled,
+        but not those of accounts that are `left` for later.
+        """
+        return self._commit(tx, reading, handled=True, left=left)
 
     def read(self, entries: Sequence[Entry]) -> Reading:
         """What the entries say, each event once."""
@@ -71,9 +73,12 @@ class Desk:
                 letters.append(self._letter(entry, fault))
         return Reading(events, letters)
 
-    def _commit(self, tx: Tx, reading: Reading, *, lease: timedelta = inbox.NO_TIME, handled: bool = False) -> list[Accepted]:
+    def _commit(self, tx: Tx, reading: Reading, *, handled: bool = False, left: Set[str] = frozenset()) -> list[Accepted]:
         now, events = self.clock.now(), reading.events
-        rows = [row_of(event, entry.stream_id, now, lease, handled=handled) for entry, event in events.values()]
+        rows = [
+            row_of(event, entry.stream_id, now, handled=handled and event.account_id not in left)
+            for entry, event in events.values()
+        ]
         ids = inbox.insert(tx, rows)
         stood = inbox.same_identity(tx, [identity for identity in events if identity not in ids])
         letters = list(reading.letters)
@@ -101,7 +106,7 @@ def _as_they_came(fields: Mapping[bytes, bytes]) -> bytes:
     return json.dumps({name.decode(errors=_KEPT): value.decode(errors=_KEPT) for name, value in fields.items()}).encode()
 
 
-def row_of(event: Event, stream_id: str, now: datetime, lease: timedelta = inbox.NO_TIME, *, handled: bool = False) -> Record:
+def row_of(event: Event, stream_id: str, now: datetime, *, handled: bool = False) -> Record:
     """The inbox row of an event that came in as this stream entry."""
     return inbox.new_row(
         source=event.source,
@@ -114,7 +119,6 @@ def row_of(event: Event, stream_id: str, now: datetime, lease: timedelta = inbox
         stream_id=stream_id,
         occurred_at=event.time,
         received_at=now,
-        lease=lease,
         handled=handled,
     )
 

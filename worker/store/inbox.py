@@ -52,12 +52,9 @@ def new_row(
     received_at: datetime,
     stream_id: str | None = None,
     occurred_at: datetime | None = None,
-    lease: timedelta = NO_TIME,
     handled: bool = False,
 ) -> Record:
-    """A row that is to be handled from its receipt on; with a lease it is claimed already, for the first time, by whoever
-    adds it; `handled` where that is done in the transaction that adds it.
-    """
+    """A row that is to be handled from its receipt on; `handled` where that is done in the transaction that adds it."""
     return {
         "source": source,
         "event_id": event_id,
@@ -70,8 +67,8 @@ def new_row(
         "occurred_at": occurred_at,
         "received_at": received_at,
         "state": "handled" if handled else "new",
-        "attempts": 1 if lease or handled else 0,
-        "due_at": received_at + lease,
+        "attempts": 1 if handled else 0,
+        "due_at": received_at,
         "handled_at": received_at if handled else None,
     }
 
@@ -151,22 +148,8 @@ def lock(tx: Tx, claims: Sequence[Claim]) -> Sequence[Row[Any]]:
     return [row for row in rows if row.attempts == attempt[row.id]]
 
 
-def lock_again(tx: Tx, claims: Sequence[Claim]) -> set[int]:
-    """The ids of the claimed rows that are still ours, locked; for a caller who has their text at hand."""
-    attempt = {claim.id: claim.attempt for claim in claims}
-    return {row.id for row in tx.ask(_still_claimed, ids=attempt) if row.attempts == attempt[row.id]}
-
-
 def _claimed(among: Among) -> Select[Any]:
-    return _taken(select(inbox), among)
-
-
-def _still_claimed(among: Among) -> Select[Any]:
-    return _taken(select(inbox.c.id, inbox.c.attempts), among)
-
-
-def _taken(chosen: Select[Any], among: Among) -> Select[Any]:
-    return chosen.where(among(inbox.c.id, "ids"), inbox.c.state == "new").order_by(inbox.c.id).with_for_update()
+    return select(inbox).where(among(inbox.c.id, "ids"), inbox.c.state == "new").order_by(inbox.c.id).with_for_update()
 
 
 def waiting_for(tx: Tx, job_ids: Sequence[str]) -> Sequence[Row[Any]]:

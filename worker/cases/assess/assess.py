@@ -111,23 +111,22 @@ class Assessment:
         *,
         case_ids: Sequence[str] = (),
         named: Sequence[tuple[str, str]] = (),
-        held: bool = False,
-        recorded: bool = False,
+        at_once: bool = False,
     ) -> Assessed:
-        """What follows from this news, from cases that are woken and from jobs that are named, is in the database. Announcements
-        are claimed for the caller where they are `held` for it; rows that are `recorded` stand as handled already. Raises
+        """What follows from this news, from cases that are woken and from jobs that are named, is in the database. Where news is
+        taken in and handled `at_once` its rows stand as handled already, and announcements are claimed for the caller. Raises
         `LockedOut` where somebody else holds an account of theirs.
         """
         book = Book(self.clock.now())
         # stand as handled already, if that is what becomes of them
-        standing = {item.row.id for item in news} if recorded else set()
+        standing = {item.row.id for item in news} if at_once else set()
         news, woken, unreadable = self._gather(tx, book, news, case_ids, named)
         dead = [*unread, *unreadable]
         self._load(tx, book, news, woken, named)
         fates, contradicting = self._fold(tx, book, news)
         dead += contradicting
         self._judge(tx, book)
-        self._write(tx, book, held)
+        self._write(tx, book, at_once)
         settled, moved = self._settle(tx, book, news, woken)
         inbox.settle(tx, [f for f in fates if f["id"] not in standing or f["state"] != Fate.HANDLED.value])
         bury(tx, dead, book.now)
@@ -187,10 +186,10 @@ class Assessment:
                 judge(book, job_id, self.bench)
             book.touched = offer_what_came_back(tx, book, self.ledger)
 
-    def _write(self, tx: Tx, book: Book, held: bool) -> None:
-        """The book is in the database; announcements are claimed for the caller where they are `held` for it."""
+    def _write(self, tx: Tx, book: Book, at_once: bool) -> None:
+        """The book is in the database; announcements of what is handled `at_once` are claimed for the caller."""
         for effect in book.effects:
-            if held and effect["kind"] == EffectKind.ANNOUNCE.value:
+            if at_once and effect["kind"] == EffectKind.ANNOUNCE.value:
                 effect.update(state="claimed", attempts=1, due_at=book.now + self.lease)
         write(tx, book, self.ledger, WORKER, told=self.bench.told)
 

@@ -3,7 +3,7 @@
 What comes for the first time is taken in and handled in one commit (`at_once`). Where something stands in the way of that, and
 for whatever comes again, the attempt is counted in a commit of its own before the work; a batch that fails is split into singles;
 a single that keeps failing goes to the dead letters with its reason. So one poisonous event costs only itself, and an account
-that somebody holds costs only its own.
+that somebody holds costs only its own: what is about it is left for later, and the rest goes on.
 """
 
 import contextlib
@@ -13,15 +13,15 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from worker.cases.assess.assess import Assessed, Assessment, bury
-from worker.cases.assess.gather import Unread, placed, read_all, woken_cases
+from worker.cases.assess.gather import placed, read_all, woken_cases
 from worker.cases.book.bench import Bench
 from worker.cases.book.locks import held_accounts
-from worker.cases.book.news import News, of_accepted
+from worker.cases.book.news import of_accepted
 from worker.cases.money.settle import Settler
 from worker.clock import Clock, growing
 from worker.credits.ledger import Ledger
 from worker.errors import CannotProcess, LockedOut, NoGround, OfNewerRelease, Unhandled, one_line
-from worker.intake.accept import Accepted, Desk
+from worker.intake.accept import Desk, Reading
 from worker.intake.entry import Entry
 from worker.observe import log
 from worker.store import inbox
@@ -76,32 +76,17 @@ class Assessor:
             raise
         return done
 
-    def take(self, accepted: Sequence[Accepted]) -> Assessed:
-        """Handles rows that came in claimed (`Desk.accept` with a lease), without reading their text again; announcements
-        that follow are claimed for the caller to make. Raises `TryLater` when the database is away.
-        """
-        claims = [Claim(row.inbox_id, 1, row.event_id, row.job_id) for row in accepted]
-        try:
-            return self._together(claims, {row.inbox_id: of_accepted(row) for row in accepted})
-        except NoGround:
-            self._give_back(claims)
-            raise
-
     def at_once(self, desk: Desk, entries: Sequence[Entry]) -> Assessed | None:
         """Takes entries in and handles them, in one transaction; announcements that follow are claimed for the caller to make.
+        What is about an account that somebody else holds is taken in and left to the sweep.
 
-        Only for what comes for the first time: no attempt is counted. None where something stands in the way of any of them:
-        then nothing of it stands, and they go the way where attempts are. Raises `TryLater` when the database is away.
+        Only for what comes for the first time: no attempt is counted. None where something else stands in the way: then nothing
+        of it stands, and they go the way where attempts are. Raises `TryLater` when the database is away.
         """
         reading = desk.read(entries)
-        if any(event.account_id in self.held for _, event in reading.events.values()):
-            return None
-
-        def work(tx: Tx) -> Assessed:
-            return self._step.work(tx, [of_accepted(row) for row in desk.take_in(tx, reading)], held=True, recorded=True)
-
+        accounts = {event.account_id: event.account_id for _, event in reading.events.values() if event.account_id}
         try:
-            return self._commit(work)
+            return self._around(lambda: accounts, lambda left: self._commit(lambda tx: self._taken_in(tx, desk, reading, left)))
         except LockedOut:
             return None
         except NoGround:
@@ -118,8 +103,8 @@ class Assessor:
         def whose() -> dict[str, str]:
             return {row.case_id: row.account_id for row in self.store.read(lambda tx: woken_cases(tx, case_ids))}
 
-        def work(held: Set[str]) -> Assessed:
-            return self._commit(lambda tx: self.judge_in(tx, [case_id for case_id in case_ids if case_id not in held]))
+        def work(left: Set[str]) -> Assessed:
+            return self._commit(lambda tx: self.judge_in(tx, [case_id for case_id in case_ids if case_id not in left]))
 
         return self._around(whose, work)
 
@@ -140,21 +125,28 @@ class Assessor:
             tell(done.spans, self.clock.now())
         return done
 
-    def _together(self, claims: Sequence[Claim], at_hand: Mapping[int, News] | None = None) -> Assessed:
-        def work(held: Set[int]) -> Assessed:
-            done = self._leave([claim for claim in claims if claim.id in held])
-            done += self._all([claim for claim in claims if claim.id not in held], at_hand)
+    def _taken_in(self, tx: Tx, desk: Desk, reading: Reading, left: Set[str]) -> Assessed:
+        news = [of_accepted(row) for row in desk.take_in(tx, reading, left)]
+        ours = [item for item in news if item.account_id not in left]
+        done = self._step.work(tx, ours, at_once=True)
+        done.failed += len(news) - len(ours)
+        return done
+
+    def _together(self, claims: Sequence[Claim]) -> Assessed:
+        def work(left: Set[int]) -> Assessed:
+            done = self._leave([claim for claim in claims if claim.id in left])
+            done += self._all([claim for claim in claims if claim.id not in left])
             return done
 
-        return self._around(lambda: self._whose(claims, at_hand), work)
+        return self._around(lambda: self._whose(claims), work)
 
-    def _all(self, claims: Sequence[Claim], at_hand: Mapping[int, News] | None) -> Assessed:
+    def _all(self, claims: Sequence[Claim]) -> Assessed:
         if not claims:
             return Assessed()
         if len(claims) == 1:
             return self._alone(claims[0])
         try:
-            return self._commit(lambda tx: self._step.work(tx, *_claimed(tx, claims, at_hand), held=at_hand is not None))
+            return self._commit(lambda tx: self._step.work(tx, *read_all(inbox.lock(tx, claims))))
         except NoGround:
             raise
         except Exception as error:
@@ -168,7 +160,7 @@ class Assessor:
         if claim.attempt > self.max_attempts:
             return self._bury(claim, "kills_its_worker", f"{self.max_attempts} attempts began and none ended")
         try:
-            return self._commit(lambda tx: self._step.work(tx, *_claimed(tx, [claim], None)))
+            return self._commit(lambda tx: self._step.work(tx, *read_all(inbox.lock(tx, [claim]))))
         except NoGround:
             raise
         except OfNewerRelease as error:
@@ -187,30 +179,34 @@ class Assessor:
         return Assessed(failed=1)
 
     def _around(self, whose: Callable[[], Mapping[K, str]], work: Callable[[Set[K]], Assessed]) -> Assessed:
-        """What comes of `work`, which is told what to leave because its account is held by somebody else: of what `whose` gives,
-        as (what, account id). Raises `LockedOut` where something else is held.
+        """What comes of `work`, which is told what is to be left because its account is held by somebody else: of what `whose`
+        gives, as (what, account id). Raises `LockedOut` where something else is held.
         """
-        held = self._held(whose()) if self.held else set[K]()
+        left = self._of_held(whose()) if self.held and self._look(self.held) else set[K]()
         try:
-            return work(held)
+            return work(left)
         except LockedOut:
-            if (more := self._held(whose())) <= held:
+            named = whose()
+            self._look({*named.values(), *self.held})
+            if (more := self._of_held(named)) <= left:
                 raise
         return work(more)
 
-    def _held(self, whose: Mapping[K, str]) -> set[K]:
-        """Those of these whose account somebody else holds at this moment, which is kept in mind; what no longer is so is not."""
-        named = {*whose.values(), *self.held}
-        now = self.store.write(lambda tx: held_accounts(tx, named))
+    def _look(self, account_ids: Set[str]) -> bool:
+        """Whether somebody else holds any of these at this moment. Which they are is kept in mind, of all others nothing."""
+        now = self.store.write(lambda tx: held_accounts(tx, account_ids))
         self.held.clear()
         self.held.update(now)
-        return {what for what, account_id in whose.items() if account_id in now}
+        return bool(now)
 
-    def _whose(self, claims: Sequence[Claim], at_hand: Mapping[int, News] | None) -> dict[int, str]:
+    def _of_held(self, whose: Mapping[K, str]) -> set[K]:
+        return {what for what, account_id in whose.items() if account_id in self.held}
+
+    def _whose(self, claims: Sequence[Claim]) -> dict[int, str]:
         """The account of each claimed row that is about one, by the row's id."""
 
         def look(tx: Tx) -> dict[int, str]:
-            news, _ = placed(tx, _claimed(tx, claims, at_hand)[0], self.settler.accepts_mode)
+            news, _ = placed(tx, read_all(inbox.lock(tx, claims))[0], self.settler.accepts_mode)
             return {item.row.id: item.account_id for item in news if item.account_id}
 
         return self.store.write(look)
@@ -243,11 +239,3 @@ class Assessor:
 def _about(claim: Claim) -> dict[str, Any]:
     """Of whom a line of the log is: not of the job that the task was sent for, where it took others along."""
     return {"inbox_id": claim.id, "event_id": claim.event_id, "job_id": claim.job_id}
-
-
-def _claimed(tx: Tx, claims: Sequence[Claim], at_hand: Mapping[int, News] | None) -> tuple[list[News], list[Unread]]:
-    """What the claimed rows say that are still ours, and those that can no longer be read."""
-    if at_hand is None:
-        return read_all(inbox.lock(tx, claims))
-    ours = inbox.lock_again(tx, claims)
-    return [at_hand[claim.id] for claim in claims if claim.id in ours], []

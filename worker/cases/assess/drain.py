@@ -2,8 +2,8 @@
 
 What comes for the first time is taken in, handled and acknowledged: one transaction a batch, and a second that records its
 announcements. Where that fails, and for whatever comes again, rows are durable and their attempt is counted before they are
-handled, so that a poisonous event cannot take its own count down with it. Dying anywhere leaves pending entries, claimed rows or
-claimed announcements, which the ordinary sweeps find when the claim ends.
+handled, so that a poisonous event cannot take its own count down with it. Dying anywhere leaves pending entries, rows, or
+claimed announcements, which the ordinary sweeps find.
 """
 
 import threading
@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import redis
 
 from worker.cases.assess.assess import Assessed
-from worker.cases.assess.assessor import Assessor
+from worker.cases.assess.assessor import OWN_HINT, Assessor
 from worker.cases.effects.effects import Performer
 from worker.errors import TryLater, one_line
-from worker.intake.accept import Accepted, Desk
+from worker.intake.accept import Desk
 from worker.intake.consumer import Consumer
 from worker.intake.entry import Entry
 from worker.intake.process import consumer_name
@@ -30,18 +30,18 @@ class Drain:
         self, client: redis.Redis, stream: str, desk: Desk, assessor: Assessor, performer: Performer, group: str = GROUP
     ) -> None:
         self._desk, self._assessor, self._performer = desk, assessor, performer
-        self._done, self._taken = Assessed(), list[Accepted]()
+        self._done, self._rows = Assessed(), list[int]()
         self._alone = threading.Lock()
         self._consumer = Consumer(
             client, self, stream=stream, group=group, name=consumer_name(), log=log, block_ms=1, read_count=assessor.batch
         )
 
     def accept(self, entries: Sequence[Entry]) -> None:
-        """Handles entries, or takes them in, claimed by this process; the consumer acknowledges them after."""
+        """Handles entries, or takes them in to be handled as rows; the consumer acknowledges them after."""
         again = any(entry.again for entry in entries)
         done = None if again else self._assessor.at_once(self._desk, entries)
         if done is None:
-            self._taken += self._desk.accept(entries, lease=self._assessor.lease)
+            self._rows += [row.inbox_id for row in self._desk.accept(entries)]
         else:
             self._done += done
 
@@ -52,7 +52,7 @@ class Drain:
         if not self._alone.acquire(blocking=False):
             return None
         try:
-            self._done, self._taken = Assessed(), []
+            self._done, self._rows = Assessed(), []
             try:
                 entries = self._consumer.step()
             except redis.RedisError as error:
@@ -60,7 +60,8 @@ class Drain:
             if not entries:
                 return None
             done = self._done
-            done += self._assessor.take(self._taken)
+            if self._rows:
+                done += self._assessor.assess(self._rows, waited=OWN_HINT)
             self._performer.announce_held(done.effects)
             return done
         finally:
