@@ -69,7 +69,7 @@ def assess(job: str = "", event: str = "", inbox: Sequence[int] = (), entries: S
         # what was taken along has names of its own
         structlog.contextvars.unbind_contextvars("job_id", "event_id")
     _tell(done)
-    runtime().performer.announce_held(done.effects)
+    runtime().performer.announce_claimed(done.effects)
     return str(done)
 
 

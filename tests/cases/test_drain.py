@@ -117,7 +117,7 @@ def heir(draining: Drain, client: redis_py.Redis) -> Drain:
 class Muted(Performer):
     """The process dies after the commit, before anything is announced."""
 
-    def announce_held(self, written: Sequence[Record]) -> None:
+    def announce_claimed(self, written: Sequence[Record]) -> None:
         raise Died
 
 

@@ -46,7 +46,7 @@ def test_entry_is_decided_in_one_transaction_and_acknowledged(world: World, redi
     assert len(commits) == 1
     assert [move.state for move in done.moves] == ["refunded"]
     assert (rows(world), pending(redis)) == ([("handled", 1)], 0)
-    world.performer.announce_held(done.effects)
+    world.performer.announce_claimed(done.effects)
     assert [note["data"]["job_id"] for note in world.announced()] == ["job_1"]
     assert world.sweep().idle
 

@@ -135,7 +135,7 @@ class Installation(World):
         ids, again = self.tasks.pop(0)
         try:
             done = self._first_hand.handle(ids, again=again)
-            self.performer.announce_held(done.effects)
+            self.performer.announce_claimed(done.effects)
         except Crash:
             self.tasks.append((ids, True))  # a message whose task died is handed out again
             raise

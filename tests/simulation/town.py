@@ -343,7 +343,7 @@ class Town(PeopleWorld):
             if self.hub.chance.random() < 0.3:
                 return True  # lost
             done = first_hand.handle(entries) if entries else assessor.assess(rows)
-            performer.announce_held(done.effects)
+            performer.announce_claimed(done.effects)
             performer.rerun([effect["key"] for effect in done.effects if effect["kind"] == "rerun"])
             return True
 

@@ -62,7 +62,7 @@ class Drain:
             done = self._done
             if self._rows:
                 done += self._assessor.assess(self._rows, waited=OWN_HINT)
-            self._performer.announce_held(done.effects)
+            self._performer.announce_claimed(done.effects)
             return done
         finally:
             self._alone.release()

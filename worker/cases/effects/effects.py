@@ -66,19 +66,19 @@ class Performer:
         tell(spans.announcements(taken, began), now)
         return len(done)
 
-    def announce_held(self, written: Sequence[Record]) -> None:
+    def announce_claimed(self, written: Sequence[Record]) -> None:
         """Makes the announcements that the caller's own transaction wrote as claimed. What is not made is found by the sweep
         when the claim ends.
         """
         if not self.acts:
             return
-        held = [
+        claimed = [
             Effect(r["key"], r["key"], EffectKind.ANNOUNCE, r["case_id"], r["job_id"], r["payload"], 1, r["created_at"], "")
             for r in written
             if r["state"] == "claimed"
         ]
-        if held:
-            self._announce(held)
+        if claimed:
+            self._announce(claimed)
 
     def rerun(self, keys: Sequence[str] = ()) -> list[str]:
         """Asks the pipeline for the re-runs named, or for any that are due; returns `<answer> <job>` for each.
