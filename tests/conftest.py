@@ -4,7 +4,6 @@ Missing binaries make the tests fail, not skip: a suite that passes without havi
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +16,15 @@ from sqlalchemy import make_url
 
 import tests.drawn  # noqa: F401 - makes its profile known
 from tests.arena import passing_postgres
-from tests.servers import POSTGRES_OVERRIDE, REDIS_OVERRIDE, believe_in_one_row, fresh_database, worker_number
+from tests.servers import (
+    POSTGRES_OVERRIDE,
+    REDIS_OVERRIDE,
+    a_name,
+    believe_in_one_row,
+    copied_again,
+    fresh_database,
+    worker_number,
+)
 from worker.intake.stream import open_stream_client
 from worker.sandbox.servers import ServerFailed, start_redis
 from worker.store.schema import upgrade
@@ -89,18 +96,35 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def kept_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that is made anew for each test that asks for the `store`."""
+    return tmp_path_factory.mktemp("kept") / "refunds.db"
+
+
+@pytest.fixture(scope="session")
+def kept_postgres() -> str:
+    """The name of the database that is made anew for each test that asks for the `store`."""
+    return a_name()
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database made for this test alone, once on each engine: empty, or with its schema where the test asks for
-    the `store`.
+    the `store`. There it has the name of the last one, as the `store` keeps by it what need not be made anew.
     """
     migrated = "store" in request.fixturenames
     if request.param == "sqlite":
-        path = tmp_path / "refunds.db"
         if migrated:
-            shutil.copyfile(request.getfixturevalue("migrated_sqlite"), path)
-        yield f"sqlite:///{path}"
+            yield copied_again(request.getfixturevalue("migrated_sqlite"), request.getfixturevalue("kept_sqlite"))
+        else:
+            yield f"sqlite:///{tmp_path / 'refunds.db'}"
         return
-    template = request.getfixturevalue("migrated_postgres") if migrated else "template0"
-    with fresh_database(request.getfixturevalue("postgres_server"), template=template) as url:
+    server = request.getfixturevalue("postgres_server")
+    if not migrated:
+        with fresh_database(server) as url:
+            yield url
+        return
+    template, name = request.getfixturevalue("migrated_postgres"), request.getfixturevalue("kept_postgres")
+    with fresh_database(server, template=template, name=name) as url:
         yield url

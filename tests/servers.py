@@ -1,6 +1,7 @@
 """Real servers for the tests, and how to wait for them without sleeping."""
 
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -81,12 +82,25 @@ def worker_number() -> int:
     return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
+def copied_again(template: Path, to: Path) -> str:
+    """The URL of an SQLite file that has just become a copy of `template`, whatever was in its folder."""
+    for left in to.parent.iterdir():
+        left.unlink()
+    shutil.copyfile(template, to)
+    return f"sqlite:///{to}"
+
+
+def a_name() -> str:
+    """A name that no other database of the server has."""
+    return f"test_{uuid.uuid4().hex}"
+
+
 @contextmanager
-def fresh_database(server_url: str, *, template: str = "template0") -> Iterator[str]:
+def fresh_database(server_url: str, *, template: str = "template0", name: str | None = None) -> Iterator[str]:
     """The URL of a database made for this test alone out of `template`, and dropped afterwards whoever is still in it. It sorts
     as a language does where the server can, for that is how the image in `docker-compose.yml` makes it.
     """
-    name = f"test_{uuid.uuid4().hex}"
+    name = name or a_name()
     made = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
     with psycopg.connect(conninfo(server_url), autocommit=True) as admin:
         if template != "template0" or not _sorted_as_a_language(admin, made):

@@ -1,12 +1,13 @@
 """For tests of what happens before the database is asked."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.servers import copied_again
+
 
 @pytest.fixture
-def database_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+def database_url(migrated_sqlite: Path, kept_sqlite: Path) -> str:
     """One engine is enough for what happens before the database is asked."""
-    return f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path)}"
+    return copied_again(migrated_sqlite, kept_sqlite)
