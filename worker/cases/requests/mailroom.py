@@ -207,8 +207,9 @@ class Mailroom:
         meant = [one for one in told if about.by_name and one.own & about.things] or told
         taking = [one for one in meant if not one.over]
         if not taking:
-            # what was told of is over: the answer is a request of its own about it
-            return self._open(tx, kept, row(about_case(tx, about, meant[0].case)), now)
+            # what was told of is over: the answer is a request about it, its own or one that waits
+            about = about_case(tx, about, meant[0].case)
+            return self._place(tx, kept, row(about), named, about, now)
         first, other = lies_with(taking), asked_beside(about, taking)
         if other is None:
             request = row(about)
