@@ -38,7 +38,7 @@ def newer(tmp_path: Path) -> Path:
     versions = tree / "worker" / "store" / "migrations" / "versions"
     head = max(file.name for file in versions.glob("[0-9]*.py")).partition("_")[0]
     (versions / "9000_next.py").write_text(MIGRATION.format(head=head))
-    casework = tree / "worker" / "cases" / "casework.py"
+    casework = tree / "worker" / "cases" / "book" / "casework.py"
     text = casework.read_text()
     assert text.count('"case_kind": case.kind.value,') == 1
     casework.write_text(text.replace('"case_kind": case.kind.value,', '"case_kind": case.kind.value, "priority": None,'))
