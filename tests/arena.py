@@ -51,15 +51,16 @@ def scratch(name: str, within: str | None = None) -> tempfile.TemporaryDirectory
 @contextmanager
 def passing_postgres() -> Iterator[str]:
     """The URL of a real Postgres that need not survive a power cut. Raises `ServerFailed` where none starts."""
-    with scratch("postgres", _room_for_a_server() or tempfile.gettempdir()) as folder:
+    with scratch("postgres", roomy_memory() or tempfile.gettempdir()) as folder:
         # it may run as another user, who must get there
         Path(folder).chmod(0o755)
         with start_postgres(Path(folder), durable=False) as server:
             yield server.url
 
 
-def _room_for_a_server() -> str | None:
-    # making a database takes a fifteenth in memory of what it takes on a disk; the server has to run what it brings along
+def roomy_memory() -> str | None:
+    """Where in memory a server has room, which has to run what it brings along; None where there is no such place."""
+    # making a database takes a fifteenth there of what it takes on a disk
     if not MEMORY.is_dir():
         return None
     there = os.statvfs(MEMORY)

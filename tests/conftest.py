@@ -15,7 +15,7 @@ from hypothesis import settings
 from sqlalchemy import make_url
 
 import tests.drawn  # noqa: F401 - makes its profile known
-from tests.arena import passing_postgres, scratch
+from tests.arena import passing_postgres, roomy_memory, scratch
 from tests.servers import (
     POSTGRES_OVERRIDE,
     REDIS_OVERRIDE,
@@ -34,8 +34,11 @@ settings.register_profile("mutate", deadline=None, max_examples=25, derandomize=
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the marker known."""
+    """Makes the marker known, and puts folders of tests into memory: what is written there to outlive a power cut need not."""
     config.addinivalue_line("markers", "slow: a scenario that takes seconds; `-m 'not slow and not nightly'` leaves it out")
+    place = roomy_memory()
+    if place:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", place)
 
 
 @pytest.fixture(scope="session")
