@@ -1,4 +1,4 @@
-"""`python -m tests.scenarios.one_turn`: takes in what is on the stream and sweeps until nothing is due, without Celery."""
+"""Takes in what is on the stream and sweeps until nothing is due, without Celery."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,3 @@ def main() -> None:
         pass
     while not runtime.sweeper.sweep().idle:
         pass
-
-
-if __name__ == "__main__":
-    main()

@@ -56,6 +56,11 @@ class System:
         """Runs one command with `--json` and reads its document."""
         return json.loads(self.refunds(*words, "--json", stdin=stdin, expect=expect).stdout)
 
+    def one_turn(self) -> None:
+        """What processes would do with what is on the stream, until nothing is due."""
+        done = in_terminal.one_turn(self.environ, self.folder)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
     def start(self, *words: str, **environ: str) -> subprocess.Popen[bytes]:
         """Starts a process that stays, its log beside the database; `environ` is its alone."""
         command = [sys.executable, "-m", *words]

@@ -16,13 +16,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
 
-from worker.cli.main import run
-
 SECONDS = 120
 """What no command may take."""
 COLUMNS = "200"
-ON_DEMAND = ("alembic.command", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql.psycopg")
-"""What commands import only when they need it."""
+BEFORE = (
+    *("worker.cli.main", "tests.scenarios.one_turn"),
+    *("alembic.command", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql.psycopg"),
+)
+"""What is forked, and what it imports only when it needs it."""
 Done = subprocess.CompletedProcess[str]
 
 
@@ -41,6 +42,13 @@ class Terminal:
 
     def __call__(self, words: Sequence[str], text: bytes, environ: Mapping[str, str], folder: Path) -> Done:
         """What `refunds` with these words gave."""
+        return self._forked("worker.cli.main:run", words, text, environ, folder)
+
+    def one_turn(self, environ: Mapping[str, str], folder: Path) -> Done:
+        """What `tests.scenarios.one_turn` gave."""
+        return self._forked("tests.scenarios.one_turn:main", [], b"", environ, folder)
+
+    def _forked(self, main: str, words: Sequence[str], text: bytes, environ: Mapping[str, str], folder: Path) -> Done:
         # the one thing that is read while importing, so by the process that the lines are forked from
         assert environ["COLUMNS"] == COLUMNS
         if self._shell is None:
@@ -49,7 +57,7 @@ class Terminal:
             atexit.register(self._shell.communicate)
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
-        asked = {"words": words, "stdin": text.hex(), "environ": dict(environ), "folder": str(folder)}
+        asked = {"main": main, "words": words, "stdin": text.hex(), "environ": dict(environ), "folder": str(folder)}
         self._shell.stdin.write(json.dumps(asked).encode() + b"\n")
         self._shell.stdin.flush()
         answer = json.loads(self._shell.stdout.readline())
@@ -69,21 +77,22 @@ def main() -> None:
             if child == 0:
                 for number, file in enumerate((given, out, err)):
                     os.dup2(file.fileno(), number)
-                return _become(asked["words"], asked["environ"], asked["folder"])
+                return _become(asked["main"], asked["words"], asked["environ"], asked["folder"])
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             answer = {"code": code, "out": _text(out), "err": _text(err)}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 
-def _become(words: Sequence[str], environ: Mapping[str, str], folder: str) -> None:
+def _become(main: str, words: Sequence[str], environ: Mapping[str, str], folder: str) -> None:
     """Is the command from here on; ends as it does, with what Python does at its end."""
     signal.alarm(SECONDS)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environ)
     sys.stdin, sys.argv = open(0, closefd=False), ["refunds", *words]  # noqa: SIM115
-    run()
+    module, _, name = main.partition(":")
+    getattr(import_module(module), name)()
 
 
 def _text(file: BinaryIO) -> str:
@@ -92,7 +101,7 @@ def _text(file: BinaryIO) -> str:
 
 
 if __name__ == "__main__":
-    for name in ON_DEMAND:
+    for name in BEFORE:
         import_module(name)
     gc.freeze()
     main()
