@@ -11,10 +11,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 SECONDS = 120
 """What no command may take."""
@@ -77,22 +78,36 @@ def main() -> None:
             if child == 0:
                 for number, file in enumerate((given, out, err)):
                     os.dup2(file.fileno(), number)
-                return _become(asked["main"], asked["words"], asked["environ"], asked["folder"])
+                _become(asked["main"], asked["words"], asked["environ"], asked["folder"])
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             answer = {"code": code, "out": _text(out), "err": _text(err)}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 
-def _become(main: str, words: Sequence[str], environ: Mapping[str, str], folder: str) -> None:
-    """Is the command from here on; ends as it does, with what Python does at its end."""
+def _become(main: str, words: Sequence[str], environ: Mapping[str, str], folder: str) -> NoReturn:
+    """Is the command from here on, and ends as it does, with all that was registered for its end. Only what Python takes apart
+    afterwards is left, which takes as long as most commands; it is a command in a new interpreter that shows it.
+    """
     signal.alarm(SECONDS)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environ)
     sys.stdin, sys.argv = open(0, closefd=False), ["refunds", *words]  # noqa: SIM115
     module, _, name = main.partition(":")
-    getattr(import_module(module), name)()
+    code: object = 1
+    try:
+        code = getattr(import_module(module), name)()
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    assert code is None or isinstance(code, int)
+    os._exit(code or 0)
 
 
 def _text(file: BinaryIO) -> str:
