@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import redis as redis_py
 from hypothesis import settings
@@ -23,6 +24,7 @@ from tests.servers import (
     believe_in_one_row,
     copied_again,
     fresh_database,
+    signed_in,
     worker_number,
 )
 from worker.intake.stream import open_stream_client
@@ -83,6 +85,13 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def postgres_admin(postgres_server: str) -> Iterator[psycopg.Connection]:
+    """The session in which the databases of the tests are made."""
+    with signed_in(postgres_server) as admin:
+        yield admin
+
+
+@pytest.fixture(scope="session")
 def migrated_postgres(postgres_server: str) -> Iterator[str]:
     """The name of a database with the schema of this release and nothing in it, to be copied by the server."""
     with fresh_database(postgres_server) as url:
@@ -127,11 +136,11 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
             with scratch("sqlite") as folder:
                 yield f"sqlite:///{folder}/refunds.db"
         return
-    server = request.getfixturevalue("postgres_server")
+    server, admin = request.getfixturevalue("postgres_server"), request.getfixturevalue("postgres_admin")
     if not migrated:
-        with fresh_database(server) as url:
+        with fresh_database(server, admin=admin) as url:
             yield url
         return
     template, name = request.getfixturevalue("migrated_postgres"), request.getfixturevalue("kept_postgres")
-    with fresh_database(server, template=template, name=name) as url:
+    with fresh_database(server, template=template, name=name, admin=admin) as url:
         yield url

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,20 +96,28 @@ def a_name() -> str:
 
 
 @contextmanager
-def fresh_database(server_url: str, *, template: str = "template0", name: str | None = None) -> Iterator[str]:
+def fresh_database(
+    server_url: str, *, template: str = "template0", name: str | None = None, admin: psycopg.Connection | None = None
+) -> Iterator[str]:
     """The URL of a database made for this test alone out of `template`, and dropped afterwards whoever is still in it. It sorts
-    as a language does where the server can, for that is how the image in `docker-compose.yml` makes it.
+    as a language does where the server can, for that is how the image in `docker-compose.yml` makes it. To sign in for either
+    takes as long as to do it: `admin` has.
     """
     name = name or a_name()
     made = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
-    with psycopg.connect(conninfo(server_url), autocommit=True) as admin:
-        if template != "template0" or not _sorted_as_a_language(admin, made):
-            admin.execute(made)
+    with nullcontext(admin) if admin else signed_in(server_url) as session:
+        if template != "template0" or not _sorted_as_a_language(session, made):
+            session.execute(made)
     try:
         yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
     finally:
-        with psycopg.connect(conninfo(server_url), autocommit=True) as admin:
-            admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+        with nullcontext(admin) if admin else signed_in(server_url) as session:
+            session.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def signed_in(server_url: str) -> psycopg.Connection:
+    """A session that may make databases and drop them."""
+    return psycopg.connect(conninfo(server_url), autocommit=True)
 
 
 def _sorted_as_a_language(admin: psycopg.Connection, made: sql.Composed) -> bool:
