@@ -3,8 +3,9 @@
 Missing binaries make the tests fail, not skip: a suite that passes without having run is worse than none.
 """
 
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,6 +42,19 @@ def pytest_configure(config: pytest.Config) -> None:
     place = roomy_memory()
     if place:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", place)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collects without looking again and again for what could be thrown away: all of it stays to the end, and is not looked at
+    while the tests run either.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")
