@@ -69,6 +69,8 @@ class Pooler:
 
     def _serve(self, client: socket.socket) -> None:
         with client, suppress(OSError, EOFError):
+            # an answer is passed on in pieces, of which the second would wait for word of the first
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._welcomed(client):
                 while self._transaction(client):
                     pass
