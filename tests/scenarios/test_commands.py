@@ -963,6 +963,8 @@ class Interrupting:
         if name == "typer":
             os.kill(os.getpid(), signal.SIGINT)
 
+# whoever runs these tests in the background may have it ignored, and so would the command
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.meta_path.insert(0, Interrupting())
 """
 
