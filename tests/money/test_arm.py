@@ -54,8 +54,7 @@ class Scene:
     def arm(self, seen: Seen, kept: Seen, *, seconds: float = 7.5) -> ArmedTurn | str:
         with_ = Arming(
             closing=Closing(self.world.settler.ledger, self.world.bench, self.now),
-            bench=self.world.bench,
-            creem=self.world.creem,
+            environment=self.world.creem.environment,
             until=TIMER + seconds,
             timer=lambda: TIMER,
             witnesses=Witnesses(),

@@ -21,6 +21,7 @@ PARTS = {
     # what stands right before the one call that sends money
     "door": Part(
         (
+            "worker/cases/money/approved.py",
             "worker/cases/money/arm.py",
             "worker/cases/money/limits.py",
             "worker/store/breakers.py",

@@ -669,15 +669,15 @@ BUGS = (
         "money goes back twice: by us and by the bank",
         ("tests/money/test_procedure.py::test_dispute_that_we_were_told_of_and_no_read_shows_yet_stops_the_call",),
         (
-            ("worker/cases/money/arm.py", "    if ours.disputed_at is not None:\n", "    if False:\n"),
-            ("worker/cases/money/arm.py", "    if seen.chargeback:\n", "    if False:\n"),
+            ("worker/cases/money/approved.py", "    if ours.disputed_at is not None:\n", "    if False:\n"),
+            ("worker/cases/money/approved.py", "    if seen.chargeback:\n", "    if False:\n"),
         ),
     ),
     Bug(
         "kept_charge_not_looked_at",
         "both charges go back and the customer has paid for nothing",
         ("tests/money/test_approved.py",),
-        (("worker/cases/money/arm.py", "    return _kept_is_gone(payment, kept, known) or _paid", "    return _paid"),),
+        (("worker/cases/money/approved.py", "    return _kept_is_gone(intent) or _paid", "    return _paid"),),
     ),
     Bug(
         "refund_that_pends_is_none",
@@ -702,7 +702,7 @@ BUGS = (
         (
             "tests/review/test_claimed_before.py::test_money_approved_by_its_price_waits_until_what_was_paid_is_approved_by_as_many_as_that_needs",
         ),
-        (("worker/cases/money/arm.py", "    other = _not_as_shown(tx, case, seen)\n", "    other = None\n"),),
+        (("worker/cases/money/arm.py", "    other = not_as_shown(intent)\n", "    other = None\n"),),
     ),
     Bug(
         "money_that_did_not_arrive_is_settled_by_machine",
@@ -792,13 +792,13 @@ BUGS = (
         "amount_not_compared",
         "a charge of another size than was approved is sent back",
         ("tests/money/test_approved.py",),
-        (("worker/cases/money/arm.py", "if payment.amount not in {seen.amount_paid, seen.amount}:", "if False:"),),
+        (("worker/cases/money/approved.py", "if payment.amount not in {seen.amount_paid, seen.amount}:", "if False:"),),
     ),
     Bug(
         "customer_not_compared",
         "somebody else's charge is sent back",
         ("tests/money/test_approved.py",),
-        (("worker/cases/money/arm.py", "seen.customer != booked.customer_id:", "False:"),),
+        (("worker/cases/money/approved.py", "seen.customer != booked.customer_id:", "False:"),),
     ),
     Bug(
         "no_limit_on_money",
@@ -1259,15 +1259,15 @@ BUGS = (
         "currency_not_compared_before_the_call",
         "a charge in another currency is sent back",
         ("tests/money/test_approved.py",),
-        (("worker/cases/money/arm.py", "if seen.currency != payment.currency:", "if False:"),),
+        (("worker/cases/money/approved.py", "if seen.currency != payment.currency:", "if False:"),),
     ),
     Bug(
         "part_refunded_and_sent_all_the_same",
         "more goes back than was paid",
         ("tests/money/test_approved.py",),
         (
-            ("worker/cases/money/arm.py", "    if seen.refunded_amount or ours.refunded:\n", "    if False:\n"),
-            ("worker/cases/money/arm.py", "    if seen.status != PAID:\n", "    if False:\n"),
+            ("worker/cases/money/approved.py", "    if seen.refunded_amount or ours.refunded:\n", "    if False:\n"),
+            ("worker/cases/money/approved.py", "    if seen.status != PAID:\n", "    if False:\n"),
         ),
     ),
     Bug(
@@ -1280,7 +1280,7 @@ BUGS = (
         "unhandled_webhook_overlooked",
         "a call leaves beside a refund that was just told of",
         ("tests/money/test_approved.py",),
-        (("worker/cases/money/arm.py", "    if told is not None:\n", "    if False:\n"),),
+        (("worker/cases/money/arm.py", "return None if told is None else", "return None if True else"),),
     ),
     Bug(
         "silence_taken_for_not_sent",
@@ -1697,7 +1697,11 @@ BUGS = (
         "a call that the database forgets is in no journal",
         ("tests/restore/test_stop.py::test_journal_that_cannot_be_written_lets_nothing_leave",),
         (
-            ("worker/cases/money/arm.py", 'PAID = "paid"\n', 'PAID = "paid"\nLATER = []\n'),
+            (
+                "worker/cases/money/arm.py",
+                "BEHIND = timedelta(seconds=1), timedelta(seconds=5)\n",
+                "BEHIND = timedelta(seconds=1), timedelta(seconds=5)\nLATER = []\n",
+            ),
             (
                 "worker/cases/money/arm.py",
                 "with_.witnesses.journal.add(mark - 1, now, call_of(payment, case, attempt, now, deadline_at))",
@@ -1715,7 +1719,7 @@ BUGS = (
         "set_back_and_armed_all_the_same",
         "what the database forgot is sent a second time",
         ("tests/restore/test_stop.py::test_without_a_journal_redis_alone_stops_money",),
-        (("worker/cases/money/arm.py", "        if held is not None:\n", "        if False:\n"),),
+        (("worker/cases/money/arm.py", "return None if held is None else", "return None if True else"),),
     ),
     Bug(
         "mark_that_never_rises",
@@ -2206,8 +2210,8 @@ BUGS = (
         (
             (
                 "worker/cases/money/arm.py",
-                "leaves = turn.amount if seen is None or seen.amount_paid is None else seen.amount_paid",
-                "leaves = turn.amount",
+                "leaves = payment.amount if seen is None or seen.amount_paid is None else seen.amount_paid",
+                "leaves = payment.amount",
             ),
             ("worker/cases/money/limits.py", "func.sum(func.coalesce(p.charged, p.amount))", "func.sum(p.amount)"),
         ),
@@ -2380,7 +2384,7 @@ BUGS = (
         "pass_is_used_while_its_claim_waits",
         "a pass under which jobs ran since leaves by itself",
         ("tests/money/test_told.py::test_pass_under_which_jobs_ran_does_not_go_back_by_itself",),
-        (("worker/cases/money/arm.py", " or _used_since(tx, payment, case)\n", "\n"),),
+        (("worker/cases/money/approved.py", " or _used_since(intent)\n", "\n"),),
     ),
     Bug(
         "order_is_bound_to_what_was_declined",

@@ -155,8 +155,7 @@ class Payer:
     def _arming(self, read_at: float, remembered: Remembered) -> arm.Arming:
         return arm.Arming(
             closing=self._closing(),
-            bench=self.bench,
-            creem=self.creem,
+            environment=self.creem.environment,
             until=read_at + self.refund_seconds,
             timer=self.timer,
             witnesses=self.witnesses,
