@@ -17,7 +17,9 @@ from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
 from tests.store.rows import allow_other_states, waiting_for_locks
 from worker.cases.reconcile.compare import in_doubt
-from worker.cases.reconcile.reconcile import BUDGET_SECONDS, CHUNK, MOST_IN_VAIN, Reconciliation
+from worker.cases.reconcile.customers import MOST_IN_VAIN
+from worker.cases.reconcile.reconcile import BUDGET_SECONDS, CHUNK
+from worker.cases.reconcile.reconciliation import Reconciliation
 from worker.creem.client import Creem, CreemAway, CreemRefused
 from worker.creem.search import CameShort
 from worker.creem.transactions import Transaction

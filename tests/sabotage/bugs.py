@@ -2067,7 +2067,7 @@ BUGS = (
         "stranger_ends_the_comparison",
         "one customer whom Creem does not know keeps all others from being compared, for ever",
         ("tests/money/test_reconcile.py",),
-        (("worker/cases/reconcile/reconcile.py", "MOST_IN_VAIN = 3", "MOST_IN_VAIN = 1"),),
+        (("worker/cases/reconcile/customers.py", "MOST_IN_VAIN = 3", "MOST_IN_VAIN = 1"),),
     ),
     Bug(
         "held_account_ends_the_comparison",
@@ -2075,7 +2075,7 @@ BUGS = (
         ("tests/money/test_reconcile.py::test_account_that_somebody_holds_is_walked_around",),
         (
             (
-                "worker/cases/reconcile/reconcile.py",
+                "worker/cases/reconcile/customers.py",
                 "            except LockedOut as error:\n",
                 "            except ZeroDivisionError as error:\n",
             ),
@@ -2085,7 +2085,7 @@ BUGS = (
         "short_list_shows_nothing",
         "a dispute whose webhook was missed is never learned of, for Creem counts one transaction more than it lists",
         ("tests/money/test_reconcile.py",),
-        (("worker/cases/reconcile/reconcile.py", "seen, since = short.seen, None", "seen, since = [], None"),),
+        (("worker/cases/reconcile/customers.py", "seen, since = short.seen, None", "seen, since = [], None"),),
     ),
     Bug(
         "charge_in_the_way",
@@ -2392,7 +2392,7 @@ BUGS = (
         ("tests/money/test_told.py::test_order_is_known_by_the_transaction_that_was_paid_and_not_by_one_that_was_declined",),
         (
             (
-                "worker/cases/reconcile/reconcile.py",
+                "worker/cases/reconcile/customers.py",
                 "    if [each for each in held if each not in taken] != [seen.id]:\n",
                 "    if False:\n",
             ),
@@ -2402,7 +2402,7 @@ BUGS = (
         "order_is_bound_to_any_amount",
         "a purchase is known by a charge that is not its own",
         ("tests/money/test_told.py::test_order_whose_transaction_is_not_certain_is_put_to_a_person_and_bound_to_none",),
-        (("worker/cases/reconcile/reconcile.py", " and may_be(rows[0], seen) else None", " else None"),),
+        (("worker/cases/reconcile/customers.py", " and may_be(rows[0], seen) else None", " else None"),),
     ),
     Bug(
         "webhook_put_off_holds_nobody_back",

@@ -9,7 +9,7 @@ import typer
 from policy.words import money
 from worker.cases.money import limits
 from worker.cases.overview import overview
-from worker.cases.reconcile.reconcile import Reconciliation
+from worker.cases.reconcile.reconciliation import Reconciliation
 from worker.cli import output
 from worker.cli.consent import ask
 from worker.cli.output import AsJson, cell, one_clear_line, out
