@@ -738,7 +738,7 @@ BUGS = (
         "old_page_takes_back_what_was_agreed_to",
         "whoever withdraws a proposal that they see ends the refund that two people agreed to since, and spends its one claim",
         ("tests/web/console/test_review.py::test_page_that_shows_a_proposal_takes_back_nothing_that_was_agreed_to_since",),
-        (("worker/cases/review/reviewer.py", "if choice != REFUND or", "if _unsent(tx, row) is None or"),),
+        (("worker/cases/review/withdraw.py", "if choice != REFUND or", "if _unsent(tx, row) is None or"),),
     ),
     Bug(
         "approval_repeated_is_counted_again",
@@ -924,7 +924,7 @@ BUGS = (
         ("tests/review/test_claimed_before.py::test_refund_of_which_a_call_may_have_left_is_not_taken_back",),
         (
             (
-                "worker/cases/review/reviewer.py",
+                "worker/cases/review/withdraw.py",
                 "claim if claim is not None and claims.nothing_left(tx, claim) else None",
                 "claim",
             ),
