@@ -149,7 +149,7 @@ def test_charge_that_only_a_newer_release_understands_stands_in_nobodys_way(worl
     assert done.checked["customers"] == 1
 
 
-@pytest.mark.parametrize("says", [CreemRefused(404, "no such customer"), CreemAway("Creem", "500")], ids=["no", "nothing"])
+@pytest.mark.parametrize("says", [CreemRefused(404, "no such customer"), CreemAway("500")], ids=["no", "nothing"])
 def test_customer_of_whom_nothing_is_learned_stands_in_nobodys_way(world: MoneyWorld, says: Exception) -> None:
     charged(world, "cust_0", "cust_1", "cust_2")
     deaf = HalfDeaf(world.creem, says, frozenset({"cust_1"}))
@@ -229,7 +229,7 @@ def test_what_a_list_that_came_short_does_show_counts_and_nothing_is_said_of_the
 def test_creem_that_answers_nobody_is_not_asked_of_everybody(world: MoneyWorld) -> None:
     names = [f"cust_{number}" for number in range(10)]
     charged(world, *names)
-    deaf = HalfDeaf(world.creem, CreemAway("Creem", "503"), frozenset(names))
+    deaf = HalfDeaf(world.creem, CreemAway("503"), frozenset(names))
     done = replace(world.reconciler(), creem=deaf).reconcile()
     assert (deaf.asked.total(), checked(done)["creem"]) == (MOST_IN_VAIN, MOST_IN_VAIN)
 
@@ -238,7 +238,7 @@ def test_those_whom_creem_does_not_know_leave_their_turns_to_others(world: Money
     # as after a move from another payment provider, whose customers are in the history too
     known, strangers = {"cust_0", "cust_1", "cust_2"}, [f"other_{number}" for number in range(60)]
     charged(world, *known, *strangers, at_creem=known)
-    deaf = HalfDeaf(world.creem, CreemAway("Creem", "500"), frozenset())
+    deaf = HalfDeaf(world.creem, CreemAway("500"), frozenset())
     for _ in range(8):
         seconds = count()
         replace(world.reconciler(), creem=deaf).reconcile(timer=lambda seconds=seconds: float(next(seconds)))  # type: ignore[misc]

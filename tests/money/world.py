@@ -4,21 +4,21 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 from sqlalchemy import select, union_all
 
 from tests.cases.world import HandClock, World, a_purchase, an_account
 from tests.doors import Doors, DoorStore
-from tests.faults import Fault, away
+from tests.faults import Fault
 from worker.cases.assess.imports import Importer
 from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.pay import Payer
 from worker.cases.reconcile.reconcile import Reconciler
 from worker.clock import written
 from worker.creem.answers import Answer, Outcome
-from worker.creem.client import Armed, Creem, CreemHttp
+from worker.creem.client import Armed, Creem, CreemAway, CreemHttp
 from worker.creem.environment import Address, Environment
 from worker.creem.receive import Received, Receiver
 from worker.creem.transactions import Transaction
@@ -30,6 +30,11 @@ from worker.store.tables import breakers, cases, charges, effects, inbox, paymen
 
 ADDRESS = Address("https://test-api.creem.io", Environment.TEST)
 KEY = "creem_test_double"
+
+
+def creem_lost() -> NoReturn:
+    """What a caller meets whose question to Creem was lost, before it came there or after."""
+    raise CreemAway("the connection was lost")
 
 
 @dataclass
@@ -44,10 +49,10 @@ class DoorCreem:
         return self.inner.environment
 
     def transaction(self, transaction_id: str) -> Transaction | None:
-        return self.doors.through("read", lambda: self.inner.transaction(transaction_id), away("Creem"))
+        return self.doors.through("read", lambda: self.inner.transaction(transaction_id), creem_lost)
 
     def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
-        return self.doors.through("search", lambda: self.inner.transactions_of_customer(customer_id), away("Creem"))
+        return self.doors.through("search", lambda: self.inner.transactions_of_customer(customer_id), creem_lost)
 
     def refund(self, armed: Armed) -> Answer:
         nothing = Answer(Outcome.UNKNOWN, detail="the connection was lost")

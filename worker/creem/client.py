@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpx
 from pydantic import SecretStr
@@ -26,7 +26,7 @@ __all__ = ["Armed", "Creem", "CreemAway", "CreemHttp", "CreemRefused", "Deadline
 
 
 class Creem(Protocol):
-    """The payment provider. Reads raise `TryLater` or `CreemRefused`."""
+    """The payment provider. Reads raise `CreemAway` or `CreemRefused`."""
 
     @property
     def environment(self) -> Environment:
@@ -95,7 +95,7 @@ class CreemHttp:
         if not _can_be_asked(transaction_id):
             return None
         ask = Ask("GET", "/v1/transactions", {"transaction_id": transaction_id}, about=transaction_id)
-        return self._reads.ask(ask, _transaction)
+        return self._reads.ask(ask, read_transaction)
 
     def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
         """Every transaction of the customer, oldest first."""
@@ -108,10 +108,6 @@ class CreemHttp:
 
 def _no_cookies() -> CookieJar:
     return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-
-
-def _transaction(document: dict[str, Any]) -> Transaction:
-    return read_transaction(document)
 
 
 def _can_be_asked(name: str) -> bool:

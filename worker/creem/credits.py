@@ -65,7 +65,7 @@ class CreditAccounts:
     def book(self, entry: Entry, name: str) -> CreditAnswer:
         """Adds the credits to the customer's account called `name`, or takes them. Safe to repeat, with the same entry.
 
-        Raises `TryLater` or `CreemRefused` where the account cannot be asked for.
+        Raises `CreemAway` or `CreemRefused` where the account cannot be asked for.
         """
         account_id = self._account(entry.customer_id, name)
         if account_id is None:
@@ -115,9 +115,9 @@ class CreditAccounts:
             if not page.more or not page.accounts:
                 return None
             if page.accounts[-1][0] == after:
-                raise CreemAway("Creem", f"the credits accounts of {customer_id} lead from one page to the same")
+                raise CreemAway(f"the credits accounts of {customer_id} lead from one page to the same")
             after = page.accounts[-1][0]
-        raise CreemAway("Creem", f"the credits accounts of {customer_id} go on after {PAGES} pages of {PAGE}")
+        raise CreemAway(f"the credits accounts of {customer_id} go on after {PAGES} pages of {PAGE}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,8 @@ class CreemRefused(RefundsError):
 class CreemAway(TryLater):
     """Creem did not answer, or not readably. `retry_after`: seconds it asked us to stay away, if it did."""
 
-    def __init__(self, service: str, why: str, retry_after: float | None = None) -> None:
-        super().__init__(service, why)
+    def __init__(self, why: str, retry_after: float | None = None) -> None:
+        super().__init__("Creem", why)
         self.retry_after = retry_after
 
 
@@ -82,7 +82,7 @@ class Reads:
     def ask(self, ask: Ask, read: Callable[[dict[str, Any]], T]) -> T | None:
         """What `read` makes of the answer; None where Creem says that there is no such thing.
 
-        Raises `CreemRefused` for a no, and `TryLater` with `retry_after` where no answer could be had or read.
+        Raises `CreemRefused` for a no, and `CreemAway` with `retry_after` where no answer could be had or read.
         """
         until = self._timer() + self._seconds
         may_repeat = (ask.method, ask.path) in REPEATABLE
@@ -135,7 +135,7 @@ class Reads:
 
     def _away(self, tried: _Try[T], tries: int) -> CreemAway:
         count = "" if tries == 1 else f" ({tries} tries)"
-        return CreemAway("Creem", f"{tried.trouble}{count}", tried.pause)
+        return CreemAway(f"{tried.trouble}{count}", tried.pause)
 
     def _line(self, text: str) -> str:
         return plain_line(self._wire.hide(text))

@@ -28,7 +28,7 @@ class CameShort(CreemAway):
     """A search ended before it had shown all that there is. What it did show, `seen`, is as Creem has it."""
 
     def __init__(self, why: str, seen: list[Transaction]) -> None:
-        super().__init__("Creem", why)
+        super().__init__(why)
         self.seen = seen
 
 

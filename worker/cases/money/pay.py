@@ -102,13 +102,12 @@ class Payer:
             if turn.state is PaymentState.SENDING:
                 turn = self._lost(turn)
             said = self._send(turn) if turn.next_step == "send" else self._prove(turn)
+        except CreemAway as error:
+            said = self._away(turn, error)
         except TryLater as error:
-            if error.service == JOURNAL:
-                said = self._no_journal(turn, error)
-            elif error.service == "Creem":
-                said = self._away(turn, error)
-            else:
+            if error.service != JOURNAL:
                 raise
+            said = self._no_journal(turn, error)
         except Misconfigured:
             raise
         except OfNewerRelease as error:
@@ -221,10 +220,8 @@ class Payer:
     def _look_at(self, transaction_id: str) -> str:
         try:
             seen = self.creem.transaction(transaction_id)
-        except (TryLater, CreemRefused) as error:
-            if isinstance(error, TryLater) and error.service != "Creem":
-                raise
-            return self._look_later(transaction_id, str(error), _asked(error))
+        except (CreemAway, CreemRefused) as error:
+            return self._look_later(transaction_id, error)
         if seen is None or not _is(seen, transaction_id) or not self.creem.environment.accepts(seen.mode):
             return self._leave(transaction_id, timedelta(hours=1), "not there")
         try:
@@ -246,11 +243,11 @@ class Payer:
         self.store.write(lambda tx: charges.put_off(tx, transaction_id, until))
         return f"{said} {transaction_id}"
 
-    def _look_later(self, transaction_id: str, why: str, asked: float | None) -> str:
-        now = self.clock.now()
+    def _look_later(self, transaction_id: str, error: CreemAway | CreemRefused) -> str:
+        now, asked = self.clock.now(), error.retry_after if isinstance(error, CreemAway) else None
 
         def later(tx: Tx) -> None:
-            limits.away(tx, why, now, asked=asked)
+            limits.away(tx, str(error), now, asked=asked)
             charges.put_off(tx, transaction_id, now + HELD)
 
         self.store.write(later)
@@ -258,9 +255,9 @@ class Payer:
 
     # what holds a turn up
 
-    def _away(self, turn: Turn, error: TryLater) -> str:
+    def _away(self, turn: Turn, error: CreemAway) -> str:
         now = self.clock.now()
-        self.store.write(lambda tx: limits.away(tx, str(error), now, asked=_asked(error)))
+        self.store.write(lambda tx: limits.away(tx, str(error), now, asked=error.retry_after))
         return self._wait(turn, growing(turn.turn, LONGEST_AWAY), str(error))
 
     def _no_answer(self, turn: Turn, refusal: CreemRefused) -> str:
@@ -296,11 +293,6 @@ class Payer:
             return f"later: {why}"
 
         return self.store.write(put_off)
-
-
-def _asked(error: Exception) -> float | None:
-    """For how many seconds Creem asked us to stay away, where it did."""
-    return error.retry_after if isinstance(error, CreemAway) else None
 
 
 def _is(seen: Transaction | None, wanted: str | None) -> bool:

@@ -19,10 +19,10 @@ from worker.cases.money.settle import Settler
 from worker.cases.reconcile.compare import HELD, Finding, compare, may_be
 from worker.cases.reconcile.reconciliation import AGAIN, Reconciliation
 from worker.clock import Clock
-from worker.creem.client import Creem, CreemRefused
+from worker.creem.client import Creem, CreemAway, CreemRefused
 from worker.creem.search import CameShort
 from worker.creem.transactions import AS_CHARGED_BACK, Transaction
-from worker.errors import LockedOut, NoGround, TryLater, one_line
+from worker.errors import LockedOut, NoGround, one_line
 from worker.observe import log
 from worker.store.breakers import CREEM, closed_to
 from worker.store.bulk import Tx
@@ -67,9 +67,7 @@ class Customers:
                 seen, since = short.seen, None
                 do = "ask Creem, whose count and whose list do not agree; nothing was said of what the list leaves out"
                 done.found(Finding("creem", customer_id, f"could not be compared whole: {short}", do))
-            except (TryLater, CreemRefused) as error:
-                if isinstance(error, TryLater) and error.service != "Creem":
-                    raise
+            except (CreemAway, CreemRefused) as error:
                 # one customer of whom nothing can be learned stands in nobody's way
                 in_vain += 1
                 do = "look at `refunds doctor`; the next run asks again"
