@@ -654,8 +654,8 @@ BUGS = (
             ),
             (
                 "worker/cases/money/pay.py",
-                'state=PaymentState.UNKNOWN, next_step="read")',
-                'state=PaymentState.UNKNOWN, next_step="send")',
+                "state=PaymentState.UNKNOWN, next_step=READ)",
+                "state=PaymentState.UNKNOWN, next_step=SEND)",
             ),
             (
                 "policy/lifecycle.py",

@@ -8,14 +8,14 @@ from typing import TypeVar
 from worker.creem.reading import Unreadable, moment, money, optional, ref, text
 
 T = TypeVar("T")
-PAID, PARTLY, CHARGED_BACK = "paid", "partialRefund", "chargedBack"
+PAID, PARTLY, REFUNDED, CHARGED_BACK = "paid", "partialRefund", "refunded", "chargedBack"
 _SPELT = {"chargeback": CHARGED_BACK, "partially_refunded": PARTLY}
 """What the documentation writes where the schema writes otherwise."""
 AS_CHARGED_BACK, AS_PARTLY = (
     (schema, *(word for word, meant in _SPELT.items() if meant == schema)) for schema in (CHARGED_BACK, PARTLY)
 )
 """All the words for each."""
-TELLS_OF_REFUNDS = {PAID, PARTLY, "refunded"}
+TELLS_OF_REFUNDS = {PAID, PARTLY, REFUNDED}
 """Words beside which what is missing went back by refund. Beside any other, known or not, a bank may have it."""
 UNKNOWN_TYPE = "unknown"
 
@@ -53,7 +53,7 @@ class Transaction:
     @property
     def refunded_whole(self) -> bool:
         """True when Creem shows that everything went back to the customer by refund."""
-        return self.status == "refunded" or (self.remaining == 0 and self.tells_of_refunds)
+        return self.status == REFUNDED or (self.remaining == 0 and self.tells_of_refunds)
 
     @property
     def tells_of_refunds(self) -> bool:

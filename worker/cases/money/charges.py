@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Exists, Row, exists, func, or_, select, update
 
-from policy.lifecycle import CaseKind, CaseState
+from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.creem.said import DisputeCreated, RefundCreated
 from worker.creem.transactions import Transaction
 from worker.observe import log
@@ -98,7 +98,9 @@ def hear_refunds(tx: Tx, told: Sequence[RefundCreated], now: datetime, *, can_re
         p = payments.c
         about = or_(tx.among(p.transaction_id, transactions), tx.among(p.kept_transaction_id, transactions))
         # a call that is on the way has its own time
-        tx.connection.execute(update(payments).where(about, p.due_at > now, p.state != "sending").values(due_at=now))
+        tx.connection.execute(
+            update(payments).where(about, p.due_at > now, p.state != PaymentState.SENDING.value).values(due_at=now)
+        )
         return
     paid = {one.transaction_id: one.transaction.amount_paid for one in told if one.transaction is not None}
     heard = _heard(tx, transactions, creem_refunds.c.status == SUCCEEDED)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select, update
 
 from policy import Terms
+from worker.cases.money.claims import SEND
 from worker.clock import written
 from worker.creem.answers import MOVED_NOTHING
 from worker.errors import Refused
@@ -126,7 +127,7 @@ def _held_otherwise(tx: Tx, now: datetime) -> list[str]:
 
 def go_on(tx: Tx, now: datetime) -> None:
     """What waits for money to go on need not wait longer."""
-    waits = and_(payments.c.next_step == "send", payments.c.due_at > now, payments.c.refusals == 0)
+    waits = and_(payments.c.next_step == SEND, payments.c.due_at > now, payments.c.refusals == 0)
     tx.connection.execute(update(payments).where(waits).values(due_at=now))
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from policy.lifecycle import PaymentState
 from worker.cases.book.bench import Bench
 from worker.cases.money import arm, charges, close, limits, prove, record
+from worker.cases.money.claims import READ, SEND
 from worker.cases.money.epoch import Remembered, Watch, Witnesses
 from worker.cases.money.journal import SERVICE as JOURNAL
 from worker.cases.money.seen import book
@@ -101,7 +102,7 @@ class Payer:
         try:
             if turn.state is PaymentState.SENDING:
                 turn = self._lost(turn)
-            said = self._send(turn) if turn.next_step == "send" else self._prove(turn)
+            said = self._send(turn) if turn.next_step == SEND else self._prove(turn)
         except CreemAway as error:
             said = self._away(turn, error)
         except TryLater as error:
@@ -180,7 +181,7 @@ class Payer:
 
         gone = self.store.write(give_up)
         log.warning("payment.lost", transaction_id=turn.transaction_id, ours=gone, now=now.isoformat())
-        return replace(turn, state=PaymentState.UNKNOWN, next_step="read")
+        return replace(turn, state=PaymentState.UNKNOWN, next_step=READ)
 
     def _prove(self, turn: Turn) -> str:
         try:

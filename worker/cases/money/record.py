@@ -162,7 +162,6 @@ def _not_sent(tx: Tx, payment: Row[Any], case: Case, answer: Answer, with_: Clos
 
 
 def _missing(tx: Tx) -> int:
-    waiting = select(func.coalesce(func.sum(payments.c.amount), 0)).where(
-        payments.c.closed_at.is_(None), payments.c.state.in_(["claimed", "refused", "sending"])
-    )
+    p, to_send = payments.c, [PaymentState.CLAIMED.value, PaymentState.REFUSED.value, PaymentState.SENDING.value]
+    waiting = select(func.coalesce(func.sum(p.amount), 0)).where(p.closed_at.is_(None), p.state.in_(to_send))
     return int(tx.value(waiting))

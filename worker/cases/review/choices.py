@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from policy import Outcome, grounds_for_measures
+from policy import AccountStatus, Outcome, grounds_for_measures
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import (
     request_answers_a_no,
@@ -101,7 +101,7 @@ def choices(scene: Scene, *, mode: Mode, money_can_leave: str | None, waits: boo
     acts = list(_OFFERED[scene.case.kind]) if waits else []
     if not waits and scene.suspended_under_it:
         acts = [Act.REINSTATE]
-    if scene.account.status == "suspended":
+    if scene.account.status == AccountStatus.SUSPENDED.value:
         acts = [Act.REINSTATE if act is Act.SUSPEND else act for act in acts]
     held = "in mode observe nothing is carried out" if mode is Mode.OBSERVE else None
     made = [_MAKE[act](scene) if act is not Act.MONEY else _money(scene, money_can_leave) for act in acts]
@@ -247,7 +247,7 @@ def _lost(scene: Scene) -> Choice:
 
 def _suspend(scene: Scene) -> Choice:
     does = f"{scene.account.account_id} is suspended{_grounds(scene)}; what is owed for faults of ours is still booked"
-    gone = "the account is deleted" if scene.account.status == "deleted" else None
+    gone = "the account is deleted" if scene.account.status == AccountStatus.DELETED.value else None
     return Choice(Act.SUSPEND, does, gone or _no_grounds(scene), needs_second=True)
 
 
