@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.creem.world import a_transaction, an_error, here, saying, spent
-from worker.creem.answers import BODY_LIMIT, Answer, Outcome, classify, classify_error
+from worker.creem.answers import BODY_LIMIT, Answer, CallOutcome, classify, classify_error
 from worker.creem.environment import Environment
 
 HTML = "<html><body>502 Bad Gateway</body></html>"
@@ -168,13 +168,13 @@ def test_no_exception_of_httpx_is_new() -> None:
 @pytest.mark.parametrize("kind", exceptions_of_httpx(), ids=lambda kind: kind.__name__)
 def test_only_a_connection_that_never_was_is_not_sent(kind: type[Exception]) -> None:
     error = kind.__new__(kind, "said\nwhat")
-    wanted = Outcome.NOT_SENT if kind.__name__ in NOT_SENT else Outcome.UNKNOWN
+    wanted = CallOutcome.NOT_SENT if kind.__name__ in NOT_SENT else CallOutcome.UNKNOWN
     answer = classify_error(error)
     assert (answer.outcome, answer.http_status) == (wanted, None)
     assert kind.__name__ in answer.detail
     assert "\n" not in answer.detail
     # an answer had begun: there was a connection, whatever the error is called
-    assert classify_error(error, 200).outcome is Outcome.UNKNOWN
+    assert classify_error(error, 200).outcome is CallOutcome.UNKNOWN
     if issubclass(kind, httpx.TransportError):
         world = here(kind("said"))
         assert world.creem.refund(world.armed()).outcome is wanted
@@ -184,7 +184,7 @@ def test_only_a_connection_that_never_was_is_not_sent(kind: type[Exception]) -> 
 @pytest.mark.parametrize("error", [ConnectionResetError("reset"), ssl.SSLError("tls"), TimeoutError("slow"), BrokenPipeError()])
 def test_error_that_no_library_translated_is_unknown(error: OSError) -> None:
     world = here(error)
-    assert world.creem.refund(world.armed()).outcome is Outcome.UNKNOWN
+    assert world.creem.refund(world.armed()).outcome is CallOutcome.UNKNOWN
 
 
 class Stopped(BaseException):
@@ -204,7 +204,7 @@ def test_a_call_that_is_broken_off_is_no_answer_and_its_permission_is_gone() -> 
 
 def test_body_is_taken_up_to_its_limit_and_not_beyond() -> None:
     start, end = b'{"status":"succeeded","padding":"', b'"}'
-    for size, outcome in ((BODY_LIMIT, Outcome.ACCEPTED), (BODY_LIMIT + 1, Outcome.UNKNOWN)):
+    for size, outcome in ((BODY_LIMIT, CallOutcome.ACCEPTED), (BODY_LIMIT + 1, CallOutcome.UNKNOWN)):
         body = start + b"x" * (size - len(start) - len(end)) + end
         answer = answered(200, "json", body)
         assert (answer.outcome, len(answer.raw)) == (outcome, BODY_LIMIT)
@@ -225,11 +225,11 @@ NAMES = st.sampled_from(["status", "error", "message", "trace_id", "id", "transa
 )
 def test_no_answer_is_more_than_it_says(status: int, body: bytes) -> None:
     answer = classify(httpx.Response(status), body, asked="tran_1", environment=Environment.TEST)
-    assert answer.outcome is not Outcome.NOT_SENT
-    assert (answer.outcome is Outcome.ACCEPTED) == (answer.status is not None) <= (200 <= status < 300)
-    assert (answer.outcome is Outcome.REFUSED) <= (400 <= status < 500 and status not in {408, 425, 429})
-    assert answer.key_trouble <= (answer.outcome is Outcome.REFUSED)
-    assert answer.low_balance <= (answer.outcome is Outcome.REFUSED)
+    assert answer.outcome is not CallOutcome.NOT_SENT
+    assert (answer.outcome is CallOutcome.ACCEPTED) == (answer.status is not None) <= (200 <= status < 300)
+    assert (answer.outcome is CallOutcome.REFUSED) <= (400 <= status < 500 and status not in {408, 425, 429})
+    assert answer.key_trouble <= (answer.outcome is CallOutcome.REFUSED)
+    assert answer.low_balance <= (answer.outcome is CallOutcome.REFUSED)
     for text in (answer.detail, answer.status or "", answer.trace_id or "", answer.refund_id or ""):
         assert text.isprintable()
         text.encode()

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from worker.clock import SystemClock
-from worker.creem.answers import Outcome
+from worker.creem.answers import CallOutcome
 from worker.creem.client import Armed, CreemHttp, CreemRefused
 from worker.creem.environment import TEST_URL, Environment, address_of
 from worker.creem.transactions import Transaction
@@ -131,7 +131,7 @@ def test_wrong_key_is_refused_as_key_trouble(provider: Provider) -> None:
 def test_refund_with_a_wrong_key_is_refused_as_key_trouble(provider: Provider) -> None:
     creem = provider.with_key("creem_test_0000000000000000000000")
     answer = creem.refund(Armed(NOBODY, time.monotonic() + 30))
-    assert (answer.outcome, answer.key_trouble) == (Outcome.REFUSED, True)
+    assert (answer.outcome, answer.key_trouble) == (CallOutcome.REFUSED, True)
 
 
 def test_unknown_query_parameter_is_refused(provider: Provider) -> None:
@@ -150,14 +150,14 @@ def test_error_body_is_the_documented_one(provider: Provider) -> None:
 
 def test_refund_of_nothing_is_refused_and_says_so(provider: Provider) -> None:
     answer = provider.refund(NOBODY)
-    assert answer.outcome is Outcome.REFUSED
+    assert answer.outcome is CallOutcome.REFUSED
     assert answer.http_status in {400, 404}
     assert answer.trace_id is not None
     assert not answer.key_trouble
 
 
 def test_refund_takes_no_order(provider: Provider) -> None:
-    assert provider.refund("ord_0000000000000000000000").outcome is Outcome.REFUSED
+    assert provider.refund("ord_0000000000000000000000").outcome is CallOutcome.REFUSED
 
 
 # --- transactions: section 4
@@ -220,7 +220,7 @@ def test_refund_of_a_payment_is_accepted_with_200_and_is_seen_on_the_transaction
     before = provider.paid()
     assert before.remaining, f"{PAYMENT} has to name a payment of which something is left"
     answer = provider.refund(payment)
-    assert (answer.outcome, answer.http_status, answer.mismatch) == (Outcome.ACCEPTED, 200, False)
+    assert (answer.outcome, answer.http_status, answer.mismatch) == (CallOutcome.ACCEPTED, 200, False)
     assert answer.status in {"pending", "succeeded"}
     for _ in range(int(LATENCY)):
         if provider.paid().refunded_whole:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.creem.world import TRACE, an_error, here, saying
-from worker.creem.answers import Outcome
+from worker.creem.answers import CallOutcome
 from worker.creem.envelope import retry_after
 
 
@@ -24,7 +24,7 @@ from worker.creem.envelope import retry_after
 def test_message_may_be_a_list_a_string_or_missing(message: Any, line: str) -> None:
     world = here(saying(an_error(400) | {"message": message} if message is not ... else an_error(400, message=...), 400))
     answer = world.creem.refund(world.armed())
-    assert (answer.outcome, answer.detail, answer.trace_id) == (Outcome.REFUSED, line, TRACE)
+    assert (answer.outcome, answer.detail, answer.trace_id) == (CallOutcome.REFUSED, line, TRACE)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import worker.creem
 from tests.creem.sockets import http, server
 from tests.creem.world import KEY, HandTimer, Script, an_error, here, saying, spent
 from worker.clock import SystemClock
-from worker.creem.answers import Outcome
+from worker.creem.answers import CallOutcome
 from worker.creem.client import Armed, CreemHttp, DeadlinePassed
 from worker.creem.environment import address_of
 from worker.creem.reading import Unreadable
@@ -90,7 +90,7 @@ def test_spent_or_late_permission_sends_no_byte() -> None:
         late, used = Armed("tran_1", until=timer()), Armed("tran_1", until=timer() + 60)
         with pytest.raises(DeadlinePassed):
             client.refund(late)
-        assert client.refund(used).outcome is Outcome.ACCEPTED
+        assert client.refund(used).outcome is CallOutcome.ACCEPTED
         with pytest.raises(InvariantBroken):
             client.refund(used)
         assert len(creem.wires) == 1
@@ -122,7 +122,7 @@ TROUBLE = [
 def test_refund_is_sent_once_whatever_comes(replies: list[Any]) -> None:
     world = here(*replies)
     armed = world.armed()
-    assert world.creem.refund(armed).outcome is not Outcome.ACCEPTED
+    assert world.creem.refund(armed).outcome is not CallOutcome.ACCEPTED
     assert (len(world.sent), world.timer.slept, spent(armed)) == (1, [], True)
 
 
@@ -188,11 +188,11 @@ def test_nothing_leaves_after_the_permission_ran_out_wherever_the_process_was_fr
                 continue
             kind = answer.outcome.value + (" on the way" if "on the way" in answer.detail else "")
             seen.add(kind)
-            if answer.outcome is Outcome.NOT_SENT:
+            if answer.outcome is CallOutcome.NOT_SENT:
                 assert all(not wire.received for wire in creem.wires)
             if "on the way" in answer.detail:
                 assert creem.whole_requests == []
-            if answer.outcome is Outcome.ACCEPTED:
+            if answer.outcome is CallOutcome.ACCEPTED:
                 break
     # before the look, before connecting (seen by us or by the transport), before writing, while reading, when all was there
     assert seen == {"late", "not_sent on the way", "not_sent", "unknown on the way", "unknown", "accepted"}

@@ -8,7 +8,7 @@ import pytest
 
 from tests.creem.sockets import Behaviour, Server, Wire, http, server
 from tests.creem.world import at, spent
-from worker.creem.answers import Answer, Outcome
+from worker.creem.answers import Answer, CallOutcome
 from worker.creem.client import Armed
 from worker.errors import TryLater
 from worker.sandbox.servers import free_port
@@ -76,19 +76,19 @@ def test_broken_line_leaves_the_outcome_unknown_and_is_not_tried_again(name: str
     behaviour, http_status = BROKEN[name]
     with server(behaviour) as creem:
         answer, _ = refund(creem.url)
-        assert (answer.outcome, answer.http_status, answer.status) == (Outcome.UNKNOWN, http_status, None)
+        assert (answer.outcome, answer.http_status, answer.status) == (CallOutcome.UNKNOWN, http_status, None)
         assert len(creem.wires) == 1
 
 
 def test_a_body_without_an_announced_end_is_judged_by_what_it_says() -> None:
-    for body, outcome in ((b'{"status":"pending"}', Outcome.ACCEPTED), (b'{"status":"pen', Outcome.UNKNOWN)):
+    for body, outcome in ((b'{"status":"pending"}', CallOutcome.ACCEPTED), (b'{"status":"pen', CallOutcome.UNKNOWN)):
         with server(b"HTTP/1.1 200 OK\r\n\r\n" + body) as creem:
             assert refund(creem.url)[0].outcome is outcome
 
 
 def test_port_where_nobody_listens_is_not_sent() -> None:
     answer, _ = refund(f"http://127.0.0.1:{free_port()}")
-    assert answer.outcome is Outcome.NOT_SENT
+    assert answer.outcome is CallOutcome.NOT_SENT
     assert answer.detail.startswith("no connection (ConnectError)")
 
 
@@ -96,7 +96,7 @@ def test_reset_while_connecting_is_not_sent_or_unknown_and_never_more() -> None:
     # which of both depends on who is quicker; with the first, the connection was gone before a byte was written
     with server(reset_unread) as creem:
         answer, _ = refund(creem.url)
-        assert answer.outcome in {Outcome.NOT_SENT, Outcome.UNKNOWN}
+        assert answer.outcome in {CallOutcome.NOT_SENT, CallOutcome.UNKNOWN}
         assert creem.whole_requests == []
 
 
@@ -109,7 +109,7 @@ def test_tls_that_fails_is_not_sent() -> None:
     for behaviour in (plain_text, close_unread, reset_unread):
         with server(behaviour) as creem:
             answer, _ = refund(creem.url.replace("http:", "https:"))
-            assert answer.outcome is Outcome.NOT_SENT
+            assert answer.outcome is CallOutcome.NOT_SENT
             assert len(creem.wires) == 1
             assert b"x-api-key" not in creem.wires[0].received
 
@@ -117,7 +117,7 @@ def test_tls_that_fails_is_not_sent() -> None:
 def test_tls_handshake_that_never_ends_is_not_sent_and_ends_in_time() -> None:
     with server(lambda wire: (wire.over.wait(20), None)[1]) as creem:
         answer, took = refund(creem.url.replace("http:", "https:"), refund_seconds=LIMIT)
-        assert answer.outcome is Outcome.NOT_SENT
+        assert answer.outcome is CallOutcome.NOT_SENT
         assert LIMIT * 0.8 < took < LIMIT * 3
 
 
@@ -138,7 +138,7 @@ def full() -> Iterator[Server]:
 
 def test_connecting_that_never_ends_is_not_sent_and_ends_in_time(full: Server) -> None:
     answer, took = refund(full.url, refund_seconds=LIMIT)
-    assert answer.outcome is Outcome.NOT_SENT
+    assert answer.outcome is CallOutcome.NOT_SENT
     assert LIMIT * 0.8 < took < LIMIT * 3
 
 
@@ -173,7 +173,7 @@ def test_slow_answer_ends_with_the_whole_time_and_is_unknown(behaviour: Behaviou
     limits = {"refund_seconds": LIMIT} if ends_by == "the_limit_of_the_call" else {"seconds": LIMIT}
     with server(behaviour) as creem:
         answer, took = refund(creem.url, **limits)
-        assert answer.outcome is Outcome.UNKNOWN
+        assert answer.outcome is CallOutcome.UNKNOWN
         assert LIMIT * 0.8 < took < LIMIT * 3
         assert len(creem.whole_requests) == 1
 
@@ -190,7 +190,7 @@ def test_flood_is_read_no_further_than_the_limit() -> None:
 
     with server(flood) as creem:
         answer, _ = refund(creem.url)
-    assert answer.outcome is Outcome.UNKNOWN
+    assert answer.outcome is CallOutcome.UNKNOWN
     assert len(answer.raw) == 65_536
     # what the buffers of both sides hold comes on top
     assert sent < 15_000_000
@@ -201,7 +201,7 @@ def test_redirect_is_not_followed_with_the_key() -> None:
         for status in ("301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"):
             with server(http(status, b"", f"Location: {elsewhere.url}/v1/refunds")) as creem:
                 answer, _ = refund(creem.url)
-                assert answer.outcome is Outcome.UNKNOWN
+                assert answer.outcome is CallOutcome.UNKNOWN
                 with pytest.raises(TryLater, match="redirects are not followed"):
                     at(creem.url).transaction("tran_1")
                 assert len(creem.wires) == 2
@@ -220,7 +220,7 @@ def test_every_call_has_a_connection_of_its_own() -> None:
     with server(answers_for_ever) as creem:
         client = at(creem.url)
         for number in range(3):
-            assert client.refund(Armed(f"tran_{number}", time.monotonic() + 5)).outcome is Outcome.ACCEPTED
+            assert client.refund(Armed(f"tran_{number}", time.monotonic() + 5)).outcome is CallOutcome.ACCEPTED
         assert len(creem.wires) == 3
 
 
@@ -238,4 +238,4 @@ def test_proxy_of_the_environment_is_not_trusted(monkeypatch: pytest.MonkeyPatch
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with server(http("200 OK", b'{"status":"pending"}')) as creem:
-        assert refund(creem.url)[0].outcome is Outcome.ACCEPTED
+        assert refund(creem.url)[0].outcome is CallOutcome.ACCEPTED

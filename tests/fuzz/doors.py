@@ -22,7 +22,7 @@ from tests.fuzz.documents import deliveries, events, texts, unclean
 from tests.fuzz.http import ask
 from tests.fuzz.parser import Check, Parser, pure
 from tests.intake.documents import NOW
-from worker.creem.answers import Outcome
+from worker.creem.answers import CallOutcome
 from worker.creem.client import CreemRefused
 from worker.creem.credits import Booked
 from worker.creem.credits import Entry as BookEntry
@@ -200,11 +200,11 @@ def _creem(raw: bytes) -> Iterator[str]:
     yield from unclean(detail=answer.detail, status=answer.status, refund_id=answer.refund_id, trace_id=answer.trace_id)
     if len(meets.sent) != asked + 1:
         yield f"one refund was {len(meets.sent) - asked} requests"
-    if answer.outcome is Outcome.NOT_SENT:
+    if answer.outcome is CallOutcome.NOT_SENT:
         yield "answered, and taken for not sent"
-    if answer.outcome is Outcome.ACCEPTED and not 200 <= status < 300:
+    if answer.outcome is CallOutcome.ACCEPTED and not 200 <= status < 300:
         yield f"accepted by a {status}"
-    if answer.outcome is Outcome.REFUSED and not (
+    if answer.outcome is CallOutcome.REFUSED and not (
         400 <= status < 500 and {"trace_id", "error", "message"} & json.loads(raw).keys()
     ):
         yield f"refused by a {status} without Creem's own envelope"

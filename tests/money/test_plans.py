@@ -8,7 +8,7 @@ from tests.arena import Arena
 from tests.faults import DEATHS, Fault, How
 from tests.money.plans import Plan, Played, play, play_in, singles, what_is_wrong
 from tests.money.prove import pairs, pairs_with_webhooks, troubles
-from worker.creem.answers import Answer, Outcome
+from worker.creem.answers import Answer, CallOutcome
 from worker.creem.client import Armed, Creem
 from worker.creem.environment import Environment
 from worker.creem.transactions import Transaction
@@ -81,7 +81,7 @@ class AsksAgain:
 
     def refund(self, armed: Armed) -> Answer:
         first = self.inner.refund(armed)
-        return self.inner.refund(Armed("tran_1", armed.until)) if first.outcome is Outcome.UNKNOWN else first
+        return self.inner.refund(Armed("tran_1", armed.until)) if first.outcome is CallOutcome.UNKNOWN else first
 
 
 def test_judge_catches_a_client_that_asks_again(arena: Arena) -> None:

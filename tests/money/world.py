@@ -17,7 +17,7 @@ from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.pay import Payer
 from worker.cases.reconcile.reconcile import Reconciler
 from worker.clock import written
-from worker.creem.answers import Answer, Outcome
+from worker.creem.answers import Answer, CallOutcome
 from worker.creem.client import Armed, Creem, CreemAway, CreemHttp
 from worker.creem.environment import Address, Environment
 from worker.creem.receive import Received, Receiver
@@ -55,7 +55,7 @@ class DoorCreem:
         return self.doors.through("search", lambda: self.inner.transactions_of_customer(customer_id), creem_lost)
 
     def refund(self, armed: Armed) -> Answer:
-        nothing = Answer(Outcome.UNKNOWN, detail="the connection was lost")
+        nothing = Answer(CallOutcome.UNKNOWN, detail="the connection was lost")
         return self.doors.through("call", lambda: self.inner.refund(armed), lambda: nothing)
 
 

@@ -849,9 +849,9 @@ BUGS = (
         (
             (
                 "worker/cases/money/record.py",
-                "        case Outcome.THROTTLED | Outcome.UNKNOWN:\n",
-                "        case Outcome.THROTTLED:\n            _not_sent(tx, payment, case, answer, with_)\n"
-                "        case Outcome.UNKNOWN:\n",
+                "        case CallOutcome.THROTTLED | CallOutcome.UNKNOWN:\n",
+                "        case CallOutcome.THROTTLED:\n            _not_sent(tx, payment, case, answer, with_)\n"
+                "        case CallOutcome.UNKNOWN:\n",
             ),
         ),
     ),
@@ -1289,8 +1289,8 @@ BUGS = (
         (
             (
                 "worker/creem/answers.py",
-                'return Answer(Outcome.UNKNOWN, f"no answer {said}")',
-                'return Answer(Outcome.NOT_SENT, f"no answer {said}")',
+                'return Answer(CallOutcome.UNKNOWN, f"no answer {said}")',
+                'return Answer(CallOutcome.NOT_SENT, f"no answer {said}")',
             ),
         ),
     ),

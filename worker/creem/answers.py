@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from worker.creem.envelope import Said, understand, word
+from worker.creem.envelope import Understood, understand, word
 from worker.creem.environment import Environment
 from worker.errors import plain_line
 
@@ -23,7 +23,7 @@ _BALANCE = re.compile(r"\b(balance|funds)\b", re.IGNORECASE)
 _UNDER_WAY = re.compile(r"\b(already|in progress|pending|processing)\b", re.IGNORECASE)
 
 
-class Outcome(StrEnum):
+class CallOutcome(StrEnum):
     """What became of the call."""
 
     ACCEPTED = "accepted"
@@ -38,7 +38,7 @@ class Outcome(StrEnum):
     """Anything else. Money may have moved."""
 
 
-MOVED_NOTHING = (Outcome.NOT_SENT.value, Outcome.REFUSED.value)
+MOVED_NOTHING = (CallOutcome.NOT_SENT.value, CallOutcome.REFUSED.value)
 """After these it is known that no money moved."""
 
 
@@ -50,7 +50,7 @@ class Answer:
     stands. `mismatch`: accepted, but for another transaction or in another environment.
     """
 
-    outcome: Outcome
+    outcome: CallOutcome
     detail: str
     http_status: int | None = None
     status: str | None = None
@@ -77,7 +77,7 @@ def classify(
     """The class of an answer that came whole, to the wish that `asked` be refunded. `hide` takes the key out."""
     said = understand(response, body, BODY_LIMIT)
     answer = Answer(
-        Outcome.UNKNOWN,
+        CallOutcome.UNKNOWN,
         plain_line(hide(said.line)),
         http_status=said.http_status,
         trace_id=_hidden(said.trace_id, hide),
@@ -86,10 +86,10 @@ def classify(
     if 200 <= said.http_status < 300:
         return _taken(answer, said, asked, environment, hide)
     if said.creems and said.http_status == 429:
-        return replace(answer, outcome=Outcome.THROTTLED)
+        return replace(answer, outcome=CallOutcome.THROTTLED)
     if said.creems and said.no:
         key_trouble = said.http_status in {401, 403}
-        return replace(answer, outcome=Outcome.REFUSED, key_trouble=key_trouble, low_balance=_balance_too_low(said))
+        return replace(answer, outcome=CallOutcome.REFUSED, key_trouble=key_trouble, low_balance=_balance_too_low(said))
     return answer
 
 
@@ -98,20 +98,20 @@ def classify_error(error: Exception, http_status: int | None = None, *, hide: Hi
     text = str(error)
     said = f"({type(error).__name__})" + (f": {plain_line(hide(text))}" if text else "")
     if http_status is not None:
-        return Answer(Outcome.UNKNOWN, f"Creem answered {http_status} and broke off {said}", http_status=http_status)
+        return Answer(CallOutcome.UNKNOWN, f"Creem answered {http_status} and broke off {said}", http_status=http_status)
     if isinstance(error, _NOT_SENT):
-        return Answer(Outcome.NOT_SENT, f"no connection {said}")
-    return Answer(Outcome.UNKNOWN, f"no answer {said}")
+        return Answer(CallOutcome.NOT_SENT, f"no connection {said}")
+    return Answer(CallOutcome.UNKNOWN, f"no answer {said}")
 
 
-def _taken(answer: Answer, said: Said, asked: str, environment: Environment, hide: Hide) -> Answer:
+def _taken(answer: Answer, said: Understood, asked: str, environment: Environment, hide: Hide) -> Answer:
     status = word(said.document.get("status")) if said.document is not None else None
     if said.document is None or status is None:
         return replace(answer, detail=f"{answer.detail}, without a status that can be read")
     wrong = _mismatch(said.document, asked, environment)
     return replace(
         answer,
-        outcome=Outcome.ACCEPTED,
+        outcome=CallOutcome.ACCEPTED,
         detail=answer.detail if wrong is None else f"{answer.detail}, {hide(wrong)}",
         status=hide(status),
         refund_id=_hidden(word(said.document.get("id")), hide),
@@ -123,7 +123,7 @@ def _hidden(text: str | None, hide: Hide) -> str | None:
     return None if text is None else hide(text)
 
 
-def _balance_too_low(said: Said) -> bool:
+def _balance_too_low(said: Understood) -> bool:
     if said.http_status != 400 or _UNDER_WAY.search(said.message):
         return False
     return _BALANCE.search(said.message) is not None and _TOO_LOW.search(said.message) is not None

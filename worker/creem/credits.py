@@ -12,7 +12,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from worker.creem.envelope import Said, word
+from worker.creem.envelope import Understood, word
 from worker.creem.reading import Unreadable, text
 from worker.creem.reads import BODY_LIMIT, CreemAway, Reads
 from worker.creem.wire import Ask, Pace, Unheard, Wire
@@ -80,7 +80,7 @@ class CreditAccounts:
             return CreditAnswer(Booked.LATER, plain_line(self._wire.hide(why)), heard=False)
         return self._understood(heard.said, body["idempotency_key"], side)
 
-    def _understood(self, said: Said, key: str, side: str) -> CreditAnswer:
+    def _understood(self, said: Understood, key: str, side: str) -> CreditAnswer:
         document, line = said.document, self._wire.hide(said.line)
         if document is not None and said.http_status in {200, 201}:
             transaction_id = word(document.get("id"))

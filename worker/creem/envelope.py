@@ -15,7 +15,7 @@ NOT_NOW = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Understood:
     """One answer, as far as it can be read. `document` is None where the body is not one JSON object.
 
     `creems`: the body is an error body of Creem's. A proxy, a CDN and a firewall answer with statuses of their own, and what they
@@ -39,11 +39,11 @@ class Said:
         return 400 <= self.http_status < 500 and self.http_status not in NOT_NOW
 
 
-def understand(response: httpx.Response, body: bytes, most: int) -> Said:
+def understand(response: httpx.Response, body: bytes, most: int) -> Understood:
     """What the answer says. A body of more than `most` bytes says nothing."""
     document = _object(response, body, most)
     trace_id = word(document.get("trace_id")) if document is not None else None
-    return Said(
+    return Understood(
         http_status=response.status_code,
         document=document,
         trace_id=trace_id,

@@ -9,7 +9,7 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_result
 
 from worker.clock import Clock
-from worker.creem.envelope import Said, retry_after
+from worker.creem.envelope import Understood, retry_after
 from worker.creem.reading import Unreadable
 from worker.creem.wire import Ask, Pace, Unheard, Wire
 from worker.errors import RefundsError, TryLater, plain_line
@@ -119,7 +119,7 @@ class Reads:
             return _Try(trouble=self._line(f"no answer ({type(error).__name__}): {error}"), again=True)
         return self._understand(heard.response, heard.said, read)
 
-    def _understand(self, response: httpx.Response, said: Said, read: Callable[[dict[str, Any]], T]) -> _Try[T]:
+    def _understand(self, response: httpx.Response, said: Understood, read: Callable[[dict[str, Any]], T]) -> _Try[T]:
         if said.http_status == 200 and said.document is not None:
             try:
                 return _Try(read(said.document))

@@ -7,7 +7,7 @@ from worker.creem.transactions import Transaction
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class ToldCharge:
     """A charge as a webhook tells of it. `amount`: the price, which leaves out tax and discount, or 0 where nothing was paid;
     `amount_paid`: what the customer paid, where the event says so.
 
@@ -38,14 +38,14 @@ class Charge:
 class CheckoutCompleted:
     """A customer paid at a checkout."""
 
-    charge: Charge
+    charge: ToldCharge
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionPaid:
     """A period of a subscription was paid."""
 
-    charge: Charge
+    charge: ToldCharge
 
 
 @dataclass(frozen=True, slots=True)

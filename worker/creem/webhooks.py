@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from worker.creem.reading import Unreadable, moment, money, optional, ref, text, units
 from worker.creem.said import (
-    Charge,
     CheckoutCompleted,
     DisputeCreated,
     Nothing,
@@ -21,6 +20,7 @@ from worker.creem.said import (
     Said,
     SubscriptionChanged,
     SubscriptionPaid,
+    ToldCharge,
 )
 from worker.creem.transactions import read_transaction
 from worker.strict import Malformed, digest, loads
@@ -114,7 +114,7 @@ def _checkout(said: _Part, event: _Named) -> CheckoutCompleted:
     transaction = order.maybe("transaction")
     paid_at = transaction.may("created_at", moment) or order.may("updated_at", moment) or order.may("created_at", moment)
     paid = _paid_amount(transaction, order)
-    charge = Charge(
+    charge = ToldCharge(
         transaction_id=order.may("transaction", ref),
         order_id=order.of("id", text),
         subscription_id=said.may("subscription", ref),
@@ -140,7 +140,7 @@ def _paid(said: _Part, event: _Named) -> SubscriptionPaid:
     begins, created = said.may("current_period_start_date", moment), said.may("created_at", moment)
     paid_at = transaction.may("created_at", moment) or said.may("last_transaction_date", moment)
     price, paid = transaction.may("amount", money), _paid_amount(transaction)
-    charge = Charge(
+    charge = ToldCharge(
         transaction_id=said.may("last_transaction_id", ref) or said.may("last_transaction", ref),
         order_id=transaction.may("order", ref),
         subscription_id=said.of("id", text),

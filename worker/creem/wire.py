@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from worker.creem.envelope import Said, understand
+from worker.creem.envelope import Understood, understand
 from worker.observe import log
 
 AGENT = "layer-refunds"
@@ -22,7 +22,7 @@ class Heard:
 
     response: httpx.Response
     body: bytes
-    said: Said
+    said: Understood
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from worker.cases.money.seen import book
 from worker.cases.money.settle import Settler
 from worker.cases.money.turn import Turn, leave_the_floor, lock, still_ours, take, take_the_floor
 from worker.clock import ROUND_SECONDS, Clock, growing
-from worker.creem.answers import Answer, Outcome
+from worker.creem.answers import Answer, CallOutcome
 from worker.creem.client import Creem, CreemAway, CreemRefused, DeadlinePassed
 from worker.creem.transactions import Transaction
 from worker.errors import LockedOut, Misconfigured, NoGround, OfNewerRelease, TryLater, one_line
@@ -139,18 +139,18 @@ class Payer:
         untold = self.witnesses.tell(armed.mark)
         if untold is not None and self.witnesses.journal is None:
             # were the database lost now, nobody would remember the call
-            answer = Answer(outcome=Outcome.NOT_SENT, detail=f"no witness could be told: {untold}")
+            answer = Answer(outcome=CallOutcome.NOT_SENT, detail=f"no witness could be told: {untold}")
         else:
             answer = self._call(armed)
         # from here on only the answer is missing: nobody calls again whatever happens to this process
-        return self.store.write(lambda tx: record.record(tx, turn, armed.attempt, answer, self._closing()))
+        return self.store.write(lambda tx: record.record_answer(tx, turn, armed.attempt, answer, self._closing()))
 
     def _call(self, armed: arm.ArmedTurn) -> Answer:
         try:
             return self.creem.refund(armed.permission)
         except DeadlinePassed as late:
             # this process was held up after arming: the call was never begun
-            return Answer(outcome=Outcome.NOT_SENT, detail=str(late))
+            return Answer(outcome=CallOutcome.NOT_SENT, detail=str(late))
 
     def _arming(self, read_at: float, remembered: Remembered) -> arm.Arming:
         return arm.Arming(

@@ -18,7 +18,7 @@ from worker.cases.money.claims import READ, SEND
 from worker.cases.money.close import Closing, hand_over, overdue
 from worker.cases.money.turn import Turn, lock, move
 from worker.clock import growing, written
-from worker.creem.answers import Answer, Outcome
+from worker.creem.answers import Answer, CallOutcome
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.tables import payment_attempts, payments
@@ -30,7 +30,7 @@ KEY_REFUSALS = 24 * 6
 """A day of them: a key that may not refund is a person's to mend, and the case is a person's too by then."""
 
 
-def record(tx: Tx, turn: Turn, attempt: int, answer: Answer, with_: Closing) -> str:
+def record_answer(tx: Tx, turn: Turn, attempt: int, answer: Answer, with_: Closing) -> str:
     """Keeps the answer and moves the claim; returns it in words.
 
     Guarded by the number of the call and not by the turn: an answer that comes after the claim was given up as unknown is an
@@ -51,13 +51,13 @@ def record(tx: Tx, turn: Turn, attempt: int, answer: Answer, with_: Closing) -> 
         trace_id=answer.trace_id,
     )
     match answer.outcome:
-        case Outcome.ACCEPTED:
+        case CallOutcome.ACCEPTED:
             _accepted(tx, payment, case, answer, with_)
-        case Outcome.REFUSED:
+        case CallOutcome.REFUSED:
             return _refused(tx, payment, case, answer, with_)
-        case Outcome.NOT_SENT:
+        case CallOutcome.NOT_SENT:
             _not_sent(tx, payment, case, answer, with_)
-        case Outcome.THROTTLED | Outcome.UNKNOWN:
+        case CallOutcome.THROTTLED | CallOutcome.UNKNOWN:
             # nothing shows that a throttled refund was not executed: it is not sent again (A16)
             unknown(tx, payment, case, answer.detail, with_)
     return answer.outcome.value if answer.status is None else f"{answer.outcome.value} {answer.status}"

@@ -15,7 +15,7 @@ from worker.cases.money.claims import READ, occasion
 from worker.cases.money.close import Closing
 from worker.cases.money.journal import Call
 from worker.cases.money.turn import move
-from worker.creem.answers import Outcome
+from worker.creem.answers import CallOutcome
 from worker.store.bulk import Tx
 from worker.store.tables import payment_attempts, payments
 
@@ -63,7 +63,7 @@ def _keep(tx: Tx, payment: Row[Any], calls: Sequence[Call]) -> None:
     tx.insert_absent(payment_attempts, rows)
     a = payment_attempts.c
     earlier = (a.payment_id == payment.payment_id, a.attempt < last.attempt, a.outcome.is_(None))
-    tx.connection.execute(update(payment_attempts).where(*earlier).values(outcome=Outcome.NOT_SENT.value, detail=OVERTAKEN))
+    tx.connection.execute(update(payment_attempts).where(*earlier).values(outcome=CallOutcome.NOT_SENT.value, detail=OVERTAKEN))
 
 
 def _open(tx: Tx, payment: Row[Any], case: Case, with_: Closing) -> Row[Any]:

@@ -14,7 +14,7 @@ from sqlalchemy import Column, Row, and_, func, or_, select
 from policy.facts import Billing, PurchaseKind
 from policy.words import listed
 from worker.cases.money.ends import payers
-from worker.creem.said import Charge, CheckoutCompleted, DisputeCreated, RefundCreated, SubscriptionChanged, SubscriptionPaid
+from worker.creem.said import CheckoutCompleted, DisputeCreated, RefundCreated, SubscriptionChanged, SubscriptionPaid, ToldCharge
 from worker.creem.webhooks import ABOUT, Webhook
 from worker.errors import CannotProcess
 from worker.intake.records import PurchaseRecord
@@ -79,13 +79,13 @@ class _Books:
     by_subscription: dict[str, list[str]]
     by_email: dict[str, list[str]]
     known_accounts: set[str]
-    granted: dict[Charge, tuple[str, int]]
+    granted: dict[ToldCharge, tuple[str, int]]
     """What each charge bought and how many credits that grants, where it is known."""
     orders: dict[str, Row[Any]]
     periods: list["_Period"]
 
     @classmethod
-    def read(cls, tx: Tx, paid: Sequence[Charge]) -> "_Books":
+    def read(cls, tx: Tx, paid: Sequence[ToldCharge]) -> "_Books":
         """Reads it for these charges."""
         p, a = purchases.c, accounts.c
         emails = {c.email.lower() for c in paid if c.email}
@@ -116,7 +116,7 @@ class _Period:
     begins: datetime
     ends: datetime
 
-    def goes_on_with(self, charge: Charge) -> bool:
+    def goes_on_with(self, charge: ToldCharge) -> bool:
         """True where the charge is for the same, from the moment on at which this was over."""
         if charge.period_start is None or self.product_id != charge.product_id:
             return False
@@ -125,7 +125,7 @@ class _Period:
         return same and self.begins < charge.period_start and abs(charge.period_start - self.ends) < ABOUT
 
 
-def _place(charge: Charge, hook: Webhook, books: _Books, known: Mapping[str, Row[Any]]) -> Placed:
+def _place(charge: ToldCharge, hook: Webhook, books: _Books, known: Mapping[str, Row[Any]]) -> Placed:
     stands = known.get(charge.transaction_id or "")
     if stands is None and charge.order_id is not None and not charge.subscription_id:
         stands = books.orders.get(charge.order_id)
@@ -147,7 +147,7 @@ def _place(charge: Charge, hook: Webhook, books: _Books, known: Mapping[str, Row
     return Placed(account_id, _record(charge, hook, account_id, Billing.RENEWAL if renewed else Billing.FIRST, *product))
 
 
-def _accounts(charge: Charge, books: _Books) -> list[str]:
+def _accounts(charge: ToldCharge, books: _Books) -> list[str]:
     """Whose the charge may be: the account that it names; else its customer's, of several the one that has its subscription, or
     its address; else the one with its address. None, or several, where nothing says which one it is.
     """
@@ -162,7 +162,7 @@ def _accounts(charge: Charge, books: _Books) -> list[str]:
     return next((named for named in narrowed if named), owned)
 
 
-def _no_one_account(charge: Charge, fitting: Sequence[str]) -> CannotProcess:
+def _no_one_account(charge: ToldCharge, fitting: Sequence[str]) -> CannotProcess:
     who = f"customer {charge.customer_id}"
     if not fitting:
         return CannotProcess("unknown_customer", f"{who} belongs to no account we know; import it, then requeue")
@@ -170,7 +170,7 @@ def _no_one_account(charge: Charge, fitting: Sequence[str]) -> CannotProcess:
     return CannotProcess("several_accounts", f"{several}; import this purchase, then requeue")
 
 
-def _record(charge: Charge, hook: Webhook, account_id: str, billing: Billing, kind: str, credits: int) -> PurchaseRecord:
+def _record(charge: ToldCharge, hook: Webhook, account_id: str, billing: Billing, kind: str, credits: int) -> PurchaseRecord:
     # a renewal makes no order: its charge names it
     name = charge.order_id if charge.order_id and not charge.subscription_id else charge.transaction_id
     if name is None:
@@ -199,7 +199,7 @@ def _record(charge: Charge, hook: Webhook, account_id: str, billing: Billing, ki
     )
 
 
-def _as_booked(charge: Charge, hook: Webhook, stands: Row[Any]) -> PurchaseRecord:
+def _as_booked(charge: ToldCharge, hook: Webhook, stands: Row[Any]) -> PurchaseRecord:
     """The charge as it is booked already, with what the webhook adds: what is booked never changes."""
     return PurchaseRecord(
         id=stands.purchase_id,
@@ -235,7 +235,7 @@ def _owners(tx: Tx, which: Column[Any], names: Collection[str]) -> dict[str, lis
     return owners
 
 
-def _paid_periods(tx: Tx, paid: Sequence[Charge]) -> list[_Period]:
+def _paid_periods(tx: Tx, paid: Sequence[ToldCharge]) -> list[_Period]:
     """Periods that were paid for, of what these charges may go on with: booked ones, and those of the charges themselves."""
     p = purchases.c
     later = [charge for charge in paid if charge.subscription_id is not None and not charge.first]
@@ -265,7 +265,7 @@ def _newest(tx: Tx, product_ids: Iterable[str]) -> Sequence[Row[Any]]:
     return tx.all(joined.join(purchases, p.purchase_id == newest.scalar_subquery()))
 
 
-def _alike(tx: Tx, charge: Charge, newest: Mapping[str, Row[Any]]) -> Row[Any] | None:
+def _alike(tx: Tx, charge: ToldCharge, newest: Mapping[str, Row[Any]]) -> Row[Any] | None:
     """The purchase that says what the charge grants: of its product the newest at the same price, which is another for each
     number of units; where there is none, of one unit, the newest.
     """
