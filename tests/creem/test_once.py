@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
-from tenacity import wait_none
 
 import worker.creem
 from tests.creem.sockets import http, server
@@ -130,7 +129,7 @@ def reads_of(script: Script) -> Reads:
     timer = HandTimer()
     wire = Wire("https://test-api.creem.io", SecretStr(KEY), httpx.Client(transport=script), timer)
     pace = Pace(1e9, timer.sleep, timer)
-    return Reads(wire, pace, seconds=1e6, sleep=timer.sleep, timer=timer, clock=SystemClock(), wait=wait_none())
+    return Reads(wire, pace, seconds=1e6, sleep=timer.sleep, timer=timer, clock=SystemClock(), chance=lambda: 0.0)
 
 
 PATHS = st.sampled_from(["/v1/refunds", "/v1/transactions", "/v1/transactions/search", "/v1/checkouts", "/v1/transactions/"])

@@ -102,12 +102,6 @@ def test_pauses_grow_to_their_cap_and_are_as_long_as_chance_has_it() -> None:
         assert world.pauses == [0.5 * chance, 1.0 * chance, 2.0 * chance]
 
 
-def test_own_pauses_may_be_given() -> None:
-    world = here(NO_ANSWER, read_seconds=1e6, wait=lambda state: 7.0 * state.attempt_number)
-    assert read(world) == "later"
-    assert world.pauses == [7.0, 14.0, 21.0]
-
-
 @settings(deadline=None)
 @given(seconds=st.floats(0.1, 30), took=st.floats(0, 10), chance=st.floats(0, 1))
 def test_no_try_begins_after_the_time_of_the_whole_question(seconds: float, took: float, chance: float) -> None:
@@ -235,18 +229,18 @@ def test_dripping_answer_ends_with_the_whole_time() -> None:
         wire.drip(http("200 OK", b" " * 500), 0.02)
 
     with server(drip) as creem, pytest.raises(TryLater, match="ReadTimeout"):
-        at(creem.url, read_seconds=0.4, wait=lambda _: 0.0).transaction("tran_1")
+        at(creem.url, read_seconds=0.4, chance=lambda: 0.0).transaction("tran_1")
 
 
 def test_port_where_nobody_listens_is_asked_four_times() -> None:
     with pytest.raises(TryLater, match=r"ConnectError.*\(4 tries\)"):
-        at(f"http://127.0.0.1:{free_port()}", wait=lambda _: 0.0).transaction("tran_1")
+        at(f"http://127.0.0.1:{free_port()}", chance=lambda: 0.0).transaction("tran_1")
 
 
 def test_whole_answer_after_broken_ones_is_read() -> None:
     good = http("200 OK", GOOD.content)
     with server(b"", good[:-20], http("200 OK", b"\x1f\x8b\x08 packed", "Content-Encoding: gzip"), good) as creem:
-        seen = at(creem.url, wait=lambda _: 0.0).transaction("tran_1")
+        seen = at(creem.url, chance=lambda: 0.0).transaction("tran_1")
         assert seen is not None
         assert len(creem.whole_requests) == 4
 

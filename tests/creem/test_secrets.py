@@ -92,7 +92,7 @@ def told_of_a_refund(creem: Server) -> str:
 
 
 def told_of_reads(creem: Server) -> Iterator[str]:
-    client = at(creem.url, wait=lambda _: 0.0)
+    client = at(creem.url, chance=lambda: 0.0)
     for ask in (client.transaction, client.transactions_of_customer):
         try:
             yield repr(ask("x_1"))

@@ -15,7 +15,7 @@ from worker.creem.armed import Armed, DeadlinePassed
 from worker.creem.credits import CreditAccounts
 from worker.creem.environment import Address, Environment, address_of
 from worker.creem.post import Refunds
-from worker.creem.reads import CreemAway, CreemRefused, Reads, Wait
+from worker.creem.reads import CreemAway, CreemRefused, Reads
 from worker.creem.search import of_customer
 from worker.creem.transactions import Transaction, read_transaction
 from worker.creem.wire import Ask, Pace, Wire
@@ -59,13 +59,12 @@ class CreemHttp:
         client: httpx.Client | None = None,
         sleep: Callable[[float], None] = time.sleep,
         timer: Callable[[], float] = time.monotonic,
-        wait: Wait | None = None,
         per_second: float = 5.0,
         chance: Callable[[], float] = random.random,
         clock: Clock | None = None,
     ) -> None:
-        """`read_seconds` covers all tries of one question, `refund_seconds` the one call; `wait` replaces the pauses between
-        tries. Raises `Misconfigured` where the key belongs to another address.
+        """`read_seconds` covers all tries of one question, `refund_seconds` the one call. Raises `Misconfigured` where the key
+        belongs to another address.
         """
         key = api_key if isinstance(api_key, SecretStr) else SecretStr(api_key)
         if address_of(key.get_secret_value(), address.base_url) != address:
@@ -74,7 +73,7 @@ class CreemHttp:
         client = client or httpx.Client(transport=DeadlineTransport(timer), trust_env=False, cookies=_no_cookies())
         wire, pace = Wire(address.base_url, key, client, timer), Pace(per_second, sleep, timer)
         clock = clock or SystemClock()
-        self._reads = Reads(wire, pace, seconds=read_seconds, sleep=sleep, timer=timer, clock=clock, wait=wait, chance=chance)
+        self._reads = Reads(wire, pace, seconds=read_seconds, sleep=sleep, timer=timer, clock=clock, chance=chance)
         self.credits = CreditAccounts(wire, pace, self._reads, seconds=read_seconds)
         """The credits that customers have at Creem."""
         self._refunds = Refunds(wire, pace, environment=address.environment, seconds=refund_seconds, timer=timer)

@@ -19,11 +19,10 @@ REPEATABLE = frozenset({("GET", f"/v1/{path}") for path in ("transactions", "tra
 """What may be sent more than once (creem-api.md, 14.2). Everything else is sent once, also by accident."""
 TRIES = 4
 BASE, CAP = 0.5, 20.0
+"""The longest pause before the second try, and before any: chance draws between none and that, which doubles with each try."""
 BODY_LIMIT = 1024 * 1024
 """A page of a hundred transactions takes about 50 KiB."""
 _SHORTEST = 0.001
-
-Wait = Callable[[RetryCallState], float]
 
 
 class CreemRefused(RefundsError):
@@ -61,7 +60,9 @@ class _Try(Generic[T]):
 
 
 class Reads:
-    """Asks, and asks again, within `seconds` from the first question to the last byte of the last answer."""
+    """Asks, and asks again, within `seconds` from the first question to the last byte of the last answer; `chance` draws from 0
+    to 1.
+    """
 
     def __init__(
         self,
@@ -72,12 +73,11 @@ class Reads:
         sleep: Callable[[float], None],
         timer: Callable[[], float],
         clock: Clock,
-        wait: Wait | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._wire, self._pace, self._seconds = wire, pace, seconds
         self._sleep, self._timer, self._clock = sleep, timer, clock
-        self._wait = wait or full_jitter(chance)
+        self._chance = chance
 
     def ask(self, ask: Ask, read: Callable[[dict[str, Any]], T]) -> T | None:
         """What `read` makes of the answer; None where Creem says that there is no such thing.
@@ -88,7 +88,8 @@ class Reads:
         may_repeat = (ask.method, ask.path) in REPEATABLE
 
         def wait(state: RetryCallState) -> float:
-            return max(self._wait(state), _last(state).pause or 0.0)
+            longest: float = min(CAP, BASE * 2 ** (state.attempt_number - 1))
+            return max(self._chance() * longest, _last(state).pause or 0.0)
 
         def stop(state: RetryCallState) -> bool:
             return state.attempt_number >= TRIES or self._timer() + state.upcoming_sleep >= until
@@ -139,16 +140,6 @@ class Reads:
 
     def _line(self, text: str) -> str:
         return plain_line(self._wire.hide(text))
-
-
-def full_jitter(chance: Callable[[], float]) -> Wait:
-    """Waits between 0 and 0.5, 1, 2 … seconds, at most 20; `chance` draws from 0 to 1."""
-
-    def wait(state: RetryCallState) -> float:
-        longest: float = min(CAP, BASE * 2 ** (state.attempt_number - 1))
-        return chance() * longest
-
-    return wait
 
 
 def _last(state: RetryCallState) -> _Try[Any]:
