@@ -139,12 +139,13 @@ def request_verdict(facts: RequestFacts, terms: Terms) -> tuple[str, Verdict]:
     rule, verdict = first_of(REQUEST_RULES, facts, terms)
     if facts.report or verdict.outcome not in {Outcome.DECLINE, Outcome.NOTHING_OWED}:
         return rule, verdict
-    if facts.unknown:
-        return requests.request_names_unknown.__name__, requests.request_names_unknown(facts, verdict)
-    if facts.told_no:
-        return requests.request_answers_a_no.__name__, requests.request_answers_a_no(facts, verdict)
-    if facts.told_paid:
-        return requests.request_answers_a_payment.__name__, requests.request_answers_a_payment(facts, verdict)
+    for applies, persons in (
+        (facts.unknown, requests.request_names_unknown),
+        (facts.told_no, requests.request_answers_a_no),
+        (facts.told_paid, requests.request_answers_a_payment),
+    ):
+        if applies:
+            return persons.__name__, persons(facts, verdict)
     return rule, verdict
 
 
