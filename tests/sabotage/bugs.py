@@ -1011,7 +1011,7 @@ BUGS = (
         (
             (
                 "worker/cases/money/prove.py",
-                "        if with_.now - _since(payment) >= _patience(case, with_):",
+                "        if with_.now >= patience_ends(payment, case, with_, left=True):",
                 "        if True:",
             ),
         ),
@@ -1039,8 +1039,8 @@ BUGS = (
         "a claim that is never proved is nobody's",
         ("tests/money/test_procedure.py::test_each_answer_has_its_way",),
         (
-            ("worker/cases/money/prove.py", "    if tired:\n", "    if False:\n"),
-            ("worker/cases/money/prove.py", "    elif now + pause > since + patience:\n", "    elif False:\n"),
+            ("worker/cases/money/prove.py", "    if now >= ends:\n", "    if False:\n"),
+            ("worker/cases/money/prove.py", "    elif now + pause > ends:\n", "    elif False:\n"),
         ),
     ),
     Bug(

@@ -128,11 +128,16 @@ def overdue(tx: Tx, payment: Row[Any], case: Case, why: str, with_: Closing, *, 
 
     Where a call may have `left`, nobody is told that nothing was sent: a person who believes that sends the money again.
     """
-    hours = with_.bench.terms_at(case.failed_at).unproved_payment_hours
-    since: datetime = (payment.armed_at if left else None) or payment.created_at
-    if with_.now - since >= timedelta(hours=hours):
+    if with_.now >= patience_ends(payment, case, with_, left=left):
+        hours = with_.bench.terms_at(case.failed_at).unproved_payment_hours
         said = f"not proved within {hours} hours" if left else f"nothing could be sent for {hours} hours"
         hand_over(tx, case, f"{said}: {why}", with_.now)
+
+
+def patience_ends(payment: Row[Any], case: Case, with_: Closing, *, left: bool) -> datetime:
+    """Until when the terms let a claim wait without a person: from its call, where one may have `left`, else from the claim."""
+    since: datetime = (payment.armed_at if left else None) or payment.created_at
+    return since + timedelta(hours=with_.bench.terms_at(case.failed_at).unproved_payment_hours)
 
 
 def hand_over_untaken(tx: Tx, case_ids: Iterable[str], bench: Bench, now: datetime) -> list[Case]:

@@ -4,7 +4,7 @@ Only "refunded" proves. "Paid" proves nothing about a call that may still be on 
 a claim only where Creem itself said no to the call.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -15,7 +15,7 @@ from worker.cases.book.write import write_cases
 from worker.cases.money import charges
 from worker.cases.money.charges import IN_VAIN
 from worker.cases.money.claims import READ
-from worker.cases.money.close import Closing, close, hand_over, proved
+from worker.cases.money.close import Closing, close, hand_over, overdue, patience_ends, proved
 from worker.cases.money.turn import Turn, lock, move, still_ours
 from worker.creem.environment import Environment
 from worker.creem.transactions import Transaction
@@ -35,9 +35,11 @@ def prove(tx: Tx, turn: Turn, seen: Transaction | None, with_: Closing, environm
     state = PaymentState(payment.state)
     if not still_ours(payment, turn) or state not in OPEN | SAID_NO:
         return "nothing to prove"
+    if seen is None:
+        return _look_again(tx, payment, case, "Creem does not know the transaction", with_)
     odd = _odd(payment, seen, environment)
-    if odd is not None or seen is None:
-        return _look_again(tx, payment, case, odd or "Creem does not know the transaction", with_)
+    if odd is not None:
+        return _look_again(tx, payment, case, odd, with_)
     if seen.refunded_whole:
         if state is PaymentState.REFUSED:
             # our only call was refused: it was somebody else's
@@ -46,7 +48,7 @@ def prove(tx: Tx, turn: Turn, seen: Transaction | None, with_: Closing, environm
             )
         return proved(tx, payment, case, payment.charged or seen.amount_paid or payment.amount, with_)
     in_vain = PaymentState.REFUSED if state is PaymentState.REFUSED else PaymentState.REJECTED
-    if _bank_gave_it_back(tx, payment):
+    if tx.value(select(charges.lost(payment.transaction_id))):
         return close(tx, payment, case, in_vain, CaseState.EXTERNAL, LOST, with_)
     # under a dispute the lot stays frozen; beside a word that nobody knows, what is missing may be with the bank all the same
     if (state in SAID_NO or _ours_failed(tx, payment, state)) and (seen.tells_of_refunds or seen.chargeback):
@@ -59,16 +61,14 @@ def prove(tx: Tx, turn: Turn, seen: Transaction | None, with_: Closing, environm
         return _look_again(tx, payment, case, why, with_)
     shown = f"Creem still shows the charge as {seen.status_verbatim}"
     if _one_failed(tx, payment, state):
-        if with_.now - _since(payment) >= _patience(case, with_):
+        if with_.now >= patience_ends(payment, case, with_, left=True):
             why = f"no money moved: {shown}, and told of one refund of it, which failed"
             return close(tx, payment, case, PaymentState.REJECTED, CaseState.REVIEW, why, with_)
         shown = f"{shown}, and told of one refund of it that failed, not whether it is ours"
     return _look_again(tx, payment, case, shown, with_)
 
 
-def _odd(payment: Row[Any], seen: Transaction | None, environment: Environment) -> str | None:
-    if seen is None:
-        return "Creem does not know the transaction"
+def _odd(payment: Row[Any], seen: Transaction, environment: Environment) -> str | None:
     if seen.id != payment.transaction_id:
         return f"Creem answered with another transaction, {seen.id}"
     if not environment.accepts(seen.mode):
@@ -106,29 +106,15 @@ def _one_failed(tx: Tx, payment: Row[Any], state: PaymentState) -> bool:
     return since and told[0].status in IN_VAIN
 
 
-def _bank_gave_it_back(tx: Tx, payment: Row[Any]) -> bool:
-    return bool(tx.value(select(charges.lost(payment.transaction_id))))
-
-
-def _since(payment: Row[Any]) -> datetime:
-    since: datetime = payment.armed_at or payment.created_at
-    return since
-
-
-def _patience(case: Case, with_: Closing) -> timedelta:
-    return timedelta(hours=with_.bench.terms_at(case.failed_at).unproved_payment_hours)
-
-
 def _look_again(tx: Tx, payment: Row[Any], case: Case, why: str, with_: Closing) -> str:
     now, probes = with_.now, payment.probes + 1
-    since, patience = _since(payment), _patience(case, with_)
-    tired = now - since >= patience
+    ends = patience_ends(payment, case, with_, left=True)
     pause = LOOKS[min(probes, len(LOOKS) - 1)] if probes < len(LOOKS) else HOURLY
-    if tired:
+    if now >= ends:
         pause = DAILY
-        hand_over(tx, case, f"not proved within {patience.total_seconds() / 3600:.0f} hours: {why}", now)
-    elif now + pause > since + patience:
-        pause = max(since + patience - now, timedelta(seconds=5))
+        overdue(tx, payment, case, why, with_, left=True)
+    elif now + pause > ends:
+        pause = max(ends - now, timedelta(seconds=5))
     state = PaymentState(payment.state)
     due_at = now + pause
     # a word that came since the read began called the claim back: it is read again with its charge

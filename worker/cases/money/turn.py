@@ -29,8 +29,6 @@ class Turn:
     kept_transaction_id: str | None
     case_id: str
     account_id: str
-    amount: int
-    currency: str
     state: PaymentState
     next_step: str
 
@@ -70,8 +68,6 @@ def _turn(row: Row[Any]) -> Turn:
         kept_transaction_id=row.kept_transaction_id,
         case_id=row.case_id,
         account_id=row.account_id,
-        amount=row.amount,
-        currency=row.currency,
         state=PaymentState(row.state),
         next_step=row.next_step,
     )
