@@ -238,7 +238,6 @@ class Runtime:
             store=self.store,
             creem=self.creem,
             settler=self.settler,
-            bench=self.bench,
             clock=self.clock,
             holder=new_id("proc", self.clock.now()),
             refund_seconds=seconds,

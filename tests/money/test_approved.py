@@ -194,7 +194,7 @@ def test_proof_that_contradicts_the_read_before_the_call_proves_nothing(world: M
 def test_claim_made_before_the_mode_was_changed_waits(world: MoneyWorld, mode: Mode) -> None:
     world.twice_charged()
     full = world.payer()
-    replace(full, bench=replace(full.bench, mode=mode)).pay()
+    replace(full, settler=replace(full.settler, bench=replace(full.settler.bench, mode=mode))).pay()
     stopped(world, f"no money leaves in mode {mode.value}")
     world.settle_down()
     assert world.state("ord_1") == "refunded"

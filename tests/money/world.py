@@ -116,7 +116,6 @@ class MoneyWorld(World):
             store=self.guarded,
             creem=DoorCreem(self.creem, self.doors),
             settler=self.settler,
-            bench=self.bench,
             clock=self.clock,
             holder=holder or f"process-{self.generation}",
             refund_seconds=20,

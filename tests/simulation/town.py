@@ -355,7 +355,6 @@ class Town(PeopleWorld):
             store=self.sim,
             creem=DoorCreem(self.creem, self.gates),  # type: ignore[arg-type]
             settler=self.settler,
-            bench=self.bench,
             clock=clock,
             holder=f"payer-{next(self._names)}",
             refund_seconds=20,

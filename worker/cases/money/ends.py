@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, or_, select, update
+from sqlalchemy import Column, Row, Select, or_, select, update
 
 from worker.cases.book.book import Book
 from worker.creem.said import SubscriptionChanged
@@ -20,16 +20,13 @@ UNHEARD = {"status": "unheard", "updated_at": datetime.fromtimestamp(0, UTC)}
 """A subscription of which only a payment is known: older than any word of it."""
 
 
-def payers(tx: Tx, subscription_ids: Iterable[str]) -> dict[str, list[str]]:
-    """The accounts of each subscription's purchases, in order of id."""
-    named = sorted(set(subscription_ids))
-    if not named:
-        return {}
-    p = purchases.c
-    paid = select(p.subscription_id, p.account_id).where(tx.among(p.subscription_id, named)).distinct().order_by(p.account_id)
+def payers(tx: Tx, which: Column[Any], names: Collection[str]) -> dict[str, list[str]]:
+    """The accounts whose purchases name these in that column, such as a subscription, by name and in order of id."""
     found: dict[str, list[str]] = {}
-    for row in tx.all(paid):
-        found.setdefault(row.subscription_id, []).append(row.account_id)
+    if names:
+        paid = select(which.label("name"), purchases.c.account_id).where(tx.among(which, names)).distinct()
+        for row in tx.all(paid.order_by(which, purchases.c.account_id)):
+            found.setdefault(row.name, []).append(row.account_id)
     return found
 
 
@@ -66,7 +63,7 @@ def _change(tx: Tx, book: Book, said: SubscriptionChanged) -> None:
     values = {"status": said.status, "cancelled_at": said.cancelled_at, "updated_at": said.updated_at}
     if not tx.connection.execute(update(subscriptions).where(*newer).values(values)).rowcount or said.cancelled_at is None:
         return
-    theirs = payers(tx, [said.subscription_id]).get(said.subscription_id, [])
+    theirs = payers(tx, purchases.c.subscription_id, [said.subscription_id]).get(said.subscription_id, [])
     if not book.accounts.keys() >= set(theirs):
         raise Collision(f"a purchase of {said.subscription_id} came in meanwhile")
     p = purchases.c

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from policy.lifecycle import PaymentState
-from worker.cases.book.bench import Bench
 from worker.cases.money import arm, charges, close, limits, prove, record
 from worker.cases.money.claims import READ, SEND
 from worker.cases.money.epoch import Remembered, Watch, Witnesses
@@ -45,7 +44,6 @@ class Payer:
     store: Store
     creem: Creem
     settler: Settler
-    bench: Bench
     clock: Clock
     holder: str
     refund_seconds: float
@@ -124,8 +122,9 @@ class Payer:
     # send
 
     def _send(self, turn: Turn) -> str:
-        if self.bench.mode is not Mode.FULL:
-            return self._wait(turn, HELD, f"no money leaves in mode {self.bench.mode.value}")
+        mode = self.settler.bench.mode
+        if mode is not Mode.FULL:
+            return self._wait(turn, HELD, f"no money leaves in mode {mode.value}")
         read_at, remembered = self.timer(), self.witnesses.ask(self.store)
         try:
             seen = self.creem.transaction(turn.transaction_id)
@@ -164,7 +163,7 @@ class Payer:
         )
 
     def _closing(self) -> close.Closing:
-        return close.Closing(self.settler.ledger, self.bench, self.clock.now())
+        return close.Closing(self.settler.ledger, self.settler.bench, self.clock.now())
 
     # read
 

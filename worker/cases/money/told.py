@@ -4,12 +4,12 @@ A webhook names a product and a customer, never an account of ours or its credit
 charge that cannot be placed goes to the dead letters with what to do, and comes back from there by `refunds dead requeue`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Row, and_, func, or_, select
+from sqlalchemy import Row, and_, func, or_, select
 
 from policy.facts import Billing, PurchaseKind
 from policy.words import listed
@@ -55,7 +55,7 @@ def place(tx: Tx, webhooks: Mapping[int, Webhook]) -> dict[int, Placed]:
         for row_id, hook in webhooks.items()
         if isinstance(hook.said, SubscriptionChanged) and hook.said.cancelled_at is not None
     }
-    theirs = payers(tx, ended.values())
+    theirs = payers(tx, purchases.c.subscription_id, ended.values())
     known = _purchases(tx, {c.transaction_id for c in paid.values() if c.transaction_id} | set(about.values()))
     placed = {row_id: Placed() for row_id in webhooks}
     for row_id, transaction_id in about.items():
@@ -96,8 +96,8 @@ class _Books:
             mailed.setdefault(row.email.lower(), []).append(row.account_id)
         orders = tx.all(select(purchases).where(tx.among(p.order_id, {c.order_id for c in paid if c.order_id})))
         return cls(
-            by_customer=_owners(tx, p.customer_id, {c.customer_id for c in paid if c.customer_id}),
-            by_subscription=_owners(tx, p.subscription_id, {c.subscription_id for c in paid if c.subscription_id}),
+            by_customer=payers(tx, p.customer_id, {c.customer_id for c in paid if c.customer_id}),
+            by_subscription=payers(tx, p.subscription_id, {c.subscription_id for c in paid if c.subscription_id}),
             by_email=mailed,
             known_accounts={row.account_id for row in tx.all(select(a.account_id).where(tx.among(a.account_id, hints)))},
             granted={charge: (like.kind, like.granted) for charge in paid if (like := _alike(tx, charge, sold)) is not None},
@@ -223,16 +223,6 @@ def _as_booked(charge: ToldCharge, hook: Webhook, stands: Row[Any]) -> PurchaseR
         subscription_id=charge.subscription_id,
         amount_paid=charge.amount_paid,
     )
-
-
-def _owners(tx: Tx, which: Column[Any], names: Collection[str]) -> dict[str, list[str]]:
-    """The accounts whose purchases name these, by what they name."""
-    owners: dict[str, list[str]] = {}
-    if names:
-        chosen = select(which.label("name"), purchases.c.account_id).where(tx.among(which, names)).distinct()
-        for row in tx.all(chosen.order_by(which, purchases.c.account_id)):
-            owners.setdefault(row.name, []).append(row.account_id)
-    return owners
 
 
 def _paid_periods(tx: Tx, paid: Sequence[ToldCharge]) -> list[_Period]:
