@@ -42,6 +42,7 @@ PARTS = {
         (
             "worker/cases/money/claims.py",
             "worker/cases/money/close.py",
+            "worker/cases/money/duplicate.py",
             "worker/cases/reconcile/compare.py",
             "worker/cases/money/persons_no.py",
             "worker/cases/money/prove.py",

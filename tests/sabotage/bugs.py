@@ -199,7 +199,7 @@ BUGS = (
         ("tests/credits/test_balances.py::TestMoney",),
         (
             (
-                "worker/cases/money/settle.py",
+                "worker/cases/money/duplicate.py",
                 "self._held() or self.ledger.short(work.tx, charge.facts.purchase_id)",
                 "self._held()",
             ),
@@ -390,7 +390,7 @@ BUGS = (
         "persons_no_asked_again",
         "what a person said of a charge is undone, and its money sent, by news of another charge",
         ("tests/review/test_claimed_before.py",),
-        (("worker/cases/money/settle.py", "if declined_by_a_person(case) and not", "if False and not"),),
+        (("worker/cases/money/duplicate.py", "if declined_by_a_person(case) and not", "if False and not"),),
     ),
     Bug(
         "more_heard_than_paid",
@@ -697,7 +697,7 @@ BUGS = (
         ("tests/money/test_another_hand.py::test_charge_is_no_duplicate_of_one_whose_own_refund_is_under_way",),
         (
             ("worker/cases/money/arm.py", "if kept_id is not None and claims.is_open(", "if False and claims.is_open("),
-            ("worker/cases/money/settle.py", " or _first_may_go(work, first)", ""),
+            ("worker/cases/money/duplicate.py", " or _first_may_go(work, first)", ""),
         ),
     ),
     Bug(
@@ -2382,7 +2382,7 @@ BUGS = (
         "pass_is_always_untouched",
         "a pass that was used leaves by itself as a duplicate",
         ("tests/money/test_told.py::test_pass_under_which_jobs_ran_does_not_go_back_by_itself",),
-        (("worker/cases/money/settle.py", ", jobs=jobs_under(work.tx, charge))", ")"),),
+        (("worker/cases/money/duplicate.py", ", jobs=jobs_under(work.tx, charge))", ")"),),
     ),
     Bug(
         "pass_is_used_while_its_claim_waits",

@@ -19,6 +19,7 @@ from worker.cases.book.rows import case_of
 from worker.cases.book.write import write_cases
 from worker.cases.money import claims, epoch, limits
 from worker.cases.money.close import Closing
+from worker.cases.money.duplicate import open_case_of
 from worker.cases.money.facts import charges_of
 from worker.cases.money.journal import Call, Journal, Key
 from worker.cases.money.remember import as_unknown, call_of
@@ -199,7 +200,7 @@ class Restorer:
         kept = next((c.facts for c in found.values() if c.transaction_id == (call.kept_transaction_id or "")), None)
         charge = found[call.purchase_id]
         # where the case is lost too, which kind it was matters no more: its charge does
-        case = _case(tx, call) or self.settler.open_case_of(charge, now)
+        case = _case(tx, call) or open_case_of(self.settler.bench, charge, now)
         sent = (
             f"a refund was sent on {call.armed_at:%Y-%m-%d %H:%M} UTC, as the claim journal says; the database was set back since"
         )

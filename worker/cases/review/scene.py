@@ -15,8 +15,8 @@ from worker.cases.book.locks import lock_account
 from worker.cases.book.rows import case_of
 from worker.cases.documents.suspended import suspended_under
 from worker.cases.money import claims, holds
+from worker.cases.money.duplicate import first_may_go
 from worker.cases.money.facts import Charge, charge_of, named_charges
-from worker.cases.money.settle import first_may_go
 from worker.cases.money.used import jobs_of
 from worker.cases.requests.facts import paid_by, use_of
 from worker.cases.requests.identify import DENIED, charged_again, duplicates
