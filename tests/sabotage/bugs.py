@@ -2080,8 +2080,8 @@ BUGS = (
         (
             (
                 "worker/cases/reconcile/customers.py",
-                "            except LockedOut as error:\n",
-                "            except ZeroDivisionError as error:\n",
+                "        except LockedOut as error:\n",
+                "        except ZeroDivisionError as error:\n",
             ),
         ),
     ),

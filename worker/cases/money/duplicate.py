@@ -49,8 +49,6 @@ class Duplicates:
     bench: Bench
     environment: Environment | None
 
-    # duplicate charges
-
     def judge(self, work: Work, group: Sequence[Charge]) -> None:
         """Each charge of a group for the same thing, as far as it has a case or is found to be charged again."""
         let_stand = {case.subject for case in work.cases.values() if meant(case)}

@@ -3,7 +3,7 @@
 Accepted is not proved: only a read proves. Whatever is not plainly an answer leaves the outcome unknown.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, func, select, update
@@ -141,7 +141,7 @@ def _refused(tx: Tx, payment: Row[Any], case: Case, answer: Answer, with_: Closi
     return f"refused: {answer.detail}"
 
 
-def _try_later(tx: Tx, payment: Row[Any], case: Case, refusals: int, due_at: Any, why: str, with_: Closing) -> None:
+def _try_later(tx: Tx, payment: Row[Any], case: Case, refusals: int, due_at: datetime, why: str, with_: Closing) -> None:
     move(tx, payment, PaymentState.REFUSED, next_step=SEND, refusals=refusals, due_at=due_at, detail=why)
     if case.state is CaseState.UNKNOWN:
         go(case, CaseState.REFUNDING, next_action_at=with_.now + REMIND)

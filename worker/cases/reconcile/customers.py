@@ -59,32 +59,37 @@ class Customers:
             out_of_time = seconds is not None and timer() - began >= seconds
             if away is not None or out_of_time or in_vain == MOST_IN_VAIN:
                 break
-            since: datetime | None = now - self.days
-            try:
-                seen = self.creem.transactions_of_customer(customer_id)
-            except CameShort as short:
-                # what it did show counts all the same: a count that stays wrong would hide it for ever
-                seen, since = short.seen, None
-                do = "ask Creem, whose count and whose list do not agree; nothing was said of what the list leaves out"
-                done.found(Finding("creem", customer_id, f"could not be compared whole: {short}", do))
-            except (CreemAway, CreemRefused) as error:
-                # one customer of whom nothing can be learned stands in nobody's way
+            if not self._compare_one(customer_id, done, now - self.days):
                 in_vain += 1
-                do = "look at `refunds doctor`; the next run asks again"
-                done.found(Finding("creem", customer_id, f"could not be compared: {error}", do))
-                continue
-            try:
-                self._customer(customer_id, seen, done, since)
-            except LockedOut as error:
-                # an account that somebody holds costs its own customer this run, and several in a row are no single account's
-                in_vain += 1
-                done.found(Finding("creem", customer_id, f"could not be compared: {error}", AGAIN))
                 continue
             in_vain = 0
             done.count("customers")
             progress(number + 1, len(customers))
 
-    def _customer(self, customer_id: str, seen: Sequence[Transaction], done: Reconciliation, since: datetime | None) -> None:
+    def _compare_one(self, customer_id: str, done: Reconciliation, since: datetime | None) -> bool:
+        """False where nothing could be learned: one such customer stands in nobody's way."""
+        try:
+            seen = self.creem.transactions_of_customer(customer_id)
+        except CameShort as short:
+            # what it did show counts all the same: a count that stays wrong would hide it for ever
+            seen, since = short.seen, None
+            do = "ask Creem, whose count and whose list do not agree; nothing was said of what the list leaves out"
+            done.found(Finding("creem", customer_id, f"could not be compared whole: {short}", do))
+        except (CreemAway, CreemRefused) as error:
+            do = "look at `refunds doctor`; the next run asks again"
+            done.found(Finding("creem", customer_id, f"could not be compared: {error}", do))
+            return False
+        try:
+            self._book_and_compare(customer_id, seen, done, since)
+        except LockedOut as error:
+            # an account that somebody holds costs its own customer this run, and several in a row are no single account's
+            done.found(Finding("creem", customer_id, f"could not be compared: {error}", AGAIN))
+            return False
+        return True
+
+    def _book_and_compare(
+        self, customer_id: str, seen: Sequence[Transaction], done: Reconciliation, since: datetime | None
+    ) -> None:
         done.count("transactions", len(seen))
         ours = [transaction for transaction in seen if self.creem.environment.accepts(transaction.mode)]
         for transaction in ours:
