@@ -1820,7 +1820,7 @@ BUGS = (
         "answering_machine_is_the_customer",
         "a mail that anybody wrote is the customer's once the mailbox is away on holiday",
         ("tests/requests/test_requests.py::test_answer_that_no_person_wrote_confirms_nothing_and_stays_on_record",),
-        (("worker/cases/requests/mailroom.py", "        if mail.automatic:\n", "        if False:\n"),),
+        (("worker/cases/requests/placing.py", "        if self.mail.automatic:\n", "        if False:\n"),),
     ),
     Bug(
         "of_two_orders_in_a_mail_one_is_judged",
@@ -1846,14 +1846,14 @@ BUGS = (
         ("tests/requests/test_requests.py::test_copy_of_a_strangers_mail_that_is_vouched_for_confirms_nothing",),
         (
             (
-                "worker/cases/requests/mailroom.py",
-                "(vouched or letter)):\n                return known(before)",
-                "mail.verdict.value == 'verified'):\n                return known(before)",
+                "worker/cases/requests/placing.py",
+                "(vouched or letter)):\n            return known(before)",
+                "mail.verdict.value == 'verified'):\n            return known(before)",
             ),
             (
-                "worker/cases/requests/mailroom.py",
-                "            if vouched and (first := parked_by",
-                "            if (first := parked_by",
+                "worker/cases/requests/placing.py",
+                "        if vouched and (first := parked_by",
+                "        if (first := parked_by",
             ),
         ),
     ),
@@ -1863,7 +1863,7 @@ BUGS = (
         (
             "tests/requests/test_answers.py::test_promise_of_an_answered_no_runs_from_the_answer_and_the_customer_is_told_until_when",
         ),
-        (("worker/cases/requests/mailroom.py", "                promise_from(self.bench, case, said.received_at)\n", ""),),
+        (("worker/cases/requests/placing.py", "                promise_from(self.bench, case, self.arrival.at)\n", ""),),
     ),
     Bug(
         "rest_of_a_decided_mail_forgotten",
@@ -1895,9 +1895,9 @@ BUGS = (
         ("tests/requests/test_answers.py::test_person_looks_at_an_answer_to_a_no_whatever_becomes_of_what_else_it_names",),
         (
             (
-                "worker/cases/requests/mailroom.py",
-                "[one for one in taking if one.a_no], named",
-                "[one for one in taking if one.a_no and other is None], named",
+                "worker/cases/requests/placing.py",
+                "[one for one in taking if one.a_no], about",
+                "[one for one in taking if one.a_no and other is None], about",
             ),
         ),
     ),
