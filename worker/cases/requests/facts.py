@@ -17,7 +17,8 @@ from worker.cases.book.notify import NoticeKind
 from worker.cases.book.rows import FINAL, case_of
 from worker.cases.money.facts import Charge, charge_of, named_charges
 from worker.cases.money.used import jobs_of, pass_of, passes_of
-from worker.cases.requests.identify import DENIED, SAID, UNKNOWN
+from worker.cases.requests.identify import DENIED, UNKNOWN, about_same
+from worker.cases.requests.register import asks_for, by_owner
 from worker.credits.ledger import JobCredits, Ledger
 from worker.store.bulk import Tx
 from worker.store.tables import cases, layer_jobs, notices, payments, postings, purchases, requests
@@ -25,7 +26,7 @@ from worker.store.tables import cases, layer_jobs, notices, payments, postings, 
 FAILED = {"failed", "incomplete"}
 
 
-def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now: datetime) -> tuple[RequestFacts, Charge | None]:
+def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], now: datetime) -> tuple[RequestFacts, Charge | None]:
     """The facts, and the charge whose money they are about, if any. The caller holds the account's lock."""
     job = requested_job(tx, ledger, request.job_id) if request.job_id else None
     of_job = paid_by(tx, request.job_id) if request.job_id and not request.purchase_id else None
@@ -35,7 +36,7 @@ def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], *, confirmed: bool, now:
         request_id=request.request_id,
         received_at=_asked_at(tx, request, charge) if charge else request.received_at,
         account_id=request.account_id,
-        sender_confirmed=confirmed,
+        sender_confirmed=request.confirmed_at is not None,
         denied=request.named.get(DENIED, False),
         readable=not request.named.get("unreadable", False),
         report=request.named.get("report", False),
@@ -59,13 +60,9 @@ def _asked_at(tx: Tx, request: Row[Any], charge: Charge) -> datetime:
     received_at: datetime = request.received_at
     ids = names_of(request.job_id, charge)
     if charge.facts.paid_at <= received_at:
-        named_in = (mail for mail in _waiting(tx, request) if not ids.isdisjoint(mail.named.get(SAID, ())))
-        asked: list[datetime] = [mail.received_at for mail in named_in]
+        asked: list[datetime] = [mail.received_at for mail in _waiting(tx, request) if asks_for(mail, ids)]
         return min([received_at, *(at for at in asked if charge.facts.paid_at <= at)])
-    by_owner = requests.c.case_id == request.case_id, requests.c.automatic.is_(False), requests.c.confirmed_at.is_not(None)
-    mails = tx.all(select(requests).where(*by_owner).order_by(requests.c.received_at))
-    # by each mail's own words: what answers name is put to the first mail as well
-    named = (mail.received_at for mail in mails if not ids.isdisjoint(mail.named.get(SAID, ())))
+    named = (mail.received_at for mail in by_owner(tx, request.case_id) if asks_for(mail, ids))
     return next(named, received_at)
 
 
@@ -211,9 +208,7 @@ def _told_no(tx: Tx, request: Row[Any]) -> bool:
     c, r = cases.c, requests.c
     if request.account_id is None or (request.job_id is None and request.purchase_id is None):
         return False
-    same = (
-        r.job_id == request.job_id if request.job_id is not None else r.job_id.is_(None) & (r.purchase_id == request.purchase_id)
-    )
+    same = about_same(request.job_id, request.purchase_id)
     noes = c.state.in_([CaseState.DECLINED.value, CaseState.NOTHING_OWED.value]), c.closed_at < request.received_at
     theirs = c.account_id == request.account_id, c.kind == CaseKind.REQUEST.value, r.request_id != request.request_id
     found = select(c.case_id).join(requests, r.request_id == c.subject).where(*theirs, *noes, same)

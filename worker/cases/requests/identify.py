@@ -5,15 +5,13 @@ the address of the account, never the sender's.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Text, case, func, or_, select
+from sqlalchemy import ColumnElement, Row, Text, func, select
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.known import accounts_at
-from worker.cases.book.rows import FINAL
 from worker.cases.money.used import paid_for
 from worker.intake.mail.named import SHORTEST, read_names
 from worker.intake.mail.reader import Mail
@@ -21,8 +19,6 @@ from worker.intake.mail.sender import SenderVerdict
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, cases, layer_jobs, purchases, requests
 
-_MOST_EARLIER = 200
-"""Most earlier mails that are looked through for the one that a further mail joins."""
 BESIDE = "beside"
 """Where a request keeps, among what it names, what it names of our books beside what it is about."""
 UNKNOWN = "unknown"
@@ -53,17 +49,15 @@ class Named:
     @classmethod
     def stored(cls, document: dict[str, Any]) -> "Named":
         """What a stored mail named."""
-        return cls(*(tuple(document.get(name, ())) for name in ("jobs", "orders", "words", "addresses", "own")))
+        return cls(*(tuple(document.get(field.name, ())) for field in fields(cls)))
 
     def document(self) -> dict[str, list[str]]:
         """As it is stored."""
-        lists = {"jobs": self.jobs, "orders": self.orders, "words": self.words, "addresses": self.addresses, "own": self.own}
-        return {name: list(values) for name, values in lists.items()}
+        return {name: list(values) for name, values in asdict(self).items()}
 
     def spelled(self, book: Mapping[str, str]) -> "Named":
         """What the mail names, spelled as our books do."""
-        lists = (self.jobs, self.orders, self.words, self.addresses, self.own)
-        return Named(*(tuple(dict.fromkeys(book.get(one, one) for one in ones)) for ones in lists))
+        return Named(*(tuple(dict.fromkeys(book.get(one, one) for one in ones)) for ones in astuple(self)))
 
     def written(self, *ids: str | None) -> bool:
         """True where the sender wrote one of these; labels count only where they did."""
@@ -137,8 +131,7 @@ class About:
 
 def identify(tx: Tx, sender: str | None, named: Named) -> About:
     """The account by the sender's address, else by an address or an id that the mail names; then its job and its purchase."""
-    jobs = _jobs(tx, named)
-    bought = _purchases(tx, named)
+    jobs, bought = _jobs(tx, named), _purchases(tx, named)
     owners = accounts_at(tx, [sender] if sender else [])
     own = bool(owners)
     if not owners:
@@ -151,22 +144,26 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     if spelled != named:
         named, jobs, bought = spelled, _jobs(tx, spelled), _purchases(tx, spelled)
     theirs = [row for row in bought if row.account_id == owner]
-    their_jobs = [row.job_id for row in jobs if row.account_id == owner]
-    wrote_jobs = [job_id for job_id in their_jobs if named.written(job_id)]
-    wrote_of = [row.purchase_id for row in theirs if named.written(*row[:3])]
+    return _about(tx, owner, own, named, [row.job_id for row in jobs if row.account_id == owner], theirs)
+
+
+def _about(tx: Tx, owner: str, own: bool, named: Named, jobs: Sequence[str], bought: Sequence[Row[Any]]) -> About:
+    """What a mail that names these jobs and purchases of its account is about."""
+    wrote_jobs = [job_id for job_id in jobs if named.written(job_id)]
+    wrote_of = [row.purchase_id for row in bought if named.written(*row[:3])]
     by_name = bool(wrote_jobs or wrote_of)
     if not by_name:
         # "both orders below": what is quoted is then what the sender means, and none of it goes before the rest
-        wrote_jobs, wrote_of = their_jobs, [row.purchase_id for row in theirs]
+        wrote_jobs, wrote_of = list(jobs), [row.purchase_id for row in bought]
     kept = duplicates(tx, owner) if len(wrote_of) > 1 else {}
     later = [one for one in wrote_of if kept.get(one) in wrote_of]
     # a job that is only quoted goes along with an order that was written of
-    job = next(iter([*wrote_jobs, *their_jobs]), None)
+    job = next(iter([*wrote_jobs, *jobs]), None)
     # of several orders beside a job its own; one that is only quoted beside what was written is none of the mail's, unless it is
     # the job's
-    its_own = [row.purchase_id for row in theirs if job is not None and paid_for(tx, row.purchase_id, job)]
+    its_own = [row.purchase_id for row in bought if job is not None and paid_for(tx, row.purchase_id, job)]
     purchase = next(iter([*its_own, *later, *wrote_of]), None)
-    known = {*their_jobs, *(one for row in theirs for one in row[:3])}
+    known = {*jobs, *(one for row in bought for one in row[:3])}
     unknown = tuple(one for one in dict.fromkeys([*named.jobs, *named.orders]) if one not in known)
     return About(owner, own, job, purchase, tuple(wrote_jobs), tuple(wrote_of), kept.get(purchase or ""), unknown, by_name)
 
@@ -187,90 +184,10 @@ def charged_again(first_of: Mapping[str, str], purchase_id: str) -> tuple[str, .
     return tuple(later for later, first in first_of.items() if first == purchase_id)
 
 
-def open_case_of(tx: Tx, about: About, *, confirmed: bool) -> Row[Any] | None:
-    """The open case that the mail belongs to, if any.
-
-    A mail about one thing belongs to the open case of that job, or of that purchase as a duplicate charge. Failing that,
-    or where it names several things, it joins an earlier mail about the same that waits for a person or is parked for this very
-    word; but only if it is confirmed.
-    """
-    wanted = []
-    if about.others(tx):
-        return next(iter(_earlier(tx, about)), None) if confirmed else None
-    if about.job_id is not None:
-        wanted.append((cases.c.kind == CaseKind.JOB.value) & (cases.c.subject == about.job_id))
-    elif about.purchase_id is not None:
-        wanted.append((cases.c.kind == CaseKind.DUPLICATE_CHARGE.value) & (cases.c.subject == about.purchase_id))
-    if not wanted:
-        return None
-    still_open = cases.c.state.not_in(FINAL)
-    rows = tx.all(select(cases).where(or_(*wanted), still_open)) or (_earlier(tx, about) if confirmed else ())
-    return rows[0] if rows else None
-
-
-def _earlier(tx: Tx, about: About) -> Sequence[Row[Any]]:
-    """The case of an earlier mail that this one joins: one that a person has and that names as much, else the first that is
-    parked with the same, for it is the time of that one that counts; none that the account says it did not write.
-    """
-    same = requests.c.job_id == about.job_id
-    if about.job_id is None:
-        same = requests.c.job_id.is_(None) & (requests.c.purchase_id == about.purchase_id)
-    opened = requests.c.request_id == cases.c.subject
-    asked = select(cases).join(requests, opened).where(cases.c.kind == CaseKind.REQUEST.value, same)
-    by_people, parked = cases.c.state == CaseState.REVIEW.value, cases.c.state == CaseState.WAITING.value
-    waits = or_(by_people, parked & requests.c.automatic.is_(False))
-    theirs = asked.where(cases.c.account_id == about.account_id, waits).add_columns(requests.c.named)
-    rows = tx.all(theirs.order_by(case((by_people, 0), else_=1), cases.c.opened_at).limit(_MOST_EARLIER))
-    rows = [row for row in rows if not row.named.get(DENIED)]
-    others = {*about.beside(tx, about.job_id, about.purchase_id), *about.unknown}
-    of_nothing = about.job_id is None and about.purchase_id is None
-    return [row for row in rows if _names(row, others, exactly=of_nothing or row.state != CaseState.REVIEW.value)][:1]
-
-
-def continued(tx: Tx, about: About, answers: Sequence[str]) -> Sequence[Row[Any]]:
-    """The case that a further mail of the account, vouched for, goes on with; empty where there is none.
-
-    It completes an earlier mail that named nothing our books hold, where all that it names was there by then. Else it goes to the
-    case of the mail that it answers, where it names nothing itself. Only confirmed mails are gone on with: anybody may have
-    written another.
-    """
-    theirs = cases.c.account_id == about.account_id, requests.c.confirmed_at.is_not(None), requests.c.automatic.is_(False)
-    if about.things:
-        earlier = next((row for row in _lacking(tx, theirs, answers) if _there_by(tx, about, row.received_at)), None)
-        if earlier is not None and open_case_of(tx, about, confirmed=True) is None:
-            return [earlier]
-    if about.by_name or about.unknown or not answers:
-        return ()
-    on_top = select(cases).join(requests, requests.c.case_id == cases.c.case_id).where(*theirs)
-    rows = tx.all(on_top.where(tx.among(requests.c.message_id, answers)).order_by(requests.c.received_at.desc()).limit(1))
-    return () if about.things and any(row.state == CaseState.WAITING.value for row in rows) else rows
-
-
-def _lacking(tx: Tx, theirs: Sequence[ColumnElement[bool]], answers: Sequence[str]) -> list[Row[Any]]:
-    """The parked mails among these that name nothing that our books hold, the one that is answered first. One that calls
-    something an order is completed only by an answer to it.
-    """
-    opened = cases.c.kind == CaseKind.REQUEST.value, cases.c.state == CaseState.WAITING.value, *theirs
-    nothing = requests.c.job_id.is_(None), requests.c.purchase_id.is_(None)
-    asked = select(cases).join(requests, requests.c.request_id == cases.c.subject).where(*opened, *nothing)
-    columns = requests.c.received_at, requests.c.message_id, requests.c.named
-    rows = tx.all(asked.add_columns(*columns).order_by(requests.c.received_at).limit(_MOST_EARLIER))
-    fits = [row for row in rows if row.message_id in answers or not row.named.get(UNKNOWN)]
-    return sorted(fits, key=lambda row: row.message_id not in answers)
-
-
-def _there_by(tx: Tx, about: About, at: datetime) -> bool:
-    """True where everything that it names was there at `at`: what was bought later was not asked for by then."""
-    p, j = purchases.c, layer_jobs.c
-    bought = tx.all(select(p.purchase_id).where(tx.among(p.purchase_id, about.bought), p.paid_at <= at))
-    ran = tx.all(select(j.job_id).where(tx.among(j.job_id, about.jobs), j.submitted_at <= at))
-    return len(bought) + len(ran) == len(about.things)
-
-
-def _names(row: Row[Any], others: set[str], *, exactly: bool) -> bool:
-    """Whether the earlier mail names these `others` as well, known or not; `exactly`: and nothing else."""
-    named = {*row.named.get(BESIDE, ()), *row.named.get(UNKNOWN, ())}
-    return others == named if exactly else others <= named
+def about_same(job_id: str | None, purchase_id: str | None) -> ColumnElement[bool]:
+    """That a mail is about this job; of one about none, that it is about this purchase."""
+    r = requests.c
+    return r.job_id == job_id if job_id is not None else r.job_id.is_(None) & (r.purchase_id == purchase_id)
 
 
 def completed(tx: Tx, request: Row[Any], about: About, **named: Sequence[str]) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def _is_left_alone(case: Case, now: datetime) -> bool:
 
 
 def _facts(tx: Tx, ledger: Ledger, request: Row[Any], now: datetime) -> tuple[RequestFacts, Charge | None]:
-    facts, charge = facts_of(tx, ledger, request, confirmed=request.confirmed_at is not None, now=now)
+    facts, charge = facts_of(tx, ledger, request, now)
     return _with_duplicates(tx, facts, request.named.get(BESIDE, ())), charge
 
 

@@ -16,7 +16,8 @@ from worker.cases.book.notify import TO_A_NO, NoticeKind, notice, write_effects
 from worker.cases.book.rows import case_of
 from worker.cases.book.write import write_cases
 from worker.cases.requests.answered import Told, about_case, answered, asked_beside, lies_with, own_of, told_of
-from worker.cases.requests.identify import About, Named, confirmed, continued, identify, open_case_of
+from worker.cases.requests.identify import About, Named, confirmed, identify
+from worker.cases.requests.joins import continued, open_case_of
 from worker.cases.requests.judge import advance_and_write
 from worker.cases.requests.register import (
     Arrival,
@@ -29,6 +30,7 @@ from worker.cases.requests.register import (
     key_of_copy,
     known,
     open_request,
+    parked,
     parked_by,
     record_of,
     says_more,
@@ -90,23 +92,22 @@ class Placing:
         standing = open_case_of(self.tx, about, confirmed=request["confirmed_at"] is not None)
         if standing is None or standing.account_id != about.account_id:
             return self._open(request)
-        parked = (standing.kind, standing.state) == (CaseKind.REQUEST.value, CaseState.WAITING.value)
-        if parked and denied(first_of(self.tx, standing.subject), self.mail.text):
+        if parked(standing) and denied(first_of(self.tx, standing.subject), self.mail.text):
             return self._open(request)
         taken = self._attach(request, standing)
-        if not parked:
+        if not parked(standing):
             return taken
         # the word of the account's own mailbox that it was parked for
         self._confirm(standing.subject, about)
         return self._judge(case_of(standing), request["request_id"], Taken.ATTACHED)
 
-    def _vouch(self, parked: Row[Any], about: About) -> TakenMail:
+    def _vouch(self, waiting: Row[Any], about: About) -> TakenMail:
         """Another copy of the parked mail came with the word that it waited for: a person of the account wrote it."""
         request = self._row(about, confirmed=True)
-        self._attach(request, parked)
-        first = requests.c.request_id == parked.subject
+        self._attach(request, waiting)
+        first = requests.c.request_id == waiting.subject
         self.tx.connection.execute(update(requests).where(first).values(confirmed_at=self.now, automatic=False))
-        return self._judge(case_of(parked), request["request_id"], Taken.ATTACHED)
+        return self._judge(case_of(waiting), request["request_id"], Taken.ATTACHED)
 
     def _open(self, request: Record) -> TakenMail:
         # its place in the queue and its promise are those of the mail, however long it lay in the Maildir

@@ -1,7 +1,7 @@
 """The rows of mails: what a mail says and was found to be about, and what answers make of the first of its case."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -125,6 +125,18 @@ def first_of(tx: Tx, request_id: str) -> Row[Any]:
     return tx.one(select(requests).where(requests.c.request_id == request_id))
 
 
+def by_owner(tx: Tx, case_id: str) -> Sequence[Row[Any]]:
+    """The mails of this case that the account's own mailbox wrote, in the order received."""
+    r = requests.c
+    confirmed = r.case_id == case_id, r.automatic.is_(False), r.confirmed_at.is_not(None)
+    return tx.all(select(requests).where(*confirmed).order_by(r.received_at))
+
+
+def asks_for(mail: Row[Any], ids: Set[str]) -> bool:
+    """Whether this very mail named one of these: what its answers named is put to the first mail of a case as well."""
+    return not ids.isdisjoint(mail.named.get(SAID, ()))
+
+
 def denied(first: Row[Any], text: str) -> bool:
     """Whether this text, or one before it, says that somebody else wrote the first mail."""
     return bool(first.named.get(DENIED)) or (first.confirmed_at is None and denies(text))
@@ -150,10 +162,14 @@ def says_more(mail: Mail, before: Sequence[Row[Any]]) -> bool:
     return not mail.automatic and other and all(row.confirmed_at is None for row in before)
 
 
+def parked(case: Row[Any]) -> bool:
+    """True of a request that waits: for the account's own word, or for what it is about."""
+    return (case.kind, case.state) == (CaseKind.REQUEST.value, CaseState.WAITING.value)
+
+
 def parked_by(before: Sequence[Row[Any]]) -> Row[Any] | None:
-    """The case that this mail opened and that waits for the account's own word; none where that was said, against it."""
-    parked = CaseKind.REQUEST.value, CaseState.WAITING.value
-    mine = (row for row in before if row.subject == row.request_id and (row.kind, row.state) == parked)
+    """The parked case that this mail opened; none where the account's own mailbox denied it."""
+    mine = (row for row in before if row.subject == row.request_id and parked(row))
     return next((row for row in mine if not row.named.get(DENIED)), None)
 
 

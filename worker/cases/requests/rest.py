@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import Row, select, update
 
-from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.bench import Bench
 from worker.cases.book.book import WORKER, Case
 from worker.cases.money.facts import charge_of
 from worker.cases.money.used import paid_for
 from worker.cases.requests.facts import names_of
-from worker.cases.requests.identify import BESIDE, SAID, UNKNOWN, About, Named, duplicates, open_case_of
-from worker.cases.requests.register import confirm, first_of, new_reference, open_request
+from worker.cases.requests.identify import BESIDE, SAID, UNKNOWN, About, Named, duplicates
+from worker.cases.requests.joins import open_case_of
+from worker.cases.requests.register import asks_for, by_owner, confirm, first_of, new_reference, open_request, parked
 from worker.clock import new_id
 from worker.store.bulk import Tx
 from worker.store.history import line
@@ -60,8 +60,7 @@ def leave_the_rest(tx: Tx, bench: Bench, case: Case, *, money: bool, given: bool
     if decided.purchase_id != first.purchase_id:
         # it was that of the other thing; a job is called by its own name
         case.order_id = None
-    by_owner = requests.c.case_id == case.case_id, requests.c.automatic.is_(False), requests.c.confirmed_at.is_not(None)
-    mails = tx.all(select(requests).where(*by_owner).order_by(requests.c.received_at))
+    mails = by_owner(tx, case.case_id)
     put = [(thing, _put(tx, bench, case, thing, _asked_in(tx, thing, mails, first), now)) for thing in rest]
     case.note("request.rest", **{" and ".join(thing.ids): case_id for thing, case_id in put})
 
@@ -91,7 +90,7 @@ def _asked_in(tx: Tx, thing: Thing, mails: Sequence[Row[Any]], first: Row[Any]) 
     """The mail that the thing was first asked for in: it keeps the time of that one (decision 64)."""
     charge = charge_of(tx, thing.purchase_id) if thing.purchase_id is not None else None
     ids = names_of(thing.job_id, charge)
-    return next((mail for mail in mails if not ids.isdisjoint(mail.named.get(SAID, ()))), first)
+    return next((mail for mail in mails if asks_for(mail, ids)), first)
 
 
 def _put(tx: Tx, bench: Bench, was_with: Case, thing: Thing, mail: Row[Any], now: datetime) -> str:
@@ -134,7 +133,7 @@ def _put(tx: Tx, bench: Bench, was_with: Case, thing: Thing, mail: Row[Any], now
 
 def _wake_parked(tx: Tx, standing: Row[Any], about: About, now: datetime) -> None:
     """A parked request that waited for this word of the account's own mailbox is confirmed, and judged by the sweep."""
-    if (standing.kind, standing.state) != (CaseKind.REQUEST.value, CaseState.WAITING.value):
+    if not parked(standing):
         return
     confirm(tx, standing.subject, Named((), (), (), ()), about, "", now)
     tx.connection.execute(update(cases).where(cases.c.case_id == standing.case_id).values(next_action_at=now))
