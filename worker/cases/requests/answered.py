@@ -12,6 +12,7 @@ from worker.cases.book.rows import case_of
 from worker.cases.money.used import paid_for
 from worker.cases.requests.identify import BESIDE, About
 from worker.cases.requests.judge import in_peoples_hands, reopened
+from worker.cases.requests.register import first_of
 from worker.store.bulk import Tx
 from worker.store.tables import cases, notices, purchases, requests
 
@@ -67,7 +68,7 @@ def told_of(tx: Tx, letter: Sequence[Row[Any]], about: About) -> list[Told]:
 def _own(tx: Tx, case: Case, about: About) -> frozenset[str]:
     job_id, purchase_id, beside = case.job_id, None, ()
     if case.kind is CaseKind.REQUEST:
-        request = tx.one(select(requests).where(requests.c.request_id == case.subject))
+        request = first_of(tx, case.subject)
         job_id, purchase_id, beside = request.job_id, request.purchase_id, request.named.get(BESIDE, ())
     elif case.kind is CaseKind.DUPLICATE_CHARGE:
         purchase_id = case.subject

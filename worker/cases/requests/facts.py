@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, func, or_, select
+from sqlalchemy import ColumnElement, Row, and_, func, or_, select
 
 from policy import Clause, Outcome, RequestedJob, RequestFacts, Use
 from policy.facts import JobsNo, Output, PaidWith, ReportKind
@@ -222,18 +222,14 @@ def _told_paid(tx: Tx, request: Row[Any], charge: Charge) -> bool:
     c, n, lot = cases.c, notices.c, charge.facts.purchase_id
     asked = c.case_id.in_(select(requests.c.case_id).where(requests.c.purchase_id == lot))
     about = or_(asked, (c.kind == CaseKind.DUPLICATE_CHARGE.value) & (c.subject == lot))
-    told = n.account_id == request.account_id, n.kind == NoticeKind.MONEY_SENT.value, n.state != "dropped"
-    found = select(n.notice_id).join(cases, c.case_id == n.case_id).where(*told, n.created_at < request.received_at, about)
-    return tx.exists(found)
+    return _read_by_then(tx, request, n.account_id == request.account_id, n.kind == NoticeKind.MONEY_SENT.value, about)
 
 
 def _told_of_own(tx: Tx, request: Row[Any]) -> bool:
     """True where a letter had told of a no in the job's own case when this mail came: whoever answers it is promised a person."""
     c, n = cases.c, notices.c
     of_job = c.kind == CaseKind.JOB.value, c.subject == request.job_id, c.account_id == request.account_id
-    noes = n.kind.in_([NoticeKind.DECLINED.value, NoticeKind.SETTLED.value]), n.created_at < request.received_at
-    told = select(n.notice_id).join(cases, c.case_id == n.case_id).where(*of_job, *noes, n.state != "dropped")
-    return tx.exists(told)
+    return _read_by_then(tx, request, *of_job, n.kind.in_([NoticeKind.DECLINED.value, NoticeKind.SETTLED.value]))
 
 
 def _told_of_measure(tx: Tx, request: Row[Any]) -> bool:
@@ -244,6 +240,12 @@ def _told_of_measure(tx: Tx, request: Row[Any]) -> bool:
     transaction = select(purchases.c.transaction_id).where(purchases.c.purchase_id == request.purchase_id).scalar_subquery()
     asked = select(r.case_id).where(r.case_id == c.case_id, r.purchase_id == request.purchase_id).exists()
     same = or_(and_(c.kind == CaseKind.DISPUTE.value, c.subject == transaction), and_(c.kind == CaseKind.REQUEST.value, asked))
-    measures = n.kind.in_([NoticeKind.SUSPENSION.value, NoticeKind.FORFEITURE.value]), n.created_at < request.received_at
-    told = select(n.notice_id).join(cases, c.case_id == n.case_id).where(n.account_id == request.account_id, *measures, same)
-    return tx.exists(told.where(n.state != "dropped"))
+    measures = n.kind.in_([NoticeKind.SUSPENSION.value, NoticeKind.FORFEITURE.value])
+    return _read_by_then(tx, request, n.account_id == request.account_id, measures, same)
+
+
+def _read_by_then(tx: Tx, request: Row[Any], *which: ColumnElement[bool]) -> bool:
+    """True where a letter of these, each with its case, may have been read when this mail came."""
+    n = notices.c
+    letters = select(n.notice_id).join(cases, cases.c.case_id == n.case_id)
+    return tx.exists(letters.where(*which, n.created_at < request.received_at, n.state != "dropped"))

@@ -20,9 +20,9 @@ from worker.cases.book.notify import NoticeKind, notice, write_effects
 from worker.cases.book.rows import case_of
 from worker.cases.book.woken import wake
 from worker.cases.book.write import write_cases
-from worker.cases.money.facts import Charge
 from worker.cases.requests.facts import facts_of
 from worker.cases.requests.identify import BESIDE, SAID, UNKNOWN, Named, charged_again, completed, confirmed, duplicates, identify
+from worker.cases.requests.register import first_of
 from worker.clock import written
 from worker.credits.ledger import Ledger
 from worker.settings import Mode
@@ -60,8 +60,7 @@ def judge_requests(
     moved = []
     for row in tx.all(select(cases).where(*chosen).order_by(cases.c.case_id)):
         case = case_of(row)
-        request = tx.one(select(requests).where(requests.c.request_id == case.subject))
-        advance_and_write(tx, ledger, bench, case, request, now)
+        advance_and_write(tx, ledger, bench, case, first_of(tx, case.subject), now)
         if case.state is not case.was:
             moved.append(case)
     return moved
@@ -117,7 +116,8 @@ def _advance(tx: Tx, ledger: Ledger, bench: Bench, case: Case, request: Row[Any]
     if _is_left_alone(case, now):
         return _Telling()
     request = _looked_up_again(tx, request, case, now)
-    facts, charge = _facts(tx, ledger, request, now)
+    facts, charge = facts_of(tx, ledger, request, now)
+    facts = _with_duplicates(tx, facts, request.named.get(BESIDE, ()))
     if charge is not None and case.order_id is None:
         case.order_id, case.changed = charge.order_id, True
     decision = decide_request(facts, bench.terms_at(min(charge.facts.paid_at, now) if charge else case.failed_at))
@@ -142,11 +142,6 @@ def _is_left_alone(case: Case, now: datetime) -> bool:
         remind(case, now)
         return True
     return False
-
-
-def _facts(tx: Tx, ledger: Ledger, request: Row[Any], now: datetime) -> tuple[RequestFacts, Charge | None]:
-    facts, charge = facts_of(tx, ledger, request, now)
-    return _with_duplicates(tx, facts, request.named.get(BESIDE, ())), charge
 
 
 def _keeps_its_no(tx: Tx, case: Case, decision: Decision) -> bool:
