@@ -1,6 +1,7 @@
 """A decision kept with the very facts it rests on, so that it can be asked for again years later."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -29,11 +30,18 @@ from worker.store.arrays import Written
 from worker.store.bulk import Tx
 from worker.store.tables import case_history
 
-_JOB: TypeAdapter[JobFacts] = TypeAdapter(JobFacts)
-_CHARGE: TypeAdapter[ChargeFacts] = TypeAdapter(ChargeFacts)
-_DISPUTE: TypeAdapter[ChargeDispute] = TypeAdapter(ChargeDispute)
-_REQUEST: TypeAdapter[RequestFacts] = TypeAdapter(RequestFacts)
 Facts = JobFacts | ChargeFacts | ChargeDispute | RequestFacts
+_KEPT: dict[type[Facts], TypeAdapter[Any]] = {
+    each: TypeAdapter(each) for each in (JobFacts, ChargeFacts, ChargeDispute, RequestFacts)
+}
+"""Facts as a case keeps them."""
+_ASKED: dict[CaseKind, tuple[type[Facts], Callable[[Any, Terms], Decision]]] = {
+    CaseKind.JOB: (JobFacts, decide),
+    CaseKind.DUPLICATE_CHARGE: (ChargeFacts, decide_charge),
+    CaseKind.DISPUTE: (ChargeDispute, decide_dispute),
+    CaseKind.REQUEST: (RequestFacts, decide_request),
+}
+"""What a case of each kind is decided on, and by what."""
 
 
 def record(case: Case, decision: Decision, facts: Facts) -> None:
@@ -80,21 +88,14 @@ def put_to_a_person(case: Case, facts: ChargeFacts, why: str) -> None:
 
 def charge_facts(case: Case) -> ChargeFacts:
     """The facts that a case of a charge was decided on."""
-    return _CHARGE.validate_json(json.dumps(case.facts))
+    found: ChargeFacts = _KEPT[ChargeFacts].validate_json(json.dumps(case.facts))
+    return found
 
 
 def ask_again(kind: CaseKind, facts: Any, terms: Terms) -> Decision:
     """What the policy says of the kept facts of a case."""
-    raw = json.dumps(facts)
-    match kind:
-        case CaseKind.JOB:
-            return decide(_JOB.validate_json(raw), terms)
-        case CaseKind.DUPLICATE_CHARGE:
-            return decide_charge(_CHARGE.validate_json(raw), terms)
-        case CaseKind.DISPUTE:
-            return decide_dispute(_DISPUTE.validate_json(raw), terms)
-        case CaseKind.REQUEST:
-            return decide_request(_REQUEST.validate_json(raw), terms)
+    decided_on, ask = _ASKED[kind]
+    return ask(_KEPT[decided_on].validate_json(json.dumps(facts)), terms)
 
 
 def asked_again(row: Row[Any], editions: Editions) -> dict[str, Any]:
@@ -143,12 +144,4 @@ def why(row: Row[Any], editions: Editions) -> dict[str, Any] | None:
 
 
 def _dumped(facts: Facts) -> Written:
-    match facts:
-        case JobFacts():
-            return Written(_JOB.dump_json(facts).decode())
-        case ChargeFacts():
-            return Written(_CHARGE.dump_json(facts).decode())
-        case ChargeDispute():
-            return Written(_DISPUTE.dump_json(facts).decode())
-        case RequestFacts():
-            return Written(_REQUEST.dump_json(facts).decode())
+    return Written(_KEPT[type(facts)].dump_json(facts).decode())
