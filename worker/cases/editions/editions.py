@@ -115,13 +115,15 @@ def _proposed(tx: Tx, terms: Terms) -> str | None:
 
 
 def _propose(tx: Tx, terms: Terms, by: str) -> None:
-    row = [{"name": _proposal(terms), "value": json.dumps({"digest": terms.digest, "by": by})}]
-    tx.insert_absent(installation, row)
-    tx.update(installation, row, by=["name"])
+    _put(tx, _proposal(terms), json.dumps({"digest": terms.digest, "by": by}))
 
 
 def _keep(tx: Tx, terms: Terms) -> None:
-    row = [{"name": f"terms:{terms.edition}", "value": terms.digest}]
+    _put(tx, f"terms:{terms.edition}", terms.digest)
+
+
+def _put(tx: Tx, name: str, value: str) -> None:
+    row = [{"name": name, "value": value}]
     tx.insert_absent(installation, row)
     tx.update(installation, row, by=["name"])
 
