@@ -17,8 +17,7 @@ from worker.cases.book.news import News
 from worker.cases.book.rows import case_of
 from worker.cases.book.woken import about_orders
 from worker.credits.ledger import BOOKED, JobCredits, Ledger
-from worker.intake.records import AccountRecord, PurchaseRecord
-from worker.intake.wire import AccountOpened, Event
+from worker.intake.records import PurchaseRecord
 from worker.store.bulk import Tx
 from worker.store.statements import Among
 from worker.store.tables import (
@@ -38,7 +37,8 @@ LOTS = purchases.outerjoin(charges, charges.c.transaction_id == purchases.c.tran
 
 def jobs_of_newly_vouched(tx: Tx, news: Sequence[News]) -> set[str]:
     """Jobs whose case may go on because an account or a purchase arrives: those that wait, and those no lot covered so far."""
-    vouched = {item.account_id for item in news if _vouches(item) and item.account_id}
+    vouching = (item for item in news if item.introduces_account or isinstance(item.said, PurchaseRecord))
+    vouched = {item.account_id for item in vouching if item.account_id}
     if not vouched:
         return set()
     waiting = select(cases.c.job_id).where(
@@ -46,11 +46,6 @@ def jobs_of_newly_vouched(tx: Tx, news: Sequence[News]) -> set[str]:
     )
     uncovered = select(layer_jobs.c.job_id).where(tx.among(layer_jobs.c.account_id, vouched), layer_jobs.c.undebited)
     return {row.job_id for row in tx.all(waiting.union(uncovered))}  # type: ignore[arg-type]
-
-
-def _vouches(item: News) -> bool:
-    said = item.said
-    return isinstance(said, AccountRecord | PurchaseRecord) or (isinstance(said, Event) and isinstance(said.data, AccountOpened))
 
 
 def load_jobs(tx: Tx, book: Book, job_ids: Iterable[str], ledger: Ledger) -> None:
@@ -154,17 +149,15 @@ def load_purchases(tx: Tx, book: Book, news: Sequence[News], ledger: Ledger) -> 
     if named:
         charged = [said.transaction_id for said in bought if said.transaction_id]
         same = tx.among(purchases.c.purchase_id, named)
-        known = select(purchases, charges.c.amount_paid).outerjoin(
-            charges, charges.c.transaction_id == purchases.c.transaction_id
-        )
+        known = select(purchases, charges.c.amount_paid).select_from(LOTS)
         rows = tx.all(known.where(or_(same, tx.among(purchases.c.transaction_id, charged)) if charged else same))
         book.purchases_known |= {row.purchase_id: dict(row._mapping) for row in rows}
-    spending = {item.account_id for item in news if item.introduces_job or isinstance(item.said, PurchaseRecord)}
+    buying = (item for item in news if item.introduces_job or isinstance(item.said, PurchaseRecord))
+    spending = {item.account_id for item in buying if item.account_id}
     spending |= {job.account_id for job in book.jobs.values() if job.undebited}
-    spending.discard(None)
     if not spending:
         return
-    book.lots |= ledger.open_lots(tx, sorted(a for a in spending if a))
+    book.lots |= ledger.open_lots(tx, sorted(spending))
     lots = [lot.purchase_id for owned in book.lots.values() for lot in owned]
     unknown = [purchase_id for purchase_id in lots if purchase_id not in book.purchases_known]
     if named and unknown:

@@ -54,6 +54,13 @@ class News:
         return self.row.job_id
 
     @property
+    def introduces_account(self) -> bool:
+        """True for what makes an account known."""
+        return isinstance(self.said, AccountRecord) or (
+            isinstance(self.said, Event) and isinstance(self.said.data, AccountOpened)
+        )
+
+    @property
     def introduces_job(self) -> bool:
         """True for what makes a job known."""
         return isinstance(self.said, JobRecord) or (isinstance(self.said, Event) and isinstance(self.said.data, Submitted))
@@ -63,7 +70,7 @@ class News:
         """Accounts before purchases before jobs before what happened to them; else as received. Spares a batch needless
         waiting.
         """
-        if isinstance(self.said, AccountRecord) or (isinstance(self.said, Event) and isinstance(self.said.data, AccountOpened)):
+        if self.introduces_account:
             order = 0
         elif isinstance(self.said, PurchaseRecord):
             order = 1

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from policy.facts import Report, RerunState
+from policy.lifecycle import CaseState
 from worker.cases.book.book import Book, Case, Job
 from worker.cases.book.load import REPORTS
 from worker.cases.book.notify import ends, write_effects
@@ -89,7 +90,7 @@ def _case_record(case: Case) -> Record:
         "job_id": case.job_id,
         "order_id": case.order_id,
         "state": case.state.value,
-        "owner": None if case.state.final else ("person" if case.state.value == "review" else "worker"),
+        "owner": None if case.state.final else ("person" if case.state is CaseState.REVIEW else "worker"),
         "outcome": case.outcome,
         "rule": case.rule,
         "clause": case.clause,
