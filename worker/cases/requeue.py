@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.assess.assessor import Assessor
 from worker.cases.book.known import accounts_called
-from worker.cases.documents.document import find, open_claims, pending_effects
+from worker.cases.documents.document import find
 from worker.cases.review.scene import lock_case
 from worker.clock import Clock
 from worker.errors import Refused
@@ -99,7 +99,7 @@ class Requeuer:
         """What would happen, found by really doing it in a transaction that is then undone."""
         row, pending, claims = self.store.read(lambda tx: _with_effects(tx, name))
         would_be, credits = row.state, 0
-        if not _settled(row):
+        if row.state not in _SETTLED:
             rehearsed = self.store.rehearse(lambda tx: self.assessor.judge_in(tx, [row.case_id]))
             for move in rehearsed.moves:
                 if move.case_id == row.case_id:
@@ -124,11 +124,10 @@ class Requeuer:
             changed = tx.connection.execute(update(cases).where(*open_case).values(next_action_at=now, stuck=0))
             if changed.rowcount != 1:
                 raise Refused(f"{plan.case_id} moved meanwhile; look again")
-            # a claim in somebody's hands stays there: only what waits is brought forward
+            # an effect or a claim in somebody's hands stays there: only what waits is brought forward
             waiting = (effects.c.case_id == plan.case_id, effects.c.state == "due")
             tx.connection.execute(update(effects).where(*waiting).values(due_at=now))
-            claimed = (payments.c.case_id == plan.case_id, payments.c.closed_at.is_(None), payments.c.state != "sending")
-            tx.connection.execute(update(payments).where(*claimed).values(due_at=now))
+            tx.connection.execute(update(payments).where(*_waiting_claims(plan.case_id)).values(due_at=now))
             tx.insert(case_history, [line(plan.case_id, "case.requeued", by, now, reason=reason)])
 
         self.store.write(put_back)
@@ -136,9 +135,13 @@ class Requeuer:
 
 
 def _with_effects(tx: Tx, name: str) -> tuple[Row[Any], Sequence[Row[Any]], Sequence[Row[Any]]]:
+    """The case with what is still to be done outside for it, and its claims that may be brought forward."""
     row = find(tx, name)
-    return row, pending_effects(tx, row.case_id), open_claims(tx, row.case_id)
+    pending = effects.c.case_id == row.case_id, effects.c.state.in_(["due", "claimed"])
+    todo = tx.all(select(effects).where(*pending).order_by(effects.c.due_at))
+    return row, todo, tx.all(select(payments).where(*_waiting_claims(row.case_id)))
 
 
-def _settled(row: Row[Any]) -> bool:
-    return row.state in _SETTLED
+def _waiting_claims(case_id: str) -> tuple[ColumnElement[bool], ...]:
+    """That a claim is of this case, and neither closed nor in the middle of a call."""
+    return payments.c.case_id == case_id, payments.c.closed_at.is_(None), payments.c.state != "sending"

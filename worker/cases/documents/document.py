@@ -13,7 +13,7 @@ from worker.cases.book.book import shown_account
 from worker.cases.book.decided import undecided, why
 from worker.cases.book.known import accounts_called, no_account, several, what_is_known
 from worker.cases.book.rows import KINDS
-from worker.cases.documents.correspondence import mails_of, notices_of, receipts_of
+from worker.cases.documents.correspondence import columns, mails_of, notices_of, receipts_of
 from worker.cases.documents.ordered import orders_pending
 from worker.cases.documents.suspended import suspended_under
 from worker.cases.money import claims
@@ -28,7 +28,6 @@ from worker.store.tables import (
     accounts,
     case_history,
     cases,
-    effects,
     layer_jobs,
     payment_attempts,
     payments,
@@ -114,8 +113,7 @@ def summary(row: Row[Any]) -> dict[str, Any]:
     """One case without what hangs on it."""
     decision = None
     if row.outcome is not None:
-        names = ("outcome", "rule", "clause", "terms", "reason")
-        decision = {name: getattr(row, name) for name in names}
+        decision = columns(row, ("outcome", "rule", "clause", "terms", "reason"))
     return {
         "case_id": row.case_id,
         "kind": row.kind,
@@ -195,20 +193,7 @@ def _payment(row: Row[Any], calls: Sequence[Row[Any]], where: str) -> dict[str, 
 
 def _call(row: Row[Any]) -> dict[str, Any]:
     names = ("attempt", "outcome", "http_status", "status", "trace_id", "refund_id", "detail")
-    moments = {"armed_at": moment(row.armed_at), "answered_at": moment(row.answered_at)}
-    return {name: getattr(row, name) for name in names} | moments
-
-
-def open_claims(tx: Tx, case_id: str) -> Sequence[Row[Any]]:
-    """Claims of a case that are not closed and not in the middle of a call."""
-    waiting = payments.c.case_id == case_id, payments.c.closed_at.is_(None), payments.c.state != "sending"
-    return tx.all(select(payments).where(*waiting))
-
-
-def pending_effects(tx: Tx, case_id: str) -> Sequence[Row[Any]]:
-    """What is still to be done outside for a case."""
-    wanted = effects.c.case_id == case_id, effects.c.state.in_(["due", "claimed"])
-    return tx.all(select(effects).where(*wanted).order_by(effects.c.due_at))
+    return columns(row, names, ("armed_at", "answered_at"))
 
 
 def listing(
@@ -252,7 +237,6 @@ def account_document(tx: Tx, name: str) -> dict[str, Any]:
     lots = tx.all(
         select(purchases).where(purchases.c.account_id == account_id).order_by(purchases.c.paid_at, purchases.c.purchase_id)
     )
-    names = ("purchase_id", "granted", "remaining", "frozen", "void")
     return {
         "account_id": account_id,
         "email": account.email,
@@ -261,5 +245,5 @@ def account_document(tx: Tx, name: str) -> dict[str, Any]:
         "suspended_under": suspended_under(tx, account_id),
         "credits": sum(lot.remaining for lot in lots),
         "frozen": sum(lot.frozen for lot in lots),
-        "lots": [{name: getattr(lot, name) for name in names} | {"spent": lot.spent} for lot in lots],
+        "lots": [columns(lot, ("purchase_id", "granted", "remaining", "frozen", "void", "spent")) for lot in lots],
     }
