@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Row, Table, func, select, text
 
 from worker.cases.chain.heads import Head, Heads
-from worker.cases.chain.links import CHAINED, beginning, end_of, last_link, rows_of
+from worker.cases.chain.links import CHAINED, Rows, beginning, end_of, last_link, rows_of
 from worker.clock import Clock, moment
 from worker.observe import log
 from worker.store.bulk import Record, Tx
@@ -84,11 +84,12 @@ def next_link(tx: Tx, table: Table, batch: int, now: datetime) -> Record | None:
     last, newest, (oldest_open, next_xid) = last_link(tx, table.name), _newest(tx, table), _transactions(tx)
     seen: dict[str, Any] = {"seen_id": newest, "seen_at": now, "horizon": next_xid}
     if last is None:
-        return _link(table, 0, 0, 0, beginning(table.name), b"", now) | seen
+        return _link(table, 0, 0, Rows(()), beginning(table.name), now) | seen
     if last.seen_id <= last.last_id:
         # everything that was seen is linked; what came since is noted, and linked once it has settled
-        empty = _link(table, last.number + 1, last.last_id, 0, rows_of(tx, table, 0, 0).hash_after(last.hash), b"", now)
-        return empty | seen if newest > last.last_id else None
+        empty = Rows(())
+        more = newest > last.last_id
+        return _link(table, last.number + 1, last.last_id, empty, empty.hash_after(last.hash), now) | seen if more else None
     if now < last.seen_at + SETTLES:
         return None
     if _may_come(last, oldest_open, next_xid):
@@ -101,12 +102,12 @@ def next_link(tx: Tx, table: Table, batch: int, now: datetime) -> Record | None:
         seen = {name: getattr(last, name) for name in seen}
     # what was seen may have been taken away since, which the proof finds and the chain survives
     seen["seen_id"] = max(seen["seen_id"], ends)
-    return _link(table, last.number + 1, ends, len(rows.digests), rows.hash_after(last.hash), rows.packed(), now) | seen
+    return _link(table, last.number + 1, ends, rows, rows.hash_after(last.hash), now) | seen
 
 
-def _link(table: Table, number: int, last_id: int, rows: int, hash: str, digests: bytes, now: datetime) -> dict[str, Any]:
-    made = {"name": table.name, "number": number, "last_id": last_id, "rows": rows}
-    return made | {"hash": hash, "digests": digests, "at": now}
+def _link(table: Table, number: int, last_id: int, rows: Rows, hash: str, now: datetime) -> dict[str, Any]:
+    made = {"name": table.name, "number": number, "last_id": last_id, "rows": len(rows.digests)}
+    return made | {"hash": hash, "digests": rows.packed(), "at": now}
 
 
 def _newest(tx: Tx, table: Table) -> int:
