@@ -38,15 +38,6 @@ class Change:
         """Credits owed more; less where negative."""
         return self.after.credits - self.before.credits
 
-    @property
-    def money(self) -> Counter[str]:
-        """Money owed more by currency, in minor units; less where negative."""
-        moved = Counter({self.after.currency: self.after.amount})
-        moved.subtract({self.before.currency: self.before.amount})
-        # what owes no money is in no currency
-        del moved[""]
-        return moved
-
     def document(self) -> dict[str, Any]:
         """For `--json`."""
         return {
@@ -81,12 +72,16 @@ class Replay:
         """Counts one case that changes."""
         self.changed += 1
         self.credits += change.credits
-        self.money.update(change.money)
+        moves = Counter({change.after.currency: change.after.amount})
+        moves.subtract({change.before.currency: change.before.amount})
+        # a decision that owes no money names no currency
+        del moves[""]
+        self.money.update(moves)
         key = (change.before.clause.value, change.before.outcome.value, change.after.outcome.value)
         row = self.by_clause.setdefault(key, {"cases": 0, "credits": 0, "money": Counter()})
         row["cases"] += 1
         row["credits"] += change.credits
-        row["money"].update(change.money)
+        row["money"].update(moves)
 
     @property
     def moved_credits(self) -> int:
