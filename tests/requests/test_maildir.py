@@ -22,7 +22,7 @@ from tests.requests.world import PNG, PeopleWorld, a_mail
 from tests.servers import ON_POSTGRES, ON_SQLITE, POSTGRES_AT_NIGHT
 from tests.store.rows import waiting_for_locks
 from worker.cases.mail_turn import take_turn
-from worker.cases.requests.evidence import Evidence, Swept
+from worker.cases.requests.evidence import Evidence, Removed
 from worker.cases.requests.files import Files
 from worker.cases.requests.maildir import ROUND, Maildir
 from worker.cases.requests.mailroom import Mailroom
@@ -187,7 +187,7 @@ class Broken:
         """Raises."""
         raise KeyError("a defect")
 
-    def sweep(self) -> Swept:
+    def sweep(self) -> Removed:
         """Raises."""
         raise KeyError("a defect")
 

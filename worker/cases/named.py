@@ -12,7 +12,7 @@ from worker.store.bulk import Tx
 from worker.store.tables import dead_letters
 
 
-class Thing(StrEnum):
+class Found(StrEnum):
     """What may be called by a name."""
 
     ACCOUNT = "account"
@@ -20,13 +20,13 @@ class Thing(StrEnum):
     CASE = "case"
 
 
-def named(tx: Tx, name: str) -> tuple[Thing, str]:
+def named(tx: Tx, name: str) -> tuple[Found, str]:
     """What is called that, and its id. Raises `Refused` where nothing is, saying what is known of the name."""
     owners = accounts_called(tx, name)
     if len(owners) == 1:
-        return Thing.ACCOUNT, owners[0]
+        return Found.ACCOUNT, owners[0]
     if owners:
         raise Refused(several(name, owners))
     if letters := tx.all(select(dead_letters.c.dead_id).where(called(name))):
-        return Thing.DEAD_LETTER, letters[0].dead_id
-    return Thing.CASE, find(tx, name).case_id
+        return Found.DEAD_LETTER, letters[0].dead_id
+    return Found.CASE, find(tx, name).case_id

@@ -34,7 +34,7 @@ DECIDED_AT = case((ON_ITS_WAY, CLAIMED_AT), else_=cases.c.closed_at)
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class Removed:
     """What one sweep did: files deleted on time, leftovers removed."""
 
     deleted: int
@@ -66,7 +66,7 @@ class Evidence:
         row = self.store.write(note)
         return row, self.files.read(row.stored)
 
-    def sweep(self) -> Swept:
+    def sweep(self) -> Removed:
         """Whatever is due to be deleted is gone, and what a crash left behind too. Bounded.
 
         Raises `TryLater` where a file cannot be deleted, once all the others are.
@@ -78,7 +78,7 @@ class Evidence:
         orphans, left = self._orphans(now)
         if kept or left:
             raise (kept or left)[0]
-        return Swept(len(gone), orphans)
+        return Removed(len(gone), orphans)
 
     def _deleted(self, names: Iterable[str]) -> tuple[set[str], list[TryLater]]:
         """The files that are gone now, and why others are not: one that cannot be deleted keeps none of them."""
@@ -101,23 +101,15 @@ class Evidence:
         return [row.evidence_id for row in self.store.read(lambda tx: tx.all(newest)) if not self.files.has(row.stored)]
 
     def _tombstones(self, tx: Tx, now: datetime) -> Sequence[Row[Any]]:
+        """The files that are to go, which their rows say from here on."""
         terms = self.bench.terms_at(now)
         hours = timedelta(hours=terms.evidence_hours_after_decision)
         longest = timedelta(days=terms.evidence_days_max) - BEFORE_THE_LAST_DAY
-        joined = select(evidence).join(cases, cases.c.case_id == evidence.c.case_id)
-        decided = select(evidence.c.evidence_id, evidence.c.delete_by, DECIDED_AT.label("decided_at"))
-        decided = decided.join(cases, cases.c.case_id == evidence.c.case_id).where(evidence.c.state == "kept")
-        # those that were given their time already come last, and take no place from others
-        over = tx.all(decided.where(DECIDED_AT.is_not(None)).order_by(evidence.c.delete_by.desc()).limit(ROUND))
-        sooner = [row for row in over if row.delete_by > row.decided_at + hours]
-        tx.update(
-            evidence,
-            [{"evidence_id": row.evidence_id, "delete_by": row.decided_at + hours} for row in sooner],
-            by=["evidence_id"],
-        )
+        _shorten(tx, hours)
         # half of the time is left for a second look, the other half for a sweep that is late
         past = or_(now - hours / 2 >= DECIDED_AT, evidence.c.received_at <= now - longest)
         due = or_(and_(evidence.c.state == "kept", past), evidence.c.state == "deleting")
+        joined = select(evidence).join(cases, cases.c.case_id == evidence.c.case_id)
         rows = tx.all(joined.where(due).order_by(evidence.c.delete_by).limit(ROUND))
         ids = [row.evidence_id for row in rows]
         if ids:
@@ -140,6 +132,20 @@ class Evidence:
         wanted = select(evidence.c.stored).where(evidence.c.state != "deleted")
         rows = self.store.read(lambda tx: tx.all(wanted.where(tx.among(evidence.c.stored, names))))
         return set(names) - {row.stored for row in rows}
+
+
+def _shorten(tx: Tx, hours: timedelta) -> None:
+    """Files whose case is decided are kept for so long after that, and no longer for as long as any may be."""
+    decided = select(evidence.c.evidence_id, evidence.c.delete_by, DECIDED_AT.label("decided_at"))
+    decided = decided.join(cases, cases.c.case_id == evidence.c.case_id).where(evidence.c.state == "kept")
+    # those that were given their time already come last, and take no place from others
+    over = tx.all(decided.where(DECIDED_AT.is_not(None)).order_by(evidence.c.delete_by.desc()).limit(ROUND))
+    sooner = [
+        {"evidence_id": row.evidence_id, "delete_by": row.decided_at + hours}
+        for row in over
+        if row.delete_by > row.decided_at + hours
+    ]
+    tx.update(evidence, sooner, by=["evidence_id"])
 
 
 def _end(tx: Tx, gone: Sequence[Row[Any]], now: datetime) -> None:

@@ -13,7 +13,7 @@ from policy import Editions
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.known import accounts_called, no_account
 from worker.cases.documents.document import explained, find, listing
-from worker.cases.named import Thing, named
+from worker.cases.named import Found, named
 from worker.cases.requeue import Plan, Requeuer
 from worker.errors import Refused
 from worker.store.engine import Store
@@ -22,7 +22,7 @@ from worker.web.console.guard import Guard, Visit
 from worker.web.console.words import latest
 
 MOST, MOST_HISTORY, MOST_LETTERS, MOST_FILES = 30, 25, 3, 10
-PLACES = {Thing.ACCOUNT: "/accounts", Thing.DEAD_LETTER: "/dead", Thing.CASE: "/cases"}
+PLACES = {Found.ACCOUNT: "/accounts", Found.DEAD_LETTER: "/dead", Found.CASE: "/cases"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class CasePages:
         query, missing = visit.asked("q"), None
         if query:
             try:
-                thing, name = self.store.read(lambda tx: named(tx, query))
-                return visit.go(f"{PLACES[thing]}/{name}")
+                found, name = self.store.read(lambda tx: named(tx, query))
+                return visit.go(f"{PLACES[found]}/{name}")
             except Refused as error:
                 missing = str(error)
         wanted = {"state": visit.asked("state"), "kind": visit.asked("kind"), "account": visit.asked("account")}
