@@ -146,10 +146,6 @@ class DeadLetters:
         """What `discard` would do, in the same shape. Raises `Refused` where there is no open letter of that name."""
         return _planned(self._open(name), "discarded", BYTES_STAY)
 
-    def plans_discard(self, names: Iterable[str]) -> Iterator[dict[str, str]]:
-        """What `discard` would do with each of these letters."""
-        return map(self.plan_discard, names)
-
     def discard(self, name: str, *, by: str, reason: str) -> str:
         """Marks the letter as dealt with, and returns what becomes of it: its bytes stay."""
         row = self._open(name)

@@ -14,7 +14,7 @@ from worker.store.bulk import Tx
 from worker.store.tables import breakers, cases, charges, doubt_days, layer_jobs, payment_attempts, payments, reruns
 
 LAST_HOUR, LAST_DAY = timedelta(hours=1), timedelta(hours=24)
-"""Up to now. What a verdict calls "of late" (`OF_LATE` in `load`) is another stretch of time, and of at most so many jobs."""
+"""Up to now. What a verdict calls "of late" (`OF_LATE` in `assess.surroundings`) is another time."""
 BUCKETS = (1, 5, 30, 60, 300, 900, 3600, 14400, 86400, 259200, 604800)
 """Upper bounds, in seconds, of the time from failure to made whole."""
 SERVICES = (CREEM, PIPELINE)

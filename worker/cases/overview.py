@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, literal, select, true
+from sqlalchemy import ColumnElement, func, literal, select, true
 
 from policy.lifecycle import CaseState
 from worker.cases.book.rows import FINAL
@@ -53,7 +53,7 @@ def _review(tx: Tx) -> dict[str, Any]:
     return {"waiting": int(waiting), "oldest_at": moment(oldest), "proposals": proposed}
 
 
-def _count(tx: Tx, which: Any) -> int:
+def _count(tx: Tx, which: ColumnElement[bool]) -> int:
     return int(tx.value(select(func.count()).where(which)))
 
 
@@ -89,8 +89,8 @@ def _breakers(tx: Tx, now: datetime) -> dict[str, Any]:
 
 
 def overview(tx: Tx, now: datetime, environment: str | None = None) -> dict[str, Any]:
-    """The figures of this moment, from the database alone. Claims of another environment than Creem's that is named are due to
-    nobody here; where none is, all are.
+    """The figures of this moment, from the database alone. Of Creem's environments, only the claims of the one that is named are
+    due here; where none is, all are.
     """
     tallied = tallies.by_state(tx)
     # a newer release beside this one may know more states

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -140,7 +141,7 @@ def discard(
                 "Put aside",
                 "put aside",
                 "discarded",
-                letters.plans_discard,
+                partial(map, letters.plan_discard),
                 lambda each: letters.discard(each, by=by, reason=reason),
             )
             return _do_all(deed, letters, kind, limit, after, dry_run=dry_run, yes=yes, as_json=as_json)

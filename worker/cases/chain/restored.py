@@ -1,4 +1,4 @@
-"""After a restore: heads that were kept outside belong to what the backup did not hold, until a person says so for ever."""
+"""After a restore the audit asks about every head outside whose link the backup did not hold, until a person forgives it."""
 
 from dataclasses import dataclass
 

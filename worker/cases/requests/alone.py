@@ -1,4 +1,4 @@
-"""Mails that were put to a case which ends without an answer to them: each account's are a request of their own."""
+"""Mails that joined the case of a charge which turns out to be no duplicate: they become a request of their own."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

@@ -79,16 +79,13 @@ def _own(tx: Tx, case: Case, about: About) -> frozenset[str]:
 
 
 def lies_with(taking: Sequence[Told]) -> Told:
-    """The one of these cases that an answer to them all lies with: a no before a request that is still to be judged, and that
-    before the rest.
-    """
+    """The one of these cases that an answer to all of them is filed with: a no, else a request to be judged, else any."""
     return min(taking, key=lambda one: (not one.a_no, not one.to_be_judged))
 
 
 def asked_beside(about: About, taking: Sequence[Told]) -> About | None:
-    """What an answer to these cases asks for beside what they are about, where it is judged with none of them: what it names
-    by name, or calls an order that is not known. None where there is nothing such; a no is read by a person anyway, and with it
-    what is not known.
+    """What an answer asks for beside what these cases are about, by name or as an order that is not known; None where that is
+    nothing. A request that is still to be judged takes it all along, and a no, which a person reads, what is not known.
     """
     to_a_no = any(one.a_no for one in taking)
     if not to_a_no and any(one.to_be_judged for one in taking):

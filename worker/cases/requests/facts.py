@@ -53,9 +53,8 @@ def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], now: datetime) -> tuple[
 
 
 def _asked_at(tx: Tx, request: Row[Any], charge: Charge) -> datetime:
-    """When this purchase was asked about. A mail that lacked what it is about keeps its time, but for what was bought after it:
-    that was asked about by the first mail that names it. What an earlier mail names that still waits, beside other things, was
-    asked about by that one.
+    """When this purchase was first asked about: when the request came, or earlier where another open request of the account names
+    it too. What was bought after the request came was asked about by the first mail of the case that names it.
     """
     received_at: datetime = request.received_at
     ids = names_of(request.job_id, charge)

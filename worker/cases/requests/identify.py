@@ -20,13 +20,13 @@ from worker.store.bulk import Tx
 from worker.store.tables import accounts, cases, layer_jobs, purchases, requests
 
 BESIDE = "beside"
-"""Where a request keeps, among what it names, what it names of our books beside what it is about."""
+"""Key in `requests.named`: what of our books the mail, or an answer to it, names beside what it is about."""
 UNKNOWN = "unknown"
-"""And where what it calls a job or an order and our books do not hold as the account's, or not yet."""
+"""Key there: what these call a job or an order, and our books do not hold as the account's, or not yet."""
 SAID = "said"
-"""And all of both that this very mail named: answers add to the other two."""
+"""Key there: everything that this very mail named, known or not, without what answers add."""
 DENIED = "denied"
-"""And that the account's own mailbox says that it did not write it."""
+"""Key there: true where the account's own mailbox said that it did not write the mail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +169,7 @@ def _about(tx: Tx, owner: str, own: bool, named: Named, jobs: Sequence[str], bou
 
 
 def duplicates(tx: Tx, account_id: str) -> dict[str, str]:
-    """The account's charges that are taken for duplicates or were, each with the one that stays valid, as purchases. Not those of
-    which it was said that they are none.
-    """
+    """The account's purchases that are duplicates, each with the one that stays valid; without those found to be none."""
     none = (CaseState.DECLINED.value, CaseState.NOTHING_OWED.value)
     ours = cases.c.account_id == account_id, cases.c.kind == CaseKind.DUPLICATE_CHARGE.value
     rows = tx.all(select(cases.c.subject, cases.c.facts).where(*ours, cases.c.state.not_in(none)).order_by(cases.c.case_id))

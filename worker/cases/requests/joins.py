@@ -37,8 +37,8 @@ def _standing(tx: Tx, about: About) -> Row[Any] | None:
 
 
 def _earlier(tx: Tx, about: About) -> Row[Any] | None:
-    """The case of an earlier mail that this one joins: one that a person has and that names as much, else the first that is
-    parked with the same, for it is the time of that one that counts; none that the account says it did not write.
+    """The case of an earlier mail that this one joins: one with a person that names at least as much, else the oldest parked one
+    that names the same, whose time counts. Never one that the account says it did not write.
     """
     opened = requests.c.request_id == cases.c.subject
     same = about_same(about.job_id, about.purchase_id)

@@ -32,8 +32,8 @@ from worker.store.tables import accounts, case_history, cases, notices, purchase
 QUESTION_EVERY = timedelta(days=1)
 """At most one question to an account in this time: a flood of mails in its name is no flood into its mailbox."""
 LOOKED_UP_AFTER = timedelta(minutes=5)
-"""What a mail names and our books do not hold is looked up again after this time, then after as long as it has waited by then: it
-may have come a moment before its account.
+"""How soon after a mail was taken, which may be ahead of its account, what our books lack of it is looked up again; after that
+whenever it has waited twice as long, and at least once a day.
 """
 _JUDGED_ANEW = "request.judged_anew"
 """That a no was held against what was heard since, and stands."""
@@ -269,8 +269,8 @@ def _locked(tx: Tx, account_id: str) -> bool:
 
 def _question(tx: Tx, case: Case, request: Row[Any], now: datetime, *, again: bool = False) -> list[Record]:
     """The question to the account's own address, once about each case; none for a mail that no person wrote, nor a second one
-    within a day. What was not asked for that, or was asked before there was an address to write to, is tried `again` when the
-    case is looked at again.
+    within a day. `again`: the case is looked at again, and is asked about now if that was not possible before, because the
+    account had been asked that day or had no address.
     """
     if case.account_id == NOBODY or request.automatic:
         return []

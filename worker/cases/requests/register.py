@@ -108,7 +108,7 @@ def open_request(
 
 def confirm(tx: Tx, request_id: str, named: Named, about: About, text: str, now: datetime) -> None:
     """The first mail is confirmed, and completed by what the answer names; or it is denied, where the `text` of the answer says
-    that somebody else wrote it. What was denied once no answer confirms: a person has it.
+    that somebody else wrote it. A mail that was denied is confirmed by no later answer: a person has it.
     """
     one, first = requests.c.request_id == request_id, first_of(tx, request_id)
     if denied(first, text):

@@ -41,14 +41,14 @@ class Thing:
 
 
 def leave_the_rest(tx: Tx, bench: Bench, case: Case, *, money: bool, given: bool, now: datetime) -> None:
-    """What the mails of this case ask for beside the thing that a person decides now stands for itself, received when the first
-    mail came that names it; the case is about what is decided alone. `money`: that is the purchase, also where a job is named
-    that it did not pay for. Where nothing is `given`, what nobody of the account is known to have asked for ends with the case.
+    """A person decides one thing of this case now; whatever else its mails ask for becomes a request of its own, received when
+    the first mail that names it came. `money`: the purchase is decided, even beside a job that it did not pay for. Where nothing
+    is `given` and the account never confirmed the mail, the rest ends with the case.
 
     To be called before the case is written, behind the lock of its account.
     """
     first = first_of(tx, case.subject)
-    if not (first.confirmed_at is not None or given):
+    if first.confirmed_at is None and not given:
         return
     decided = _decided(tx, first, money=money)
     rest = _rest(tx, first, decided)
@@ -74,7 +74,7 @@ def _decided(tx: Tx, first: Row[Any], *, money: bool) -> Thing:
 
 def _rest(tx: Tx, first: Row[Any], decided: Thing) -> list[Thing]:
     named = dict.fromkeys(one for one in (first.job_id, first.purchase_id, *first.named.get(BESIDE, ())) if one is not None)
-    # of two charges of the same the later one is meant, and the one that stays valid is no other thing
+    # of a charge and its duplicate the duplicate is meant; the one that stays valid is no other thing
     kept = duplicates(tx, first.account_id) if first.account_id is not None else {}
     ids = [one for one in named if one not in {*decided.ids, *(kept.get(each) for each in named)}]
     jobs = {row.job_id for row in tx.all(select(layer_jobs.c.job_id).where(tx.among(layer_jobs.c.job_id, ids)))}
