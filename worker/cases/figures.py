@@ -27,13 +27,35 @@ def figures(tx: Tx, now: datetime, environment: str | None = None) -> tuple[dict
 
 def _more(tx: Tx, now: datetime) -> dict[str, Any]:
     run, within = tx.connection.execute, cases.c.closed_at >= now - LAST_DAY
-    closed = select(cases.c.state, func.count()).where(within).group_by(cases.c.state)
     took = _seconds(tx)
     counts = [func.count(case((took <= bound, 1))) for bound in BUCKETS]
     histogram = run(select(func.count(), func.sum(took), *counts).where(within, cases.c.state.in_(WHOLE))).one()
     warned = select(func.count()).where(running(tx), cases.c.warned_percent > 0)
     deadline = select(func.min(cases.c.due_at)).where(in_queue())
     unheard = select(breakers.c.name, breakers.c.failures).where(breakers.c.name.in_(SERVICES))
+    ended = layer_jobs.c.ended_at > now - LAST_HOUR, layer_jobs.c.ended_at <= now
+    return {
+        "ended": _counted(tx, layer_jobs.c.status, *ended),
+        "closed": _counted(tx, cases.c.state, within),
+        "histogram": histogram,
+        "warned": int(run(warned).scalar_one()),
+        "deadline": run(deadline).scalar_one(),
+        "reruns": _counted(tx, reruns.c.state),
+        "calls": _counted(tx, payment_attempts.c.outcome, payment_attempts.c.outcome.is_not(None)),
+        "unheard": {str(name): int(failures) for name, failures in run(unheard)},
+        "in_doubt": in_doubt(tx),
+        "unmatched": _unmatched(tx),
+        "doubt": int(run(select(doubt_days.c.credits).where(doubt_days.c.day == now.date())).scalar() or 0),
+    }
+
+
+def _counted(tx: Tx, by: ColumnElement[str], *which: ColumnElement[bool]) -> dict[str, int]:
+    rows = tx.connection.execute(select(by, func.count()).where(*which).group_by(by))
+    return {value: int(count) for value, count in rows}
+
+
+def _unmatched(tx: Tx) -> int:
+    """Money that went back by another hand than ours, in minor units, currencies added."""
     # while a claim is open what went back may be its own; when it is closed that is known
     under_way = func.count().filter(payments.c.closed_at.is_(None)).label("under_way")
     ours = select(payments.c.transaction_id, func.sum(payments.c.refunded).label("sent"), under_way)
@@ -41,23 +63,7 @@ def _more(tx: Tx, now: datetime) -> dict[str, Any]:
     gone = charges.c.refunded - func.coalesce(sent.c.sent, 0)
     both = charges.outerjoin(sent, sent.c.transaction_id == charges.c.transaction_id)
     by_others = (charges.c.refunded > 0, gone > 0, func.coalesce(sent.c.under_way, 0) == 0)
-    unmatched = select(func.sum(gone)).select_from(both)
-    calls = select(payment_attempts.c.outcome, func.count()).where(payment_attempts.c.outcome.is_not(None))
-    ended = select(layer_jobs.c.status, func.count()).where(layer_jobs.c.ended_at > now - LAST_HOUR, layer_jobs.c.ended_at <= now)
-    return {
-        "ended": {status: int(count) for status, count in run(ended.group_by(layer_jobs.c.status))},
-        "closed": {state: int(count) for state, count in run(closed)},
-        "histogram": histogram,
-        "warned": int(run(warned).scalar_one()),
-        "deadline": run(deadline).scalar_one(),
-        "reruns": {state: int(count) for state, count in run(select(reruns.c.state, func.count()).group_by(reruns.c.state))},
-        "calls": {outcome: int(count) for outcome, count in run(calls.group_by(payment_attempts.c.outcome))},
-        "unheard": {str(name): int(failures) for name, failures in run(unheard)},
-        "in_doubt": in_doubt(tx),
-        "unmatched": int(run(unmatched.where(*by_others)).scalar_one() or 0),
-        "doubt": int(run(select(doubt_days.c.credits).where(doubt_days.c.day == now.date())).scalar() or 0),
-        "breakers": {str(name) for (name,) in run(select(breakers.c.name).where(breakers.c.open_until > now))},
-    }
+    return int(tx.value(select(func.sum(gone)).select_from(both).where(*by_others)) or 0)
 
 
 def _seconds(tx: Tx) -> ColumnElement[float]:

@@ -186,7 +186,7 @@ def _families(found: dict[str, Any], more: dict[str, Any], now: datetime) -> Ite
     yield _many("refunds_charges_in_doubt", text, "check", more["in_doubt"])
     unheard = {name: more["unheard"].get(name, 0) for name in SERVICES}
     yield _many("refunds_calls_unheard", "Calls in a row that came to nothing; 0 again with the next answer", "service", unheard)
-    standing = {name: int(name in more["breakers"]) for name in BREAKERS}
+    standing = {name: int(name in found["breakers"]) for name in BREAKERS}
     yield _many("refunds_breaker_open", "1 while this breaker holds money back; `refunds status` says why", "breaker", standing)
     yield _one("refunds_review_waiting", "Cases that wait for a person: `refunds review list`", found["review"]["waiting"])
     left = (more["deadline"] - now).total_seconds() if more["deadline"] else float("nan")
