@@ -104,7 +104,7 @@ def compare(theirs: Tx, ours: Tx, since: datetime | None, *, examples: int = 1) 
     return found
 
 
-def compare_with(url: str, ours: Store, since: datetime | None, *, examples: int = 1) -> Compared:
+def compare_with(url: str, ours: Store, since: datetime | None, *, examples: int) -> Compared:
     """How our decisions differ from those in the database of this URL, which is only read. Raises `ValueError` where it cannot
     be read like ours.
     """

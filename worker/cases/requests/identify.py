@@ -31,12 +31,12 @@ DENIED = "denied"
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a mail names, kept with it so that it can be looked up again when more is known."""
+    """What a mail names, kept with it under these names so that it can be looked up again when more is known."""
 
-    jobs: tuple[str, ...]
-    orders: tuple[str, ...]
-    words: tuple[str, ...]
-    addresses: tuple[str, ...]
+    jobs: tuple[str, ...] = ()
+    orders: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
     """Those of the words that its sender wrote, and did not only quote."""
 

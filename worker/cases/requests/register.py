@@ -53,7 +53,7 @@ class Arrival:
 
 
 def record_of(
-    tx: Tx, mail: Mail, named: Named, about: About, arrival: Arrival, now: datetime, *, confirmed: bool = False
+    tx: Tx, mail: Mail, named: Named, about: About, arrival: Arrival, now: datetime, *, confirmed: bool
 ) -> dict[str, Any]:
     """The row of this mail; `confirmed`: the account's own mailbox has it now that it wrote it."""
     unreadable = mail.sender is None and not mail.text and not named.ids

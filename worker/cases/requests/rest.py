@@ -135,5 +135,5 @@ def _wake_parked(tx: Tx, standing: Row[Any], about: About, now: datetime) -> Non
     """A parked request that waited for this word of the account's own mailbox is confirmed, and judged by the sweep."""
     if not parked(standing):
         return
-    confirm(tx, standing.subject, Named((), (), (), ()), about, "", now)
+    confirm(tx, standing.subject, Named(), about, "", now)
     tx.connection.execute(update(cases).where(cases.c.case_id == standing.case_id).values(next_action_at=now))
