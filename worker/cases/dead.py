@@ -156,10 +156,10 @@ class DeadLetters:
         return bool(self.store.read(lambda tx: inbox_rows.same_identity(tx, [identity])))
 
     def _one(self, name: str) -> Row[Any]:
-        rows = self.store.read(lambda tx: tx.all(select(dead_letters).where(called(name))))
-        if not rows:
+        row = self.store.read(lambda tx: tx.first(select(dead_letters).where(called(name))))
+        if row is None:
             raise Refused(f"{name}: no dead letter of that name")
-        return rows[0]
+        return row
 
     def _fresh_row(self, row: Row[Any], now: datetime) -> Record | None:
         """The inbox row that the letter's bytes make now; None where they have one. Raises `Refused` where they cannot be

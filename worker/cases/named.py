@@ -27,6 +27,6 @@ def named(tx: Tx, name: str) -> tuple[Found, str]:
         return Found.ACCOUNT, owners[0]
     if owners:
         raise Refused(several(name, owners))
-    if letters := tx.all(select(dead_letters.c.dead_id).where(called(name))):
-        return Found.DEAD_LETTER, letters[0].dead_id
+    if letter := tx.first(select(dead_letters.c.dead_id).where(called(name))):
+        return Found.DEAD_LETTER, letter.dead_id
     return Found.CASE, find(tx, name).case_id

@@ -53,9 +53,9 @@ def what_is_known(tx: Tx, name: str, bought: Sequence[Row[Any]]) -> str:
     if waiting:
         events = count(len(waiting), "event")
         return f"{name} has no case yet: {events} about it, the first of {moment(waiting[0].received_at)}, not yet handled"
-    job = tx.all(select(layer_jobs.c.status, layer_jobs.c.account_id).where(layer_jobs.c.job_id == name))
-    if job:
-        said = f"{name} is a job of {job[0].account_id}, {job[0].status}, and has no case"
+    job = tx.first(select(layer_jobs.c.status, layer_jobs.c.account_id).where(layer_jobs.c.job_id == name))
+    if job is not None:
+        said = f"{name} is a job of {job.account_id}, {job.status}, and has no case"
         return f"{said}: nothing failed in it that we were told of"
     if bought:
         return f"{name} is a purchase of {bought[0].account_id} and has no case: nothing is known to be wrong with it"

@@ -60,8 +60,8 @@ class Chainer:
         return bool(self.store.write(lambda tx: tx.insert_new(chain_links, [link], chain_links.c.number)))
 
     def _untold(self, tx: Tx) -> bool:
-        told = tx.all(select(leases.c.until).where(leases.c.name == TELLING))
-        return not told or told[0].until <= self.clock.now()
+        told = tx.first(select(leases.c.until).where(leases.c.name == TELLING))
+        return told is None or told.until <= self.clock.now()
 
     def _tell(self) -> None:
         now, heads = self.clock.now(), self.store.read(heads_of)

@@ -60,8 +60,8 @@ def end_of(tx: Tx, table: Table, after: int, last: int, most: int) -> int:
     """The id up to which there are at most so many rows above `after`; `last` where there are fewer."""
     # by ids alone: with the digests in it a plan may make those of all rows first
     reached = select(table.c.id).where(table.c.id > after, table.c.id <= last).order_by(table.c.id).offset(most - 1).limit(1)
-    found = tx.all(reached)
-    return int(found[0].id) if found else last
+    found = tx.first(reached)
+    return last if found is None else int(found.id)
 
 
 def links_of(tx: Tx, name: str, *, after: int, most: int) -> Sequence[Row[Any]]:

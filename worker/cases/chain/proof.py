@@ -36,11 +36,11 @@ def strangers(tx: Tx, kept: Sequence[Kept]) -> list[tuple[Kept, str]]:
 
 def _stranger(tx: Tx, kept: Kept) -> str | None:
     c, head = chain_links.c, kept.head
-    found = tx.all(select(c.hash).where(c.name == head.name, c.number == head.number))
-    if not found:
+    found = tx.first(select(c.hash).where(c.name == head.name, c.number == head.number))
+    if found is None:
         return f"ended the chain at {kept.at}, with rows up to {head.last_id}, and is missing: was the database set back?"
-    if found[0].hash != head.hash:
-        hashes = f"was {head.hash[:12]} at {kept.at}, with rows up to {head.last_id}, and is {found[0].hash[:12]}"
+    if found.hash != head.hash:
+        hashes = f"was {head.hash[:12]} at {kept.at}, with rows up to {head.last_id}, and is {found.hash[:12]}"
         return f"{hashes}: the chain was made anew, or the database set back"
     return None
 

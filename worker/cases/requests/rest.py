@@ -36,7 +36,7 @@ class Thing:
 
     def about(self, account_id: str) -> About:
         """A mail of this account that asks for this and nothing else."""
-        jobs, bought = (tuple(one for one in (of,) if one is not None) for of in (self.job_id, self.purchase_id))
+        jobs, bought = (() if of is None else (of,) for of in (self.job_id, self.purchase_id))
         return About(account_id, True, self.job_id, self.purchase_id, jobs, bought)
 
 
