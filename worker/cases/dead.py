@@ -65,13 +65,7 @@ class DeadLetters:
         )
         rows = self.store.read(lambda tx: tx.all(grouped))
         return [
-            {
-                "reason": reason,
-                "count": count,
-                "oldest_at": written(oldest),
-                "newest_at": written(newest),
-                "for_example": example,
-            }
+            {"reason": reason, "count": count, "oldest_at": written(oldest), "newest_at": written(newest), "for_example": example}
             for reason, count, oldest, newest, example in map(tuple, rows)
         ]
 

@@ -7,30 +7,19 @@ is read before its account is locked.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, literal_column, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, literal_column, not_, or_, select
 
-from policy.facts import Report, Rerun, RerunState
 from policy.lifecycle import CaseKind, CaseState
-from worker.cases.book.book import Book, Job, LotMoney
+from worker.cases.book.book import Book, LotMoney
 from worker.cases.book.news import News
-from worker.cases.book.rows import case_of
+from worker.cases.book.rows import case_of, job_of
 from worker.cases.book.woken import about_orders
 from worker.credits.ledger import BOOKED, JobCredits, Ledger
 from worker.intake.records import PurchaseRecord
 from worker.store.bulk import Tx
 from worker.store.statements import Among
-from worker.store.tables import (
-    cases,
-    charges,
-    layer_jobs,
-    payments,
-    postings,
-    purchases,
-    reruns,
-)
+from worker.store.tables import cases, charges, layer_jobs, payments, postings, purchases, reruns
 
-REPORTS: TypeAdapter[list[Report]] = TypeAdapter(list[Report])
 LOTS = purchases.outerjoin(charges, charges.c.transaction_id == purchases.c.transaction_id)
 """Purchases with what is known of their charges."""
 
@@ -59,7 +48,7 @@ def load_jobs(tx: Tx, book: Book, job_ids: Iterable[str], ledger: Ledger) -> Non
     booked = ledger.booked(rows)
     # a job with several postings has as many rows
     found = {row.job_id: row for row in rows}
-    book.jobs |= {job_id: _job(row, booked.get(job_id, JobCredits())) for job_id, row in found.items()}
+    book.jobs |= {job_id: job_of(row, booked.get(job_id, JobCredits())) for job_id, row in found.items()}
     book.lots_quiet |= {row.booked_lot for row in rows if row.booked_lot is not None and not row.lot_moved}
     known = [row.case_id for row in found.values() if row.case_id is not None]
     unheard_of = [job_id for job_id in wanted if job_id not in found]
@@ -116,30 +105,6 @@ def _cases(among: Among) -> Select[Any]:
 
 def _cases_about(among: Among) -> Select[Any]:
     return select(cases).where(cases.c.kind == CaseKind.JOB.value, among(cases.c.subject, "jobs"))
-
-
-def _job(row: Row[Any], credits: JobCredits) -> Job:
-    rerun = None
-    if row.rerun_state is not None:
-        rerun = Rerun(row.rerun_attempt, RerunState(row.rerun_state), row.rerun_deadline_at)
-    return Job(
-        job_id=row.job_id,
-        account_id=row.account_id,
-        paid_with=row.paid_with,
-        price=row.price,
-        undebited=row.undebited,
-        layers_expected=row.layers_expected,
-        submitted_at=row.submitted_at,
-        input_expires_at=row.input_expires_at,
-        status=row.status,
-        reports=set(REPORTS.validate_python(row.reports)),
-        downloads=row.downloads,
-        downloaded_at=row.downloaded_at,
-        edited_at=row.edited_at,
-        ended_at=row.ended_at,
-        credits=credits,
-        rerun=rerun,
-    )
 
 
 def load_purchases(tx: Tx, book: Book, news: Sequence[News], ledger: Ledger) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 
 from worker.cases.book.book import Account, Book
+from worker.cases.book.rows import account_of
 from worker.store.breakers import PIPELINE
 from worker.store.bulk import Tx
 from worker.store.statements import Among
@@ -31,7 +32,7 @@ def _locked(tx: Tx, book: Book, account_ids: Sequence[str]) -> dict[str, Account
     if rows:
         until = rows[0].pipeline_away_until
         book.rerun_available = until is None or until <= book.now
-    return {row.account_id: _account(row) for row in rows}
+    return {row.account_id: account_of(row) for row in rows}
 
 
 def _lock(among: Among) -> Select[Any]:
@@ -59,16 +60,3 @@ def held_accounts(tx: Tx, account_ids: Iterable[str]) -> set[str]:
     rows = select(accounts.c.account_id).where(named)
     there = {row.account_id for row in tx.all(rows)}
     return there - {row.account_id for row in tx.all(rows.with_for_update(skip_locked=True))}
-
-
-def _account(row: Row[Any]) -> Account:
-    return Account(
-        account_id=row.account_id,
-        email=row.email,
-        status=row.status,
-        known=row.known,
-        opened_at=row.opened_at,
-        reversals_day=row.reversals_day,
-        reversals_today=row.reversals_today,
-        suspended_here=row.suspended_here,
-    )

@@ -6,13 +6,11 @@ A key that somebody else took meanwhile repeats the whole unit.
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from policy.facts import Report, RerunState
-from policy.lifecycle import CaseState
+from policy.facts import RerunState
 from worker.cases.book.book import Book, Case, Job
-from worker.cases.book.load import REPORTS
 from worker.cases.book.notify import ends, write_effects
+from worker.cases.book.rows import account_record, case_record, job_record
 from worker.credits.ledger import Ledger
-from worker.store.arrays import Written
 from worker.store.bulk import Record, Tx
 from worker.store.tables import accounts, case_history, cases, doubt_days, layer_jobs, notices, purchases, reruns
 
@@ -33,31 +31,8 @@ def write(tx: Tx, book: Book, ledger: Ledger, by: str, *, told: bool = True) -> 
 
 
 def _write_jobs(tx: Tx, jobs: Iterable[Job]) -> None:
-    tx.insert_all(layer_jobs, [_job_record(job) for job in jobs if job.added], layer_jobs.c.job_id)
-    tx.update_all(layer_jobs, [_job_record(job) for job in jobs if job.changed and not job.added], by=["job_id"])
-
-
-def _job_record(job: Job) -> Record:
-    return {
-        "job_id": job.job_id,
-        "account_id": job.account_id,
-        "paid_with": job.paid_with,
-        "price": job.price,
-        "undebited": job.undebited,
-        "layers_expected": job.layers_expected,
-        "submitted_at": job.submitted_at,
-        "input_expires_at": job.input_expires_at,
-        "status": job.status,
-        "reports": _written(job.reports),
-        "downloads": job.downloads,
-        "downloaded_at": job.downloaded_at,
-        "edited_at": job.edited_at,
-        "ended_at": job.ended_at,
-    }
-
-
-def _written(reports: Iterable[Report]) -> Written:
-    return Written(REPORTS.dump_json(sorted(reports, key=lambda r: (r.attempt, r.at, r.kind, r.code))).decode())
+    tx.insert_all(layer_jobs, [job_record(job) for job in jobs if job.added], layer_jobs.c.job_id)
+    tx.update_all(layer_jobs, [job_record(job) for job in jobs if job.changed and not job.added], by=["job_id"])
 
 
 def write_cases(tx: Tx, written: Collection[Case], now: datetime, by: str) -> None:
@@ -66,8 +41,8 @@ def write_cases(tx: Tx, written: Collection[Case], now: datetime, by: str) -> No
     """
     opened = [case for case in written if case.was is None]
     moved = [case for case in written if case.was is not None and case.changed]
-    tx.insert_all(cases, [_case_record(case) for case in opened], cases.c.case_id)
-    guarded = [{**_case_record(case), "was": case.was.value} for case in moved if case.was is not None]
+    tx.insert_all(cases, [case_record(case) for case in opened], cases.c.case_id)
+    guarded = [{**case_record(case), "was": case.was.value} for case in moved if case.was is not None]
     tx.update_all(cases, guarded, by=["case_id"], expect={"state": "was"})
     tx.insert(
         case_history,
@@ -80,53 +55,8 @@ def write_cases(tx: Tx, written: Collection[Case], now: datetime, by: str) -> No
     tx.insert_absent(notices, ends(tx, moved, now))
 
 
-def _case_record(case: Case) -> Record:
-    assert case.state is not None, "a case is written only once it has a state"
-    return {
-        "case_id": case.case_id,
-        "kind": case.kind.value,
-        "subject": case.subject,
-        "account_id": case.account_id,
-        "job_id": case.job_id,
-        "order_id": case.order_id,
-        "state": case.state.value,
-        "owner": None if case.state.final else ("person" if case.state is CaseState.REVIEW else "worker"),
-        "outcome": case.outcome,
-        "rule": case.rule,
-        "clause": case.clause,
-        "terms": case.terms,
-        "reason": case.reason,
-        "facts": case.facts,
-        "credits_owed": case.credits_owed,
-        "credits_reversed": case.credits_reversed,
-        "reruns": case.reruns,
-        "delivered_late": case.delivered_late,
-        "stuck": case.stuck,
-        "trace": case.trace,
-        "failed_at": case.failed_at,
-        "opened_at": case.opened_at,
-        "due_at": case.due_at,
-        "warn_at": case.warn_at,
-        "warned_percent": case.warned_percent,
-        "next_action_at": case.next_action_at,
-        "closed_at": case.closed_at,
-    }
-
-
 def _write_accounts(tx: Tx, book: Book) -> None:
-    changed = [
-        {
-            "account_id": account.account_id,
-            "email": account.email,
-            "status": account.status,
-            "known": account.known,
-            "opened_at": account.opened_at,
-            "reversals_day": account.reversals_day,
-            "reversals_today": account.reversals_today,
-        }
-        for account in book.accounts.values()
-        if account.changed
-    ]
+    changed = [account_record(account) for account in book.accounts.values() if account.changed]
     tx.update_all(accounts, changed, by=["account_id"])
 
 

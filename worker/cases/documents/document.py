@@ -24,16 +24,7 @@ from worker.errors import Refused
 from worker.store.breakers import standing
 from worker.store.bulk import Tx
 from worker.store.pages import page
-from worker.store.tables import (
-    accounts,
-    case_history,
-    cases,
-    layer_jobs,
-    payment_attempts,
-    payments,
-    purchases,
-    requests,
-)
+from worker.store.tables import accounts, case_history, cases, layer_jobs, payment_attempts, payments, purchases, requests
 
 _KEPT_BEFORE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?\+00:00")
 

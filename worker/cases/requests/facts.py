@@ -12,9 +12,8 @@ from policy.ledger import PostingKind, reverse
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.book import BY_PERSON
 from worker.cases.book.decided import reason_decided
-from worker.cases.book.load import REPORTS
 from worker.cases.book.notify import NoticeKind
-from worker.cases.book.rows import FINAL, case_of
+from worker.cases.book.rows import FINAL, REPORTS, case_of
 from worker.cases.money.facts import Charge, charge_of, named_charges
 from worker.cases.money.used import jobs_of, pass_of, passes_of
 from worker.cases.requests.identify import DENIED, UNKNOWN, about_same
