@@ -1,7 +1,7 @@
 """Putting a case back for another judgement. Shown first, and never repeating an effect."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -41,16 +41,7 @@ class Plan:
 
     def document(self) -> dict[str, Any]:
         """For `--json`."""
-        return {
-            "case_id": self.case_id,
-            "job_id": self.job_id,
-            "order_id": self.order_id,
-            "state": self.state,
-            "would_be": self.would_be,
-            "credits": self.credits,
-            "effects": list(self.effects),
-            "nothing": self.nothing,
-        }
+        return asdict(self) | {"effects": list(self.effects), "nothing": self.nothing}
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,26 +105,10 @@ def summary(row: Row[Any]) -> dict[str, Any]:
     decision = None
     if row.outcome is not None:
         decision = columns(row, ("outcome", "rule", "clause", "terms", "reason"))
-    return {
-        "case_id": row.case_id,
-        "kind": row.kind,
-        "job_id": row.job_id,
-        "account_id": shown_account(row.account_id),
-        "order_id": row.order_id,
-        "state": row.state,
-        "owner": row.owner,
-        "reason": row.reason,
-        "decision": decision,
-        "credits_owed": row.credits_owed,
-        "credits_reversed": row.credits_reversed,
-        "reruns": row.reruns,
-        "delivered_late": row.delivered_late,
-        "failed_at": moment(row.failed_at),
-        "opened_at": moment(row.opened_at),
-        "due_at": moment(row.due_at),
-        "next_action_at": moment(row.next_action_at),
-        "closed_at": moment(row.closed_at),
-    }
+    what = columns(row, ("case_id", "kind", "job_id", "account_id", "order_id", "state", "owner", "reason"))
+    moments = ("failed_at", "opened_at", "due_at", "next_action_at", "closed_at")
+    rest = columns(row, ("credits_owed", "credits_reversed", "reruns", "delivered_late"), moments)
+    return what | {"account_id": shown_account(row.account_id), "decision": decision} | rest
 
 
 _IN_FLIGHT = {CaseState.REFUNDING.value, CaseState.UNKNOWN.value}
@@ -166,25 +150,16 @@ def payments_of(tx: Tx, case_ids: Sequence[str], now: datetime) -> dict[str, lis
 
 
 def _payment(row: Row[Any], calls: Sequence[Row[Any]], where: str) -> dict[str, Any]:
+    what = ("payment_id", "transaction_id", "kept_transaction_id", "amount", "currency", "state", "detail")
+    of_call = ("attempt", "outcome", "http_status", "status", "trace_id", "refund_id", "detail")
     return {
-        "payment_id": row.payment_id,
-        "transaction_id": row.transaction_id,
-        "kept_transaction_id": row.kept_transaction_id,
+        **columns(row, what),
         "amount": row.refunded or row.amount,
-        "currency": row.currency,
-        "state": row.state,
-        "detail": row.detail,
         "stands": where,
         "next_step": None if row.closed_at else row.next_step,
-        "due_at": moment(row.due_at),
-        "closed_at": moment(row.closed_at),
-        "calls": [_call(call) for call in calls],
+        **columns(row, (), ("due_at", "closed_at")),
+        "calls": [columns(call, of_call, ("armed_at", "answered_at")) for call in calls],
     }
-
-
-def _call(row: Row[Any]) -> dict[str, Any]:
-    names = ("attempt", "outcome", "http_status", "status", "trace_id", "refund_id", "detail")
-    return columns(row, names, ("armed_at", "answered_at"))
 
 
 def listing(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -67,9 +67,7 @@ class Compared:
             "alike": self.alike,
             "only_theirs": self.only_theirs,
             "only_ours": self.only_ours,
-            "differences": [
-                {"theirs": d.theirs, "ours": d.ours, "cases": d.cases, "credits": d.credits, "examples": d.examples} for d in rows
-            ],
+            "differences": [asdict(row) for row in rows],
         }
 
     def _differ(self, theirs: Said, ours: Said, examples: int) -> None:
