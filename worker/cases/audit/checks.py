@@ -142,10 +142,7 @@ def _own_lots_only() -> Select[Any]:
         layer_jobs, layer_jobs.c.job_id == postings.c.job_id
     )
     return (
-        select(
-            postings.c.key.label("row"),
-            said("a lot of ", purchases.c.account_id, " and a job of ", layer_jobs.c.account_id),
-        )
+        select(postings.c.key.label("row"), said("a lot of ", purchases.c.account_id, " and a job of ", layer_jobs.c.account_id))
         .select_from(joined)
         .where(purchases.c.account_id != layer_jobs.c.account_id)
     )

@@ -95,14 +95,14 @@ class Case:
     subject: str
     """What it is about: the job, the later one of two charges, the disputed transaction."""
     account_id: str
-    state: CaseState | None
-    was: CaseState | None
     failed_at: datetime
     opened_at: datetime
     due_at: datetime
-    warn_at: datetime | None
-    warned_percent: int
-    next_action_at: datetime | None
+    state: CaseState | None = None
+    was: CaseState | None = None
+    warn_at: datetime | None = None
+    warned_percent: int = 0
+    next_action_at: datetime | None = None
     job_id: str | None = None
     order_id: str | None = None
     closed_at: datetime | None = None
