@@ -14,7 +14,7 @@ def mails(found: list[dict[str, Any]]) -> None:
         output.line("mail", f"{mail['received_at'][:16]}Z  {mail['sender'] or 'no readable sender'} ({confirmed})")
         output.line("", mail["subject"], "bold")
         text = mail["text"]
-        output.line("", output.clean(text if len(text) <= 600 else f"{text[:600]}…"))
+        output.line("", text if len(text) <= 600 else f"{text[:600]}…")
         for problem in mail["problems"]:
             output.line("", problem, "yellow")
 

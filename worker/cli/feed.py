@@ -62,8 +62,8 @@ def _warn_of_money_left_out(runtime: Runtime) -> None:
     claimed = runtime.store.read(claims.environments) if runtime.environment is None else []
     if claimed:
         whose = " and ".join(claimed)
-        why = f"refunds: money ({whose}) is refunded here, and this command has no REFUNDS_CREEM_ENVIRONMENT and no key"
-        output.err.print(output.cell(f"{why}: charges that it finds paid twice go to a person; set it"), soft_wrap=True)
+        why = f"money ({whose}) is refunded here, and this command has no REFUNDS_CREEM_ENVIRONMENT and no key"
+        output.say_wrong(f"{why}: charges that it finds paid twice go to a person; set it")
 
 
 def _sent(number: int) -> str:
@@ -87,7 +87,7 @@ def _read_all(file: str, *, as_json: bool) -> list[Known]:
     if as_json:
         output.document({"imported": 0, "faults": faults})
     for told in faults[:SHOWN]:
-        output.err.print(output.cell(f"refunds: {file}, {told}"), soft_wrap=True)
+        output.say_wrong(f"{file}, {told}")
     more = f" (and {len(faults) - SHOWN} more)" if len(faults) > SHOWN else ""
     output.stop(f"{file}: {count(len(faults), 'faulty line')}{more}; nothing was imported", 1)
 
@@ -95,9 +95,9 @@ def _read_all(file: str, *, as_json: bool) -> list[Known]:
 def _warn_of_unknown(ignored: Counter[str]) -> None:
     """On stderr, once for each name: a newer producer's, or one of ours misspelt."""
     for name, number in sorted(ignored.items(), key=lambda item: (-item[1], item[0]))[:SHOWN]:
-        output.err.print(output.cell(f"refunds: {shown(name)}: not known, ignored in {count(number, 'record')}"), soft_wrap=True)
+        output.say_wrong(f"{shown(name)}: not known, ignored in {count(number, 'record')}")
     if len(ignored) > SHOWN:
-        output.err.print(output.cell(f"refunds: and {len(ignored) - SHOWN} more names that are not known"), soft_wrap=True)
+        output.say_wrong(f"and {len(ignored) - SHOWN} more names that are not known")
 
 
 def _report(done: Imported, *, as_json: bool) -> None:
@@ -124,7 +124,7 @@ def _report(done: Imported, *, as_json: bool) -> None:
         if done.stay_suspended:
             output.say("[yellow]{said}.[/]", said=_stay_suspended(done.stay_suspended))
     for key, problem in done.refused[:SHOWN]:
-        output.err.print(output.cell(f"refunds: {key}: {problem}"), soft_wrap=True)
+        output.say_wrong(f"{key}: {problem}")
     if done.refused:
         output.stop(f"in the dead letters, for they contradict the books: {count(len(done.refused), 'record')}", 1)
 
@@ -167,8 +167,7 @@ def emit(file: File, as_json: AsJson = False) -> None:
         finally:
             bar.stop()
     for bad in unreadable[:SHOWN]:
-        said = f"refunds: {file}, line {bad['line']}: goes to the dead letters: {bad['detail']}"
-        output.err.print(output.cell(said), soft_wrap=True)
+        output.say_wrong(f"{file}, line {bad['line']}: goes to the dead letters: {bad['detail']}")
     if as_json:
         return output.document({"sent": sent, "stream": stream, "unreadable": unreadable})
     output.say("{sent} on {stream}.", sent=count(sent, "event"), stream=stream)

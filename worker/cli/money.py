@@ -58,8 +58,7 @@ def read_again(runtime: Runtime) -> Iterator[str]:
                 runtime.desk.accept(again)
                 yield from sorted(missing)
     except (redis.RedisError, OSError) as error:
-        why = f"the stream could not be compared: {one_line(error)}; --books-only leaves it out"
-        output.err.print(cell(f"refunds: {why}"), soft_wrap=True)
+        output.say_wrong(f"the stream could not be compared: {one_line(error)}; --books-only leaves it out")
 
 
 def _show(runtime: Runtime, done: Reconciliation) -> None:

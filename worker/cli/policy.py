@@ -66,7 +66,7 @@ def check(
                 output.document({"ok": False, "faults": faults})
                 raise typer.Exit(1) from None
             for fault in faults:
-                output.err.print(cell(f"refunds: {fault}"), soft_wrap=True)
+                output.say_wrong(fault)
             raise typer.Exit(1) from None
     if as_json:
         return output.document({"ok": True, "editions": [terms.edition for terms in found]})
