@@ -23,7 +23,7 @@ from worker.cases.assess.assess import Assessed
 from worker.cases.assess.assessor import Assessor
 from worker.errors import LockedOut
 from worker.intake.accept import Desk
-from worker.intake.consumer import Entry
+from worker.intake.entry import Entry
 from worker.store.engine import Store
 from worker.store.tables import accounts, case_history, cases, inbox
 

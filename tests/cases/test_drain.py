@@ -18,7 +18,8 @@ from worker.cases.effects.effects import Performer
 from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import TryLater
 from worker.intake.accept import Accepted, Desk, Reading
-from worker.intake.consumer import Consumer, Entry
+from worker.intake.consumer import Consumer
+from worker.intake.entry import Entry
 from worker.notices.outcomes import Outcome, OutcomeStream
 from worker.observe import log
 from worker.settings import GROUP

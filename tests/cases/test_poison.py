@@ -219,7 +219,7 @@ def test_plans_of_letters_with_one_event_say_what_putting_them_back_does(world: 
 
 
 def test_redelivered_malformed_entry_makes_one_letter(world: World) -> None:
-    from worker.intake.consumer import Entry
+    from worker.intake.entry import Entry
 
     entry = Entry("7-7", b"{", {b"event": b"{"})
     world.desk.accept([entry])

@@ -25,7 +25,7 @@ from worker.credits.ledger import Ledger
 from worker.creem.environment import Environment
 from worker.errors import Refused
 from worker.intake.accept import Accepted, Desk
-from worker.intake.consumer import Entry
+from worker.intake.entry import Entry
 from worker.intake.records import read_record
 from worker.intake.wire import event_document
 from worker.notices.outcomes import OutcomeStream

@@ -32,7 +32,7 @@ from worker.creem.transactions import Transaction
 from worker.creem.webhooks import MAX_BYTES
 from worker.errors import TryLater
 from worker.intake.accept import Desk
-from worker.intake.consumer import Entry
+from worker.intake.entry import Entry
 from worker.intake.signature import Key, Producers
 from worker.reruns import Answer, PipelineHttp, RerunOrder
 from worker.store.bulk import Tx

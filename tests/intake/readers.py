@@ -7,7 +7,8 @@ from typing import Any
 
 import redis
 
-from worker.intake.consumer import Consumer, Entry
+from worker.intake.consumer import Consumer
+from worker.intake.entry import Entry
 
 STREAM = "layer-jobs:events"
 GROUP = "refunds"

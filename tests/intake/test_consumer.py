@@ -14,8 +14,8 @@ import redis as redis_py
 from tests.intake.readers import GROUP, IDLE_AT_ONCE, STREAM, Inbox, Reading, running
 from tests.servers import eventually
 from worker.errors import TryLater
-from worker.intake.consumer import Consumer, Entry
-from worker.intake.entry import UNREAD
+from worker.intake.consumer import Consumer
+from worker.intake.entry import UNREAD, Entry
 from worker.intake.heavy import TooHeavy
 from worker.intake.signature import Producers
 from worker.intake.stream import open_stream_client

@@ -20,7 +20,9 @@ from tests.intake.readers import GROUP, STREAM, Inbox, Log, running
 from tests.scenarios.system import descendants
 from tests.servers import ON_SQLITE, eventually
 from worker.errors import TryLater
-from worker.intake.consumer import Consumer, Entry, backlog, open_stream_client
+from worker.intake.consumer import Consumer
+from worker.intake.entry import Entry
+from worker.intake.stream import backlog, open_stream_client
 from worker.sandbox.servers import Running, RunningRedis, start_postgres, start_redis
 from worker.store.engine import Store
 from worker.store.schema import upgrade

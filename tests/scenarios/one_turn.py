@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from worker.intake.consumer import Consumer, Entry
+from worker.intake.consumer import Consumer
+from worker.intake.entry import Entry
 from worker.observe import log
 from worker.runtime import Runtime
 from worker.settings import GROUP, load_settings

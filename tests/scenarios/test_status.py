@@ -12,7 +12,7 @@ from tests.cases.world import HandClock
 from tests.scenarios.system import System, a_system, submitted
 from tests.store.rows import NOON, a_case, given, given_an_account_with_a_purchase
 from worker.intake.accept import Desk
-from worker.intake.consumer import Entry
+from worker.intake.entry import Entry
 from worker.store.engine import Store
 from worker.store.tables import breakers, cases, effects
 

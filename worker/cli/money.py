@@ -14,7 +14,8 @@ from worker.cli import output
 from worker.cli.consent import ask
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import one_line
-from worker.intake.consumer import Entry, entries_read_so_far
+from worker.intake.entry import Entry
+from worker.intake.stream import entries_read_so_far
 from worker.runtime import Runtime
 from worker.screen import progress
 from worker.store.breakers import closed_to

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from worker.clock import Clock
-from worker.intake.consumer import Entry
+from worker.intake.entry import Entry
 from worker.intake.signature import Producers
 from worker.intake.wire import Event
 from worker.store import inbox
