@@ -1661,7 +1661,7 @@ BUGS = (
         "entry_of_a_late_task_left_to_it",
         "an event whose message was lost is never handled",
         ("tests/intake/test_handed.py",),
-        (("worker/intake/consumer.py", "if self._handed is not None and self._handed.overdue():", "if False:"),),
+        (("worker/intake/consumer.py", "if self._handed.overdue():", "if False:"),),
     ),
     Bug(
         "entry_acknowledged_when_it_is_handed_on",

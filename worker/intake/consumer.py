@@ -18,17 +18,14 @@ from worker.errors import NoGround, one_line
 from worker.intake.entry import UNREAD, Entry, entry_of, weight
 from worker.intake.handed import Handed
 from worker.intake.heavy import TooHeavy, fewer
-from worker.intake.interference import Unread, ahead, report_gone, way_out
-from worker.intake.neighbours import mark, others
-from worker.intake.stream import Backlog, as_text, backlog, entries_read_so_far, open_stream_client
-from worker.intake.upkeep import forget_idle_consumers, trim
-from worker.settings import is_observer
+from worker.intake.interference import report_gone
+from worker.intake.stream import FIRST, as_text
+from worker.intake.upkeep import Upkeep
 from worker.strict import MAX_BYTES
 
-__all__ = ["Accept", "Backlog", "Consumer", "Entry", "backlog", "entries_read_so_far", "open_stream_client"]
-
-START = "0-0"
 BACKOFF_SECONDS = (0.2, 5.0)
+Found = tuple[str, dict[bytes, bytes]]
+"""An entry as Redis gives it: its id and its fields, none where it was deleted."""
 READ_BYTES = 500 * MAX_BYTES
 """What one read may weigh: a full one of the largest documents that can be read. After a heavier one fewer are read at once."""
 
@@ -74,17 +71,24 @@ class Consumer:
         self.heartbeat = time.monotonic()
         self.gone = 0
         self._redis: Any = redis
-        self._accept, self._on_accepted, self._handed, self._log = accept, on_accepted, handed, log
+        self._accept, self._on_accepted, self._log = accept, on_accepted, log
+        self._handed = handed or Handed(lambda _: (), most=0)
         self._most, self._bytes, self._block_ms, self._idle_ms = read_count, read_bytes, block_ms, reclaim_idle_ms
         self._count = read_count  # what is read at once for now
-        self._reclaims, self._housekeeping, self._looks = (
-            Every(s) for s in (reclaim_every, housekeeping_every, housekeeping_every)
+        self._reclaims = Every(reclaim_every)
+        self._upkeep = Upkeep(
+            redis,
+            stream=stream,
+            group=group,
+            name=name,
+            database=database,
+            retention=timedelta(hours=retention_hours),
+            every=housekeeping_every,
+            log=log,
         )
-        self._unread = Unread(redis, stream, group)
-        self._retention = timedelta(hours=retention_hours)
         self._group_known = False
-        self._walk: str | None = START  # where we are in our own pending entries; None when through
-        self._claim = START  # where we are in what others left pending
+        self._walk: str | None = FIRST  # where we are in our own pending entries; None when through
+        self._claim = FIRST  # where we are in what others left pending
         self._refusals = 0  # batches refused in a row
         self._singly = False  # pending entries one at a time, so that a poisonous one holds up nobody else
         self._left: dict[str, str] = {}  # what was refused alone in this walk, and why
@@ -92,9 +96,6 @@ class Consumer:
         self._probing = False  # nothing at all was accepted in the last walk: take one new entry and see
         self._failures = 0
         self._complaint = ""
-        self._told_ahead = False  # that the stream's ids lie in the future
-        self._database = database  # whose name is marked in Redis, for others to find
-        self._beside: set[str] = set()  # the databases that were said to be read into as well
 
     def run(self, stop: threading.Event, *, rest: float = 0.0) -> None:
         """Consumes until `stop` is set, and ends after the batch in hand. No error ends it: it says so once and goes on.
@@ -127,13 +128,12 @@ class Consumer:
         try:
             self._ensure_group()
             # before anything new is read: what is gone shows by what waits
-            if self._looks.due():
-                self._look()
+            if gone := self._upkeep.gone():
+                self._report_gone(gone, "one that nobody was given")
             accepted = self._own() or self._reclaimed() or self._fresh()
-            if self._housekeeping.due():
-                self._keep_house()
+            self._upkeep.tidy()
         except redis.ResponseError as error:
-            self._walk = START
+            self._walk = FIRST
             if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise
             # somebody wiped Redis; the group is made again from the beginning, what was there comes twice and is known
@@ -142,7 +142,7 @@ class Consumer:
             return 0
         except Exception:
             # an answer may be lost with entries already ours: never go on to new ones before those
-            self._walk = START
+            self._walk = FIRST
             raise
         self.heartbeat = time.monotonic()
         return accepted
@@ -156,16 +156,15 @@ class Consumer:
         except redis.ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
-        self._group_known, self._walk = True, START
+        self._group_known, self._walk = True, FIRST
 
     def _own(self) -> int:
-        if self._handed is not None and self._handed.overdue():
-            self._walk = START
+        if self._handed.overdue():
+            self._walk = FIRST
         while self._walk is not None:
             found = self._read(self._walk, self._count)
             mine = self._not_with_a_task(found)
-            if self._handed is not None:
-                self._handed.looked([entry_id for entry_id, _ in mine])
+            self._handed.looked([entry_id for entry_id, _ in mine])
             if not found:
                 self._end_walk()
                 return 0
@@ -175,8 +174,8 @@ class Consumer:
                 return accepted
         return 0
 
-    def _not_with_a_task(self, found: list[tuple[str, dict[bytes, bytes]]]) -> list[tuple[str, dict[bytes, bytes]]]:
-        return found if self._handed is None else [pair for pair in found if not self._handed.with_a_task(pair[0])]
+    def _not_with_a_task(self, found: list[Found]) -> list[Found]:
+        return [pair for pair in found if not self._handed.with_a_task(pair[0])]
 
     def _end_walk(self) -> None:
         self._walk = None
@@ -189,7 +188,7 @@ class Consumer:
         self._left = {}
 
     def _reclaimed(self) -> int:
-        if self._claim == START and not self._reclaims.due():
+        if self._claim == FIRST and not self._reclaims.due():
             return 0
         try:
             reply = self._redis.xautoclaim(
@@ -197,44 +196,44 @@ class Consumer:
             )
         except TooHeavy:
             # what it would have shown is ours by now, and found there
-            self._count, self._walk = fewer(self._count), START
+            self._count, self._walk = fewer(self._count), FIRST
             return 0
         self._claim = as_text(reply[0])
         claimed = self._not_with_a_task(self._weighed(item for item in reply[1] if item is not None and item[0] is not None))
         if self._singly or len(claimed) < len(reply[1]):
             # What was refused alone is tried again at this pace. And Redis 6.2 hands out deleted entries as nothing and leaves
             # them pending, now with us: the walk clears them.
-            self._walk = START
+            self._walk = FIRST
         if len(reply) > 2 and reply[2]:
             self._report_gone(len(reply[2]), as_text(reply[2][0]))
         return self._settle(claimed, singly=self._singly, again=True)
 
     def _fresh(self) -> int:
         found = self._read(">", 1 if self._probing else self._count, block=self._block_ms)
-        handed = self._handed.offer(_entries(found)) if self._handed is not None and not self._probing else set()
+        handed = set() if self._probing else self._handed.offer(_entries(found))
         accepted = self._settle([pair for pair in found if pair[0] not in handed])
         self._probing = self._probing and not accepted
         return accepted + len(handed)
 
-    def _read(self, after: str, count: int, block: int | None = None) -> list[tuple[str, dict[bytes, bytes]]]:
+    def _read(self, after: str, count: int, block: int | None = None) -> list[Found]:
         while True:
             try:
                 reply = self._redis.xreadgroup(self.group, self.name, {self.stream: after}, count=count, block=block)
                 return self._weighed(item for _, items in reply or [] for item in items)
             except TooHeavy:
                 if after == ">":
-                    self._count, self._walk = fewer(count), START
+                    self._count, self._walk = fewer(count), FIRST
                     return []
                 if count == 1:
                     return self._too_heavy(after)
                 count = self._count = fewer(count)
 
-    def _too_heavy(self, after: str) -> list[tuple[str, dict[bytes, bytes]]]:
+    def _too_heavy(self, after: str) -> list[Found]:
         """The first entry after this one that is pending for us, without its fields."""
         held = self._redis.xpending_range(self.stream, self.group, min=f"({after}", max="+", count=1, consumername=self.name)
         return [(as_text(one["message_id"]), UNREAD) for one in held]
 
-    def _weighed(self, items: Iterable[Any]) -> list[tuple[str, dict[bytes, bytes]]]:
+    def _weighed(self, items: Iterable[Any]) -> list[Found]:
         found = [_pair(item) for item in items]
         weighs = sum(weight(fields) for _, fields in found)
         if weighs > self._bytes:
@@ -243,7 +242,7 @@ class Consumer:
             self._count = min(2 * self._count, self._most)
         return found
 
-    def _settle(self, found: Sequence[tuple[str, dict[bytes, bytes]]], *, singly: bool = False, again: bool = False) -> int:
+    def _settle(self, found: Sequence[Found], *, singly: bool = False, again: bool = False) -> int:
         # an entry always has a field, so one without any was deleted while it was pending
         deleted = [entry_id for entry_id, fields in found if not fields]
         if deleted:
@@ -288,37 +287,6 @@ class Consumer:
             except Exception as error:  # only a hint; the sweep finds the rows
                 self._log.warning("intake.hint_failed", entries=len(entries), error=one_line(error))
 
-    def _look(self) -> None:
-        try:
-            gone = self._unread.gone()
-        except (redis.ResponseError, TooHeavy):  # fakeredis counts nothing, an ACL may forbid to ask, an entry may be in the way
-            return
-        if gone:
-            self._report_gone(gone, "one that nobody was given")
-
-    def _keep_house(self) -> None:
-        try:
-            dropped = forget_idle_consumers(self._redis, self.stream, self.group, but=self.name)
-            for consumer, entries in dropped.items():
-                self._log.error("intake.pending_dropped", consumer=consumer, entries=entries, next="run refunds audit")
-            if not is_observer(self.group):
-                trim(self._redis, self.stream, self._retention)
-            last = ahead(self._redis, self.stream)
-            if last is not None and not self._told_ahead:
-                self._log.error("intake.ids_ahead", stream=self.stream, why=way_out(self.stream, last))
-            self._told_ahead = last is not None
-            if self._database is not None:
-                self._look_around(self._database)
-        except redis.ResponseError as error:  # an ACL may forbid it; reading goes on, the stream only grows
-            self._log.warning("intake.upkeep_refused", stream=self.stream, error=one_line(error))
-
-    def _look_around(self, database: str) -> None:
-        mark(self._redis, self.group, database, self.name)
-        found = {one.database: one.by for one, _ in others(self._redis, self.group, database)}
-        if found.keys() - self._beside:
-            self._log.error("intake.shared_with_another_database", database=database, beside=found, next="run refunds doctor")
-        self._beside = set(found)
-
     def _report_gone(self, entries: int, first: str) -> None:
         self.gone += entries
         report_gone(self._log, self.stream, entries, first)
@@ -336,9 +304,9 @@ class Consumer:
         return longest * random.uniform(0.5, 1.0)
 
 
-def _entries(found: Sequence[tuple[str, dict[bytes, bytes]]], again: bool = False) -> list[Entry]:
+def _entries(found: Sequence[Found], again: bool = False) -> list[Entry]:
     return [entry_of(entry_id, fields, again) for entry_id, fields in found if fields]
 
 
-def _pair(item: Any) -> tuple[str, dict[bytes, bytes]]:
+def _pair(item: Any) -> Found:
     return as_text(item[0]), item[1] or {}

@@ -1,14 +1,83 @@
-"""What a stream needs now and then: forgetting what is long done, and consumers that are no more."""
+"""What a stream needs now and then: forgetting what is long done and consumers that are no more, and a look for trouble."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
 
+from worker.clock import Every
+from worker.errors import one_line
+from worker.intake.heavy import TooHeavy
+from worker.intake.interference import Unread, ahead, way_out
+from worker.intake.neighbours import mark, others
 from worker.intake.stream import as_text, groups, milliseconds_now, position
 from worker.settings import is_observer
 
 FORGET_CONSUMER_AFTER_MS = 3_600_000
+
+
+class Upkeep:
+    """What one consumer does for its stream beside reading, every so many seconds. A trouble that stays is said once.
+
+    With a `database`, its name is marked in Redis as read into, for others to find.
+    """
+
+    def __init__(
+        self,
+        redis: redis.Redis,
+        *,
+        stream: str,
+        group: str,
+        name: str,
+        database: str | None,
+        retention: timedelta,
+        every: float,
+        log: Any,
+    ) -> None:
+        self._redis, self._stream, self._group, self._name, self._log = redis, stream, group, name, log
+        self._database, self._retention = database, retention
+        self._looks, self._turns = Every(every), Every(every)
+        self._unread = Unread(redis, stream, group)
+        self._told_ahead = False  # that the stream's ids lie in the future
+        self._told_beside: set[str] = set()  # which databases are read into as well
+
+    def gone(self) -> int:
+        """How many entries left the stream since the last look before anybody was given them; 0 where it is not time to look."""
+        if not self._looks.due():
+            return 0
+        try:
+            return self._unread.gone()
+        except (redis.ResponseError, TooHeavy):  # fakeredis counts nothing, an ACL may forbid to ask, an entry may be in the way
+            return 0
+
+    def tidy(self) -> None:
+        """Forgets what may be forgotten and says what is wrong with the stream, when it is time."""
+        if not self._turns.due():
+            return
+        try:
+            dropped = forget_idle_consumers(self._redis, self._stream, self._group, but=self._name)
+            for consumer, entries in dropped.items():
+                self._log.error("intake.pending_dropped", consumer=consumer, entries=entries, next="run refunds audit")
+            if not is_observer(self._group):
+                trim(self._redis, self._stream, self._retention)
+            self._say_ahead()
+            if self._database is not None:
+                self._say_beside(self._database)
+        except redis.ResponseError as error:  # an ACL may forbid it; reading goes on, the stream only grows
+            self._log.warning("intake.upkeep_refused", stream=self._stream, error=one_line(error))
+
+    def _say_ahead(self) -> None:
+        last = ahead(self._redis, self._stream)
+        if last is not None and not self._told_ahead:
+            self._log.error("intake.ids_ahead", stream=self._stream, why=way_out(self._stream, last))
+        self._told_ahead = last is not None
+
+    def _say_beside(self, database: str) -> None:
+        mark(self._redis, self._group, database, self._name)
+        found = {one.database: one.by for one, _ in others(self._redis, self._group, database)}
+        if found.keys() - self._told_beside:
+            self._log.error("intake.shared_with_another_database", database=database, beside=found, next="run refunds doctor")
+        self._told_beside = set(found)
 
 
 def trim(client: redis.Redis, stream: str, retention: timedelta) -> int:
