@@ -896,19 +896,19 @@ BUGS = (
         "file_is_read_before_it_is_locked",
         "of two who look and then write one fails or knows nothing of the other",
         ("tests/store/test_engine.py",),
-        (("worker/store/engine.py", '"begin immediate" if writing else "begin"', '"begin"'),),
+        (("worker/store/sqlite.py", '"begin immediate" if writing else "begin"', '"begin"'),),
     ),
     Bug(
         "file_shared_over_the_network",
         "two hosts write one file at once and ruin it",
         ("tests/store/test_engine.py::test_file_of_sqlite_on_a_network_is_refused_and_not_made",),
-        (("worker/store/engine.py", "            _refuse_network(file, mounts)\n", "            pass\n"),),
+        (("worker/store/sqlite.py", "        _refuse_network(file, mounts)\n", "        pass\n"),),
     ),
     Bug(
         "old_sqlite_with_a_write_ahead_log",
         "two connections that copy the log back at once ruin the file",
         ("tests/store/test_engine.py::test_file_is_opened_the_safe_way",),
-        (("worker/store/engine.py", '"wal" if sqlite3.sqlite_version_info >= SQLITE_WAL_FROM else "delete"', '"wal"'),),
+        (("worker/store/sqlite.py", '"wal" if sqlite3.sqlite_version_info >= WAL_FROM else "delete"', '"wal"'),),
     ),
     Bug(
         "declared_length_is_not_looked_at",
@@ -1981,7 +1981,7 @@ BUGS = (
         "missing_right_counts_as_failed_attempt",
         "half a minute of a missing grant after an upgrade makes dead letters of all events",
         ("tests/deploy/test_roles.py",),
-        (("worker/store/engine.py", "            if sqlstate(error) == NOT_ALLOWED:", "            if False:"),),
+        (("worker/store/faults.py", "    if state == NOT_ALLOWED:", "    if False:"),),
     ),
     Bug(
         "missing_right_calls_a_person",

@@ -10,7 +10,8 @@ from sqlalchemy import make_url, text
 
 from tests.servers import ON_POSTGRES, conninfo
 from worker.errors import Misconfigured, TryLater
-from worker.store.engine import GONE, Store
+from worker.store.engine import Store
+from worker.store.faults import GONE
 from worker.store.schema import require_current
 
 OF_CLUSTERS = {

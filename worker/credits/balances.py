@@ -20,7 +20,7 @@ from worker.credits.named import ACCOUNT, AFTER, AT, BALANCE, CREDITS, KEY, Name
 from worker.credits.untaken import NEVER_TAKEN, EntryState, untaken, write_down
 from worker.errors import Misconfigured, Refused, one_line
 from worker.store.bulk import Absent, Record, Tx
-from worker.store.engine import refuses_the_row
+from worker.store.faults import refuses_the_row
 from worker.store.tables import creem_credits, installation, postings, purchases
 
 GIVES = {PostingKind.REVERSAL: 1, PostingKind.RELEASE: 1, PostingKind.FREEZE: -1}

@@ -12,7 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 from worker.errors import Misconfigured, TryLater
 from worker.store.bulk import Tx
-from worker.store.engine import LOCK_NOT_AVAILABLE, Store, sqlstate
+from worker.store.engine import Store
+from worker.store.faults import LOCK_NOT_AVAILABLE, sqlstate
 from worker.store.tables import installation
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"

@@ -150,7 +150,7 @@ def plain(value: Any, kind: Any, bind: Any) -> Any:
     if _is_document(kind):
         return document(value)
     if isinstance(value, bytes):
-        return value.hex()  # JSON has no bytes; `from_hex` is ours, see `worker.store.engine`
+        return value.hex()  # JSON has no bytes; `from_hex` is ours, see `worker.store.sqlite`
     return bind(value) if bind else value
 
 

@@ -11,8 +11,8 @@ from worker.credits.at_creem import AtCreem
 from worker.runtime import Runtime
 from worker.settings import redacted
 from worker.store import schema
-from worker.store.engine import SQLITE_WAL_FROM
 from worker.store.session import is_pooled, settings_in_force
+from worker.store.sqlite import WAL_FROM
 
 
 def database(runtime: Runtime) -> Iterator[Finding]:
@@ -22,7 +22,7 @@ def database(runtime: Runtime) -> Iterator[Finding]:
     newer = "" if found == schema.head() else ", of a newer release that this one may run beside"
     yield finding("database", True, f"{where} answers, the schema is at {found}{newer}")
     if runtime.store.dialect == "sqlite":
-        wal = sqlite3.sqlite_version_info >= SQLITE_WAL_FROM
+        wal = sqlite3.sqlite_version_info >= WAL_FROM
         mode = "WAL" if wal else "a rollback journal: below 3.51.3 WAL can corrupt"
         yield finding("sqlite", True, f"{sqlite3.sqlite_version}, with {mode}; good for one machine, Postgres for production")
         return

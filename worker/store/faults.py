@@ -1,0 +1,82 @@
+"""What an error of the database means for whoever asked for the work."""
+
+import sqlite3
+
+from sqlalchemy.exc import (
+    DatabaseError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+)
+
+from worker.errors import LockedOut, Misconfigured, TryLater, one_line
+from worker.store.sqlite import BUSY_SECONDS
+
+NO_SCHEMA = "the schema is missing: run `refunds db upgrade`"
+NO_SUCH_TABLE = "42P01"
+NOT_ALLOWED = "42501"
+NOT_SUPPORTED = "0A000"
+"""Of a statement: what it reads has other types since it was prepared; it is prepared anew after the rollback. Of the beginning
+of a transaction that writes: the server only replays what another does."""
+LOCK_NOT_AVAILABLE = "55P03"
+RAISED = "P0"
+"""What errors begin with that a function of the database raises itself."""
+ONLY_READS = "25006"
+GONE = {ONLY_READS, "25P03", "25P04"}
+"""What is no defect although the driver calls it an internal error: the server only reads any more, or has ended our session."""
+
+
+def meaning(error: DBAPIError, *, writing: bool) -> Exception:
+    """What is raised in its place: something to be put right, or to be tried later. A defect is raised as it is."""
+    if _is_ruined(error):
+        right = 'put a backup in its place (docs/operating.md, "After a restore")'
+        return Misconfigured(f"the SQLite file cannot be used: {one_line(error.orig or error)}; {right}")
+    if not isinstance(error, ProgrammingError | OperationalError | InterfaceError | InternalError):
+        return error
+    state = sqlstate(error)
+    if state == NO_SUCH_TABLE or "no such table" in str(error.orig):
+        return Misconfigured(NO_SCHEMA)
+    if state == NOT_ALLOWED:
+        right = "a worker signs in as deploy/postgres/roles.sql has it, and an upgrade runs as the owner of the tables"
+        return Misconfigured(f"the database: {why_unreachable(error)}; {right}")
+    if state == LOCK_NOT_AVAILABLE:
+        return LockedOut("the database", "another session holds a row that is needed, and does not let it go")
+    if _is_defect(error, writing):
+        return error
+    return TryLater("the database", why_unreachable(error))
+
+
+def _is_defect(error: DBAPIError, writing: bool) -> bool:
+    if not isinstance(error, InternalError):
+        return isinstance(error, ProgrammingError)
+    state = sqlstate(error)
+    # a look that writes is a defect of ours
+    return state not in GONE or (state == ONLY_READS and not writing)
+
+
+def _is_ruined(error: DBAPIError) -> bool:
+    return type(error) is DatabaseError and isinstance(error.orig, sqlite3.DatabaseError)
+
+
+def sqlstate(error: DBAPIError) -> str | None:
+    """The five characters by which Postgres calls the error; None where it said nothing, and on SQLite."""
+    return getattr(error.orig, "sqlstate", None)
+
+
+def refuses_the_row(error: DBAPIError) -> bool:
+    """True where the database did what it was told and refused the row: a constraint, a type, a trigger that raises."""
+    return isinstance(error, IntegrityError | DataError) or (sqlstate(error) or "").startswith(RAISED)
+
+
+def why_unreachable(error: DBAPIError) -> str:
+    """One line that says what the driver said, with what to do where we know it; never a password."""
+    said = one_line(error.orig or error)
+    if "database is locked" in said:
+        return f"the SQLite file is locked by another process (waited {BUSY_SECONDS} s); end it or use Postgres"
+    if "unable to open database file" in said:
+        return "the SQLite file cannot be opened: does its folder exist, and may we write there?"
+    return said
