@@ -142,17 +142,17 @@ class Figures(Collector):
 
 def _up(part: str, good: bool) -> Family:
     text = "1 while this part answers the web process and takes writes; 0: run `refunds doctor`"
-    return _many(f"refunds_{part}_up", text, None, {"": int(good)})
+    return _one(f"refunds_{part}_up", text, int(good))
 
 
 def _one(name: str, text: str, value: float) -> Family:
     return GaugeMetricFamily(name, text, value=value)
 
 
-def _many(name: str, text: str, label: str | None, values: dict[str, int]) -> Family:
-    family = GaugeMetricFamily(name, text, labels=[label] if label else [])
+def _many(name: str, text: str, label: str, values: dict[str, int]) -> Family:
+    family = GaugeMetricFamily(name, text, labels=[label])
     for key, value in values.items():
-        family.add_metric([key] if label else [], value)
+        family.add_metric([key], value)
     return family
 
 

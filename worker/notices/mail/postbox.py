@@ -3,6 +3,7 @@
 import re
 import ssl
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -11,7 +12,7 @@ from enum import StrEnum
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import quote, unquote
 
 from worker import disk
@@ -19,6 +20,7 @@ from worker.errors import one_line, plain_line
 from worker.notices.mail.server import EXPECTED, Server, server_of, split
 from worker.notices.mail.session import Phase, Session, Unwelcome
 
+R = TypeVar("R")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,119}")
 _OURS = {530, 534, 535, 538}
 """Refusals that ask for a login or a better one: the customer's address is not at fault."""
@@ -104,13 +106,26 @@ class SmtpPostbox:
             raise ValueError("a letter goes to one recipient, so that one answer is its outcome")
         # seven bits, so that no extension of the server is needed
         text = message.as_bytes(policy=SMTP.clone(cte_type="7bit")).decode("ascii")
+
+        def hand_in(session: Session) -> Receipt:
+            code, said = session.hand_in(sender, recipient, text)
+            return self._receipt(Posted.SENT, f"{self._server} answered {code}: {said.decode(errors='replace')}")
+
+        return self._signed_in(sender, hand_in)
+
+    def trouble(self, sender: str) -> str | None:
+        """Why no letter of this sender could be handed over now, found out by greeting the server and signing in."""
+        refused = self._signed_in(sender, lambda _: None)
+        return refused.detail if refused else None
+
+    def _signed_in(self, sender: str, then: Callable[[Session], R]) -> R | Receipt:
+        """What `then` returns with a session in which letters may be handed in; a receipt of what went wrong until it did."""
         session = Session(sender.rpartition("@")[2], self._timeout)
         try:
             session.begin(self._server, self._context)
             if self._server.password:
                 session.prove(self._server.user, self._server.password)
-            code, said = session.hand_in(sender, recipient, text)
-            return self._receipt(Posted.SENT, f"{self._server} answered {code}: {said.decode(errors='replace')}")
+            return then(session)
         except Unwelcome as answer:
             return self._receipt(_judged(answer), f"{self._server} answered {answer.code} to {answer.phase}: {answer.said}")
         except OSError as error:
@@ -118,21 +133,6 @@ class SmtpPostbox:
             return self._receipt(outcome, f"{self._server}, at {session.phase}: {error} ({type(error).__name__})")
         finally:
             session.leave()
-
-    def trouble(self, sender: str) -> str | None:
-        """Why no letter of this sender could be handed over now, found out by greeting the server and signing in."""
-        session = Session(sender.rpartition("@")[2], self._timeout)
-        try:
-            session.begin(self._server, self._context)
-            if self._server.password:
-                session.prove(self._server.user, self._server.password)
-        except Unwelcome as answer:
-            return self._receipt(Posted.LATER, f"{self._server} answered {answer.code} to {answer.phase}: {answer.said}").detail
-        except OSError as error:
-            return self._receipt(Posted.LATER, f"{self._server}, at {session.phase}: {error} ({type(error).__name__})").detail
-        finally:
-            session.leave()
-        return None
 
     def _receipt(self, outcome: Posted, line: str) -> Receipt:
         # a server may echo what it was sent
