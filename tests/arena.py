@@ -16,11 +16,10 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from sqlalchemy import delete, event, insert, select
 
-from tests.servers import believe_in_one_row, fresh_database
+from tests.servers import believe_in_one_row, fresh_database, give_schema
 from worker.sandbox.servers import start_postgres
 from worker.screen import err, progress
 from worker.store.engine import Store
-from worker.store.schema import upgrade
 from worker.store.tables import case_tallies, metadata
 
 HASTE = ("synchronous=off", "journal_mode=memory", "temp_store=memory")
@@ -132,7 +131,7 @@ class PostgresArena(PutBack, Arena):
     def __init__(self, server: str) -> None:
         self._kept = ExitStack()
         url = self._kept.enter_context(fresh_database(server))
-        upgrade(url)
+        give_schema(url)
         believe_in_one_row(url)
         super().__init__(Store(url))
 
@@ -148,9 +147,7 @@ class SqliteArena(Arena):
     def __init__(self, within: str | None = None) -> None:
         self._scratch = scratch("arena", within)
         folder = Path(self._scratch.name)
-        template = Store(f"sqlite:///{folder / 'template.db'}")
-        upgrade(template)
-        template.close()
+        give_schema(f"sqlite:///{folder / 'template.db'}")
         self._template = sqlite3.connect(folder / "template.db")
         self.store = Store(f"sqlite:///{folder / 'plans.db'}")
         event.listen(self.store.engine, "connect", _hurry)

@@ -25,12 +25,12 @@ from tests.servers import (
     believe_in_one_row,
     copied_again,
     fresh_database,
+    give_schema,
     signed_in,
     worker_number,
 )
 from worker.intake.stream import open_stream_client
 from worker.sandbox.servers import ServerFailed, start_redis
-from worker.store.schema import upgrade
 
 # `make mutate` plays the same few examples thousands of times
 settings.register_profile("mutate", deadline=None, max_examples=25, derandomize=True)
@@ -109,7 +109,7 @@ def postgres_admin(postgres_server: str) -> Iterator[psycopg.Connection]:
 def migrated_postgres(postgres_server: str) -> Iterator[str]:
     """The name of a database with the schema of this release and nothing in it, to be copied by the server."""
     with fresh_database(postgres_server) as url:
-        upgrade(url)
+        give_schema(url)
         believe_in_one_row(url)
         yield str(make_url(url).database)
 
@@ -118,7 +118,7 @@ def migrated_postgres(postgres_server: str) -> Iterator[str]:
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, as a file."""
     path = tmp_path_factory.mktemp("migrated") / "refunds.db"
-    upgrade(f"sqlite:///{path}")
+    give_schema(f"sqlite:///{path}")
     return path
 
 

@@ -18,6 +18,9 @@ import redis
 from psycopg import sql
 from sqlalchemy import make_url
 
+from worker.store.engine import Store
+from worker.store.schema import upgrade
+
 REDIS_OVERRIDE = "REFUNDS_TEST_REDIS_URL"
 POSTGRES_OVERRIDE = "REFUNDS_TEST_POSTGRES_URL"
 
@@ -127,6 +130,13 @@ def _sorted_as_a_language(admin: psycopg.Connection, made: sql.Composed) -> bool
     except (psycopg.errors.FeatureNotSupported, psycopg.errors.SyntaxError):
         return False
     return True
+
+
+def give_schema(url: str) -> None:
+    """This database has the schema of this release from now on."""
+    store = Store(url)
+    upgrade(store)
+    store.close()
 
 
 def believe_in_one_row(url: str) -> None:

@@ -110,7 +110,7 @@ OLD = "2020-01-01T00:00:00.000000Z"
 def book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PeopleWorld]:
     folder: Path = tmp_path_factory.mktemp("book")
     store = Store(f"sqlite:///{folder / 'book.db'}")
-    upgrade(store.url)
+    upgrade(store)
     world = a_full_book(store, folder)
     yield world
     world.close()

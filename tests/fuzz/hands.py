@@ -12,6 +12,7 @@ from tests.fuzz.changes import TRICKS, by_bytes
 from tests.fuzz.http import Headers, ask
 from tests.fuzz.parser import Check, Parser
 from tests.intake.documents import DATA, RECORDS, a_record, an_event
+from tests.servers import give_schema
 from tests.web.console.reading import harmless
 from tests.web.console.scene import a_scene
 from tests.web.console.site import Site
@@ -118,9 +119,7 @@ def _command(folder: Path, *words: str, redis: str) -> Iterator[Check]:
     """A file for a command: done, or refused in plain lines; no traceback, nothing that a terminal obeys."""
     folder.mkdir(parents=True, exist_ok=True)
     url, file, runner = f"sqlite:///{folder / 'fuzz.db'}", folder / "file.jsonl", CliRunner()
-    made = Store(url)
-    upgrade(made)
-    made.close()
+    give_schema(url)
     settings = {"REFUNDS_DATABASE_URL": url, "REFUNDS_REDIS_URL": redis, "REFUNDS_LOG_LEVEL": "error"}
 
     def check(raw: bytes) -> Iterator[str]:

@@ -16,14 +16,13 @@ from sqlalchemy import event, func, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tests.logs import heard
-from tests.servers import conninfo
+from tests.servers import conninfo, give_schema
 from tests.store.rows import NOON, an_account, count, given
 from tests.threads import at_once
 from worker.errors import Collision, Misconfigured, TryLater, one_line
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import REPEATS, Store
-from worker.store.schema import upgrade
 from worker.store.tables import accounts, metadata
 
 ALONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -220,7 +219,7 @@ def test_file_that_is_made_is_ours_alone_and_one_that_is_there_stays_as_it_is(tm
         for name, mode in (("new.db", 0o600), ("there.db", 0o640)):
             if name == "there.db":
                 (tmp_path / name).touch(mode)
-            upgrade(f"sqlite:///{tmp_path / name}")
+            give_schema(f"sqlite:///{tmp_path / name}")
             assert (tmp_path / name).stat().st_mode & 0o777 == mode
     finally:
         os.umask(before)

@@ -15,6 +15,7 @@ from sqlalchemy import make_url, select, text
 
 from policy import load_editions
 from tests.cases.world import HandClock
+from tests.servers import give_schema
 from tests.store.rows import an_account
 from worker.errors import Misconfigured, TryLater
 from worker.sandbox.servers import start_postgres
@@ -41,7 +42,7 @@ def pair() -> Iterator[Pair]:
         folder = Path(made)
         folder.chmod(0o711)
         with start_postgres(folder / "primary", durable=False) as server:
-            schema.upgrade(server.url)
+            give_schema(server.url)
         # as its owner's, who is another where we are root
         subprocess.run(["cp", "-a", folder / "primary", folder / "standby"], check=True)
         (folder / "standby" / "data" / "standby.signal").touch()

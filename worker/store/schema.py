@@ -7,7 +7,7 @@ that says so (`installation.oldest_release`): migrations expand first and take a
 
 from pathlib import Path
 
-from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy import func, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from worker.errors import Misconfigured, TryLater
@@ -26,22 +26,12 @@ LOCK_SECONDS = 10
 """How long a migration waits for a table: whoever stands behind it in that queue waits as long."""
 
 
-def upgrade(where: Store | str, *, queue_seconds: float = QUEUE_SECONDS, lock_seconds: float = LOCK_SECONDS) -> list[str]:
+def upgrade(store: Store, *, queue_seconds: float = QUEUE_SECONDS, lock_seconds: float = LOCK_SECONDS) -> list[str]:
     """Brings the database to `head()` and returns the revisions applied, oldest first; all of them or none.
 
     Raises `Misconfigured` for a schema of a newer release, `TryLater` while a table or the database cannot be had.
     """
-    store = Store(where) if isinstance(where, str) else where
-    try:
-        return store.write(lambda tx: _upgrade(tx.connection, queue_seconds, lock_seconds))
-    finally:
-        if store is not where:
-            store.close()
-
-
-def current(store: Store) -> str | None:
-    """The revision the database is at; None where no schema is."""
-    return None if store.is_to_be_made else store.read(_found)
+    return store.write(lambda tx: _upgrade(tx, queue_seconds, lock_seconds))
 
 
 def head() -> str:
@@ -114,12 +104,11 @@ def fault(found: str | None, revisions: tuple[str, ...], oldest: str | None = No
     return f"the schema is at {found}, which this version does not know: a newer release upgraded it; start that one"
 
 
-def _upgrade(connection: Connection, queue_seconds: float, lock_seconds: float) -> list[str]:
+def _upgrade(tx: Tx, queue_seconds: float, lock_seconds: float) -> list[str]:
     # Alembic takes a fifth of a second to import, and every command asks `require_current`
     from alembic import command
     from alembic.config import Config
 
-    tx = Tx(connection)
     if unfit := _unfit(tx):
         raise Misconfigured(unfit)
     if tx.postgres:
@@ -133,7 +122,7 @@ def _upgrade(connection: Connection, queue_seconds: float, lock_seconds: float) 
     applied: list[str] = []
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.attributes.update(connection=connection, applied=applied)
+    config.attributes.update(connection=tx.connection, applied=applied)
     try:
         command.upgrade(config, "head")
     except OperationalError as error:
@@ -165,7 +154,7 @@ def _found(tx: Tx) -> str | None:
 
 def _unfit(tx: Tx) -> str | None:
     """Why nothing can be kept in this database, whatever is in it; None where it can."""
-    if tx.connection.dialect.name != "postgresql":
+    if not tx.postgres:
         return None
     # not `transaction_read_only`: a look sets that itself
     names = "default_transaction_read_only", "server_encoding"
