@@ -4,14 +4,13 @@ exists.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
-from functools import cached_property, lru_cache
-from zoneinfo import ZoneInfo
+from datetime import timedelta
+from functools import cached_property
 
 import redis
 
-from policy import Editions, Terms, TermsError, load_editions
-from policy.calendar import Calendar
+from policy import Editions, TermsError, load_editions
+from worker.calendars import calendar_of
 from worker.cases.assess.assessor import OWN_HINT, Assessor
 from worker.cases.assess.drain import Drain
 from worker.cases.assess.first_hand import FirstHand
@@ -406,24 +405,3 @@ def _round(longest: float) -> float:
 def names_in(listed: str) -> frozenset[str]:
     """The names in a list with commas, in lower case."""
     return frozenset(name.strip().lower() for name in listed.split(",") if name.strip())
-
-
-def calendar_of(terms: Terms) -> Calendar:
-    """The business calendar of an edition: its zone, and the public holidays of the country it names."""
-    # a large package, for those who ask for a day of business
-    import holidays
-
-    country, _, subdivision = terms.holiday_calendar.partition("-")
-    try:
-        days = holidays.country_holidays(country, subdiv=subdivision or None)
-    except NotImplementedError as error:
-        raise Misconfigured(
-            f"terms {terms.edition}: holiday_calendar: {terms.holiday_calendar!r} is no calendar we have; "
-            "expected a country like US or a subdivision like US-CA"
-        ) from error
-
-    @lru_cache(maxsize=4096)
-    def is_holiday(day: date) -> bool:
-        return day in days
-
-    return Calendar(ZoneInfo(str(terms.zone)), is_holiday)

@@ -11,6 +11,7 @@ import fakeredis
 from sqlalchemy import select
 
 from policy import load_editions
+from worker.calendars import calendar_of
 from worker.cases.assess.assessor import Assessor
 from worker.cases.assess.imports import Imported, Importer
 from worker.cases.audit.audit import Audit, audit_books
@@ -30,7 +31,6 @@ from worker.intake.records import read_record
 from worker.intake.wire import event_document
 from worker.notices.outcomes import OutcomeStream
 from worker.reruns import TOO_LATE, Answer, Reply, RerunOrder
-from worker.runtime import calendar_of
 from worker.settings import DEFAULT_TERMS, Mode
 from worker.store.engine import Store
 from worker.store.tables import cases, dead_letters

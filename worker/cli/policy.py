@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from policy import Terms, TermsError, load_editions, load_terms
+from worker.calendars import calendar_of
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.errors import Misconfigured
-from worker.runtime import Runtime, calendar_of
+from worker.runtime import Runtime
 
 
 def show(as_json: AsJson = False) -> None:
