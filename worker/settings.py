@@ -12,11 +12,11 @@ from enum import StrEnum
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from worker.addresses import REDIS, redis_address, url_of, with_our_driver
 from worker.errors import Misconfigured
 
 PREFIX = "REFUNDS_"
@@ -38,75 +38,6 @@ class Mode(StrEnum):
     FULL = "full"
     CREDITS_ONLY = "credits_only"
     OBSERVE = "observe"
-
-
-def _url(*schemes: str, example: str, plain: bool = True) -> BeforeValidator:
-    """One of these addresses; `plain`: whoever opens it reads it as every URL is read."""
-
-    def check(value: object) -> object:
-        if value is None:
-            return None
-        if not isinstance(value, str) or not value.startswith(tuple(f"{scheme}:" for scheme in schemes)):
-            raise ValueError(f"expected a URL like {example}")
-        if plain and not _is_read(value):
-            # whoever opened it would tell the part of the password that it took for a port
-            raise ValueError(f"expected a URL like {example}; {_ENCODED}")
-        return value
-
-    return BeforeValidator(check)
-
-
-def _is_read(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.port is None or bool(parts.hostname)
-    except ValueError:
-        return False
-
-
-_ENCODED = "in a user name or password write / ? # [ ] @ % as %2F, %3F and so on"
-_REDIS = "redis://localhost:6379/0"
-_ANY, _NUMBER = ".+", "[0-9]+"
-_REDIS_OPTIONS = {
-    "redis": {},
-    "rediss": {
-        "ssl_cert_reqs": "none|optional|required",
-        "ssl_check_hostname": "true|false",
-        **dict.fromkeys(("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_ciphers"), _ANY),
-    },
-    "unix": {"db": _NUMBER},
-}
-"""What may stand behind the ? of a Redis address, and the values of each: what redis-py and Celery's kombu understand alike."""
-
-
-def _redis_address(url: str) -> str:
-    """Refuses what redis-py or kombu does not understand, or each in its own way: by some addresses we would read the stream and
-    no task would ever run. Says nothing of what may be a part of a password.
-    """
-    parts = urlsplit(url)
-    if "@" in parts.path + parts.query + parts.fragment:
-        raise ValueError(f"expected a URL like {_REDIS}; {_ENCODED}")
-    socket = parts.scheme == "unix"
-    if not url.startswith(f"{parts.scheme}://") or (socket and (parts.hostname or parts.path in {"", "/"})):
-        raise ValueError(f"expected a URL like {_REDIS} or unix:///run/redis/redis.sock?db=0")
-    if not socket and not parts.netloc:
-        raise ValueError(f"expected the host, as in {_REDIS}")
-    if not socket and not re.fullmatch("/?[0-9]*", parts.path):
-        raise ValueError(f"expected the number of a database after the host, as in {_REDIS}")
-    taken, found = _REDIS_OPTIONS[parts.scheme], parse_qsl(parts.query, keep_blank_values=True)
-    for name, value in found:
-        if name not in taken or [each for each, _ in found].count(name) > 1:
-            right = f"takes {', '.join(taken)}, each once" if taken else f"takes none; a database is named as in {_REDIS}"
-            raise ValueError(f"the option {name} is not understood by all who open it; {parts.scheme}:// {right}")
-        if not re.fullmatch(taken[name], value):
-            right = {_ANY: "a value", _NUMBER: "a number"}.get(taken[name], taken[name].replace("|", " or "))
-            raise ValueError(f"expected {right} for the option {name}")
-    return url
-
-
-def _with_our_driver(url: str) -> str:
-    """The address of a Postgres as hosts write it, with the driver that we speak to it by."""
-    return re.sub(r"^postgres(ql)?:", "postgresql+psycopg:", url)
 
 
 def _none_if_empty(value: object) -> object:
@@ -159,7 +90,7 @@ class Settings(BaseSettings):
 
     database_url: Annotated[
         str,
-        _url(
+        url_of(
             "sqlite",
             "postgresql+psycopg",
             "postgresql",
@@ -167,12 +98,12 @@ class Settings(BaseSettings):
             example="postgresql+psycopg://user@host/database or sqlite:///refunds.db",
             plain=False,
         ),
-        AfterValidator(_with_our_driver),
+        AfterValidator(with_our_driver),
         Field(repr=False),
     ] = "sqlite:///refunds.db"
     redis_url: Annotated[
-        str, _url("redis", "rediss", "unix", example=_REDIS), AfterValidator(_redis_address), Field(repr=False)
-    ] = _REDIS
+        str, url_of("redis", "rediss", "unix", example=REDIS), AfterValidator(redis_address), Field(repr=False)
+    ] = REDIS
     stream: str = Field("layer-jobs:events", min_length=1)
     commands_stream: str = Field("layer-jobs:commands", min_length=1)
     outcomes_stream: str = Field("refunds:events", min_length=1)
@@ -181,7 +112,7 @@ class Settings(BaseSettings):
 
     creem_api_key: Annotated[SecretStr | None, Optional] = None
     creem_base_url: Annotated[
-        str | None, _url("http", "https", example="https://test-api.creem.io"), Optional, Field(repr=False)
+        str | None, url_of("http", "https", example="https://test-api.creem.io"), Optional, Field(repr=False)
     ] = None
     creem_environment: Annotated[Literal["test", "live"] | None, Optional] = None
     """Whose money it is where another process has the key, and this one has none."""
@@ -197,7 +128,7 @@ class Settings(BaseSettings):
     """The name of the accounts in which customers have their credits at Creem; none: they have none there."""
 
     pipeline_url: Annotated[
-        str | None, _url("http", "https", example="http://pipeline.internal:8000"), Optional, Field(repr=False)
+        str | None, url_of("http", "https", example="http://pipeline.internal:8000"), Optional, Field(repr=False)
     ] = None
     mode: Mode = Mode.FULL
     observer: Annotated[str | None, ShortName, Optional] = None
@@ -211,7 +142,7 @@ class Settings(BaseSettings):
     """Where the files of customers lie until they are deleted: outside the database, readable by us alone."""
     notices_url: Annotated[
         str | None,
-        _url("smtp", "smtps", "file", example="smtp://user:password@mail.internal:587?starttls=required", plain=False),
+        url_of("smtp", "smtps", "file", example="smtp://user:password@mail.internal:587?starttls=required", plain=False),
         Optional,
     ] = Field(None, repr=False)
     """How customers are written to: a mail server, or `file:///folder` for development; none: nobody is written to."""
@@ -227,7 +158,7 @@ class Settings(BaseSettings):
     console_password: Annotated[SecretStr | None, BeforeValidator(_none_if_blank)] = None
     console_hosts: str = ""
     """Names under which the console may be asked for besides its own address, with commas."""
-    flower_url: Annotated[str | None, _url("http", "https", example="http://localhost:5555"), Optional] = None
+    flower_url: Annotated[str | None, url_of("http", "https", example="http://localhost:5555"), Optional] = None
     """Where people reach Flower; cases then link to their tasks."""
 
     terms_dir: Path = DEFAULT_TERMS
@@ -392,10 +323,3 @@ def _unknown_names(environ: Mapping[str, str]) -> list[str]:
             hint = f"did you mean {near[0]}?" if near else "no setting has this name"
             faults.append(f"{name}: unknown setting; {hint}")
     return faults
-
-
-def redacted(url: str) -> str:
-    """The URL without its password, wherever in it that stands: fit for a log line."""
-    # up to the last @, for one that the password itself holds
-    hidden = re.sub(r"(?<=//)([^:@/]*):.*@", r"\1:***@", url)
-    return re.sub(r"([?&](?:ssl_?)?password=)[^&]*", r"\1***", hidden)

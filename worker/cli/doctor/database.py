@@ -3,13 +3,13 @@
 import sqlite3
 from collections.abc import Iterator
 
+from worker.addresses import redacted
 from worker.cases.editions.editions import refused
 from worker.cases.money.clocks import apart, database_time
 from worker.cli.doctor.finding import Finding, finding
 from worker.clock import SystemClock
 from worker.credits.at_creem import AtCreem
 from worker.runtime import Runtime
-from worker.settings import redacted
 from worker.store import schema
 from worker.store.session import is_pooled, settings_in_force
 from worker.store.sqlite import WAL_FROM

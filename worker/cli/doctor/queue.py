@@ -7,6 +7,7 @@ from typing import Any
 import redis
 from kombu.exceptions import OperationalError
 
+from worker.addresses import redacted
 from worker.broker import answers, celery_of, shared_names
 from worker.cli import ground
 from worker.cli.doctor.finding import Finding, finding
@@ -17,7 +18,7 @@ from worker.intake.neighbours import others
 from worker.intake.stream import takes_no_writes
 from worker.intake.upkeep import observers
 from worker.runtime import Runtime
-from worker.settings import Settings, redacted
+from worker.settings import Settings
 from worker.store.schema import known_name
 
 LARGEST_FIELD = 2**20
