@@ -21,6 +21,7 @@ from worker.cli import (
     processes,
     replay,
     requests,
+    requeue,
     restore,
     review,
     watch,
@@ -78,7 +79,7 @@ app.command("audit", rich_help_panel="Look")(watch.audit)
 app.command("reconcile", rich_help_panel="Look")(money.reconcile)
 app.command("compare", rich_help_panel="Look")(compare.run)
 
-app.command("requeue", rich_help_panel="Act")(cases.requeue)
+app.command("requeue", rich_help_panel="Act")(requeue.run)
 purse = typer.Typer(help="Money sent back through Creem: stop it, or let it go on.", no_args_is_help=True)
 purse.command("stop")(money.stop)
 purse.command("release")(money.release)
