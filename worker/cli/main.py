@@ -9,6 +9,7 @@ import typer
 
 from worker.cli import (
     activate,
+    audit,
     cases,
     compare,
     dead,
@@ -24,7 +25,7 @@ from worker.cli import (
     requeue,
     restore,
     review,
-    watch,
+    status,
 )
 from worker.cli.streams import Streams
 from worker.settings import is_utf8
@@ -70,12 +71,12 @@ app.add_typer(sandbox, name="sandbox", rich_help_panel="Run")
 app.command("import", rich_help_panel="Feed")(feed.import_history)
 app.command("emit", rich_help_panel="Feed")(feed.emit)
 
-app.command("status", rich_help_panel="Look")(watch.status)
+app.command("status", rich_help_panel="Look")(status.run)
 app.command("cases", rich_help_panel="Look")(cases.listing)
 app.command("show", rich_help_panel="Look")(cases.show)
 app.command("why", rich_help_panel="Look")(cases.why)
 app.command("account", rich_help_panel="Look")(cases.account)
-app.command("audit", rich_help_panel="Look")(watch.audit)
+app.command("audit", rich_help_panel="Look")(audit.run)
 app.command("reconcile", rich_help_panel="Look")(money.reconcile)
 app.command("compare", rich_help_panel="Look")(compare.run)
 
