@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from worker.observe import log
 
@@ -21,7 +21,7 @@ class Child:
     command: list[str]
     process: subprocess.Popen[bytes] | None = None
     deaths: int = 0
-    not_before: float = field(default=0.0)
+    not_before: float = 0.0
 
     def tend(self) -> None:
         """Starts it, or starts it again once its back-off is over."""

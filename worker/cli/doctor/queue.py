@@ -21,6 +21,8 @@ from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.store.schema import known_name
 
+OLDEST = (6, 2)
+"""The version of Redis below which this does not work."""
 LARGEST_FIELD = 2**20
 """The least that Redis can be set to."""
 ANSWER_SECONDS = 1.0
@@ -41,42 +43,42 @@ def queue(runtime: Runtime) -> Iterator[Finding]:
         yield finding("redis version", False, "INFO is not answered: not a real Redis, nothing survives its end", "warning")
         return
     yield from _why_not(info)
-    version = ground.version_of(str(info["redis_version"]))
-    yield finding(
-        "redis version",
-        version >= (6, 2),
-        f"{info['redis_version']}" if version >= (6, 2) else f"{info['redis_version']}: 6.2 is the oldest that works",
-    )
-    server, number = ("valkey", info["valkey_version"]) if "valkey_version" in info else ("redis", info["redis_version"])
-    for flaw in ground.flaws(server, str(number)):
-        may = "your distribution may have mended it without a new number"
-        yield finding("redis flaws", False, f"{server} {number}: {flaw}; {may}", "warning")
-    aof = bool(info.get("aof_enabled"))
-    yield finding(
-        "redis AOF",
-        aof,
-        "appendonly yes"
-        if aof
-        else "off: every acknowledged event not yet read is lost when Redis is killed; set appendonly yes",
-    )
-    policy = str(info.get("maxmemory_policy", "unknown"))
-    fine = policy == "noeviction"
-    yield finding(
-        "redis eviction", fine, policy if fine else f"{policy}: Redis may throw events away; set maxmemory-policy noeviction"
-    )
+    yield from _version(info)
+    yield from _what_it_keeps(info)
     yield from _flushed(client)
     yield from _largest_entry(client)
     last_id = ahead(client, runtime.settings.stream)
     told = "none lies in the future" if last_id is None else way_out(runtime.settings.stream, last_id)
     yield finding("stream ids", last_id is None, told)
-    for name, last in observers(client, runtime.settings.stream).items():
-        late = runtime.clock.now() - last > timedelta(hours=runtime.settings.stream_retention_hours)
-        told = f"{name} has read to {moment(last)}"
-        over = (
-            f"{told}: what is trimmed it never sees; if it is no more: redis-cli XGROUP DESTROY {runtime.settings.stream} {name}"
-        )
-        yield finding("observer", not late, over if late else told, "warning")
+    yield from _observers(runtime)
     yield _read_into(runtime)
+
+
+def _version(info: Any) -> Iterator[Finding]:
+    version = str(info["redis_version"])
+    works = ground.version_of(version) >= OLDEST
+    yield finding("redis version", works, version if works else f"{version}: 6.2 is the oldest that works")
+    server, number = ("valkey", str(info["valkey_version"])) if "valkey_version" in info else ("redis", version)
+    for flaw in ground.flaws(server, number):
+        may = "your distribution may have mended it without a new number"
+        yield finding("redis flaws", False, f"{server} {number}: {flaw}; {may}", "warning")
+
+
+def _what_it_keeps(info: Any) -> Iterator[Finding]:
+    appends, policy = bool(info.get("aof_enabled")), str(info.get("maxmemory_policy", "unknown"))
+    off = "off: every acknowledged event not yet read is lost when Redis is killed; set appendonly yes"
+    yield finding("redis AOF", appends, "appendonly yes" if appends else off)
+    evicts = f"{policy}: Redis may throw events away; set maxmemory-policy noeviction"
+    yield finding("redis eviction", policy == "noeviction", policy if policy == "noeviction" else evicts)
+
+
+def _observers(runtime: Runtime) -> Iterator[Finding]:
+    stream, patience = runtime.settings.stream, timedelta(hours=runtime.settings.stream_retention_hours)
+    for name, last in observers(runtime.redis, stream).items():
+        late = runtime.clock.now() - last > patience
+        told = f"{name} has read to {moment(last)}"
+        over = f"{told}: what is trimmed it never sees; if it is no more: redis-cli XGROUP DESTROY {stream} {name}"
+        yield finding("observer", not late, over if late else told, "warning")
 
 
 def _read_into(runtime: Runtime) -> Finding:
