@@ -23,7 +23,6 @@ from worker.store.engine import Store
 from worker.store.tables import dead_letters
 from worker.web.app import Web, make_app
 from worker.web.console.console import Console
-from worker.web.console.reviews import Reviews
 
 PASSWORD = "correct horse battery"
 SHARED = "the shared password"
@@ -37,7 +36,7 @@ class Site:
     password: str | None = None
     console_hosts: tuple[str, ...] = ()
     flower_url: str | None = None
-    reviews: Reviews | None = None
+    reviews: Reviewer | None = None
     web_host: str = "127.0.0.1"
     raises: bool = True
     opens: bool = True

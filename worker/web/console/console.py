@@ -13,6 +13,7 @@ from starlette.routing import Route
 from policy import Editions
 from worker.cases.dead import DeadLetters
 from worker.cases.requeue import Requeuer
+from worker.cases.review.reviewer import Reviewer
 from worker.clock import Clock
 from worker.errors import Misconfigured
 from worker.operators.credentials import Credentials
@@ -27,7 +28,6 @@ from worker.web.console.hosts import Hosts
 from worker.web.console.overview_pages import OverviewPages
 from worker.web.console.pages import STYLE_PATH, Pages, style
 from worker.web.console.review_pages import ReviewPages
-from worker.web.console.reviews import Reviews
 from worker.web.console.sign_in_pages import SignInPages
 
 
@@ -51,7 +51,7 @@ class Console:
         editions: Editions,
         requeuer: Requeuer,
         letters: DeadLetters,
-        reviews: Reviews,
+        reviews: Reviewer,
         web_host: str,
         console_hosts: Collection[str] = (),
         password: str | None = None,

@@ -8,12 +8,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from worker.cases.review.queue import does_not_wait
+from worker.cases.review.reviewer import Reviewer
 from worker.errors import Refused
 from worker.operators.credentials import Credentials, TooSoon
 from worker.operators.operators import LOCAL
 from worker.web.console.forms import reason_of
 from worker.web.console.guard import Guard, Visit
-from worker.web.console.reviews import Reviews
 from worker.web.console.sign_in_pages import too_soon
 from worker.web.console.words import latest
 
@@ -28,7 +28,7 @@ MOVED = (
 class ReviewPages:
     """The queue. A choice that moves money or needs two people asks for the password again."""
 
-    reviews: Reviews
+    reviews: Reviewer
     credentials: Credentials
 
     def routes(self, guard: Guard) -> list[Route]:
