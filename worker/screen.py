@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from policy.lifecycle import CaseState
+
 PIPED_WIDTH = 140
 """Columns where there is no terminal to ask; `COLUMNS` overrides."""
 NOTHING = "-"
@@ -20,17 +22,17 @@ ROOM, BETWEEN, INDENT = 40, 2, 4
 out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False)
 
-STATE_STYLE = {
-    "refunded": "green",
-    "delivered": "green",
-    "external": "green",
-    "nothing_owed": "dim",
-    "declined": "yellow",
-    "review": "magenta",
-    "waiting": "cyan",
-    "rerunning": "blue",
-    "refunding": "blue",
-    "unknown": "red",
+STATE_STYLE: dict[str, str] = {
+    CaseState.REFUNDED: "green",
+    CaseState.DELIVERED: "green",
+    CaseState.EXTERNAL: "green",
+    CaseState.NOTHING_OWED: "dim",
+    CaseState.DECLINED: "yellow",
+    CaseState.REVIEW: "magenta",
+    CaseState.WAITING: "cyan",
+    CaseState.RERUNNING: "blue",
+    CaseState.REFUNDING: "blue",
+    CaseState.UNKNOWN: "red",
 }
 
 

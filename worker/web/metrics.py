@@ -8,7 +8,7 @@ no row, a webhook that was turned away, each process counts for itself: the sum 
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
@@ -20,11 +20,15 @@ from prometheus_client.registry import Collector
 
 import celeryconfig
 from policy import Editions
+from policy.facts import RerunState
+from policy.lifecycle import CaseState
 from worker.cases.figures import BUCKETS, SERVICES, figures
 from worker.cases.money import limits
 from worker.cases.overview import WHOLE
 from worker.clock import Clock
+from worker.creem.answers import CallOutcome
 from worker.errors import Misconfigured, TryLater, one_line
+from worker.intake.records import JobStatus
 from worker.intake.stream import backlog, takes_no_writes
 from worker.observe import log
 from worker.settings import GROUP, Mode
@@ -34,10 +38,8 @@ from worker.store.schema import head, require_current
 
 KEEP_SECONDS = 15.0
 BREAKERS = (CREEM, limits.KEY, limits.BALANCE, limits.JOURNAL, limits.MONEY, limits.RESTORE)
-RERUNS = ("asked", "refused", "expired", "answered")
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
-ENDS = ("succeeded", "failed", "incomplete", "cancelled")
-CALLS = ("accepted", "refused", "throttled", "not_sent", "unknown")
+ENDS = tuple(status for status in JobStatus if status is not JobStatus.RUNNING)
 DELIVERIES = ("taken", "not_stored", "unsigned")
 Family = GaugeMetricFamily | CounterMetricFamily | GaugeHistogramMetricFamily
 
@@ -156,6 +158,11 @@ def _many(name: str, text: str, label: str, values: dict[str, int]) -> Family:
     return family
 
 
+def _each(known: Iterable[str], counted: Mapping[str, int]) -> dict[str, int]:
+    """The number of each that is known, 0 where none was counted."""
+    return {str(name): counted.get(name, 0) for name in known}
+
+
 def _age(at: str | datetime | None, now: datetime) -> float:
     when = datetime.fromisoformat(at) if isinstance(at, str) else at
     return max(0.0, (now - when).total_seconds()) if when else 0.0
@@ -184,8 +191,8 @@ def _families(found: dict[str, Any], more: dict[str, Any], now: datetime) -> Ite
     yield _one("refunds_money_unmatched_minor_units", text, more["unmatched"])
     text = "Charges that Creem and we do not agree on in what went back; `refunds reconcile` names them"
     yield _many("refunds_charges_in_doubt", text, "check", more["in_doubt"])
-    unheard = {name: more["unheard"].get(name, 0) for name in SERVICES}
-    yield _many("refunds_calls_unheard", "Calls in a row that came to nothing; 0 again with the next answer", "service", unheard)
+    text = "Calls in a row that came to nothing; 0 again with the next answer"
+    yield _many("refunds_calls_unheard", text, "service", _each(SERVICES, more["unheard"]))
     standing = {name: int(name in found["breakers"]) for name in BREAKERS}
     yield _many("refunds_breaker_open", "1 while this breaker holds money back; `refunds status` says why", "breaker", standing)
     yield _one("refunds_review_waiting", "Cases that wait for a person: `refunds review list`", found["review"]["waiting"])
@@ -197,15 +204,14 @@ def _families(found: dict[str, Any], more: dict[str, Any], now: datetime) -> Ite
     late = max((_age(one["oldest_at"], now) for one in due.values()), default=0.0)
     yield _one("refunds_effects_oldest_age_seconds", "Age of the oldest effect due; are workers running?", late)
     yield _many("refunds_dead_letters", "Open dead letters by reason: `refunds dead list`", "reason", found["dead_letters"])
-    states = {state: more["reruns"].get(state, 0) for state in RERUNS}
-    yield _many("refunds_reruns", "Re-runs by state", "state", states)
-    ended = {status: more["ended"].get(status, 0) for status in ENDS}
-    yield _many("refunds_jobs_ended_last_hour", "Layer jobs by how they ended, of the last hour", "status", ended)
+    yield _many("refunds_reruns", "Re-runs by state", "state", _each(RerunState, more["reruns"]))
+    text = "Layer jobs by how they ended, of the last hour"
+    yield _many("refunds_jobs_ended_last_hour", text, "status", _each(ENDS, more["ended"]))
     calls = CounterMetricFamily("refunds_creem_calls", "Refund calls to Creem that ended, by outcome", labels=["outcome"])
-    for outcome in CALLS:
-        calls.add_metric([outcome], more["calls"].get(outcome, 0))
+    for outcome, number in _each(CallOutcome, more["calls"]).items():
+        calls.add_metric([outcome], number)
     yield calls
-    closed = {state: more["closed"].get(state, 0) for state in (*WHOLE, "declined", "nothing_owed")}
+    closed = _each((*WHOLE, CaseState.DECLINED, CaseState.NOTHING_OWED), more["closed"])
     yield _many("refunds_cases_closed_last_day", "Cases closed in the last 24 hours by state", "state", closed)
     bounds = [*((str(float(bound)), int(n)) for bound, n in zip(BUCKETS, buckets, strict=True)), ("+Inf", int(count))]
     text = "From failure to made whole, cases closed in the last 24 hours; use histogram_quantile without rate"
