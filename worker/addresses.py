@@ -10,7 +10,7 @@ _ENCODED = "in a user name or password write / ? # [ ] @ % as %2F, %3F and so on
 
 
 def url_of(*schemes: str, example: str, plain: bool = True) -> BeforeValidator:
-    """One of these addresses; `plain`: whoever opens it reads it as every URL is read."""
+    """A value that is an address with one of these schemes. `plain`: it has to be readable as URLs are, port and all."""
 
     def check(value: object) -> object:
         if value is None:

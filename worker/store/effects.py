@@ -46,8 +46,7 @@ def add(tx: Tx, records: Sequence[Record]) -> None:
 
 
 def _ready(now: Any) -> Any:
-    # a claim whose time is over belongs to a process that died
-    # and what only a newer release knows how to do is left to it
+    # a claim whose time is over belongs to a process that died; kinds that only a newer release knows are left to that
     ours = effects.c.kind.in_([kind.value for kind in EffectKind])
     return and_(effects.c.state.in_(["due", "claimed"]), effects.c.due_at <= now, ours)
 

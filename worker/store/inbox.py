@@ -19,8 +19,8 @@ NO_TIME = timedelta(0)
 SOON = timedelta(seconds=5)
 """When a row that waits is looked at again at the earliest."""
 
-# What every sweep asks, built once: by the least, which is the first of an index. Whether there is one at all, Postgres looks for
-# from the start of the table where it takes many rows for due, and those that are over lie there.
+# What every sweep asks, built once: for the minimum, which is the first entry of an index. Asked whether there is any row,
+# Postgres may read the table from its start, past all rows that are done, because it expects to find one soon.
 _first_due = func.min(inbox.c.due_at)
 AWAITED = select(_first_due <= bindparam("now")).where(inbox.c.state == "waiting")
 DUE = select(_first_due <= bindparam("by")).where(inbox.c.state == "new")

@@ -33,13 +33,14 @@ SETTINGS = {
     # a plan that is thought dear by mistake would be compiled as well, anew at each statement: a batch took twenty times as long
     "jit": "off",
 }
-# A pooler gives its clients numbers of its own to cancel by, which no session of the server has. Where the session is not the one
-# that was promised, settings are for this transaction alone.
+# Sets all settings and gives the number of the server's session. Where that is not the number we were told when we connected, a
+# pooler stands between, which tells each client a number of its own: the settings are then for this transaction alone.
 _SET = """
     select max(pg_backend_pid()) from unnest(%s::text[], %s::text[]) as given (name, value)
     where set_config(name, value, pg_backend_pid() <> %s) is not null
 """
 _NOBODY = 0
+"""The number of no session: what is set is for this transaction alone."""
 _POOLED = "pooled"
 
 
