@@ -143,31 +143,37 @@ def emit(file: File, as_json: AsJson = False) -> None:
     """
     with one_clear_line():
         runtime = Runtime.start(output.settings())
-        stream, producers, clock, client = runtime.settings.stream, runtime.producers, runtime.clock, runtime.redis
-        sent, unreadable = 0, list[dict[str, object]]()
-        pipeline = client.pipeline(transaction=False)
-        bar = progress()
-        task = bar.add_task("sending", total=None)
-        try:
-            client.ping()
-            bar.start()
-            for number, line in _lines(file):
-                try:
-                    fields = producers.signed(line, read_event(line, clock.now()).source)
-                except Malformed as fault:
-                    unreadable.append({"line": number, "reason": fault.reason, "detail": fault.detail})
-                    fields = {"event": line}
-                pipeline.xadd(stream, fields)
-                if len(pipeline) == AT_ONCE:
-                    sent += len(pipeline.execute())
-                    bar.update(task, completed=sent)
-            sent += len(pipeline.execute())
-        except (redis.RedisError, OSError) as error:
-            raise TryLater("Redis", f"{one_line(error).rstrip('.')}; {_sent(sent)}") from error
-        finally:
-            bar.stop()
+        sent, unreadable = _send_all(runtime, file)
     for bad in unreadable[:SHOWN]:
         output.say_wrong(f"{file}, line {bad['line']}: goes to the dead letters: {bad['detail']}")
     if as_json:
-        return output.document({"sent": sent, "stream": stream, "unreadable": unreadable})
-    output.say("{sent} on {stream}.", sent=count(sent, "event"), stream=stream)
+        return output.document({"sent": sent, "stream": runtime.settings.stream, "unreadable": unreadable})
+    output.say("{sent} on {stream}.", sent=count(sent, "event"), stream=runtime.settings.stream)
+
+
+def _send_all(runtime: Runtime, file: str) -> tuple[int, list[dict[str, object]]]:
+    """How many lines went out, and those of them that intake will not be able to read. Raises `TryLater`."""
+    stream, producers, clock, client = runtime.settings.stream, runtime.producers, runtime.clock, runtime.redis
+    sent, unreadable = 0, list[dict[str, object]]()
+    pipeline = client.pipeline(transaction=False)
+    bar = progress()
+    task = bar.add_task("sending", total=None)
+    try:
+        client.ping()
+        bar.start()
+        for number, line in _lines(file):
+            try:
+                fields = producers.signed(line, read_event(line, clock.now()).source)
+            except Malformed as fault:
+                unreadable.append({"line": number, "reason": fault.reason, "detail": fault.detail})
+                fields = {"event": line}
+            pipeline.xadd(stream, fields)
+            if len(pipeline) == AT_ONCE:
+                sent += len(pipeline.execute())
+                bar.update(task, completed=sent)
+        sent += len(pipeline.execute())
+    except (redis.RedisError, OSError) as error:
+        raise TryLater("Redis", f"{one_line(error).rstrip('.')}; {_sent(sent)}") from error
+    finally:
+        bar.stop()
+    return sent, unreadable

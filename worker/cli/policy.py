@@ -65,9 +65,9 @@ def check(
             faults = str(error).splitlines()
             if as_json:
                 output.document({"ok": False, "faults": faults})
-                raise typer.Exit(1) from None
-            for fault in faults:
-                output.say_wrong(fault)
+            else:
+                for fault in faults:
+                    output.say_wrong(fault)
             raise typer.Exit(1) from None
     if as_json:
         return output.document({"ok": True, "editions": [terms.edition for terms in found]})
