@@ -89,10 +89,6 @@ class Installation(World):
     def _start_processes(self) -> None:
         desk = Desk(self.guarded, self.clock)
 
-        class Accepting:
-            def accept(self, entries: Any) -> None:
-                desk.accept(entries)
-
         def of(accepts: Any, handed: Handed | None = None) -> Consumer:
             # what a dead one held is anybody's at once: the idle time is Redis's own and not what is tested here
             return Consumer(
@@ -101,7 +97,7 @@ class Installation(World):
             )  # fmt: skip
 
         handed = Handed(self._hand_on, most=8, now=lambda: self.clock.now().timestamp()) if self.way is Way.HANDED else None
-        self._intake = of(Accepting(), handed)
+        self._intake = of(desk, handed)
         self._first_hand = FirstHand(self.inside, STREAM, desk, self.assessor)
         self._drain = Drain(self.inside, STREAM, desk, self.assessor, self.performer)
         self._drain._consumer = of(self._drain)

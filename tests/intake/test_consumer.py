@@ -379,7 +379,7 @@ def test_the_nothings_that_redis_6_claims_are_survived_and_looked_into(reading: 
 def test_a_hint_that_fails_harms_nothing(reading: Reading, inbox: Inbox) -> None:
     hinted: list[str] = []
 
-    def hint(entries: Sequence[Entry]) -> None:
+    def hint(entries: Sequence[Entry], _: Any) -> None:
         hinted.extend(entry.stream_id for entry in entries)
         raise ConnectionError("no broker")
 
@@ -395,7 +395,7 @@ def test_no_hint_is_sent_for_what_was_not_accepted(reading: Reading, inbox: Inbo
     inbox.refuse = [TryLater("the database", "away")]
     reading.add("a")
     with pytest.raises(TryLater):
-        reading.consumer(inbox, on_accepted=hinted.append).step()
+        reading.consumer(inbox, on_accepted=lambda *told: hinted.append(told)).step()
     assert hinted == []
 
 

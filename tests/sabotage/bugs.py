@@ -29,9 +29,10 @@ BUGS = (
         (
             (
                 "worker/intake/consumer.py",
-                "            self._accept.accept(entries)\n        except NoGround:\n            raise  # no entry is to blame",
-                "            self._acknowledge(entries)\n            self._accept.accept(entries)\n        except NoGround:\n"
+                "            taken = self._accept.accept(entries)\n        except NoGround:\n"
                 "            raise  # no entry is to blame",
+                "            self._acknowledge(entries, [])\n            taken = self._accept.accept(entries)\n"
+                "        except NoGround:\n            raise  # no entry is to blame",
             ),
         ),
     ),

@@ -259,7 +259,9 @@ class Town(PeopleWorld):
         for name in self.readers.values():
             self.outside.xreadgroup(GROUP, name, {STREAM: BEHIND_ALL})
 
-    def _consumer(self, accepts: Any, hinted: Callable[[Any], None] | None = None, handed: Handed | None = None) -> Consumer:
+    def _consumer(
+        self, accepts: Any, hinted: Callable[[Sequence[Entry], Any], None] | None = None, handed: Handed | None = None
+    ) -> Consumer:
         process = self.hub.running
         assert process is not None
         name = self.readers[process.name] = f"process-{next(self._names)}"
@@ -280,17 +282,11 @@ class Town(PeopleWorld):
         )
 
     def _intake(self) -> Step:
-        desk, taken = Desk(self.sim, self.a_clock()), list[Accepted]()
-
-        class Accepting:
-            def accept(self, entries: Any) -> None:
-                taken[:] = desk.accept(entries)
-
-        def hinted(_: Any) -> None:
+        def hinted(_: Sequence[Entry], taken: Sequence[Accepted]) -> None:
             self.hints.append(([row.inbox_id for row in taken], []))
 
         handed = Handed(self._hand_on, most=8, now=self.seconds) if self.weather.hands_on else None
-        return self._consumer(Accepting(), hinted, handed).step
+        return self._consumer(Desk(self.sim, self.a_clock()), hinted, handed).step
 
     def _hand_on(self, entries: Sequence[Entry]) -> list[str]:
         self.hints += [([], [entry.stream_id]) for entry in entries]

@@ -33,8 +33,10 @@ READ_BYTES = 500 * MAX_BYTES
 class Accept(Protocol):
     """Where entries become durable."""
 
-    def accept(self, entries: Sequence[Entry]) -> None:
-        """Commits every entry, as a row or as a dead letter, before it returns; raises if it cannot, and then all come again."""
+    def accept(self, entries: Sequence[Entry]) -> Any:
+        """Commits every entry, as a row or as a dead letter, before it returns; raises if it cannot, and then all come again.
+        What it returns is for `on_accepted`.
+        """
         ...
 
 
@@ -55,7 +57,7 @@ class Consumer:
         log: Any,
         group: str = "refunds",
         database: str | None = None,
-        on_accepted: Callable[[Sequence[Entry]], None] | None = None,
+        on_accepted: Callable[[Sequence[Entry], Any], None] | None = None,
         handed: Handed | None = None,
         read_count: int = 500,
         read_bytes: int = READ_BYTES,
@@ -257,7 +259,7 @@ class Consumer:
 
     def _together(self, entries: Sequence[Entry]) -> None:
         try:
-            self._accept.accept(entries)
+            taken = self._accept.accept(entries)
         except NoGround:
             raise  # no entry is to blame
         except Exception:
@@ -266,24 +268,24 @@ class Consumer:
                 self._singly = self._probing = True
             raise
         self._refusals = 0
-        self._acknowledge(entries)
+        self._acknowledge(entries, taken)
 
     def _alone(self, entry: Entry) -> int:
         try:
-            self._accept.accept([entry])
+            taken = self._accept.accept([entry])
         except NoGround:
             raise
         except Exception as error:
             self._left[entry.stream_id] = one_line(error)
             return 0
-        self._acknowledge([entry])
+        self._acknowledge([entry], taken)
         return 1
 
-    def _acknowledge(self, entries: Sequence[Entry]) -> None:
+    def _acknowledge(self, entries: Sequence[Entry], taken: Any) -> None:
         self._redis.xack(self.stream, self.group, *(entry.stream_id for entry in entries))
         if self._on_accepted is not None:
             try:
-                self._on_accepted(entries)
+                self._on_accepted(entries, taken)
             except Exception as error:  # only a hint; the sweep finds the rows
                 self._log.warning("intake.hint_failed", entries=len(entries), error=one_line(error))
 

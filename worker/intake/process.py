@@ -39,19 +39,14 @@ def run_intake(
     """Reads until `stop` is set: each entry is durable before it is acknowledged, and hinted at after; what comes singly may be
     handed on. `database` is the name of the one it reads into.
     """
-    accepted: list[Accepted] = []
 
-    class Accepting:
-        def accept(self, entries: Sequence[Entry]) -> None:
-            accepted[:] = desk.accept(entries)
-
-    def tell(entries: Sequence[Entry]) -> None:
+    def tell(entries: Sequence[Entry], accepted: Sequence[Accepted]) -> None:
         log.info("intake.accepted", entries=len(entries), new=len(accepted), jobs=[row.job_id for row in accepted[:5]])
         hint(accepted)
 
     consumer = Consumer(
         client,
-        Accepting(),
+        desk,
         stream=settings.stream,
         group=settings.group,
         database=database,
