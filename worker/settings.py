@@ -16,8 +16,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from worker.addresses import REDIS, redis_address, url_of, with_our_driver
 from worker.errors import Misconfigured
+from worker.urls import REDIS, redis_address, url_of, with_our_driver
 
 PREFIX = "REFUNDS_"
 TEST_PREFIX = "REFUNDS_TEST_"

@@ -24,7 +24,6 @@ from tests.servers import ON_POSTGRES, conninfo, eventually
 from tests.web.console.site import PASSWORD, Site
 from tests.web.test_app import Site as Receiving
 from tests.web.test_app import a_refund, signed
-from worker.addresses import redacted
 from worker.cases.review.reviewer import Reviewer
 from worker.credits.ledger import Ledger
 from worker.errors import Misconfigured
@@ -32,6 +31,7 @@ from worker.runtime import Runtime
 from worker.sandbox.servers import free_port, start_redis
 from worker.settings import Settings, load_settings
 from worker.store.engine import Store
+from worker.urls import redacted
 from worker.web.site import site_of
 
 SECRETS = {

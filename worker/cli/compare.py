@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from worker.addresses import redacted
 from worker.cases.editions.beside import Compared, compare_with
 from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.cli.replay import instant
 from worker.errors import Misconfigured, one_line
+from worker.urls import redacted
 
 
 def run(

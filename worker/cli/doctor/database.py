@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Iterator
 
-from worker.addresses import redacted
 from worker.cases.editions.editions import refused
 from worker.cases.money.clocks import apart, database_time
 from worker.cli.doctor.finding import Finding, finding
@@ -13,6 +12,7 @@ from worker.runtime import Runtime
 from worker.store import schema
 from worker.store.session import is_pooled, settings_in_force
 from worker.store.sqlite import WAL_FROM
+from worker.urls import redacted
 
 
 def database(runtime: Runtime) -> Iterator[Finding]:

@@ -6,7 +6,6 @@ import httpx
 import redis
 
 from worker import traces
-from worker.addresses import redacted
 from worker.cases.chain.chainer import heads_of
 from worker.cli import ground
 from worker.cli.doctor import database, money, people, queue
@@ -15,6 +14,7 @@ from worker.errors import RefundsError, one_line
 from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.store.breakers import BREAK_AFTER, PIPELINE, not_heard
+from worker.urls import redacted
 
 
 def examine(settings: Settings) -> list[Finding]:

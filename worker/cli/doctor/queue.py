@@ -7,7 +7,6 @@ from typing import Any
 import redis
 from kombu.exceptions import OperationalError
 
-from worker.addresses import redacted
 from worker.broker import answers, celery_of, shared_names
 from worker.cli import ground
 from worker.cli.doctor.finding import Finding, finding
@@ -20,6 +19,7 @@ from worker.intake.upkeep import observers
 from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.store.schema import known_name
+from worker.urls import redacted
 
 OLDEST = (6, 2)
 """The version of Redis below which this does not work."""

@@ -1,4 +1,4 @@
-"""Addresses as settings name them: what is refused before anybody opens one, and how one may be written down."""
+"""URLs as settings name them: what is refused before anybody opens one, and how one may be written down."""
 
 import re
 from urllib.parse import parse_qsl, urlsplit
