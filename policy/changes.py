@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from policy.calendar import within_window
 from policy.decision import Counterfactual, Outcome
@@ -9,14 +10,14 @@ from policy.facts import AccountStatus, JobFacts, Output, PaidWith, Report, Repo
 from policy.faults import failing_reports, is_complete, standing_fault
 from policy.nearest import Change, Changes, nearest
 from policy.reruns import rerun_delivery, rerun_is_in_flight
-from policy.rules import first_verdict, missing_facts
+from policy.rules import JOB_RULES, first_of, missing_facts
 from policy.terms import FaultClass, Terms
 from policy.words import count
 
 
 def counterfactual(facts: JobFacts, terms: Terms, outcome: Outcome) -> Counterfactual | None:
     """The nearest single change of the facts whose outcome is another; None where there is none."""
-    return nearest(_NEAREST_FIRST, first_verdict, facts, terms, outcome)
+    return nearest(_NEAREST_FIRST, partial(first_of, JOB_RULES), facts, terms, outcome)
 
 
 def _nothing_missing(facts: JobFacts, terms: Terms) -> Change[JobFacts] | None:

@@ -8,7 +8,7 @@ from policy.charge_changes import charge_counterfactual
 from policy.decision import Counterfactual, Decision, Outcome, Verdict
 from policy.facts import ChargeDispute, ChargeFacts, JobFacts, RequestFacts
 from policy.request_changes import request_counterfactual
-from policy.rules import CHARGE_RULES, DISPUTE_RULES, first_of, first_verdict, request_verdict
+from policy.rules import CHARGE_RULES, DISPUTE_RULES, JOB_RULES, first_of, request_verdict
 from policy.terms import Terms
 
 
@@ -18,7 +18,7 @@ def decide(facts: JobFacts, terms: Terms) -> Decision:
     Total: every job gets a decision, `review` where no rule covers it. Credits are owed by `reverse_credits` alone, and
     never more than the standing debit.
     """
-    return _signed(*first_verdict(facts, terms), terms, partial(counterfactual, facts, terms))
+    return _signed(*first_of(JOB_RULES, facts, terms), terms, partial(counterfactual, facts, terms))
 
 
 def decide_charge(facts: ChargeFacts, terms: Terms) -> Decision:

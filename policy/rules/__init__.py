@@ -19,9 +19,7 @@ __all__ = [
     "DISPUTE_RULES",
     "JOB_RULES",
     "REQUEST_RULES",
-    "Rule",
     "first_of",
-    "first_verdict",
     "missing_facts",
     "missing_in_request",
     "request_verdict",
@@ -29,9 +27,7 @@ __all__ = [
 
 F = TypeVar("F")
 
-Rule = Callable[[JobFacts, Terms], Verdict | None]
-
-JOB_RULES: tuple[Rule, ...] = (
+JOB_RULES: tuple[Callable[[JobFacts, Terms], Verdict | None], ...] = (
     # is there anything left to judge, and can it be judged?
     evidence.already_made_whole,
     evidence.facts_missing,
@@ -125,11 +121,6 @@ REQUEST_RULES: tuple[Callable[[RequestFacts, Terms], Verdict | None], ...] = (
     requests.unused_purchase,
 )
 """Every rule for a request by mail, the one that always answers last."""
-
-
-def first_verdict(facts: JobFacts, terms: Terms) -> tuple[str, Verdict]:
-    """The name of the first rule for jobs that has something to say, and what it says. Every job gets a verdict."""
-    return first_of(JOB_RULES, facts, terms)
 
 
 def request_verdict(facts: RequestFacts, terms: Terms) -> tuple[str, Verdict]:
