@@ -15,10 +15,11 @@ from tests.cases.world import a_job, a_purchase, an_account, moves
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT
 from tests.store.rows import allow_other_states, before, waiting_for_locks
+from worker.cases.money import limits
 from worker.cases.money.charges import hear_refunds, lock
 from worker.cases.money.settle import Settler
 from worker.clock import written
-from worker.creem.client import Creem
+from worker.creem.client import Creem, CreemRefused
 from worker.creem.environment import Environment
 from worker.creem.said import RefundCreated
 from worker.creem.search import CameShort
@@ -28,7 +29,7 @@ from worker.sandbox.creem import Switches
 from worker.sandbox.creem.words import Lie, Nested
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import charges, payments, purchases
+from worker.store.tables import breakers, charges, payments, purchases
 
 
 @pytest.fixture
@@ -649,6 +650,57 @@ def test_charge_whose_reads_teach_nothing_is_read_once_an_hour_and_keeps_no_othe
     world.clock.pass_(minutes=1)
     assert world.pay() == ["read tran_0"]
     assert [lot["void"] for lot in world.account("acc_1")["lots"]] == [100, 100]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusing:
+    """Creem, which refuses to show some charges."""
+
+    creem: Creem
+    says: CreemRefused
+    about: frozenset[str]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.creem, name)
+
+    def transaction(self, transaction_id: str) -> Transaction | None:
+        """As Creem has it, or the refusal."""
+        if transaction_id in self.about:
+            raise self.says
+        return self.creem.transaction(transaction_id)
+
+
+def refuse(world: MoneyWorld, http_status: int, *names: str) -> None:
+    world.creem = Refusing(world.creem, CreemRefused(http_status, "no"), frozenset(names))
+
+
+def counted_against(world: MoneyWorld) -> set[str]:
+    heard_of = world.store.read(lambda tx: tx.all(select(breakers.c.name).where(breakers.c.failures > 0)))
+    return {row.name for row in heard_of}
+
+
+@ON_POSTGRES
+def test_charge_that_creem_refuses_to_show_is_no_word_of_creem_being_away(two_told_of: MoneyWorld) -> None:
+    """Once each such answer counted as none, and five of them held everybody's money."""
+    refuse(two_told_of, 400, "tran_0")
+    assert two_told_of.pay() == ["refused tran_0", "read tran_9"]
+    for _ in range(6):
+        two_told_of.clock.pass_(minutes=10)
+        assert two_told_of.pay() == ["refused tran_0"]
+    assert counted_against(two_told_of) == set()
+
+
+@ON_POSTGRES
+def test_key_that_may_not_read_is_asked_with_once_in_ten_minutes_and_told_of(two_told_of: MoneyWorld) -> None:
+    well = two_told_of.creem
+    refuse(two_told_of, 403, "tran_0", "tran_9")
+    for refused in ("tran_0", "tran_9", "tran_0"):
+        assert two_told_of.pay() == [f"refused {refused}"]
+        assert two_told_of.pay() == []
+        two_told_of.clock.pass_(minutes=10)
+    assert counted_against(two_told_of) == {limits.KEY}
+    two_told_of.creem = well
+    assert two_told_of.pay() == ["read tran_9", "read tran_0"]
 
 
 @pytest.fixture

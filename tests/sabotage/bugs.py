@@ -1022,6 +1022,18 @@ BUGS = (
         ),
     ),
     Bug(
+        "refusal_counts_as_silence",
+        "a charge that Creem refuses to show counts as Creem being away, and five such answers hold everybody's money",
+        ("tests/money/test_told.py::test_charge_that_creem_refuses_to_show_is_no_word_of_creem_being_away",),
+        (
+            (
+                "worker/cases/money/pay.py",
+                'return self._leave(transaction_id, limits.KEY_TROUBLE, "refused")',
+                "return self._look_later(transaction_id, CreemAway(str(refusal)))",
+            ),
+        ),
+    ),
+    Bug(
         "failure_before_our_call",
         "a refund cancelled before our call ends ours that is on its way, where Creem's clock is ahead",
         ("tests/money/test_ends.py::test_refund_heard_of_before_our_call_ends_no_claim_whatever_creems_clock_says",),

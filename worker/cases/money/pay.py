@@ -66,7 +66,7 @@ class Payer:
             self.watch.look()
         began, told = self.timer(), list[str]()
         named = list(payment_ids)
-        while self.timer() - began < self.round_seconds and self._may_call():
+        while self.timer() - began < self.round_seconds and self._may_call(CREEM):
             was_named = bool(named)
             turn = self._take(named.pop(0) if named else None)
             if turn is not None:
@@ -77,12 +77,12 @@ class Payer:
         self.store.write(lambda tx: leave_the_floor(tx, self.holder))
         return told
 
-    def _may_call(self) -> bool:
+    def _may_call(self, *held_by: str) -> bool:
         now = self.clock.now()
         lease = timedelta(seconds=self.turn_seconds)
 
         def look(tx: Tx) -> bool:
-            return closed_to(tx, [CREEM], now) is None and take_the_floor(tx, self.holder, self._floor_time(tx), lease)
+            return closed_to(tx, held_by, now) is None and take_the_floor(tx, self.holder, self._floor_time(tx), lease)
 
         return self.store.write(look)
 
@@ -209,7 +209,7 @@ class Payer:
     def _look_at_charges(self, began: float) -> list[str]:
         """Charges that something was heard of are read, so that what was heard becomes what is known."""
         told: list[str] = []
-        while self.timer() - began < self.round_seconds and self._may_call():
+        while self.timer() - began < self.round_seconds and self._may_call(CREEM, limits.KEY):
             now = self.clock.now()
             due = self.store.read(partial(charges.due, now=now, limit=1))
             if not due:
@@ -220,8 +220,11 @@ class Payer:
     def _look_at(self, transaction_id: str) -> str:
         try:
             seen = self.creem.transaction(transaction_id)
-        except (CreemAway, CreemRefused) as error:
+        except CreemAway as error:
             return self._look_later(transaction_id, error)
+        except CreemRefused as refusal:
+            self._hear_of_the_key(refusal)
+            return self._leave(transaction_id, limits.KEY_TROUBLE, "refused")
         if seen is None or not _is(seen, transaction_id) or not self.creem.environment.accepts(seen.mode):
             return self._leave(transaction_id, timedelta(hours=1), "not there")
         try:
@@ -243,11 +246,11 @@ class Payer:
         self.store.write(lambda tx: charges.put_off(tx, transaction_id, until))
         return f"{said} {transaction_id}"
 
-    def _look_later(self, transaction_id: str, error: CreemAway | CreemRefused) -> str:
-        now, asked = self.clock.now(), error.retry_after if isinstance(error, CreemAway) else None
+    def _look_later(self, transaction_id: str, error: CreemAway) -> str:
+        now = self.clock.now()
 
         def later(tx: Tx) -> None:
-            limits.away(tx, str(error), now, asked=asked)
+            limits.away(tx, str(error), now, asked=error.retry_after)
             charges.put_off(tx, transaction_id, now + HELD)
 
         self.store.write(later)
@@ -261,11 +264,14 @@ class Payer:
         return self._wait(turn, growing(turn.turn, LONGEST_AWAY), str(error))
 
     def _no_answer(self, turn: Turn, refusal: CreemRefused) -> str:
-        """Creem refused a read: with the key, nobody's read will do better until somebody mends it."""
+        self._hear_of_the_key(refusal)
+        return self._wait(turn, limits.KEY_TROUBLE, str(refusal))
+
+    def _hear_of_the_key(self, refusal: CreemRefused) -> None:
+        """Creem refused a read: for the key, nobody's read will do better until somebody mends it; else it is about that one."""
         if refusal.key_trouble:
             until = self.clock.now() + limits.KEY_TROUBLE
             self.store.write(lambda tx: limits.open_until(tx, limits.KEY, until, str(refusal)))
-        return self._wait(turn, limits.KEY_TROUBLE, str(refusal))
 
     def _no_journal(self, turn: Turn, error: TryLater) -> str:
         """Nothing was armed: the line is written before the commit, and what it was for was undone."""
