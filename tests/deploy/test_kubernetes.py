@@ -14,7 +14,7 @@ import yaml
 from policy import load_editions
 from tests.cases.world import HandClock
 from worker.cli.main import app
-from worker.settings import DEFAULT_TERMS, FILE, GROUP, Settings
+from worker.settings import DEFAULT_TERMS, FILE, GROUP, PLACEHOLDER, Settings, load_settings
 from worker.store import inbox
 from worker.store.engine import Store
 from worker.store.tables import inbox as rows
@@ -31,6 +31,7 @@ CONFIG = next(document for _, document in DOCUMENTS if document["kind"] == "Conf
 SCALER = next(document["spec"] for _, document in DOCUMENTS if document["kind"] == "HorizontalPodAutoscaler")
 SCALED_ON = {metric["external"]["metric"]["name"]: metric["external"]["target"] for metric in SCALER["metrics"]}
 IN_INBOX, ON_STREAM = "refunds_inbox_oldest_age_seconds", "refunds_stream_oldest_age_seconds"
+SERVICES = [document for _, document in DOCUMENTS if document["kind"] == "Service"]
 ADAPTER = yaml.safe_load((FOLDER.parent / "prometheus/adapter.yml").read_text())
 PROMTOOL = shutil.which("promtool")
 
@@ -70,6 +71,32 @@ def test_pod_runs_a_command_that_exists_with_settings_that_exist(name: str, docu
         assert [program, *words[:2]] == ["celery", "-A", "worker"]
     named = [variable["name"] for variable in container(document).get("env", [])] + list(CONFIG["data"])
     assert {setting(variable) for variable in named if variable.startswith("REFUNDS_")} <= set(Settings.model_fields)
+
+
+def links(service: dict[str, Any]) -> dict[str, str]:
+    """What a kubelet tells each container that starts after this service, as Docker once did, unless the pod wants none."""
+    if service["spec"].get("clusterIP") == "None":
+        return {}
+    name, address = service["metadata"]["name"].upper().replace("-", "_"), "10.96.3.4"
+    first = service["spec"]["ports"][0]["port"]
+    told = {f"{name}_SERVICE_HOST": address, f"{name}_SERVICE_PORT": str(first), f"{name}_PORT": f"tcp://{address}:{first}"}
+    for each in service["spec"]["ports"]:
+        port = f"{name}_PORT_{each['port']}_TCP"
+        told |= {f"{name}_SERVICE_PORT_{each['name'].upper()}": str(each["port"]), port: f"tcp://{address}:{each['port']}"}
+        told |= {f"{port}_PROTO": "tcp", f"{port}_PORT": str(each["port"]), f"{port}_ADDR": address}
+    return told
+
+
+@pytest.mark.parametrize(("name", "document"), PODS, ids=IDS)
+def test_pod_starts_where_its_services_are_already(name: str, document: dict[str, Any], tmp_path: Path) -> None:
+    assert any("REFUNDS_WEB_PORT" in links(service) for service in SERVICES), "the name of a setting of ours"
+    wanted = document["spec"]["template"]["spec"].get("enableServiceLinks", True)
+    told = {key: value for service in SERVICES if wanted for key, value in links(service).items()}
+    told |= CONFIG["data"] | {v["name"]: v["value"] for v in container(document).get("env", []) if "value" in v}
+    for file, secret in mounted(document).items():
+        (tmp_path / file).write_text(SECRETS[secret]["stringData"][file].replace(PLACEHOLDER, "of-our-own"))
+    environ = {key: value.replace("/run/secrets/refunds", str(tmp_path)) for key, value in told.items()}
+    assert load_settings(environ).database_url.startswith("postgresql+psycopg://")
 
 
 def mounted(document: dict[str, Any]) -> dict[str, str]:
