@@ -12,6 +12,8 @@ do $$
 declare
   first_month date := date_trunc('month', now() at time zone 'utc')::date + interval '1 month';
   month date;
+  kept text;
+  change text;
 begin
   if not exists (select from pg_partitioned_table where partrelid = 'case_history'::regclass) then
     alter table case_history rename to case_history_before;
@@ -28,8 +30,8 @@ begin
     create table case_history_rest partition of case_history default;
     -- the chain of hashes goes by id; not on the whole table, for then the old rows would get a second one
     create index ix_case_history_rest_id on case_history_rest (id);
-    -- who may do what, as it was
-    execute (select coalesce(string_agg(format('grant %s on case_history to %I', privilege_type, grantee), '; '), 'select 1')
+    -- who may do what stays as it was
+    kept := (select coalesce(string_agg(format('grant %s on case_history to %I', privilege_type, grantee), '; '), 'select 1')
              from information_schema.role_table_grants
              where table_name = 'case_history_before' and table_schema = current_schema() and grantee <> grantor);
     execute (select coalesce(string_agg(format('alter sequence %s owned by case_history.id', s), ''), 'select 1')
@@ -46,4 +48,17 @@ begin
       raise notice 'no partition for %: its rows lie in another already', month;
     end;
   end loop;
+  -- a new table comes with what most tables are given, which may be more than a history is; its parts are reached through the
+  -- whole and need no rights
+  for change in
+    select distinct
+      format('revoke all on %s from %s', t.oid::regclass, case grantee when 0 then 'public' else grantee::regrole::text end)
+    from pg_class t, aclexplode(t.relacl)
+    where grantee <> relowner
+      and (t.oid in (select inhrelid from pg_inherits where inhparent = 'case_history'::regclass)
+           or (kept is not null and t.oid = 'case_history'::regclass))
+  loop
+    execute change;
+  end loop;
+  if kept is not null then execute kept; end if;
 end $$;

@@ -19,6 +19,7 @@ from worker.store.engine import Store
 from worker.store.schema import upgrade
 
 ROLES = (Path(__file__).parents[2] / "deploy/postgres/roles.sql").read_text()
+MONTHS = (Path(__file__).parents[2] / "deploy/postgres/history_by_month.sql").read_text()
 HISTORY = ("postings", "case_history", "actions", "approvals", "chain_links", "evidence_looks", "disputes", "alembic_version")
 
 
@@ -135,6 +136,44 @@ def test_worker_cannot_alter_history(signs_in: dict[str, str], store: Store, tab
         names = [sql.Identifier(table)] + [sql.Identifier(column[0])] * (statement.count("{}") - 1)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             worker.execute(sql.SQL(statement).format(*names))
+
+
+def parts(owner: psycopg.Connection) -> list[str]:
+    """Of the history where it lies by month; the furthest month comes last."""
+    asked = "select inhrelid::regclass::text from pg_inherits where inhparent = 'case_history'::regclass order by inhrelid"
+    return [str(name) for (name,) in owner.execute(asked).fetchall()]
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("after", [(MONTHS,), (MONTHS, ROLES), (MONTHS, MONTHS)], ids=["made", "roles", "more"])
+def test_worker_cannot_alter_history_that_lies_by_month(signs_in: dict[str, str], store: Store, after: tuple[str, ...]) -> None:
+    """Neither the whole nor any part of it; new tables come with the rights that most of them need."""
+    with psycopg.connect(conninfo(store.url), autocommit=True) as owner:
+        for script in after:
+            for last in parts(owner)[-1:]:
+                owner.execute(sql.SQL("drop table {}").format(sql.Identifier(last)))
+            owner.execute(script.encode())
+        found = parts(owner)
+    assert len(found) >= 5
+    with psycopg.connect(conninfo(signs_in["worker"]), autocommit=True) as worker:
+        for table in ("case_history", *found):
+            for statement in ("update {} set detail = detail", "delete from {}", "truncate {}"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    worker.execute(sql.SQL(statement).format(sql.Identifier(table)))
+        assert worker.execute("select count(*) from case_history").fetchone() == (0,)
+    with psycopg.connect(conninfo(signs_in["looks"]), autocommit=True) as reader:
+        assert reader.execute("select count(*) from case_history").fetchone() == (0,)
+
+
+@ON_POSTGRES
+def test_worker_works_on_history_that_lies_by_month(as_worker: Store, store: Store, tmp_path: Path) -> None:
+    with psycopg.connect(conninfo(store.url), autocommit=True) as owner:
+        owner.execute(MONTHS.encode())
+        owner.execute(ROLES.encode())
+    world = PeopleWorld(as_worker, tmp_path)
+    world.load(a_purchase("ord_9", "acc_1", 100))
+    world.happen(world.submitted("job_1"), world.failed("job_1"))
+    assert (world.state("job_1"), world.audit().breaches) == ("refunded", [])
 
 
 @ON_POSTGRES
