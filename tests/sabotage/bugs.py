@@ -2457,4 +2457,22 @@ BUGS = (
         ("tests/money/test_arm.py::test_webhook_put_off_that_is_about_somebody_elses_charge_is_not_waited_for",),
         (("worker/cases/money/unheard.py", " if _may_be_about(payment, hooks[row.id].said, places[row.id])", ""),),
     ),
+    Bug(
+        "vanished_server_is_waited_for",
+        "a Postgres that dies without a word holds intake and commits up for a quarter of an hour",
+        ("tests/store/test_engine.py::test_line_that_is_dead_is_noticed_by_the_system_itself",),
+        (("worker/store/engine.py", '    "tcp_user_timeout": 20_000,\n', ""),),
+    ),
+    Bug(
+        "address_cannot_change_the_line",
+        "whoever needs longer times for the line to Postgres sets them in vain",
+        ("tests/store/test_engine.py::test_what_the_address_says_of_the_line_stands",),
+        (
+            (
+                "worker/store/engine.py",
+                " for name, value in LINE.items() if name not in parsed.query",
+                " for name, value in LINE.items()",
+            ),
+        ),
+    ),
 )

@@ -19,6 +19,16 @@ from worker.store.session import prepare_sessions, settings_of
 T = TypeVar("T")
 
 REPEATS = 5
+LINE = {
+    "connect_timeout": 5,
+    # a server that vanishes without a word is noticed in 20 s: where we wait for it by questions that nobody answers,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    # and where what we sent was never taken, by this (milliseconds; else the system tries for a quarter of an hour)
+    "tcp_user_timeout": 20_000,
+}
+"""What the driver is told about the line to Postgres; a system that has no such setting passes over it."""
 
 
 class Store:
@@ -154,7 +164,7 @@ def _open(url: str, mounts: Path) -> Engine:
         pool_size=4,
         max_overflow=4,
         pool_timeout=10,
-        connect_args={"connect_timeout": 5, "keepalives_idle": 10},
+        connect_args={name: value for name, value in LINE.items() if name not in parsed.query},
     )
     prepare_sessions(engine, settings_of(parsed))
     event.listen(engine, "handle_error", _hide_values)
