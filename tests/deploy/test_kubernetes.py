@@ -1,7 +1,9 @@
 """The Kubernetes manifests: valid against the published schemas, and about processes, settings and figures that exist."""
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import yaml
 from policy import load_editions
 from tests.cases.world import HandClock
 from worker.cli.main import app
+from worker.sandbox.servers import free_port
 from worker.settings import DEFAULT_TERMS, FILE, GROUP, PLACEHOLDER, Settings, load_settings
 from worker.store import inbox
 from worker.store.engine import Store
@@ -155,6 +158,33 @@ def test_every_queue_has_a_worker_and_money_one_with_the_journal() -> None:
 def test_worker_gets_the_time_a_warm_shutdown_takes(part: str) -> None:
     document = next(document for _, document in PODS if document["metadata"]["name"] == f"refunds-{part}")
     assert document["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= 125
+
+
+def probe(part: str) -> list[str]:
+    """What a kubelet runs in the pod to see whether its process lives."""
+    document = next(document for _, document in PODS if document["metadata"]["name"] == f"refunds-{part}")
+    return list(container(document)["livenessProbe"]["exec"]["command"])
+
+
+@pytest.mark.slow
+def test_worker_is_restarted_where_it_gives_no_answer_and_not_where_redis_gives_none(redis_server: str, tmp_path: Path) -> None:
+    assert probe("worker") == probe("money")
+    shell, option, words = probe("worker")
+    ours = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "REFUNDS_DATABASE_URL": f"sqlite:///{tmp_path}/none.db",
+    }
+    away = f"redis://127.0.0.1:{free_port()}/0"
+    asked = [
+        subprocess.Popen(
+            [shell, option, words.replace("--timeout 10", "--timeout 1")],
+            env=ours | {"HOSTNAME": "nobody-of-this-name", "REFUNDS_REDIS_URL": url},
+            cwd=FOLDER.parents[1],
+            stdout=subprocess.DEVNULL,
+        )
+        for url in (redis_server, away)
+    ]
+    assert [bool(each.wait(60)) for each in asked] == [True, False]
 
 
 def test_autoscaler_scales_workers_of_the_queue_that_handles_events() -> None:
