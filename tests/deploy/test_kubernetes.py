@@ -187,6 +187,14 @@ def test_worker_is_restarted_where_it_gives_no_answer_and_not_where_redis_gives_
     assert [bool(each.wait(60)) for each in asked] == [True, False]
 
 
+def test_web_that_waits_for_its_database_is_not_restarted() -> None:
+    """It listens once the schema is there (`until_ready`): to be started again and again would only put that off."""
+    web = container(next(document for _, document in PODS if document["metadata"]["name"] == "refunds-web"))
+    start = web["startupProbe"]
+    assert start["httpGet"] == web["livenessProbe"]["httpGet"]
+    assert start["periodSeconds"] * start["failureThreshold"] >= 86400
+
+
 def test_autoscaler_scales_workers_of_the_queue_that_handles_events() -> None:
     target = SCALER["scaleTargetRef"]
     scaled = next(d for _, d in PODS if (d["kind"], d["metadata"]["name"]) == (target["kind"], target["name"]))
