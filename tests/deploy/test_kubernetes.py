@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import typer
 import yaml
+from sqlalchemy import make_url
 
 from policy import load_editions
 from tests.cases.world import HandClock
@@ -125,6 +126,13 @@ def test_key_and_owner_are_each_in_one_pod() -> None:
     assert held == {"creem-api-key": ["money.yml"], "owner-url": ["migrate.yml"]}
     assert "owner-url" not in SECRETS["refunds"]["stringData"]
     assert CONFIG["data"]["REFUNDS_CREEM_ENVIRONMENT"] == "test"
+
+
+def test_server_of_the_database_is_vouched_for_by_a_file_that_the_image_has() -> None:
+    """The driver brings an OpenSSL of its own, whose folder is none of the system's: what `system` names there is nothing."""
+    urls = [value for secret in SECRETS.values() for value in secret["stringData"].values() if value.startswith("postgresql")]
+    asked = [make_url(url).query for url in urls]
+    assert asked == [{"sslmode": "verify-full", "sslrootcert": "/etc/ssl/certs/ca-certificates.crt"}] * 2
 
 
 def test_disks_that_are_kept_keep_the_modes_of_what_lies_there() -> None:
