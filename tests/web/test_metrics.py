@@ -14,9 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event, insert, select, update
 from sqlalchemy.engine import Engine
 
-from policy import load_editions
+from policy import Editions, load_editions
 from tests.cases.world import START, HandClock, World, a_purchase, an_account
 from tests.money.world import MoneyWorld
+from tests.policy import build
 from tests.store.rows import a_case, given
 from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
@@ -151,6 +152,14 @@ def test_what_runs_is_said_with_the_terms_in_force_and_what_is_left_of_their_dou
     found = values(figures(store).text())
     assert found["refunds_doubt_credits_left"] == terms.doubt_credits_per_day - 7
     assert [name for name in found if name.startswith("refunds_build_info") and terms.edition in name and head() in name]
+
+
+def test_terms_that_leave_no_doubt_have_none_to_spend(store: Store) -> None:
+    """Every unknown code goes to a person, as they say: nothing is used up, and no alert is to say so for ever."""
+    none = Editions((build.terms(doubt_credits_per_day=0),))
+    found = Figures(store, fakeredis.FakeRedis(), STREAM, HandClock(), none).text().decode()
+    assert "# TYPE refunds_doubt_credits_left gauge" in found
+    assert "refunds_doubt_credits_left" not in values(found.encode())
 
 
 def test_money_that_went_back_by_another_hand_is_what_creem_shows_beyond_our_claims(store: Store) -> None:

@@ -115,7 +115,8 @@ class Figures(Collector):
         mode = _many(
             "refunds_mode", "1 for the mode of the web process; in observe nothing is promised to anybody", "mode", modes
         )
-        left = terms.doubt_credits_per_day - more["doubt"]
+        # where the terms give none there is nothing that could be left
+        left = terms.doubt_credits_per_day - more["doubt"] if terms.doubt_credits_per_day else None
         text = "Credits that may still come back today for failure codes nobody knows; below that a person decides"
         doubt = _one("refunds_doubt_credits_left", text, left)
         return [_up("database", True), running, mode, doubt, *_families(found, more, now)]
@@ -147,7 +148,7 @@ def _up(part: str, good: bool) -> Family:
     return _one(f"refunds_{part}_up", text, int(good))
 
 
-def _one(name: str, text: str, value: float) -> Family:
+def _one(name: str, text: str, value: float | None) -> Family:
     return GaugeMetricFamily(name, text, value=value)
 
 
