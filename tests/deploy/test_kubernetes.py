@@ -135,6 +135,17 @@ def test_server_of_the_database_is_vouched_for_by_a_file_that_the_image_has() ->
     assert asked == [{"sslmode": "verify-full", "sslrootcert": "/etc/ssl/certs/ca-certificates.crt"}] * 2
 
 
+def test_migration_is_run_anew_for_each_release_and_waited_for_before_the_rest_is_applied() -> None:
+    """A Job that is there cannot be changed, and is waited for by its name."""
+    (job,) = (document for _, document in DOCUMENTS if document["kind"] == "Job")
+    order = [
+        "kubectl replace --force -f deploy/kubernetes/migrate.yml",
+        f"kubectl wait --for=condition=complete --timeout=1h job/{job['metadata']['name']}",
+        "kubectl apply -f deploy/kubernetes/",
+    ]
+    assert "".join(f"    {line}\n" for line in order) in (FOLDER.parents[1] / "docs/operating.md").read_text()
+
+
 def test_disks_that_are_kept_keep_the_modes_of_what_lies_there() -> None:
     """By default a mount gives the pod's group rights to every file of customers."""
     kept = [
