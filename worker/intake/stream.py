@@ -133,6 +133,13 @@ def waits_since(client: redis.Redis, stream: str, group: str) -> datetime | None
     return _waits_since(client, stream, state, _oldest(client, stream, group, state))
 
 
+def unacknowledged(client: redis.Redis, stream: str) -> dict[str, str]:
+    """The oldest entry that each group was not yet given or has not acknowledged; groups that have them all are left out."""
+    states = {as_text(state["name"]): state for state in groups(client, stream)}
+    found = {name: _oldest(client, stream, name, state) for name, state in states.items()}
+    return {name: oldest for name, oldest in found.items() if oldest is not None}
+
+
 def _waits_since(client: redis.Redis, stream: str, state: Any, oldest: str | None) -> datetime | None:
     if oldest is None:
         return None

@@ -1,19 +1,22 @@
 """What a stream needs now and then: forgetting what is long done and consumers that are no more, and a look for trouble."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
 
-from worker.clock import Every
+from worker.clock import Every, turns
 from worker.errors import one_line
 from worker.intake.heavy import TooHeavy
 from worker.intake.interference import Unread, ahead, way_out
 from worker.intake.neighbours import mark, others
-from worker.intake.stream import as_text, groups, milliseconds_now, position
+from worker.intake.stream import as_text, groups, milliseconds_now, position, unacknowledged
 from worker.settings import is_observer
 
 FORGET_CONSUMER_AFTER_MS = 3_600_000
+SLICE, MOST_SLICES, TRIM_SECONDS = 10_000, 1_000, 2.0
+"""Entries that Redis forgets at once, some 5 ms of its time, and how often and how long that is gone on with at one turn."""
 
 
 class Upkeep:
@@ -88,17 +91,20 @@ def trim(client: redis.Redis, stream: str, retention: timedelta) -> int:
     waits for them, and one that is away for longer than `retention` misses what was trimmed.
     """
     r: Any = client
-    # the server's clock, since the ids carry its time
+    # the server's clock, since the ids carry its time; asked first, so that what is added meanwhile is younger
     bounds = [(milliseconds_now(client) - int(retention.total_seconds() * 1000), 0)]
-    for state in groups(client, stream):
-        if is_observer(as_text(state["name"])):
-            continue
-        bounds.append(position(as_text(state["last-delivered-id"])))
-        if int(state["pending"]):
-            oldest = r.xpending(stream, as_text(state["name"]))["min"]
-            bounds += [position(as_text(oldest))] if oldest is not None else []
+    bounds += [position(entry) for name, entry in unacknowledged(client, stream).items() if not is_observer(name)]
     milliseconds, sequence = min(bounds)
-    return int(r.xtrim(stream, minid=f"{milliseconds}-{sequence}", approximate=True)) if milliseconds > 0 else 0
+    if milliseconds <= 0:
+        return 0
+    before, dropped = f"{milliseconds}-{sequence}", 0
+    for _ in turns(MOST_SLICES, TRIM_SECONDS, time.monotonic):
+        # whole nodes, few at once: Redis does nothing else meanwhile, and without a limit it stops after 10,000 entries
+        gone = int(r.xtrim(stream, minid=before, approximate=True, limit=SLICE))
+        dropped += gone
+        if not gone:
+            return dropped + int(r.xtrim(stream, minid=before, approximate=False))
+    return dropped
 
 
 def observers(client: redis.Redis, stream: str) -> dict[str, datetime]:
