@@ -174,6 +174,8 @@ class Settings(BaseSettings):
     """How long the work of a process that died stays claimed before another takes it."""
     max_attempts: int = Field(5, ge=1, le=100)
     stream_retention_hours: float = Field(72, gt=0)
+    sent_retention_hours: float = Field(168, gt=0)
+    """How long commands and outcomes stay; longer only for a group that has not acknowledged them."""
     concurrency: int = Field(2, ge=1, le=256)
     """Child processes of the worker that `refunds worker` starts."""
     pipeline_timeout_seconds: float = Field(10.0, gt=0, le=60)
@@ -191,6 +193,11 @@ class Settings(BaseSettings):
     def group(self) -> str:
         """What sets this installation apart from others on the same Redis: its consumer group, and what its keys begin with."""
         return GROUP if self.observer is None else f"{OBSERVER}{self.observer}"
+
+    @property
+    def sent_streams(self) -> tuple[str, ...]:
+        """What we write for others to read; an observer writes for nobody."""
+        return () if is_observer(self.group) else (self.commands_stream, self.outcomes_stream)
 
 
 def is_observer(group: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from redis.exceptions import NoPermissionError
 from tests.scenarios.system import a_purchase, a_system, an_account, failed, submitted
 from tests.servers import ON_POSTGRES, eventually
 from worker.intake.stream import as_text, entries_read_so_far
+from worker.intake.upkeep import kept_for, trim
 from worker.sandbox.servers import RunningRedis, start_redis
 
 USERS = (Path(__file__).parents[2] / "deploy/redis/users.acl").read_text()
@@ -68,6 +70,8 @@ def test_main_job_goes_through_with_each_part_under_its_own_user(
         ("pipeline", ("xadd", "layer-jobs:commands", "*", "command", "forged")),
         ("product", ("xadd", "refunds:events", "*", "event", "forged")),
         ("product", ("xread", "streams", "layer-jobs:events", "0")),
+        ("product", ("xtrim", "refunds:events", "maxlen", "0")),
+        ("pipeline", ("xtrim", "layer-jobs:commands", "maxlen", "0")),
         ("refunds", ("flushall",)),
         ("refunds", ("config", "set", "appendonly", "no")),
         ("refunds", ("keys", "*")),
@@ -95,6 +99,17 @@ def test_pipeline_takes_orders_for_reruns(guarded: RunningRedis) -> None:
     assert pipeline.xreadgroup("pipeline", "one", {"layer-jobs:commands": ">"})[0][1][0][0] == order
     assert pipeline.xautoclaim("layer-jobs:commands", "pipeline", "two", 0)[1][0][0] == order
     assert pipeline.xack("layer-jobs:commands", "pipeline", order) == 1
+
+
+def test_worker_forgets_what_it_sent_and_no_reader_of_it_does(guarded: RunningRedis) -> None:
+    worker, product = (redis.Redis.from_url(as_user(guarded, name)) for name in ("refunds", "product"))
+    for stream in ("layer-jobs:commands", "refunds:events"):
+        worker.delete(stream)
+        worker.xadd(stream, {"event": "old"}, id="1-0")
+    product.xgroup_create("refunds:events", "balance", id="0")
+    for stream, kept in (("layer-jobs:commands", 0), ("refunds:events", 1)):
+        trim(worker, stream, timedelta(days=7))
+        assert (worker.xlen(stream), len(kept_for(worker, stream, timedelta(days=7)))) == (kept, kept)
 
 
 def test_what_an_observer_takes_in_the_workers_group_is_seen_by_who_compares_it_with_the_books(guarded: RunningRedis) -> None:

@@ -142,6 +142,7 @@ def test_observer_has_names_of_its_own_and_carries_nothing_out() -> None:
     assert (found.group, found.outcomes_stream, found.mode) == ("observer:next", "observer:next:events", "observe")
     live = load_settings({})
     assert (live.group, live.outcomes_stream, live.mode) == ("refunds", "refunds:events", "full")
+    assert (found.sent_streams, live.sent_streams) == ((), ("layer-jobs:commands", "refunds:events"))
     with pytest.raises(Misconfigured, match="expected a short name"):
         load_settings({"REFUNDS_OBSERVER": "next one"})
 

@@ -11,8 +11,8 @@ from tests.intake.readers import GROUP, STREAM, Inbox, Reading
 from tests.servers import eventually
 from worker.intake.interference import ahead, way_out
 from worker.intake.neighbours import mark, others
-from worker.intake.stream import backlog, entries_read_so_far, open_stream_client, waits_since
-from worker.intake.upkeep import forget_idle_consumers, observers, trim
+from worker.intake.stream import as_text, backlog, entries_read_so_far, open_stream_client, waits_since
+from worker.intake.upkeep import forget_idle_consumers, kept_for, observers, outstayed, trim
 from worker.sandbox.servers import start_redis
 
 GREATEST = "18446744073709551615-18446744073709551615"
@@ -241,6 +241,75 @@ def test_trimming_forgets_to_the_entry_and_nobody_takes_that_for_a_loss(reading:
     reading.add("young")
     consumer.step()
     assert (reading.client.xlen(STREAM), consumer.gone, reading.log.events("error")) == (1, 0, [])
+
+
+SENT = "refunds:events"
+
+
+def looks_after_what_is_sent(reading: Reading, **options: Any) -> None:
+    reading.consumer(Inbox(), housekeeping_every=1e-9, sent=(SENT,), sent_retention_hours=1.0, **options).step()
+
+
+def sent(reading: Reading) -> list[str]:
+    return [as_text(entry_id) for entry_id, _ in reading.client.xrange(SENT)]
+
+
+def test_what_is_sent_goes_by_its_age_where_no_group_reads_it(reading: Reading) -> None:
+    for entry_id in ("1-0", "2-0", "*"):
+        young = reading.client.xadd(SENT, {"event": "{}"}, id=entry_id)
+    assert outstayed(reading.client, SENT, timedelta(hours=1)) > timedelta(days=365)
+    looks_after_what_is_sent(reading)
+    assert sent(reading) == [as_text(young)]
+    assert outstayed(reading.client, SENT, timedelta(hours=1)) == timedelta(0)
+
+
+def test_what_a_group_has_not_acknowledged_stays_sent_and_the_group_is_named_once(reading: Reading) -> None:
+    for number in range(1, 5):
+        reading.client.xadd(SENT, {"event": "{}"}, id=f"{number}-0")
+    reading.client.xgroup_create(SENT, "balance", id="0")
+    reading.client.xreadgroup("balance", "me", {SENT: ">"}, count=2)
+    consumer = reading.consumer(Inbox(), housekeeping_every=1e-9, sent=(SENT,), sent_retention_hours=1.0)
+    for acknowledged, left in ((None, 4), ("1-0", 3), ("2-0", 2)):
+        if acknowledged is not None:
+            reading.client.xack(SENT, "balance", acknowledged)
+        consumer.step()
+        assert len(sent(reading)) == left, "pending ones and those that the group was not given yet"
+    assert list(kept_for(reading.client, SENT, timedelta(hours=1))) == ["balance"]
+    assert reading.log.events("warning") == ["intake.sent_kept"]
+    reading.client.xgroup_destroy(SENT, "balance")
+    consumer.step()
+    assert (sent(reading), kept_for(reading.client, SENT, timedelta(hours=1))) == ([], {})
+
+
+def test_group_that_has_acknowledged_all_is_waited_for_by_nothing_however_old_that_is(reading: Reading) -> None:
+    reading.client.xadd(SENT, {"event": "{}"}, id="1-0")
+    reading.client.xgroup_create(SENT, "balance", id="0")
+    reading.client.xreadgroup("balance", "me", {SENT: ">"})
+    reading.client.xack(SENT, "balance", "1-0")
+    looks_after_what_is_sent(reading)
+    assert (sent(reading), reading.log.events("warning")) == ([], [])
+    later = reading.client.xadd(SENT, {"event": "{}"})
+    assert reading.client.xreadgroup("balance", "me", {SENT: ">"})[0][1][0][0] == later
+
+
+def test_observer_touches_nothing_that_is_sent(reading: Reading) -> None:
+    reading.client.xadd(SENT, {"event": "{}"}, id="1-0")
+    looks_after_what_is_sent(reading, group="observer:next")
+    assert sent(reading) == ["1-0"]
+
+
+def test_redis_that_is_full_of_what_was_sent_is_given_room(tmp_path: Path) -> None:
+    with start_redis(tmp_path) as server:
+        reading = Reading(lambda: open_stream_client(server.url))
+        consumer = reading.consumer(Inbox(), housekeeping_every=1e-9, sent=(SENT,), sent_retention_hours=1.0)
+        consumer.step()
+        for number in range(300):
+            reading.client.xadd(SENT, {"event": "x" * 10_000}, id=f"{number + 1}-0")
+        reading.client.config_set("maxmemory", int(reading.client.info("memory")["used_memory"]) - 1_000_000)
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            reading.add("an event")
+        consumer.step()
+        assert reading.add("an event")
 
 
 def test_trimming_waits_for_the_slowest_group(reading: Reading) -> None:

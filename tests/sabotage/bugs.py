@@ -43,6 +43,30 @@ BUGS = (
         (("worker/intake/heavy.py", "if self._taken > self._most:", "if False:"),),
     ),
     Bug(
+        "outcomes_forgotten_before_they_are_acknowledged",
+        "the product never hears of credits that came back while it was away",
+        ("tests/intake/test_stream.py",),
+        (
+            (
+                "worker/intake/stream.py",
+                "    return {name: oldest for name, oldest in found.items() if oldest is not None}",
+                "    return {}",
+            ),
+        ),
+    ),
+    Bug(
+        "outcomes_are_never_forgotten",
+        "what was sent fills Redis, and then no event comes in and no task goes out",
+        ("tests/intake/test_stream.py",),
+        (
+            (
+                "worker/intake/upkeep.py",
+                "{self._stream: self._retention, **self._sent}.items()",
+                "{self._stream: self._retention}.items()",
+            ),
+        ),
+    ),
+    Bug(
         "group_starts_at_the_end",
         "what was sent before the first start is never read",
         ("tests/intake/test_consumer.py",),

@@ -1010,6 +1010,25 @@ def test_doctor_and_status_survive_an_id_in_the_future_and_name_it(system: Syste
     assert (told["ok"], "RENAME layer-jobs:events layer-jobs:events:old" in told["finding"]) == (False, True)
 
 
+def test_doctor_names_whom_commands_and_outcomes_are_kept_for_once_an_intake_has_trimmed_them(
+    system: System, redis: redis_py.Redis
+) -> None:
+    def told() -> list[str]:
+        return [item["finding"] for item in system.json("doctor", expect=None)["findings"] if item["check"] == "sent"]
+
+    assert told() == []
+    for stream in ("layer-jobs:commands", "refunds:events"):
+        redis.xadd(stream, {"event": "old"}, id="1-0")
+    redis.xgroup_create("layer-jobs:commands", "gone", id="0")
+    kept, untrimmed = told()
+    assert "is `refunds intake` running?" in untrimmed
+    system.start("worker.cli", "intake")
+    assert eventually(lambda: redis.xlen("refunds:events") == 0, within=60), system.logs()
+    assert redis.xlen("layer-jobs:commands") == 1
+    assert told() == [kept]
+    assert "redis-cli XGROUP DESTROY layer-jobs:commands gone" in kept
+
+
 def test_doctor_finds_a_redis_whose_events_another_database_takes(
     system: System, redis: redis_py.Redis, redis_server: str, tmp_path: Path
 ) -> None:

@@ -244,6 +244,17 @@ def test_age_of_the_stream_is_that_of_its_oldest_entry_read_or_not(store: Store)
     assert age() == 0
 
 
+def test_what_was_sent_is_counted_and_tells_how_long_it_has_outstayed(store: Store) -> None:
+    client, sent = fakeredis.FakeRedis(), {"refunds:events": timedelta(hours=2)}
+    seconds, _ = client.time()
+    for ago in (10_000, 5):
+        client.xadd("refunds:events", {"event": "x"}, id=f"{(int(seconds) - ago) * 1000}-0")
+    asked = Figures(store, client, STREAM, HandClock(), load_editions(DEFAULT_TERMS), Timer(), sent=sent)
+    found = values(asked.text())
+    assert found["refunds_sent_entries[refunds:events]"] == 2
+    assert 2_800 <= found["refunds_sent_overdue_seconds[refunds:events]"] < 2_900
+
+
 def statements(store: Store, work: Figures) -> int:
     seen: list[str] = []
 

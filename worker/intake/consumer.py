@@ -65,6 +65,8 @@ class Consumer:
         reclaim_idle_ms: int = 30_000,
         reclaim_every: float = 5.0,
         retention_hours: float = 72.0,
+        sent: Sequence[str] = (),
+        sent_retention_hours: float = 168.0,
         housekeeping_every: float = 60.0,
     ) -> None:
         if block_ms < 1:
@@ -85,6 +87,7 @@ class Consumer:
             name=name,
             database=database,
             retention=timedelta(hours=retention_hours),
+            sent=dict.fromkeys(sent, timedelta(hours=sent_retention_hours)),
             every=housekeeping_every,
             log=log,
         )

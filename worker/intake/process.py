@@ -54,6 +54,8 @@ def run_intake(
         on_accepted=tell,
         handed=handed,
         retention_hours=settings.stream_retention_hours,
+        sent=settings.sent_streams,
+        sent_retention_hours=settings.sent_retention_hours,
         log=log,
     )
     log.info("intake.started", stream=settings.stream, consumer=consumer.name)

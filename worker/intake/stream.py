@@ -108,7 +108,8 @@ def milliseconds_now(client: redis.Redis) -> int:
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-def _moment(milliseconds: int) -> datetime:
+def moment_of(milliseconds: int) -> datetime:
+    """The time of an id, as `milliseconds_now` and `position` give it."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
@@ -140,17 +141,23 @@ def unacknowledged(client: redis.Redis, stream: str) -> dict[str, str]:
     return {name: oldest for name, oldest in found.items() if oldest is not None}
 
 
+def first_added(client: redis.Redis, stream: str) -> datetime | None:
+    """When the oldest entry that is still in the stream was added; None where there is none."""
+    first = _after(client, stream, FIRST, 1)
+    return moment_of(position(as_text(first[0][0]))[0]) if first else None
+
+
 def _waits_since(client: redis.Redis, stream: str, state: Any, oldest: str | None) -> datetime | None:
     if oldest is None:
         return None
     r: Any = client
     now, added = milliseconds_now(client), position(oldest)[0]
     if added <= now or not state:
-        return _moment(min(added, now))
+        return moment_of(min(added, now))
     # the id was chosen, or another server's clock gave it: what waits was not there when somebody of the group last read
     held = r.xpending_range(stream, state["name"], min=oldest, max=oldest, count=1)
     silent = [item["time_since_delivered"] for item in held] or [one["idle"] for one in r.xinfo_consumers(stream, state["name"])]
-    return _moment(now - min(map(int, silent), default=0))
+    return moment_of(now - min(map(int, silent), default=0))
 
 
 def _state(client: redis.Redis, stream: str, group: str) -> Any:

@@ -1,17 +1,21 @@
-"""What a stream needs now and then: forgetting what is long done and consumers that are no more, and a look for trouble."""
+"""What streams need now and then: forgetting what is long done and consumers that are no more, and a look for trouble.
+
+The intake does it for the stream that it reads and for those that the worker writes: nobody else looks at Redis so regularly.
+"""
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
 
-from worker.clock import Every, turns
+from worker.clock import Every, turns, written
 from worker.errors import one_line
 from worker.intake.heavy import TooHeavy
 from worker.intake.interference import Unread, ahead, way_out
 from worker.intake.neighbours import mark, others
-from worker.intake.stream import as_text, groups, milliseconds_now, position, unacknowledged
+from worker.intake.stream import as_text, first_added, groups, milliseconds_now, moment_of, position, unacknowledged
 from worker.settings import is_observer
 
 FORGET_CONSUMER_AFTER_MS = 3_600_000
@@ -22,7 +26,8 @@ SLICE, MOST_SLICES, TRIM_SECONDS = 10_000, 1_000, 2.0
 class Upkeep:
     """What one consumer does for its stream beside reading, every so many seconds. A trouble that stays is said once.
 
-    With a `database`, its name is marked in Redis as read into, for others to find.
+    `sent` are the streams that are written for others, and how long each keeps an entry. With a `database`, its name is marked in
+    Redis as read into, for others to find.
     """
 
     def __init__(
@@ -34,15 +39,17 @@ class Upkeep:
         name: str,
         database: str | None,
         retention: timedelta,
+        sent: Mapping[str, timedelta],
         every: float,
         log: Any,
     ) -> None:
         self._redis, self._stream, self._group, self._name, self._log = redis, stream, group, name, log
-        self._database, self._retention = database, retention
+        self._database, self._retention, self._sent = database, retention, sent
         self._looks, self._turns = Every(every), Every(every)
         self._unread = Unread(redis, stream, group)
         self._told_ahead = False  # that the stream's ids lie in the future
         self._told_beside: set[str] = set()  # which databases are read into as well
+        self._told_kept: set[tuple[str, str]] = set()  # for which groups of which streams entries are kept
 
     def gone(self) -> int:
         """How many entries left the stream since the last look before anybody was given them; 0 where it is not time to look."""
@@ -62,12 +69,26 @@ class Upkeep:
             for consumer, entries in dropped.items():
                 self._log.error("intake.pending_dropped", consumer=consumer, entries=entries, next="run refunds audit")
             if not is_observer(self._group):
-                trim(self._redis, self._stream, self._retention)
+                # before anything else: a Redis that is full takes a trim, and not what is written below
+                for stream, retention in {self._stream: self._retention, **self._sent}.items():
+                    trim(self._redis, stream, retention)
+                self._say_kept()
             self._say_ahead()
             if self._database is not None:
                 self._say_beside(self._database)
         except redis.ResponseError as error:  # an ACL may forbid it; reading goes on, the stream only grows
             self._log.warning("intake.upkeep_refused", stream=self._stream, error=one_line(error))
+
+    def _say_kept(self) -> None:
+        found = {
+            (stream, group): since
+            for stream, retention in self._sent.items()
+            for group, since in kept_for(self._redis, stream, retention).items()
+        }
+        for (stream, group), since in found.items():
+            if (stream, group) not in self._told_kept:
+                self._log.warning("intake.sent_kept", stream=stream, group=group, since=written(since), next="run refunds doctor")
+        self._told_kept = set(found)
 
     def _say_ahead(self) -> None:
         last = ahead(self._redis, self._stream)
@@ -105,6 +126,24 @@ def trim(client: redis.Redis, stream: str, retention: timedelta) -> int:
         if not gone:
             return dropped + int(r.xtrim(stream, minid=before, approximate=False))
     return dropped
+
+
+def kept_for(client: redis.Redis, stream: str, retention: timedelta) -> dict[str, datetime]:
+    """The groups for which entries are kept that are older than `retention`, and when the oldest of each was added."""
+    edge = moment_of(milliseconds_now(client)) - retention
+    found = {
+        name: moment_of(position(entry)[0]) for name, entry in unacknowledged(client, stream).items() if not is_observer(name)
+    }
+    return {name: added for name, added in found.items() if added < edge}
+
+
+def outstayed(client: redis.Redis, stream: str, retention: timedelta) -> timedelta:
+    """By how much the oldest entry is older than `retention`; none where it is not. After a turn of ours it is what some group
+    has not acknowledged.
+    """
+    added = first_added(client, stream)
+    age = timedelta(0) if added is None else moment_of(milliseconds_now(client)) - added
+    return max(timedelta(0), age - retention)
 
 
 def observers(client: redis.Redis, stream: str) -> dict[str, datetime]:

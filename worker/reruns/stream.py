@@ -43,7 +43,7 @@ class PipelineStream:
     timer: Callable[[], float] = time.monotonic
 
     def ask(self, order: RerunOrder, until: float) -> Reply:
-        """Adds one command, never trimming: who reads the stream decides when a command is no longer needed."""
+        """Adds one command, never trimming: what nobody needs any more the intake forgets."""
         if self.timer() >= until:
             return TOO_LATE
         try:

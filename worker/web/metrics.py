@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -30,6 +30,7 @@ from worker.creem.answers import CallOutcome
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.records import JobStatus
 from worker.intake.stream import backlog, takes_no_writes
+from worker.intake.upkeep import outstayed
 from worker.observe import log
 from worker.settings import GROUP, Mode
 from worker.store.breakers import CREEM
@@ -42,6 +43,9 @@ QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 ENDS = tuple(status for status in JobStatus if status is not JobStatus.RUNNING)
 DELIVERIES = ("taken", "not_stored", "unsigned")
 Family = GaugeMetricFamily | CounterMetricFamily | GaugeHistogramMetricFamily
+
+
+OVERDUE = "By how much their oldest is older than they are kept; growing: a group has not acknowledged it, or no intake runs"
 
 
 class Figures(Collector):
@@ -61,9 +65,11 @@ class Figures(Collector):
         group: str = GROUP,
         mode: Mode = Mode.FULL,
         environment: str | None = None,
+        sent: Mapping[str, timedelta] | None = None,
     ) -> None:
         self._store, self._redis, self._stream, self._clock, self._timer = store, client, stream, clock, timer
         self._editions, self._group, self._mode, self._environment = editions, group, mode, environment
+        self._sent = sent or {}
         self.deliveries = Counter(dict.fromkeys(DELIVERIES, 0))
         """Webhooks by how this process answered since it runs; whoever answers counts."""
         self._lock = threading.Lock()
@@ -126,6 +132,8 @@ class Figures(Collector):
             refused = takes_no_writes(self._redis, self._group)
             found = backlog(self._redis, self._stream, self._group)
             queued = {queue: int(self._redis.llen(f"{self._group}:{queue}")) for queue in QUEUES}
+            sent = {stream: int(self._redis.xlen(stream)) for stream in self._sent}
+            late = {stream: int(outstayed(self._redis, stream, keep).total_seconds()) for stream, keep in self._sent.items()}
         except (redis.RedisError, OSError) as error:
             log.warning("metrics.redis_unreachable", error=one_line(error))
             return [_up("redis", False)]
@@ -140,6 +148,8 @@ class Figures(Collector):
             ),
             _one("refunds_stream_oldest_age_seconds", "Age of the oldest of both", _age(found.oldest_at, self._clock.now())),
             _many("refunds_tasks_queued", "Task messages that no worker has taken yet", "queue", queued),
+            _many("refunds_sent_entries", "Commands and outcomes that Redis keeps in its memory", "stream", sent),
+            _many("refunds_sent_overdue_seconds", OVERDUE, "stream", late),
         ]
 
 

@@ -38,6 +38,7 @@ def _web(runtime: Runtime, hint: Hint) -> Web:
             group=group,
             mode=settings.mode,
             environment=runtime.environment.value if runtime.environment else None,
+            sent=dict.fromkeys(settings.sent_streams, timedelta(hours=settings.sent_retention_hours)),
         ),
         unread_since=lambda: waits_since(runtime.redis, stream, group),
         group=group,

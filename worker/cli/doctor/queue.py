@@ -15,7 +15,7 @@ from worker.errors import one_line
 from worker.intake.interference import ahead, way_out
 from worker.intake.neighbours import others
 from worker.intake.stream import takes_no_writes
-from worker.intake.upkeep import observers
+from worker.intake.upkeep import kept_for, observers, outstayed
 from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.store.schema import known_name
@@ -26,6 +26,8 @@ OLDEST = (6, 2)
 LARGEST_FIELD = 2**20
 """The least that Redis can be set to."""
 ANSWER_SECONDS = 1.0
+TRIMMED_WITHIN = timedelta(hours=1)
+"""An intake does it every minute."""
 MEMORY_SHARE = 0.8
 """Of what Redis may use; above it the doctor warns."""
 
@@ -51,6 +53,7 @@ def queue(runtime: Runtime) -> Iterator[Finding]:
     told = "none lies in the future" if last_id is None else way_out(runtime.settings.stream, last_id)
     yield finding("stream ids", last_id is None, told)
     yield from _observers(runtime)
+    yield from _sent(runtime)
     yield _read_into(runtime)
 
 
@@ -79,6 +82,19 @@ def _observers(runtime: Runtime) -> Iterator[Finding]:
         told = f"{name} has read to {moment(last)}"
         over = f"{told}: what is trimmed it never sees; if it is no more: redis-cli XGROUP DESTROY {stream} {name}"
         yield finding("observer", not late, over if late else told, "warning")
+
+
+def _sent(runtime: Runtime) -> Iterator[Finding]:
+    """For whom commands and outcomes are kept in Redis's memory beyond their time."""
+    retention = timedelta(hours=runtime.settings.sent_retention_hours)
+    for stream in runtime.settings.sent_streams:
+        kept = kept_for(runtime.redis, stream, retention)
+        for name, since in kept.items():
+            told = f"{stream} keeps everything since {moment(since)}, which {name} has not acknowledged"
+            yield finding("sent", False, f"{told}; if it is no more: redis-cli XGROUP DESTROY {stream} {name}", "warning")
+        if not kept and (late := outstayed(runtime.redis, stream, retention)) > TRIMMED_WITHIN:
+            hours = f"{late.total_seconds() / 3600:.0f} hours"
+            yield finding("sent", False, f"{stream} was not trimmed for {hours}: is `refunds intake` running?", "warning")
 
 
 def _read_into(runtime: Runtime) -> Finding:
