@@ -1,5 +1,6 @@
 """The claim journal keeps every line that was ever promised, and survives what crashes leave in it."""
 
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.cases.money.journal import Call, Journal
+from worker.cases.money.journal import END_BYTES, Call, Journal
 from worker.errors import TryLater
 
 NOW = datetime(2026, 3, 31, 23, 59, tzinfo=UTC)
@@ -40,12 +41,17 @@ def reads(folder: Path) -> Journal:
     return journal
 
 
+def charges(journal: Journal) -> set[str]:
+    return {transaction_id for _, transaction_id in journal.whole()}
+
+
 def test_line_is_read_again_as_it_was_written(tmp_path: Path) -> None:
     Journal(tmp_path / "new").add(41, NOW, a_call())
     journal = reads(tmp_path / "new")
-    assert journal.calls(("test", "tran_1")) == [a_call()]
+    assert journal.whole() == {("test", "tran_1"): [a_call()]}
+    assert journal.calls(("test", "tran_1")) == ((1, NOW, NOW + timedelta(seconds=20)),)
     assert (journal.reached, journal.begins, len(journal), journal.unreadable) == (41, 41, 1, 0)
-    assert journal.calls(("live", "tran_1")) == []
+    assert journal.calls(("live", "tran_1")) == ()
 
 
 def test_months_are_files_and_all_of_them_count(tmp_path: Path) -> None:
@@ -53,7 +59,7 @@ def test_months_are_files_and_all_of_them_count(tmp_path: Path) -> None:
     journal.add(1, NOW, a_call("tran_march"))
     journal.add(2, NOW + timedelta(minutes=2), a_call("tran_april"))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["2026-03.jsonl", "2026-04.jsonl"]
-    assert {key[1] for key in reads(tmp_path).charges()} == {"tran_march", "tran_april"}
+    assert charges(reads(tmp_path)) == {"tran_march", "tran_april"}
 
 
 @pytest.mark.parametrize("kept", range(1, 60, 7))
@@ -64,19 +70,32 @@ def test_torn_line_is_counted_and_costs_no_other(tmp_path: Path, kept: int) -> N
     with file.open("ab") as opened:
         opened.write(b'\n{"mark":2,"at":"2026-03-31T23:59:00+00:00","call":{"environment"'[: kept + 1])
     torn = reads(tmp_path)
-    assert [call.transaction_id for key in torn.charges() for call in torn.calls(key)] == ["tran_before"]
+    assert charges(torn) == {"tran_before"}
     journal.add(3, NOW, a_call("tran_after"))
     torn.look()
     for one in (torn, reads(tmp_path)):
-        assert {key[1] for key in one.charges()} == {"tran_before", "tran_after"}
-        assert (one.unreadable, one.reached) == (1, 3)
+        assert charges(one) == {"tran_before", "tran_after"}
+        assert (len(one), one.unreadable, one.reached, one.glance()) == (2, 1, 3, 3)
 
 
 def test_whole_line_without_its_end_counts_as_sent(tmp_path: Path) -> None:
     Journal(tmp_path).add(1, NOW, a_call())
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes().rstrip(b"\n"))
-    assert reads(tmp_path).calls(("test", "tran_1")) == [a_call()]
+    journal = reads(tmp_path)
+    assert (charges(journal), len(journal), journal.glance()) == ({"tran_1"}, 1, 1)
+
+
+def test_line_that_grows_between_two_looks_is_one_call(tmp_path: Path) -> None:
+    Journal(tmp_path).add(1, NOW, a_call("tran_1"))
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    for written in range(0, len(whole), 50):
+        file.write_bytes(whole[:written])
+        journal = reads(tmp_path)
+        file.write_bytes(whole)
+        journal.look()
+        assert (len(journal), journal.unreadable) == (1, 0)
 
 
 def test_look_takes_in_only_what_was_added_and_never_forgets(tmp_path: Path) -> None:
@@ -91,6 +110,44 @@ def test_look_takes_in_only_what_was_added_and_never_forgets(tmp_path: Path) -> 
         file.write_bytes(b"")
     journal.look()
     assert len(journal) == 2
+
+
+def test_line_that_comes_twice_is_one_call_and_calls_are_in_order(tmp_path: Path) -> None:
+    for attempt in (2, 1, 2):
+        Journal(tmp_path).add(attempt, NOW, a_call(attempt=attempt))
+    journal = reads(tmp_path)
+    assert [call.attempt for call in journal.calls(("test", "tran_1"))] == [1, 2]
+    assert [call.attempt for call in journal.whole()["test", "tran_1"]] == [1, 2]
+
+
+@pytest.mark.parametrize("torn", [0, 3 * END_BYTES])
+def test_glance_finds_the_mark_that_a_look_finds_and_keeps_nothing(tmp_path: Path, torn: int) -> None:
+    journal = Journal(tmp_path)
+    assert journal.glance() is None
+    for mark in range(40):
+        journal.add(mark, NOW, replace(a_call(f"tran_{mark}"), subject="x" * 5_000))
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size > 3 * END_BYTES
+    with file.open("ab") as opened:
+        opened.write(bytes(torn))
+    journal.add(38, NOW + timedelta(minutes=2))
+    assert (journal.glance(), len(journal)) == (39, 0)
+    assert reads(tmp_path).reached == 39
+
+
+def test_what_is_kept_of_a_line_is_smaller_than_the_line(tmp_path: Path) -> None:
+    """Every process that pays has all of it in its memory."""
+    Journal(tmp_path).add(1, NOW, a_call("tran_0"))
+    (file,) = tmp_path.iterdir()
+    line = file.read_bytes()
+    file.write_bytes(b"".join(line.replace(b"tran_0", b"tran_%d" % number) for number in range(5_000)))
+    journal = Journal(tmp_path)
+    tracemalloc.start()
+    journal.look()
+    kept, highest = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(journal) == 5_000
+    assert highest < 1.2 * kept < 1.2 * file.stat().st_size
 
 
 def test_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:

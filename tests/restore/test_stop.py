@@ -67,6 +67,18 @@ def test_fresh_installation_starts_without_ceremony_and_every_witness_learns_of_
     assert [call.attempt for call in world.witnesses().calls(("test", "tran_1"))] == [1]
 
 
+def test_who_only_shows_what_is_remembered_shows_the_same_and_keeps_no_call(world: RestoreWorld) -> None:
+    watching = world.witnesses()
+    assert watching.show(world.store) == watching.ask(world.store)
+    world.charged()
+    world.go_on(days=1)
+    shown = watching.show(world.store)
+    assert watching.journal is not None
+    assert (shown.journal, len(watching.journal)) == (0, 0)
+    assert shown == watching.ask(world.store)
+    assert len(watching.journal) == 1
+
+
 def test_journal_that_takes_no_lines_stops_money_for_all_to_see_until_it_takes_them_again(world: RestoreWorld) -> None:
     def held() -> str | None:
         found = world.store.read(lambda tx: closed_to(tx, [limits.JOURNAL], world.clock.now()))

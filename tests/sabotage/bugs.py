@@ -1793,6 +1793,24 @@ BUGS = (
         (("worker/cases/money/restore.py", "doubted = 0 if found.whole else self._doubt()", "doubted = 0"),),
     ),
     Bug(
+        "second_call_on_a_charge_not_kept",
+        "a call that the journal alone remembers is armed and made again",
+        ("tests/restore/test_journal.py",),
+        (
+            (
+                "worker/cases/money/journal.py",
+                "self._calls[key] = tuple(sorted((*others, armed)))",
+                "self._calls.setdefault(key, (armed, *others))",
+            ),
+        ),
+    ),
+    Bug(
+        "line_that_is_still_growing_is_passed_over",
+        "a call that was written while somebody looked is never read by them",
+        ("tests/restore/test_journal.py",),
+        (("worker/cases/money/journal.py", "            if ended:\n", "            if True:\n"),),
+    ),
+    Bug(
         "torn_line_takes_the_next_along",
         "a call is in the journal and nobody can read it",
         ("tests/restore/test_journal.py",),

@@ -105,7 +105,7 @@ def _stopped(found: dict[str, Any]) -> None:
 def _epoch(runtime: Runtime) -> dict[str, Any]:
     """How far the database has come beside what its witnesses remember; money is at stake only where there is a key."""
     try:
-        remembered = runtime.witnesses.ask(runtime.store)
+        remembered = runtime.witnesses.show(runtime.store)
     except TryLater as error:
         return {"database": None, "redis": None, "journal": None, "wrong": str(error)}
     mark = runtime.store.read(epoch.mark_of)

@@ -5,7 +5,7 @@ how high it was. Where the database stands lower than either, or has a history a
 person lifts the stop (failure-modes.md, K1, K2, O2, O5). Credits go on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ import redis as redis_py
 from sqlalchemy import select, update
 
 from worker.cases.money import limits
-from worker.cases.money.journal import Call, Journal, Key
+from worker.cases.money.journal import Armed, Journal, Key
 from worker.clock import Clock, Every
 from worker.errors import TryLater, one_line
 from worker.observe import log
@@ -65,6 +65,13 @@ class Witnesses:
 
     def ask(self, store: Store) -> Remembered:
         """What they remember now. Raises `TryLater` where the journal cannot be read."""
+        return self._asked(store, _all_read)
+
+    def show(self, store: Store) -> Remembered:
+        """The same for who only shows it: of the journal the ends of its files are read, and nothing is kept in memory."""
+        return self._asked(store, Journal.glance)
+
+    def _asked(self, store: Store, mark_in: Callable[[Journal], int | None]) -> Remembered:
         stood, mark, away = store.read(mark_of), None, None
         if self.redis is not None:
             try:
@@ -72,9 +79,7 @@ class Witnesses:
                 mark = None if score is None else int(score)
             except (redis_py.RedisError, OSError) as error:
                 away = one_line(error)
-        if self.journal is not None:
-            self.journal.look()
-        return Remembered(stood, mark, away, None if self.journal is None else self.journal.reached)
+        return Remembered(stood, mark, away, None if self.journal is None else mark_in(self.journal))
 
     def tell(self, mark: int) -> str | None:
         """Lets Redis remember a mark that is committed; why it could not, else None. A lower mark never replaces a higher."""
@@ -86,12 +91,17 @@ class Witnesses:
         except (redis_py.RedisError, OSError) as error:
             return one_line(error)
 
-    def calls(self, key: Key) -> Sequence[Call]:
+    def calls(self, key: Key) -> Sequence[Armed]:
         """The calls that the journal knows for a charge, first to last, those of this moment included."""
         if self.journal is None:
             return ()
         self.journal.look()
         return self.journal.calls(key)
+
+
+def _all_read(journal: Journal) -> int | None:
+    journal.look()
+    return journal.reached
 
 
 def mark_of(tx: Tx) -> int:

@@ -6,13 +6,16 @@ one folder where the file system appends whole writes (a local disk does, NFS do
 """
 
 import json
+import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.disk import append
 from worker.errors import TryLater, one_line
@@ -20,6 +23,8 @@ from worker.errors import TryLater, one_line
 SERVICE = "the claim journal"
 Key = tuple[str, str]
 """Environment and transaction."""
+END_BYTES = 2**14
+"""So much of the end of a file is read for its last mark, more where nothing there can be read."""
 _TIMES = ("armed_at", "deadline_at")
 
 
@@ -48,8 +53,16 @@ class Call:
         return self.environment, self.transaction_id
 
 
+class Armed(NamedTuple):
+    """What a claim that does not know a call needs of it."""
+
+    attempt: int
+    armed_at: datetime
+    deadline_at: datetime
+
+
 class Journal:
-    """One folder, one file a month. What was read once is kept; every look reads only what was added since."""
+    """One folder, one file a month. Every look reads only what was added since; of what was read is kept what who pays needs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,7 +72,7 @@ class Journal:
         """The lowest one: nothing armed before it is in here."""
         self.unreadable = 0
         """Lines that are none: torn by a crash, and so of calls that were never sent."""
-        self._calls: dict[Key, dict[int, Call]] = defaultdict(dict)
+        self._calls: dict[Key, tuple[Armed, ...]] = {}
         self._read: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -79,54 +92,114 @@ class Journal:
 
     def look(self) -> None:
         """Takes in what was added since the last look. Raises `TryLater` where the folder cannot be read."""
-        with self._lock:
-            try:
-                for file in sorted(self.folder.glob("*.jsonl")):
-                    self._take_in(file)
-            except OSError as error:
-                raise TryLater(SERVICE, one_line(error)) from error
+        with self._lock, _reading():
+            for file in self._files():
+                self._take_in(file)
 
-    def calls(self, key: Key) -> list[Call]:
+    def glance(self) -> int | None:
+        """The highest mark that the last lines of any file tell of, for who only shows it: nothing is kept in memory.
+
+        Marks rise from line to line, so it is `reached`, unless somebody put older lines behind. Raises `TryLater` where the
+        folder cannot be read.
+        """
+        with _reading():
+            return max((mark for mark in map(_last_mark, self._files()) if mark is not None), default=None)
+
+    def calls(self, key: Key) -> Sequence[Armed]:
         """The calls armed for this charge as of the last look, first to last."""
-        known = self._calls.get(key, {})
-        return [known[attempt] for attempt in sorted(known)]
+        return self._calls.get(key, ())
 
-    def charges(self) -> Iterator[Key]:
-        """Every charge that a call was armed for."""
-        yield from list(self._calls)
+    def whole(self) -> dict[Key, list[Call]]:
+        """Every call that is there now, by its charge, first to last, with all that its line says. Raises `TryLater` where the
+        folder cannot be read.
+        """
+        found: dict[Key, dict[int, Call]] = defaultdict(dict)
+        with _reading():
+            for file in self._files():
+                for line, _ in _lines(file, 0):
+                    said = _understood(line)
+                    if said is not None and said[1] is not None:
+                        call = Call(**said[1])
+                        found[call.key][call.attempt] = call
+        return {key: [known[attempt] for attempt in sorted(known)] for key, known in found.items()}
 
     def __len__(self) -> int:
         return sum(map(len, self._calls.values()))
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.jsonl"))
 
     def _take_in(self, file: Path) -> None:
         begin = self._read.get(file.name, 0)
         if file.stat().st_size < begin:
             # somebody put an older file in its place: what we knew we still know
             begin = 0
-        with file.open("rb") as opened:
-            opened.seek(begin)
-            added = opened.read()
-        # what no line break ends yet may still be growing: it is looked at now and again the next time
-        ended = added.rfind(b"\n") + 1
-        for line in added[:ended].split(b"\n"):
-            if line.strip() and not self._understand(line):
-                self.unreadable += 1
-        self._understand(added[ended:])
-        self._read[file.name] = begin + ended
+        for line, ended in _lines(file, begin):
+            # every line has an empty one before it
+            understood = not line.strip() or self._understand(line)
+            # what no line break ends yet may still be growing: it is looked at now and again the next time
+            if ended:
+                self.unreadable += not understood
+                begin += len(line)
+        self._read[file.name] = begin
 
     def _understand(self, line: bytes) -> bool:
-        try:
-            said = json.loads(line)
-            mark, call = int(said["mark"]), _call(said["call"]) if "call" in said else None
-        except (ValueError, KeyError, TypeError):
+        said = _understood(line)
+        if said is None:
             return False
+        mark, call = said
         self.reached = mark if self.reached is None else max(mark, self.reached)
         self.begins = mark if self.begins is None else min(mark, self.begins)
         if call is not None:
-            self._calls[call.key][call.attempt] = call
+            key, armed = (call["environment"], call["transaction_id"]), Armed(call["attempt"], *(call[name] for name in _TIMES))
+            others = (known for known in self.calls(key) if known.attempt != armed.attempt)
+            self._calls[key] = tuple(sorted((*others, armed)))
         return True
 
 
-def _call(said: dict[str, Any]) -> Call:
-    known: dict[str, Any] = {field.name: said[field.name] for field in fields(Call)}
-    return Call(**known | {name: datetime.fromisoformat(known[name]) for name in _TIMES})
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TryLater(SERVICE, one_line(error)) from error
+
+
+def _lines(file: Path, begin: int) -> Iterator[tuple[bytes, bool]]:
+    """Each line from there on, and whether a line break ends it, which may be missing to the last."""
+    with file.open("rb") as opened:
+        opened.seek(begin)
+        for line in opened:
+            ended = line.endswith(b"\n")
+            yield line, ended
+            if not ended:
+                return  # or what comes meanwhile would be taken for a line of its own
+
+
+def _last_mark(file: Path) -> int | None:
+    size, taken = file.stat().st_size, END_BYTES
+    while True:
+        # what is cut off at the front is no line
+        marks = [said[0] for line, _ in _lines(file, max(0, size - taken)) if (said := _understood(line)) is not None]
+        if marks or taken >= size:
+            return max(marks, default=None)
+        taken *= 16
+
+
+_NAMES = tuple(field.name for field in fields(Call))
+_values = itemgetter(*_NAMES)
+
+
+def _understood(line: bytes) -> tuple[int, dict[str, Any] | None] | None:
+    """The mark and the fields of the call, if there is one; None where that is no line."""
+    try:
+        said = json.loads(line)
+        mark, call = int(said["mark"]), None
+        if "call" in said:
+            call = dict(zip(_NAMES, _values(said["call"]), strict=True))
+            call |= {name: datetime.fromisoformat(call[name]) for name in _TIMES}
+            # the same few words in every line
+            call["environment"] = sys.intern(call["environment"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return mark, call

@@ -13,7 +13,7 @@ from worker.cases.book.write import write_cases
 from worker.cases.money import holds, record
 from worker.cases.money.claims import READ, occasion
 from worker.cases.money.close import Closing
-from worker.cases.money.journal import Call
+from worker.cases.money.journal import Armed, Call
 from worker.cases.money.turn import move
 from worker.creem.answers import CallOutcome
 from worker.store.bulk import Tx
@@ -25,7 +25,7 @@ SENDS = {PaymentState.CLAIMED, PaymentState.REFUSED}
 READS = {PaymentState.SENDING, PaymentState.UNKNOWN}
 
 
-def as_unknown(tx: Tx, payment: Row[Any], case: Case, calls: Sequence[Call], with_: Closing, why: str = LOST) -> str:
+def as_unknown(tx: Tx, payment: Row[Any], case: Case, calls: Sequence[Armed], with_: Closing, why: str = LOST) -> str:
     """Puts these calls on the claim, which from here on only reads; returns it in words. Account, case and claim are locked.
 
     A claim that was closed without a refund of ours is opened again, its lot frozen as before.
@@ -50,7 +50,7 @@ def as_unknown(tx: Tx, payment: Row[Any], case: Case, calls: Sequence[Call], wit
     return f"unknown: {why}"
 
 
-def _keep(tx: Tx, payment: Row[Any], calls: Sequence[Call]) -> None:
+def _keep(tx: Tx, payment: Row[Any], calls: Sequence[Armed]) -> None:
     """Every call has its row, also where the journal is younger than the first; all but the last are known to have moved nothing,
     or the next would not have been armed.
     """

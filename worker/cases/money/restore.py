@@ -21,8 +21,8 @@ from worker.cases.money import claims, epoch, limits
 from worker.cases.money.close import Closing
 from worker.cases.money.duplicate import open_case_of
 from worker.cases.money.facts import charges_of
-from worker.cases.money.journal import Call, Journal, Key
-from worker.cases.money.remember import as_unknown, call_of
+from worker.cases.money.journal import Armed, Call, Journal, Key
+from worker.cases.money.remember import as_unknown
 from worker.cases.money.settle import Settler
 from worker.cases.money.used import jobs_under
 from worker.clock import Clock, moment
@@ -131,7 +131,7 @@ class Restorer:
         self.store.write(lambda tx: epoch.held_back(tx, remembered, now))
         for last in self._missing():
             calls = self.witnesses.calls(last.key)
-            said = self.store.write(partial(self._put_back, calls=calls, by=by, reason=reason))
+            said = self.store.write(partial(self._put_back, last=last, calls=calls, by=by, reason=reason))
             (done.left if said is None else done.remembered).append(_told(last) | {"done": said})
         what = f"{len(done.remembered)} put back, {len(done.left)} left, {events} events read again: {reason}"
         self.store.write(lambda tx: acted(tx, "restore.recover", limits.MONEY, by=by, reason=what, now=now))
@@ -168,17 +168,17 @@ class Restorer:
         journal = self.witnesses.journal
         if journal is None:
             return []
-        journal.look()
-        keys, found = list(journal.charges()), list[Call]()
+        told = journal.whole()
+        keys, found = list(told), list[Call]()
         for start in range(0, len(keys), CHUNK):
             part = keys[start : start + CHUNK]
             known = self.store.read(partial(_attempts, keys=part))
-            found += [last for last in (journal.calls(key)[-1] for key in part) if known.get(last.key, -1) < last.attempt]
+            found += [last for last in (told[key][-1] for key in part) if known.get(last.key, -1) < last.attempt]
         return sorted(found, key=lambda call: call.armed_at)
 
-    def _put_back(self, tx: Tx, calls: Sequence[Call], by: str, reason: str) -> str | None:
+    def _put_back(self, tx: Tx, last: Call, calls: Sequence[Armed], by: str, reason: str) -> str | None:
         """What was done, in words; None where the purchase is not known."""
-        last, now = calls[-1], self.clock.now()
+        now = self.clock.now()
         lot = tx.all(select(purchases.c.account_id).where(purchases.c.purchase_id == last.purchase_id))
         if not lot:
             return None
@@ -187,7 +187,7 @@ class Restorer:
             # what the facts lead to by themselves; nothing of it is sent before the lift
             self.settler.settle(tx, [last.purchase_id], now)
         payment = _claim(tx, last.key) or self._claim_again(tx, last, by, reason)
-        if payment.attempts >= last.attempt:
+        if payment.attempts >= calls[-1].attempt:
             # armed just now, by a process that had not committed when we looked
             return "known meanwhile"
         case = case_of(tx.one(select(cases).where(cases.c.case_id == payment.case_id).with_for_update()))
@@ -228,7 +228,7 @@ class Restorer:
         if payment is None:
             return False
         case = case_of(tx.one(select(cases).where(cases.c.case_id == payment.case_id).with_for_update()))
-        perhaps = call_of(payment, case, payment.attempts + 1, now, now)
+        perhaps = Armed(payment.attempts + 1, now, now)
         as_unknown(tx, payment, case, [perhaps], self._closing(), FROM_BACKUP)
         return True
 
