@@ -22,6 +22,7 @@ def test_the_rules_differ_in_patience_alone() -> None:
         "RefundsEffectsLate",
         "RefundsPaymentUnproved",
         "RefundsPaymentsLate",
+        "RefundsNoticesLate",
     }
 
 

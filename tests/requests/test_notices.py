@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
@@ -15,7 +16,8 @@ from tests.cases.test_held import held
 from tests.cases.world import a_purchase, an_account
 from tests.requests.world import PeopleWorld, text_of
 from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT
-from worker.cases.effects.notifier import Mailer, Notifier
+from worker.cases.effects.notifier import Mailer, Notifier, notices_late
+from worker.clock import moment
 from worker.notices.mail.postbox import Outbox, Posted, Receipt
 from worker.store.engine import Store
 from worker.store.tables import accounts, notices
@@ -202,6 +204,54 @@ def test_server_that_takes_nothing_is_tried_again_and_told_once(world: PeopleWor
     assert len({message["Message-ID"] for message in server.got}) == 3
 
 
+def late(world: PeopleWorld) -> tuple[int, str | None, str | None]:
+    found = world.store.read(notices_late)
+    return found["count"], found["oldest_at"], found["last_error"]
+
+
+def becomes(world: PeopleWorld, which: str, **values: Any) -> None:
+    changed = update(notices).where(notices.c.state == which).values(**values)
+    assert world.store.write(lambda tx: tx.connection.execute(changed).rowcount) == 1
+
+
+def test_letters_that_no_server_takes_are_counted_since_they_were_to_be_told(world: PeopleWorld) -> None:
+    since = moment(world.clock.now())
+    failed_jobs(world, 2)
+    assert late(world) == (0, None, None), "nobody has tried"
+    notifier = through(world, Server([Posted.LATER] * 8))
+    for _ in range(8):
+        world.clock.pass_(hours=2)
+        notifier.send()
+        assert late(world) == (2, since, "as told")
+    world.clock.pass_(hours=2)
+    notifier.send()
+    assert (late(world), states(world)) == ((0, None, None), ["sent", "sent"])
+
+
+def test_letter_is_late_while_it_is_tried_again_and_not_while_it_is_tried_first(world: PeopleWorld) -> None:
+    failed_jobs(world, 1)
+    becomes(world, "due", state="sending", attempts=1)
+    assert late(world)[0] == 0
+    becomes(world, "sending", attempts=2)
+    assert late(world)[0] == 1
+
+
+def test_letter_that_waits_for_others_or_for_its_case_is_not_late_though_it_was_tried_once(world: PeopleWorld) -> None:
+    failed_jobs(world, 1)
+    world.clock.pass_(minutes=2)
+    notifier = through(world, Server([Posted.SENT, Posted.LATER]))
+    notifier.send()
+    world.clock.pass_(minutes=61)
+    failed_jobs(world, 1, first=2)
+    world.clock.pass_(minutes=2)
+    notifier.send()
+    assert late(world)[0] == 1
+    becomes(world, "sent", ended_at=world.clock.now())
+    world.clock.pass_(minutes=2)
+    notifier.send()
+    assert (late(world)[0], states(world)) == (0, ["sent", "due"])
+
+
 @pytest.mark.parametrize("outcome", [Posted.UNKNOWN, Posted.REFUSED])
 def test_mail_that_may_have_arrived_or_was_refused_is_not_sent_again(world: PeopleWorld, outcome: Posted) -> None:
     failed_jobs(world, 1)
@@ -305,11 +355,17 @@ def test_nobody_is_written_to_without_a_way_and_nothing_is_sent_late(world: Peop
     assert world.written() == []
 
 
-def test_what_could_not_be_told_for_a_week_is_not_told_any_more(world: PeopleWorld) -> None:
+def test_what_could_not_be_told_for_a_week_is_not_told_any_more_and_its_case_says_so(world: PeopleWorld) -> None:
     failed_jobs(world, 1)
+    notifier = through(world, Server([Posted.LATER]))
+    world.clock.pass_(minutes=2)
+    notifier.send()
     world.clock.pass_(days=8)
     assert world.written() == []
     assert states(world) == ["dropped"]
+    [said] = [row for row in (world.case("job_1") or {})["history"] if row["event"].startswith("notice.")]
+    told = {"kind": "credits_returned", "detail": "too old to be told; as told"}
+    assert (said["event"], said["detail"]) == ("notice.dropped", told)
 
 
 @pytest.mark.parametrize(("column", "value"), [("status", "deleted"), ("email", None)])

@@ -14,7 +14,7 @@ from tests.store.rows import NOON, a_case, given, given_an_account_with_a_purcha
 from worker.intake.accept import Desk
 from worker.intake.entry import Entry
 from worker.store.engine import Store
-from worker.store.tables import breakers, cases, effects
+from worker.store.tables import breakers, cases, effects, notices
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +64,16 @@ def test_what_is_to_be_done_says_what_was_tried_in_vain(system: System) -> None:
         assert "1 announce since 2026-03-02T12:00:00.123456Z\n" in system.refunds("status").stdout
         given(store, effects, {**due, "effect_id": "two", "key": "two", "attempts": 1, "result": "Redis: away"})
     assert "2 announce since 2026-03-02T12:00:00.123456Z, 1 tried in vain: Redis: away" in system.refunds("status").stdout
+
+
+def test_letter_that_no_server_takes_is_said_with_why(system: System) -> None:
+    waits(system, "review")
+    assert "tried in vain" not in system.refunds("status").stdout
+    told = {"kind": "in_review", "case_id": "case_1", "account_id": "acc_1", "payload": {}, "state": "due", "due_at": NOON}
+    with closing(Store(system.database_url)) as store:
+        given(store, notices, {**told, "notice_id": "n", "key": "n", "attempts": 9, "created_at": NOON, "detail": "refused"})
+    said = "1 letter tried in vain since 2026-03-02T12:00:00.123456Z: refused; after a week they are dropped"
+    assert said in " ".join(system.refunds("status").stdout.split())
 
 
 def test_case_that_waits_for_a_person_is_counted_with_the_command_that_lists_it(system: System) -> None:

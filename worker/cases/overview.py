@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, literal, select, true
 from policy.lifecycle import CaseState
 from worker.cases.book.rows import FINAL
 from worker.cases.documents.promises import overdue
-from worker.cases.effects.notifier import notices_overview
+from worker.cases.effects.notifier import notices_late, notices_overview
 from worker.cases.money import claims
 from worker.cases.review.queue import in_queue
 from worker.clock import moment
@@ -115,6 +115,7 @@ def overview(tx: Tx, now: datetime, environment: str | None = None) -> dict[str,
         "payments": paying,
         "review": _review(tx),
         "notices": notices_overview(tx),
+        "notices_late": notices_late(tx),
         "disputed_charges": _count(tx, charges.c.disputed_at.is_not(None)),
         "effects_due": _due(tx),
         "dead_letters": _letters(tx),

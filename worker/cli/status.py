@@ -115,13 +115,16 @@ def _epoch(runtime: Runtime) -> dict[str, Any]:
 
 def _people(found: dict[str, Any]) -> None:
     """Who waits for a person, what may not have reached somebody, and which promise ends first."""
-    review, told, deadlines = found["review"], found["notices"], found["deadlines"]
+    review, told, late, deadlines = found["review"], found["notices"], found["notices_late"], found["deadlines"]
     if review["waiting"]:
         second = f", {review['proposals']} for a second one" if review["proposals"] else ""
         waiting = f"{review['waiting']} wait, the oldest since {review['oldest_at']}{second}"
         output.line("for a person", f"{waiting}: `refunds review list`", "yellow")
     if found["approved"]:
         output.line("approved", "; ".join(each["said"] for each in found["approved"]))
+    if late["count"]:
+        told_in_vain = f"{count(late['count'], 'letter')} tried in vain since {late['oldest_at']}: {late['last_error']}"
+        output.line("notices", f"{told_in_vain}; after a week they are dropped", "yellow")
     if told["unknown"] or told["refused"]:
         output.line("notices", f"{told['unknown']} may not have arrived, {told['refused']} were refused", "yellow")
     if deadlines:

@@ -210,6 +210,8 @@ def _families(found: dict[str, Any], more: dict[str, Any], now: datetime) -> Ite
     left = (more["deadline"] - now).total_seconds() if more["deadline"] else float("nan")
     yield _one("refunds_review_next_deadline_seconds", "Time left for the most urgent of them; NaN: none waits", left)
     yield _many("refunds_notices", "Notices by state, without those sent", "state", notices)
+    text = "Age of the oldest letter that was tried in vain and goes on being tried; does the mail server take letters?"
+    yield _one("refunds_notices_late_oldest_age_seconds", text, _age(found["notices_late"]["oldest_at"], now))
     pending = {kind: int(one["count"]) for kind, one in due.items()}
     yield _many("refunds_effects_due", "Effects written and not yet carried out", "kind", pending)
     late = max((_age(one["oldest_at"], now) for one in due.values()), default=0.0)

@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, exists, func, or_, select, update
 
 from policy import Editions
 from policy.lifecycle import CaseState
 from worker.cases.book import spans
 from worker.cases.book.book import NOBODY, WORKER
 from worker.cases.book.locks import held_accounts
-from worker.clock import ROUND_SECONDS, Clock, growing, new_id, turns
+from worker.clock import ROUND_SECONDS, Clock, growing, moment, new_id, turns
 from worker.errors import LockedOut
 from worker.notices.mail.letters import About, Letter, NoticeKind, compose
 from worker.notices.mail.postbox import Postbox, Posted, Receipt
@@ -130,15 +130,18 @@ def _claim(tx: Tx, mailer: Mailer, now: datetime) -> _Batch | None:
     if not rows:
         return nothing
     why = _why_not(known[0] if known else None)
-    old = [row for row in rows if why or row.created_at <= now - TOO_OLD]
+    if why:
+        _end(tx, rows, "dropped", why, now)
+        return nothing
+    old = [row for row in rows if row.created_at <= now - TOO_OLD]
     if old:
-        _settle(tx, old, "dropped", why or "too old to be told", now)
+        _settle(tx, old, "dropped", f"too old to be told; {old[0].detail or 'nobody tried'}", now)
         return nothing
     if begun is None and _moved_on(tx, kind, rows, now):
         return nothing
     wait = _digest(tx, account_id, kind, now)
     if wait is not None:
-        _postpone(tx, rows, wait, "gathered into the next mail")
+        _postpone(tx, rows, wait, "gathered into the next mail", attempts=0)
         return nothing
     domain = mailer.sender.rpartition("@")[2]
     message_id = begun or f"<{new_id('notice', now)}@{domain}>"
@@ -199,6 +202,18 @@ def notices_overview(tx: Tx) -> dict[str, int]:
     return found
 
 
+def notices_late(tx: Tx) -> dict[str, Any]:
+    """How many notices were tried in vain and go on being tried, since when the oldest was to be told, and why the last try came
+    to nothing. What waits to be gathered, or for its case, is not late.
+    """
+    n = notices.c
+    # one that a sender has in its hands counts that try already; while that goes on, why the one before it came to nothing stays
+    in_vain = n.attempts > case((n.state == "sending", 1), else_=0)
+    counted = select(func.count(), func.min(n.created_at), func.max(n.detail))
+    count, oldest, why = tuple(tx.one(counted.where(n.state.in_(("due", "sending")), in_vain)))
+    return {"count": int(count), "oldest_at": moment(oldest), "last_error": why}
+
+
 def _due(now: datetime) -> ColumnElement[bool]:
     # not those that only a newer release has words for
     return and_(notices.c.state == "due", notices.c.due_at <= now, notices.c.kind.in_(KINDS))
@@ -240,8 +255,8 @@ def _moved_on(tx: Tx, kind: NoticeKind, rows: Sequence[Row[Any]], now: datetime)
     moved = [row for row in rows if state[row.case_id] is not SAID_OF[kind] or row.notice_id != last[row.case_id]]
     # money on its way may need a person after all
     waits = [row for row in moved if kind is NoticeKind.IN_REVIEW and not state[row.case_id].final]
-    _postpone(tx, waits, now + DIGEST, "nobody looks at the case now")
-    _settle(tx, [row for row in moved if row not in waits], "dropped", "no longer so", now)
+    _postpone(tx, waits, now + DIGEST, "nobody looks at the case now", attempts=0)
+    _end(tx, [row for row in moved if row not in waits], "dropped", "no longer so", now)
     return bool(moved)
 
 
@@ -316,13 +331,17 @@ def _postpone(tx: Tx, rows: Sequence[Row[Any]], until: datetime, why: str, **mor
 
 
 def _settle(tx: Tx, rows: Sequence[Row[Any]], state: str, why: str, now: datetime) -> None:
+    """Ends what there was somebody to tell of; their cases' histories say what became of it."""
+    _end(tx, rows, state, why, now)
+    tx.insert(case_history, [line(r.case_id, f"notice.{state}", WORKER, now, kind=r.kind, detail=why) for r in rows])
+
+
+def _end(tx: Tx, rows: Sequence[Row[Any]], state: str, why: str, now: datetime) -> None:
     records = [{"notice_id": r.notice_id, "was": r.state, "state": state, "ended_at": now, "detail": why} for r in rows]
     tx.update(notices, records, by=["notice_id"], expect={"state": "was"})
-    if state != "dropped":
-        tx.insert(case_history, [line(r.case_id, f"notice.{state}", WORKER, now, kind=r.kind, detail=why) for r in rows])
 
 
 def _drop_all(tx: Tx, now: datetime, why: str) -> None:
     due = tx.all(select(notices).where(notices.c.state == "due").limit(5000).with_for_update(skip_locked=True))
     if due:
-        _settle(tx, due, "dropped", why, now)
+        _end(tx, due, "dropped", why, now)
