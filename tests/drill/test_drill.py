@@ -23,6 +23,7 @@ def test_the_rules_differ_in_patience_alone() -> None:
         "RefundsPaymentUnproved",
         "RefundsPaymentsLate",
         "RefundsNoticesLate",
+        "RefundsMailsWaiting",
     }
 
 

@@ -64,7 +64,7 @@ def test_mail_is_taken_and_removed(world: PeopleWorld, maildir: Maildir) -> None
     deliver(maildir, "1", a_mail())
     [taken] = maildir.take()
     assert world.state(taken.case_id) == "review"
-    assert maildir.waiting() == 0
+    assert maildir.waiting()[0] == 0
     assert maildir.take() == []
 
 
@@ -102,7 +102,7 @@ def test_same_words_weeks_later_are_another_mail_though_nothing_marks_either(wor
         # left by a process that died after its commit, and taken a day later
         deliver(maildir, "1", head + b"\r\nPlease refund my last order", at=world.clock.now().timestamp())
         world.clock.pass_(days=1)
-        assert (maildir.take(), maildir.waiting()) == ([], 0)
+        assert (maildir.take(), maildir.waiting()[0]) == ([], 0)
     assert len(world.rows(select(requests))) == 2
 
 
@@ -128,7 +128,7 @@ def test_mail_left_by_a_process_that_died_after_the_commit_is_known_and_removed(
     world.mailroom.take(a_mail(), origin="maildir")
     deliver(maildir, "1", a_mail())
     assert maildir.take() == []
-    assert maildir.waiting() == 0
+    assert maildir.waiting()[0] == 0
     assert len(list(world.files.folder.iterdir())) == 1
 
 
@@ -199,7 +199,7 @@ def test_part_that_cannot_be_done_does_not_hold_up_the_others(world: PeopleWorld
     evidence = cast("Evidence", Broken()) if which == "files" else world.evidence
     with pytest.raises(KeyError):
         take_turn(reviewer, evidence, maildir)
-    assert (maildir.waiting(), len(world.queue())) == (0, 1)
+    assert (maildir.waiting()[0], len(world.queue())) == (0, 1)
 
 
 def test_mail_whose_commit_stands_though_nobody_heard_of_it_keeps_its_files(world: PeopleWorld, maildir: Maildir) -> None:
@@ -207,7 +207,7 @@ def test_mail_whose_commit_stands_though_nobody_heard_of_it_keeps_its_files(worl
     with pytest.raises(TryLater, match="the connection was lost"):
         Maildir(maildir.folder, replace(world.mailroom, store=LostCommit(world.store))).take()
     assert maildir.take() == []
-    assert maildir.waiting() == 0
+    assert maildir.waiting()[0] == 0
     assert {row.stored for row in world.rows(select(evidence.c.stored))} == {path.name for path in world.files.folder.iterdir()}
     assert world.evidence.missing() == []
 
@@ -220,7 +220,7 @@ def test_mail_whose_commit_stands_only_after_its_answer_was_lost_keeps_its_files
         Maildir(maildir.folder, replace(world.mailroom, store=late)).take()
     assert world.rows(select(evidence)) == []
     late.stand()
-    assert (maildir.take(), maildir.waiting()) == ([], 0)
+    assert (maildir.take(), maildir.waiting()[0]) == ([], 0)
     assert len(world.rows(select(evidence))) == 2
     assert world.evidence.missing() == []
 
@@ -306,7 +306,7 @@ def test_hostile_corpus_goes_through_the_whole_step_and_nothing_is_lost(world: P
         deliver(maildir, f"{number:03}", path.read_bytes())
     while maildir.take():
         pass
-    assert maildir.waiting() == 0
+    assert maildir.waiting()[0] == 0
     keys = world.rows(select(func.count()).select_from(requests))[0][0]
     assert len(corpus) - 5 <= keys <= len(corpus)
     world.sweep()
@@ -374,6 +374,25 @@ class Picky:
 
 
 @ON_SQLITE
+def test_since_when_the_oldest_mail_lies_there_is_known_whatever_keeps_it_from_being_taken(
+    world: PeopleWorld, maildir: Maildir
+) -> None:
+    now = world.clock.now()
+    assert maildir.waiting() == (0, None)
+    deliver(maildir, "1", a_mail(), at=(now - timedelta(days=5)).timestamp())
+    deliver(maildir, "2", a_mail(message_id="<2@example.org>"), "cur", at=(now - timedelta(days=1)).timestamp())
+    world.files.folder.parent.mkdir(exist_ok=True)
+    world.files.folder.write_bytes(b"no folder")
+    with pytest.raises(TryLater):
+        maildir.take()
+    assert maildir.waiting() == (2, now - timedelta(days=5))
+    world.files.folder.unlink()
+    maildir.take()
+    assert maildir.waiting() == (0, None)
+    deliver(maildir, "3", a_mail(), at=0)
+    assert maildir.waiting() == (1, now), "no mail is as old as that"
+
+
 def test_mails_that_nobody_can_take_keep_none_behind_them(maildir: Maildir) -> None:
     picky = replace(maildir, mailroom=cast("Mailroom", Picky(maildir.mailroom)))
     for number in range(ROUND + 1):
@@ -384,7 +403,7 @@ def test_mails_that_nobody_can_take_keep_none_behind_them(maildir: Maildir) -> N
         assert len(picky.take()) == 1
     assert said.getvalue().count("mail.failed") >= ROUND
     assert not behind.exists()
-    assert maildir.waiting() == ROUND + 1
+    assert maildir.waiting()[0] == ROUND + 1
 
 
 @ON_POSTGRES
@@ -397,5 +416,5 @@ def test_mail_of_an_account_that_somebody_holds_keeps_none_behind_it(maildir: Ma
         for _ in range(2):
             with pytest.raises(LockedOut):
                 impatient.take()
-        assert maildir.waiting() == 1
+        assert maildir.waiting()[0] == 1
     assert len(maildir.take()) == 1

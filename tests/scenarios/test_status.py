@@ -1,8 +1,9 @@
 """What `refunds status` says to whoever types it first: who waits, for what, and where to look."""
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,22 @@ def test_letter_that_no_server_takes_is_said_with_why(system: System) -> None:
         given(store, notices, {**told, "notice_id": "n", "key": "n", "attempts": 9, "created_at": NOON, "detail": "refused"})
     said = "1 letter tried in vain since 2026-03-02T12:00:00.123456Z: refused; after a week they are dropped"
     assert said in " ".join(system.refunds("status").stdout.split())
+
+
+def test_mails_that_are_not_taken_in_are_said_first_and_a_folder_that_is_none_with_why(system: System, tmp_path: Path) -> None:
+    system.extra = {**system.extra, "REFUNDS_MAIL_DIR": str(tmp_path / "mail")}
+    assert "has no folder `new`; expected a Maildir" in " ".join(system.refunds("status").stdout.split())
+    for name in ("new", "cur", "tmp"):
+        (tmp_path / "mail" / name).mkdir(parents=True)
+    lying = tmp_path / "mail" / "new" / "1"
+    lying.write_bytes(b"Subject: Refund\r\n\r\nPlease")
+    assert system.refunds("status").stdout.startswith("Nobody waits"), "it has just come"
+    at = (datetime.now(UTC) - timedelta(days=2)).timestamp()
+    os.utime(lying, (at, at))
+    first = " ".join(system.refunds("status").stdout.split())
+    assert first.startswith(f"1 mail not taken in since {datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M}")
+    assert "`refunds doctor` says whether mails can be" in first
+    assert (system.json("status")["mails"]["waiting"], system.json("status")["mails"]["late"]) == (1, True)
 
 
 def test_case_that_waits_for_a_person_is_counted_with_the_command_that_lists_it(system: System) -> None:

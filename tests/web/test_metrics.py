@@ -4,7 +4,8 @@ import asyncio
 import hmac
 import math
 import re
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import fakeredis
@@ -253,6 +254,21 @@ def test_what_was_sent_is_counted_and_tells_how_long_it_has_outstayed(store: Sto
     found = values(asked.text())
     assert found["refunds_sent_entries[refunds:events]"] == 2
     assert 2_800 <= found["refunds_sent_overdue_seconds[refunds:events]"] < 2_900
+
+
+def test_mails_that_lie_there_have_an_age_and_a_folder_that_cannot_be_read_takes_no_other_figure_along(store: Store) -> None:
+    def told(mails: Callable[[], tuple[int, datetime | None]]) -> list[float | None]:
+        terms = load_editions(DEFAULT_TERMS)
+        found = values(Figures(store, fakeredis.FakeRedis(), STREAM, HandClock(), terms, Timer(), mails=mails).text())
+        names = ("refunds_mails_waiting", "refunds_mails_oldest_age_seconds", "refunds_database_up", "refunds_redis_up")
+        return [found.get(name) for name in names]
+
+    def unreadable() -> tuple[int, datetime | None]:
+        raise PermissionError(13, "Permission denied")
+
+    assert told(lambda: (0, None)) == [0, 0, 1, 1]
+    assert told(lambda: (2, START - timedelta(days=5))) == [2, 5 * 86_400, 1, 1]
+    assert told(unreadable) == [None, None, 1, 1]
 
 
 def statements(store: Store, work: Figures) -> int:

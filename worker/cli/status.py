@@ -35,6 +35,7 @@ def run(
         wrong = _judged(runtime, found)
         found["epoch"] = _epoch(runtime)
         found["stream"] = _stream(runtime)
+        found["mails"] = _mails(runtime)
         found |= _unhandled(found)
         if as_json:
             output.document(found)
@@ -125,6 +126,8 @@ def _people(found: dict[str, Any]) -> None:
     if late["count"]:
         told_in_vain = f"{count(late['count'], 'letter')} tried in vain since {late['oldest_at']}: {late['last_error']}"
         output.line("notices", f"{told_in_vain}; after a week they are dropped", "yellow")
+    if found["mails"]["error"]:
+        output.line("mails", found["mails"]["error"], "yellow")
     if told["unknown"] or told["refused"]:
         output.line("notices", f"{told['unknown']} may not have arrived, {told['refused']} were refused", "yellow")
     if deadlines:
@@ -171,6 +174,10 @@ def _headline(found: dict[str, Any], patience_ends: datetime) -> None:
     due = found["payments"]["next_due_at"]
     if due and datetime.fromisoformat(due) < patience_ends and CREEM not in found["breakers"]:
         troubles.append(f"refunds are due since {due}: is a worker with the queue money running?")
+    mails = found["mails"]
+    if mails["late"]:
+        lie = f"{count(mails['waiting'], 'mail')} not taken in since {mails['oldest_at']}"
+        troubles.append(f"{lie}: `refunds doctor` says whether mails can be")
     for whose, number in found["payments"]["elsewhere"].items():
         troubles.append(f"{count(number, 'refund')} claimed with Creem's {whose} key, which this process has not: see the doctor")
     if found["overdue_promises"]:
@@ -220,3 +227,20 @@ def _stream(runtime: Runtime) -> dict[str, Any]:
         }
     counted = {"undelivered": found.undelivered, "pending": found.pending, "length": found.length}
     return {"name": name, "error": refused, **counted, "oldest_at": moment(found.oldest_at)}
+
+
+def _mails(runtime: Runtime) -> dict[str, Any]:
+    """What lies in the Maildir, as far as it can be read from here. Late is what has lain for longer than a turn and the patience
+    with what is stored.
+    """
+    found: dict[str, Any] = {"waiting": 0, "oldest_at": None, "late": False, "error": None}
+    if runtime.maildir is None:
+        return found
+    try:
+        runtime.maildir.check()
+        waiting, since = runtime.maildir.waiting()
+    except (Misconfigured, OSError) as error:
+        return found | {"error": f"cannot be read from here: {one_line(error)}"}
+    patience = timedelta(seconds=runtime.settings.ready_backlog_seconds + runtime.settings.people_seconds)
+    late = since is not None and since < runtime.clock.now() - patience
+    return found | {"waiting": waiting, "oldest_at": moment(since), "late": late}

@@ -65,10 +65,11 @@ class Figures(Collector):
         group: str = GROUP,
         mode: Mode = Mode.FULL,
         environment: str | None = None,
+        mails: Callable[[], tuple[int, datetime | None]] | None = None,
         sent: Mapping[str, timedelta] | None = None,
     ) -> None:
         self._store, self._redis, self._stream, self._clock, self._timer = store, client, stream, clock, timer
-        self._editions, self._group, self._mode, self._environment = editions, group, mode, environment
+        self._editions, self._group, self._mode, self._environment, self._mails = editions, group, mode, environment, mails
         self._sent = sent or {}
         self.deliveries = Counter(dict.fromkeys(DELIVERIES, 0))
         """Webhooks by how this process answered since it runs; whoever answers counts."""
@@ -90,7 +91,7 @@ class Figures(Collector):
         with self._lock:
             began = self._timer()
             if self._kept is None or began >= self._kept[0]:
-                found = [*self._from_database(), *self._from_redis()]
+                found = [*self._from_database(), *self._from_redis(), *self._from_maildir()]
                 ended = self._timer()
                 # a large history is read more seldom: at most a twentieth of the time is spent reading
                 self._kept = (ended + max(KEEP_SECONDS, 20 * (ended - began)), found)
@@ -150,6 +151,18 @@ class Figures(Collector):
             _many("refunds_tasks_queued", "Task messages that no worker has taken yet", "queue", queued),
             _many("refunds_sent_entries", "Commands and outcomes that Redis keeps in its memory", "stream", sent),
             _many("refunds_sent_overdue_seconds", OVERDUE, "stream", late),
+        ]
+
+    def _from_maildir(self) -> list[Family]:
+        try:
+            lying, since = self._mails() if self._mails is not None else (0, None)
+        except OSError as error:
+            log.warning("metrics.maildir_unreadable", error=one_line(error))
+            return []
+        text = "Age of the oldest of them, whose promise runs; `refunds doctor` says whether mails can be taken in"
+        return [
+            _one("refunds_mails_waiting", "Mails that lie in the Maildir and have not been taken in", lying),
+            _one("refunds_mails_oldest_age_seconds", text, _age(since, self._clock.now())),
         ]
 
 

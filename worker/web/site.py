@@ -39,6 +39,7 @@ def _web(runtime: Runtime, hint: Hint) -> Web:
             mode=settings.mode,
             environment=runtime.environment.value if runtime.environment else None,
             sent=dict.fromkeys(settings.sent_streams, timedelta(hours=settings.sent_retention_hours)),
+            mails=runtime.maildir.waiting if runtime.maildir is not None else None,
         ),
         unread_since=lambda: waits_since(runtime.redis, stream, group),
         group=group,

@@ -64,10 +64,11 @@ class Maildir:
                     done.append(taken)
         return done
 
-    def waiting(self) -> int:
-        """How many mails lie there."""
+    def waiting(self) -> tuple[int, datetime | None]:
+        """How many mails lie there, and when the oldest was received."""
         with self._files() as files:
-            return len(files)
+            delivered = [at for at in map(_delivered, files) if at is not None]
+        return len(delivered), min(map(self._received_at, delivered), default=None)
 
     def _take(self, file: _Lying, delivered: float) -> TakenMail | None:
         try:
@@ -98,8 +99,7 @@ class Maildir:
         """The files of a round with the time that each was last written."""
         aged = []
         for file in files:
-            with suppress(FileNotFoundError):
-                delivered = os.stat(file.name, dir_fd=file.folder, follow_symlinks=False).st_mtime
+            if (delivered := _delivered(file)) is not None:
                 aged.append((file.name in self.in_vain, delivered, file.name, file))
         self.in_vain.intersection_update(name for _, _, name, _ in aged)
         return [(file, delivered) for _, delivered, _, file in sorted(aged, key=lambda one: one[:3])[:ROUND]]
@@ -128,6 +128,13 @@ class Maildir:
 def _may_be_a_mail(lying: os.DirEntry[str]) -> bool:
     # a link is none, but one that lies there is told of when it is read
     return not lying.name.startswith(".") and (lying.is_symlink() or lying.is_file(follow_symlinks=False))
+
+
+def _delivered(file: _Lying) -> float | None:
+    """When it was last written; None where it is gone."""
+    with suppress(FileNotFoundError):
+        return os.stat(file.name, dir_fd=file.folder, follow_symlinks=False).st_mtime
+    return None
 
 
 def _read(file: _Lying) -> bytes:

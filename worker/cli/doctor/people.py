@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from worker import disk
 from worker.cli import ground
 from worker.cli.doctor.finding import Finding, finding
+from worker.clock import moment
 from worker.notices.mail.postbox import postbox_of
 from worker.runtime import Runtime
 from worker.settings import Settings
@@ -17,7 +18,8 @@ def people(runtime: Runtime) -> Iterator[Finding]:
         yield finding("mail", True, "no REFUNDS_MAIL_DIR: requests come in by `refunds request add` only")
     else:
         maildir.check()
-        yield finding("mail", True, f"{maildir.folder}: {maildir.waiting()} mails lie there")
+        lying, since = maildir.waiting()
+        yield finding("mail", True, f"{maildir.folder}: {lying} mails lie there{f', since {moment(since)}' if since else ''}")
         vouched = bool(runtime.mailroom.trusted)
         said = (
             f"senders are vouched for by {settings.mail_hosts}"
