@@ -214,6 +214,13 @@ def test_web_that_waits_for_its_database_is_not_restarted() -> None:
     assert start["periodSeconds"] * start["failureThreshold"] >= 86400
 
 
+def test_flower_keeps_no_more_tasks_than_its_memory_holds() -> None:
+    """Measured: 4 kB each, more where a task names many rows; the process itself has 120 MB."""
+    flower = container(next(document for _, document in PODS if document["metadata"]["name"] == "refunds-flower"))
+    (most,) = (int(word.partition("=")[2]) for word in flower["command"] if word.startswith("--max-tasks="))
+    assert 120 + most * 8 / 1000 < int(flower["resources"]["limits"]["memory"].removesuffix("Mi"))
+
+
 def test_autoscaler_scales_workers_of_the_queue_that_handles_events() -> None:
     target = SCALER["scaleTargetRef"]
     scaled = next(d for _, d in PODS if (d["kind"], d["metadata"]["name"]) == (target["kind"], target["name"]))
