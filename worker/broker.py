@@ -4,10 +4,14 @@ from collections import Counter
 from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
+import redis
 from celery import Celery
 
 import celeryconfig
 from worker.settings import Settings
+
+QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
+"""Every queue has to have a worker that takes from it."""
 
 
 def celery_of(settings: Settings) -> Celery:
@@ -17,6 +21,14 @@ def celery_of(settings: Settings) -> Celery:
     # Celery's keys apart from the product's on a shared Redis, and from those of another installation
     made.conf.broker_transport_options = celeryconfig.broker_transport_options | {"global_keyprefix": f"{settings.group}:"}
     return made
+
+
+def queued(client: redis.Redis, group: str) -> dict[str, int]:
+    """How many task messages no worker has taken yet, by queue. Raises `redis.RedisError` when Redis is away."""
+    with client.pipeline(transaction=False) as asked:
+        for queue in QUEUES:
+            asked.llen(f"{group}:{queue}")
+        return dict(zip(QUEUES, map(int, asked.execute()), strict=True))
 
 
 def answers(app: Celery, question: str, seconds: float, **more: Any) -> list[tuple[str, Any]]:

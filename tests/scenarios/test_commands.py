@@ -849,6 +849,8 @@ def test_release_is_said(system: System) -> None:
 def test_doctor_tells_good_from_bad(system: System) -> None:
     found = {item["check"]: item for item in system.json("doctor")["findings"]}
     assert all(found[name]["ok"] for name in ("configuration", "terms", "database", "redis", "redis AOF", "redis eviction"))
+    assert (found["celery"]["ok"], found["celery"]["severity"]) == (False, "warning")
+    assert "no task process answers" in found["celery"]["finding"]
     system.redis_url = NOBODY
     assert system.json("doctor", expect=1)["ok"] is False
 
@@ -1200,6 +1202,9 @@ def test_undone_drain_gives_each_worker_the_queues_that_it_had_and_no_other(syst
     had["credits"] = {"assess"}
     a_worker_of(system, "credits", "assess")
     assert eventually(lambda: taken_from(system, 1.0) == had | {"payer": set()}, within=120), system.logs()
+    [told] = [item for item in system.json("doctor")["findings"] if item["check"] == "celery"]
+    assert (told["ok"], told["severity"]) == (False, "warning")
+    assert "2 task processes answer, and none takes from remedies, money, sweep" in told["finding"]
     assert len(system.json("drain", "--undo")["workers"]) == 2
     assert taken_from(system) == had, "what its predecessor had is nothing to the one started since"
     assert len(system.json("drain")["workers"]) == 2

@@ -93,6 +93,14 @@ def test_mails_that_are_not_taken_in_are_said_first_and_a_folder_that_is_none_wi
     assert (system.json("status")["mails"]["waiting"], system.json("status")["mails"]["late"]) == (1, True)
 
 
+def test_tasks_that_nobody_takes_are_said_by_queue(system: System, redis: redis_py.Redis) -> None:
+    redis.rpush("refunds:money", *["{}"] * 1_000)
+    redis.rpush("refunds:sweep", *["{}"] * 20)
+    said = " ".join(system.refunds("status").stdout.split())
+    assert "tasks 1000 in money wait; where that only grows, no worker takes from there: `refunds doctor`" in said
+    assert system.json("status")["stream"]["queued"] == {"assess": 0, "remedies": 0, "money": 1_000, "sweep": 20}
+
+
 def test_case_that_waits_for_a_person_is_counted_with_the_command_that_lists_it(system: System) -> None:
     waits(system, "review")
     said = system.refunds("status").stdout

@@ -20,6 +20,9 @@ from worker.store.breakers import CREEM
 _ENDS = {limits.MONEY: "money release", limits.RESTORE: "restore lift"}
 """The command that closes a breaker which needs a person."""
 
+UNTAKEN = 20
+"""More messages than this in one queue are said; the alert that nobody takes any begins there too."""
+
 
 def run(
     as_json: AsJson = False,
@@ -81,6 +84,10 @@ def _work(found: dict[str, Any]) -> None:
         "" if stream["length"] is None else f"{stream['undelivered']} not yet read, {stream['pending']} read and not yet stored; "
     )
     output.line("events", f"{unread}{stored['events']} stored and unhandled{since}; {found['waiting_events']} wait for their job")
+    tasks = [f"{number} in {queue}" for queue, number in (stream["queued"] or {}).items() if number > UNTAKEN]
+    if tasks:
+        said = f"{', '.join(tasks)} wait; where that only grows, no worker takes from there: `refunds doctor`"
+        output.line("tasks", said, "yellow")
     due = found["effects_due"]
     failing = any(one["failing"] for one in due.values())
     output.line("to be done", "; ".join(_due(kind, one) for kind, one in due.items()) or "nothing", "yellow" if failing else "")
@@ -212,10 +219,13 @@ def _unhandled(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stream(runtime: Runtime) -> dict[str, Any]:
-    name = runtime.settings.stream
+    # a third of a second to import, which the other commands do without
+    from worker.broker import queued
+
+    name, group = runtime.settings.stream, runtime.settings.group
     try:
-        refused = takes_no_writes(runtime.redis, runtime.settings.group)
-        found = backlog(runtime.redis, name, runtime.settings.group)
+        refused = takes_no_writes(runtime.redis, group)
+        found, waiting = backlog(runtime.redis, name, group), queued(runtime.redis, group)
     except (redis.RedisError, OSError) as error:
         return {
             "name": name,
@@ -224,9 +234,10 @@ def _stream(runtime: Runtime) -> dict[str, Any]:
             "pending": None,
             "length": None,
             "oldest_at": None,
+            "queued": None,
         }
     counted = {"undelivered": found.undelivered, "pending": found.pending, "length": found.length}
-    return {"name": name, "error": refused, **counted, "oldest_at": moment(found.oldest_at)}
+    return {"name": name, "error": refused, **counted, "oldest_at": moment(found.oldest_at), "queued": waiting}
 
 
 def _mails(runtime: Runtime) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-import celeryconfig
 from policy import Editions
 from policy.facts import RerunState
 from policy.lifecycle import CaseState
+from worker.broker import queued
 from worker.cases.figures import BUCKETS, SERVICES, figures
 from worker.cases.money import limits
 from worker.cases.overview import WHOLE
@@ -39,7 +39,6 @@ from worker.store.schema import head, require_current
 
 KEEP_SECONDS = 15.0
 BREAKERS = (CREEM, limits.KEY, limits.BALANCE, limits.JOURNAL, limits.MONEY, limits.RESTORE)
-QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 ENDS = tuple(status for status in JobStatus if status is not JobStatus.RUNNING)
 DELIVERIES = ("taken", "not_stored", "unsigned")
 Family = GaugeMetricFamily | CounterMetricFamily | GaugeHistogramMetricFamily
@@ -132,7 +131,7 @@ class Figures(Collector):
         try:
             refused = takes_no_writes(self._redis, self._group)
             found = backlog(self._redis, self._stream, self._group)
-            queued = {queue: int(self._redis.llen(f"{self._group}:{queue}")) for queue in QUEUES}
+            waiting = queued(self._redis, self._group)
             sent = {stream: int(self._redis.xlen(stream)) for stream in self._sent}
             late = {stream: int(outstayed(self._redis, stream, keep).total_seconds()) for stream, keep in self._sent.items()}
         except (redis.RedisError, OSError) as error:
@@ -148,7 +147,7 @@ class Figures(Collector):
                 "refunds_stream_pending_entries", "Entries read and not yet stored; standing: look at intake's log", found.pending
             ),
             _one("refunds_stream_oldest_age_seconds", "Age of the oldest of both", _age(found.oldest_at, self._clock.now())),
-            _many("refunds_tasks_queued", "Task messages that no worker has taken yet", "queue", queued),
+            _many("refunds_tasks_queued", "Task messages that no worker has taken yet", "queue", waiting),
             _many("refunds_sent_entries", "Commands and outcomes that Redis keeps in its memory", "stream", sent),
             _many("refunds_sent_overdue_seconds", OVERDUE, "stream", late),
         ]

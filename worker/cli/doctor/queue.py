@@ -7,7 +7,7 @@ from typing import Any
 import redis
 from kombu.exceptions import OperationalError
 
-from worker.broker import answers, celery_of, shared_names
+from worker.broker import QUEUES, answers, celery_of, shared_names
 from worker.cli import ground
 from worker.cli.doctor.finding import Finding, finding
 from worker.clock import moment
@@ -115,17 +115,25 @@ def _read_into(runtime: Runtime) -> Finding:
 
 
 def _celery(settings: Settings) -> Finding:
-    """Whether Celery comes there too, by its own connection, and whether its processes can be told apart."""
+    """Whether Celery comes there too, by its own connection, whether its processes can be told apart, and whether somebody takes
+    from every queue.
+    """
     with celery_of(settings) as app:
         try:
             with app.connection_for_write() as connection:
                 connection.default_channel.client.ping()
-            there = answers(app, "ping", ANSWER_SECONDS)
+            there = answers(app, "active_queues", ANSWER_SECONDS)
         except (OperationalError, redis.RedisError, OSError, TypeError, ValueError) as error:
             return finding("celery", False, f"Celery cannot use this Redis, and no task runs: {one_line(error)}")
     if shared := shared_names(there):
         why = "`refunds drain` cannot tell them apart, and Flower shows one; start each with its own -n"
         return finding("celery", False, f"two processes are called {' and '.join(shared)}: {why}", "warning")
+    if not there:
+        return finding("celery", False, "it comes there too, and no task process answers: nothing is decided or paid", "warning")
+    taken = {queue["name"] for _, queues in there for queue in queues}
+    if left := [queue for queue in QUEUES if queue not in taken]:
+        why = f"{len(there)} task processes answer, and none takes from {', '.join(left)}: what is sent there waits"
+        return finding("celery", False, why, "warning")
     return finding("celery", True, f"it comes there too; {len(there)} task processes answer")
 
 
