@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 
+from policy import load_editions
 from tests.cases.world import HandClock
 from tests.scenarios.system import System, a_system, submitted
 from tests.store.rows import NOON, a_case, given, given_an_account_with_a_purchase
 from worker.intake.accept import Desk
 from worker.intake.entry import Entry
+from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store
 from worker.store.tables import breakers, cases, effects, notices
+from worker.web.metrics import Figures
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +102,23 @@ def test_tasks_that_nobody_takes_are_said_by_queue(system: System, redis: redis_
     said = " ".join(system.refunds("status").stdout.split())
     assert "tasks 1000 in money wait; where that only grows, no worker takes from there: `refunds doctor`" in said
     assert system.json("status")["stream"]["queued"] == {"assess": 0, "remedies": 0, "money": 1_000, "sweep": 20}
+
+
+def test_redis_that_may_throw_events_away_is_said_and_counted(system: System, redis: redis_py.Redis) -> None:
+    def counted() -> bool:
+        with closing(Store(system.database_url)) as store:
+            asked = Figures(store, redis, "layer-jobs:events", HandClock(), load_editions(DEFAULT_TERMS))
+            return b"refunds_redis_evicts 1.0" in asked.text()
+
+    said = "allkeys-lru: Redis may throw events away; set maxmemory-policy noeviction"
+    assert said not in system.refunds("status").stdout
+    assert not counted()
+    try:
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+        assert said in " ".join(system.refunds("status").stdout.split())
+        assert counted()
+    finally:
+        redis.config_set("maxmemory-policy", "noeviction")
 
 
 def test_case_that_waits_for_a_person_is_counted_with_the_command_that_lists_it(system: System) -> None:

@@ -13,7 +13,7 @@ from worker.cli import output
 from worker.cli.output import AsJson, cell, one_clear_line, out
 from worker.clock import moment
 from worker.errors import Misconfigured, TryLater, one_line
-from worker.intake.stream import backlog, takes_no_writes
+from worker.intake.stream import backlog, takes_no_writes, throws_away
 from worker.runtime import Runtime
 from worker.store.breakers import CREEM
 
@@ -76,8 +76,8 @@ def _whole(runtime: Runtime, found: dict[str, Any]) -> None:
 def _work(found: dict[str, Any]) -> None:
     """What the worker has before it."""
     stream = found["stream"]
-    if stream["error"]:
-        output.line("stream", stream["error"], "red")
+    for wrong in filter(None, (stream["error"], stream["evicts"])):
+        output.line("stream", wrong, "red")
     stored = found["stored"]
     since = f", oldest since {stored['oldest_at']}" if stored["oldest_at"] else ""
     unread = (
@@ -226,6 +226,7 @@ def _stream(runtime: Runtime) -> dict[str, Any]:
     try:
         refused = takes_no_writes(runtime.redis, group)
         found, waiting = backlog(runtime.redis, name, group), queued(runtime.redis, group)
+        evicts = throws_away(runtime.redis)
     except (redis.RedisError, OSError) as error:
         return {
             "name": name,
@@ -235,9 +236,11 @@ def _stream(runtime: Runtime) -> dict[str, Any]:
             "length": None,
             "oldest_at": None,
             "queued": None,
+            "evicts": None,
         }
     counted = {"undelivered": found.undelivered, "pending": found.pending, "length": found.length}
-    return {"name": name, "error": refused, **counted, "oldest_at": moment(found.oldest_at), "queued": waiting}
+    more = {"oldest_at": moment(found.oldest_at), "queued": waiting, "evicts": evicts}
+    return {"name": name, "error": refused, **counted, **more}
 
 
 def _mails(runtime: Runtime) -> dict[str, Any]:

@@ -23,6 +23,9 @@ CHUNK = 1_000
 COUNT_AT_MOST = 100_000
 """Where the server knows no `lag` the entries are counted, and at most so many: a status must answer in time."""
 
+KEEPS = "noeviction"
+"""The one policy of Redis by which nothing is thrown away to make room."""
+
 Chunk = list[tuple[str, bytes | None]]
 
 
@@ -88,6 +91,23 @@ def takes_no_writes(client: redis.Redis, group: str) -> str | None:
     except redis.ResponseError as error:
         return f"Redis takes no writes: {one_line(error)}"
     return None
+
+
+def throws_away(client: redis.Redis) -> str | None:
+    """That Redis may throw away what it holds once its memory is full, and what is right; None where it does not, or does not
+    say. Raises `redis.RedisError` when Redis is away.
+    """
+    r: Any = client
+    try:
+        policy = r.info("memory").get("maxmemory_policy", KEEPS)
+    except redis.ResponseError:  # a fake, or an ACL that forbids to ask
+        return None
+    return evicting(as_text(policy))
+
+
+def evicting(policy: str) -> str | None:
+    """What is wrong with this eviction policy; None where nothing is."""
+    return None if policy == KEEPS else f"{policy}: Redis may throw events away; set maxmemory-policy {KEEPS}"
 
 
 def position(stream_id: str) -> tuple[int, int]:

@@ -29,7 +29,7 @@ from worker.clock import Clock
 from worker.creem.answers import CallOutcome
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.records import JobStatus
-from worker.intake.stream import backlog, takes_no_writes
+from worker.intake.stream import backlog, takes_no_writes, throws_away
 from worker.intake.upkeep import outstayed
 from worker.observe import log
 from worker.settings import GROUP, Mode
@@ -131,7 +131,7 @@ class Figures(Collector):
         try:
             refused = takes_no_writes(self._redis, self._group)
             found = backlog(self._redis, self._stream, self._group)
-            waiting = queued(self._redis, self._group)
+            waiting, evicts = queued(self._redis, self._group), throws_away(self._redis)
             sent = {stream: int(self._redis.xlen(stream)) for stream in self._sent}
             late = {stream: int(outstayed(self._redis, stream, keep).total_seconds()) for stream, keep in self._sent.items()}
         except (redis.RedisError, OSError) as error:
@@ -142,6 +142,7 @@ class Figures(Collector):
         unread = found.length if found.undelivered is None else found.undelivered
         return [
             _up("redis", refused is None),
+            _one("refunds_redis_evicts", "1 where Redis may throw events away once its memory is full", int(evicts is not None)),
             _one("refunds_stream_unread_entries", "Entries intake has not read; growing: is `refunds intake` running?", unread),
             _one(
                 "refunds_stream_pending_entries", "Entries read and not yet stored; standing: look at intake's log", found.pending

@@ -14,7 +14,7 @@ from worker.clock import moment
 from worker.errors import one_line
 from worker.intake.interference import ahead, way_out
 from worker.intake.neighbours import others
-from worker.intake.stream import takes_no_writes
+from worker.intake.stream import evicting, takes_no_writes
 from worker.intake.upkeep import kept_for, observers, outstayed
 from worker.runtime import Runtime
 from worker.settings import Settings
@@ -71,8 +71,8 @@ def _what_it_keeps(info: Any) -> Iterator[Finding]:
     appends, policy = bool(info.get("aof_enabled")), str(info.get("maxmemory_policy", "unknown"))
     off = "off: every acknowledged event not yet read is lost when Redis is killed; set appendonly yes"
     yield finding("redis AOF", appends, "appendonly yes" if appends else off)
-    evicts = f"{policy}: Redis may throw events away; set maxmemory-policy noeviction"
-    yield finding("redis eviction", policy == "noeviction", policy if policy == "noeviction" else evicts)
+    evicts = evicting(policy)
+    yield finding("redis eviction", evicts is None, evicts or policy)
 
 
 def _observers(runtime: Runtime) -> Iterator[Finding]:
