@@ -298,7 +298,8 @@ def test_observer_touches_nothing_that_is_sent(reading: Reading) -> None:
     assert sent(reading) == ["1-0"]
 
 
-def test_redis_that_is_full_of_what_was_sent_is_given_room(tmp_path: Path) -> None:
+@pytest.mark.parametrize("started", ["before", "while it is full"])
+def test_redis_that_is_full_of_what_was_sent_is_given_room(tmp_path: Path, started: str) -> None:
     with start_redis(tmp_path) as server:
         reading = Reading(lambda: open_stream_client(server.url))
         consumer = reading.consumer(Inbox(), housekeeping_every=1e-9, sent=(SENT,), sent_retention_hours=1.0)
@@ -308,6 +309,8 @@ def test_redis_that_is_full_of_what_was_sent_is_given_room(tmp_path: Path) -> No
         reading.client.config_set("maxmemory", int(reading.client.info("memory")["used_memory"]) - 1_000_000)
         with pytest.raises(redis.exceptions.OutOfMemoryError):
             reading.add("an event")
+        if started != "before":
+            consumer = reading.consumer(Inbox(), "two", housekeeping_every=1e-9, sent=(SENT,), sent_retention_hours=1.0)
         consumer.step()
         assert reading.add("an event")
 

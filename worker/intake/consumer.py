@@ -19,7 +19,7 @@ from worker.intake.entry import UNREAD, Entry, entry_of, weight
 from worker.intake.handed import Handed
 from worker.intake.heavy import TooHeavy, fewer
 from worker.intake.interference import report_gone
-from worker.intake.stream import FIRST, as_text
+from worker.intake.stream import FIRST, as_text, groups
 from worker.intake.upkeep import Upkeep
 from worker.strict import MAX_BYTES
 
@@ -155,12 +155,14 @@ class Consumer:
     def _ensure_group(self) -> None:
         if self._group_known:
             return
-        try:
-            # at 0: with $ everything sent before our first start would be skipped
-            self._redis.xgroup_create(self.stream, self.group, id="0", mkstream=True)
-        except redis.ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
+        # a Redis that is full makes no group, not even one that it has, and our housekeeping is what gives it room
+        if self.group not in {as_text(state["name"]) for state in groups(self._redis, self.stream)}:
+            try:
+                # at 0: with $ everything sent before our first start would be skipped
+                self._redis.xgroup_create(self.stream, self.group, id="0", mkstream=True)
+            except redis.ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
         self._group_known, self._walk = True, FIRST
 
     def _own(self) -> int:
