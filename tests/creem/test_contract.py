@@ -173,8 +173,6 @@ def test_payment_is_read_as_documented(provider: Provider, payment: str) -> None
     # the last claim may have been tried before
     assert (seen.status, seen.remaining) in {("paid", seen.amount_paid), ("refunded", 0)}
     assert Environment.TEST.accepts(seen.mode)
-    assert seen.type in {"payment", "invoice"}
-    assert seen.amount_paid == seen.amount + (seen.tax_amount or 0) - (seen.discount_amount or 0)
     assert seen.customer is not None
     assert seen.created_at is not None
     assert timedelta(minutes=-1) <= datetime.now(UTC) - seen.created_at < timedelta(days=3650)
@@ -187,6 +185,9 @@ def test_payment_has_the_documented_types_on_the_wire(provider: Provider, paymen
         assert type(document[name]) is int
     for name in ("id", "mode", "currency", "type", "status"):
         assert type(document[name]) is str
+    assert document["type"] in {"payment", "invoice"}
+    paid = document["amount"] + (document.get("tax_amount") or 0) - (document.get("discount_amount") or 0)
+    assert document["amount_paid"] == paid
 
 
 def test_payment_is_found_by_customer_and_by_order(provider: Provider, payment: str) -> None:

@@ -26,7 +26,6 @@ SEEN = Transaction(
     amount=900,
     amount_paid=1071,
     currency="USD",
-    type="payment",
     status="paid",
     status_verbatim="paid",
     refunded_amount=0,

@@ -293,7 +293,7 @@ def test_charge_imported_in_one_batch_with_its_webhook_is_as_it_was_imported(wor
 
 
 PRICE, PAID = 900, 1071
-SEEN_OF_ORDER = Transaction("tran_0", "test", PRICE, PRICE, "USD", "payment", "paid", "paid", 0, order="ord_0", customer="cust_1")
+SEEN_OF_ORDER = Transaction("tran_0", "test", PRICE, PRICE, "USD", "paid", "paid", 0, order="ord_0", customer="cust_1")
 
 
 @dataclass
@@ -984,7 +984,7 @@ def test_where_nothing_can_be_read_a_refund_of_an_unknown_charge_is_kept_as_it_w
 
 def hear_of_refund(world: MoneyWorld, refund_id: str, cents: int, *, whole: bool) -> None:
     """Creem tells of a refund, with its charge beside it or without."""
-    paid = Transaction("tran_0", "test", 900, 900, "USD", "payment", "paid", "paid", 0)
+    paid = Transaction("tran_0", "test", 900, 900, "USD", "paid", "paid", 0)
     now = world.clock.now()
     one = RefundCreated(refund_id, "tran_0", cents, "USD", "succeeded", "requested", now, paid if whole else None, None)
 

@@ -17,7 +17,6 @@ AS_CHARGED_BACK, AS_PARTLY = (
 """All the words for each."""
 TELLS_OF_REFUNDS = {PAID, PARTLY, REFUNDED}
 """Words beside which what is missing went back by refund. Beside any other, known or not, a bank may have it."""
-UNKNOWN_TYPE = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +31,12 @@ class Transaction:
     amount: int
     amount_paid: int | None
     currency: str
-    type: str
     status: str
     status_verbatim: str
     refunded_amount: int
-    tax_amount: int | None = None
-    discount_amount: int | None = None
     order: str | None = None
-    subscription: str | None = None
     customer: str | None = None
     created_at: datetime | None = None
-    period_start: datetime | None = None
-    period_end: datetime | None = None
 
     @property
     def remaining(self) -> int | None:
@@ -67,7 +60,9 @@ class Transaction:
 
 
 def read_transaction(document: object) -> Transaction:
-    """The transaction that a JSON value is; fields that are not known here are passed over. Raises `Unreadable` alone."""
+    """The transaction that a JSON value is; fields that nothing is decided by are passed over, whatever stands there. Raises
+    `Unreadable` alone, for one that is used and cannot be meant.
+    """
     if not isinstance(document, dict):
         raise Unreadable("a transaction is expected to be an object")
 
@@ -87,19 +82,12 @@ def read_transaction(document: object) -> Transaction:
         amount=of("amount", money),
         amount_paid=of("amount_paid", may(money)),
         currency=of("currency", _currency),
-        # nothing is decided by it: its absence must not stop money
-        type=of("type", may(text)) or UNKNOWN_TYPE,
         status=spelt(status),
         status_verbatim=status,
         refunded_amount=of("refunded_amount", may(money)) or 0,
-        tax_amount=of("tax_amount", may(money)),
-        discount_amount=of("discount_amount", may(money)),
         order=of("order", ref),
-        subscription=of("subscription", ref),
         customer=of("customer", ref),
         created_at=of("created_at", may(moment)),
-        period_start=of("period_start", may(moment)),
-        period_end=of("period_end", may(moment)),
     )
 
 
