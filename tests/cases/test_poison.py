@@ -28,7 +28,7 @@ from worker.intake.records import read_record
 from worker.store import inbox as inbox_rows
 from worker.store.engine import Store
 from worker.store.history import line
-from worker.store.tables import case_history, cases
+from worker.store.tables import case_history, cases, inbox
 
 
 class Allergic(Ledger):
@@ -115,6 +115,19 @@ def test_dead_letter_put_back_is_handled_like_any_other(world: World) -> None:
     assert mended.state("poison") == "refunded"
     assert mended.letters.one(letter["dead_id"])["requeues"] == 2
     assert mended.dead() == [("keeps_failing", "requeued")]
+
+
+def test_letter_of_an_event_that_is_not_dead_any_more_stays_open_for_nothing_is_put_back(world: World) -> None:
+    """Once it was called requeued, and its event was never handled again."""
+    world.happen(world.failed("poison"))
+    exhaust(world)
+    [letter], _ = world.letters.listing(state="open", limit=10, after=None)
+    name = letter["dead_id"]
+    world.store.write(lambda tx: tx.connection.execute(update(inbox).values(state="handled")).rowcount)
+    assert world.letters.plan(name)["would_be"] == "open"
+    with pytest.raises(Refused, match="is not dead any more"):
+        world.letters.requeue(name, by="tester", reason="the ledger was mended")
+    assert (world.dead(), world.letters.one(name)["requeues"]) == ([("keeps_failing", "open")], 0)
 
 
 class Away(Ledger):

@@ -94,19 +94,21 @@ class DeadLetters:
     def requeue(self, name: str, *, by: str, reason: str) -> str:
         """Puts the letter's document back into the inbox, where it is handled like any other; returns what happens next.
 
-        Raises `Refused`, leaving the letter open, where the document still cannot be read.
+        Raises `Refused`, leaving the letter open, where the document still cannot be read or nothing is to be put back.
         """
         row = self._open(name)
         now = self.clock.now()
         fresh = self._fresh_row(row, now)
 
         def put_back(tx: Tx) -> str:
+            self._resolve(tx, row, "requeued", by, reason)
             if fresh is None:
                 back = (inbox.c.id == row.inbox_id, inbox.c.state == "dead")
-                tx.connection.execute(update(inbox).where(*back).values(state="new", attempts=0, due_at=now, handled_at=None))
+                again = update(inbox).where(*back).values(state="new", attempts=0, due_at=now, handled_at=None)
+                if tx.connection.execute(again).rowcount != 1:
+                    raise _not_dead(row)
             elif not inbox_rows.insert(tx, [fresh]):
                 raise _known(row)
-            self._resolve(tx, row, "requeued", by, reason)
             return _told(row, fresh)
 
         return self.store.write(put_back)
@@ -157,9 +159,11 @@ class DeadLetters:
 
     def _fresh_row(self, row: Row[Any], now: datetime) -> Record | None:
         """The inbox row that the letter's bytes make now; None where they have one. Raises `Refused` where they cannot be
-        read, or are of another environment.
+        read, or are of another environment, and where the one they have is not dead any more.
         """
         if row.inbox_id is not None:
+            if self.store.read(lambda tx: tx.value(select(inbox.c.state).where(inbox.c.id == row.inbox_id))) != "dead":
+                raise _not_dead(row)
             return None
         try:
             if row.key.startswith("creem:"):
@@ -187,6 +191,12 @@ class DeadLetters:
 
 def _known(row: Row[Any]) -> Refused:
     return Refused(f"{row.dead_id}: an event with this identity is already known; the first stays")
+
+
+def _not_dead(row: Row[Any]) -> Refused:
+    return Refused(
+        f"{row.dead_id}: inbox row {row.inbox_id} is not dead any more, so nothing is to be put back; discard the letter"
+    )
 
 
 def _told(row: Row[Any], fresh: Record | None) -> str:
