@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from policy import Editions, load_editions
 from tests.cases.world import World, a_purchase, an_account
-from worker.cases.editions.editions import activate, hold, refused
+from worker.cases.editions.editions import JUDGED_BY, activate, hold, refused
 from worker.cases.editions.replay import Replay, replay
 from worker.errors import Misconfigured, Refused
 from worker.settings import DEFAULT_TERMS
@@ -112,6 +112,18 @@ def test_edition_that_moves_much_takes_effect_with_a_second_person_alone(decided
 def test_edition_that_moves_no_more_than_its_limit_takes_one_person(decided: World, folder: Path) -> None:
     editions = two_editions(folder, limit=10)
     assert word(decided, editions, "ann") == "activated"
+    decided.store.write(lambda tx: hold(tx, editions))
+
+
+def test_who_proposed_an_edition_activates_it_once_it_moves_no_more_than_its_limit(decided: World, folder: Path) -> None:
+    """Anybody else could do so alone by then."""
+    editions = two_editions(folder, limit=9)
+    assert word(decided, editions, "ann") == "proposed"
+    decided.clock.pass_(days=JUDGED_BY.days + 1)
+    now = decided.clock.now()
+    found = replay(decided.store, editions, editions.latest, since=now - JUDGED_BY)
+    done = decided.store.write(lambda tx: activate(tx, editions, found, by="ann", reason="as before", now=now))
+    assert (done.state, done.first, done.credits) == ("activated", None, 0)
     decided.store.write(lambda tx: hold(tx, editions))
 
 

@@ -74,7 +74,8 @@ class Activation:
 
 def activate(tx: Tx, editions: Editions, found: Replay, *, by: str, reason: str, now: datetime) -> Activation:
     """Lets the edition that was replayed take effect, or puts it to a second person where it moves more than the edition before
-    allows one alone. Raises `Refused` where it is in effect already, or where the one who proposed it comes again.
+    allows one alone. Raises `Refused` where it is in effect already, or where the one who proposed it comes again while two are
+    needed.
     """
     by, terms = person(by), editions.by_name(found.terms)
     before = editions.before(terms)
@@ -83,10 +84,11 @@ def activate(tx: Tx, editions: Editions, found: Replay, *, by: str, reason: str,
     if _kept(tx).get(terms.edition) == terms.digest:
         raise Refused(f"edition {terms.edition} is activated already")
     credits, minor_units = found.moved_credits, found.moved_minor_units
-    first, subject = _proposed(tx, terms), f"terms {terms.edition} {terms.digest[:16]}"
     large = _above(credits, before.activation_second_person_above_credits)
     large = large or _above(minor_units, before.activation_second_person_above_minor_units)
-    if first is None and large:
+    # whoever proposed it while it moved more is one person like any other once it does not
+    first, subject = _proposed(tx, terms) if large else None, f"terms {terms.edition} {terms.digest[:16]}"
+    if large and first is None:
         _propose(tx, terms, by)
         acted(tx, "policy.propose", subject, by=by, reason=reason, now=now)
         return Activation(terms.edition, terms.digest, "proposed", by, None, credits, minor_units)
