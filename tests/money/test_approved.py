@@ -118,20 +118,71 @@ def test_charge_of_the_same_price_paid_with_another_tax_is_a_persons_whichever_f
 
 
 @pytest.mark.parametrize(
-    ("gone", "why"),
+    ("gone", "why", "state"),
     [
-        (lambda world: world.double.refund_in_dashboard("tran_0"), "the earlier charge, which was to stay, stands as refunded"),
-        (lambda world: world.double.refund_in_dashboard("tran_0", 1), "the earlier charge, which was to stay, stands as"),
-        (lambda world: world.double.dispute("tran_0"), "the earlier charge, which was to stay, is under dispute"),
+        (lambda world: world.double.refund_in_dashboard("tran_0"), "stands as refunded", "nothing_owed"),
+        (lambda world: world.double.refund_in_dashboard("tran_0", 1), "stands as", "review"),
+        (lambda world: world.double.dispute("tran_0"), "is under dispute", "nothing_owed"),
     ],
     ids=["refunded", "refunded in part", "disputed"],
 )
-def test_earlier_charge_has_to_stand(world: MoneyWorld, gone: Callable[[MoneyWorld], None], why: str) -> None:
+def test_earlier_charge_has_to_stand(world: MoneyWorld, gone: Callable[[MoneyWorld], None], why: str, state: str) -> None:
     world.twice_charged()
     gone(world)
     world.pay()
-    stopped(world, why)
-    assert world.state("ord_1") == "review"
+    stopped(world, f"the earlier charge, which was to stay, {why}")
+    assert world.state("ord_1") == state
+
+
+BACK = "has already been refunded"
+
+
+@pytest.mark.parametrize(
+    ("happens", "rule", "clause", "told"),
+    [
+        (
+            lambda world: world.double.dispute("tran_1"),
+            "charge_under_dispute",
+            "dispute-hold",
+            "the charge of 9.00 USD is under dispute at the bank, so nothing is sent beside it",
+        ),
+        (
+            lambda world: world.double.refund_in_dashboard("tran_1", 300),
+            "charge_partly_refunded",
+            "duplicate-charge",
+            f"3.00 USD of the charge of 9.00 USD {BACK}",
+        ),
+        (
+            lambda world: world.double.refund_in_dashboard("tran_0", 300),
+            "earlier_charge_partly_refunded",
+            "duplicate-charge",
+            f"3.00 USD of the earlier charge, ord_0, which was to stay, {BACK}",
+        ),
+        (lambda world: world.double.dispute("tran_0"), "no_earlier_charge_stands", "duplicate-charge", None),
+        (lambda world: world.double.refund_in_dashboard("tran_0"), "no_earlier_charge_stands", "duplicate-charge", None),
+    ],
+    ids=["disputed", "back in part", "first back in part", "first disputed", "first back"],
+)
+def test_duplicate_that_is_stopped_is_decided_anew_and_told_as_that(
+    world: MoneyWorld, happens: Callable[[MoneyWorld], None], rule: str, clause: str, told: str | None
+) -> None:
+    """Once the customer was told that the earlier charge stays valid, and for a day the later one was said to be owed."""
+    world.twice_charged()
+    happens(world)
+    world.pay()
+    found = world.case("ord_1")
+    assert found is not None
+    assert (found["decision"]["rule"], found["decision"]["clause"]) == (rule, clause)
+    world.sweep()
+    assert [(said["type"], said["data"]["reason"], said["data"]["clause"]) for said in world.announced()] == (
+        [] if told is None else [("refund.in_review", told, clause)]
+    )
+    world.clock.pass_(days=2)
+    world.sweep()
+    again = world.case("ord_1")
+    assert again is not None
+    assert (again["state"], again["decision"]) == (found["state"], found["decision"])
+    assert world.audit().breaches == []
 
 
 def test_read_that_took_too_long_is_read_again(world: MoneyWorld) -> None:

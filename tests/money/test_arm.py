@@ -53,7 +53,7 @@ class Scene:
 
     def arm(self, seen: Seen, kept: Seen, *, seconds: float = 7.5) -> ArmedTurn | str:
         with_ = Arming(
-            closing=Closing(self.world.settler.ledger, self.world.bench, self.now),
+            closing=Closing(self.world.settler, self.now),
             environment=self.world.creem.environment,
             until=TIMER + seconds,
             timer=lambda: TIMER,
@@ -280,7 +280,13 @@ def test_charge_is_not_armed_where_the_one_to_stay_does_not_stand(scene: Scene, 
             "review",
             "2 of 900 minor units went back by another hand: what is left is not what was approved",
         ),
-        ("tran_0", {"disputed_at": START}, "not_needed", "review", "the earlier charge, which was to stay, is under dispute"),
+        (
+            "tran_0",
+            {"disputed_at": START},
+            "not_needed",
+            "nothing_owed",
+            "the earlier charge, which was to stay, is under dispute",
+        ),
         ("tran_0", {"refunded": 2}, "not_needed", "review", "the earlier charge, which was to stay, stands as paid"),
     ],
 )

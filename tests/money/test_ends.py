@@ -437,7 +437,7 @@ def test_person_is_called_when_the_time_of_the_terms_is_over(
     now = world.clock.now()
     since = {"created_at": now - made, "armed_at": None if armed is None else now - armed}
     changed = update(payments).where(payments.c.transaction_id == "tran_1").values(**since)
-    with_ = Closing(world.settler.ledger, world.bench, now)
+    with_ = Closing(world.settler, now)
 
     def wait(tx: Tx) -> str | None:
         tx.connection.execute(changed)

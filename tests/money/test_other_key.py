@@ -98,9 +98,7 @@ def test_claim_that_ends_leaves_frozen_what_another_environments_claim_holds(wor
         other = claims.make(Environment.LIVE, case, charge, None, now)
         claims.insert(tx, world.settler.ledger, [other], now)
         row = tx.one(select(payments).where(payments.c.payment_id == other["payment_id"]))
-        close(
-            tx, row, case, PaymentState.MISMATCH, CaseState.REVIEW, "not known", Closing(world.settler.ledger, world.bench, now)
-        )
+        close(tx, row, case, PaymentState.MISMATCH, CaseState.REVIEW, "not known", Closing(world.settler, now))
 
     world.store.write(beside)
     assert sorted(states(world)) == [("live", "mismatch"), ("test", "claimed")]

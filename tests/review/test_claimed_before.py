@@ -20,7 +20,7 @@ from worker.cases.money.prove import LOST
 from worker.clock import written
 from worker.creem.transactions import Transaction
 from worker.errors import Refused
-from worker.sandbox.creem.words import Ending, Fault, Lost, Meanwhile, RefundAnswer, SecondRefund
+from worker.sandbox.creem.words import Ending, Fault, Lie, Lost, Meanwhile, RefundAnswer, SecondRefund
 from worker.store.engine import Store
 from worker.store.tables import cases
 
@@ -91,6 +91,32 @@ def test_duplicate_that_a_claim_of_another_case_is_about_is_a_persons(
     assert again.next_action_at == world.clock.now() + timedelta(days=1)
     world.pay()
     assert world.double.posts("tran_ord_1") == 1
+
+
+@pytest.mark.parametrize(
+    ("happens", "reason"),
+    [
+        (None, "the transaction is of mode prod, the key of test"),
+        ("tran_1", "the charge of 9.00 USD is under dispute at the bank, so nothing is sent beside it"),
+    ],
+    ids=["the charges stand as they did", "disputed since"],
+)
+def test_duplicate_in_doubt_that_a_person_approved_is_decided_anew_only_where_the_charges_stand_otherwise(
+    world: PeopleWorld, happens: str | None, reason: str
+) -> None:
+    world.load(*world.history_of_charges(apart=timedelta(hours=1)))
+    [in_doubt] = [each["case_id"] for each in cases_of(world)]
+    world.decide(in_doubt, "money", reason="meant once")
+    if happens is None:
+        world.double.switches = replace(NASTY, get=Lie.OTHER_MODE)
+    else:
+        world.double.dispute(happens)
+    world.pay()
+    found = world.case(in_doubt)
+    assert found is not None
+    assert (found["state"], found["decision"]["reason"]) == ("review", reason)
+    assert (found["decision"]["rule"] == "decided_by_person") is (happens is None)
+    assert world.double.posts("tran_1") == 0
 
 
 def test_charge_that_a_person_approved_says_why_that_person_did(world: PeopleWorld) -> None:

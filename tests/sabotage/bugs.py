@@ -466,6 +466,30 @@ BUGS = (
         ),
     ),
     Bug(
+        "stopped_duplicate_said_to_be_owed",
+        "of a duplicate that is disputed before its refund leaves, the customer is told that the earlier charge stays valid",
+        ("tests/money/test_approved.py::test_duplicate_that_is_stopped_is_decided_anew_and_told_as_that",),
+        (
+            (
+                "worker/cases/money/close.py",
+                "with_.settler.judge_stopped(tx, case, payment.purchase_id, now) if target is CaseState.REVIEW else None",
+                "None",
+            ),
+        ),
+    ),
+    Bug(
+        "why_a_claim_ended_is_lost",
+        "of a duplicate that a person approved and Creem would not take, nobody is told what Creem said",
+        ("tests/review/test_claimed_before.py",),
+        (
+            (
+                "worker/cases/money/duplicate.py",
+                "decision.outcome is Outcome.REFUND_PAYMENT or decision.rule == decide_charge(charge_facts(case), terms).rule",
+                "decision.outcome is Outcome.REFUND_PAYMENT",
+            ),
+        ),
+    ),
+    Bug(
         "chargeback_taken_for_a_refund",
         "nobody can say that a dispute was won once its charge was read, and the customer's credits stay frozen",
         ("tests/review/test_disputes_over.py",),

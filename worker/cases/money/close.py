@@ -19,6 +19,7 @@ from worker.cases.book.rows import case_of
 from worker.cases.book.write import write_cases
 from worker.cases.money import charges, holds
 from worker.cases.money.claims import READ, occasion
+from worker.cases.money.settle import Settler
 from worker.cases.money.turn import move
 from worker.credits.ledger import Ledger
 from worker.observe import log
@@ -38,16 +39,26 @@ MAY_HAVE_LEFT = {
 class Closing:
     """What the end of a claim needs besides its rows."""
 
-    ledger: Ledger
-    bench: Bench
+    settler: Settler
     now: datetime
+
+    @property
+    def ledger(self) -> Ledger:
+        """The books of credits."""
+        return self.settler.ledger
+
+    @property
+    def bench(self) -> Bench:
+        """What cases are judged by."""
+        return self.settler.bench
 
 
 def close(tx: Tx, payment: Row[Any], case: Case, to: PaymentState, target: CaseState, why: str, with_: Closing) -> str:
     """Ends a claim that gave nothing back, releases its lot, and moves its case; returns it in words.
 
     The lot stays frozen under a dispute and while another claim on it is open, and is voided where the money went back by another
-    hand. `why` is for the person who looks; what is told outside is why the money was owed.
+    hand. `why` is for the person who looks; what is told outside is why the money was owed, or, where the charges stand otherwise
+    than when that was decided, what is decided by now.
     """
     now = with_.now
     move(tx, payment, to, next_step=READ, due_at=None, closed_at=now, detail=why)
@@ -61,10 +72,13 @@ def close(tx: Tx, payment: Row[Any], case: Case, to: PaymentState, target: CaseS
         # Creem's acceptance had kept the promise, and came to nothing
         case.warn_at = case.due_at
     go(case, target, next_action_at=None if target.final else now + REMIND, now=now)
-    told = announcement(case, now, amount=payment.amount, currency=payment.currency, reason=decided)
+    told = with_.settler.judge_stopped(tx, case, payment.purchase_id, now) if target is CaseState.REVIEW else None
+    if told is None:
+        as_before = announcement(case, now, amount=payment.amount, currency=payment.currency, reason=decided)
+        told = [] if as_before is None else [as_before]
     write_cases(tx, [case], now, WORKER)
     freed = free_at_last(tx, payment.purchase_id, now) if words.get("credits_released") and "credits_voided" not in words else []
-    write_effects(tx, [] if told is None else [told], freed, now=now)
+    write_effects(tx, told, freed, now=now)
     log.warning("payment.closed", case_id=case.case_id, transaction_id=payment.transaction_id, state=to.value, why=why)
     return f"{to.value}: {why}"
 

@@ -1,6 +1,6 @@
 """A charge that was made twice becomes a claim, or a person's: its case is judged beside all charges of the same thing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.book.bench import Bench
 from worker.cases.book.book import BY_PERSON, Case
 from worker.cases.book.casework import REMIND, announcement, go, open_case, remind
-from worker.cases.book.decided import record
+from worker.cases.book.decided import charge_facts, record
 from worker.cases.money import claims
 from worker.cases.money.facts import Charge
 from worker.cases.money.persons_no import declined_by_a_person, declined_once, keep_to_the_no, meant
@@ -41,6 +41,10 @@ class Work:
     effects: list[Record] = field(default_factory=list)
 
 
+_Compared = tuple[Charge, PurchaseFacts | None, Sequence[PurchaseFacts]]
+"""A charge, the earlier one that stays beside it, if any, and all charges of the same thing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Duplicates:
     """The step with its collaborators. Without an `environment` there is no key, and nothing is claimed."""
@@ -51,18 +55,34 @@ class Duplicates:
 
     def judge(self, work: Work, group: Sequence[Charge]) -> None:
         """Each charge of a group for the same thing, as far as it has a case or is found to be charged again."""
+        for charge, first, same in self._compared(work, group):
+            case = work.cases.get((CaseKind.DUPLICATE_CHARGE, charge.facts.purchase_id))
+            if case is not None or (first is not None and stands(charge.facts)):
+                self._judge(work, charge, first, same, case)
+
+    def judge_stopped(self, work: Work, group: Sequence[Charge], case: Case) -> bool:
+        """Decides the charge of this case, whose claim has just ended, anew where the charges stand otherwise than when it was
+        decided, so that another rule has the word. False where none has.
+        """
+        charge, first, same = next(found for found in self._compared(work, group) if found[0].facts.purchase_id == case.subject)
+        facts, terms = _facts(work, charge, first, same), self.bench.terms_at(charge.facts.paid_at)
+        decision = decide_charge(facts, terms)
+        # the one claim is spent: what is owed all the same only a person can send
+        if decision.outcome is Outcome.REFUND_PAYMENT or decision.rule == decide_charge(charge_facts(case), terms).rule:
+            return False
+        target, held = self._target(work, decision, charge, first, case)
+        self._carry_out(work, case, charge, decision, facts, target, held)
+        return True
+
+    def _compared(self, work: Work, group: Sequence[Charge]) -> Iterator[_Compared]:
         let_stand = {case.subject for case in work.cases.values() if meant(case)}
         charged = [charge.facts for charge in group]
         first_of = find_duplicates(charged, self.bench.terms_at, let_stand)
         for charge in group:
-            case = work.cases.get((CaseKind.DUPLICATE_CHARGE, charge.facts.purchase_id))
             first = first_of.get(charge.facts.purchase_id)
-            if case is None and first is None:
-                continue
             if not stands(charge.facts):
                 first = earlier_of(charge.facts, charged, self.bench.terms_at, let_stand)
-            same = [each.facts for each in group if each is charge or same_thing(charge.facts, each.facts)]
-            self._judge(work, charge, first, same, case)
+            yield charge, first, [each.facts for each in group if each is charge or same_thing(charge.facts, each.facts)]
 
     def _judge(
         self, work: Work, charge: Charge, first: PurchaseFacts | None, same: Sequence[PurchaseFacts], case: Case | None
@@ -77,9 +97,8 @@ class Duplicates:
             # money is on its way: the claim looks at these facts itself, before it sends and after
             remind(case, now)
             return
-        terms = self.bench.terms_at(charge.facts.paid_at)
-        facts = ChargeFacts(now=now, charge=charge.facts, first=first, group=len(same), jobs=jobs_under(work.tx, charge))
-        decision = decide_charge(facts, terms)
+        facts = _facts(work, charge, first, same)
+        decision = decide_charge(facts, self.bench.terms_at(charge.facts.paid_at))
         target, held = self._target(work, decision, charge, first, case)
         if declined_by_a_person(case) and not (case.state is CaseState.REVIEW and target.final):
             keep_to_the_no(case, facts, {each.purchase_id for each in same if stands(each)}, now)
@@ -157,6 +176,10 @@ def open_case_of(bench: Bench, charge: Charge, now: datetime) -> Case:
     )
     case.note("case.opened", purchase_id=charge.facts.purchase_id, transaction_id=charge.transaction_id)
     return case
+
+
+def _facts(work: Work, charge: Charge, first: PurchaseFacts | None, same: Sequence[PurchaseFacts]) -> ChargeFacts:
+    return ChargeFacts(now=work.now, charge=charge.facts, first=first, group=len(same), jobs=jobs_under(work.tx, charge))
 
 
 def _rests_on(case: Case, decision: Decision, facts: ChargeFacts) -> bool:

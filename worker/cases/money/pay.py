@@ -163,7 +163,7 @@ class Payer:
         )
 
     def _closing(self) -> close.Closing:
-        return close.Closing(self.settler.ledger, self.settler.bench, self.clock.now())
+        return close.Closing(self.settler, self.clock.now())
 
     # read
 

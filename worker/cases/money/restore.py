@@ -233,7 +233,7 @@ class Restorer:
         return True
 
     def _closing(self) -> Closing:
-        return Closing(self.settler.ledger, self.settler.bench, self.clock.now())
+        return Closing(self.settler, self.clock.now())
 
 
 def _stopped(tx: Tx) -> str | None:

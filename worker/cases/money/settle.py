@@ -67,16 +67,37 @@ class Settler:
             return Settled()
         found = charges_of(tx, touched)
         kin = {charge.facts.purchase_id: charge for charge in found}
-        behind = {charge.transaction_id for charge in found if charge.behind and charge.transaction_id}
-        work = Work(tx, now, _cases(tx, kin.values()), claims.of_charges(tx, kin.values(), self.environment), behind)
-        duplicates = Duplicates(self.ledger, self.bench, self.environment)
+        work = self._work(tx, found, now)
         for group in _groups(found, touched):
-            duplicates.judge(work, group)
+            self._duplicates.judge(work, group)
         for purchase_id in sorted(touched & kin.keys()):
             charge = kin[purchase_id]
             open_dispute(tx, self.ledger, self.bench, work.cases, charge, work.payments.get(charge.transaction_id or ""), now)
             self._gone_elsewhere(work, charge)
         return self._write(work)
+
+    def judge_stopped(self, tx: Tx, case: Case, purchase_id: str, now: datetime) -> list[Record] | None:
+        """Has the case of a duplicate, whose claim came to nothing, decided by how the charges stand now; returns what is told of
+        that. None where it stays decided as it was. The caller writes the case.
+        """
+        if case.kind is not CaseKind.DUPLICATE_CHARGE:
+            return None
+        found = charges_of(tx, [purchase_id])
+        work = self._work(tx, found, now)
+        work.cases[case.kind, case.subject] = case
+        [group] = _groups(found, {purchase_id})
+        if not self._duplicates.judge_stopped(work, group, case):
+            return None
+        judge_alone(tx, self.bench, [case], now)
+        return work.effects
+
+    @property
+    def _duplicates(self) -> Duplicates:
+        return Duplicates(self.ledger, self.bench, self.environment)
+
+    def _work(self, tx: Tx, found: Sequence[Charge], now: datetime) -> Work:
+        behind = {charge.transaction_id for charge in found if charge.behind and charge.transaction_id}
+        return Work(tx, now, _cases(tx, found), claims.of_charges(tx, found, self.environment), behind)
 
     def _write(self, work: Work) -> Settled:
         written = list(work.cases.values())

@@ -12,6 +12,7 @@ from worker.cases.book.book import shown_account
 from worker.cases.documents.document import document, find
 from worker.cases.documents.promises import creem_may_act, deadlines
 from worker.cases.documents.suspended import suspended_under
+from worker.cases.money.settle import Settler
 from worker.cases.review import allowance
 from worker.cases.review.choices import Choice, awaits_word, choices
 from worker.cases.review.naming import orders_to_name
@@ -64,6 +65,11 @@ class Queue:
     bench: Bench
     environment: Environment | None
     clock: Clock
+
+    @property
+    def settler(self) -> Settler:
+        """What follows from what becomes of a charge."""
+        return Settler(self.ledger, self.bench, self.environment)
 
     def queue(self, *, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
         """What waits, in the order received, and the id to continue after."""

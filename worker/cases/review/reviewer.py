@@ -14,7 +14,6 @@ from policy.lifecycle import CaseState
 from worker.cases.book import spans
 from worker.cases.book.write import write_cases
 from worker.cases.documents.document import find
-from worker.cases.money.settle import Settler
 from worker.cases.review import allowance
 from worker.cases.review.act import Deed, carry_out, freeze_for
 from worker.cases.review.choices import Act, Choice, recommended
@@ -107,10 +106,6 @@ class Reviewer(Withdrawals):
         agrees = {"agrees_with": proposal.proposed_by if proposal is not None else None}
         return {"case_id": row.case_id, **planned, **agrees, "approved_by_you": allowed.document()}
 
-    @property
-    def _settler(self) -> Settler:
-        return Settler(self.ledger, self.bench, self.environment)
-
     def _take(self, tx: Tx, row: Row[Any], by: str) -> None:
         now = self.clock.now()
         if not take(tx, lease_name(row.case_id), person(by), now, now + LEASE):
@@ -134,7 +129,7 @@ class Reviewer(Withdrawals):
             if chosen.needs_second:
                 return self._propose(tx, scene, chosen, by, reason), scene
             overtook = self._overtaken(tx, scene, by, reason)
-            done = carry_out(tx, self._settler, scene, Deed(chosen.act, by, reason))
+            done = carry_out(tx, self.settler, scene, Deed(chosen.act, by, reason))
             allowance.note(tx, row.case_id, by, chosen, scene.now, given)
             told = came_to(row.case_id, chosen.act.value, done, done=True, overtook=overtook)
         leave(tx, lease_name(row.case_id), by)
@@ -158,7 +153,7 @@ class Reviewer(Withdrawals):
         scene.case.note("review.agreed", choice=act.value, by=by, reason=reason, proposed_by=proposal.proposed_by)
         overtook = self._overtaken(tx, scene, by, reason)
         deed = Deed(act, f"{proposal.proposed_by} and {by}", proposal.reason, proposal.proposal_id)
-        done = carry_out(tx, self._settler, scene, deed)
+        done = carry_out(tx, self.settler, scene, deed)
         return came_to(scene.case.case_id, act.value, done, done=True, overtook=overtook)
 
     def _propose(self, tx: Tx, scene: Scene, chosen: Choice, by: str, reason: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Withdrawals(Queue):
         case = case_of(row)
         case.note("review.withdrawn", choice=REFUND, by=by, reason=reason)
         why = f"taken back by {by} before any money left: {reason}"
-        close(tx, claim, case, PaymentState.NOT_NEEDED, CaseState.REVIEW, why, Closing(self.ledger, self.bench, now))
+        close(tx, claim, case, PaymentState.NOT_NEEDED, CaseState.REVIEW, why, Closing(self.settler, now))
         log.info("review.withdrawn", case_id=row.case_id, choice=REFUND, by=by)
         told = f"the refund of {money(claim.amount, claim.currency)} is taken back, and a person decides again"
         return came_to(row.case_id, REFUND, told, proposed_by=None)
