@@ -55,6 +55,8 @@ class Verdict:
     amount: int = 0
     """Money owed, in minor units of `currency`: a whole charge."""
     currency: str = ""
+    terms: str | None = None
+    """The edition it was given by, where it repeats what was decided before; None: the one that is asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,9 @@ class RequestedJob:
     """The code that the pipeline gave for the last failure it reported, where it delivered nothing whole."""
     own_no: JobsNo | None = None
     """What its own case came to, where it delivered nothing whole and nobody but the policy decided that case."""
+    own_clause: Clause | None = None
+    own_terms: str | None = None
+    """The clause and the edition that its own case was decided by, where that one is over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,19 +138,22 @@ def requested_partly_refunded(facts: RequestFacts, terms: Terms) -> Verdict | No
 
 def requested_job_made_whole(facts: RequestFacts, terms: Terms) -> Verdict | None:
     """Nothing is owed for a job that took credits which came back."""
-    if facts.job is None or not facts.job.debit or facts.job.standing_debit:
+    job = facts.job
+    if job is None or not job.debit or job.standing_debit:
         return None
-    return _verdict(Outcome.NOTHING_OWED, Clause.FAILED_JOB, "the credits of the job have already come back", facts)
+    clause, reason = job.own_clause or Clause.FAILED_JOB, "the credits of the job have already come back"
+    return _verdict(Outcome.NOTHING_OWED, clause, reason, facts, terms=job.own_terms)
 
 
 def requested_job_was_judged(facts: RequestFacts, terms: Terms) -> Verdict | None:
     """A mail about a job is judged like its failure (policy.md, "Request about a job"): the answer is what its own case came to
-    by the policy. Where the mail names the pass as well it may ask for the money of that, of which the job's case says nothing.
+    by the policy, in the edition of that. Where the mail names the pass as well it may ask for the money of that, of which the
+    job's case says nothing.
     """
     own_no = facts.job.own_no if facts.job is not None else None
-    if own_no is None or (_is_pass(facts) and facts.purchase_named):
+    if facts.job is None or own_no is None or (_is_pass(facts) and facts.purchase_named):
         return None
-    return _verdict(own_no.outcome, own_no.clause, own_no.reason, facts)
+    return _verdict(own_no.outcome, own_no.clause, own_no.reason, facts, terms=facts.job.own_terms)
 
 
 def requested_cost_nothing(facts: RequestFacts, terms: Terms) -> Verdict | None:
@@ -242,8 +245,8 @@ def purchase_partly_used(facts: RequestFacts, terms: Terms) -> Verdict | None:
     if not used:
         return None
     reason = f"the purchase was used for {', '.join(used)}, and only a whole charge can go back"
-    more = {"running": facts.use.running, "kept": facts.use.kept}
-    return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts, **more)
+    running, kept = facts.use.running, facts.use.kept
+    return _verdict(Outcome.REVIEW, Clause.REQUEST_BY_MAIL, reason, facts, running=running, kept=kept)
 
 
 def request_without_transaction(facts: RequestFacts, terms: Terms) -> Verdict | None:
@@ -272,8 +275,17 @@ def unused_purchase(facts: RequestFacts, terms: Terms) -> Verdict:
     return Verdict(Outcome.REFUND_PAYMENT, Clause.REQUEST_WINDOW, reason, because=because, **money_owed)  # type: ignore[arg-type]
 
 
-def _verdict(outcome: Outcome, clause: Clause, reason: str, facts: RequestFacts, *, credits: int = 0, **more: int) -> Verdict:
-    return Verdict(outcome, clause, reason, credits=credits, because={**_because(facts), **more})
+def _verdict(
+    outcome: Outcome,
+    clause: Clause,
+    reason: str,
+    facts: RequestFacts,
+    *,
+    credits: int = 0,
+    terms: str | None = None,
+    **more: int,
+) -> Verdict:
+    return Verdict(outcome, clause, reason, credits=credits, because={**_because(facts), **more}, terms=terms)
 
 
 def _because(facts: RequestFacts) -> Because:

@@ -73,6 +73,7 @@ NO_CREDITS = JobsNo(
     Outcome.NOTHING_OWED, Clause.INCOMPLETE_OUTPUT, "it was covered by the 24-Hour Pass, so no credits were spent"
 )
 UNDER_PASS = replace(DONE, delivered=False, failure="missing_layers", debit=0, standing_debit=0, own_no=NO_CREDITS)
+MENDED = replace(DONE, delivered=False, standing_debit=0, own_clause=Clause.INCOMPLETE_OUTPUT)
 DONE_UNDER_PASS = replace(DONE, debit=0, standing_debit=0)
 DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     # facts, outcome, rule, clause
@@ -116,6 +117,7 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (asked(of=bought(refunded_amount=900, paid_at=LATE)), "nothing_owed", "requested_already_refunded", "original-method"),
     (asked(of=bought(refunded_amount=1)), "review", "requested_partly_refunded", "original-method"),
     (about(replace(DONE, standing_debit=0)), "nothing_owed", "requested_job_made_whole", "failed-job"),
+    (about(MENDED), "nothing_owed", "requested_job_made_whole", "incomplete-output"),
     (about(REFUSED), "decline", "requested_job_was_judged", "failed-job"),
     (about(REFUSED, purchase=bought(paid_at=LATE)), "decline", "requested_job_was_judged", "failed-job"),
     (about(REFUSED, purchase=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
@@ -285,6 +287,15 @@ def test_request_about_a_charge_that_is_claimed_calls_it_no_duplicate() -> None:
 def test_request_about_a_job_that_was_judged_says_what_its_own_case_says(job: RequestedJob) -> None:
     decision = decide_request(about(job), TERMS)
     assert JobsNo(decision.outcome, decision.clause, decision.reason) == job.own_no
+
+
+@pytest.mark.parametrize("job", [REFUSED, MENDED])
+def test_request_about_a_job_that_was_judged_is_answered_by_the_edition_of_that(job: RequestedJob) -> None:
+    assert decide_request(about(replace(job, own_terms="2025-06-01")), TERMS).terms == "2025-06-01"
+
+
+def test_facts_of_a_request_that_were_kept_before_editions_were_are_answered_as_they_were() -> None:
+    assert decide_request(about(REFUSED), TERMS).terms == TERMS.edition
 
 
 @pytest.mark.parametrize(

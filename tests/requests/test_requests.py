@@ -1,8 +1,9 @@
 """A mail becomes a request: whose it is, what it is about, what comes of it, and that nothing is lost or taken twice."""
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email import policy
 from email.message import EmailMessage
 from itertools import permutations
@@ -12,13 +13,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, TextClause, select, text, update
 
+from tests.cases.test_editions import two_editions
 from tests.cases.test_held import held
-from tests.cases.world import a_job, a_purchase, an_account, layers
+from tests.cases.world import HandClock, a_job, a_purchase, an_account, layers
 from tests.requests.world import PNG, PeopleWorld, a_mail, text_of
 from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT, eventually
+from worker.cases.book.decided import why
 from worker.cases.requests.register import Taken, TakenMail
 from worker.clock import written
 from worker.errors import Refused
+from worker.settings import DEFAULT_TERMS
+from worker.store.engine import Store
 from worker.store.tables import case_history, cases, evidence, notices, requests
 
 
@@ -1504,6 +1509,38 @@ def test_person_who_reads_of_a_job_under_a_pass_may_give_its_money_and_only_by_t
         world.decide(taken.case_id)
     alone = world.mail("job_1 failed", message_id="<alone@example.org>")
     assert alone.case_id == taken.case_id, "it joins what a person has of the same job"
+
+
+def test_answer_about_a_job_that_was_judged_cites_the_edition_of_that(store: Store, tmp_path: Path) -> None:
+    """Once it cited the edition of the purchase, by which the same failure would have given the credits back."""
+    shutil.copytree(DEFAULT_TERMS, tmp_path / "terms")
+    two_editions(tmp_path / "terms", 1000)
+    world = PeopleWorld(store, tmp_path, clock=HandClock(datetime(2026, 12, 31, tzinfo=UTC)), terms_dir=tmp_path / "terms")
+    world.load(an_account(), a_purchase(paid_at="2026-12-30T12:00:00Z"))
+    world.happen(world.submitted("job_1"))
+    world.clock.pass_(days=2)
+    world.happen(world.failed("job_1"))
+    taken = world.mail("My job job_1 failed")
+    own, asked = world.case("job_1"), world.case(taken.case_id)
+    assert own is not None
+    assert asked is not None
+    assert (asked["state"], asked["decision"]["terms"]) == (own["state"], own["decision"]["terms"]) == ("declined", "2027-01-01")
+    row = world.rows(select(cases).where(cases.c.case_id == taken.case_id))[0]
+    found = why(row, world.bench.editions)
+    assert found is not None
+    assert found["same_again"]
+    world.close()
+
+
+def test_answer_about_a_job_whose_output_was_incomplete_cites_the_clause_of_that(world: PeopleWorld) -> None:
+    """Once it said of a job that delivered five of six layers that nothing was delivered."""
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"), world.incomplete("job_1"))
+    world.happen(world.incomplete("job_1", attempt=2, delivered=5))
+    taken = world.mail("My job job_1 is incomplete, please refund it")
+    found = world.case(taken.case_id)
+    assert found is not None
+    assert (found["decision"]["rule"], found["decision"]["clause"]) == ("requested_job_made_whole", "incomplete-output")
 
 
 def test_job_that_failed_by_its_own_input_is_no_proven_fault_of_the_purchase(world: PeopleWorld) -> None:

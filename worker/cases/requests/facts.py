@@ -106,7 +106,7 @@ def requested_job(tx: Tx, ledger: Ledger, job_id: str) -> RequestedJob | None:
     row = tx.first(select(layer_jobs).where(layer_jobs.c.job_id == job_id))
     if row is None:
         return None
-    booked = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits())
+    booked, own = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits()), _own_case(tx, job_id)
     return RequestedJob(
         job_id=job_id,
         ended=row.status != "running",
@@ -116,19 +116,26 @@ def requested_job(tx: Tx, ledger: Ledger, job_id: str) -> RequestedJob | None:
         debit=booked.debit,
         standing_debit=_standing(tx, {job_id: booked})[job_id],
         failure=None if delivered(row) else _failure(row),
-        own_no=None if delivered(row) else _own_no(tx, job_id),
+        own_no=None if delivered(row) or own is None else _own_no(tx, own),
+        own_clause=None if own is None else Clause(own.clause),
+        own_terms=None if own is None else own.terms,
     )
 
 
-def _own_no(tx: Tx, job_id: str) -> JobsNo | None:
+def _own_case(tx: Tx, job_id: str) -> Row[Any] | None:
+    """The job's own case, where it is over."""
+    c = cases.c
+    own = c.kind == CaseKind.JOB.value, c.subject == job_id, c.state.in_(FINAL), c.clause.is_not(None)
+    return tx.first(select(cases).where(*own))
+
+
+def _own_no(tx: Tx, own: Row[Any]) -> JobsNo | None:
     """What the policy said in the job's own case, where that is over with a no; what a person said there a person answers for."""
     noes = {CaseState.DECLINED.value: Outcome.DECLINE, CaseState.NOTHING_OWED.value: Outcome.NOTHING_OWED}
-    own = cases.c.kind == CaseKind.JOB.value, cases.c.subject == job_id, cases.c.rule != BY_PERSON
-    for row in tx.all(select(cases).where(*own, cases.c.state.in_(noes))):
-        reason = reason_decided(tx, case_of(row))
-        if row.outcome == noes[row.state].value and reason is not None:
-            return JobsNo(noes[row.state], Clause(row.clause), reason)
-    return None
+    outcome, reason = noes.get(own.state), reason_decided(tx, case_of(own))
+    if outcome is None or own.rule == BY_PERSON or own.outcome != outcome.value or reason is None:
+        return None
+    return JobsNo(outcome, Clause(own.clause), reason)
 
 
 def _failure(job: Row[Any]) -> str | None:
