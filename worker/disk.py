@@ -57,6 +57,12 @@ def have_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
+def nested(one: Path, other: Path) -> bool:
+    """True where one of the two is or holds the other."""
+    one, other = Path(os.path.realpath(one)), Path(os.path.realpath(other))
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
 def refusal(folder: Path) -> str | None:
     """Why no file can be kept in the folder, or in the nearest one above that is there; None where one can. Leaves nothing."""
     try:

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 
 import redis
 
 from policy import Editions, TermsError, load_editions
+from worker import disk
 from worker.calendars import calendar_of
 from worker.cases.assess.assessor import OWN_HINT, Assessor
 from worker.cases.assess.drain import Drain
@@ -35,6 +37,7 @@ from worker.cases.requests.evidence import Evidence
 from worker.cases.requests.files import Files
 from worker.cases.requests.maildir import Maildir
 from worker.cases.requests.mailroom import Mailroom
+from worker.cases.requests.mark import Mark
 from worker.cases.requeue import Requeuer
 from worker.cases.review.reviewer import Reviewer
 from worker.cases.sweep import Sweeper
@@ -57,6 +60,7 @@ from worker.reruns import http as pipeline
 from worker.settings import Mode, Settings
 from worker.store.engine import Store, parts_of
 from worker.store.schema import name_of, require_current, take_for
+from worker.store.sqlite import file_of
 
 FIRST_FAULTS = 3
 """So many faults of the terms are said by every command; `refunds policy check` says them all."""
@@ -66,12 +70,15 @@ LONGEST_TASK = 75.0
 
 def unfit(values: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with settings that are not yet validated, as far as only those who use them can say: the addresses of the
-    database, the pipeline and notices, the Creem key, by itself or at its host, the tables of balances.
+    database, the pipeline and notices, the Creem key, by itself or at its host, the tables of balances, the folder of customers'
+    files.
     """
+    database = None
     try:
-        parts_of(values.get("database_url") or Settings.model_fields["database_url"].default)
+        database = file_of(parts_of(values.get("database_url") or Settings.model_fields["database_url"].default))
     except Misconfigured as error:
         yield f"REFUNDS_DATABASE_URL: {error}"
+    yield from _not_apart(values, database)
     try:
         if address := values.get("pipeline_url"):
             pipeline.parts_of(address)
@@ -91,6 +98,15 @@ def unfit(values: Mapping[str, str]) -> Iterator[str]:
             place_of(notices)
     except ValueError as error:
         yield f"REFUNDS_NOTICES_URL: {error}"
+
+
+def _not_apart(values: Mapping[str, str], database: Path | None) -> Iterator[str]:
+    """What lies in the folder of customers' files or holds it: files are deleted there, and no backup keeps it."""
+    folder = Path(values.get("evidence_dir") or Settings.model_fields["evidence_dir"].default)
+    beside = {"REFUNDS_MAIL_DIR": values.get("mail_dir"), "REFUNDS_JOURNAL_DIR": values.get("journal_dir")}
+    for name, other in (beside | {"REFUNDS_DATABASE_URL": database}).items():
+        if other and disk.nested(folder, Path(other)):
+            yield f"REFUNDS_EVIDENCE_DIR: {folder} is, holds or lies in {other} ({name}); give it a folder of its own"
 
 
 @dataclass
@@ -297,7 +313,7 @@ class Runtime:
     @cached_property
     def files(self) -> Files:
         """The files that customers sent."""
-        return Files(self.settings.evidence_dir)
+        return Files(Mark(self.settings.evidence_dir, self.store, self.clock))
 
     @cached_property
     def mailroom(self) -> Mailroom:

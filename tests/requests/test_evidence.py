@@ -9,14 +9,18 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, func, select, update
 
 from tests.requests.world import PNG, PeopleWorld
 from tests.servers import POSTGRES_AT_NIGHT
-from worker.cases.requests.evidence import LOOKED_UP, ROUND
+from worker.cases.requests.evidence import ROUND, Evidence
+from worker.cases.requests.files import Files
+from worker.cases.requests.mark import LOOKED_UP, MARK, Mark
 from worker.cli.doctor.examine import examine
-from worker.errors import Refused, TryLater
+from worker.errors import Misconfigured, Refused, TryLater
+from worker.runtime import unfit
 from worker.settings import load_settings
+from worker.store import schema
 from worker.store.engine import Store
 from worker.store.tables import evidence
 
@@ -42,12 +46,12 @@ def states(world: PeopleWorld) -> set[str]:
 
 
 def on_disk(world: PeopleWorld) -> int:
-    return len(list(world.files.folder.iterdir()))
+    return len(world.lying())
 
 
 def test_file_lies_under_a_name_of_ours_and_is_readable_by_us_alone(world: PeopleWorld) -> None:
     with_file(world)
-    for path in world.files.folder.iterdir():
+    for path in world.lying():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert "." not in path.name
         assert "layers" not in path.name
@@ -121,7 +125,7 @@ def test_deletion_that_dies_in_the_middle_is_ended_by_the_next_sweep(world: Peop
     world.decide(case_id, "decline")
     world.store.write(lambda tx: tx.connection.execute(update(evidence).values(state="deleting")).rowcount)
     if died == "after_unlink":
-        for path in list(world.files.folder.iterdir()):
+        for path in world.lying():
             path.unlink()
     assert world.evidence.sweep().deleted == 2
     assert (states(world), on_disk(world)) == ({"deleted"}, 0)
@@ -129,30 +133,85 @@ def test_deletion_that_dies_in_the_middle_is_ended_by_the_next_sweep(world: Peop
 
 def test_file_that_is_gone_is_said_and_not_hidden(world: PeopleWorld) -> None:
     _, evidence_id = with_file(world)
-    for path in list(world.files.folder.iterdir()):
+    for path in world.lying():
         path.unlink()
     with pytest.raises(Refused, match="not there any more"):
         world.evidence.look(evidence_id, by="ann", reason="is it blank")
     assert evidence_id in world.evidence.missing()
     assert len(world.evidence.missing()) == 2
     assert states(world) == {"kept"}, "a folder that is away comes back"
+    (world.files.folder / MARK).write_text("db_of_others\n")
     told = {
         "REFUNDS_DATABASE_URL": world.store.url,
         "REFUNDS_REDIS_URL": "redis://127.0.0.1:1/0",
         "REFUNDS_EVIDENCE_DIR": str(world.files.folder),
     }
-    (found,) = [finding for finding in examine(load_settings(told)) if finding["check"] == "evidence files"]
-    assert (found["ok"], found["finding"].split(" in ")[0]) == (False, "2 files should lie")
+    found = {finding["check"]: finding for finding in examine(load_settings(told))}
+    assert (found["evidence files"]["ok"], found["evidence files"]["finding"].split(" in ")[0]) == (False, "2 files should lie")
+    assert "is that of the database db_of_others" in found["evidence folder"]["finding"]
 
 
 def test_half_written_file_is_left_by_nobody(world: PeopleWorld) -> None:
-    world.files.folder.mkdir(parents=True, exist_ok=True)
-    half = world.files.folder / "0123.part"
+    with_file(world)
+    half = world.files.folder / f"{world.lying()[0].name}.0123abcd.part"
     half.write_bytes(b"half")
-    old = world.clock.now().timestamp() - 7200
-    os.utime(half, (old, old))
+    aged(world, half, hours=2)
     assert world.evidence.sweep().orphans == 1
     assert not half.exists()
+
+
+def aged(world: PeopleWorld, *paths: Path, hours: float) -> None:
+    """These were last written so long ago."""
+    at = world.clock.now().timestamp() - hours * 3600
+    for path in paths:
+        os.utime(path, (at, at))
+
+
+def test_what_others_keep_in_the_folder_stays(world: PeopleWorld) -> None:
+    with_file(world)
+    folder = world.files.folder
+    theirs = [folder / name for name in (".env", "notes.txt", "claims.jsonl", "tls.key", "0123.part", "A" * 32, "0" * 31)]
+    for path in theirs:
+        path.write_bytes(b"precious")
+    theirs.append(folder / f"{0:032x}")
+    theirs[-1].symlink_to(folder / ".env")
+    aged(world, *theirs[:-1], hours=72)
+    assert world.evidence.sweep().orphans == 0
+    assert all(path.read_bytes() == b"precious" for path in theirs)
+
+
+def beside(world: PeopleWorld) -> Evidence:
+    """The evidence of an observer, or of a staging, that was given the same folder: other books."""
+    other = Store(f"sqlite:///{world.folder / 'beside.db'}")
+    schema.upgrade(other)
+    return Evidence(other, Files(Mark(world.files.folder, other, world.clock)), world.bench, world.clock)
+
+
+@pytest.mark.parametrize("marked", [True, False], ids=["marked", "as_an_older_release_left_it"])
+def test_folder_of_another_database_is_neither_swept_nor_written_to(world: PeopleWorld, marked: bool) -> None:
+    with_file(world)
+    if not marked:
+        (world.files.folder / MARK).unlink()
+    aged(world, *world.lying(), hours=2)
+    other = beside(world)
+    for _ in range(2):
+        assert other.sweep().orphans == 0
+        with pytest.raises(TryLater, match="ours needs one of its own"):
+            other.files.keep(PNG)
+    assert world.evidence.missing() == []
+    world.mail(message_id="<2@example.org>")
+    assert (on_disk(world), world.evidence.sweep().orphans) == (3, 0)
+
+
+def test_row_deletes_nothing_in_the_folder_of_another_database(world: PeopleWorld) -> None:
+    """As where a copy of the books was given another's folder."""
+    case_id, _ = with_file(world)
+    world.decide(case_id, "decline")
+    (world.files.folder / MARK).write_text("db_of_others\n")
+    world.clock.pass_(hours=13)
+    with pytest.raises(TryLater, match="that of the database db_of_others"):
+        world.evidence.sweep()
+    assert (states(world), on_disk(world)) == ({"deleting"}, 2)
 
 
 def many_more(world: PeopleWorld, evidence_id: str, stored: Sequence[str]) -> None:
@@ -165,7 +224,7 @@ def many_more(world: PeopleWorld, evidence_id: str, stored: Sequence[str]) -> No
 
 @POSTGRES_AT_NIGHT
 def test_leftover_is_found_however_many_files_have_their_rows(world: PeopleWorld) -> None:
-    kept, left = [f"{number:032x}" for number in range(LOOKED_UP)], [f"left_{number}" for number in range(LOOKED_UP)]
+    kept, left = [f"{number:031x}0" for number in range(LOOKED_UP)], [f"{number:031x}f" for number in range(LOOKED_UP)]
     many_more(world, with_file(world)[1], kept)
     long_ago = world.clock.now().timestamp() - 7200
     for name in (*kept, *left):
@@ -212,7 +271,49 @@ def test_folder_that_is_away_when_a_file_is_to_go_brings_none_back_that_stays(wo
     world.store.write(lambda tx: tx.connection.execute(update(evidence).values(state="deleted", deleted_at=world.clock.now())))
     away.rename(world.files.folder)
     long_ago = world.clock.now().timestamp() - 7200
-    for path in world.files.folder.iterdir():
+    for path in world.lying():
         os.utime(path, (long_ago, long_ago))
     assert world.evidence.sweep().orphans == 2
     assert on_disk(world) == 0
+
+
+@pytest.mark.parametrize("later", [True, False], ids=["taken_in_after_the_backup", "nothing_since"])
+def test_books_out_of_a_backup_delete_nothing_that_came_after_it_before_the_longest_time(world: PeopleWorld, later: bool) -> None:
+    """So do those of a staging that was made of a copy, and given the folder of the live one."""
+    with_file(world)
+    world.evidence.sweep()
+    if later:
+        world.mail(message_id="<later@example.org>")
+        world.evidence.sweep()
+        newest = evidence.c.evidence_id == select(func.max(evidence.c.evidence_id)).scalar_subquery()
+        world.store.write(lambda tx: tx.connection.execute(delete(evidence).where(newest)))
+    world.files.keep(b"what a crash left")
+    aged(world, *world.files.folder.iterdir(), hours=2)
+    assert world.evidence.sweep().orphans == (0 if later else 1)
+    assert on_disk(world) == (4 if later else 2)
+    assert world.evidence.sweep().orphans == 0, "not with the next turn either"
+    aged(world, *world.files.folder.iterdir(), hours=29 * 24 + 1)
+    assert world.evidence.sweep().orphans == (2 if later else 0)
+    assert on_disk(world) == 2
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        ({"EVIDENCE_DIR": "{at}/mail", "MAIL_DIR": "{at}/mail"}, "REFUNDS_MAIL_DIR"),
+        ({"EVIDENCE_DIR": "{at}/mail/files", "MAIL_DIR": "{at}/mail"}, "REFUNDS_MAIL_DIR"),
+        ({"EVIDENCE_DIR": "{at}/link", "JOURNAL_DIR": "{at}/link/journal"}, "REFUNDS_JOURNAL_DIR"),
+        ({"EVIDENCE_DIR": "{at}/link/journal", "JOURNAL_DIR": "{at}"}, "REFUNDS_JOURNAL_DIR"),
+        ({"EVIDENCE_DIR": "{at}", "DATABASE_URL": "sqlite:///{at}/refunds.db"}, "REFUNDS_DATABASE_URL"),
+        ({"EVIDENCE_DIR": "."}, "REFUNDS_DATABASE_URL"),
+        ({"EVIDENCE_DIR": "{at}/evidence", "DATABASE_URL": "sqlite:///{at}/refunds.db", "JOURNAL_DIR": "{at}/journal"}, None),
+    ],
+)
+def test_folder_in_which_files_are_deleted_holds_nothing_else(tmp_path: Path, told: dict[str, str], named: str | None) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    environ = {f"REFUNDS_{name}": value.format(at=tmp_path) for name, value in told.items()}
+    if named is None:
+        load_settings(environ, fit=unfit)
+        return
+    with pytest.raises(Misconfigured, match=rf"REFUNDS_EVIDENCE_DIR: .* \({named}\); give it a folder of its own"):
+        load_settings(environ, fit=unfit)

@@ -18,7 +18,7 @@ from tests.cases.world import an_account
 from tests.doors import Doors, DoorStore
 from tests.faults import away, database_lost, death
 from tests.logs import heard
-from tests.requests.world import PNG, PeopleWorld, a_mail
+from tests.requests.world import PNG, PeopleWorld, a_mail, lying_in
 from tests.servers import ON_POSTGRES, ON_SQLITE, POSTGRES_AT_NIGHT
 from tests.store.rows import waiting_for_locks
 from worker.cases.mail_turn import take_turn
@@ -129,7 +129,7 @@ def test_mail_left_by_a_process_that_died_after_the_commit_is_known_and_removed(
     deliver(maildir, "1", a_mail())
     assert maildir.take() == []
     assert maildir.waiting()[0] == 0
-    assert len(list(world.files.folder.iterdir())) == 1
+    assert len(world.lying()) == 1
 
 
 def test_readers_at_once_take_each_mail_once(world: PeopleWorld, maildir: Maildir) -> None:
@@ -141,7 +141,7 @@ def test_readers_at_once_take_each_mail_once(world: PeopleWorld, maildir: Maildi
     counted = world.rows(select(func.count()).select_from(requests).add_columns(func.count(func.distinct(requests.c.key))))
     assert tuple(counted[0]) == (12, 12)
     kept = {row.stored for row in world.rows(select(evidence.c.stored))}
-    assert {path.name for path in world.files.folder.iterdir()} == kept
+    assert {path.name for path in world.lying()} == kept
 
 
 def test_mail_that_cannot_be_kept_stays_where_it_is(world: PeopleWorld, maildir: Maildir) -> None:
@@ -159,11 +159,11 @@ def test_mail_of_which_only_a_part_fits_leaves_nothing_on_the_disk_and_is_taken_
     world: PeopleWorld, maildir: Maildir
 ) -> None:
     deliver(maildir, "1", a_mail(files={"a.png": PNG}))
-    tight = Maildir(maildir.folder, replace(world.mailroom, files=TightFiles(world.files.folder, room=1)))
+    tight = Maildir(maildir.folder, replace(world.mailroom, files=TightFiles(world.files.mark, room=1)))
     for _ in range(3):
         with pytest.raises(TryLater, match="No space left"):
             tight.take()
-        assert list(world.files.folder.iterdir()) == []
+        assert world.lying() == []
     assert len(maildir.take()) == 1
     assert world.evidence.missing() == []
 
@@ -173,8 +173,8 @@ def test_mail_that_finds_no_room_does_not_hold_up_the_deletion_that_makes_room(w
     world.decide(decided.case_id, "decline")
     world.clock.pass_(days=2)
     deliver(maildir, "1", a_mail(message_id="<2@example.org>", sender="someone@else.example"))
-    tight = Maildir(maildir.folder, replace(world.mailroom, files=TightFiles(world.files.folder, room=2)))
-    assert len(list(world.files.folder.iterdir())) == 2
+    tight = Maildir(maildir.folder, replace(world.mailroom, files=TightFiles(world.files.mark, room=2)))
+    assert len(world.lying()) == 2
     swept, taken = take_turn(world.reviewer, world.evidence, tight)
     assert (swept.deleted, len(taken)) == (2, 1)
 
@@ -208,7 +208,7 @@ def test_mail_whose_commit_stands_though_nobody_heard_of_it_keeps_its_files(worl
         Maildir(maildir.folder, replace(world.mailroom, store=LostCommit(world.store))).take()
     assert maildir.take() == []
     assert maildir.waiting()[0] == 0
-    assert {row.stored for row in world.rows(select(evidence.c.stored))} == {path.name for path in world.files.folder.iterdir()}
+    assert {row.stored for row in world.rows(select(evidence.c.stored))} == {path.name for path in world.lying()}
     assert world.evidence.missing() == []
 
 
@@ -229,7 +229,7 @@ def test_mail_whose_commit_does_not_stand_leaves_no_file(world: PeopleWorld, mai
     deliver(maildir, "1", a_mail(files={"a.png": PNG}))
     with pytest.raises(TryLater, match="the connection was lost"):
         Maildir(maildir.folder, replace(world.mailroom, store=LostCommit(world.store, stands=False))).take()
-    assert list(world.files.folder.iterdir()) == []
+    assert world.lying() == []
     assert len(maildir.take()) == 1
 
 
@@ -238,17 +238,17 @@ def test_dying_at_every_commit_and_every_file_loses_and_doubles_nothing(world: P
     for point in range(10):
         path = deliver(maildir, "1", a_mail(message_id=f"<{point}@example.org>", files={"a.png": PNG, "b.png": PNG + b"b"}))
         doors = Doors(frozenset({death(point)}))
-        dying = replace(world.mailroom, store=DoorStore(world.store, doors), files=DoorFiles(world.files.folder, doors))
+        dying = replace(world.mailroom, store=DoorStore(world.store, doors), files=DoorFiles(world.files.mark, doors))
         doors.process(Maildir(maildir.folder, dying).take)
         maildir.take()
         assert not path.exists()
         assert len(world.rows(select(requests).where(requests.c.message_id == f"<{point}@example.org>"))) == 1
     old = world.clock.now().timestamp() - 7200
-    for path in world.files.folder.iterdir():
+    for path in world.lying():
         os.utime(path, (old, old))
     world.evidence.sweep()
     kept = {row.stored for row in world.rows(select(evidence.c.stored))}
-    assert {path.name for path in world.files.folder.iterdir()} == kept
+    assert {path.name for path in world.lying()} == kept
     assert len(kept) == 30
     assert world.evidence.missing() == []
 
@@ -320,7 +320,7 @@ class TightFiles(Files):
     room: int
 
     def keep(self, content: bytes) -> str:
-        if self.folder.is_dir() and len(list(self.folder.iterdir())) >= self.room:
+        if self.folder.is_dir() and len(lying_in(self.folder)) >= self.room:
             raise TryLater("the evidence folder", os.strerror(errno.ENOSPC))
         return Files.keep(self, content)
 

@@ -1260,7 +1260,7 @@ def test_mail_taken_twice_is_one_request(world: PeopleWorld) -> None:
     forwarded = world.mailroom.take(b"Received: from x by y; Mon, 2 Mar 2026 10:00:00 +0000\r\n" + a_mail(), origin="file")
     assert forwarded.outcome is Taken.KNOWN
     assert len(world.rows(select(requests))) == 1
-    assert len(list(world.files.folder.iterdir())) == 1
+    assert len(world.lying()) == 1
 
 
 UNVOUCHED: dict[str, dict[str, Any]] = {"a host that vouches for nobody": {"verified": False}}
@@ -1341,12 +1341,12 @@ def test_what_cannot_be_read_is_in_the_queue_with_its_bytes(world: PeopleWorld) 
 def test_process_that_dies_before_the_commit_leaves_the_mail_and_no_row(world: PeopleWorld, tmp_path: Path) -> None:
     world.bought_once()
     world.files.keep(b"a file whose row was never committed")
-    [orphan] = world.files.folder.iterdir()
+    [orphan] = world.lying()
     assert world.evidence.sweep().orphans == 0
     old = world.clock.now().timestamp() - 7200
     os.utime(orphan, (old, old))
     assert world.evidence.sweep().orphans == 1
-    assert list(world.files.folder.iterdir()) == []
+    assert world.lying() == []
 
 
 def test_history_says_how_the_mail_came(world: PeopleWorld) -> None:

@@ -12,6 +12,7 @@ from worker.cases.effects.notifier import Mailer, Notifier
 from worker.cases.requests.evidence import Evidence
 from worker.cases.requests.files import Files
 from worker.cases.requests.mailroom import Mailroom
+from worker.cases.requests.mark import MARK, Mark
 from worker.cases.requests.register import TakenMail
 from worker.cases.review.reviewer import Reviewer
 from worker.clock import written
@@ -55,7 +56,8 @@ class PeopleWorld(MoneyWorld):
     def __init__(self, store: Store, folder: Path, **more: Any) -> None:
         super().__init__(store, **more)
         ledger = Ledger()
-        self.folder, self.files, self.outbox = folder, Files(folder / "evidence"), folder / "outbox"
+        self.folder, self.outbox = folder, folder / "outbox"
+        self.files = Files(Mark(folder / "evidence", store, self.clock))
         self.mailroom = Mailroom(self.guarded, ledger, self.bench, self.files, frozenset({OUR_HOST}), self.clock)
         self.evidence = Evidence(self.guarded, self.files, self.bench, self.clock)
         self.reviewer = Reviewer(self.guarded, ledger, self.bench, Environment.TEST, self.clock)
@@ -104,11 +106,20 @@ class PeopleWorld(MoneyWorld):
         read = [message_from_bytes(path.read_bytes(), policy=policy.default) for path in self.outbox.glob("*.eml")]
         return sorted(read, key=lambda mail: str(mail["Message-ID"]))
 
+    def lying(self) -> list[Path]:
+        """The files of customers that lie in the folder."""
+        return lying_in(self.files.folder)
+
     def rows(self, statement: Any) -> list[Any]:
         def read(tx: Tx) -> list[Any]:
             return list(tx.all(statement))
 
         return self.store.read(read)
+
+
+def lying_in(folder: Path) -> list[Path]:
+    """What lies in a folder of customers' files, but for whose it is."""
+    return [path for path in folder.iterdir() if path.name != MARK]
 
 
 def text_of(mail: EmailMessage) -> str:

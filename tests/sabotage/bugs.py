@@ -1219,6 +1219,51 @@ BUGS = (
         ),
     ),
     Bug(
+        "folder_of_another_database_is_swept",
+        "an observer that shares the folder deletes the files of open cases of the live installation",
+        ("tests/requests/test_evidence.py::test_folder_of_another_database_is_neither_swept_nor_written_to",),
+        (("worker/cases/requests/evidence.py", "        if not mark.is_ours():\n            return 0, []\n", ""),),
+    ),
+    Bug(
+        "row_deletes_in_the_folder_of_another_database",
+        "a copy of the books, given another's folder, deletes what lies there",
+        ("tests/requests/test_evidence.py::test_row_deletes_nothing_in_the_folder_of_another_database",),
+        (("worker/cases/requests/evidence.py", "                self.files.mark.require_ours()\n", ""),),
+    ),
+    Bug(
+        "folder_without_a_mark_is_anybodys",
+        "whoever writes first after the upgrade owns the files of the live installation, and deletes them as leftovers",
+        ("tests/requests/test_evidence.py::test_folder_of_another_database_is_neither_swept_nor_written_to",),
+        (("worker/cases/requests/mark.py", "        return not some\n", "        return True\n"),),
+    ),
+    Bug(
+        "any_name_is_ours",
+        "the sweep deletes whatever else lies in the folder that it was given",
+        ("tests/requests/test_evidence.py::test_what_others_keep_in_the_folder_stays",),
+        (
+            ("worker/cases/requests/files.py", "                    if ours and entry", "                    if entry"),
+            (
+                "worker/cases/requests/files.py",
+                "        assert _WHOLE.fullmatch(name) or _HALF.fullmatch(name)",
+                "        assert name",
+            ),
+        ),
+    ),
+    Bug(
+        "what_came_after_the_backup_is_a_leftover",
+        "books out of a backup, or a staging made of a copy, delete the files that came since",
+        (
+            "tests/requests/test_evidence.py::test_books_out_of_a_backup_delete_nothing_that_came_after_it_before_the_longest_time",
+        ),
+        (("worker/cases/requests/evidence.py", "            whole = now - self._longest(now)\n", "            pass\n"),),
+    ),
+    Bug(
+        "files_of_customers_among_others",
+        "files are deleted in a folder that holds the Maildir, the claim journal or the database",
+        ("tests/requests/test_evidence.py::test_folder_in_which_files_are_deleted_holds_nothing_else",),
+        (("worker/runtime.py", "        if other and disk.nested(folder, Path(other)):", "        if False:"),),
+    ),
+    Bug(
         "look_not_on_record",
         "nobody knows who looked at a customer's file",
         ("tests/requests/test_evidence.py",),

@@ -55,12 +55,6 @@ def _affected(at: Version, since: Version, mended: list[Version]) -> bool:
     return since <= at < (branch[0] if branch else max(mended))
 
 
-def nested(one: Path, other: Path) -> bool:
-    """True where one of the folders is or holds the other: one backup would take both."""
-    one, other = one.resolve(), other.resolve()
-    return one.is_relative_to(other) or other.is_relative_to(one)
-
-
 def open_to_others(folder: Path) -> bool:
     """True where somebody besides us may look into the folder, by its mode."""
     found = folder.stat()

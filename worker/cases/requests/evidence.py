@@ -14,6 +14,7 @@ from sqlalchemy import Row, and_, case, func, or_, select, update
 from policy.lifecycle import CaseState
 from worker.cases.book.bench import Bench
 from worker.cases.requests.files import Files
+from worker.cases.requests.mark import LOOKED_UP
 from worker.clock import Clock
 from worker.errors import Refused, TryLater
 from worker.observe import log
@@ -22,8 +23,6 @@ from worker.store.engine import Store
 from worker.store.tables import cases, evidence, evidence_looks, payments
 
 ROUND = 200
-LOOKED_UP = 2000
-"""Files in one question to the database."""
 ORPHAN_AFTER = timedelta(hours=1)
 """A file without a row that is older than this was left by a crash: rows come within seconds of their file."""
 BEFORE_THE_LAST_DAY = timedelta(days=1)
@@ -85,6 +84,7 @@ class Evidence:
         gone, kept = set[str](), list[TryLater]()
         for name in names:
             try:
+                self.files.mark.require_ours()
                 self.files.delete(name)
                 gone.add(name)
             except TryLater as error:
@@ -104,10 +104,9 @@ class Evidence:
         """The files that are to go, which their rows say from here on."""
         terms = self.bench.terms_at(now)
         hours = timedelta(hours=terms.evidence_hours_after_decision)
-        longest = timedelta(days=terms.evidence_days_max) - BEFORE_THE_LAST_DAY
         _shorten(tx, hours)
         # half of the time is left for a second look, the other half for a sweep that is late
-        past = or_(now - hours / 2 >= DECIDED_AT, evidence.c.received_at <= now - longest)
+        past = or_(now - hours / 2 >= DECIDED_AT, evidence.c.received_at <= now - self._longest(now))
         due = or_(and_(evidence.c.state == "kept", past), evidence.c.state == "deleting")
         joined = select(evidence).join(cases, cases.c.case_id == evidence.c.case_id)
         rows = tx.all(joined.where(due).order_by(evidence.c.delete_by).limit(ROUND))
@@ -117,8 +116,20 @@ class Evidence:
             tx.connection.execute(going.values(state="deleting"))
         return rows
 
+    def _longest(self, now: datetime) -> timedelta:
+        return timedelta(days=self.bench.terms_at(now).evidence_days_max) - BEFORE_THE_LAST_DAY
+
     def _orphans(self, now: datetime) -> tuple[int, list[TryLater]]:
-        names, count, left = self.files.older_than(now - ORPHAN_AFTER), 0, list[TryLater]()
+        mark, count, left = self.files.mark, 0, list[TryLater]()
+        if not mark.is_ours():
+            return 0, []
+        half = whole = now - ORPHAN_AFTER
+        if mark.books_are_behind() and mark.kept_up_at() > now - self._longest(now):
+            # of what came after the state that they were set back to only the files are left, or the rows are in other books
+            whole = now - self._longest(now)
+        else:
+            mark.keep_up()
+        names = self.files.older_than(whole, half)
         while found := list(islice(names, LOOKED_UP)):
             gone, kept = self._deleted(self._without_a_row(found))
             for name in gone:

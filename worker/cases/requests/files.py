@@ -1,10 +1,11 @@
 """The files that customers send: outside the database, under names of our own, never opened.
 
 A file is whole or not there (`worker.disk`). Its row comes after it, so a crash in between leaves a file
-without a row, which the sweep deletes.
+without a row, which the sweep deletes. Files by other names are not ours, whatever folder we were given.
 """
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,25 +14,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from worker import disk
-from worker.errors import Refused, TryLater
+from worker.cases.requests.mark import MARK, Mark, reaching
+from worker.errors import Refused
 
 RAW = "mail.eml"
 """What the mail itself is called among its files."""
+_WHOLE = re.compile(r"[0-9a-f]{32}")
+_HALF = re.compile(rf"({_WHOLE.pattern}|{re.escape(MARK)})\.[0-9a-f]{{8}}\.part")
+"""What a process that died while it wrote one leaves (`disk.put`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
     """A folder of files, made on first use, readable by its owner alone."""
 
-    folder: Path
+    mark: Mark
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie."""
+        return self.mark.folder
 
     def keep(self, content: bytes) -> str:
         """Stores the bytes durably; returns the name, by chance and without an extension. Raises `TryLater` where it cannot."""
         name = secrets.token_hex(16)
-        try:
+        with reaching():
+            self.mark.take(name for name, _ in self._lying() if _WHOLE.fullmatch(name))
             disk.put(self.folder / name, content)
-        except OSError as error:
-            raise TryLater("the evidence folder", error.strerror or type(error).__name__) from error
         return name
 
     def read(self, name: str) -> bytes:
@@ -49,22 +58,27 @@ class Files:
         """The file is gone, durably; one that was not there is gone too. Raises `TryLater` where it cannot be deleted, and where
         the whole folder is away: its files come back with it.
         """
-        try:
+        with reaching():
             self._path(name).unlink(missing_ok=True)
             disk.sync_folder(self.folder)
-        except OSError as error:
-            raise TryLater("the evidence folder", error.strerror or type(error).__name__) from error
 
-    def older_than(self, at: datetime) -> Iterator[str]:
-        """The names of everything in the folder last written before `at`, leftovers of a crash among them."""
+    def older_than(self, whole: datetime, half: datetime) -> Iterator[str]:
+        """The names of our own files last written before `whole`, and of what crashes left of some before `half`."""
+        for name, written in self._lying():
+            if written < (whole if _WHOLE.fullmatch(name) else half):
+                yield name
+
+    def _lying(self) -> Iterator[tuple[str, datetime]]:
+        """What lies there under names of our own making, and when each was last written."""
         if not self.folder.is_dir():
             return
         with os.scandir(self.folder) as found:
             for entry in found:
                 with suppress(FileNotFoundError):
-                    if entry.is_file(follow_symlinks=False) and datetime.fromtimestamp(entry.stat().st_mtime, UTC) < at:
-                        yield entry.name
+                    ours = _WHOLE.fullmatch(entry.name) or _HALF.fullmatch(entry.name)
+                    if ours and entry.is_file(follow_symlinks=False):
+                        yield entry.name, datetime.fromtimestamp(entry.stat(follow_symlinks=False).st_mtime, UTC)
 
     def _path(self, name: str) -> Path:
-        assert name == Path(name).name, "names are our own"
+        assert _WHOLE.fullmatch(name) or _HALF.fullmatch(name), "names are our own"
         return self.folder / name

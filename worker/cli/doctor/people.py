@@ -54,21 +54,22 @@ def _evidence_folder(settings: Settings) -> Finding:
 
 def evidence(runtime: Runtime) -> Iterator[Finding]:
     """Whether every file that is to be kept is there."""
-    folder, gone = runtime.settings.evidence_dir, runtime.evidence.missing()
+    folder, mark = runtime.settings.evidence_dir, runtime.files.mark
+    if other := mark.stranger():
+        why = f"{folder} is that of the database {other}: nothing of ours is kept or deleted there"
+        yield finding("evidence folder", False, f"{why}; set REFUNDS_EVIDENCE_DIR to a folder of its own")
+    elif mark.books_are_behind():
+        why = f"{folder} has seen files that this database does not know: it came out of a backup, or is a copy of another"
+        yield finding("evidence folder", False, f'{why} (docs/operating.md, "After a restore")', "warning")
+    gone = runtime.evidence.missing()
     fine = "every file that customers sent and that is to be kept is there"
     wrong = f"{len(gone)} files should lie in {folder} and do not, as {', '.join(gone[:1])}; do all processes use this folder?"
     yield finding("evidence files", not gone, wrong if gone else fine)
 
 
 def _backups(runtime: Runtime) -> Iterator[Finding]:
-    """What one backup may not hold together: files of customers would stay in it, the journal go back with the database."""
-    settings, journal = runtime.settings, runtime.settings.journal_dir
-    if journal is None:
-        return
-    if ground.nested(settings.evidence_dir, journal):
-        why = f"{settings.evidence_dir} and the claim journal {journal} lie in one another: a copy of the journal would keep"
-        yield finding("backups", False, f"{why} files of customers; give each a folder of its own", "warning")
-    database = runtime.store.file
-    if database is not None and ground.nested(journal, database.parent):
+    """What one backup may not hold together: the journal would go back with the database."""
+    journal, database = runtime.settings.journal_dir, runtime.store.file
+    if journal is not None and database is not None and disk.nested(journal, database.parent):
         why = f"the claim journal {journal} lies with the database: a backup of both brings both back, and nobody notices"
         yield finding("backups", False, f"{why} which calls were lost; keep it apart", "warning")
