@@ -16,7 +16,7 @@ from worker.errors import Misconfigured
 from worker.intake.stream import open_stream_client, refuse_cluster
 from worker.listening import LOOPBACK, on_loopback, taking
 from worker.observe import configure_logging, log
-from worker.runtime import Runtime, unfit
+from worker.runtime import Runtime, unfit, without_terms
 from worker.settings import PLACEHOLDER, Mode, load_settings
 from worker.task_events import TellLater
 
@@ -36,7 +36,7 @@ os.environ.setdefault("FLOWER_PURGE_OFFLINE_WORKERS", "60")
 
 
 def _make() -> Celery:
-    settings = load_settings(fit=unfit)
+    settings = load_settings(fit=unfit, late=without_terms)
     # wrong terms are said once, now, and not by every task
     first = Runtime.start(settings)
     _ = first.bench

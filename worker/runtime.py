@@ -100,6 +100,13 @@ def unfit(values: Mapping[str, str]) -> Iterator[str]:
         yield f"REFUNDS_NOTICES_URL: {error}"
 
 
+def without_terms(values: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the folder of terms, which only those need who decide or explain."""
+    folder = values.get("terms_dir")
+    if folder and not any(Path(folder).glob("*.toml")):
+        yield f"REFUNDS_TERMS_DIR: {folder}: no terms here; expected at least one file like 2025-12-03.toml"
+
+
 def _not_apart(values: Mapping[str, str], database: Path | None) -> Iterator[str]:
     """What lies in the folder of customers' files or holds it: files are deleted there, and no backup keeps it."""
     folder = Path(values.get("evidence_dir") or Settings.model_fields["evidence_dir"].default)
@@ -168,6 +175,8 @@ class Runtime:
     @cached_property
     def editions(self) -> Editions:
         """Every edition of the terms. Raises `Misconfigured` naming file, key and what would be right of the first faults."""
+        if faults := [*without_terms({"terms_dir": str(self.settings.terms_dir)})]:
+            raise Misconfigured(*faults)
         try:
             return load_editions(self.settings.terms_dir)
         except (TermsError, OSError) as error:

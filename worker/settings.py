@@ -1,7 +1,7 @@
 """Configuration: environment variables with the prefix `REFUNDS_` (contract.md, "Configuration").
 
 Every fault is reported at once, by name, with what would be right. A variable with the prefix that no setting knows is a
-fault too: a misspelt name would otherwise switch something off in silence.
+fault too: a misspelt name would otherwise switch something off in silence. An empty variable is one that is not set.
 """
 
 import difflib
@@ -40,10 +40,6 @@ class Mode(StrEnum):
     OBSERVE = "observe"
 
 
-def _none_if_empty(value: object) -> object:
-    return None if value == "" else value
-
-
 def _none_if_blank(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
@@ -75,7 +71,6 @@ def _event_secrets(value: object) -> object:
     return value
 
 
-Optional = BeforeValidator(_none_if_empty)
 ShortName = _like(r"[a-z0-9][a-z0-9-]{0,39}", "a short name of small letters, digits and dashes like next")
 MailAddress = _like(
     r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*",
@@ -107,33 +102,31 @@ class Settings(BaseSettings):
     stream: str = Field("layer-jobs:events", min_length=1)
     commands_stream: str = Field("layer-jobs:commands", min_length=1)
     outcomes_stream: str = Field("refunds:events", min_length=1)
-    event_secrets: Annotated[SecretStr | None, BeforeValidator(_event_secrets), Optional] = None
+    event_secrets: Annotated[SecretStr | None, BeforeValidator(_event_secrets)] = None
     """Keys of the producers, `ID:SECRET:SOURCE` each; none: whoever can write to the stream is believed."""
 
-    creem_api_key: Annotated[SecretStr | None, Optional] = None
-    creem_base_url: Annotated[
-        str | None, url_of("http", "https", example="https://test-api.creem.io"), Optional, Field(repr=False)
-    ] = None
-    creem_environment: Annotated[Literal["test", "live"] | None, Optional] = None
+    creem_api_key: SecretStr | None = None
+    creem_base_url: Annotated[str | None, url_of("http", "https", example="https://test-api.creem.io"), Field(repr=False)] = None
+    creem_environment: Literal["test", "live"] | None = None
     """Whose money it is where another process has the key, and this one has none."""
-    creem_webhook_secret: Annotated[SecretStr | None, Optional] = None
+    creem_webhook_secret: SecretStr | None = None
 
-    balance_table: Annotated[str | None, Optional] = None
+    balance_table: str | None = None
     """The product's own table of balances in this database, as `public.profiles(account=id, balance=credits)`; none: credits live
     in our ledger alone."""
-    balance_entries: Annotated[str | None, Optional] = None
+    balance_entries: str | None = None
     """Where it keeps what happened to them, as `public.credit_entries(key=reference, account=user_id, credits=amount)`."""
 
-    creem_credits: Annotated[str | None, Optional] = None
+    creem_credits: str | None = None
     """The name of the accounts in which customers have their credits at Creem; none: they have none there."""
 
-    pipeline_url: Annotated[
-        str | None, url_of("http", "https", example="http://pipeline.internal:8000"), Optional, Field(repr=False)
-    ] = None
+    pipeline_url: Annotated[str | None, url_of("http", "https", example="http://pipeline.internal:8000"), Field(repr=False)] = (
+        None
+    )
     mode: Mode = Mode.FULL
-    observer: Annotated[str | None, ShortName, Optional] = None
+    observer: Annotated[str | None, ShortName] = None
     """The name of an installation that only watches: it reads the live one's stream with a database of its own, and no effect."""
-    mail_dir: Annotated[Path | None, Optional] = None
+    mail_dir: Path | None = None
     people_seconds: float = Field(10.0, gt=0, le=300)
     """How often mails are taken in, files deleted and notices sent."""
     mail_hosts: str = ""
@@ -143,11 +136,10 @@ class Settings(BaseSettings):
     notices_url: Annotated[
         str | None,
         url_of("smtp", "smtps", "file", example="smtp://user:password@mail.internal:587?starttls=required", plain=False),
-        Optional,
     ] = Field(None, repr=False)
     """How customers are written to: a mail server, or `file:///folder` for development; none: nobody is written to."""
     notices_from: Annotated[str, MailAddress] = "support@localhost"
-    notices_reply_to: Annotated[str | None, MailAddress, Optional] = None
+    notices_reply_to: Annotated[str | None, MailAddress] = None
     notices_gather_seconds: float = Field(60.0, ge=0, le=3600)
     """How long a notice waits for others of its kind to the same account: an incident is one mail."""
     notices_timeout_seconds: float = Field(20.0, gt=0, le=60)
@@ -158,7 +150,7 @@ class Settings(BaseSettings):
     console_password: Annotated[SecretStr | None, BeforeValidator(_none_if_blank)] = None
     console_hosts: str = ""
     """Names under which the console may be asked for besides its own address, with commas."""
-    flower_url: Annotated[str | None, url_of("http", "https", example="http://localhost:5555"), Optional] = None
+    flower_url: Annotated[str | None, url_of("http", "https", example="http://localhost:5555")] = None
     """Where people reach Flower; cases then link to their tasks."""
 
     terms_dir: Path = DEFAULT_TERMS
@@ -181,12 +173,12 @@ class Settings(BaseSettings):
     pipeline_timeout_seconds: float = Field(10.0, gt=0, le=60)
     creem_timeout_seconds: float = Field(20.0, gt=0, le=30)
     """From the read before a refund to the last byte of its answer; a single read gets half of it."""
-    journal_dir: Annotated[Path | None, Optional] = None
+    journal_dir: Path | None = None
     """Where every call that may move money is written down before it is made: outside the database and its backups. The same
     folder for every process that pays."""
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    actor: Annotated[str | None, Optional] = None
+    actor: str | None = None
     """Who is at the keyboard, for the record; the login name where it is not set."""
 
     @property
@@ -218,11 +210,12 @@ _NOT_FOR_OBSERVERS = {
 }
 
 
-def load_settings(environ: Mapping[str, str] | None = None, fit: Fit = lambda _: ()) -> Settings:
+def load_settings(environ: Mapping[str, str] | None = None, fit: Fit = lambda _: (), late: Fit = lambda _: ()) -> Settings:
     """The settings of this process. Raises `Misconfigured` with one line for every fault there is.
 
-    `fit` says what only the layers above know; it gets the values by their names in `Settings`. A variable that is wrong by
-    itself is named once.
+    `fit` says what only the layers above know; it gets the values by their names in `Settings`. `late` says what is no reason to
+    refuse here, for much can be done without it, and is told to whoever has to mend something anyway. A variable that is wrong
+    by itself is named once.
     """
     environ, faults = _with_files(os.environ if environ is None else environ)
     faults += _unknown_names(environ)
@@ -231,7 +224,7 @@ def load_settings(environ: Mapping[str, str] | None = None, fit: Fit = lambda _:
     ours = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environ.items()
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() in Settings.model_fields
+        if value and name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() in Settings.model_fields
     }
     faults += _not_utf8(ours)
     faults += _placeholders(ours)
@@ -240,11 +233,15 @@ def load_settings(environ: Mapping[str, str] | None = None, fit: Fit = lambda _:
         settings = Settings.model_validate(ours, by_name=True)
     except ValidationError as error:
         faults += [f"{PREFIX}{str(e['loc'][0]).upper()}: {_right(e['msg'])}" for e in error.errors(include_url=False)]
-    named = {fault.partition(":")[0] for fault in faults}
-    faults += [fault for fault in (*_together(ours), *fit(ours)) if fault.partition(":")[0] not in named]
+    faults += _new(faults, (*_together(ours), *fit(ours)))
     if faults:
-        raise Misconfigured(*faults)
+        raise Misconfigured(*faults, *_new(faults, late(ours)))
     return settings
+
+
+def _new(faults: Iterable[str], more: Iterable[str]) -> list[str]:
+    named = {fault.partition(":")[0] for fault in faults}
+    return [fault for fault in more if fault.partition(":")[0] not in named]
 
 
 def is_utf8(word: str) -> bool:
@@ -311,7 +308,9 @@ def _with_files(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         if setting == name or not setting.startswith(PREFIX) or setting.removeprefix(PREFIX).lower() not in Settings.model_fields:
             continue
         path = found.pop(name)
-        if setting in environ:
+        if not path:
+            continue
+        if environ.get(setting):
             faults.append(f"{name}: {setting} is set as well; keep one of them")
             continue
         try:

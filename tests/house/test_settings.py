@@ -179,6 +179,16 @@ def test_blank_console_password_is_none() -> None:
     assert load_settings({"REFUNDS_CONSOLE_PASSWORD": "   "}).console_password is None
 
 
+def test_empty_variable_is_one_that_is_not_set(tmp_path: Path) -> None:
+    (tmp_path / "batch").write_text("7")
+    empty = {f"REFUNDS_{name.upper()}": "" for name in Settings.model_fields}
+    assert load_settings(empty, fit=unfit) == load_settings({})
+    assert load_settings({f"{name}_FILE": "" for name in empty}, fit=unfit) == load_settings({})
+    assert load_settings(empty | {"REFUNDS_BATCH_FILE": str(tmp_path / "batch")}).batch == 7
+    with pytest.raises(Misconfigured, match="REFUNDS_BATHC: unknown setting"):
+        load_settings({"REFUNDS_BATHC": ""})
+
+
 def test_the_paper_has_every_setting_with_its_default() -> None:
     said: dict[str, str] = {}
     for names, defaults in re.findall(rf"^\| (`{PREFIX}[^|]+) \| ([^|]+) \|", PAPER, re.MULTILINE):

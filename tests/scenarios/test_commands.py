@@ -267,6 +267,13 @@ def test_doctor_and_web_name_all_that_is_wrong_with_the_settings_of_the_web_proc
     assert (found["ok"], found["severity"]) == (False, "fault")
     assert "REFUNDS_WEB_HOST" in found["finding"]
     assert "REFUNDS_CREEM_WEBHOOK_SECRET" in found["finding"]
+    # with those of all processes at once
+    system.extra = {**system.extra, "REFUNDS_TYPO": "1", "REFUNDS_TERMS_DIR": "/nowhere"}
+    lines = system.refunds("web", expect=2).stderr.strip().splitlines()
+    named = ["REFUNDS_TYPO", "REFUNDS_WEB_HOST", "REFUNDS_CREEM_WEBHOOK_SECRET", "REFUNDS_TERMS_DIR"]
+    assert [line.split(": ")[1] for line in lines] == named
+    system.extra = {"REFUNDS_TERMS_DIR": "/nowhere"}
+    assert "REFUNDS_TERMS_DIR: /nowhere: no terms here" in one_line(system.refunds("policy", "show", expect=2).stderr)
 
 
 @pytest.mark.parametrize("outside", [{"REFUNDS_WEB_HOST": "::"}, {"REFUNDS_CONSOLE_HOSTS": "refunds.example.org"}])

@@ -15,9 +15,9 @@ from rich.text import Text
 from worker.clock import LETTERS
 from worker.errors import Misconfigured, Refused, TryLater
 from worker.observe import configure_logging
-from worker.runtime import Runtime, unfit
+from worker.runtime import Runtime, unfit, without_terms
 from worker.screen import cell, clean, err, line, listed, out, say, state, table
-from worker.settings import Settings, is_utf8, load_settings
+from worker.settings import Fit, Settings, is_utf8, load_settings
 
 __all__ = ["cell", "clean", "err", "line", "listed", "out", "say", "state", "table"]
 
@@ -53,11 +53,11 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would ha
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-def settings(*, process: bool = False) -> Settings:
+def settings(*, process: bool = False, fit: Fit = lambda _: ()) -> Settings:
     """The settings, with logging set up after them: a command that somebody waits for at a terminal answers, and logs only what
-    is wrong unless it is told what to log.
+    is wrong unless it is told what to log. `fit` says what is wrong for this command alone.
     """
-    loaded = load_settings(fit=unfit)
+    loaded = load_settings(fit=lambda values: (*unfit(values), *fit(values)), late=without_terms)
     answers = not process and sys.stderr.isatty() and "log_level" not in loaded.model_fields_set
     configure_logging(loaded.model_copy(update={"log_level": "warning"}) if answers else loaded)
     return loaded

@@ -73,15 +73,15 @@ def worker(
 def web() -> None:
     """Webhooks of the payment provider, health, and the console, on REFUNDS_WEB_HOST and REFUNDS_WEB_PORT."""
     with one_clear_line():
-        settings = output.settings(process=True)
+        from worker.web.serve import secrets_of, serve, unfit, weak_password
+
+        settings = output.settings(process=True, fit=unfit)
         runtime = _configured(settings)
         from worker import tasks
         from worker.intake.accept import Accepted
         from worker.intake.process import stop_on_signals, until_ready
-        from worker.web.serve import check, secrets_of, serve, weak_password
         from worker.web.site import site_of
 
-        check(settings)
         if weak := weak_password(settings):
             log.warning("web.weak_password", why=weak)
         if not secrets_of(settings):

@@ -1,6 +1,7 @@
 """The web process: uvicorn on one socket, with limits on everything a client can send."""
 
 import socket
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -22,24 +23,36 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     """The webhook secrets that are taken: one, or two with a comma while one replaces the other. Raises `Misconfigured`."""
     if settings.creem_webhook_secret is None:
         return ()
-    named = tuple(part.strip() for part in settings.creem_webhook_secret.get_secret_value().split(","))
+    return _secrets_in(settings.creem_webhook_secret.get_secret_value())
+
+
+def unfit(values: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with settings, not yet validated, that only the web process goes by (contract.md, "HTTP"): an address that
+    others can reach while no console password is set, and secrets of webhooks that are none.
+    """
+    host = values.get("web_host") or Settings.model_fields["web_host"].default
+    if not values.get("console_password", "").strip() and not on_loopback(host):
+        right = "set REFUNDS_CONSOLE_PASSWORD or listen on 127.0.0.1"
+        yield f"REFUNDS_WEB_HOST: {host} can be reached from outside; {right}"
+    try:
+        if secrets := values.get("creem_webhook_secret"):
+            _secrets_in(secrets)
+    except Misconfigured as error:
+        yield from error.faults
+
+
+def _secrets_in(text: str) -> tuple[str, ...]:
+    named = tuple(part.strip() for part in text.split(","))
     if not all(named) or len(named) > 2:
         raise Misconfigured("REFUNDS_CREEM_WEBHOOK_SECRET: expected one secret, or two with a comma while one replaces the other")
     return named
 
 
 def check(settings: Settings) -> None:
-    """Raises `Misconfigured` for all that is wrong with the settings that only the web process goes by (contract.md, "HTTP"): an
-    address that others can reach while no console password is set, and secrets of webhooks that are none.
-    """
-    faults = []
-    if not _password(settings) and not on_loopback(settings.web_host):
-        right = "set REFUNDS_CONSOLE_PASSWORD or listen on 127.0.0.1"
-        faults.append(f"REFUNDS_WEB_HOST: {settings.web_host} can be reached from outside; {right}")
-    try:
-        secrets_of(settings)
-    except Misconfigured as error:
-        faults += error.faults
+    """Raises `Misconfigured` for all that is wrong with the settings that only the web process goes by."""
+    secret = settings.creem_webhook_secret
+    values = {"web_host": settings.web_host, "console_password": _password(settings)}
+    faults = [*unfit(values | {"creem_webhook_secret": secret.get_secret_value() if secret else ""})]
     if faults:
         raise Misconfigured(*faults)
 
