@@ -81,6 +81,13 @@ class LockedOut(TryLater):
         return f"{self.service}: {self.why}"
 
 
+class BrokenOff(TryLater):
+    """The database ended a statement before it was done: its time was over, or somebody ended it. The database is there."""
+
+    def __str__(self) -> str:
+        return f"{self.service} ended a statement before it was done: {self.why}"
+
+
 class CannotProcess(RefundsError):
     """This document can never be handled as it stands: it goes to the dead letters with this reason."""
 

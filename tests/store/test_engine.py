@@ -19,7 +19,7 @@ from tests.logs import heard
 from tests.servers import conninfo, give_schema
 from tests.store.rows import NOON, an_account, count, given
 from tests.threads import at_once
-from worker.errors import Collision, Misconfigured, TryLater, one_line
+from worker.errors import BrokenOff, Collision, Misconfigured, TryLater, one_line
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import REPEATS, Store
@@ -292,6 +292,18 @@ NOTICED = {
     "keepalives_interval": "5",
     "tcp_user_timeout": "20000",
 }
+
+
+@ON_POSTGRES
+def test_statement_whose_time_is_over_says_so_and_not_that_the_database_is_away(store: Store) -> None:
+    def endless(tx: Tx) -> None:
+        tx.limit("statement_timeout", 0.05)
+        tx.connection.execute(text("select count(*) from generate_series(1, 1000000000000)"))
+
+    with pytest.raises(BrokenOff) as caught:
+        store.read(endless)
+    assert str(caught.value).startswith("the database ended a statement before it was done: canceling statement due to")
+    assert count(store, accounts) == 0
 
 
 @ON_POSTGRES

@@ -13,7 +13,7 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 
-from worker.errors import LockedOut, Misconfigured, TryLater, one_line
+from worker.errors import BrokenOff, LockedOut, Misconfigured, TryLater, one_line
 from worker.store.sqlite import BUSY_SECONDS
 
 NO_SCHEMA = "the schema is missing: run `refunds db upgrade`"
@@ -23,6 +23,7 @@ NOT_SUPPORTED = "0A000"
 """Of a statement: what it reads has other types since it was prepared; it is prepared anew after the rollback. Of the beginning
 of a transaction that writes: the server only replays what another does."""
 LOCK_NOT_AVAILABLE = "55P03"
+QUERY_CANCELED = "57014"
 RAISED = "P0"
 """What errors begin with that a function of the database raises itself."""
 ONLY_READS = "25006"
@@ -45,6 +46,8 @@ def meaning(error: DBAPIError, *, writing: bool) -> Exception:
         return Misconfigured(f"the database: {why_unreachable(error)}; {right}")
     if state == LOCK_NOT_AVAILABLE:
         return LockedOut("the database", "another session holds a row that is needed, and does not let it go")
+    if state == QUERY_CANCELED:
+        return BrokenOff("the database", why_unreachable(error))
     if _is_defect(error, writing):
         return error
     return TryLater("the database", why_unreachable(error))
