@@ -13,6 +13,7 @@ from tests.cases.world import START, a_job, a_purchase, an_account, moves
 from tests.requests.world import PNG, PeopleWorld, text_of
 from tests.servers import ON_POSTGRES
 from tests.threads import at_once, ends
+from worker.cases.review.queue import NAMED_BEFORE
 from worker.clock import written
 from worker.errors import Refused
 from worker.settings import DEFAULT_TERMS, Mode
@@ -221,6 +222,15 @@ def test_overtaking_is_on_record_with_its_reason(world: PeopleWorld) -> None:
     noted = next(row for row in world.case(second)["history"] if row["event"] == "review.overtook")  # type: ignore[index]
     assert noted["detail"] == {"cases": 1, "by": "ann", "reason": "it is urgent"}
     assert world.decide(first)["overtook"] == 0
+
+
+def test_place_counts_all_who_wait_before_and_names_the_first_of_them(world: PeopleWorld) -> None:
+    jobs = [f"job_{number}" for number in range(NAMED_BEFORE + 3)]
+    world.load(an_account(), a_purchase("ord_1", "acc_1", 5000))
+    world.happen(*(told(job) for job in jobs for told in (world.submitted, world.failed, world.succeeded)))
+    queue = [item["case_id"] for item in world.reviewer.queue(limit=200, after=None)[0]]
+    seen = world.reviewer.look(queue[-1], by="ann")
+    assert (seen["place"], seen["waiting_before"]) == (len(jobs), queue[:NAMED_BEFORE])
 
 
 def test_case_in_somebodys_hands_is_not_overtaken(world: PeopleWorld) -> None:

@@ -12,10 +12,12 @@ from tests.store.rows import NOON, a_case, a_job, a_purchase, an_account
 from worker.cases.book.load import claimed
 from worker.cases.effects.notifier import notices_overview
 from worker.cases.money import claims, told
+from worker.cases.review.queue import queued
+from worker.cases.sweep import OVERTAKEN
 from worker.store import inbox
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import accounts, cases, charges, layer_jobs, notices, payments, purchases
+from worker.store.tables import accounts, cases, charges, layer_jobs, notices, payments, postings, purchases
 from worker.store.tables import inbox as inbox_rows
 
 OLD = 3000
@@ -37,6 +39,14 @@ def a_payment(name: str, **over: Any) -> dict[str, Any]:
     return {"payment_id": f"pay_{name}", "due_at": None, "closed_at": NOON} | of | told | counted | over
 
 
+def a_posting(name: str, kind: str) -> dict[str, Any]:
+    """What a job took of the one lot, or what came back of it."""
+    lot, job = "lot:ord_1", f"job:job_{name}"
+    sides = {"source": lot, "destination": job} if kind == "debit" else {"source": job, "destination": lot}
+    of = {"purchase_id": "ord_1", "job_id": f"job_{name}", "credits": 5, "at": NOON}
+    return {"key": f"{kind}:job_{name}:ord_1", "kind": kind} | sides | of
+
+
 def a_row(name: str, **over: Any) -> dict[str, Any]:
     """An event that is handled."""
     said = {"source": "/creem", "event_id": f"evt_{name}", "type": "checkout.completed", "raw": "{}", "sha256": name}
@@ -46,7 +56,9 @@ def a_row(name: str, **over: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def old(store: Store) -> Store:
-    """Thousands of purchases of one product, all claimed once and given back, with webhooks, notices, and reports of no job."""
+    """Thousands of purchases of one product, all claimed once and given back, with webhooks, notices, and reports of no job.
+    Thousands of jobs that failed and were made whole; and behind all these thousands of cases that wait for a person.
+    """
     sold: dict[str, Any] = {"product_id": "prod_1"}
     bought = [a_purchase(f"ord_{n}", transaction_id=f"tran_{n}", paid_at=NOON + timedelta(seconds=int(n)), **sold) for n in NAMES]
     over: dict[str, Any] = {"state": "refunded", "closed_at": NOON, "kind": "duplicate_charge", "job_id": None}
@@ -59,7 +71,13 @@ def old(store: Store) -> Store:
         tx.insert(cases, [a_case(f"case_{n}", f"ord_{n}", **over) for n in NAMES])
         tx.insert(payments, [a_payment(n) for n in NAMES])
         tx.insert(charges, [{"transaction_id": f"tran_{n}", "refunded": 0, "looks": 0} for n in NAMES])
-        tx.insert(layer_jobs, [a_job(f"job_{n}") for n in NAMES])
+        tx.insert(layer_jobs, [a_job(f"job_{n}", status="failed", ended_at=NOON) for n in NAMES])
+        tx.insert(postings, [a_posting(n, kind) for n in NAMES for kind in ("debit", "reversal")])
+        tx.insert(cases, [a_case(f"case_job_{n}", f"job_{n}", state="refunded", closed_at=NOON) for n in NAMES])
+        # jobs whose facts are missing wait too, and for nobody; then people's, old and new beside one another
+        tx.insert(cases, [a_case(f"case_waits_{n}", f"waits_{n}") for n in NAMES])
+        mail: dict[str, Any] = {"kind": "request", "state": "review", "rule": "outside_policy"}
+        tx.insert(cases, [a_case(f"case_x_{n}", f"mail_{n}", **mail) for n in NAMES])
         tx.insert(inbox_rows, [a_row(n) for n in NAMES])
         # a backlog of events stands in no webhook's way
         tx.insert(inbox_rows, [a_row(f"new_{n}", source="/image-pipeline", state="new", due_at=LATER) for n in NAMES])
@@ -102,6 +120,9 @@ STEPS: dict[str, Step] = {
     "events to be handled": lambda tx: inbox.any_due(tx, NOON),
     "notices by state": notices_overview,
     "charges under dispute": disputed,
+    "the first that wait for a person": lambda tx: tx.all(queued(None, FEW // 2)),
+    "those that wait behind one": lambda tx: tx.all(queued("case_x_500", FEW // 2)),
+    "mails whose job has ended": lambda tx: tx.all(OVERTAKEN, limit=5),
 }
 
 
@@ -127,7 +148,7 @@ def test_no_step_passes_over_a_table_on_sqlite(old: Store) -> None:
     for step in STEPS.values():
         old.read(step)
     # not notices: of several states in a list SQLite does not see that the index has them all
-    tables = {"purchases", "payments", "inbox", "charges"}
+    tables = {"purchases", "payments", "inbox", "charges", "cases", "postings"}
     with old.engine.connect() as connection:
         for statement, values in list(sent):
             if not statement.startswith("SELECT"):

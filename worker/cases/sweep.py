@@ -27,7 +27,7 @@ from worker.store.bulk import Tx
 from worker.store.effects import EffectKind
 from worker.store.engine import Store
 from worker.store.history import line
-from worker.store.statements import Among
+from worker.store.statements import Among, verbatim
 from worker.store.tables import accounts, case_history, cases, layer_jobs
 
 STUCK_AFTER = 5
@@ -186,7 +186,8 @@ def _overtaken() -> Select[Any]:
     ended = exists().where(layer_jobs.c.job_id == c.job_id, layer_jobs.c.status != "running")
     busy = exists().where(own.kind == CaseKind.JOB.value, own.subject == c.job_id, own.closed_at.is_(None))
     # one that could not be judged is tried again at its own pace
-    told = c.kind == CaseKind.REQUEST.value, c.state == CaseState.REVIEW.value, c.rule == job_not_ended.__name__, c.stuck == 0
+    asked = c.kind == verbatim(CaseKind.REQUEST.value), c.state == verbatim(CaseState.REVIEW.value)
+    told = *asked, c.rule == job_not_ended.__name__, c.stuck == 0
     return select(c.case_id).where(*told, ended, not_(busy)).limit(bindparam("limit"))
 
 

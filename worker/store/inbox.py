@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, or_, select, tuple_, update
 
 from worker.clock import new_id
 from worker.store.bulk import Record, Tx, unlocked
-from worker.store.statements import Among
+from worker.store.statements import Among, verbatim
 from worker.store.tables import dead_letters, inbox, layer_jobs
 from worker.strict import MAX_BYTES
 
@@ -261,7 +261,7 @@ def put_off_from(tx: Tx, source: str, now: datetime, limit: int) -> Sequence[Row
 
 def _new_from(source: str) -> tuple[ColumnElement[bool], ...]:
     # as the index has it, word for word, so that it is used whichever source is asked for
-    return inbox.c.state == literal("new", literal_execute=True), inbox.c.source == literal(source, literal_execute=True)
+    return inbox.c.state == verbatim("new"), inbox.c.source == verbatim(source)
 
 
 def _is_put_off(now: datetime) -> ColumnElement[bool]:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
+    literal,
     literal_column,
     select,
     true,
@@ -36,6 +37,11 @@ Question = Callable[[Among], Select[Any]]
 """Makes a statement out of that; its other parameters are `bindparam`s. A function of a module: it is kept by what it is."""
 Fields = tuple[tuple[str, str], ...]
 """(field of the records, table column whose type it has)."""
+
+
+def verbatim(value: str) -> ColumnElement[str]:
+    """The value as a part of the statement's own text: an index of some rows only is used where a plan sees that it has these."""
+    return literal(value, literal_execute=True)
 
 
 def parameter(table: Table, field: str) -> str:

@@ -337,6 +337,9 @@ cases = Table(
 )
 Index("ix_cases_account", cases.c.account_id)
 Index("ix_cases_state", cases.c.state, cases.c.case_id)
+# what waits for a person, in the order received, and the requests among it by what decided so
+_partial("ix_cases_queue", "state = 'review' or state = 'waiting' and kind = 'request'", cases.c.case_id)
+_partial("ix_cases_asked", "kind = 'request' and state = 'review'", cases.c.rule)
 _partial("ix_cases_next", "next_action_at is not null", cases.c.next_action_at)
 _partial("ix_cases_warn", "warn_at is not null", cases.c.warn_at)
 # a case of a job is found by its subject; these hold the few others, and no event touches them

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, or_, select
+from sqlalchemy import Row, Select, and_, func, or_, select
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.bench import Bench
@@ -26,13 +26,25 @@ from worker.settings import Mode
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.pages import page
+from worker.store.statements import verbatim
 from worker.store.tables import cases, leases, proposals
+
+NAMED_BEFORE = 100
+"""Of those who wait before a case, the first so many are named; its place says how many there are."""
 
 
 def in_queue() -> Any:
     """The cases that wait for a person: in review, and requests that wait for an answer and keep their place."""
-    parked = and_(cases.c.state == CaseState.WAITING.value, cases.c.kind == CaseKind.REQUEST.value)
-    return or_(cases.c.state == CaseState.REVIEW.value, parked)
+    # as the index has it, word for word: it alone knows them in their order
+    state, kind = cases.c.state, cases.c.kind
+    parked = and_(state == verbatim(CaseState.WAITING.value), kind == verbatim(CaseKind.REQUEST.value))
+    return or_(state == verbatim(CaseState.REVIEW.value), parked)
+
+
+def queued(after: str | None, limit: int) -> Select[Any]:
+    """So many of them at most, in the order received, beginning after this case."""
+    behind = [cases.c.case_id > after] if after is not None else []
+    return select(cases).where(in_queue(), *behind).order_by(cases.c.case_id).limit(limit)
 
 
 def waits_for_a_person(row: Row[Any]) -> bool:
@@ -94,9 +106,7 @@ class Queue:
         return [each.document() for each in found]
 
     def _queue(self, tx: Tx, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
-        wanted = [in_queue()] + ([cases.c.case_id > after] if after is not None else [])
-        rows = tx.all(select(cases).where(*wanted).order_by(cases.c.case_id).limit(limit + 1))
-        shown, following = page(rows, limit, "case_id")
+        shown, following = page(tx.all(queued(after, limit + 1)), limit, "case_id")
         held, opened = leases_of(tx, shown, self.clock.now()), proposals_of(tx, shown)
         return [self._item(row, held.get(row.case_id), opened.get(row.case_id)) for row in shown], following
 
@@ -122,7 +132,8 @@ class Queue:
     def _look(self, tx: Tx, name: str, by: str) -> dict[str, Any]:
         row = find(tx, name)
         scene = self._scene(tx, row)
-        before = tx.all(select(cases.c.case_id).where(in_queue(), cases.c.case_id < row.case_id).order_by(cases.c.case_id))
+        before = in_queue(), cases.c.case_id < row.case_id
+        first = tx.all(select(cases.c.case_id).where(*before).order_by(cases.c.case_id).limit(NAMED_BEFORE))
         waits, proposed = waits_for_a_person(row), proposals_of(tx, [row]).get(row.case_id)
         item = self._item(row, leases_of(tx, [row], scene.now).get(row.case_id), proposed)
         case, allowed, given = document(tx, row, scene.now), self._allowance(tx, by), self._given_before(tx, scene, by)
@@ -132,8 +143,8 @@ class Queue:
         return {
             "case": case,
             "waiting": waits,
-            "place": len(before) + 1 if waits else None,
-            "waiting_before": [earlier.case_id for earlier in before],
+            "place": int(tx.value(select(func.count()).select_from(cases).where(*before))) + 1 if waits else None,
+            "waiting_before": [earlier.case_id for earlier in first],
             **{name: item[name] for name in ("taken_by", "taken_until", "proposal", "due_at", "creem_may_act_at", "overdue")},
             "requests": case["requests"],
             "evidence": case["evidence"],
