@@ -3,6 +3,7 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from sqlalchemy import Table, delete, func, make_url, select, text, update
 from tests.cases.world import World, a_purchase, an_account
 from tests.faults import Crash
 from tests.servers import ON_POSTGRES
+from tests.store.rows import statements
 from worker.cases.audit.audit import Audit
 from worker.cases.chain.chainer import TOLD_EVERY, Chainer
-from worker.cases.chain.heads import Heads
+from worker.cases.chain.heads import Head, Heads, Kept
 from worker.cases.chain.links import CHAINED
-from worker.cases.chain.proof import audit_chain
+from worker.cases.chain.proof import audit_chain, strangers
 from worker.cases.chain.restored import Forgiver
 from worker.errors import Refused
 from worker.store.bulk import Tx
@@ -318,6 +320,16 @@ def test_heads_are_told_once_a_day_and_a_torn_line_hides_none(books: Books) -> N
     standing = books.heads.standing()
     assert standing[-1].at > json.loads(lines[-1])["at"]
     assert {each.head.name for each in standing} == {table.name for table in CHAINED}
+
+
+def test_heads_outside_are_looked_up_together_however_many_there_are(books: Books) -> None:
+    """Once each cost a statement, and every day keeps as many more as there are chains."""
+    real = [Kept(Head(link.name, link.number, link.last_id, link.hash), "noon") for t in CHAINED for link in books.links(t)]
+    wrong = [Kept(replace(real[0].head, number=99), "noon"), Kept(replace(real[0].head, hash="0" * 64), "noon")]
+    with statements(books.store) as sent:
+        found = books.store.read(lambda tx: strangers(tx, [*real, *wrong]))
+    assert [each for each, _ in found] == wrong
+    assert len([statement for statement in sent if "chain_links" in statement]) == 1
 
 
 @pytest.mark.parametrize("table", CHAINED, ids=lambda table: table.name)

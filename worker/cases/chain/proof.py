@@ -1,6 +1,6 @@
 """The proof of the chain: every link follows from its rows and the link before, and the heads kept outside are among them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, Table, select
@@ -31,17 +31,21 @@ def audit_chain(
 
 def strangers(tx: Tx, kept: Sequence[Kept]) -> list[tuple[Kept, str]]:
     """The heads kept outside that are not in the database, and in words how."""
-    return [(each, why) for each in kept if (why := _stranger(tx, each)) is not None]
+    c, heads = chain_links.c, [each.head for each in kept]
+    named = tx.among(c.name, {head.name for head in heads}), tx.among(c.number, {head.number for head in heads})
+    rows = tx.all(select(c.name, c.number, c.hash).where(*named))
+    hashes = {(row.name, row.number): row.hash for row in rows}
+    return [(each, why) for each in kept if (why := _stranger(each, hashes)) is not None]
 
 
-def _stranger(tx: Tx, kept: Kept) -> str | None:
-    c, head = chain_links.c, kept.head
-    found = tx.first(select(c.hash).where(c.name == head.name, c.number == head.number))
+def _stranger(kept: Kept, hashes: Mapping[tuple[str, int], str]) -> str | None:
+    head = kept.head
+    found = hashes.get((head.name, head.number))
     if found is None:
         return f"ended the chain at {kept.at}, with rows up to {head.last_id}, and is missing: was the database set back?"
-    if found.hash != head.hash:
-        hashes = f"was {head.hash[:12]} at {kept.at}, with rows up to {head.last_id}, and is {found.hash[:12]}"
-        return f"{hashes}: the chain was made anew, or the database set back"
+    if found != head.hash:
+        became = f"was {head.hash[:12]} at {kept.at}, with rows up to {head.last_id}, and is {found[:12]}"
+        return f"{became}: the chain was made anew, or the database set back"
     return None
 
 
