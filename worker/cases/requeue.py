@@ -82,9 +82,11 @@ class Requeuer:
             opened_at = select(cases.c.opened_at).where(cases.c.case_id == after).scalar_subquery()
             behind = and_(cases.c.opened_at == opened_at, cases.c.case_id > after)
             wanted.append(or_(cases.c.opened_at > opened_at, behind))
-        chosen = select(cases.c.case_id).where(*wanted).order_by(cases.c.opened_at, cases.c.case_id).limit(limit)
-        counted = select(func.count()).select_from(cases).where(*wanted)
-        return self.store.read(lambda tx: ([row.case_id for row in tx.all(chosen)], int(tx.value(counted))))
+        # counted before the limit, in the same look: it may be one at all cases
+        counted = select(cases.c.case_id, func.count().over().label("in_all")).where(*wanted)
+        chosen = counted.order_by(cases.c.opened_at, cases.c.case_id).limit(limit)
+        rows = self.store.read(lambda tx: tx.all(chosen))
+        return [row.case_id for row in rows], int(rows[0].in_all) if rows else 0
 
     def plan(self, name: str) -> Plan:
         """What would happen, found by really doing it in a transaction that is then undone."""
