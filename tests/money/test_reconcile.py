@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from tests.cases.test_held import held
 from tests.cases.world import a_job, a_purchase, an_account
@@ -19,7 +19,7 @@ from tests.store.rows import allow_other_states, waiting_for_locks
 from worker.cases.reconcile.compare import in_doubt
 from worker.cases.reconcile.customers import MOST_IN_VAIN
 from worker.cases.reconcile.reconcile import BUDGET_SECONDS, CHUNK
-from worker.cases.reconcile.reconciliation import Reconciliation
+from worker.cases.reconcile.reconciliation import Reconciliation, last_end
 from worker.creem.client import Creem, CreemAway, CreemRefused
 from worker.creem.search import CameShort
 from worker.creem.transactions import Transaction
@@ -136,6 +136,35 @@ def test_failed_job_is_made_whole_however_many_before_it_cannot_be(world: MoneyW
     assert [item["row"] for item in done.repaired] == plain
     assert checked(done) == {"failed_job": len(hopeless)}
     assert [world.state(name) for name in plain] == ["refunded", "refunded"]
+
+
+def test_periodic_run_looks_at_jobs_that_ended_of_late_and_a_whole_one_at_all(world: MoneyWorld) -> None:
+    """Once it asked for all jobs ever each hour, and came to nothing any more where that took longer than a statement may."""
+    world.load(an_account(), a_purchase("ord_1", "acc_1", 5000, amount=0), a_job("old"), a_job("new"))
+    failed_behind_our_back(world, ["old"], [a_report(world)])
+    world.clock.pass_(days=61)
+    failed_behind_our_back(world, ["new"], [a_report(world)])
+    assert [item["row"] for item in world.reconciler().reconcile().repaired] == ["new"]
+    assert [item["row"] for item in world.reconciler().reconcile(seconds=None).repaired] == ["old"]
+    assert [world.state(name) for name in ("old", "new")] == ["refunded", "refunded"]
+
+
+@ON_POSTGRES
+def test_part_that_runs_out_of_its_time_stands_in_no_others_way_and_the_run_is_not_called_whole(world: MoneyWorld) -> None:
+    """Once nothing behind it was looked at, and what was said of it was that the database is not reachable."""
+    charged(world, "cust_1")
+    world.double.pay("tran_2", amount=900, order_id="ord_2", paid_at=world.clock.now(), customer_id="cust_1", product_id="prod_2")
+    before = world.store.read(last_end)
+    with world.store.engine.begin() as lunch:
+        lunch.execute(text("lock table postings in access exclusive mode"))
+        done = world.reconciler().reconcile(seconds=0.2, timer=lambda: 0.0)
+    left = {finding.check: finding for finding in done.findings}
+    assert set(left) == {"not_compared", "charge_without_purchase"}
+    assert left["not_compared"].row == "jobs"
+    assert "the database ended a statement before it was done: canceling statement" in left["not_compared"].problem
+    assert world.store.read(last_end) == before
+    world.reconciler().reconcile()
+    assert world.store.read(last_end) == world.clock.now()
 
 
 @ON_POSTGRES

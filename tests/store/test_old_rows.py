@@ -9,6 +9,7 @@ from sqlalchemy import event, select, text
 
 from tests.servers import ON_POSTGRES
 from tests.store.rows import NOON, a_case, a_job, a_purchase, an_account
+from worker.cases.audit.checks import failed_jobs_without_case
 from worker.cases.book.load import claimed
 from worker.cases.effects.notifier import notices_overview
 from worker.cases.money import claims, told
@@ -123,6 +124,7 @@ STEPS: dict[str, Step] = {
     "the first that wait for a person": lambda tx: tx.all(queued(None, FEW // 2)),
     "those that wait behind one": lambda tx: tx.all(queued("case_x_500", FEW // 2)),
     "mails whose job has ended": lambda tx: tx.all(OVERTAKEN, limit=5),
+    "jobs that failed of late and have no case": lambda tx: tx.all(failed_jobs_without_case(LATER)),
 }
 
 

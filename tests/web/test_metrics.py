@@ -20,6 +20,8 @@ from tests.cases.world import START, HandClock, World, a_purchase, an_account
 from tests.money.world import MoneyWorld
 from tests.policy import build
 from tests.store.rows import a_case, given
+from worker.cases.reconcile.reconciliation import came_to_its_end
+from worker.clock import SystemClock
 from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
 from worker.sandbox.creem import Lost, Switches
@@ -120,6 +122,20 @@ def test_a_look_is_overdue_once_the_sweeps_of_half_a_minute_have_missed_it(accou
     due = update(cases).values(next_action_at=START - timedelta(seconds=seconds))
     account.write(lambda tx: tx.connection.execute(due).rowcount)
     assert values(figures(account).text())["refunds_actions_overdue"] == overdue
+
+
+@pytest.mark.parametrize(("hours", "late"), [(0.5, 0), (1.0, 0), (3.5, 2.5)])
+def test_reconcile_is_late_once_its_time_is_over_since_it_last_came_to_its_end(store: Store, hours: float, late: float) -> None:
+    store.write(lambda tx: came_to_its_end(tx, START - timedelta(hours=9)))
+    store.write(lambda tx: came_to_its_end(tx, START - timedelta(hours=hours)))
+    assert values(figures(store).text())["refunds_reconcile_late_seconds"] == late * 3600
+
+
+def test_reconcile_that_has_never_run_is_late_from_the_upgrade_on(store: Store) -> None:
+    asked = Figures(
+        store, fakeredis.FakeRedis(), STREAM, SystemClock(), load_editions(DEFAULT_TERMS), Timer(), reconciles_every=timedelta(0)
+    )
+    assert values(asked.text())["refunds_reconcile_late_seconds"] > 0
 
 
 def test_an_open_breaker_is_one_and_a_closed_one_zero(store: Store) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Float, case, func, literal_column, select
 from worker.cases.documents.promises import running
 from worker.cases.overview import WHOLE, overview
 from worker.cases.reconcile.compare import in_doubt
+from worker.cases.reconcile.reconciliation import last_end
 from worker.cases.review.queue import in_queue
 from worker.store.breakers import CREEM, PIPELINE
 from worker.store.bulk import Tx
@@ -45,6 +46,7 @@ def _more(tx: Tx, now: datetime) -> dict[str, Any]:
         "unheard": {str(name): int(failures) for name, failures in run(unheard)},
         "in_doubt": in_doubt(tx),
         "unmatched": _unmatched(tx),
+        "reconciled_at": last_end(tx),
         "doubt": int(run(select(doubt_days.c.credits).where(doubt_days.c.day == now.date())).scalar() or 0),
     }
 

@@ -454,7 +454,7 @@ epochs = Table(
 installation = Table(
     "installation",
     metadata,
-    # `oldest_release`: the first revision whose release may run on this schema
+    # `oldest_release`: the first revision whose release may run on this schema; `reconciled_at`: the last run that was whole
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )

@@ -66,10 +66,11 @@ class Figures(Collector):
         environment: str | None = None,
         mails: Callable[[], tuple[int, datetime | None]] | None = None,
         sent: Mapping[str, timedelta] | None = None,
+        reconciles_every: timedelta = timedelta(hours=1),
     ) -> None:
         self._store, self._redis, self._stream, self._clock, self._timer = store, client, stream, clock, timer
         self._editions, self._group, self._mode, self._environment, self._mails = editions, group, mode, environment, mails
-        self._sent = sent or {}
+        self._sent, self._reconciles_every = sent or {}, reconciles_every
         self.deliveries = Counter(dict.fromkeys(DELIVERIES, 0))
         """Webhooks by how this process answered since it runs; whoever answers counts."""
         self._lock = threading.Lock()
@@ -125,7 +126,9 @@ class Figures(Collector):
         left = terms.doubt_credits_per_day - more["doubt"] if terms.doubt_credits_per_day else None
         text = "Credits that may still come back today for failure codes nobody knows; below that a person decides"
         doubt = _one("refunds_doubt_credits_left", text, left)
-        return [_up("database", True), running, mode, doubt, *_families(found, more, now)]
+        text = "By how much reconcile is behind its time, since it last came through all its parts; is beat running?"
+        late = _one("refunds_reconcile_late_seconds", text, _age(more["reconciled_at"], now - self._reconciles_every))
+        return [_up("database", True), running, mode, doubt, late, *_families(found, more, now)]
 
     def _from_redis(self) -> list[Family]:
         try:

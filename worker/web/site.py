@@ -40,6 +40,7 @@ def _web(runtime: Runtime, hint: Hint) -> Web:
             environment=runtime.environment.value if runtime.environment else None,
             sent=dict.fromkeys(settings.sent_streams, timedelta(hours=settings.sent_retention_hours)),
             mails=runtime.maildir.waiting if runtime.maildir is not None else None,
+            reconciles_every=timedelta(seconds=settings.reconcile_seconds),
         ),
         unread_since=lambda: waits_since(runtime.redis, stream, group),
         group=group,

@@ -1,9 +1,9 @@
 """The checks of the audit: each is one query for the rows that do not fit, as (row, problem)."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, String, and_, case, exists, false, func, literal, not_, or_, select
+from sqlalchemy import ColumnElement, Select, String, and_, case, exists, false, func, literal, not_, or_, select
 
 from policy.ledger import PostingKind
 from policy.lifecycle import CaseKind, CaseState
@@ -92,9 +92,9 @@ def _lots_follow_postings() -> Select[Any]:
     )
 
 
-def _per_job() -> Any:
+def _per_job(*which: ColumnElement[bool]) -> Any:
     debit, back = _sum(PostingKind.DEBIT).label("debit"), _sum(PostingKind.REVERSAL).label("back")
-    wanted = select(postings.c.job_id, debit, back).where(postings.c.job_id.is_not(None))
+    wanted = select(postings.c.job_id, debit, back).where(postings.c.job_id.is_not(None), *which)
     return wanted.group_by(postings.c.job_id).subquery("per_job")
 
 
@@ -148,20 +148,19 @@ def _own_lots_only() -> Select[Any]:
     )
 
 
-def failed_jobs_without_case() -> Select[Any]:
-    """Failed or incomplete jobs with a standing debit that no case is about, as (row, problem, account_id)."""
-    j = _per_job()
-    joined = layer_jobs.join(j, j.c.job_id == layer_jobs.c.job_id).outerjoin(
-        cases, and_(cases.c.subject == layer_jobs.c.job_id, cases.c.kind == CaseKind.JOB.value)
-    )
+def failed_jobs_without_case(since: datetime | None = None) -> Select[Any]:
+    """Failed or incomplete jobs with a standing debit that no case is about, as (row, problem, account_id): those that ended
+    `since` then, or all.
+    """
+    j, about = layer_jobs.c, (cases.c.subject == layer_jobs.c.job_id, cases.c.kind == CaseKind.JOB.value)
+    failed = (j.status.in_(["failed", "incomplete"]), *((j.ended_at >= since,) if since is not None else ()))
+    # first those without a case, which are next to none: only their postings are read
+    alone = select(j.job_id, j.status, j.account_id).where(*failed, ~exists().where(*about)).cte("without_case")
+    standing = _per_job(postings.c.job_id.in_(select(alone.c.job_id)))
     return (
-        select(
-            layer_jobs.c.job_id.label("row"),
-            said(layer_jobs.c.status, " with a standing debit and no case"),
-            layer_jobs.c.account_id,
-        )
-        .select_from(joined)
-        .where(layer_jobs.c.status.in_(["failed", "incomplete"]), j.c.debit > j.c.back, cases.c.case_id.is_(None))
+        select(alone.c.job_id.label("row"), said(alone.c.status, " with a standing debit and no case"), alone.c.account_id)
+        .join(standing, standing.c.job_id == alone.c.job_id)
+        .where(standing.c.debit > standing.c.back)
     )
 
 

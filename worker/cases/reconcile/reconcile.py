@@ -15,6 +15,7 @@ from sqlalchemy import Row, and_, func, or_, select
 from policy.lifecycle import CaseState, PaymentState
 from policy.words import money
 from worker.cases.assess.assessor import Assessor
+from worker.cases.audit.audit import STATEMENT_SECONDS
 from worker.cases.audit.checks import failed_jobs_without_case
 from worker.cases.book.casework import Move
 from worker.cases.book.locks import held_accounts, lock_owners
@@ -22,20 +23,20 @@ from worker.cases.money.ends import tell, untold
 from worker.cases.money.settle import Settler
 from worker.cases.reconcile.compare import Finding, nothing_to_compare_by, on_two_accounts, told_beyond, told_otherwise
 from worker.cases.reconcile.customers import Customers
-from worker.cases.reconcile.reconciliation import AGAIN, Reconciliation
-from worker.cases.requests.judge import wake_all_declined, wake_declined
+from worker.cases.reconcile.reconciliation import AGAIN, Reconciliation, came_to_its_end
+from worker.cases.requests.judge import declined_and_not_woken, wake_declined, wake_those_declined
 from worker.clock import Clock, moment
 from worker.credits.untaken import Difference, differences
 from worker.creem.client import Creem
-from worker.errors import LockedOut, NoGround, one_line
+from worker.errors import BrokenOff, LockedOut, NoGround, one_line
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import cases, charges, layer_jobs, payments, purchases
+from worker.store.tables import cases, charges, payments, purchases
 
 CHUNK = 200
 BUDGET_SECONDS = 25.0
-"""How long the periodic run asks Creem; the next one goes on with those not read for longest."""
+"""How long the periodic run asks Creem, and may look for jobs; the next one goes on with the customers not read for longest."""
 D = TypeVar("D")
 Do = Callable[[Sequence[Row[Any]]], Sequence[D]]
 Came = tuple[list[D], list[tuple[Row[Any], str]]]
@@ -60,23 +61,48 @@ class Reconciler:
         progress: Callable[[int, int], None] = lambda done, total: None,
         timer: Callable[[], float] = time.monotonic,
     ) -> Reconciliation:
-        """Compares everything; Creem for at most so many `seconds` (None: to the end), hearing `progress` of (done, of).
+        """Compares everything; Creem for at most so many `seconds`, hearing `progress` of (done, of), and the jobs of the days
+        that are looked back. None: to the end, and all jobs.
 
-        `missing_events` takes entries of the stream that never reached the inbox in again and gives their ids.
+        `missing_events` takes entries of the stream that never reached the inbox in again and gives their ids. A part that fails
+        is told of, and the others are done all the same; raises only what no part could do without.
         """
         done = Reconciliation()
-        self._jobs(done)
-        self._ends(done)
-        self._requests(done)
+        parts: dict[str, Callable[[], None]] = {
+            "jobs": lambda: self._jobs(done, seconds),
+            "subscriptions": lambda: self._ends(done),
+            "renewals": lambda: self._requests(done),
+            "stream": lambda: self._stream(done, missing_events),
+            "customers": lambda: self._customers(done, seconds, progress, timer),
+            # after the reads: what was paid may be what makes two charges the same
+            "charges": lambda: self._charges(done),
+            "payments": lambda: self._payments(done),
+            "both sides": lambda: self._both_sides(done),
+            "credits": lambda: self._credits(done),
+        }
+        went = [_went(done, name, part) for name, part in parts.items()]
+        if all(went):
+            self.store.write(lambda tx: came_to_its_end(tx, self.clock.now()))
+        log.info("reconciled", checked=done.checked, mended=len(done.repaired), left=len(done.findings), unmatched=done.unmatched)
+        return done
+
+    def _stream(self, done: Reconciliation, missing_events: Callable[[], Iterable[str]] | None) -> None:
         for entry in missing_events() if missing_events is not None else ():
             done.mended("stream", entry, "the event was read from the stream again")
+
+    def _customers(
+        self,
+        done: Reconciliation,
+        seconds: float | None,
+        progress: Callable[[int, int], None],
+        timer: Callable[[], float],
+    ) -> None:
         if self.creem is None:
             done.checked["creem"] = 0
         else:
             Customers(self.store, self.creem, self.settler, self.clock, self.days).compare(done, seconds, progress, timer)
-        # after the reads: what was paid may be what makes two charges the same
-        self._charges(done)
-        self.store.read(lambda tx: self._payments(tx, done))
+
+    def _both_sides(self, done: Reconciliation) -> None:
         since = self.clock.now() - self.days
         for finding in self.store.read(
             lambda tx: [
@@ -87,14 +113,21 @@ class Reconciler:
             ]
         ):
             done.found(finding)
+
+    def _credits(self, done: Reconciliation) -> None:
+        since = self.clock.now() - self.days
         for each in self.store.read(lambda tx: differences(tx, since)):
             done.found(_not_moved(each))
-        log.info("reconciled", checked=done.checked, mended=len(done.repaired), left=len(done.findings), unmatched=done.unmatched)
-        return done
 
-    def _jobs(self, done: Reconciliation) -> None:
-        done.count("jobs", self.store.read(lambda tx: int(tx.value(select(func.count()).select_from(layer_jobs)))))
-        rows = self.store.read(lambda tx: tx.all(failed_jobs_without_case()))
+    def _jobs(self, done: Reconciliation, seconds: float | None) -> None:
+        # a run that goes to the end goes through all jobs, as the audit does, and as patiently; the others look at what is new
+        since = None if seconds is None else self.clock.now() - self.days
+
+        def look(tx: Tx) -> Sequence[Row[Any]]:
+            tx.limit("statement_timeout", STATEMENT_SECONDS if seconds is None else seconds)
+            return tx.all(failed_jobs_without_case(since))
+
+        rows = self.store.read(look)
         moves, _ = _in_chunks(self.store, rows, self._judge)
         states = {move.subject: move.state for move in moves}
         for row in rows:
@@ -122,7 +155,8 @@ class Reconciler:
         return told
 
     def _requests(self, done: Reconciliation) -> None:
-        for case_id in self.store.write(lambda tx: wake_all_declined(tx, self.clock.now())):
+        found = [row.case_id for row in self.store.read(lambda tx: tx.all(declined_and_not_woken()))]
+        for case_id in self.store.write(lambda tx: wake_those_declined(tx, found, self.clock.now())) if found else ():
             done.mended("renewal", case_id, "declined as not cancelled in time, and it was: it is judged anew")
 
     def _charges(self, done: Reconciliation) -> None:
@@ -140,14 +174,15 @@ class Reconciler:
         lock_owners(tx, part)
         return self.settler.settle(tx, [row.purchase_id for row in part], self.clock.now()).moves
 
-    def _payments(self, tx: Tx, done: Reconciliation) -> None:
+    def _payments(self, done: Reconciliation) -> None:
         """Claims whose outcome nobody can prove, and those that wait for a person."""
-        rows = tx.all(
+        claims = (
             select(payments, cases.c.state.label("case_state"))
             .join(cases, cases.c.case_id == payments.c.case_id)
             .where(payments.c.due_at.is_not(None))
             .order_by(payments.c.created_at)
         )
+        rows = self.store.read(lambda tx: tx.all(claims))
         done.count("open_payments", len(rows))
         for row in rows:
             if row.case_state != CaseState.REVIEW.value and row.state != PaymentState.UNKNOWN.value:
@@ -155,6 +190,24 @@ class Reconciler:
             problem = f"{money(row.amount, row.currency)}, {row.state}: {row.detail}"
             do = "compare with Creem's dashboard; do not refund there while the claim is open; it is read again by itself"
             done.found(Finding("payment", row.transaction_id, problem, do, row.amount))
+
+
+def _went(done: Reconciliation, name: str, part: Callable[[], None]) -> bool:
+    """False where a part could not be done: it stands in no other's way, and is told of."""
+    try:
+        part()
+        return True
+    except (LockedOut, BrokenOff) as error:
+        why = str(error)
+        log.warning("reconcile.part_left", part=name, error=why)
+    except NoGround:
+        raise
+    except Exception as error:
+        why = one_line(error)
+        log.exception("reconcile.part_left", part=name)
+    do = "the next run tries again; everything else was looked at"
+    done.found(Finding("not_compared", name, f"could not be looked at to the end: {why}", do))
+    return False
 
 
 def _in_chunks(store: Store, rows: Sequence[Row[Any]], do: Do[D], size: int = CHUNK) -> Came[D]:

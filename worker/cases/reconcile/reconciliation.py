@@ -1,12 +1,19 @@
 """What one run of reconcile came to."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+
+from sqlalchemy import select
 
 from policy.words import money
 from worker.cases.reconcile.compare import Finding
+from worker.clock import written
+from worker.store.bulk import Tx
+from worker.store.tables import installation
 
 AGAIN = "look at `refunds show`; the next run tries again"
+_CAME_TO_ITS_END = "reconciled_at"
 
 
 @dataclass(slots=True)
@@ -50,3 +57,15 @@ class Reconciliation:
         """Something is left for a person."""
         self.findings.append(finding)
         self.unmatched += finding.cents
+
+
+def came_to_its_end(tx: Tx, at: datetime) -> None:
+    """A run has been through all its parts."""
+    said = {"value": written(at)}
+    tx.insert_or_change(installation, {"name": _CAME_TO_ITS_END, **said}, said, by=installation.c.name)
+
+
+def last_end(tx: Tx) -> datetime | None:
+    """When a run had last been through all its parts; until one has, when the migration that asks for it came."""
+    found = tx.first(select(installation.c.value).where(installation.c.name == _CAME_TO_ITS_END))
+    return datetime.fromisoformat(found.value) if found is not None else None

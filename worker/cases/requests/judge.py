@@ -77,12 +77,17 @@ def wake_declined(tx: Tx, purchase_ids: Iterable[str], subscription_ids: Iterabl
     wake(tx, _declined_wrongly().where(of_account, heard), now)
 
 
-def wake_all_declined(tx: Tx, now: datetime) -> list[str]:
-    """Every request declined over a renewal that is known by now to have been cancelled in time, and that nobody has woken, is
-    judged anew: a release before this one may have heard of the cancellation. Returns their cases.
+def declined_and_not_woken() -> Select[Any]:
+    """The cases, by id, of requests declined over a renewal that is known by now to have been cancelled in time, and that nobody
+    has woken: a release before this one may have heard of the cancellation.
     """
     judged = exists().where(case_history.c.case_id == cases.c.case_id, case_history.c.event == _JUDGED_ANEW)
-    return wake(tx, _declined_wrongly().where(cases.c.next_action_at.is_(None), ~judged), now)
+    return _declined_wrongly().where(cases.c.next_action_at.is_(None), ~judged)
+
+
+def wake_those_declined(tx: Tx, case_ids: Iterable[str], now: datetime) -> list[str]:
+    """Those of these cases that are `declined_and_not_woken` are judged anew. Returns them."""
+    return wake(tx, declined_and_not_woken().where(tx.among(cases.c.case_id, case_ids)), now)
 
 
 def _declined_wrongly() -> Select[Any]:
