@@ -15,6 +15,7 @@ from random import Random
 import redis
 
 from tests.drill.prometheus import SHORTER, Prometheus
+from tests.notices.rude_server import RudeServer, rude_server
 from tests.scenarios.system import System, a_purchase, a_system, an_account, failed, kill_group, submitted
 from tests.scenarios.terminal import in_new_interpreter
 from tests.servers import eventually, fresh_database
@@ -77,6 +78,7 @@ class Installation:
     double: CreemDouble
     creem: CreemServer
     pipeline: PipelineDouble
+    mail: RudeServer
     prometheus: Prometheus
     flowing: threading.Event
     """Not set: no events come."""
@@ -138,6 +140,12 @@ def exercises(at: Installation) -> list[Exercise]:
         at.pipeline = a_pipeline(at.cache.url, int(at.pipeline.url.rpartition(":")[2]))
         at.pipeline.__enter__()
 
+    def no_letters() -> None:
+        at.mail.troubles = {"CONNECT": "421 not now"}
+
+    def letters_again() -> None:
+        at.mail.troubles = {}
+
     def stop_money() -> None:
         at.system.refunds("money", "stop", "--reason", "drill")
         at.charge_twice()
@@ -172,6 +180,7 @@ def exercises(at: Installation) -> list[Exercise]:
         Exercise(
             "the pipeline does not answer", "RefundsPipelineAway", "pipeline breaker.*open until", pipeline_away, pipeline_back
         ),
+        Exercise("the mail server takes no letters", "RefundsNoticesLate", "tried in vain since", no_letters, letters_again),
         Exercise(
             "no worker runs", "RefundsBacklogOld", "stored and not handled since", at.down("worker", "money"),
             at.up("worker", "money"),
@@ -296,9 +305,11 @@ def _installed(stack: ExitStack, folder: Path, postgres: RunningPostgres, cache:
     creem.__enter__()
     pipeline = a_pipeline(cache.url)
     pipeline.__enter__()
+    mail = stack.enter_context(rude_server({}))
     port = free_port()
     settings = settings_of(folder, creem, double, pipeline)
     settings |= {"REFUNDS_WEB_PORT": str(port), "REFUNDS_READY_BACKLOG_SECONDS": str(120 / SHORTER)}
+    settings |= {"REFUNDS_NOTICES_URL": f"smtp://127.0.0.1:{mail.port}", "REFUNDS_NOTICES_GATHER_SECONDS": "0"}
     system = stack.enter_context(a_system(url, cache.url, **settings))
     system.typed = in_new_interpreter
     system.load([an_account(f"acc_{number}") for number in range(ACCOUNTS)])
@@ -320,7 +331,7 @@ def _installed(stack: ExitStack, folder: Path, postgres: RunningPostgres, cache:
     prometheus = stack.enter_context(Prometheus(folder / "prometheus", f"127.0.0.1:{port}"))
     flowing = threading.Event()
     flowing.set()
-    at = Installation(folder, system, postgres, cache, supervisor, kept, double, creem, pipeline, prometheus, flowing)
+    at = Installation(folder, system, postgres, cache, supervisor, kept, double, creem, pipeline, mail, prometheus, flowing)
     stack.callback(lambda: at.pipeline.__exit__(None, None, None))
     stack.callback(lambda: at.creem.__exit__(None, None, None))
     return at
