@@ -78,7 +78,16 @@ def test_reference_may_be_an_id_alone() -> None:
 
 def test_dispute_names_its_charge() -> None:
     said = read_webhook(an_event("dispute.created", DISPUTE)).said
-    assert said == DisputeCreated("disp_3", "tran_7", 5831, "EUR", datetime(2026, 11, 18, 7, 44, 10, 20000, UTC), "cust_3")
+    at = datetime(2026, 11, 18, 7, 44, 10, 20000, UTC)
+    assert said == DisputeCreated("disp_3", "tran_7", 5831, "EUR", at, "cust_3", amount_paid=5831)
+    by_id = read_webhook(an_event("dispute.created", DISPUTE | {"transaction": "tran_7"})).said
+    assert by_id == DisputeCreated("disp_3", "tran_7", 5831, "EUR", at, "cust_3")
+
+
+def test_dispute_whose_charge_does_not_say_what_was_paid_holds_it_all_the_same() -> None:
+    said = read_webhook(an_event("dispute.created", DISPUTE | {"transaction": TRANSACTION | {"amount_paid": "5831"}})).said
+    assert isinstance(said, DisputeCreated)
+    assert (said.transaction_id, said.amount_paid, len(said.unread)) == ("tran_7", None, 1)
 
 
 @pytest.mark.parametrize(

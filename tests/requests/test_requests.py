@@ -1511,6 +1511,17 @@ def test_person_who_reads_of_a_job_under_a_pass_may_give_its_money_and_only_by_t
     assert alone.case_id == taken.case_id, "it joins what a person has of the same job"
 
 
+def test_mail_about_a_disputed_charge_is_answered_with_what_was_paid(world: PeopleWorld) -> None:
+    """Once with the price that the product knew, beside a dispute of what was paid with tax."""
+    world.load(*world.history_of_charges(1, tax=171))
+    world.double.dispute("tran_0")
+    world.double.tick()
+    world.sweep()
+    found = world.case(world.mail("Please refund my order ord_0.").case_id)
+    assert found is not None
+    assert found["decision"]["reason"] == "the charge of 10.71 USD is under dispute at the bank, so nothing is sent beside it"
+
+
 def test_answer_about_a_job_that_was_judged_cites_the_edition_of_that(store: Store, tmp_path: Path) -> None:
     """Once it cited the edition of the purchase, by which the same failure would have given the credits back."""
     shutil.copytree(DEFAULT_TERMS, tmp_path / "terms")

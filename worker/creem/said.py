@@ -76,7 +76,9 @@ class RefundCreated:
 
 @dataclass(frozen=True, slots=True)
 class DisputeCreated:
-    """The buyer went to the bank; the money is normally gone already. `unread`: what of it could not be read."""
+    """The buyer went to the bank; the money is normally gone already. `unread`: what of it could not be read; `amount_paid`: what
+    the customer had paid, where the event says so.
+    """
 
     dispute_id: str
     transaction_id: str
@@ -85,6 +87,7 @@ class DisputeCreated:
     created_at: datetime
     customer_id: str | None
     unread: tuple[str, ...] = ()
+    amount_paid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

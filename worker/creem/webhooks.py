@@ -216,6 +216,7 @@ def _dispute(said: _Part, event: _Named) -> DisputeCreated:
         currency=try_(lambda: said.of("currency", text)),
         created_at=try_(lambda: said.may("created_at", moment) or event.at) or event.at,
         customer_id=try_(lambda: said.may("customer", ref)),
+        amount_paid=try_(lambda: _paid_amount(said.maybe("transaction"))),
         unread=tuple(unread),
     )
 

@@ -19,7 +19,7 @@ def hear(tx: Tx, book: Book, can_read: bool) -> None:
     told = {one.transaction_id for one in refunds} | {one.transaction_id for one in disputes}
     bought = {row["transaction_id"] for row in book.purchases_known.values() if row["purchase_id"] in book.purchases_touched}
     charges.lock(tx, told | book.charges_paid.keys() | {one for one in bought if one})
-    charges.hear_paid(tx, book.charges_paid)
+    charges.hear_paid(tx, {one.transaction_id: one.amount_paid for one in disputes if one.amount_paid} | book.charges_paid)
     if told:
         charges.hear_refunds(tx, refunds, book.now, can_read=can_read)
         charges.hear_disputes(tx, disputes, book.now)
