@@ -178,6 +178,8 @@ class PurchaseFacts:
     refunded_amount: int = 0
     price: int | None = None
     """What the purchase was booked for, where `amount` is known to be what the customer paid; None: `amount` may be either."""
+    lost_at_bank: bool = False
+    """The buyer disputed the charge and won: the bank gave the money back."""
 
     @property
     def given_back(self) -> bool:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from policy.decision import Because, Clause, Outcome, Verdict
 from policy.duplicates import amounts_differ
 from policy.facts import Billing, ChargeFacts
+from policy.rules.disputes import bank_gave_back
 from policy.terms import Terms
 from policy.words import count, lasting, money
 
@@ -21,6 +22,8 @@ def charge_already_refunded(facts: ChargeFacts, terms: Terms) -> Verdict | None:
     """Nothing is owed for a charge that was given back in full, by whoever did it."""
     if not facts.charge.given_back:
         return None
+    if facts.charge.lost_at_bank:
+        return _verdict(Outcome.NOTHING_OWED, Clause.DISPUTE_HOLD, bank_gave_back(facts.charge), facts)
     return _verdict(Outcome.NOTHING_OWED, Clause.DUPLICATE_CHARGE, f"the {_price(facts)} has already been refunded", facts)
 
 

@@ -1,7 +1,7 @@
 """Rules about a charge that the buyer disputes at the bank: everything stops, and a person answers with the evidence."""
 
 from policy.decision import Because, Clause, Outcome, Verdict
-from policy.facts import ChargeDispute
+from policy.facts import ChargeDispute, PurchaseFacts
 from policy.terms import Terms
 from policy.words import count, money
 
@@ -27,6 +27,11 @@ def charge_disputed(facts: ChargeDispute, terms: Terms) -> Verdict:
     used = f"{count(facts.jobs, 'job')}, {facts.delivered} of them delivered and {count(facts.downloads, 'download')}"
     price = money(facts.dispute.amount, facts.dispute.currency)
     return _review(f"the buyer disputes the charge of {price} at the bank; it paid for {used}", facts)
+
+
+def bank_gave_back(charge: PurchaseFacts) -> str:
+    """Why nothing more is owed for a charge whose dispute was lost, as who asked for its money is told."""
+    return f"the bank gave the {money(charge.amount, charge.currency)} back after the charge was disputed there"
 
 
 def _review(reason: str, facts: ChargeDispute) -> Verdict:

@@ -7,6 +7,7 @@ the books alone is answered at once; for everything else a person gets the reaso
 from policy.calendar import within_window
 from policy.decision import Because, Clause, Outcome, Verdict
 from policy.facts import Billing, PurchaseFacts, PurchaseKind, RequestedJob, RequestFacts
+from policy.rules.disputes import bank_gave_back
 from policy.terms import Terms
 from policy.words import count, listed, money
 
@@ -122,6 +123,8 @@ def requested_already_refunded(facts: RequestFacts, terms: Terms) -> Verdict | N
     """Nothing is owed for money that went back in full, by whoever sent it."""
     if facts.purchase is None or not facts.purchase.given_back:
         return None
+    if facts.purchase.lost_at_bank:
+        return _verdict(Outcome.NOTHING_OWED, Clause.DISPUTE_HOLD, bank_gave_back(facts.purchase), facts)
     return _verdict(
         Outcome.NOTHING_OWED, Clause.ORIGINAL_METHOD, f"the {_price(facts.purchase)} has already been refunded", facts
     )

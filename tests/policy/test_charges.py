@@ -118,6 +118,7 @@ REASONS = [
     (replace(A_PASS, jobs=6), "6 jobs already ran under the later charge's pass, and only a whole charge can go back"),
     (twice(refunded_amount=450), "4.50 USD of the charge of 9.00 USD has already been refunded"),
     (twice(refunded_amount=900), "the 9.00 USD has already been refunded"),
+    (twice(refunded_amount=900, lost_at_bank=True), "the bank gave the 9.00 USD back after the charge was disputed there"),
     (
         twice(first=replace(FIRST, refunded_amount=90)),
         "0.90 USD of the earlier charge, ord_1, which was to stay, has already been refunded",

@@ -114,6 +114,7 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
         "failed-job",
     ),
     (asked(of=bought(refunded_amount=900)), "nothing_owed", "requested_already_refunded", "original-method"),
+    (asked(of=bought(refunded_amount=900, lost_at_bank=True)), "nothing_owed", "requested_already_refunded", "dispute-hold"),
     (asked(of=bought(refunded_amount=900, paid_at=LATE)), "nothing_owed", "requested_already_refunded", "original-method"),
     (asked(of=bought(refunded_amount=1)), "review", "requested_partly_refunded", "original-method"),
     (about(replace(DONE, standing_debit=0)), "nothing_owed", "requested_job_made_whole", "failed-job"),

@@ -126,7 +126,40 @@ def lost_at_the_bank(world: PeopleWorld) -> str:
     return "We looked at your case. Nothing more is owed for it.\n\nThis is about job job_1."
 
 
-ENDS = [delivered_by_itself, declined_once_it_was_known, refunded_in_the_dashboard, lost_at_the_bank]
+BY_THE_BANK = "\n\nThis is about order ord_1.\n\nWhy: the bank gave the 9.00 USD back after the charge was disputed there\n"
+
+
+def asked_for_and_lost_at_the_bank(world: PeopleWorld) -> str:
+    world.bought_once()
+    world.mail()
+    world.double.dispute("tran_ord_1")
+    world.double.tick()
+    world.sweep()
+    world.decide("tran_ord_1", "lost", reason="the bank said so")
+    world.sweep()
+    return f"Nothing more is owed for it.{BY_THE_BANK}"
+
+
+def charged_twice_and_lost_at_the_bank(world: PeopleWorld) -> str:
+    world.load(*world.history_of_charges(apart=timedelta(hours=1)))
+    world.clock.pass_(minutes=5)
+    assert "A person will look at your case" in text_of(world.written()[0])
+    world.double.dispute("tran_1")
+    world.double.tick()
+    world.sweep()
+    world.decide("tran_1", "lost", reason="the bank said so")
+    world.sweep()
+    return f"Nothing more is owed for it.{BY_THE_BANK}"
+
+
+ENDS = [
+    delivered_by_itself,
+    declined_once_it_was_known,
+    refunded_in_the_dashboard,
+    lost_at_the_bank,
+    asked_for_and_lost_at_the_bank,
+    charged_twice_and_lost_at_the_bank,
+]
 
 
 @pytest.mark.parametrize("end", ENDS)

@@ -2413,6 +2413,12 @@ BUGS = (
         (("policy/judgement.py", "terms=verdict.terms or terms.edition", "terms=terms.edition"),),
     ),
     Bug(
+        "bank_is_not_named",
+        "whom the bank gave the money back reads that an approved refund was sent through Creem",
+        ("tests/requests/test_told.py::test_whoever_waits_for_an_answer_hears_how_the_case_ended",),
+        (("worker/cases/money/facts.py", "lost_at_bank=row.lost", "lost_at_bank=False"),),
+    ),
+    Bug(
         "job_under_a_pass_has_no_window",
         "the money of a pass is a person's to give for a mail that comes two months late",
         ("tests/requests/test_requests.py::test_window_of_a_job_under_a_pass_is_that_of_the_pass",),

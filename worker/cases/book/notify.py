@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import and_, or_, select
 
+from policy.decision import Outcome
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.book import BY_PERSON, NOBODY, Case
 from worker.clock import new_id
@@ -56,8 +57,7 @@ def ends(tx: Tx, written: Iterable[Case], now: datetime) -> list[Record]:
     found = [(case, kind) for case in written if (kind := _end(case)) is not None]
     waiting = _waiting(tx, [case.case_id for case, _ in found]) if found else set()
     return [
-        # whoever gave it, and whatever was decided before: what the customer asked for is there
-        notice(case, kind, now, **(GIVEN_ELSEWHERE if case.state is CaseState.EXTERNAL else {}))
+        notice(case, kind, now, **(GIVEN_ELSEWHERE if _is_given_unjudged(case) else {}))
         for case, kind in found
         if case.case_id in waiting
     ]
@@ -70,6 +70,13 @@ def _end(case: Case) -> NoticeKind | None:
     if case.state is CaseState.DECLINED and case.kind is CaseKind.JOB and case.rule != BY_PERSON:
         return NoticeKind.DECLINED
     return NoticeKind.SETTLED if case.state in {CaseState.NOTHING_OWED, CaseState.EXTERNAL} else None
+
+
+def _is_given_unjudged(case: Case) -> bool:
+    """True where the money came from elsewhere and the case says why it was owed: whoever gave it, what was asked for is there.
+    Where the policy was asked since, it says itself who gave it.
+    """
+    return case.state is CaseState.EXTERNAL and case.outcome != Outcome.NOTHING_OWED.value
 
 
 def _waiting(tx: Tx, case_ids: Sequence[str]) -> set[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Row, and_, select
 
 from policy.facts import Billing, PurchaseFacts, PurchaseKind
+from worker.cases.money.charges import lost
 from worker.creem.transactions import CHARGED_BACK, spelt
 from worker.store.bulk import Tx
 from worker.store.tables import charges, purchases
@@ -62,7 +63,8 @@ def charge_of(tx: Tx, purchase_id: str) -> Charge | None:
 
 def _read(tx: Tx, which: Any) -> Any:
     known = charges.c
-    chosen = select(purchases, known.refunded, known.disputed_at, known.amount_paid, known.status, known.due_at)
+    is_lost = lost(purchases.c.transaction_id).label("lost")
+    chosen = select(purchases, known.refunded, known.disputed_at, known.amount_paid, known.status, known.due_at, is_lost)
     joined = chosen.outerjoin(charges, known.transaction_id == purchases.c.transaction_id).where(which)
     return tx.all(joined.order_by(purchases.c.paid_at, purchases.c.purchase_id))
 
@@ -92,6 +94,7 @@ def _charge(row: Row[Any]) -> Charge:
         period_end=row.period_end,
         disputed=row.disputed_at is not None,
         refunded_amount=min(refunded, paid),
+        lost_at_bank=row.lost,
     )
     return Charge(
         facts,
