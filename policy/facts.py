@@ -210,6 +210,8 @@ class Use:
     failed: int = 0
     failed_credits: int = 0
     """Credits of the jobs that failed and have not come back."""
+    failed_clause: Clause | None = None
+    """The clause that the own cases of those jobs are decided by, where it is one for all."""
     running: int = 0
     """Jobs of which no end was reported yet, or that are being run again."""
     kept: int = 0

@@ -115,7 +115,12 @@ def requested_failed_jobs(facts: RequestFacts, terms: Terms) -> Verdict | None:
     failed = count(facts.use.failed, "failed job")
     reason = f"{failed} of this purchase still hold {count(facts.use.failed_credits, 'credit')}"
     return _verdict(
-        Outcome.REVERSE_CREDITS, Clause.FAILED_JOB, reason, facts, credits=facts.use.failed_credits, failed=facts.use.failed
+        Outcome.REVERSE_CREDITS,
+        facts.use.failed_clause or Clause.FAILED_JOB,
+        reason,
+        facts,
+        credits=facts.use.failed_credits,
+        failed=facts.use.failed,
     )
 
 

@@ -73,6 +73,7 @@ NO_CREDITS = JobsNo(
     Outcome.NOTHING_OWED, Clause.INCOMPLETE_OUTPUT, "it was covered by the 24-Hour Pass, so no credits were spent"
 )
 UNDER_PASS = replace(DONE, delivered=False, failure="missing_layers", debit=0, standing_debit=0, own_no=NO_CREDITS)
+SPOILT = Use(jobs=1, failed=1, failed_credits=5, failed_clause=Clause.INCOMPLETE_OUTPUT)
 MENDED = replace(DONE, delivered=False, standing_debit=0, own_clause=Clause.INCOMPLETE_OUTPUT)
 DONE_UNDER_PASS = replace(DONE, debit=0, standing_debit=0)
 DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
@@ -107,6 +108,7 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (asked(claimed=True), "nothing_owed", "requested_is_duplicate", "original-method"),
     (asked(claimed=True, of=bought(paid_at=LATE)), "nothing_owed", "requested_is_duplicate", "original-method"),
     (asked(use=Use(jobs=2, failed=2, failed_credits=9)), "reverse_credits", "requested_failed_jobs", "failed-job"),
+    (asked(use=SPOILT), "reverse_credits", "requested_failed_jobs", "incomplete-output"),
     (
         asked(of=bought(paid_at=LATE), use=Use(1, failed=1, failed_credits=9)),
         "reverse_credits",

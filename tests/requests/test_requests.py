@@ -1554,6 +1554,19 @@ def test_answer_about_a_job_whose_output_was_incomplete_cites_the_clause_of_that
     assert (found["decision"]["rule"], found["decision"]["clause"]) == ("requested_job_made_whole", "incomplete-output")
 
 
+@pytest.mark.parametrize(("other", "clause"), [(None, "incomplete-output"), ("job_timeout", "failed-job")])
+def test_mail_about_a_purchase_cites_the_clause_of_its_jobs_where_it_is_one(
+    world: PeopleWorld, other: str | None, clause: str
+) -> None:
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"), world.incomplete("job_1"))
+    if other is not None:
+        world.happen(world.submitted("job_2"), world.failed("job_2", code=other))
+    found = world.case(world.mail().case_id)
+    assert found is not None
+    assert (found["decision"]["rule"], found["decision"]["clause"]) == ("requested_failed_jobs", clause)
+
+
 def test_job_that_failed_by_its_own_input_is_no_proven_fault_of_the_purchase(world: PeopleWorld) -> None:
     world.bought_once(ago=timedelta(days=60))
     world.happen(world.submitted("job_1"), world.succeeded("job_1"))

@@ -96,9 +96,20 @@ def use_of(tx: Tx, ledger: Ledger, charge: Charge) -> Use:
         edited=sum(job.downloads > 0 and _edited(job) for job in completed),
         failed=sum(1 for left in standing.values() if left) or len(failed),
         failed_credits=sum(standing.values()),
+        failed_clause=_clause_of(tx, [job_id for job_id, left in standing.items() if left]),
         running=sum(job.status == "running" or job.job_id in again for job in jobs),
         kept=sum(job.downloads for job in jobs if not delivered(job)),
     )
+
+
+def _clause_of(tx: Tx, job_ids: list[str]) -> Clause | None:
+    """The one clause that the own cases of these jobs are decided by; None where there are several, or none."""
+    if not job_ids:
+        return None
+    c = cases.c
+    decided = c.kind == CaseKind.JOB.value, tx.among(c.subject, job_ids), c.clause.is_not(None)
+    found = tx.all(select(c.clause).where(*decided).distinct())
+    return Clause(found[0].clause) if len(found) == 1 else None
 
 
 def requested_job(tx: Tx, ledger: Ledger, job_id: str) -> RequestedJob | None:
