@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.requests.world import PeopleWorld, text_of
+from worker.cases.documents.document import find, find_alone, of_the_order
 from worker.errors import Refused
 
 
@@ -85,3 +86,30 @@ def test_mail_of_no_account_and_a_case_that_is_no_mail_name_no_order(world: Peop
     world.twice_charged(apart=timedelta(minutes=40))
     with pytest.raises(Refused, match="only a mail may lack an order"):
         world.reviewer.name("ord_1", "ord_0", by="ann", reason="perhaps")
+
+
+def test_id_that_is_a_jobs_and_an_orders_changes_neither_case(world: PeopleWorld) -> None:
+    """Once the case of the job of another account was put back, and that of the order could not be reached by it."""
+    world.bought_once("same_1", "acc_1")
+    world.bought_once("ord_2", "acc_2")
+    of_order = world.mail("Please refund my order same_1.").case_id
+    assert world.store.read(lambda tx: find_alone(tx, "same_1")).case_id == of_order
+    world.happen(world.submitted("same_1", "acc_2"), world.failed("same_1", "acc_2"))
+    of_job = world.store.read(lambda tx: find(tx, "same_1"))
+    assert (of_job.kind, of_job.account_id) == ("job", "acc_2")
+    assert world.store.read(lambda tx: of_the_order(tx, of_job, "same_1")) == [of_order]
+    said = rf"same_1 is a job, of {of_job.case_id}, and an order, of {of_order}: name the case"
+    with pytest.raises(Refused, match=said):
+        world.decide("same_1", "decline")
+    with pytest.raises(Refused, match=said):
+        world.reviewer.plan("same_1", "decline", by="ann")
+    with pytest.raises(Refused, match=said):
+        world.reviewer.take("same_1", by="ann")
+    with pytest.raises(Refused, match=said):
+        world.reviewer.withdraw("same_1", by="ann", reason="none")
+    with pytest.raises(Refused, match=said):
+        world.requeuer.plan("same_1")
+    with pytest.raises(Refused, match=said):
+        world.requeuer.requeue("same_1", by="ann", reason="again")
+    world.decide(of_order, "decline")
+    assert world.state(of_order) == "declined"

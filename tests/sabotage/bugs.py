@@ -1219,6 +1219,18 @@ BUGS = (
         ),
     ),
     Bug(
+        "order_hidden_by_a_job_of_its_name",
+        "who decides about an order decides about a job of another account that has the same id",
+        ("tests/review/test_named_by_a_person.py::test_id_that_is_a_jobs_and_an_orders_changes_neither_case",),
+        (
+            (
+                "worker/cases/documents/document.py",
+                "    if others := of_the_order(tx, row, name):\n        raise",
+                "    if others := ():\n        raise",
+            ),
+        ),
+    ),
+    Bug(
         "folder_of_another_database_is_swept",
         "an observer that shares the folder deletes the files of open cases of the live installation",
         ("tests/requests/test_evidence.py::test_folder_of_another_database_is_neither_swept_nor_written_to",),

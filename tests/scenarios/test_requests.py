@@ -146,6 +146,13 @@ def test_queue_is_worked_through_with_commands(small: System, tmp_path: Path) ->
     gone = small.refunds("review", "decline", case_id, "--reason", "again", expect=1)
     assert "does not wait for a person: it is declined" in gone.stderr
 
+    job = {"id": "ord_1", "account_id": "acc_2", "credits": 5, "paid_with": "credits", "layers_expected": 6}
+    small.load([{"record": "layer_job", "status": "failed", "submitted_at": written(datetime.now(UTC)), **job}])
+    for command in ("show", "why"):
+        assert f"and an order, of {case_id}" in small.refunds(command, "ord_1", "--json").stderr
+        assert small.refunds(command, case_id).stderr == ""
+    assert f"an order, of {case_id}: name the case" in small.refunds("requeue", "ord_1", *why, "--yes", expect=1).stderr
+
 
 def test_dry_run_says_that_a_second_person_has_to_agree(small: System, tmp_path: Path) -> None:
     small.extra = {**small.extra, "REFUNDS_CREEM_API_KEY": "creem_test_nobody_is_asked"}

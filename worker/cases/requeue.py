@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.assess.assessor import Assessor
 from worker.cases.book.known import accounts_called
-from worker.cases.documents.document import find
+from worker.cases.documents.document import find_alone
 from worker.cases.review.scene import lock_case
 from worker.clock import Clock
 from worker.errors import Refused
@@ -129,7 +129,7 @@ class Requeuer:
 
 def _with_effects(tx: Tx, name: str) -> tuple[Row[Any], Sequence[Row[Any]], Sequence[Row[Any]]]:
     """The case with what is still to be done outside for it, and its claims that may be brought forward."""
-    row = find(tx, name)
+    row = find_alone(tx, name)
     pending = effects.c.case_id == row.case_id, effects.c.state.in_(["due", "claimed"])
     todo = tx.all(select(effects).where(*pending).order_by(effects.c.due_at))
     return row, todo, tx.all(select(payments).where(*_waiting_claims(row.case_id)))

@@ -12,7 +12,7 @@ from policy.words import money
 from worker.cases.book.book import BY_PERSON
 from worker.cases.book.decided import asked_again, undecided
 from worker.cases.book.known import accounts_called, no_account
-from worker.cases.documents.document import account_document, document, find, payments_of, summary
+from worker.cases.documents.document import account_document, document, find, of_the_order, payments_of, summary
 from worker.cases.documents.document import listing as list_cases
 from worker.cli import output
 from worker.cli.correspondence import files, mails
@@ -70,7 +70,8 @@ def show(name: Name, as_json: AsJson = False) -> None:
     """One case, whole, with its history."""
     with one_clear_line():
         runtime = output.runtime()
-        found = runtime.store.read(lambda tx: document(tx, find(tx, name), runtime.clock.now()))
+        found, beside = runtime.store.read(lambda tx: _whole(tx, name, runtime.clock.now()))
+    _say_beside(name, found["case_id"], beside)
     if as_json:
         return output.document(found)
     _head(found)
@@ -142,8 +143,9 @@ def why(name: Name, as_json: AsJson = False) -> None:
     """The decision in plain words: clause, facts, and what would have changed it."""
     with one_clear_line():
         runtime = output.runtime()
-        row, claimed = runtime.store.read(lambda tx: _with_claims(tx, name, runtime.clock.now()))
+        row, beside, claimed = runtime.store.read(lambda tx: _with_claims(tx, name, runtime.clock.now()))
         explained = _explain(runtime.editions, row) | {"payments": claimed}
+    _say_beside(name, row.case_id, beside)
     if as_json:
         return output.document(explained)
     _head(summary(row))
@@ -182,9 +184,19 @@ def _decided(explained: dict[str, Any], row: Any) -> None:
         )
 
 
-def _with_claims(tx: Tx, name: str, now: datetime) -> tuple[Any, list[dict[str, Any]]]:
+def _whole(tx: Tx, name: str, now: datetime) -> tuple[dict[str, Any], list[str]]:
     row = find(tx, name)
-    return row, payments_of(tx, [row.case_id], now)[row.case_id]
+    return document(tx, row, now), of_the_order(tx, row, name)
+
+
+def _with_claims(tx: Tx, name: str, now: datetime) -> tuple[Any, list[str], list[dict[str, Any]]]:
+    row = find(tx, name)
+    return row, of_the_order(tx, row, name), payments_of(tx, [row.case_id], now)[row.case_id]
+
+
+def _say_beside(name: str, case_id: str, of_an_order: list[str]) -> None:
+    if of_an_order:
+        output.say_wrong(f"{name} is a job, of {case_id}, which this is, and an order, of {', '.join(of_an_order)}")
 
 
 def _explain(editions: Any, row: Any) -> dict[str, Any]:

@@ -50,6 +50,23 @@ def find(tx: Tx, name: str) -> Row[Any]:
     return found
 
 
+def find_alone(tx: Tx, name: str) -> Row[Any]:
+    """The case with this id, to be changed. Raises `Refused` where there is none, and where the id is a job's and an order's."""
+    row = find(tx, name)
+    if others := of_the_order(tx, row, name):
+        raise Refused(f"{name} is a job, of {row.case_id}, and an order, of {', '.join(others)}: name the case")
+    return row
+
+
+def of_the_order(tx: Tx, row: Row[Any], name: str) -> list[str]:
+    """The cases of an order that has the id of this job, which `find` puts after the job's own."""
+    c = cases.c
+    if row.kind != CaseKind.JOB.value or row.subject != name:
+        return []
+    of_others = c.order_id == name, or_(c.job_id.is_(None), c.job_id != name)
+    return [one.case_id for one in tx.all(select(c.case_id).where(*of_others, c.kind.in_(KINDS)).order_by(c.case_id))]
+
+
 def _asked_beside(tx: Tx, name: str, bought: Sequence[Row[Any]]) -> str:
     """What is said of a job or a purchase that an open request names beside what its case is about."""
     j, r, c = layer_jobs.c, requests.c, cases.c

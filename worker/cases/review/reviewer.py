@@ -13,7 +13,7 @@ from sqlalchemy import Row, func, select
 from policy.lifecycle import CaseState
 from worker.cases.book import spans
 from worker.cases.book.write import write_cases
-from worker.cases.documents.document import find
+from worker.cases.documents.document import find_alone
 from worker.cases.review import allowance
 from worker.cases.review.act import Deed, carry_out, freeze_for
 from worker.cases.review.choices import Act, Choice, recommended
@@ -52,7 +52,7 @@ class Reviewer(Withdrawals):
 
     def give_back(self, name: str, *, by: str) -> None:
         """The case is free again; without effect where somebody else has it."""
-        row = self.store.read(lambda tx: find(tx, name))
+        row = self.store.read(lambda tx: find_alone(tx, name))
         self.store.write(lambda tx: leave(tx, lease_name(row.case_id), person(by)))
 
     def decide(self, name: str, choice: str | None, *, by: str, reason: str, shown: str | None = None) -> dict[str, Any]:
@@ -214,7 +214,7 @@ class Reviewer(Withdrawals):
 
 
 def _to_decide(tx: Tx, name: str) -> Row[Any]:
-    row = find(tx, name)
+    row = find_alone(tx, name)
     _still_to_decide(tx, row)
     return row
 

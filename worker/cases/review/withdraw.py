@@ -12,7 +12,7 @@ from policy.words import money
 from worker.cases.book.book import WORKER
 from worker.cases.book.rows import case_of
 from worker.cases.book.write import write_cases
-from worker.cases.documents.document import find
+from worker.cases.documents.document import find, find_alone
 from worker.cases.money import claims, limits
 from worker.cases.money.close import Closing, close
 from worker.cases.review.act import unfreeze_for
@@ -45,7 +45,7 @@ class Withdrawals(Queue):
         """What `withdraw` would return now, of what there is to withdraw; nothing changes. Raises `Refused` where nothing is."""
 
         def rehearsed(tx: Tx) -> dict[str, Any]:
-            row = find(tx, name)
+            row = find_alone(tx, name)
             taking_back = row.case_id not in proposals_of(tx, [row]) and _unsent(tx, row) is not None
             return self._withdraw_or_take_back(tx, name, REFUND if taking_back else None, person(by), reason)
 
@@ -66,7 +66,7 @@ class Withdrawals(Queue):
         return ended
 
     def _withdraw_or_take_back(self, tx: Tx, name: str, choice: str | None, by: str, reason: str) -> dict[str, Any]:
-        row = lock_case(tx, find(tx, name).case_id)
+        row = lock_case(tx, find_alone(tx, name).case_id)
         if choice != REFUND or row.case_id in proposals_of(tx, [row]):
             return self._withdraw(tx, row.case_id, choice, by, reason)
         claim, now = _unsent(tx, row), self.clock.now()
