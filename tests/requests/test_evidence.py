@@ -100,6 +100,25 @@ def test_file_goes_in_time_after_the_decision_however_long_the_money_waits(world
     assert (world.state(case_id), states(world), on_disk(world)) == ("refunding", {"deleted"}, 0)
 
 
+def test_file_of_a_case_that_an_answer_opens_again_is_kept_like_that_of_any_open_one(world: PeopleWorld) -> None:
+    """The time after the no once stood on, and the audit named the file as kept too long."""
+    case_id, evidence_id = with_file(world)
+    longest = world.rows(select(evidence.c.delete_by).where(evidence.c.evidence_id == evidence_id))
+    world.decide(case_id, "decline", reason="it was used")
+    world.evidence.sweep()
+    world.clock.pass_(hours=2)
+    [letter] = [sent for sent in world.written() if "was declined" in sent["Subject"]]
+    world.mail("It was not!", subject=f"Re: {letter['Subject']}", In_Reply_To=letter["Message-ID"], message_id="<2@x>")
+    world.clock.pass_(hours=30)
+    assert (world.state(case_id), world.evidence.sweep().deleted) == ("review", 0)
+    assert world.rows(select(evidence.c.delete_by).where(evidence.c.evidence_id == evidence_id)) == longest
+    world.sweep()
+    assert world.audit().breaches == []
+    world.decide(case_id, "decline")
+    world.clock.pass_(hours=13)
+    assert world.evidence.sweep().deleted == 3
+
+
 def test_undecided_case_keeps_no_file_past_the_longest_time(world: PeopleWorld) -> None:
     with_file(world)
     world.clock.pass_(days=28)

@@ -154,6 +154,39 @@ def test_what_came_with_the_mail_stays_for_as_long_as_something_of_it_is_undecid
     assert {file["state"] for file in of_the_rest(world)["evidence"]} == {"deleted"}
 
 
+def test_files_of_a_mail_go_along_to_what_is_left_of_it_until_all_of_it_is_decided(world: PeopleWorld) -> None:
+    """The no to the first of two things that were left once deleted them under the second."""
+    world.bought_once("ord_7")
+    taken = two_orders(world, "Please refund orders ord_1, ord_7 and ord_9.", files={"proof.png": PNG})
+    world.decide(taken.case_id, "decline")
+    world.sweep()
+    with_files, other = sorted(world.queue(), key=lambda name: not of_the_rest(world, name)["evidence"])
+    world.decide(with_files, "decline")
+    world.evidence.sweep()
+    for _ in range(3):
+        world.clock.pass_(hours=10)
+        world.evidence.sweep()
+    case = of_the_rest(world, other)
+    assert [(file["name"], file["state"]) for file in case["evidence"]] == [("mail.eml", "kept"), ("proof.png", "kept")]
+    assert of_the_rest(world, with_files)["evidence"] == []
+    world.sweep()
+    assert world.audit().breaches == []
+    world.decide(other, "decline")
+    world.clock.pass_(hours=13)
+    assert world.evidence.sweep().deleted == 2
+
+
+def test_file_of_another_mail_goes_in_time_whatever_its_account_has_open(world: PeopleWorld) -> None:
+    taken = two_orders(world)
+    world.decide(taken.case_id, "decline")
+    world.sweep()
+    world.bought_once("ord_7")
+    done = world.mail("Please refund ord_7.", message_id="<7@example.org>", files={"proof.png": PNG})
+    world.decide(done.case_id, "decline")
+    world.clock.pass_(hours=13)
+    assert world.evidence.sweep().deleted == 2
+
+
 def test_no_to_what_nobody_of_the_account_asked_for_opens_nothing(world: PeopleWorld) -> None:
     """A stranger who names a hundred orders makes one case."""
     taken = two_orders(world, verified=False)

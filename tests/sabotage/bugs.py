@@ -1207,14 +1207,20 @@ BUGS = (
         ),
     ),
     Bug(
+        "files_end_with_the_first_thing_that_is_left",
+        "a person decides the rest of a mail without what its customer sent to prove it",
+        ("tests/requests/test_rest.py",),
+        (("worker/cases/requests/evidence.py", "    to = _left(tx, over)\n", "    to: dict[str, Record] = {}\n"),),
+    ),
+    Bug(
         "files_kept_for_ever",
         "customers' files outlive the promise",
         ("tests/requests/test_evidence.py",),
         (
             (
                 "worker/cases/requests/evidence.py",
-                "or_(now - hours / 2 >= DECIDED_AT, evidence",
-                "or_(now - hours * 1000 >= DECIDED_AT, evidence",
+                "and_(now - hours / 2 >= DECIDED_AT, evidence",
+                "and_(now - hours * 1000 >= DECIDED_AT, evidence",
             ),
         ),
     ),

@@ -13,14 +13,16 @@ from sqlalchemy import Row, and_, case, func, or_, select, update
 
 from policy.lifecycle import CaseState
 from worker.cases.book.bench import Bench
+from worker.cases.book.book import NOBODY
 from worker.cases.requests.files import Files
+from worker.cases.requests.identify import OF_MAIL
 from worker.cases.requests.mark import LOOKED_UP
 from worker.clock import Clock
 from worker.errors import Refused, TryLater
 from worker.observe import log
-from worker.store.bulk import Tx
+from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
-from worker.store.tables import cases, evidence, evidence_looks, payments
+from worker.store.tables import cases, evidence, evidence_looks, payments, requests
 
 ROUND = 200
 ORPHAN_AFTER = timedelta(hours=1)
@@ -30,6 +32,8 @@ CLAIMED_AT = select(func.max(payments.c.created_at)).where(payments.c.case_id ==
 ON_ITS_WAY = cases.c.state.in_([CaseState.REFUNDING.value, CaseState.UNKNOWN.value])
 DECIDED_AT = case((ON_ITS_WAY, CLAIMED_AT), else_=cases.c.closed_at)
 """When the case was decided, if it is: its money may be on its way long after."""
+MAIL = func.coalesce(requests.c.named[OF_MAIL].as_string(), requests.c.key)
+"""What all the requests that one mail made have in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +108,12 @@ class Evidence:
         """The files that are to go, which their rows say from here on."""
         terms = self.bench.terms_at(now)
         hours = timedelta(hours=terms.evidence_hours_after_decision)
+        longest = timedelta(days=terms.evidence_days_max)
         _shorten(tx, hours)
+        _lengthen(tx, longest, now + hours)
         # half of the time is left for a second look, the other half for a sweep that is late
-        past = or_(now - hours / 2 >= DECIDED_AT, evidence.c.received_at <= now - self._longest(now))
+        decided = and_(now - hours / 2 >= DECIDED_AT, evidence.c.delete_by <= now + hours)
+        past = or_(decided, evidence.c.received_at <= now - self._longest(now))
         due = or_(and_(evidence.c.state == "kept", past), evidence.c.state == "deleting")
         joined = select(evidence).join(cases, cases.c.case_id == evidence.c.case_id)
         rows = tx.all(joined.where(due).order_by(evidence.c.delete_by).limit(ROUND))
@@ -146,17 +153,50 @@ class Evidence:
 
 
 def _shorten(tx: Tx, hours: timedelta) -> None:
-    """Files whose case is decided are kept for so long after that, and no longer for as long as any may be."""
-    decided = select(evidence.c.evidence_id, evidence.c.delete_by, DECIDED_AT.label("decided_at"))
-    decided = decided.join(cases, cases.c.case_id == evidence.c.case_id).where(evidence.c.state == "kept")
+    """Files whose case is decided go along to what is left of their mail. Where nothing is, they are kept for so long after that,
+    and no longer for as long as any may be.
+    """
+    decided = (
+        select(evidence, MAIL.label("mail"), cases.c.account_id, DECIDED_AT.label("decided_at"))
+        .join(cases, cases.c.case_id == evidence.c.case_id)
+        .join(requests, requests.c.request_id == evidence.c.request_id)
+        .where(evidence.c.state == "kept", DECIDED_AT.is_not(None))
+    )
     # those that were given their time already come last, and take no place from others
-    over = tx.all(decided.where(DECIDED_AT.is_not(None)).order_by(evidence.c.delete_by.desc()).limit(ROUND))
+    over = tx.all(decided.order_by(evidence.c.delete_by.desc()).limit(ROUND))
+    to = _left(tx, over)
+    along = [{"evidence_id": row.evidence_id, "was": row.case_id, **to[row.mail]} for row in over if row.mail in to]
+    tx.update(evidence, along, by=["evidence_id"], expect={"case_id": "was"})
     sooner = [
         {"evidence_id": row.evidence_id, "delete_by": row.decided_at + hours}
         for row in over
-        if row.delete_by > row.decided_at + hours
+        if row.mail not in to and row.delete_by > row.decided_at + hours
     ]
     tx.update(evidence, sooner, by=["evidence_id"])
+
+
+def _left(tx: Tx, over: Sequence[Row[Any]]) -> dict[str, Record]:
+    """Of the mails of these files the oldest request that is not decided, each with its case."""
+    # only what is an account's is put beside anything
+    accounts = {row.account_id for row in over} - {NOBODY}
+    if not accounts:
+        return {}
+    wanted = select(MAIL.label("mail"), requests.c.request_id, requests.c.case_id).join(
+        cases, cases.c.case_id == requests.c.case_id
+    )
+    theirs = tx.among(cases.c.account_id, accounts), tx.among(MAIL, {row.mail for row in over}), DECIDED_AT.is_(None)
+    # locked, for a mail may be put to another case meanwhile
+    rows = tx.all(wanted.where(*theirs).order_by(requests.c.request_id.desc()).with_for_update(of=requests))
+    return {row.mail: {"request_id": row.request_id, "case_id": row.case_id} for row in rows}
+
+
+def _lengthen(tx: Tx, longest: timedelta, until: datetime) -> None:
+    """Files whose case was decided, and is not any more, are kept as long again as those of any open one."""
+    soon = select(evidence.c.evidence_id, evidence.c.received_at).join(cases, cases.c.case_id == evidence.c.case_id)
+    open_again = evidence.c.state == "kept", evidence.c.delete_by <= until, DECIDED_AT.is_(None)
+    rows = tx.all(soon.where(*open_again).order_by(evidence.c.delete_by).limit(ROUND))
+    later = [{"evidence_id": row.evidence_id, "delete_by": row.received_at + longest} for row in rows]
+    tx.update(evidence, later, by=["evidence_id"])
 
 
 def _end(tx: Tx, gone: Sequence[Row[Any]], now: datetime) -> None:

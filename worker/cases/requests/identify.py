@@ -27,6 +27,8 @@ SAID = "said"
 """Key there: everything that this very mail named, known or not, without what answers add."""
 DENIED = "denied"
 """Key there: true where the account's own mailbox said that it did not write the mail."""
+OF_MAIL = "of_mail"
+"""Key there, of a request that is one other thing of a mail: the key of that mail."""
 
 
 @dataclass(frozen=True, slots=True)

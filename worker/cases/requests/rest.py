@@ -13,7 +13,7 @@ from worker.cases.book.book import WORKER, Case
 from worker.cases.money.facts import charge_of
 from worker.cases.money.used import paid_for
 from worker.cases.requests.facts import names_of
-from worker.cases.requests.identify import BESIDE, SAID, UNKNOWN, About, Named, duplicates
+from worker.cases.requests.identify import BESIDE, OF_MAIL, SAID, UNKNOWN, About, Named, duplicates
 from worker.cases.requests.joins import open_case_of
 from worker.cases.requests.register import asks_for, by_owner, confirm, first_of, new_reference, open_request, parked
 from worker.clock import new_id
@@ -105,7 +105,7 @@ def _put(tx: Tx, bench: Bench, was_with: Case, thing: Thing, mail: Row[Any], now
         "key": key,
         # who answers the mail answers the one that came
         "message_id": None,
-        "named": {**mail.named, BESIDE: [], UNKNOWN: [], SAID: thing.ids},
+        "named": {**mail.named, BESIDE: [], UNKNOWN: [], SAID: thing.ids, OF_MAIL: mail.named.get(OF_MAIL, mail.key)},
         "job_id": thing.job_id,
         "purchase_id": thing.purchase_id,
         "reference": new_reference(),
@@ -124,7 +124,7 @@ def _put(tx: Tx, bench: Bench, was_with: Case, thing: Thing, mail: Row[Any], now
         case = open_request(tx, bench, request, was_with.account_id, since=since, now=now, was_with=was_with.case_id)
         request["case_id"] = case.case_id
         tx.insert(requests, [request])
-    # what came with the mail is needed for as long as something of it is undecided
+    # what came with the mail is needed for as long as something of it is undecided; from there on the sweep hands it on
     files = evidence.c.request_id == mail.request_id, evidence.c.state == "kept"
     moved = {"request_id": request["request_id"], "case_id": request["case_id"]}
     tx.connection.execute(update(evidence).where(*files).values(**moved))
