@@ -186,8 +186,8 @@ def _left(tx: Tx, over: Sequence[Row[Any]]) -> dict[str, Record]:
     )
     theirs = tx.among(cases.c.account_id, accounts), tx.among(MAIL, {row.mail for row in over}), DECIDED_AT.is_(None)
     # locked, for a mail may be put to another case meanwhile
-    rows = tx.all(wanted.where(*theirs).order_by(requests.c.request_id.desc()).with_for_update(of=requests))
-    return {row.mail: {"request_id": row.request_id, "case_id": row.case_id} for row in rows}
+    rows = tx.all(wanted.where(*theirs).order_by(requests.c.request_id).with_for_update(of=requests))
+    return {row.mail: {"request_id": row.request_id, "case_id": row.case_id} for row in reversed(rows)}
 
 
 def _lengthen(tx: Tx, longest: timedelta, until: datetime) -> None:
