@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import select, text, update
@@ -121,7 +121,7 @@ def test_refund_that_creem_showed_and_shows_no_more_is_a_persons_and_is_not_sent
             finding for finding in world.reconciler().reconcile(seconds=None).findings if finding.check == "refund_not_shown"
         ]
         assert (left.row, left.cents) == ("tran_1", 900)
-        assert store.read(in_doubt)["refund_not_shown"] == 1
+        assert store.read(lambda tx: in_doubt(tx, world.clock.now()))["refund_not_shown"] == 1
     assert world.double.posts("tran_1") == 1
     world.close()
 
@@ -263,6 +263,30 @@ def test_creem_that_answers_nobody_is_not_asked_of_everybody(world: MoneyWorld) 
     assert (deaf.asked.total(), checked(done)["creem"]) == (MOST_IN_VAIN, MOST_IN_VAIN)
 
 
+@pytest.mark.parametrize("http_status", [400, 403])
+def test_those_whom_creem_refuses_go_behind_the_others(world: MoneyWorld, http_status: int) -> None:
+    """Once the three whose turn it was ended each run, stayed first, and nobody else was ever asked again."""
+    refused, others = [f"cust_{number}" for number in range(MOST_IN_VAIN)], ["other_0", "other_1"]
+    charged(world, *refused, *others)
+    world.reconciler().reconcile()
+    deaf = HalfDeaf(world.creem, CreemRefused(http_status, "no"), frozenset(refused))
+    for _ in range(4):
+        world.clock.pass_(hours=1)
+        done = replace(world.reconciler(), creem=deaf).reconcile()
+        assert {finding.row for finding in done.findings} <= set(refused)
+    assert min(deaf.asked[name] for name in others) >= 2
+    if http_status == 400:
+        assert deaf.asked.total() == 4 * len([*refused, *others]), "an answer about one customer ends no run"
+
+
+def test_key_that_may_not_ask_is_not_asked_with_of_everybody(world: MoneyWorld) -> None:
+    names = [f"cust_{number}" for number in range(10)]
+    charged(world, *names)
+    deaf = HalfDeaf(world.creem, CreemRefused(401, "no such key"), frozenset(names))
+    done = replace(world.reconciler(), creem=deaf).reconcile()
+    assert (deaf.asked.total(), checked(done)["creem"]) == (MOST_IN_VAIN, MOST_IN_VAIN)
+
+
 def test_those_whom_creem_does_not_know_leave_their_turns_to_others(world: MoneyWorld) -> None:
     # as after a move from another payment provider, whose customers are in the history too
     known, strangers = {"cust_0", "cust_1", "cust_2"}, [f"other_{number}" for number in range(60)]
@@ -328,6 +352,52 @@ def test_charge_that_creem_says_went_back_twice_is_put_to_a_person(world: MoneyW
     assert finding.problem == "Creem told of 2 refunds, 18.00 USD of 9.00 USD paid"
     world.clock.pass_(days=61)
     assert world.reconciler().reconcile().findings == []
+
+
+@dataclass
+class Mute:
+    """Creem, which shows no charge."""
+
+    creem: Creem
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.creem, name)
+
+    def transaction(self, transaction_id: str) -> NoReturn:
+        raise CreemRefused(400, "no")
+
+    def transactions_of_customer(self, customer_id: str) -> NoReturn:
+        raise CreemRefused(400, "no")
+
+
+@pytest.mark.parametrize("shows", [True, False], ids=["not_with_the_charge", "no_charge"])
+def test_refund_that_creem_told_of_and_does_not_show_for_a_day_is_a_persons(world: MoneyWorld, shows: bool) -> None:
+    """Once such a charge was read again and again, and nobody heard of it."""
+    world.load(an_account(), *world.history_of_charges(1))
+    well = world.creem
+    if not shows:
+        world.creem = Mute(well)
+    told_of(world, "ref_1", 900, transaction_id="tran_0")
+    world.pay()
+    world.clock.pass_(hours=23)
+    world.pay()
+
+    def found() -> list[tuple[str, int]]:
+        left = world.reconciler().reconcile().findings
+        return [(one.row, one.cents) for one in left if one.check == "refund_not_read"]
+
+    def counted() -> int:
+        return world.store.read(lambda tx: in_doubt(tx, world.clock.now()))["refund_not_read"]
+
+    assert (found(), counted()) == ([], 0)
+    world.clock.pass_(hours=2)
+    world.pay()
+    assert (found(), counted()) == ([("tran_0", 900)], 1)
+    world.creem = well
+    world.double.refund_in_dashboard("tran_0")
+    world.clock.pass_(days=1)
+    world.pay()
+    assert (found(), counted()) == ([], 0)
 
 
 @pytest.mark.parametrize("shown", [True, False], ids=["shown", "not shown yet"])

@@ -2228,6 +2228,24 @@ BUGS = (
         (("worker/cases/reconcile/customers.py", "MOST_IN_VAIN = 3", "MOST_IN_VAIN = 1"),),
     ),
     Bug(
+        "refused_customer_stays_first",
+        "three customers whom Creem refuses end every reconcile, and nobody else's missed refunds and disputes are found",
+        ("tests/money/test_reconcile.py::test_those_whom_creem_refuses_go_behind_the_others",),
+        (
+            (
+                "worker/cases/reconcile/customers.py",
+                "            self.store.write(lambda tx: _take_turn(tx, customer_id, self.clock.now()))\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "refund_that_is_never_read_is_nobodys",
+        "Creem tells of a refund and refuses to show the charge: it is held to be paid for ever, and nobody hears of it",
+        ("tests/money/test_reconcile.py::test_refund_that_creem_told_of_and_does_not_show_for_a_day_is_a_persons",),
+        (("worker/cases/reconcile/reconcile.py", "                *told_and_not_read(tx, self.clock.now()),\n", ""),),
+    ),
+    Bug(
         "held_account_ends_the_comparison",
         "while somebody holds one account, no customer after it is compared",
         ("tests/money/test_reconcile.py::test_account_that_somebody_holds_is_walked_around",),

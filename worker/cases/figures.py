@@ -44,7 +44,7 @@ def _more(tx: Tx, now: datetime) -> dict[str, Any]:
         "reruns": _counted(tx, reruns.c.state),
         "calls": _counted(tx, payment_attempts.c.outcome, payment_attempts.c.outcome.is_not(None)),
         "unheard": {str(name): int(failures) for name, failures in run(unheard)},
-        "in_doubt": in_doubt(tx),
+        "in_doubt": in_doubt(tx, now),
         "unmatched": _unmatched(tx),
         "reconciled_at": last_end(tx),
         "doubt": int(run(select(doubt_days.c.credits).where(doubt_days.c.day == now.date())).scalar() or 0),

@@ -161,6 +161,7 @@ charges = Table(
     # what went back to the card by anybody's hand; never shrinks
     Column("refunded", Big, nullable=False),
     Column("disputed_at", Instant),
+    # when it was read last, or its customer's were asked for, also in vain: whose turn it is in reconcile; null: never read
     Column("read_at", Instant),
     # when to read it at Creem again because of something heard; null: nothing is to be found out
     Column("due_at", Instant),

@@ -4,7 +4,7 @@ a person does about it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, Select, and_, func, or_, select
@@ -20,6 +20,8 @@ from worker.store.tables import charges, creem_refunds, payments, purchases
 
 HELD = TELLS_OF_REFUNDS | {CHARGED_BACK}
 """Words for a charge that was collected; others never held money."""
+PATIENCE = timedelta(days=1)
+"""How long Creem may tell of a refund that no read shows before somebody is told of that."""
 NEVER_AGAIN = "nothing is sent for it again by itself: what is owed still, a person gives back in the dashboard"
 
 
@@ -114,6 +116,31 @@ def told_beyond(tx: Tx, since: datetime) -> list[Finding]:
     return found
 
 
+def told_and_not_read(tx: Tx, now: datetime) -> list[Finding]:
+    """Charges of which Creem told more a day ago than any read has shown since: they cannot be read, or do not have it."""
+    do = "look at the charge in Creem's dashboard, and ask Creem why it is not shown; it goes on being read by itself"
+    return [
+        Finding(
+            "refund_not_read",
+            row.transaction_id,
+            f"Creem told {lasting(now - row.heard_at)} ago of {money(row.told, row.currency)} given back; no read shows it",
+            do,
+            int(row.told - row.refunded),
+        )
+        for row in tx.all(_not_read(now).order_by(charges.c.transaction_id))
+    ]
+
+
+def _not_read(now: datetime) -> Select[Any]:
+    c, r = charges.c, creem_refunds.c
+    told = func.sum(r.amount)
+    summed = select(c.transaction_id, c.refunded, r.currency, told.label("told"), func.max(r.heard_at).label("heard_at"))
+    # what is due was not yet shown to have all that was told
+    late = (c.due_at.is_not(None), r.status == SUCCEEDED, r.heard_at < now - PATIENCE, ~in_another_currency())
+    summed = summed.join(creem_refunds, r.transaction_id == c.transaction_id).where(*late)
+    return summed.group_by(c.transaction_id, c.refunded, r.currency).having(told > c.refunded)
+
+
 def _beyond() -> Select[Any]:
     c, r = charges.c, creem_refunds.c
     told = func.sum(r.amount)
@@ -202,13 +229,14 @@ def _differs(row: Row[Any], seen: Transaction) -> list[Finding]:
     return found
 
 
-def in_doubt(tx: Tx) -> dict[str, int]:
+def in_doubt(tx: Tx, now: datetime) -> dict[str, int]:
     """How many charges Creem and we do not agree on in what went back, by check, as far as our rows alone can tell: what was last
-    read of them says less than was known, or more was told of than was paid.
+    read of them says less than was known, more was told of than was paid, or what was told of could not be read since.
     """
     c = charges.c
     nothing = and_(c.status == PAID, c.refunded > 0)
     not_all = and_(c.status.in_(AS_PARTLY), c.refunded >= c.amount_paid)
     not_shown = select(func.count()).where(or_(nothing, not_all))
-    beyond = select(func.count()).select_from(_beyond().subquery())
-    return {"refund_not_shown": int(tx.value(not_shown)), "refunded_beyond_what_was_paid": int(tx.value(beyond))}
+    counted = {"refunded_beyond_what_was_paid": _beyond(), "refund_not_read": _not_read(now)}
+    others = {check: int(tx.value(select(func.count()).select_from(chosen.subquery()))) for check, chosen in counted.items()}
+    return {"refund_not_shown": int(tx.value(not_shown)), **others}

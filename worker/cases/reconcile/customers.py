@@ -30,7 +30,7 @@ from worker.store.engine import Store
 from worker.store.tables import cases, charges, purchases
 
 MOST_IN_VAIN = 3
-"""Customers in a row of whom nothing could be learned; more are not asked for in this run."""
+"""Customers in a row of whom nothing could be learned for no reason of their own; more are not asked for in this run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,21 @@ class Customers:
             out_of_time = seconds is not None and timer() - began >= seconds
             if away is not None or out_of_time or in_vain == MOST_IN_VAIN:
                 break
-            if not self._compare_one(customer_id, done, now - self.days):
-                in_vain += 1
-                continue
-            in_vain = 0
-            done.count("customers")
+            in_vain = 0 if self._compare_one(customer_id, done, now - self.days) else in_vain + 1
             progress(number + 1, len(customers))
 
     def _compare_one(self, customer_id: str, done: Reconciliation, since: datetime | None) -> bool:
-        """False where nothing could be learned: one such customer stands in nobody's way."""
+        """False where nothing could be learned, and not for a reason of this customer's own."""
+        try:
+            # before it is asked for: whatever comes of that, all others have a turn before its next one
+            self.store.write(lambda tx: _take_turn(tx, customer_id, self.clock.now()))
+            return self._ask_and_compare(customer_id, done, since)
+        except LockedOut as error:
+            # an account that somebody holds costs its own customer this run, and several in a row are no single account's
+            done.found(Finding("creem", customer_id, f"could not be compared: {error}", AGAIN))
+            return False
+
+    def _ask_and_compare(self, customer_id: str, done: Reconciliation, since: datetime | None) -> bool:
         try:
             seen = self.creem.transactions_of_customer(customer_id)
         except CameShort as short:
@@ -78,13 +84,10 @@ class Customers:
         except (CreemAway, CreemRefused) as error:
             do = "look at `refunds doctor`; the next run asks again"
             done.found(Finding("creem", customer_id, f"could not be compared: {error}", do))
-            return False
-        try:
-            self._book_and_compare(customer_id, seen, done, since)
-        except LockedOut as error:
-            # an account that somebody holds costs its own customer this run, and several in a row are no single account's
-            done.found(Finding("creem", customer_id, f"could not be compared: {error}", AGAIN))
-            return False
+            # a no to this question is an answer; one to the key is nobody's in particular
+            return isinstance(error, CreemRefused) and not error.key_trouble
+        self._book_and_compare(customer_id, seen, done, since)
+        done.count("customers")
         return True
 
     def _book_and_compare(
@@ -140,8 +143,15 @@ def _nameless_purchase(tx: Tx, seen: Transaction, fellows: Sequence[Transaction]
     return rows[0] if len(rows) == 1 and may_be(rows[0], seen) else None
 
 
+def _take_turn(tx: Tx, customer_id: str, now: datetime) -> None:
+    """Whatever of this customer was read before comes after all that was not asked for since."""
+    theirs = select(purchases.c.transaction_id).where(purchases.c.customer_id == customer_id)
+    was_read = (charges.c.transaction_id.in_(theirs), charges.c.read_at.is_not(None))
+    tx.connection.execute(update(charges).where(*was_read).values(read_at=now))
+
+
 def _customers(tx: Tx, now: datetime, since: datetime) -> list[str]:
-    """Customers with purchases since then: in turns one with something that was never read, and the one read longest ago.
+    """Customers with purchases since then: in turns one with something that was never read, and the one asked for longest ago.
 
     What Creem does not know is never read, however often it is asked: whose turn it is among these, chance says, so that those
     who could be read come to it however many there are of the others.

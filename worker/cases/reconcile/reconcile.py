@@ -21,7 +21,14 @@ from worker.cases.book.casework import Move
 from worker.cases.book.locks import held_accounts, lock_owners
 from worker.cases.money.ends import tell, untold
 from worker.cases.money.settle import Settler
-from worker.cases.reconcile.compare import Finding, nothing_to_compare_by, on_two_accounts, told_beyond, told_otherwise
+from worker.cases.reconcile.compare import (
+    Finding,
+    nothing_to_compare_by,
+    on_two_accounts,
+    told_and_not_read,
+    told_beyond,
+    told_otherwise,
+)
 from worker.cases.reconcile.customers import Customers
 from worker.cases.reconcile.reconciliation import AGAIN, Reconciliation, came_to_its_end
 from worker.cases.requests.judge import declined_and_not_woken, wake_declined, wake_those_declined
@@ -36,7 +43,7 @@ from worker.store.tables import cases, charges, payments, purchases
 
 CHUNK = 200
 BUDGET_SECONDS = 25.0
-"""How long the periodic run asks Creem, and may look for jobs; the next one goes on with the customers not read for longest."""
+"""How long the periodic run asks Creem, and may look for jobs; the next one goes on with those asked for longest ago."""
 D = TypeVar("D")
 Do = Callable[[Sequence[Row[Any]]], Sequence[D]]
 Came = tuple[list[D], list[tuple[Row[Any], str]]]
@@ -108,6 +115,7 @@ class Reconciler:
             lambda tx: [
                 *told_beyond(tx, since),
                 *told_otherwise(tx, since),
+                *told_and_not_read(tx, self.clock.now()),
                 *on_two_accounts(tx, since, self.settler.bench.terms_at),
                 *nothing_to_compare_by(tx, since),
             ]
