@@ -1910,6 +1910,12 @@ BUGS = (
         (("worker/store/schema.py", "    if replica:", "    if False:"),),
     ),
     Bug(
+        "connection_to_the_standby_is_kept",
+        "a process that started during a failover waits for as long as the old standby lives",
+        ("tests/store/test_replica.py",),
+        (("worker/store/schema.py", "        store.close()\n", "        pass\n"),),
+    ),
+    Bug(
         "journal_away_is_told_to_the_log_alone",
         "no money leaves, and status, figures and alerts say nothing",
         ("tests/restore/test_stop.py::test_journal_that_takes_no_lines_stops_money_for_all_to_see_until_it_takes_them_again",),

@@ -100,6 +100,26 @@ def test_replica_is_no_database_that_is_up(pair: Pair) -> None:
 
 
 @pytest.mark.slow
+def test_process_that_waits_while_the_address_leads_to_a_standby_goes_on_once_it_leads_to_the_primary(pair: Pair) -> None:
+    """Once each look found the same connection, and said so for as long as the standby lived."""
+    address = Address(pair.standby)
+    store = Store(address.url)
+
+    def look(tx: Tx) -> None:
+        # within another one, so that the pool has two
+        store.read(schema.known_name)
+
+    store.read(look)
+    with pytest.raises(Misconfigured, match="read-only replica"):
+        schema.require_current(store)
+    address.leads_to = pair.primary
+    for _ in range(3):
+        assert schema.require_current(store) == schema.head()
+    store.close()
+    address.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("reads", [0, 1, 2], ids=["fresh", "after a read", "after reads on two connections"])
 def test_connections_that_a_failover_left_with_a_standby_are_dropped(pair: Pair, reads: int) -> None:
     address = Address(pair.standby)

@@ -52,6 +52,9 @@ def require_current(store: Store, group: str | None = None) -> str:
     if store.is_to_be_made:
         raise Misconfigured(str(fault(None, known())))
     found, kept, unfit = store.read(lambda tx: (_found(tx), _kept(tx), _unfit(tx)))
+    if unfit is not None:
+        # the address may lead to another server by now, or its settings be others, and these connections never hear of it
+        store.close()
     wrong = unfit or fault(found, known(), kept.get("oldest_release"))
     if wrong or found is None:
         raise Misconfigured(str(wrong))
