@@ -2,10 +2,11 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from sqlalchemy import delete, func, select, update
 
 from tests.requests.world import PNG, PeopleWorld
 from tests.servers import POSTGRES_AT_NIGHT
-from worker.cases.requests.evidence import ROUND, Evidence
+from worker.cases.requests.evidence import MOST_LEFTOVERS, ROUND, Evidence
 from worker.cases.requests.files import Files
 from worker.cases.requests.mark import LOOKED_UP, MARK, Mark
 from worker.cli.doctor.examine import examine
+from worker.clock import ROUND_SECONDS
 from worker.errors import Misconfigured, Refused, TryLater
 from worker.runtime import unfit
 from worker.settings import load_settings
@@ -253,6 +255,44 @@ def test_leftover_is_found_however_many_files_have_their_rows(world: PeopleWorld
     assert not any((world.files.folder / name).exists() for name in left)
 
 
+def leftovers(world: PeopleWorld, names: Iterable[str]) -> None:
+    """Files of ours without a row, two hours old."""
+    for name in names:
+        (world.files.folder / name).touch()
+        aged(world, world.files.folder / name, hours=2)
+
+
+@POSTGRES_AT_NIGHT
+def test_turn_deletes_some_of_many_leftovers_and_the_next_goes_on(world: PeopleWorld) -> None:
+    """Once one turn deleted all, a sync of the folder for each, and ran out of its task's time."""
+    with_file(world)
+    leftovers(world, (f"{number:032x}" for number in range(3 * MOST_LEFTOVERS)))
+    assert [world.evidence.sweep().orphans for _ in range(5)] == [MOST_LEFTOVERS] * 3 + [0, 0]
+    assert on_disk(world) == 2
+
+
+def test_whole_folder_is_looked_through_once_an_hour_whoever_sweeps(world: PeopleWorld) -> None:
+    with_file(world)
+    world.evidence.sweep()
+    leftovers(world, ["0" * 32])
+    another = replace(world.evidence)
+    for _ in range(2):
+        assert (world.evidence.sweep().orphans, another.sweep().orphans) == (0, 0)
+        world.clock.pass_(minutes=29)
+    world.clock.pass_(minutes=2)
+    assert (another.sweep().orphans, world.evidence.sweep().orphans) == (1, 0)
+
+
+def test_look_through_a_folder_that_takes_too_long_ends_and_is_not_begun_again_with_the_next_turn(world: PeopleWorld) -> None:
+    with_file(world)
+    leftovers(world, ["0" * 32])
+    slow = replace(world.evidence, timer=count(step=ROUND_SECONDS).__next__)
+    assert slow.sweep().orphans == 0
+    assert world.evidence.sweep().orphans == 0
+    world.clock.pass_(hours=1)
+    assert world.evidence.sweep().orphans == 1
+
+
 def test_every_file_of_a_decided_case_is_given_its_time_however_many_have_theirs(world: PeopleWorld) -> None:
     case_id, evidence_id = with_file(world)
     many_more(world, evidence_id, [f"{number:032x}" for number in range(2 * ROUND)])
@@ -307,10 +347,13 @@ def test_books_out_of_a_backup_delete_nothing_that_came_after_it_before_the_long
         newest = evidence.c.evidence_id == select(func.max(evidence.c.evidence_id)).scalar_subquery()
         world.store.write(lambda tx: tx.connection.execute(delete(evidence).where(newest)))
     world.files.keep(b"what a crash left")
+    world.clock.pass_(hours=1)
     aged(world, *world.files.folder.iterdir(), hours=2)
     assert world.evidence.sweep().orphans == (0 if later else 1)
     assert on_disk(world) == (4 if later else 2)
-    assert world.evidence.sweep().orphans == 0, "not with the next turn either"
+    world.clock.pass_(hours=1)
+    assert world.evidence.sweep().orphans == 0, "not with the next look either"
+    world.clock.pass_(hours=1)
     aged(world, *world.files.folder.iterdir(), hours=29 * 24 + 1)
     assert world.evidence.sweep().orphans == (2 if later else 0)
     assert on_disk(world) == 2

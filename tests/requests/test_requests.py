@@ -1343,6 +1343,7 @@ def test_process_that_dies_before_the_commit_leaves_the_mail_and_no_row(world: P
     world.files.keep(b"a file whose row was never committed")
     [orphan] = world.lying()
     assert world.evidence.sweep().orphans == 0
+    world.clock.pass_(hours=1)
     old = world.clock.now().timestamp() - 7200
     os.utime(orphan, (old, old))
     assert world.evidence.sweep().orphans == 1

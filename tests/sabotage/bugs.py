@@ -1246,7 +1246,19 @@ BUGS = (
         "row_deletes_in_the_folder_of_another_database",
         "a copy of the books, given another's folder, deletes what lies there",
         ("tests/requests/test_evidence.py::test_row_deletes_nothing_in_the_folder_of_another_database",),
-        (("worker/cases/requests/evidence.py", "                self.files.mark.require_ours()\n", ""),),
+        (("worker/cases/requests/evidence.py", "            self.files.mark.require_ours()\n", ""),),
+    ),
+    Bug(
+        "all_leftovers_in_one_turn",
+        "a folder full of leftovers keeps every process that takes what customers send past the time of its task",
+        ("tests/requests/test_evidence.py::test_turn_deletes_some_of_many_leftovers_and_the_next_goes_on",),
+        (("worker/cases/requests/evidence.py", "            if count >= MOST_LEFTOVERS:\n", "            if count < 0:\n"),),
+    ),
+    Bug(
+        "folder_looked_through_with_every_turn",
+        "with many files of open cases the turns follow each other without a pause, and mails wait",
+        ("tests/requests/test_evidence.py::test_whole_folder_is_looked_through_once_an_hour_whoever_sweeps",),
+        (("worker/cases/requests/evidence.py", "by=installation.c.name, where=due)", "by=installation.c.name)"),),
     ),
     Bug(
         "folder_without_a_mark_is_anybodys",

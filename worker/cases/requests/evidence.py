@@ -3,7 +3,8 @@
 A deletion is three steps, each safe to repeat: the row says that the file is to go, the file goes, the row says that it has gone.
 """
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -17,16 +18,21 @@ from worker.cases.book.book import NOBODY
 from worker.cases.requests.files import Files
 from worker.cases.requests.identify import OF_MAIL
 from worker.cases.requests.mark import LOOKED_UP
-from worker.clock import Clock
+from worker.clock import ROUND_SECONDS, Clock, written
 from worker.errors import Refused, TryLater
 from worker.observe import log
 from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
-from worker.store.tables import cases, evidence, evidence_looks, payments, requests
+from worker.store.tables import cases, evidence, evidence_looks, installation, payments, requests
 
 ROUND = 200
 ORPHAN_AFTER = timedelta(hours=1)
 """A file without a row that is older than this was left by a crash: rows come within seconds of their file."""
+LOOK_EVERY = timedelta(hours=1)
+"""The whole folder is looked through for them so often: each file in it costs a look at it, and a part of a question."""
+MOST_LEFTOVERS = LOOKED_UP
+"""Once a turn has deleted so many of them, it leaves the others to the next."""
+_LAST_LOOK = "evidence_looked_through_at"
 BEFORE_THE_LAST_DAY = timedelta(days=1)
 CLAIMED_AT = select(func.max(payments.c.created_at)).where(payments.c.case_id == cases.c.case_id).scalar_subquery()
 ON_ITS_WAY = cases.c.state.in_([CaseState.REFUNDING.value, CaseState.UNKNOWN.value])
@@ -52,6 +58,7 @@ class Evidence:
     files: Files
     bench: Bench
     clock: Clock
+    timer: Callable[[], float] = time.monotonic
 
     def look(self, evidence_id: str, *, by: str, reason: str) -> tuple[Row[Any], bytes]:
         """The receipt and the bytes, the look on record before anything is shown. Raises `Refused` where the file is gone."""
@@ -70,32 +77,33 @@ class Evidence:
         return row, self.files.read(row.stored)
 
     def sweep(self) -> Removed:
-        """Whatever is due to be deleted is gone, and what a crash left behind too. Bounded.
+        """Whatever is due to be deleted is gone, and within two hours what a crash left behind. Bounded: some files a turn, and
+        the whole folder is looked through once an hour.
 
         Raises `TryLater` where a file cannot be deleted, once all the others are.
         """
         now = self.clock.now()
         due = self.store.write(lambda tx: self._tombstones(tx, now))
-        gone, kept = self._deleted(row.stored for row in due)
+        gone, kept = self._deleted({row.stored for row in due})
         self.store.write(lambda tx: _end(tx, [row for row in due if row.stored in gone], now))
         orphans, left = self._orphans(now)
         if kept or left:
             raise (kept or left)[0]
         return Removed(len(gone), orphans)
 
-    def _deleted(self, names: Iterable[str]) -> tuple[set[str], list[TryLater]]:
+    def _deleted(self, names: set[str]) -> tuple[set[str], list[TryLater]]:
         """The files that are gone now, and why others are not: one that cannot be deleted keeps none of them."""
-        gone, kept = set[str](), list[TryLater]()
-        for name in names:
-            try:
-                self.files.mark.require_ours()
-                self.files.delete(name)
-                gone.add(name)
-            except TryLater as error:
-                kept.append(error)
-        if kept:
-            log.error("evidence.not_deleted", files=len(kept), error=kept[0].why)
-        return gone, kept
+        if not names:
+            return set(), []
+        try:
+            self.files.mark.require_ours()
+            kept = self.files.delete(names)
+        except TryLater as error:
+            kept = dict.fromkeys(names, error)
+        why = list(kept.values())
+        if why:
+            log.error("evidence.not_deleted", files=len(why), error=why[0].why)
+        return names - kept.keys(), why
 
     def missing(self) -> list[str]:
         """The files that should be there and are not, by id: of the 2,000 that came last. Nothing is marked, for a folder that is
@@ -136,13 +144,19 @@ class Evidence:
             whole = now - self._longest(now)
         else:
             mark.keep_up()
-        names = self.files.older_than(whole, half)
-        while found := list(islice(names, LOOKED_UP)):
+        # taken before: a look that is too much for a process ends one an hour, and not one a turn
+        if not self.store.write(lambda tx: _take_the_look(tx, now)):
+            return 0, []
+        names, began = self.files.older_than(whole, half), self.timer()
+        while self.timer() - began < ROUND_SECONDS and (found := list(islice(names, LOOKED_UP))):
             gone, kept = self._deleted(self._without_a_row(found))
             for name in gone:
                 log.warning("evidence.orphan_deleted", file=name)
             count += len(gone)
             left += kept
+            if count >= MOST_LEFTOVERS:
+                self.store.write(lambda tx: _look_again(tx, now))
+                break
         return count, left
 
     def _without_a_row(self, names: Sequence[str]) -> set[str]:
@@ -150,6 +164,21 @@ class Evidence:
         wanted = select(evidence.c.stored).where(evidence.c.state != "deleted")
         rows = self.store.read(lambda tx: tx.all(wanted.where(tx.among(evidence.c.stored, names))))
         return set(names) - {row.stored for row in rows}
+
+
+def _take_the_look(tx: Tx, now: datetime) -> bool:
+    """True where the whole folder is to be looked through now, which is then nobody else's for an hour."""
+    said, last = {"value": written(now)}, installation.c.value
+    # one in the future was taken by a clock that was wrong
+    due = or_(last <= written(now - LOOK_EVERY), last > written(now))
+    first = {"name": _LAST_LOOK, **said}
+    return tx.insert_or_change(installation, first, said, by=installation.c.name, where=due) is not None
+
+
+def _look_again(tx: Tx, now: datetime) -> None:
+    """The next turn goes on: the look was ended with leftovers still there."""
+    ours = update(installation).where(installation.c.name == _LAST_LOOK)
+    tx.connection.execute(ours.values(value=written(now - LOOK_EVERY)))
 
 
 def _shorten(tx: Tx, hours: timedelta) -> None:

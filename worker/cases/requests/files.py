@@ -7,7 +7,7 @@ without a row, which the sweep deletes. Files by other names are not ours, whate
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from worker import disk
 from worker.cases.requests.mark import MARK, Mark, reaching
-from worker.errors import Refused
+from worker.errors import Refused, TryLater
 
 RAW = "mail.eml"
 """What the mail itself is called among its files."""
@@ -54,13 +54,20 @@ class Files:
         """True where the file is there."""
         return self._path(name).is_file()
 
-    def delete(self, name: str) -> None:
-        """The file is gone, durably; one that was not there is gone too. Raises `TryLater` where it cannot be deleted, and where
-        the whole folder is away: its files come back with it.
+    def delete(self, names: Iterable[str]) -> dict[str, TryLater]:
+        """The files are gone, durably, but for those that cannot be deleted, which are returned with why; one that was not there
+        is gone too. Raises `TryLater` where the whole folder is away: its files come back with it.
         """
+        kept: dict[str, TryLater] = {}
+        for name in names:
+            try:
+                with reaching():
+                    self._path(name).unlink(missing_ok=True)
+            except TryLater as error:
+                kept[name] = error
         with reaching():
-            self._path(name).unlink(missing_ok=True)
             disk.sync_folder(self.folder)
+        return kept
 
     def older_than(self, whole: datetime, half: datetime) -> Iterator[str]:
         """The names of our own files last written before `whole`, and of what crashes left of some before `half`."""

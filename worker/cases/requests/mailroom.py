@@ -87,5 +87,5 @@ class Mailroom:
             }
 
     def _drop(self, kept: Sequence[Record]) -> None:
-        for record in kept:
-            self.files.delete(record["stored"])
+        # what cannot be deleted is a leftover that the sweep finds
+        self.files.delete(record["stored"] for record in kept)
