@@ -65,11 +65,13 @@ class Share:
 def allocate(amount: int, lots: Iterable[Lot]) -> tuple[Share, ...] | None:
     """The shares of a debit, oldest lot first as the lots are given; None where they do not cover it: whole or not at all.
 
-    Raises `LedgerError` on a negative amount or lot.
+    Raises `LedgerError` on a negative amount or a negative lot on the way; lots behind those that cover it are not looked at.
     """
     _never_negative("a debit", amount)
     shares = []
     for lot in lots:
+        if not amount:
+            break
         _never_negative(f"lot {lot.purchase_id}", lot.remaining)
         taken = min(amount, lot.remaining)
         if taken:

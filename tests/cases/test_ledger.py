@@ -1,11 +1,16 @@
 """The ledger makes each posting stand once, whoever books it."""
 
+from datetime import timedelta
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import select
 
-from policy.ledger import PostingKind, Share
-from tests.cases.world import World, a_purchase, an_account
+from policy.ledger import Lot, PostingKind, Share, allocate
+from tests.cases.world import START, World, a_purchase, an_account
 from worker.credits.ledger import JobCredits, Ledger, Posting
+from worker.credits.lots import OpenLots
 from worker.errors import Collision
 from worker.store.engine import Store
 from worker.store.tables import purchases
@@ -58,3 +63,26 @@ def test_lots_are_open_while_they_have_credits_the_oldest_first(store: Store) ->
     assert open_lots() == [("ord_1", 5)]
     world.happen(world.submitted("job_2", credits=5))
     assert open_lots() == []
+
+
+COMES_IN = st.tuples(st.integers(0, 3), st.integers(0, 9))
+IS_TAKEN = st.integers(0, 12)
+
+
+@given(happens=st.lists(COMES_IN | IS_TAKEN, max_size=30))
+def test_open_lots_give_what_all_of_them_put_in_order_anew_each_time_would(happens: list[tuple[int, int] | int]) -> None:
+    lots, plain = OpenLots(), dict[tuple[int, str], int]()
+    for number, one in enumerate(happens):
+        if isinstance(one, tuple):
+            day, credits = one
+            # names do not sort as they came
+            name = f"ord_{number % 7}_{number}"
+            lots.add(START + timedelta(days=day), Lot(name, credits))
+            plain[day, name] = credits
+        else:
+            shares = lots.take(one)
+            assert shares == allocate(one, [Lot(name, left) for (_, name), left in sorted(plain.items())])
+            taken = {share.purchase_id: share.credits for share in shares or ()}
+            plain = {(day, name): left - taken.get(name, 0) for (day, name), left in plain.items()}
+        assert list(lots) == [Lot(name, left) for (_, name), left in sorted(plain.items()) if left]
+        assert lots.spendable == sum(plain.values())

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from sqlalchemy import Row, Select, select
 
 from policy.ledger import Lot, PostingKind, Share, sides
+from worker.credits.lots import OpenLots
 from worker.store.bulk import Tx
 from worker.store.statements import Among
 from worker.store.tables import postings, purchases
@@ -88,11 +89,11 @@ class Ledger:
 
     home: Home | None = None
 
-    def open_lots(self, tx: Tx, account_ids: Iterable[str]) -> dict[str, list[Lot]]:
-        """The lots of each account that still have credits, oldest purchase first."""
-        lots: dict[str, list[Lot]] = defaultdict(list)
+    def open_lots(self, tx: Tx, account_ids: Sequence[str]) -> dict[str, OpenLots]:
+        """The lots of each of these accounts that still have credits."""
+        lots = {account_id: OpenLots() for account_id in account_ids}
         for row in tx.ask(_open_lots, account_ids=account_ids):
-            lots[row.account_id].append(Lot(row.purchase_id, row.remaining))
+            lots[row.account_id].append(row.paid_at, Lot(row.purchase_id, row.remaining))
         return lots
 
     def of_jobs(self, tx: Tx, job_ids: Iterable[str]) -> dict[str, JobCredits]:
@@ -152,7 +153,7 @@ class Ledger:
 
 def _open_lots(among: Among) -> Select[Any]:
     return (
-        select(purchases.c.account_id, purchases.c.purchase_id, purchases.c.remaining)
+        select(purchases.c.account_id, purchases.c.purchase_id, purchases.c.remaining, purchases.c.paid_at)
         .where(among(purchases.c.account_id, "account_ids"), purchases.c.remaining > 0)
         .order_by(purchases.c.paid_at, purchases.c.purchase_id)
     )

@@ -37,7 +37,8 @@ def take_purchase(book: Book, said: PurchaseRecord, *, supposed: bool = False) -
         "period_end": said.period_end,
         "granted": said.credits,
     }
-    stands = book.purchases_known.get(said.id) or _same_charge(book, said)
+    # told of by import and by webhook, a charge may have two names, and grants once
+    stands = book.purchases_known.get(said.id) or book.charges_known.get(said.transaction_id or "")
     if supposed and stands is not None:
         if stands["account_id"] not in book.accounts:
             raise Collision(f"{stands['purchase_id']} became known meanwhile")
@@ -48,7 +49,7 @@ def take_purchase(book: Book, said: PurchaseRecord, *, supposed: bool = False) -
     if stands is not None:
         _told_again(book, said, stands, row)
         return
-    book.purchases_known[said.id] = row
+    book.know(row)
     book.purchases_touched.add(said.id)
     book.purchases_new.append({**row, "remaining": said.credits, "spent": 0, "frozen": 0, "void": 0})
     if said.credits:
@@ -60,13 +61,6 @@ def take_purchase(book: Book, said: PurchaseRecord, *, supposed: bool = False) -
 _LEARNT_LATER = ("transaction_id", "request_id", "subscription_id", "cancelled_at", "period_start", "period_end")
 _LEARNT_ONCE = ("customer_id", "product_id")
 """Whose charge it is and for what: what was learnt of these stays."""
-
-
-def _same_charge(book: Book, said: PurchaseRecord) -> dict[str, Any] | None:
-    """The purchase that is this very charge under another name: told of by import and by webhook, it grants once."""
-    if said.transaction_id is None:
-        return None
-    return next((row for row in book.purchases_known.values() if row["transaction_id"] == said.transaction_id), None)
 
 
 def _told_again(book: Book, said: PurchaseRecord, stands: dict[str, Any], row: dict[str, Any]) -> None:
@@ -92,6 +86,7 @@ def _told_again(book: Book, said: PurchaseRecord, stands: dict[str, Any], row: d
         later["order_id"] = row["order_id"]
     if any(stands[name] != value for name, value in later.items()):
         stands.update(later)
+        book.know(stands)
         kept = ("purchase_id", "order_id", *_LEARNT_LATER, *_LEARNT_ONCE)
         book.purchases_changed.append({name: stands[name] for name in kept})
         book.purchases_touched.add(stands["purchase_id"])

@@ -93,6 +93,7 @@ class _HandedIn:
 
 
 def _submit(book: Book, said: _HandedIn) -> Job:
+    book.waiting = None
     known = book.jobs.get(said.job_id)
     if known is None:
         return _new_job(book, said)

@@ -8,9 +8,9 @@ from datetime import date, datetime
 from typing import Any
 
 from policy.facts import Report, ReportKind, Rerun
-from policy.ledger import Lot
 from policy.lifecycle import CaseKind, CaseState
 from worker.credits.ledger import JobCredits, Posting
+from worker.credits.lots import OpenLots
 from worker.creem.webhooks import Webhook
 
 Detail = dict[str, Any]
@@ -145,15 +145,19 @@ class Book:
     jobs: dict[str, Job] = field(default_factory=dict)
     cases: dict[str, Case] = field(default_factory=dict)
     """By job id."""
-    lots: dict[str, list[Lot]] = field(default_factory=dict)
-    """Open lots by account, oldest first; loaded only where something is to be debited."""
+    waiting: dict[str, list[Job]] | None = None
+    """Jobs that no lot covered so far by account, oldest first, as they were last put in order; None: not since a job came in."""
+    lots: dict[str, OpenLots] = field(default_factory=dict)
+    """Open lots by account; read only where something is to be debited."""
     unheard: dict[str, set[Report]] = field(default_factory=dict)
     """What was reported about jobs that are not yet known, by job id."""
     traces: dict[str, str] = field(default_factory=dict)
     """The `traceparent` of the first report about a job in this batch, by job id."""
     claimed_accounts: dict[str, str] = field(default_factory=dict)
     """The account that the first report about a not yet known job names, by job id."""
-    purchases_known: dict[str, Any] = field(default_factory=dict)
+    purchases_known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    charges_known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The same purchases by transaction id."""
     purchases_new: list[dict[str, Any]] = field(default_factory=list)
     purchases_changed: list[dict[str, Any]] = field(default_factory=list)
     heard: list[Webhook] = field(default_factory=list)
@@ -186,3 +190,9 @@ class Book:
     doubt_credits: int = 0
     doubt_spent: int = 0
     service_failure_percent: int = 0
+
+    def know(self, purchase: dict[str, Any]) -> None:
+        """The purchase is known, and by its charge where that is."""
+        self.purchases_known[purchase["purchase_id"]] = purchase
+        if purchase["transaction_id"] is not None:
+            self.charges_known.setdefault(purchase["transaction_id"], purchase)

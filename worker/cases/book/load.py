@@ -49,6 +49,7 @@ def load_jobs(tx: Tx, book: Book, job_ids: Iterable[str], ledger: Ledger) -> Non
     # a job with several postings has as many rows
     found = {row.job_id: row for row in rows}
     book.jobs |= {job_id: job_of(row, booked.get(job_id, JobCredits())) for job_id, row in found.items()}
+    book.waiting = None
     book.lots_quiet |= {row.booked_lot for row in rows if row.booked_lot is not None and not row.lot_moved}
     known = [row.case_id for row in found.values() if row.case_id is not None]
     unheard_of = [job_id for job_id in wanted if job_id not in found]
@@ -108,7 +109,9 @@ def _cases_about(among: Among) -> Select[Any]:
 
 
 def load_purchases(tx: Tx, book: Book, news: Sequence[News], ledger: Ledger) -> None:
-    """What purchases and lots the batch needs: the purchases it names, and the open lots of every account it may debit."""
+    """What purchases and lots the batch needs: the purchases it names, and the open lots of every account that has a job to be
+    debited.
+    """
     bought = [item.said for item in news if isinstance(item.said, PurchaseRecord)]
     named = [said.id for said in bought]
     if named:
@@ -116,18 +119,12 @@ def load_purchases(tx: Tx, book: Book, news: Sequence[News], ledger: Ledger) -> 
         same = tx.among(purchases.c.purchase_id, named)
         known = select(purchases, charges.c.amount_paid).select_from(LOTS)
         rows = tx.all(known.where(or_(same, tx.among(purchases.c.transaction_id, charged)) if charged else same))
-        book.purchases_known |= {row.purchase_id: dict(row._mapping) for row in rows}
-    buying = (item for item in news if item.introduces_job or isinstance(item.said, PurchaseRecord))
-    spending = {item.account_id for item in buying if item.account_id}
+        for row in rows:
+            book.know(dict(row._mapping))
+    spending = {item.account_id for item in news if item.introduces_job and item.account_id}
     spending |= {job.account_id for job in book.jobs.values() if job.undebited}
-    if not spending:
-        return
-    book.lots |= ledger.open_lots(tx, sorted(spending))
-    lots = [lot.purchase_id for owned in book.lots.values() for lot in owned]
-    unknown = [purchase_id for purchase_id in lots if purchase_id not in book.purchases_known]
-    if named and unknown:
-        rows = tx.all(select(purchases).where(tx.among(purchases.c.purchase_id, unknown)))
-        book.purchases_known |= {row.purchase_id: dict(row._mapping) for row in rows}
+    if spending:
+        book.lots |= ledger.open_lots(tx, sorted(spending))
 
 
 def load_lots_money(tx: Tx, book: Book) -> None:

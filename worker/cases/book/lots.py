@@ -5,11 +5,12 @@ from datetime import datetime
 
 from sqlalchemy import or_, select, update
 
-from policy.ledger import Lot, PostingKind, allocate
+from policy.ledger import Lot, PostingKind
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.book import Book, Job
 from worker.cases.book.load import load_jobs
 from worker.credits.ledger import JobCredits, Ledger, Posting
+from worker.credits.lots import OpenLots
 from worker.intake.records import PurchaseRecord
 from worker.store.bulk import Tx
 from worker.store.tables import cases, layer_jobs, purchases
@@ -19,25 +20,41 @@ MOST_OFFERED = 500
 
 
 def add_lot(book: Book, said: PurchaseRecord) -> None:
-    """Puts the lot of a new purchase among the open ones, in order of purchase."""
-    lots = book.lots.setdefault(said.account_id, [])
-    paid_at = {lot.purchase_id: book.purchases_known[lot.purchase_id]["paid_at"] for lot in lots}
-    after = (said.paid_at, said.id)
-    place = sum((paid_at[lot.purchase_id], lot.purchase_id) < after for lot in lots)
-    lots.insert(place, Lot(said.id, said.credits))
+    """Puts the lot of a new purchase among the open ones, where these are asked for."""
+    lots = book.lots.get(said.account_id)
+    if lots is not None:
+        lots.add(said.paid_at, Lot(said.id, said.credits))
 
 
 def debit_what_waits(book: Book, account_id: str) -> None:
     """Debits the jobs of an account that no lot covered so far, oldest first."""
-    waiting = (job for job in book.jobs.values() if job.account_id == account_id and job.undebited)
-    for job in sorted(waiting, key=lambda j: (j.submitted_at is None, j.submitted_at, j.job_id)):
+    waiting = _waiting(book)
+    if account_id not in waiting or account_id not in book.lots:
+        return
+    lots = book.lots[account_id]
+    before = lots.spendable
+    for job in waiting[account_id]:
+        if not lots.spendable:
+            break
         debit(book, job)
+    if lots.spendable != before:
+        waiting[account_id] = [job for job in waiting[account_id] if job.undebited]
 
 
 def debit_what_is_here(book: Book) -> None:
     """Debits jobs in the book that the lots in it cover: credits may have come back since they were last looked at."""
-    for account_id in sorted({job.account_id for job in book.jobs.values() if job.undebited}):
+    for account_id in sorted(_waiting(book)):
         debit_what_waits(book, account_id)
+
+
+def _waiting(book: Book) -> dict[str, list[Job]]:
+    """Put in order once for all lots that come in, and not for each."""
+    if book.waiting is None:
+        book.waiting = {}
+        undebited = (job for job in book.jobs.values() if job.undebited)
+        for job in sorted(undebited, key=lambda j: (j.submitted_at is None, j.submitted_at, j.job_id)):
+            book.waiting.setdefault(job.account_id, []).append(job)
+    return book.waiting
 
 
 def offer_what_came_back(tx: Tx, book: Book, ledger: Ledger) -> set[str]:
@@ -50,7 +67,7 @@ def offer_what_came_back(tx: Tx, book: Book, ledger: Ledger) -> set[str]:
     lots = _lots_once_booked(tx, book, accounts)
     book.lots |= lots
     if book.uncovered:
-        most = max(sum(lot.remaining for lot in owned) for owned in lots.values())
+        most = max(owned.spendable for owned in lots.values())
         load_jobs(tx, book, _uncovered(tx, book, accounts, most), ledger)
     waiting = {job_id for job_id, job in book.jobs.items() if job.undebited}
     for account_id in sorted(accounts):
@@ -58,7 +75,7 @@ def offer_what_came_back(tx: Tx, book: Book, ledger: Ledger) -> set[str]:
     return {job_id for job_id in waiting if not book.jobs[job_id].undebited}
 
 
-def _lots_once_booked(tx: Tx, book: Book, account_ids: Collection[str]) -> dict[str, list[Lot]]:
+def _lots_once_booked(tx: Tx, book: Book, account_ids: Collection[str]) -> dict[str, OpenLots]:
     """What can be spent of the lots of these accounts once everything in the book is booked, oldest purchase first."""
     more = Ledger.spendable(book.postings)
     p = purchases.c
@@ -68,10 +85,10 @@ def _lots_once_booked(tx: Tx, book: Book, account_ids: Collection[str]) -> dict[
     )
     found = [(row.paid_at, row.purchase_id, row.account_id, row.remaining) for row in booked]
     found += [(new["paid_at"], new["purchase_id"], new["account_id"], new["remaining"]) for new in book.purchases_new]
-    lots: dict[str, list[Lot]] = {account_id: [] for account_id in account_ids}
-    for _, purchase_id, account_id, remaining in sorted(found):
+    lots = {account_id: OpenLots() for account_id in account_ids}
+    for paid_at, purchase_id, account_id, remaining in sorted(found):
         if account_id in lots:
-            lots[account_id].append(Lot(purchase_id, remaining + more[purchase_id]))
+            lots[account_id].append(paid_at, Lot(purchase_id, remaining + more[purchase_id]))
     return lots
 
 
@@ -93,13 +110,11 @@ def wake_uncovered(tx: Tx, purchase_ids: Collection[str], now: datetime) -> None
 
 def debit(book: Book, job: Job) -> None:
     """Takes the job's price from the oldest lots, whole or not at all: a job that no lot covers waits for its purchase."""
-    lots = book.lots.get(job.account_id, [])
-    shares = allocate(job.price, lots)
+    lots = book.lots.get(job.account_id)
+    shares = None if lots is None else lots.take(job.price)
     if shares is None:
         return
-    taken = {share.purchase_id: share.credits for share in shares}
-    book.lots[job.account_id] = [Lot(lot.purchase_id, lot.remaining - taken.get(lot.purchase_id, 0)) for lot in lots]
     book.postings += [Posting(PostingKind.DEBIT, share.purchase_id, share.credits, job_id=job.job_id) for share in shares]
-    job.credits = JobCredits(debits=tuple(shares))
+    job.credits = JobCredits(debits=shares)
     job.undebited, job.changed = False, True
     book.touched.add(job.job_id)
