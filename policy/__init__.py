@@ -7,7 +7,7 @@ from policy.abuse import grounds_for_measures
 from policy.changes import counterfactual
 from policy.clauses import clause_text
 from policy.decision import Clause, Counterfactual, Decision, Outcome, Verdict
-from policy.duplicates import find_duplicates, same_thing
+from policy.duplicates import find_duplicates, same_thing, same_things
 from policy.facts import (
     AccountStatus,
     ChargeDispute,
@@ -69,4 +69,5 @@ __all__ = [
     "missing_facts",
     "missing_in_request",
     "same_thing",
+    "same_things",
 ]

@@ -65,6 +65,23 @@ def same_thing(one: PurchaseFacts, other: PurchaseFacts) -> bool:
     return _named(one) == _named(other) and _same_amount(one, other) and not _other_period(one, other)
 
 
+def same_things(charges: Sequence[PurchaseFacts]) -> Callable[[PurchaseFacts], Sequence[PurchaseFacts]]:
+    """Gives for each of these charges, when asked, all of them for the same thing, itself among them, as they are ordered here.
+
+    What is alike in all that makes two charges the same, as most of an account are, is compared once.
+    """
+    found: dict[tuple[object, ...], list[PurchaseFacts]] = {}
+
+    def same(charge: PurchaseFacts) -> Sequence[PurchaseFacts]:
+        alike = *_named(charge), charge.amount, charge.price, _period(charge)
+        if alike not in found:
+            found[alike] = [each for each in charges if same_thing(charge, each)]
+        # what is the same as nothing, as where the product is not known, is not even as itself
+        return found[alike] or [charge]
+
+    return same
+
+
 def amounts_differ(one: PurchaseFacts, other: PurchaseFacts) -> bool:
     """True where another amount is known to have been paid for each, as by another tax or discount on the same price."""
     return one.price is not None and other.price is not None and one.amount != other.amount

@@ -3,17 +3,21 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from cProfile import Profile
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis as redis_py
 from sqlalchemy import text
 
+from tests.arena import Arena
 from tests.cases.test_drain import STREAM, put
 from tests.cases.test_first_hand import handed
-from tests.cases.world import World, a_job, a_purchase, an_account
+from tests.cases.world import START, World, a_job, a_purchase, an_account
 from tests.servers import ON_POSTGRES, commands, eventually
 from tests.store.rows import statements, waiting_for_locks
 from worker.cases.assess.assess import Assessed
@@ -283,3 +287,63 @@ def test_batch_with_one_unreadable_event_handles_the_other_ninety_nine(store: St
     assert states.count("refunded") == 99
     assert states[poison_at] is None
     assert len(world.dead()) == 1
+
+
+def bought(numbers: Iterable[int], *, product: str = "prod_{}", hours: int = 25, credits: int = 1) -> list[dict[str, Any]]:
+    """Purchases of one customer, one after another."""
+    return [
+        a_purchase(
+            f"ord_{n}",
+            credits=credits,
+            paid_at=(START - timedelta(days=2_000) + n * timedelta(hours=hours)).isoformat(),
+            customer_id="cust_1",
+            product_id=product.format(n),
+            transaction_id=f"tran_{n}",
+        )
+        for n in numbers
+    ]
+
+
+def jobs(numbers: Iterable[int]) -> list[dict[str, Any]]:
+    return [a_job(f"job_{n}", credits=1) for n in numbers]
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How many functions are called meanwhile: what is looked at, whatever it takes."""
+    counting = Profile()
+    counting.runcall(work)
+    return sum(line.callcount for line in counting.getstats())
+
+
+OF_ONE_ACCOUNT: dict[str, Callable[[range], tuple[list[dict[str, Any]], list[dict[str, Any]]]]] = {
+    "the same bought again and again": lambda n: ([], bought(n, product="prod")),
+    "charged again and again": lambda n: ([], bought(n, product="prod", hours=0)),
+    "jobs on a lot each": lambda n: (bought(n), jobs(n)),
+    "jobs that wait for a lot each": lambda n: (jobs(n), bought(n)),
+}
+
+
+@pytest.mark.parametrize("history", OF_ONE_ACCOUNT.values(), ids=OF_ONE_ACCOUNT)
+def test_batch_of_one_account_costs_four_times_as_much_for_four_times_as_many(
+    arena: Arena, history: Callable[[range], tuple[list[dict[str, Any]], list[dict[str, Any]]]]
+) -> None:
+    """Once each purchase was compared with all of its account, and each debit looked at every lot."""
+    needed: dict[int, int] = {}
+    for many in (75, 75, 300):
+        with arena.empty() as store:
+            world = World(store)
+            before, then = history(range(many))
+            world.load(an_account(), *before)
+            # what is built once for all is built in the first round
+            needed[many] = calls(partial(world.load, *then))
+            assert world.audit().ok
+    assert needed[300] < 4.5 * needed[75]
+
+
+def test_purchases_of_other_things_make_the_next_ones_of_their_account_no_dearer(arena: Arena) -> None:
+    """Once each batch read all charges of the customer and all lots of the account, and an account of thousands never ended."""
+    with arena.empty() as store:
+        world = World(store)
+        world.load(an_account())
+        needed = [calls(partial(world.load, *bought(range(n, n + 50)))) for n in range(0, 500, 50)]
+        assert needed[-1] < 1.1 * needed[1]

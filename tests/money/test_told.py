@@ -588,11 +588,12 @@ def test_requeue_of_a_case_about_an_order_names_it_as_one(world: MoneyWorld) -> 
     assert (plan["job_id"], plan["order_id"]) == (None, "ord_1")
 
 
-def test_dispute_that_is_told_of_before_the_purchase_is_kept(world: MoneyWorld) -> None:
+@pytest.mark.parametrize("unsaid", [{}, {"product_id": None}, {"customer_id": None}])
+def test_dispute_that_is_told_of_before_the_purchase_is_kept(world: MoneyWorld, unsaid: dict[str, None]) -> None:
     world.double.pay("tran_0", customer_id="cust_1", amount=900, order_id="ord_0")
     world.double.dispute("tran_0")
     heard(world)
-    world.load(an_account(), world.bought("ord_0", "tran_0", "2026-03-01T09:00:00Z"))
+    world.load(an_account(), world.bought("ord_0", "tran_0", "2026-03-01T09:00:00Z", **unsaid))
     found = world.case("ord_0")
     assert found is not None
     assert found["kind"] == "dispute"

@@ -19,6 +19,7 @@ from policy import (
     decide_dispute,
     find_duplicates,
     same_thing,
+    same_things,
 )
 from policy.duplicates import earlier_of
 from policy.facts import Billing, DisputeFacts, PurchaseFacts, PurchaseKind
@@ -369,6 +370,24 @@ def test_whether_two_charges_are_the_same_thing_is_the_same_both_ways(charges: l
             known = earlier.period_end is not None and earlier.period_end > earlier.period_start
             over = later.period_start >= earlier.period_end if known and earlier.period_end else apart >= timedelta(hours=23)
             assert same_thing(one, other) == (not over)
+
+
+SEVERAL_THINGS = st.builds(
+    replace,
+    FOR_A_PERIOD,
+    customer_id=st.sampled_from([None, "cust_1", "cust_1", "cust_2"]),
+    product_id=st.sampled_from([None, "prod_1", "prod_1", "prod_2"]),
+    currency=st.sampled_from(["USD", "USD", "EUR"]),
+    amount=st.sampled_from([900, 1071]),
+    price=st.sampled_from([None, 900, 1071]),
+)
+
+
+@given(charges=st.lists(SEVERAL_THINGS, max_size=8).map(named) | RENEWALS)
+def test_all_charges_of_the_same_thing_are_those_that_one_by_one_are_found_to_be(charges: list[PurchaseFacts]) -> None:
+    same = same_things(charges)
+    for charge in charges:
+        assert same(charge) == [each for each in charges if each is charge or same_thing(charge, each)]
 
 
 @given(

@@ -2575,6 +2575,24 @@ BUGS = (
         ),
     ),
     Bug(
+        "charge_for_no_known_product_is_not_found",
+        "credits of a charge that is disputed can be spent where the history left the product out",
+        ("tests/money/test_told.py::test_dispute_that_is_told_of_before_the_purchase_is_kept",),
+        (("worker/cases/money/facts.py", 'func.coalesce(p.product_id, "")', "p.product_id"),),
+    ),
+    Bug(
+        "charges_of_other_periods_are_counted_as_the_same",
+        "a person reads of more charges for the same than there are, and a no is taken up again for one that is none",
+        ("tests/policy/test_charges.py",),
+        (("policy/duplicates.py", "charge.amount, charge.price, _period(charge)", "charge.amount, charge.price"),),
+    ),
+    Bug(
+        "lot_stays_open_when_it_is_spent",
+        "a second job is paid from credits that the first one took",
+        ("tests/cases/test_ledger.py",),
+        (("worker/credits/lots.py", "emptied = len(shares) - bool(left)", "emptied = len(shares) - 1"),),
+    ),
+    Bug(
         "customer_changes_with_what_is_told_later",
         "a charge is compared with those of somebody else",
         ("tests/money/test_told.py::test_customer_that_is_known_is_not_changed_by_another_that_is_told_later",),

@@ -1,13 +1,13 @@
 """A charge that was made twice becomes a claim, or a person's: its case is judged beside all charges of the same thing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
 
-from policy import ChargeFacts, decide_charge, find_duplicates, same_thing
+from policy import ChargeFacts, Terms, decide_charge, find_duplicates, same_things
 from policy.decision import Decision, Outcome
 from policy.duplicates import earlier_of, stands
 from policy.facts import PurchaseFacts
@@ -41,8 +41,23 @@ class Work:
     effects: list[Record] = field(default_factory=list)
 
 
-_Compared = tuple[Charge, PurchaseFacts | None, Sequence[PurchaseFacts]]
-"""A charge, the earlier one that stays beside it, if any, and all charges of the same thing."""
+class _Group:
+    """Charges of one group, compared: each with the earlier one that stays beside it, and with all of the same thing. An account
+    may have thousands, so what not all of them are asked for is found when they are.
+    """
+
+    def __init__(self, work: Work, group: Sequence[Charge], terms_at: Callable[[datetime], Terms]) -> None:
+        self._charged = [charge.facts for charge in group]
+        self._terms_at = terms_at
+        self._let_stand = {case.subject for case in work.cases.values() if meant(case)}
+        self.duplicates = find_duplicates(self._charged, terms_at, self._let_stand)
+        self.same = same_things(self._charged)
+
+    def first(self, charge: PurchaseFacts) -> PurchaseFacts | None:
+        """The earlier one that stays, if any."""
+        if stands(charge):
+            return self.duplicates.get(charge.purchase_id)
+        return earlier_of(charge, self._charged, self._terms_at, self._let_stand)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +70,20 @@ class Duplicates:
 
     def judge(self, work: Work, group: Sequence[Charge]) -> None:
         """Each charge of a group for the same thing, as far as it has a case or is found to be charged again."""
-        for charge, first, same in self._compared(work, group):
+        compared = _Group(work, group, self.bench.terms_at)
+        for charge in group:
             case = work.cases.get((CaseKind.DUPLICATE_CHARGE, charge.facts.purchase_id))
-            if case is not None or (first is not None and stands(charge.facts)):
-                self._judge(work, charge, first, same, case)
+            if case is not None or charge.facts.purchase_id in compared.duplicates:
+                self._judge(work, charge, compared, case)
 
     def judge_stopped(self, work: Work, group: Sequence[Charge], case: Case) -> bool:
         """Decides the charge of this case, whose claim has just ended, anew where the charges stand otherwise than when it was
         decided, so that another rule has the word. False where none has.
         """
-        charge, first, same = next(found for found in self._compared(work, group) if found[0].facts.purchase_id == case.subject)
-        facts, terms = _facts(work, charge, first, same), self.bench.terms_at(charge.facts.paid_at)
+        charge = next(charge for charge in group if charge.facts.purchase_id == case.subject)
+        compared = _Group(work, group, self.bench.terms_at)
+        first = compared.first(charge.facts)
+        facts, terms = _facts(work, charge, first, compared), self.bench.terms_at(charge.facts.paid_at)
         decision = decide_charge(facts, terms)
         # the one claim is spent: what is owed all the same only a person can send
         if decision.outcome is Outcome.REFUND_PAYMENT or decision.rule == decide_charge(charge_facts(case), terms).rule:
@@ -74,19 +92,7 @@ class Duplicates:
         self._carry_out(work, case, charge, decision, facts, target, held)
         return True
 
-    def _compared(self, work: Work, group: Sequence[Charge]) -> Iterator[_Compared]:
-        let_stand = {case.subject for case in work.cases.values() if meant(case)}
-        charged = [charge.facts for charge in group]
-        first_of = find_duplicates(charged, self.bench.terms_at, let_stand)
-        for charge in group:
-            first = first_of.get(charge.facts.purchase_id)
-            if not stands(charge.facts):
-                first = earlier_of(charge.facts, charged, self.bench.terms_at, let_stand)
-            yield charge, first, [each.facts for each in group if each is charge or same_thing(charge.facts, each.facts)]
-
-    def _judge(
-        self, work: Work, charge: Charge, first: PurchaseFacts | None, same: Sequence[PurchaseFacts], case: Case | None
-    ) -> None:
+    def _judge(self, work: Work, charge: Charge, compared: _Group, case: Case | None) -> None:
         now, payment = work.now, work.payments.get(charge.transaction_id or "")
         if case is None:
             case = open_case_of(self.bench, charge, now)
@@ -97,11 +103,12 @@ class Duplicates:
             # money is on its way: the claim looks at these facts itself, before it sends and after
             remind(case, now)
             return
-        facts = _facts(work, charge, first, same)
+        first = compared.first(charge.facts)
+        facts = _facts(work, charge, first, compared)
         decision = decide_charge(facts, self.bench.terms_at(charge.facts.paid_at))
         target, held = self._target(work, decision, charge, first, case)
         if declined_by_a_person(case) and not (case.state is CaseState.REVIEW and target.final):
-            keep_to_the_no(case, facts, {each.purchase_id for each in same if stands(each)}, now)
+            keep_to_the_no(case, facts, {each.purchase_id for each in compared.same(charge.facts) if stands(each)}, now)
             return
         if payment is not None and decision.outcome is Outcome.REFUND_PAYMENT:
             # one claim on a charge, for ever: what became of it is a person's to judge
@@ -178,8 +185,9 @@ def open_case_of(bench: Bench, charge: Charge, now: datetime) -> Case:
     return case
 
 
-def _facts(work: Work, charge: Charge, first: PurchaseFacts | None, same: Sequence[PurchaseFacts]) -> ChargeFacts:
-    return ChargeFacts(now=work.now, charge=charge.facts, first=first, group=len(same), jobs=jobs_under(work.tx, charge))
+def _facts(work: Work, charge: Charge, first: PurchaseFacts | None, compared: _Group) -> ChargeFacts:
+    group = len(compared.same(charge.facts))
+    return ChargeFacts(now=work.now, charge=charge.facts, first=first, group=group, jobs=jobs_under(work.tx, charge))
 
 
 def _rests_on(case: Case, decision: Decision, facts: ChargeFacts) -> bool:

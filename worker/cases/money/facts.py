@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, and_, select
+from sqlalchemy import Row, and_, func, select
 
 from policy.facts import Billing, PurchaseFacts, PurchaseKind
 from worker.cases.money.charges import lost
@@ -34,26 +34,39 @@ class Charge:
 
 def charges_of(tx: Tx, purchase_ids: Iterable[str]) -> list[Charge]:
     """These charges and all others of their customers on the same accounts, by time of payment."""
-    named = tx.all(
-        select(purchases.c.purchase_id, purchases.c.account_id, purchases.c.customer_id).where(
-            tx.among(purchases.c.purchase_id, purchase_ids)
-        )
-    )
-    if not named:
-        return []
-    customers = {row.customer_id for row in named if row.customer_id is not None}
+    return _beside(tx, purchase_ids, by_product=False)
+
+
+def charges_for_the_same(tx: Tx, purchase_ids: Iterable[str]) -> list[Charge]:
+    """These charges and all others that may be for the same thing as one of them, by time of payment: of their customers, for
+    their products, on the same accounts.
+    """
+    return _beside(tx, purchase_ids, by_product=True)
+
+
+def _beside(tx: Tx, purchase_ids: Iterable[str], *, by_product: bool) -> list[Charge]:
+    p = purchases.c
+    chosen = select(p.purchase_id, p.account_id, p.customer_id, p.product_id)
+    named = tx.all(chosen.where(tx.among(p.purchase_id, purchase_ids)))
+    of_customers = [row for row in named if row.customer_id is not None]
     alone = {row.purchase_id for row in named if row.customer_id is None}
-    accounts = {row.account_id for row in named}
-    same = and_(tx.among(purchases.c.customer_id, customers), tx.among(purchases.c.account_id, accounts))
-    rows = list(_read(tx, same))
+    rows: list[Row[Any]] = []
+    if of_customers:
+        same = [
+            tx.among(p.customer_id, {row.customer_id for row in of_customers}),
+            tx.among(p.account_id, {row.account_id for row in of_customers}),
+        ]
+        if by_product:
+            same.append(tx.among(func.coalesce(p.product_id, ""), {row.product_id or "" for row in of_customers}))
+        rows += _read(tx, and_(*same))
     if alone:
-        rows += _read(tx, tx.among(purchases.c.purchase_id, alone))
+        rows += _read(tx, tx.among(p.purchase_id, alone))
     return [_charge(row) for row in rows]
 
 
 def named_charges(tx: Tx, purchase_ids: Collection[str]) -> list[Charge]:
-    """Those of these purchases alone."""
-    return [charge for charge in charges_of(tx, purchase_ids) if charge.facts.purchase_id in purchase_ids] if purchase_ids else []
+    """Those of these purchases alone, by time of payment."""
+    return [_charge(row) for row in _read(tx, tx.among(purchases.c.purchase_id, purchase_ids))] if purchase_ids else []
 
 
 def charge_of(tx: Tx, purchase_id: str) -> Charge | None:

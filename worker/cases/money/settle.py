@@ -23,7 +23,7 @@ from worker.cases.book.write import write_cases
 from worker.cases.money import claims, holds
 from worker.cases.money.dispute import open_dispute
 from worker.cases.money.duplicate import Duplicates, Work
-from worker.cases.money.facts import Charge, charges_of
+from worker.cases.money.facts import Charge, charges_for_the_same
 from worker.cases.requests.alone import judge_alone
 from worker.credits.ledger import Ledger
 from worker.creem.environment import Environment
@@ -65,7 +65,7 @@ class Settler:
         touched = set(purchase_ids)
         if not touched:
             return Settled()
-        found = charges_of(tx, touched)
+        found = charges_for_the_same(tx, touched)
         kin = {charge.facts.purchase_id: charge for charge in found}
         work = self._work(tx, found, now)
         for group in _groups(found, touched):
@@ -82,7 +82,7 @@ class Settler:
         """
         if case.kind is not CaseKind.DUPLICATE_CHARGE:
             return None
-        found = charges_of(tx, [purchase_id])
+        found = charges_for_the_same(tx, [purchase_id])
         work = self._work(tx, found, now)
         work.cases[case.kind, case.subject] = case
         [group] = _groups(found, {purchase_id})
