@@ -185,7 +185,7 @@ class TestMoney:
         world.hears = False
         world.double.refund_in_dashboard("tran_0")
         world.settle_down()
-        assert (world.state("ord_1"), world.double.gone("tran_1")) == ("review", 0)
+        assert (world.state("ord_1"), world.double.gone("tran_1")) == ("nothing_owed", 0)
         assert rows(world.store, "select type, amount from credit_entries where ref like '%ord_1%' order by amount") == [
             ("freeze", -100),
             ("release", 100),
