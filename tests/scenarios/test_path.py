@@ -252,6 +252,8 @@ def mend(engineer: Engineer, broken: dict[str, str], port: int) -> None:
     """The pipeline is back, the missing account is imported, a person decides, and what waited is put back."""
     system = engineer.system
     client = redis_py.Redis.from_url(system.redis_url)
+    # before its customer's job ends, for which the request is judged anew and has to be looked at again
+    engineer.types('review decline CASE --reason "…"', CASE=broken["second"])
     with PipelineDouble(client, "layer-jobs:events", lambda _: RerunPlan.DELIVERS, SystemClock(), port):
         engineer.types('requeue job_42 --reason "…"', job_42="job_44")
         (system.folder / "history.jsonl").write_text(history("acc_7", "acc_8", "acc_9"))
@@ -261,7 +263,6 @@ def mend(engineer: Engineer, broken: dict[str, str], port: int) -> None:
         engineer.types('dead discard ID --reason "…"', ID=broken["not_json"])
         engineer.types('dead discard --all-of REASON --reason "…"', REASON="not_json")
         engineer.types('review approve CASE --reason "…"')
-        engineer.types('review decline CASE --reason "…"', CASE=broken["second"])
         ends = {"job_42": "declined", "job_44": "delivered", broken["request"]: "refunded", broken["second"]: "declined"}
         assert eventually(lambda: {name: engineer.state(name) for name in ends} == ends, within=90), system.logs()
     assert system.json("dead", "list")["items"] == []
