@@ -126,17 +126,21 @@ def lost_at_the_bank(world: PeopleWorld) -> str:
     return "We looked at your case. Nothing more is owed for it.\n\nThis is about job job_1."
 
 
+def lose_at_the_bank(world: PeopleWorld, transaction_id: str) -> None:
+    world.double.dispute(transaction_id)
+    world.double.tick()
+    world.sweep()
+    world.decide(transaction_id, "lost", reason="the bank said so")
+    world.sweep()
+
+
 BY_THE_BANK = "\n\nThis is about order ord_1.\n\nWhy: the bank gave the 9.00 USD back after the charge was disputed there\n"
 
 
 def asked_for_and_lost_at_the_bank(world: PeopleWorld) -> str:
     world.bought_once()
     world.mail()
-    world.double.dispute("tran_ord_1")
-    world.double.tick()
-    world.sweep()
-    world.decide("tran_ord_1", "lost", reason="the bank said so")
-    world.sweep()
+    lose_at_the_bank(world, "tran_ord_1")
     return f"Nothing more is owed for it.{BY_THE_BANK}"
 
 
@@ -144,11 +148,7 @@ def charged_twice_and_lost_at_the_bank(world: PeopleWorld) -> str:
     world.load(*world.history_of_charges(apart=timedelta(hours=1)))
     world.clock.pass_(minutes=5)
     assert "A person will look at your case" in text_of(world.written()[0])
-    world.double.dispute("tran_1")
-    world.double.tick()
-    world.sweep()
-    world.decide("tran_1", "lost", reason="the bank said so")
-    world.sweep()
+    lose_at_the_bank(world, "tran_1")
     return f"Nothing more is owed for it.{BY_THE_BANK}"
 
 

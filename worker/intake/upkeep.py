@@ -114,7 +114,7 @@ def trim(client: redis.Redis, stream: str, retention: timedelta) -> int:
     r: Any = client
     # the server's clock, since the ids carry its time; asked first, so that what is added meanwhile is younger
     bounds = [(milliseconds_now(client) - int(retention.total_seconds() * 1000), 0)]
-    bounds += [position(entry) for name, entry in unacknowledged(client, stream).items() if not is_observer(name)]
+    bounds += _waited_for(client, stream).values()
     milliseconds, sequence = min(bounds)
     if milliseconds <= 0:
         return 0
@@ -131,10 +131,13 @@ def trim(client: redis.Redis, stream: str, retention: timedelta) -> int:
 def kept_for(client: redis.Redis, stream: str, retention: timedelta) -> dict[str, datetime]:
     """The groups for which entries are kept that are older than `retention`, and when the oldest of each was added."""
     edge = moment_of(milliseconds_now(client)) - retention
-    found = {
-        name: moment_of(position(entry)[0]) for name, entry in unacknowledged(client, stream).items() if not is_observer(name)
-    }
+    found = {name: moment_of(milliseconds) for name, (milliseconds, _) in _waited_for(client, stream).items()}
     return {name: added for name, added in found.items() if added < edge}
+
+
+def _waited_for(client: redis.Redis, stream: str) -> dict[str, tuple[int, int]]:
+    """The position of the oldest entry that each group has not acknowledged, but for observers, for whom nobody waits."""
+    return {name: position(entry) for name, entry in unacknowledged(client, stream).items() if not is_observer(name)}
 
 
 def outstayed(client: redis.Redis, stream: str, retention: timedelta) -> timedelta:
