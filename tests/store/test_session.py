@@ -10,7 +10,7 @@ from sqlalchemy import make_url, select, text
 from tests.pooler import a_pooler
 from tests.servers import ON_POSTGRES, conninfo
 from tests.store.rows import NOON, an_account
-from worker.errors import Misconfigured
+from worker.errors import Misconfigured, TryLater
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.schema import require_current, upgrade
@@ -89,6 +89,19 @@ def test_what_the_url_sets_stands_through_a_pooler_too(database_url: str, pooled
     where = "select relnamespace::regnamespace::text from pg_class where relname = 'here'"
     assert store.read(lambda tx: tx.connection.execute(text(where)).scalar_one()) == "elsewhere"
     store.close()
+
+
+@ON_POSTGRES
+def test_session_that_has_read_writes_nothing_where_the_database_was_set_to_take_no_writes(store: Store) -> None:
+    """As before a move to another server: what is written after the copy was taken is in no books that stay."""
+    name = make_url(store.url).database
+    with psycopg.connect(conninfo(store.url), autocommit=True) as owner:
+        owner.execute(f"alter database {name} set default_transaction_read_only = on".encode())
+    store.close()
+    store.read(lambda tx: tx.all(select(accounts)))
+    with pytest.raises(TryLater, match="cannot execute INSERT in a read-only transaction"):
+        store.write(lambda tx: tx.insert(accounts, [an_account()]))
+    assert not store.read(lambda tx: tx.all(select(accounts)))
 
 
 @pytest.mark.parametrize("option", ["-e", "lock_timeout=5", "-c lock_timeout", "-c"])

@@ -52,7 +52,6 @@ def test_server_that_only_reads_since_a_failover_is_away(store: Store) -> None:
     with pytest.raises(TryLater, match="the database is not reachable: cannot execute UPDATE in a read-only transaction"):
         store.write(lambda tx: tx.connection.execute(text("update accounts set status = status")).rowcount)
     takes_none = "the database takes no writes: default_transaction_read_only is on"
-    # by another, for a look gives its session back as one that may write: the one above is to be met again as it is
     with closing(Store(store.url)) as another, pytest.raises(Misconfigured, match=takes_none):
         require_current(another)
     fall("off")

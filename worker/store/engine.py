@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -131,24 +131,13 @@ def _before_the_commit(connection: Connection, writing: bool) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if writing and _only_reads(connection, error):
+        if writing and sqlstate(error) == ONLY_READS:
             # after a failover the address may lead to another server, and this connection never will
             connection.invalidate()
             raise _Broken(error) from error
         if error.connection_invalidated:
             raise _Broken(error) from error
         raise
-
-
-def _only_reads(connection: Connection, error: DBAPIError) -> bool:
-    if sqlstate(error) != NOT_SUPPORTED:
-        return sqlstate(error) == ONLY_READS
-    # a twentieth of a second to import, which a file does without
-    from psycopg.pq import TransactionStatus
-
-    # by this and not by the server's words, which are in its own language: where the beginning was refused none is open
-    session: Any = connection.connection.driver_connection
-    return bool(session.info.transaction_status == TransactionStatus.IDLE)
 
 
 def _open(url: str, mounts: Path) -> Engine:

@@ -49,6 +49,7 @@ def prepare_sessions(engine: Engine, settings: Mapping[str, str]) -> None:
     # before SQLAlchemy's own first look at the server, which may be told where to look
     event.listen(engine, "connect", partial(_prepare, engine.dialect.loaded_dbapi, settings), insert=True)
     event.listen(engine, "begin", partial(_begin, settings))
+    event.listen(engine, "checkin", _as_the_server_has_it)
 
 
 def settings_of(url: URL) -> dict[str, str]:
@@ -97,6 +98,13 @@ def _prepare(driver: Any, settings: Mapping[str, str], session: "psycopg.Connect
 def _begin(settings: Mapping[str, str], connection: Connection) -> None:
     if is_pooled(connection):
         connection.exec_driver_sql(_SET, (*_columns(settings), _NOBODY))
+
+
+def _as_the_server_has_it(session: "psycopg.Connection[Any] | None", _: Any) -> None:
+    # After a look SQLAlchemy gives a session back as one that may write, said with each transaction from then on: whoever set
+    # `default_transaction_read_only`, to take the database elsewhere, was obeyed only by sessions that had read nothing yet.
+    if session is not None and session.read_only is not None:
+        session.read_only = None
 
 
 def _columns(settings: Mapping[str, str]) -> tuple[list[str], list[str]]:
