@@ -2682,4 +2682,16 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "every_process_reaches_the_world",
+        "whoever takes over the console carries away what the database tells",
+        ("tests/deploy/test_network.py::test_process_reaches_whom_its_work_needs_and_nobody_else",),
+        (
+            (
+                "deploy/kubernetes/network.yml",
+                "podSelector: {matchLabels: {app: refunds, part: money}}",
+                "podSelector: {matchLabels: {app: refunds}}",
+            ),
+        ),
+    ),
 )

@@ -24,7 +24,9 @@ def test_there_are_enough_of_them_and_each_has_a_name_of_its_own() -> None:
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_bug_applies_and_still_reads_as_python(bug: Bug) -> None:
     for file, text in applied(bug.edits, ROOT).items():
-        ast.parse(text, str(file))
+        # the others are read by the tests that catch the bug
+        if Path(file).suffix == ".py":
+            ast.parse(text, str(file))
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
