@@ -1,23 +1,33 @@
 """A Redis that lets each part do its own and nothing else: the whole main job goes through it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
 from tests.scenarios.system import a_purchase, a_system, an_account, failed, submitted
 from tests.servers import ON_POSTGRES, eventually
+from tests.web.test_app import SECRET, a_refund, signed
+from worker.broker import QUEUES
 from worker.intake.stream import as_text, entries_read_so_far
 from worker.intake.upkeep import kept_for, trim
-from worker.sandbox.servers import RunningRedis, start_redis
+from worker.sandbox.servers import RunningRedis, free_port, start_redis
 
 USERS = (Path(__file__).parents[2] / "deploy/redis/users.acl").read_text()
-PASSWORDS = {"refunds": "choose-one", "pipeline": "choose-another", "product": "and-another", "observer": "and-yet-another"}
+PASSWORDS = {
+    "refunds": "choose-one",
+    "web": "choose-a-third",
+    "pipeline": "choose-another",
+    "product": "and-another",
+    "observer": "and-yet-another",
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +64,60 @@ def test_main_job_goes_through_with_each_part_under_its_own_user(
         [found] = [finding for finding in system.json("doctor", expect=None)["findings"] if finding["check"] == "redis"]
         assert found["ok"], found
         assert eventually(lambda: (observer.case("job_1") or {}).get("state") == "review", within=60), observer.logs()
-        assert "NOPERM" not in system.logs() + observer.logs()
+        assert "no permissions" not in system.logs() + observer.logs()
+
+
+@pytest.mark.slow
+@ON_POSTGRES
+def test_web_looks_and_sends_hints_under_a_user_of_its_own(database_url: str, guarded: RunningRedis) -> None:
+    looks: Any = redis.Redis.from_url(as_user(guarded, "refunds"))
+    looks.delete(*(f"refunds:{queue}" for queue in QUEUES))
+    with suppress(redis.ResponseError):
+        looks.xgroup_create("layer-jobs:events", "refunds", id="0", mkstream=True)
+    looks.xadd("refunds:events", {"event": "{}"})
+    port, told = free_port(), a_refund()
+    with (
+        a_system(
+            database_url, as_user(guarded, "web"), REFUNDS_WEB_PORT=str(port), REFUNDS_CREEM_WEBHOOK_SECRET=SECRET
+        ) as system,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as outside,
+    ):
+        system.start("worker.cli", "web")
+
+        def asked(path: str) -> httpx.Response | None:
+            with suppress(httpx.TransportError):
+                return outside.get(path)
+            return None
+
+        assert eventually(lambda: asked("/healthz"), within=60), system.logs()
+        assert outside.post("/webhooks/creem", content=told, headers=signed(told)).json() == {"status": "stored"}
+        assert eventually(lambda: looks.llen("refunds:assess") == 1), system.logs()
+        assert outside.get("/readyz").json()["checks"]["redis"] == {"ok": True, "fault": None}
+        figures = outside.get("/metrics").text
+        assert "refunds_redis_up 1.0" in figures
+        assert 'refunds_tasks_queued{queue="assess"} 1.0' in figures
+        assert re.search(r'(?m)^refunds_sent_entries\{stream="refunds:events"\} [1-9]', figures)
+        assert "no permissions" not in system.logs()
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
+        ("web", ("flushall",)),
+        ("web", ("xadd", "layer-jobs:events", "*", "event", "forged")),
+        ("web", ("xadd", "layer-jobs:commands", "*", "command", "forged")),
+        ("web", ("xadd", "refunds:events", "*", "event", "forged")),
+        ("web", ("xreadgroup", "group", "refunds", "thief", "noack", "streams", "layer-jobs:events", ">")),
+        ("web", ("xack", "layer-jobs:events", "refunds", "0-1")),
+        ("web", ("xtrim", "layer-jobs:events", "maxlen", "0")),
+        ("web", ("del", "layer-jobs:events")),
+        ("web", ("del", "refunds:assess")),
+        ("web", ("rpop", "refunds:assess")),
+        ("web", ("set", "refunds:epoch", "0")),
+        ("web", ("eval", "return 1", "0")),
+        ("web", ("publish", "refunds:/0.celery.pidbox", "shutdown")),
+        ("web", ("config", "get", "requirepass")),
+        ("web", ("client", "kill", "type", "normal")),
         ("pipeline", ("flushall",)),
         ("pipeline", ("xadd", "refunds:events", "*", "event", "forged")),
         ("pipeline", ("lpush", "refunds:assess", "forged")),

@@ -2694,4 +2694,16 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "web_may_do_all_that_a_worker_may",
+        "whoever takes over the one process that outsiders reach takes events off the stream and announces refunds",
+        ("tests/deploy/test_acl.py::test_user_may_not",),
+        (
+            (
+                "deploy/redis/users.acl",
+                "user web on >choose-a-third &*.celeryev* -@all",
+                "user web on >choose-a-third ~* &* -@all +@all",
+            ),
+        ),
+    ),
 )
