@@ -458,7 +458,7 @@ def test_refund_that_creem_told_of_and_does_not_show_is_waited_for(scene: Scene,
 @pytest.mark.parametrize(
     ("stopped", "again"), [(timedelta(minutes=2), timedelta(minutes=2)), (timedelta(days=1), timedelta(minutes=5))]
 )
-@pytest.mark.parametrize("name", [limits.KEY, limits.BALANCE])
+@pytest.mark.parametrize("name", [limits.KEY, limits.BALANCE, limits.CALLS])
 def test_trouble_at_creem_is_waited_out_and_asked_for_again(
     scene: Scene, name: str, stopped: timedelta, again: timedelta
 ) -> None:

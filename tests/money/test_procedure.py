@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -287,6 +288,54 @@ def test_refund_that_was_too_much_at_once_is_read_and_never_called_again(world: 
     assert world.double.posts("tran_1") == 1
     assert world.state("ord_1") == ("refunded" if side is Lost.AFTER_COMMIT else "review")
     holds(world)
+
+
+@POSTGRES_AT_NIGHT
+@pytest.mark.parametrize("fault", [Fault.ERROR_503, Fault.HTML_502, Fault.TIMEOUT, Fault.CUT_SHORT])
+def test_calls_that_come_to_nothing_end_before_they_have_spent_every_claim(world: MoneyWorld, fault: Fault) -> None:
+    """Creem can be read and hears no call: once each claim was sent into that, and each was a person's a day later."""
+    world.double.switches = replace(NASTY, post=fault)
+    later = [world.charged_again(number) for number in range(12)]
+    began = world.clock.now()
+    world.settle_down(days=10 / 1440)
+    assert 5 <= called(world) <= 5 + 4, "the first five, then one after 1, 2 and 4 minutes"
+    assert "refund calls in a row nobody knows what came, at last" in str(held(world, limits.CALLS))
+    waits = [claim for claim in map(world.claim, later) if claim.attempts == 0]
+    assert len(waits) == 12 - called(world)
+    assert all(claim.detail.startswith("money waits, creem_calls: of ") for claim in waits)
+    spent = {claim.transaction_id for claim in map(world.claim, later) if claim.attempts}
+    world.double.switches = NASTY
+    world.settle_down(days=0.1)
+    assert [world.double.gone(name) for name in later] == [0 if name in spent else 900 for name in later]
+    assert called(world) == 12
+    assert held(world, limits.CALLS) is None
+    assert world.clock.now() - began < timedelta(hours=4)
+
+
+@POSTGRES_AT_NIGHT
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.BARE_429])
+@pytest.mark.parametrize(("asks", "minutes"), [("900", 15), (None, 1)])
+def test_creem_that_has_too_many_calls_gets_no_other_before_it_wants_one(
+    world: MoneyWorld, fault: Fault, asks: str | None, minutes: float
+) -> None:
+    two_due(world, post=fault, retry_after=asks)
+    stays_with_one_call(world, limits.CALLS, minutes=minutes * 0.95)
+    world.double.switches = NASTY
+    world.settle_down(days=0.1)
+    assert called(world) == 2
+    assert sum(world.double.gone(name) for name in ("tran_1", "tran_r1_1")) == 900
+
+
+def all_called_for(world: MoneyWorld, names: list[str]) -> bool:
+    return all(world.claim(name).attempts for name in names)
+
+
+def test_call_that_was_answered_ends_the_row_of_those_that_were_not(world: MoneyWorld) -> None:
+    for post, numbers in ((Fault.ERROR_503, range(4)), (Fault.NONE, range(4, 5)), (Fault.ERROR_503, range(5, 9))):
+        world.double.switches = replace(NASTY, post=post)
+        later = [world.charged_again(number) for number in numbers]
+        world.settle_down(days=0.01, done=partial(all_called_for, world, later))
+    assert (called(world), held(world, limits.CALLS)) == (9, None)
 
 
 def test_dispute_that_we_were_told_of_and_no_read_shows_yet_stops_the_call(world: MoneyWorld) -> None:

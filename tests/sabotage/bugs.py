@@ -896,6 +896,24 @@ BUGS = (
         (("worker/cases/money/record.py", '        if answer.status != "pending":\n', "        if False:\n"),),
     ),
     Bug(
+        "calls_that_come_to_nothing_spend_every_claim",
+        "where Creem hears no refund call each charge that is due is called for once and never again: nobody is paid by itself",
+        ("tests/money/test_procedure.py::test_calls_that_come_to_nothing_end_before_they_have_spent_every_claim",),
+        (("worker/cases/money/record.py", "            limits.call_in_vain(tx, answer, with_.now)\n", ""),),
+    ),
+    Bug(
+        "retry_after_of_a_refund_call_is_not_read",
+        "every claim is sent into a Creem that has too many calls, and is a person's",
+        ("tests/money/test_procedure.py::test_creem_that_has_too_many_calls_gets_no_other_before_it_wants_one",),
+        (
+            (
+                "worker/creem/post.py",
+                "        return replace(answer, retry_after=retry_after(heard.response, self._clock.now()))\n",
+                "        return answer\n",
+            ),
+        ),
+    ),
+    Bug(
         "throttled_refund_is_sent_again",
         "a refund that Creem carried out behind its 429 is paid twice",
         ("tests/money/test_procedure.py::test_refund_that_was_too_much_at_once_is_read_and_never_called_again",),

@@ -64,6 +64,8 @@ class Answer:
     nothing. One that speaks of a refund under way is none.
     """
     mismatch: bool = False
+    retry_after: float | None = None
+    """Seconds for which it asked to be left alone, if it did."""
 
 
 def classify(

@@ -76,7 +76,7 @@ class CreemHttp:
         self._reads = Reads(wire, pace, seconds=read_seconds, sleep=sleep, timer=timer, clock=clock, chance=chance)
         self.credits = CreditAccounts(wire, pace, self._reads, seconds=read_seconds)
         """The credits that customers have at Creem."""
-        self._refunds = Refunds(wire, pace, environment=address.environment, seconds=refund_seconds, timer=timer)
+        self._refunds = Refunds(wire, pace, environment=address.environment, seconds=refund_seconds, timer=timer, clock=clock)
 
     def __repr__(self) -> str:
         return f"CreemHttp({self._address.base_url}, {self._address.environment.value})"

@@ -6,12 +6,15 @@ a first one that failed.
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx
 
+from worker.clock import Clock
 from worker.creem.answers import BODY_LIMIT, Answer, classify, classify_error
 from worker.creem.armed import Armed
+from worker.creem.envelope import retry_after
 from worker.creem.environment import Environment
 from worker.creem.wire import Ask, Pace, Trace, Unheard, Wire
 
@@ -31,9 +34,10 @@ class Refunds:
         environment: Environment,
         seconds: float,
         timer: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self._wire, self._pace, self._environment = wire, pace, environment
-        self._seconds, self._timer = seconds, timer
+        self._seconds, self._timer, self._clock = seconds, timer, clock
 
     def send(self, armed: Armed) -> Answer:
         """What became of the call. Nothing of it leaves after `armed.until`, also when this process is frozen on the way.
@@ -54,13 +58,14 @@ class Refunds:
         heard = self._wire.once(ask, seconds=min(self._seconds, armed.until - now), most=BODY_LIMIT)
         if isinstance(heard, Unheard):
             return classify_error(heard.error, heard.http_status, hide=self._wire.hide)
-        return classify(
+        answer = classify(
             heard.response,
             heard.body,
             asked=transaction_id,
             environment=self._environment,
             hide=self._wire.hide,
         )
+        return replace(answer, retry_after=retry_after(heard.response, self._clock.now()))
 
 
 def _nothing_after(until: float, timer: Callable[[], float]) -> Trace:

@@ -38,7 +38,7 @@ from worker.store.engine import Store
 from worker.store.schema import head, require_current
 
 KEEP_SECONDS = 15.0
-BREAKERS = (CREEM, limits.KEY, limits.BALANCE, limits.JOURNAL, limits.MONEY, limits.RESTORE)
+BREAKERS = (CREEM, limits.CALLS, limits.KEY, limits.BALANCE, limits.JOURNAL, limits.MONEY, limits.RESTORE)
 ENDS = tuple(status for status in JobStatus if status is not JobStatus.RUNNING)
 DELIVERIES = ("taken", "not_stored", "unsigned")
 Family = GaugeMetricFamily | CounterMetricFamily | GaugeHistogramMetricFamily

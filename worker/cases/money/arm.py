@@ -155,9 +155,11 @@ def _credits_not_taken(intent: Intent, with_: Arming) -> str | None:
     return None
 
 
-def _key_or_balance_missing(intent: Intent, with_: Arming) -> str | None:
-    """Both are seen in `refunds status`: no claim is handed over for them, each asks again by itself."""
-    stopped = closed_to(intent.tx, [limits.KEY, limits.BALANCE], with_.now)
+def _creem_takes_none(intent: Intent, with_: Arming) -> str | None:
+    """Key, balance, or calls that come to nothing. Each is seen in `refunds status`: no claim is handed over for it, and each
+    asks again by itself.
+    """
+    stopped = closed_to(intent.tx, [limits.KEY, limits.BALANCE, limits.CALLS], with_.now)
     if stopped is None:
         return None
     why = f"money waits, {stopped[0]}"
@@ -192,7 +194,7 @@ GUARDS: tuple[Callable[[Intent, Arming], str | None], ...] = (
     _kept_may_go,
     _credits_not_taken,
     # does anything stop money?
-    _key_or_balance_missing,
+    _creem_takes_none,
     _over_the_limit,
 )
 """Each says what happened instead of arming, in words; None: nothing is in the way. The first that has something to say ends the

@@ -1,27 +1,30 @@
-"""What stops money: the provider's breaker, trouble with the key, an empty balance, more money than the terms allow, a claim
-journal that takes no lines, a database that was set back.
+"""What stops money: the provider's breaker, refund calls that come to nothing, trouble with the key, an empty balance, more money
+than the terms allow, a claim journal that takes no lines, a database that was set back.
 
 All of them are rows, shared by every worker. None of them touches credits. The volume breaker counts in the very transaction
 that arms a call, and only a person closes it.
 """
 
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import and_, func, or_, select, update
 
 from policy import Terms
 from worker.cases.money.claims import SEND
-from worker.clock import written
-from worker.creem.answers import MOVED_NOTHING
+from worker.clock import growing, written
+from worker.creem.answers import MOVED_NOTHING, Answer, CallOutcome
 from worker.errors import Refused
 from worker.observe import log
 from worker.store.actions import acted
-from worker.store.breakers import CREEM, closed_to, ensure, standing, unheard
+from worker.store.breakers import BREAK_AFTER, BREAK_FOR, CREEM, LONGEST_ASKED, closed_to, ensure, standing, unheard
 from worker.store.bulk import Tx
 from worker.store.tables import breakers, payment_attempts, payments
 
 KEY, BALANCE, MONEY = "creem_key", "creem_balance", "money"
+CALLS = "creem_calls"
+"""Stands open while calls for a refund come to nothing though Creem may be read."""
 JOURNAL = "journal"
 """Stands open while no call can be put down in the claim journal; the next one that is closes it."""
 KEY_TROUBLE = timedelta(minutes=10)
@@ -29,12 +32,18 @@ KEY_TROUBLE = timedelta(minutes=10)
 RESTORE = "restore"
 """Stands open where the database was set back; `refunds restore lift` closes it."""
 LONGEST_BREAK = timedelta(minutes=10)
+LONGEST_REST = timedelta(hours=1)
+"""Longer than reads are left off: a call that came to nothing spends the one claim on its charge."""
+TOO_MANY = 429
 FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+_LAST_CALLS = 20
+"""More than it takes until the rest between two calls grows no more."""
 AND = "; and "
 """Between the reasons for which one breaker stands open."""
 _NOT_RELEASED = {
     CREEM: "that ends by itself",
+    CALLS: "that ends by itself",
     KEY: "nobody has to release that: correct REFUNDS_CREEM_API_KEY and restart",
     BALANCE: "nobody has to release that: top up at Creem, or wait for the payout",
     JOURNAL: "nobody has to release that: mend the disk of the claim journal",
@@ -46,6 +55,22 @@ _NOT_RELEASED = {
 def away(tx: Tx, why: str, now: datetime, *, asked: float | None = None) -> None:
     """One more call of Creem that came to nothing; `asked`: for how many seconds Creem wants nobody to call."""
     unheard(tx, CREEM, why, now, LONGEST_BREAK, asked=asked)
+
+
+def call_in_vain(tx: Tx, answer: Answer, now: datetime) -> None:
+    """One more call for a refund of which nobody knows what came, recorded already. It is never made again, and may be a person's
+    in the end: after some in a row, or from the first where Creem says that they are too many, none leaves for a while, twice as
+    long with each, and none before Creem wants to be called.
+    """
+    a, in_vain = payment_attempts.c, {CallOutcome.UNKNOWN.value, CallOutcome.THROTTLED.value}
+    last = tx.all(select(a.outcome).where(a.outcome.is_not(None)).order_by(a.armed_at.desc()).limit(_LAST_CALLS))
+    in_a_row = len(list(takewhile(lambda row: row.outcome in in_vain, last)))
+    beyond = in_a_row - (1 if answer.http_status == TOO_MANY else BREAK_AFTER)
+    rest = growing(beyond, LONGEST_REST, BREAK_FOR) if beyond >= 0 else timedelta()
+    asked = timedelta(seconds=min(answer.retry_after or 0, LONGEST_ASKED.total_seconds()))
+    if rest or asked:
+        why = f"of {in_a_row} refund calls in a row nobody knows what came, at last {answer.detail}"
+        open_until(tx, CALLS, now + max(rest, asked), why)
 
 
 def open_until(

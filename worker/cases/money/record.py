@@ -60,6 +60,7 @@ def record_answer(tx: Tx, turn: Turn, attempt: int, answer: Answer, with_: Closi
         case CallOutcome.THROTTLED | CallOutcome.UNKNOWN:
             # nothing shows that a throttled refund was not executed: it is not sent again (A16)
             unknown(tx, payment, case, answer.detail, with_)
+            limits.call_in_vain(tx, answer, with_.now)
     return answer.outcome.value if answer.status is None else f"{answer.outcome.value} {answer.status}"
 
 

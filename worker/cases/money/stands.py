@@ -21,7 +21,7 @@ _SAID = {
     PaymentState.REFUNDED: "went back",
 }
 """The rest is called by its own name."""
-_HOLD = {CREEM, limits.MONEY, limits.RESTORE, limits.KEY, limits.BALANCE}
+_HOLD = {CREEM, limits.CALLS, limits.MONEY, limits.RESTORE, limits.KEY, limits.BALANCE}
 
 
 def stands(claim: Row[Any], standing: Sequence[Row[Any]]) -> str:
