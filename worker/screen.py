@@ -74,6 +74,14 @@ def table(title: str, *columns: str, caption: str | None = None) -> Table:
     return made
 
 
+def sentences(title: str, *columns: str) -> Table:
+    """A table of which the first column is a sentence: it gives way to what it is told with, however narrow the terminal."""
+    made = table(title, *columns)
+    for number, column in enumerate(made.columns):
+        column.no_wrap = number != 0
+    return made
+
+
 def listed(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[Text]], *, sentence: str, below: Sequence[str], on: Console = out
 ) -> None:

@@ -6,7 +6,10 @@ import pytest
 from rich.console import Console
 
 from worker.clock import SystemClock, new_id
-from worker.screen import cell, listed, table
+from worker.sandbox.stories import STORIES
+from worker.sandbox.summary import JOBS_TOLD
+from worker.sandbox.summary_money import CHARGES_TOLD
+from worker.screen import cell, listed, sentences, table
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
@@ -36,3 +39,25 @@ def test_list_with_a_sentence_keeps_names_and_times_whole_at_every_width(columns
     assert why in " ".join(said.split()) or beside
     assert max(map(len, said.splitlines())) <= columns
     assert ("why" in said.splitlines()[1]) is beside
+
+
+@pytest.mark.parametrize("columns", [80, 100, 160])
+@pytest.mark.parametrize(
+    ("heads", "figures"),
+    [
+        (JOBS_TOLD, ("10", "refunded, review", "120", "12.3 s", "9 of 10")),
+        (CHARGES_TOLD, ("ord_7_m10_1", "refunding", "9.00 USD", "1", "yes")),
+    ],
+)
+def test_demo_says_how_each_story_ended_at_every_width(heads: tuple[str, ...], figures: tuple[str, ...], columns: int) -> None:
+    longest = max((story.line for story in STORIES), key=len)
+    shown = sentences("What happened", *heads)
+    shown.add_row(*map(cell, (longest, *figures)))
+    screen = StringIO()
+    Console(file=screen, width=columns).print(shown)
+    lines = screen.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    row = next(line for line in lines if figures[1] in line)
+    assert all(figure in row for figure in figures), row
+    said = screen.getvalue().split()
+    assert all(word in said for word in [*longest.split(), *" ".join(heads).split()])

@@ -16,11 +16,12 @@ from sqlalchemy import func, select
 from worker.cases.audit.audit import Audit
 from worker.sandbox.stories import STORIES
 from worker.sandbox.traffic import World
-from worker.screen import STATE_STYLE, cell, out, say, table
+from worker.screen import STATE_STYLE, cell, out, say, sentences
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import cases, dead_letters, inbox
 
+JOBS_TOLD = ("story", "jobs", "ended", "credits\nback", "made\nwhole in", "as\npromised")
 MADE_WHOLE = {"refunded", "delivered"}
 IN_WORDS = {
     "refunded": "got their credits back",
@@ -109,7 +110,7 @@ def told(store: Store, world: World, *, seconds: float) -> bool:
 
 
 def _stories(rows: Mapping[str, _Row]) -> Table:
-    shown = table("What happened to the jobs", "story", "jobs", "ended", "credits back", "made whole in", "as promised")
+    shown = sentences("What happened to the jobs", *JOBS_TOLD)
     for column in (1, 3, 4):
         shown.columns[column].justify = "right"
     for story in STORIES:

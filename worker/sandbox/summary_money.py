@@ -9,11 +9,12 @@ from sqlalchemy import select
 from policy.words import money
 from worker.sandbox.creem import CreemDouble
 from worker.sandbox.money_stories import MoneyWorld
-from worker.screen import STATE_STYLE, cell, out, say, table
+from worker.screen import STATE_STYLE, cell, out, say, sentences
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import cases
 
+CHARGES_TOLD = ("story", "order", "ended", "back to\nthe card", "calls", "as\npromised")
 Ends = Mapping[tuple[str, str], tuple[str, str]]
 
 
@@ -36,7 +37,7 @@ def as_told(found: Ends, world: MoneyWorld) -> bool:
 def told(store: Store, world: MoneyWorld, double: CreemDouble) -> bool:
     """Prints it; True when every charge ended as its story says and the ledger shows what it must, and not a cent more."""
     found, right = endings(store), True
-    shown = table("\nWhat happened to the charges", "story", "order", "ended", "back to the card", "calls", "as promised")
+    shown = sentences("\nWhat happened to the charges", *CHARGES_TOLD)
     for key, end in world.expected.items():
         _, order = key
         transaction = order.replace("ord_", "tran_", 1)
