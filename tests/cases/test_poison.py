@@ -19,7 +19,7 @@ from tests.faults import death
 from tests.logs import heard
 from worker.cases.assess.assessor import OWN_HINT
 from worker.cases.assess.imports import Importer
-from worker.cases.book.known import what_is_known
+from worker.cases.book.known import no_account, what_is_known
 from worker.clock import moment, written
 from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Refused, TryLater
@@ -408,6 +408,16 @@ def test_name_that_nothing_has_is_answered_with_the_first_ids_that_begin_so(worl
         ("", ": no case, job, order or account of that name"),
     ):
         assert world.store.read(lambda tx, name=name: what_is_known(tx, name, [])) == said  # type: ignore[misc]
+
+
+def test_name_of_what_is_no_account_leads_to_the_account_whose_it_is(world: World) -> None:
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"), world.failed("job_1"))
+    found = world.case("job_1")
+    assert found is not None
+    leads = "`refunds account acc_1`, `refunds cases --account acc_1`"
+    for name, what in ((found["case_id"], "a case"), ("job_1", "a job"), ("ord_1", "an order")):
+        assert world.store.read(lambda tx, name=name: no_account(tx, name)) == f"{name} is {what} of acc_1: {leads}"  # type: ignore[misc]
 
 
 def test_history_writes_its_moments_as_the_case_does_whichever_release_kept_them(world: World) -> None:

@@ -621,6 +621,8 @@ def test_dead_letters_are_grouped_and_put_back_by_reason(system: System) -> None
     assert [item["state"] for item in done] == ["open", "open"]
     said = system.refunds("dead", "requeue", "--all-of", "not_json", "--reason", "again", "--yes", expect=1).stdout
     assert all(said.count(item["dead_id"]) == 1 for item in done), "each is named once"
+    letter = done[0]["dead_id"]
+    assert f"{letter} is a dead letter: `refunds dead show {letter}`" in system.refunds("show", letter, expect=1).stderr
     assert "--all-of" in one_line(system.refunds("dead", "requeue", "--reason", "which?", expect=2).stderr)
 
 

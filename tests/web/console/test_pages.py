@@ -6,7 +6,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from tests.cases.world import a_purchase, an_account
 from tests.requests.world import PeopleWorld
@@ -21,7 +21,7 @@ from worker.reruns import Answer
 from worker.sandbox.creem import Lost, Switches
 from worker.sandbox.creem.words import Fault
 from worker.store.engine import Store
-from worker.store.tables import case_history, cases
+from worker.store.tables import case_history, cases, disputes, evidence, requests
 
 __all__ = ["database_url"]
 
@@ -173,6 +173,18 @@ def test_search_leads_straight_to_what_it_names(local: Browser, query: str, path
     page(local, answer.headers["location"])
 
 
+def test_reference_of_a_mail_a_file_and_a_dispute_lead_to_their_case(world: PeopleWorld, local: Browser) -> None:
+    world.bought_once("ord_8", "acc_8")
+    asked = world.mail("Please refund ord_8.", sender="acc_8@example.org", verified=False, message_id="<8@example.org>")
+    for chosen, its_case in (
+        (select(requests.c.reference).where(requests.c.case_id == asked.case_id), asked.case_id),
+        (select(func.min(evidence.c.evidence_id)).where(evidence.c.kind == "exe"), case_id(world, "ord_4")),
+        (select(disputes.c.dispute_id), case_id(world, "ord_3")),
+    ):
+        name = world.store.read(lambda tx, chosen=chosen: tx.value(chosen))  # type: ignore[misc]
+        assert local.get(f"/cases?q={name}").headers["location"] == f"/cases/{its_case}"
+
+
 def test_customer_is_found_by_mail_address_and_who_is_none_is_said_to_be_unknown(world: PeopleWorld, local: Browser) -> None:
     assert local.get("/cases?q=ACC_4@example.org").headers["location"] == "/accounts/acc_4"
     assert local.get("/accounts/acc_4@example.org").headers["location"] == "/accounts/acc_4"
@@ -180,6 +192,7 @@ def test_customer_is_found_by_mail_address_and_who_is_none_is_said_to_be_unknown
     text = words_of(page(local, "/cases?account=acc_5@example.org"))
     assert "acc_5@example.org: no account of that name or address" in text
     assert "No cases like that" not in text
+    assert "tran_3 is a charge of acc_3" in words_of(page(local, "/cases?account=tran_3"))
     assert "job_o: no case, job, order or account of that name; there are job_odd" in words_of(page(local, "/cases?q=job_o", 404))
     world.load(an_account("acc_7") | {"email": "JÖRG@example.org"})
     assert local.get("/cases?q=JÖRG@EXAMPLE.org").headers["location"] == "/accounts/acc_7"

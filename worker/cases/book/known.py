@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, Row, Text, func, select
+from sqlalchemy import Column, Row, Text, func, or_, select
 
 from policy.words import count
+from worker.cases.book.book import shown_account
 from worker.clock import moment
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, cases, inbox, layer_jobs, purchases
+from worker.store.tables import accounts, cases, dead_letters, inbox, layer_jobs, purchases
 
 MOST_ALIKE, NEIGHBOURS = 5, 50
 _IDS: Sequence[Column[Any]] = (
@@ -63,11 +64,23 @@ def what_is_known(tx: Tx, name: str, bought: Sequence[Row[Any]]) -> str:
     if called:
         what = "an account" if called == [name] else f"the address of {', '.join(called)}"
         return f"{name} is {what}: `refunds account {name}`, `refunds cases --account {name}`"
+    if tx.exists(select(dead_letters.c.dead_id).where(or_(dead_letters.c.dead_id == name, dead_letters.c.key == name))):
+        return f"{name} is a dead letter: `refunds dead show {name}`"
     return f"{name}: no case, job, order or account of that name{_alike(tx, name)}"
 
 
 def no_account(tx: Tx, name: str) -> str:
-    """What is said where no account has this id or address."""
+    """What is said where no account has this id or address: whose the case, job, order or charge is that has it."""
+    c, j, p = cases.c, layer_jobs.c, purchases.c
+    for what, owner in (
+        ("a case", select(c.account_id).where(c.case_id == name)),
+        ("a job", select(j.account_id).where(j.job_id == name)),
+        ("an order", select(p.account_id).where(or_(p.purchase_id == name, p.order_id == name))),
+        ("a charge", select(p.account_id).where(p.transaction_id == name)),
+    ):
+        row = tx.first(owner)
+        if row is not None and (account_id := shown_account(row.account_id)) is not None:
+            return f"{name} is {what} of {account_id}: `refunds account {account_id}`, `refunds cases --account {account_id}`"
     return f"{name}: no account of that name or address{_alike(tx, name)}"
 
 

@@ -24,14 +24,25 @@ from worker.errors import Refused
 from worker.store.breakers import standing
 from worker.store.bulk import Tx
 from worker.store.pages import page
-from worker.store.tables import accounts, case_history, cases, layer_jobs, payment_attempts, payments, purchases, requests
+from worker.store.tables import (
+    accounts,
+    case_history,
+    cases,
+    disputes,
+    evidence,
+    layer_jobs,
+    payment_attempts,
+    payments,
+    purchases,
+    requests,
+)
 
 _KEPT_BEFORE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?\+00:00")
 
 
 def find(tx: Tx, name: str) -> Row[Any]:
-    """The case with this case, job, order or transaction id. Raises `Refused` where there is none, saying what is known of the
-    name.
+    """The case with this case, job, order or transaction id, or to which a mail with this reference, a file or a dispute of this
+    id belongs. Raises `Refused` where there is none, saying what is known of the name.
 
     Of several, a job's own case comes before all others, then what still needs somebody, a dispute or a duplicate before mails
     about it, the first that came: what anybody writes to us changes no answer.
@@ -44,6 +55,7 @@ def find(tx: Tx, name: str) -> Row[Any]:
     bought = tx.all(select(p.purchase_id, p.order_id, p.account_id).where(of_charge))
     linked = [row.case_id for row in tx.all(select(payments.c.case_id).where(payments.c.transaction_id == name))]
     linked += [other for row in bought for other in (row.order_id, row.purchase_id) if other not in {None, name}]
+    linked += _of_what_hangs_on_cases(tx, name)
     found = next((row for other in linked if (row := _named(tx, other)) is not None), None)
     if found is None:
         raise Refused(what_is_known(tx, name, bought) + _asked_beside(tx, name, bought))
@@ -65,6 +77,16 @@ def of_the_order(tx: Tx, row: Row[Any], name: str) -> list[str]:
         return []
     of_others = c.order_id == name, or_(c.job_id.is_(None), c.job_id != name)
     return [one.case_id for one in tx.all(select(c.case_id).where(*of_others, c.kind.in_(KINDS)).order_by(c.case_id))]
+
+
+def _of_what_hangs_on_cases(tx: Tx, name: str) -> list[str]:
+    """The case of a mail with this reference or of a customer's file of this id; the order whose charge this dispute is about."""
+    r, e, d, p = requests.c, evidence.c, disputes.c, purchases.c
+    of_mail = tx.first(select(r.case_id.label("id")).where(r.reference == name))
+    of_file = tx.first(select(e.case_id.label("id")).where(e.evidence_id == name))
+    charged = purchases.join(disputes, p.transaction_id == d.transaction_id)
+    of_dispute = tx.first(select(p.purchase_id.label("id")).select_from(charged).where(d.dispute_id == name))
+    return [row.id for row in (of_mail, of_file, of_dispute) if row is not None]
 
 
 def _asked_beside(tx: Tx, name: str, bought: Sequence[Row[Any]]) -> str:
