@@ -1,7 +1,10 @@
 """What each webhook says, read from the documents of creem-api.md, section 11, and from anything else."""
 
+import hmac
 import json
+import sys
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -56,6 +59,26 @@ def test_signature_is_the_documented_one() -> None:
     assert not signature_holds("example-endpoint-secret", VECTOR + b"\n", right)
     assert not signature_holds("example-endpoint-secret", VECTOR, None)
     assert not signature_holds("example-endpoint-secret", VECTOR, "é" * 64)
+
+
+def test_signature_is_weighed_alike_whatever_is_wrong_with_it() -> None:
+    """An oracle needs a way that differs with what is wrong; how long the one comparison takes is the library's word."""
+    secret = "example-endpoint-secret"
+    right = hmac.new(secret.encode(), VECTOR, sha256).hexdigest()
+
+    def way(header: str) -> list[str]:
+        called: list[str] = []
+        sys.setprofile(lambda _, event, what: called.append(what.__name__) if event == "c_call" else None)
+        try:
+            signature_holds(secret, VECTOR, header)
+        finally:
+            sys.setprofile(None)
+        return called
+
+    other = "0" if right[0] != "0" else "1"
+    wrong = [other + right[1:], right[:-1] + ("0" if right[-1] != "0" else "1"), "0" * 64, right[:10], right + "00", "{}", ""]
+    assert all(way(header) == way(right) for header in wrong)
+    assert [name.endswith("compare_digest") for name in way(right)].count(True) == 1
 
 
 def test_refund_names_its_charge_and_keeps_the_snapshot() -> None:

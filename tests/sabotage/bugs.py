@@ -2724,4 +2724,10 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "signature_is_compared_letter_by_letter",
+        "who forges webhooks finds the signature one letter after another, by the time the answer takes",
+        ("tests/creem/test_webhooks.py::test_signature_is_weighed_alike_whatever_is_wrong_with_it",),
+        (("worker/creem/webhooks.py", "hmac.compare_digest(made, header)", "made == header"),),
+    ),
 )
