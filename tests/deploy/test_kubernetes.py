@@ -60,7 +60,11 @@ def test_pod_selects_itself_and_runs_as_nobody(name: str, document: dict[str, An
     if "selector" in document["spec"]:
         assert document["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
     assert template["spec"]["securityContext"]["runAsNonRoot"] is True
-    assert container(document)["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container(document)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
     assert container(document)["resources"]["limits"]["memory"]
 
 

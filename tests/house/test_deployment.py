@@ -53,6 +53,19 @@ def test_service_fills_no_disk_with_its_log_and_ours_no_memory(name: str) -> Non
     assert name not in OURS or service["mem_limit"] == "1g"
 
 
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_service_writes_where_it_keeps_things_and_gains_no_rights(name: str) -> None:
+    """As in Kubernetes (tests/deploy/test_kubernetes.py)."""
+    service = OURS[name]
+    assert service["read_only"] is True
+    assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - the one of its container
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["volumes"] == ["people:/var/lib/refunds", "journal:/var/lib/refunds-journal"]
+    assert service["environment"]["REFUNDS_EVIDENCE_DIR"].startswith("/var/lib/refunds/")
+    assert service["environment"]["REFUNDS_JOURNAL_DIR"] == "/var/lib/refunds-journal"
+
+
 def test_worker_gets_the_time_a_warm_shutdown_takes() -> None:
     assert seconds(OURS["worker"]["stop_grace_period"]) >= 125
 
