@@ -19,6 +19,7 @@ from worker.cases.requests.files import Files
 from worker.cases.requests.mark import LOOKED_UP, MARK, Mark
 from worker.cli.doctor.examine import examine
 from worker.clock import ROUND_SECONDS
+from worker.disk import Patience
 from worker.errors import Misconfigured, Refused, TryLater
 from worker.runtime import unfit
 from worker.settings import load_settings
@@ -357,6 +358,18 @@ def test_books_out_of_a_backup_delete_nothing_that_came_after_it_before_the_long
     aged(world, *world.files.folder.iterdir(), hours=29 * 24 + 1)
     assert world.evidence.sweep().orphans == (2 if later else 0)
     assert on_disk(world) == 2
+
+
+def test_folder_that_does_not_answer_is_tried_later(world: PeopleWorld) -> None:
+    folder = world.files.folder
+    folder.mkdir()
+    # a pipe that nobody writes to hangs whoever opens it, as the disk of a machine that is away does
+    os.mkfifo(folder / MARK)
+    files = Files(Mark(folder, world.store, world.clock, Patience(0.05)))
+    for work in (lambda: files.keep(PNG), replace(world.evidence, files=files).sweep):
+        with pytest.raises(TryLater, match=r"^the evidence folder is not reachable: the disk does not answer"):
+            work()
+    (folder / MARK).write_bytes(b"")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tests.doors import Doors, DoorStore
 from tests.faults import away, database_lost, death
 from tests.logs import heard
 from tests.requests.world import PNG, PeopleWorld, a_mail, lying_in
-from tests.servers import ON_POSTGRES, ON_SQLITE, POSTGRES_AT_NIGHT
+from tests.servers import ON_POSTGRES, ON_SQLITE, POSTGRES_AT_NIGHT, eventually
 from tests.store.rows import waiting_for_locks
 from worker.cases.mail_turn import take_turn
 from worker.cases.requests.evidence import Evidence, Removed
@@ -29,6 +29,7 @@ from worker.cases.requests.mailroom import Mailroom
 from worker.cases.requests.register import TakenMail
 from worker.cases.review.reviewer import Reviewer
 from worker.clock import Clock, moment
+from worker.disk import Patience
 from worker.errors import LockedOut, Misconfigured, TryLater
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -418,3 +419,31 @@ def test_mail_of_an_account_that_somebody_holds_keeps_none_behind_it(maildir: Ma
                 impatient.take()
         assert maildir.waiting()[0] == 1
     assert len(maildir.take()) == 1
+
+
+@ON_SQLITE
+def test_maildir_that_does_not_answer_holds_nobody_up_and_is_gone_on_with_once_it_does(
+    maildir: Maildir, world: PeopleWorld, tmp_path: Path
+) -> None:
+    """Two tasks at a Maildir on a network disk that hung were two task processes that gave no credits back."""
+    os.mkfifo(tmp_path / "pipe")
+    patience = Patience(0.05)
+    hanging = replace(maildir, patience=patience)
+    deliver(hanging, "1", a_mail())
+    with pytest.raises(TimeoutError):
+        patience.look((tmp_path / "pipe").read_bytes)
+    for told in (hanging.waiting, hanging.check):
+        with pytest.raises(TimeoutError, match="the disk does not answer"):
+            told()
+    with pytest.raises(TryLater, match=r"^the Maildir is not reachable: the disk does not answer"):
+        hanging.take()
+    (tmp_path / "pipe").write_bytes(b"back")
+
+    def taken() -> bool:
+        try:
+            return len(hanging.take()) == 1
+        except TryLater:
+            return False
+
+    assert eventually(taken)
+    assert hanging.waiting() == (0, None)

@@ -2186,6 +2186,12 @@ BUGS = (
         ),
     ),
     Bug(
+        "hanging_maildir_takes_processes",
+        "a Maildir on a network disk that hangs holds every task process, and no credits come back",
+        ("tests/requests/test_maildir.py",),
+        (("worker/cases/requests/maildir.py", "            self.patience.look(self._touch)\n", "            self._touch()\n"),),
+    ),
+    Bug(
         "written_where_no_writes_are_taken",
         "a database that is set to take no writes, to be moved, goes on being written: events of that time are in no books that stay",
         ("tests/store/test_session.py",),

@@ -287,6 +287,30 @@ def test_mails_that_lie_there_have_an_age_and_a_folder_that_cannot_be_read_takes
     assert told(unreadable) == [None, None, 1, 1]
 
 
+def test_maildir_that_does_not_answer_is_as_old_as_its_last_answer(store: Store) -> None:
+    found: list[Callable[[], tuple[int, datetime | None]]] = []
+    clock, timer = HandClock(), Timer()
+    figures = Figures(store, fakeredis.FakeRedis(), STREAM, clock, load_editions(DEFAULT_TERMS), timer, mails=lambda: found[-1]())
+
+    def age(mails: Callable[[], tuple[int, datetime | None]]) -> tuple[float | None, float | None]:
+        found.append(mails)
+        timer.at += 3600
+        said = values(figures.text())
+        return said.get("refunds_mails_oldest_age_seconds"), said.get("refunds_database_up")
+
+    def hangs() -> tuple[int, datetime | None]:
+        raise TimeoutError(110, "the disk does not answer")
+
+    assert age(hangs) == (0, 1), "it has only now been asked"
+    clock.pass_(minutes=10)
+    assert age(hangs) == (600, 1)
+    assert age(lambda: (0, None)) == (0, 1)
+    clock.pass_(minutes=40)
+    assert age(hangs) == (2400, 1)
+    assert age(lambda: (1, clock.now() - timedelta(minutes=5))) == (300, 1)
+    assert age(hangs) == (300, 1)
+
+
 def statements(store: Store, work: Figures) -> int:
     seen: list[str] = []
 

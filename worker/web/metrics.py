@@ -71,6 +71,7 @@ class Figures(Collector):
         self._store, self._redis, self._stream, self._clock, self._timer = store, client, stream, clock, timer
         self._editions, self._group, self._mode, self._environment, self._mails = editions, group, mode, environment, mails
         self._sent, self._reconciles_every = sent or {}, reconciles_every
+        self._mails_seen: datetime | None = None
         self.deliveries = Counter(dict.fromkeys(DELIVERIES, 0))
         """Webhooks by how this process answered since it runs; whoever answers counts."""
         self._lock = threading.Lock()
@@ -157,15 +158,22 @@ class Figures(Collector):
         ]
 
     def _from_maildir(self) -> list[Family]:
+        oldest = "refunds_mails_oldest_age_seconds"
+        text = "Age of the oldest of them, whose promise runs, or since when the folder does not answer; run `refunds doctor`"
         try:
             lying, since = self._mails() if self._mails is not None else (0, None)
+            self._mails_seen = since or self._clock.now()
+        except TimeoutError as error:
+            log.warning("metrics.maildir_hangs", error=one_line(error))
+            # nobody takes what has come since it last answered, and how much that is cannot be told
+            self._mails_seen = self._mails_seen or self._clock.now()
+            return [_one(oldest, text, _age(self._mails_seen, self._clock.now()))]
         except OSError as error:
             log.warning("metrics.maildir_unreadable", error=one_line(error))
             return []
-        text = "Age of the oldest of them, whose promise runs; `refunds doctor` says whether mails can be taken in"
         return [
             _one("refunds_mails_waiting", "Mails that lie in the Maildir and have not been taken in", lying),
-            _one("refunds_mails_oldest_age_seconds", text, _age(since, self._clock.now())),
+            _one(oldest, text, _age(since, self._clock.now())),
         ]
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from worker.cases.requests.mailroom import Mailroom
 from worker.cases.requests.register import Taken, TakenMail
-from worker.errors import LockedOut, Misconfigured, NoGround, one_line
+from worker.disk import Patience
+from worker.errors import LockedOut, Misconfigured, NoGround, TryLater, one_line
 from worker.intake.mail.reader import LIMITS
 from worker.observe import log
 
@@ -43,9 +44,14 @@ class Maildir:
     mailroom: Mailroom
     in_vain: set[str] = field(default_factory=set)
     """Files that this process tried and could not take: they come after all others, however many they are."""
+    patience: Patience = field(default_factory=Patience)
+    """A folder that hangs holds nobody up: not who takes mails, and not who counts them."""
 
     def check(self) -> None:
-        """Raises `Misconfigured` where the folder is no Maildir that we may read and empty."""
+        """Raises `Misconfigured` where the folder is no Maildir that we may read and empty, `OSError` where it cannot be read."""
+        self.patience.look(self._check)
+
+    def _check(self) -> None:
         if not (self.folder / "new").is_dir():
             raise Misconfigured(f"REFUNDS_MAIL_DIR: {self.folder} has no folder `new`; expected a Maildir")
         for name in _FOLDERS:
@@ -55,7 +61,14 @@ class Maildir:
                 )
 
     def take(self) -> list[TakenMail]:
-        """Takes in what has arrived, oldest first, up to a round. One mail that cannot be taken stays and never stops others."""
+        """Takes in what has arrived, oldest first, up to a round. One mail that cannot be taken stays and never stops others.
+
+        Raises `TryLater` where the folder does not answer.
+        """
+        try:
+            self.patience.look(self._touch)
+        except TimeoutError as error:
+            raise TryLater("the Maildir", error.strerror or type(error).__name__) from error
         done = []
         with self._files() as files:
             for file, delivered in self._arrived(files):
@@ -65,7 +78,16 @@ class Maildir:
         return done
 
     def waiting(self) -> tuple[int, datetime | None]:
-        """How many mails lie there, and when the oldest was received."""
+        """How many mails lie there, and when the oldest was received. Raises `OSError` where the folder cannot be read."""
+        return self.patience.look(self._waiting)
+
+    def _touch(self) -> None:
+        # of what is only read the system may remember an answer; that a folder is opened, its server is asked
+        for name in _FOLDERS:
+            with suppress(FileNotFoundError, PermissionError, NotADirectoryError), os.scandir(self.folder / name) as lying:
+                next(lying, None)
+
+    def _waiting(self) -> tuple[int, datetime | None]:
         with self._files() as files:
             delivered = [at for at in map(_delivered, files) if at is not None]
         return len(delivered), min(map(self._received_at, delivered), default=None)

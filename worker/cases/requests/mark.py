@@ -6,7 +6,7 @@ also names the newest file of the books: books that do not know it were set back
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -43,6 +43,8 @@ class Mark:
     folder: Path
     store: Store
     clock: Clock
+    patience: disk.Patience = field(default_factory=disk.Patience, compare=False)
+    """The mark is read before anything else is done there: a folder that hangs holds nobody up."""
 
     def stranger(self) -> str | None:
         """Which database the folder is of, where that is another one than ours."""
@@ -104,7 +106,7 @@ class Mark:
         """The database and the newest file; None for what is not said."""
         with reaching():
             try:
-                said = (self.folder / MARK).read_bytes().decode(errors="replace").split()
+                said = self.patience.look((self.folder / MARK).read_bytes).decode(errors="replace").split()
             except FileNotFoundError:
                 return None, None
         return said[0] if said else None, said[1] if len(said) > 1 else None
