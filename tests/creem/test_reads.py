@@ -45,10 +45,17 @@ TABLE = """
 301 | E                         | later       | 1
 307 |                           | later       | 1
 400 | E                         | refused 400 | 1
-400 | H                         | refused 400 | 1
+400 | H                         | later       | 1
+400 | {"error":{"code":"no"}}   | refused 400 | 1
 401 | E                         | refused 401 key | 1
+401 | H                         | refused 401 key | 1
+401 |                           | refused 401 key | 1
+403 | E                         | refused 403 key | 1
 403 | E-                        | refused 403 key | 1
-403 | H                         | refused 403 key | 1
+403 | {"error":{"code":"no"}}   | refused 403 key | 1
+403 | H                         | later       | 1
+403 | {"error_code":1020}       | later       | 1
+403 |                           | later       | 1
 404 | E                         | nothing     | 1
 404 | E-                        | later       | 4
 404 | {"error":"not found"}     | later       | 4

@@ -7,10 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.cases.world import a_purchase, an_account
-from tests.money.world import MoneyWorld
+from tests.money.world import ADDRESS, MoneyWorld
 from tests.servers import POSTGRES_AT_NIGHT
 from worker.cases.money import limits
 from worker.clock import written
@@ -214,6 +215,49 @@ def test_key_that_was_refused_is_tried_by_no_other_claim_meanwhile(world: MoneyW
     assert called(world) == 3
     assert held(world, limits.KEY) is None
     holds(world)
+
+
+def behind_a_firewall(world: MoneyWorld, dislikes: str) -> None:
+    """Something in front of Creem answers with a page of its own whatever has this in its address."""
+    inside = world.double.transport()
+
+    def look(request: httpx.Request) -> httpx.Response:
+        if dislikes in str(request.url):
+            page = httpx.ByteStream(b"<h1>Access denied</h1>")
+            return httpx.Response(403, stream=page, headers={"content-type": "text/html"})
+        return inside.handle_request(request)
+
+    world.http = httpx.Client(transport=httpx.MockTransport(look), base_url=ADDRESS.base_url)
+    world.creem = world.a_client()
+
+
+def test_page_of_a_firewall_about_one_charge_holds_no_other_and_is_not_about_the_key(world: MoneyWorld) -> None:
+    """Once it stopped all money again every ten minutes, and the page that was sent asked for another key."""
+    behind_a_firewall(world, "tran_1")
+    world.twice_charged()
+    world.pay()
+    name = world.charged_again(1)
+    world.pay()
+    assert (world.double.gone(name), world.double.gone("tran_1")) == (900, 0)
+    assert (held(world, limits.KEY), held(world, CREEM)) == (None, None)
+    said = "Creem answered 403: a body that is not Creem's (text/html, 22 bytes)"
+    assert said in world.claim("tran_1").detail
+    world.settle_down(days=2)
+    found = world.case("ord_1")
+    assert found is not None
+    assert (found["state"], world.double.posts("tran_1")) == ("review", 0)
+    assert said in found["decision"]["reason"]
+
+
+def test_firewall_that_lets_nobody_through_is_a_creem_that_is_away(world: MoneyWorld) -> None:
+    behind_a_firewall(world, "/v1/")
+    later = [world.charged_again(number) for number in range(6)]
+    world.settle_down(days=2 / 24, done=lambda: held(world, CREEM) is not None)
+    assert "a body that is not Creem's" in str(held(world, CREEM))
+    assert held(world, limits.KEY) is None
+    behind_a_firewall(world, "nothing of this")
+    world.settle_down(days=0.5)
+    assert [world.double.gone(name) for name in later] == [900] * 6
 
 
 @POSTGRES_AT_NIGHT

@@ -914,6 +914,15 @@ BUGS = (
         ),
     ),
     Bug(
+        "page_of_a_firewall_is_a_no_of_creems",
+        "one charge whose id a firewall does not like stops all money, and a right key is said to be wrong",
+        (
+            "tests/creem/test_reads.py::test_status_decides_whether_it_is_asked_again",
+            "tests/money/test_procedure.py::test_page_of_a_firewall_about_one_charge_holds_no_other_and_is_not_about_the_key",
+        ),
+        (("worker/creem/reads.py", "        if said.refuses:\n", "        if said.no:\n"),),
+    ),
+    Bug(
         "throttled_refund_is_sent_again",
         "a refund that Creem carried out behind its 429 is paid twice",
         ("tests/money/test_procedure.py::test_refund_that_was_too_much_at_once_is_read_and_never_called_again",),

@@ -38,6 +38,14 @@ class Understood:
         """True for a 4xx that says no and would say no again."""
         return 400 <= self.http_status < 500 and self.http_status not in NOT_NOW
 
+    @property
+    def refuses(self) -> bool:
+        """True for such a no that is Creem's own, in either of its error bodies (creem-api.md, 10 and 12.1), or about the key and
+        about nothing else. Firewalls and CDNs say 403 of what they do not like, and mean neither us nor the key.
+        """
+        theirs = self.creems or (self.document is not None and isinstance(self.document.get("error"), dict))
+        return self.no and (theirs or self.http_status == 401)
+
 
 def understand(response: httpx.Response, body: bytes, most: int) -> Understood:
     """What the answer says. A body of more than `most` bytes says nothing."""

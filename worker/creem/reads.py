@@ -129,10 +129,11 @@ class Reads:
         if said.http_status == 404:
             # a path that does not exist, or a proxy that lost its way, answers without a trace id: that is no word on the id
             return _Try() if said.trace_id is not None else _Try(trouble=self._line(said.line), again=True)
-        if said.no:
+        if said.refuses:
             raise CreemRefused(said.http_status, self._line(said.line))
-        redirected = 300 <= said.http_status < 400
-        return _Try(trouble=self._line(said.line), again=not redirected, pause=retry_after(response, self._clock.now()))
+        # somebody in between says no or leads elsewhere: not now, and not by asking again at once
+        again = not (said.no or 300 <= said.http_status < 400)
+        return _Try(trouble=self._line(said.line), again=again, pause=retry_after(response, self._clock.now()))
 
     def _away(self, tried: _Try[T], tries: int) -> CreemAway:
         count = "" if tries == 1 else f" ({tries} tries)"
