@@ -5,6 +5,7 @@ httpx limits every single read: a server that sends one byte a second keeps a ca
 What it cannot cut short is the host's name resolver.
 """
 
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -90,6 +91,15 @@ class _Until:
         return left if limit is None else min(limit, left)
 
 
+def _addresses(host: str, port: int) -> list[str]:
+    """Where the host is, as its resolver has it."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise httpcore.ConnectError(str(error)) from error
+    return [str(address[0]) for *_, address in found]
+
+
 class _Network(httpcore.NetworkBackend):
     def __init__(self, until: _Until) -> None:
         self._until, self._network = until, httpcore.SyncBackend()
@@ -102,8 +112,19 @@ class _Network(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        left = self._until.left(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._network.connect_tcp(host, port, left, local_address, socket_options), self._until)
+        """Tries one address of the host after the other. Each has an equal share of what is left of the time: were one that
+        nobody answers given all of it, as an IPv6 address without a way there, those behind it would never be tried in time.
+        """
+        addresses = _addresses(host, port)
+        for tried, address in enumerate(addresses, 1):
+            left = self._until.left(timeout, httpcore.ConnectTimeout)
+            share = left / (1 + len(addresses) - tried)
+            try:
+                return _Stream(self._network.connect_tcp(address, port, share, local_address, socket_options), self._until)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if tried == len(addresses):
+                    raise
+        raise httpcore.ConnectError(f"{host} has no address")
 
 
 class _Stream(httpcore.NetworkStream):

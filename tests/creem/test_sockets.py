@@ -2,7 +2,9 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -121,11 +123,11 @@ def test_tls_handshake_that_never_ends_is_not_sent_and_ends_in_time() -> None:
         assert LIMIT * 0.8 < took < LIMIT * 3
 
 
-@pytest.fixture
-def full() -> Iterator[Server]:
+@contextmanager
+def full_at(host: str, port: int = 0) -> Iterator[Server]:
     """A server whose queue is full: connecting to it takes for ever."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((host, port))
         listener.listen(0)
         waiting = [socket.socket() for _ in range(4)]
         for one in waiting:
@@ -136,10 +138,60 @@ def full() -> Iterator[Server]:
             one.close()
 
 
+@pytest.fixture
+def full() -> Iterator[Server]:
+    with full_at("127.0.0.1") as server:
+        yield server
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Has the resolver of this host give these addresses for `localhost`, in this order."""
+
+    def give(*addresses: str) -> None:
+        ask = socket.getaddrinfo
+
+        def answer(host: Any, *more: Any, **named: Any) -> list[Any]:
+            hosts = addresses if host == "localhost" else [host]
+            return [found for each in hosts for found in ask(each, *more, **named)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+    return give
+
+
 def test_connecting_that_never_ends_is_not_sent_and_ends_in_time(full: Server) -> None:
     answer, took = refund(full.url, refund_seconds=LIMIT)
     assert answer.outcome is CallOutcome.NOT_SENT
     assert LIMIT * 0.8 < took < LIMIT * 3
+
+
+def test_address_where_nobody_is_leaves_time_for_the_next_one(named: Callable[..., None]) -> None:
+    """Once it took all of the time, as where a host has IPv6 addresses and no way to them, and no refund ever left."""
+    with server(http("200 OK", b'{"status":"pending"}')) as creem, full_at("127.0.0.2", creem.port):
+        named("127.0.0.2", "127.0.0.1")
+        answer, took = refund(f"http://localhost:{creem.port}", refund_seconds=LIMIT * 2)
+        assert answer.outcome is CallOutcome.ACCEPTED
+        assert took < LIMIT * 2
+        assert len(creem.whole_requests) == 1
+
+
+def test_addresses_where_nobody_is_take_the_whole_time_together_and_not_each(full: Server, named: Callable[..., None]) -> None:
+    named(*["127.0.0.1"] * 8)
+    answer, took = refund(full.url.replace("127.0.0.1", "localhost"), refund_seconds=LIMIT)
+    assert answer.outcome is CallOutcome.NOT_SENT
+    assert LIMIT * 0.8 < took < LIMIT * 3
+
+
+def test_name_that_no_address_is_known_for_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    answer, _ = refund("http://localhost:1")
+    assert answer.outcome is CallOutcome.NOT_SENT
+    assert "(ConnectError)" in answer.detail
+    assert "Name or service not known" in answer.detail
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"

@@ -923,6 +923,12 @@ BUGS = (
         (("worker/creem/reads.py", "        if said.refuses:\n", "        if said.no:\n"),),
     ),
     Bug(
+        "address_without_a_way_takes_all_of_the_time",
+        "where the first address of Creem's host cannot be reached no refund leaves, though the next one answers",
+        ("tests/creem/test_sockets.py::test_address_where_nobody_is_leaves_time_for_the_next_one",),
+        (("worker/deadline.py", "            share = left / (1 + len(addresses) - tried)\n", "            share = left\n"),),
+    ),
+    Bug(
         "throttled_refund_is_sent_again",
         "a refund that Creem carried out behind its 429 is paid twice",
         ("tests/money/test_procedure.py::test_refund_that_was_too_much_at_once_is_read_and_never_called_again",),
