@@ -62,6 +62,16 @@ def test_search_that_saw_fewer_than_creem_says_there_are_proves_nobodys_absence(
     assert len(short.value.seen) == int(said[0]), "what it did show is not lost"
 
 
+def test_page_that_is_not_there_after_one_that_led_to_it_makes_no_whole_list() -> None:
+    """Once what the first page showed was taken for all, though it had said that there are more."""
+    missing = saying(an_error(404, "Not found"), 404)
+    with pytest.raises(CameShort, match="a search led to page 2, and Creem knows of none there") as short:
+        here(a_page(a_transaction(), next_page=2, total_records=2, total_pages=2), missing).creem.transactions_of_customer(
+            "cust_1"
+        )
+    assert [each.id for each in short.value.seen] == ["tran_1"]
+
+
 @pytest.mark.parametrize(
     "page",
     [

@@ -44,7 +44,10 @@ def of_customer(reads: Reads, customer_id: str) -> list[Transaction]:
         if number > PAGES:
             raise CameShort(f"a search goes on after {PAGES} pages of {PAGE_SIZE}", _in_order(found))
         query = {"customer_id": customer_id, "page_number": str(number), "page_size": str(PAGE_SIZE)}
-        page = reads.ask(Ask("GET", PATH, query), _page) or _Page()
+        page = reads.ask(Ask("GET", PATH, query), _page)
+        if page is None and number > 1:
+            raise CameShort(f"a search led to page {number}, and Creem knows of none there", _in_order(found))
+        page = page or _Page()
         # what moves while we turn pages comes twice: what was read last counts
         found |= {transaction.id: transaction for transaction in page.transactions}
         if page.next is not None and page.next <= number:
