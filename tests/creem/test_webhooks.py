@@ -93,6 +93,30 @@ def test_refund_names_its_charge_and_keeps_the_snapshot() -> None:
     assert said.created_at == datetime(2026, 11, 10, 14, 2, 7, 551000, UTC)
 
 
+@pytest.mark.parametrize(
+    ("type_", "said"),
+    [
+        ("refund.created", REFUND | {"refund_currency": "eur"}),
+        ("dispute.created", DISPUTE | {"currency": "eur"}),
+    ],
+)
+def test_currency_is_one_in_whatever_case_it_is_written(type_: str, said: dict[str, Any]) -> None:
+    """Reads took it so already: a refund told of in `eur` was one in another currency, and held its charge for ever."""
+    heard = read_webhook(an_event(type_, said)).said
+    assert isinstance(heard, RefundCreated | DisputeCreated)
+    assert heard.currency == "EUR"
+
+
+def test_charge_is_in_the_currency_that_a_history_names_in_capitals() -> None:
+    checkout = CHECKOUT | {"order": ORDER | {"currency": "eur"}}
+    for product, last in (({"currency": "eur"}, {}), ({}, {"last_transaction": TRANSACTION | {"currency": "eur"}})):
+        paid = SUBSCRIPTION | {"product": PRODUCT | product} | last
+        for type_, said in (("checkout.completed", checkout), ("subscription.paid", paid)):
+            heard = read_webhook(an_event(type_, said)).said
+            assert isinstance(heard, CheckoutCompleted | SubscriptionPaid)
+            assert heard.charge.currency == "EUR"
+
+
 def test_reference_may_be_an_id_alone() -> None:
     said = read_webhook(an_event("refund.created", REFUND | {"transaction": "tran_7", "checkout": "ch_1"})).said
     assert isinstance(said, RefundCreated)

@@ -58,6 +58,11 @@ def text(value: object) -> str:
     raise Unreadable(f"{_short(value)} is no id and no word; 1 to {LONGEST} printable characters are expected")
 
 
+def currency(value: object) -> str:
+    """A currency in the capital letters of ISO 4217, in whatever case it is written: of two spellings it is the same one."""
+    return text(value).upper()
+
+
 def optional(read: Callable[[object], T], value: object) -> T | None:
     """What `read` makes of the value; None where there is none."""
     return None if value is None else read(value)

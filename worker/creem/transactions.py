@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from worker.creem.reading import Unreadable, moment, money, optional, ref, text
+from worker.creem.reading import Unreadable, currency, moment, money, optional, ref, text
 
 T = TypeVar("T")
 PAID, PARTLY, REFUNDED, CHARGED_BACK = "paid", "partialRefund", "refunded", "chargedBack"
@@ -97,10 +97,10 @@ def spelt(status: str) -> str:
 
 
 def _currency(value: object) -> str:
-    word = text(value)
+    word = currency(value)
     if len(word) != 3 or not (word.isascii() and word.isalpha()):
         raise Unreadable(f"{word[:20]} is no currency; three letters of ISO 4217 are expected")
-    return word.upper()
+    return word
 
 
 def _named(document: dict[object, object]) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, TypeVar
 
-from worker.creem.reading import Unreadable, moment, money, optional, ref, text, units
+from worker.creem.reading import Unreadable, currency, moment, money, optional, ref, text, units
 from worker.creem.said import (
     CheckoutCompleted,
     DisputeCreated,
@@ -124,7 +124,7 @@ def _checkout(said: _Part, event: _Named) -> CheckoutCompleted:
         request_id=said.may("request_id", text),
         amount=0 if paid == 0 else order.of("amount", money),
         amount_paid=paid,
-        currency=order.of("currency", text),
+        currency=order.of("currency", currency),
         paid_at=paid_at or event.at,
         period_start=None,
         period_end=None,
@@ -150,7 +150,7 @@ def _paid(said: _Part, event: _Named) -> SubscriptionPaid:
         request_id=None,
         amount=0 if paid == 0 else product.of("price", money) if price is None else price,
         amount_paid=paid,
-        currency=transaction.may("currency", text) or product.of("currency", text),
+        currency=transaction.may("currency", currency) or product.of("currency", currency),
         paid_at=paid_at or event.at,
         period_start=begins,
         period_end=said.may("current_period_end_date", moment),
@@ -188,7 +188,7 @@ def _refund(said: _Part, event: _Named) -> RefundCreated:
         refund_id=said.of("id", text),
         transaction_id=_transaction_id(said),
         amount=said.of("refund_amount", money),
-        currency=said.of("refund_currency", text),
+        currency=said.of("refund_currency", currency),
         status=said.of("status", text),
         reason=said.may("reason", text) or "other",
         created_at=said.may("created_at", moment) or event.at,
@@ -213,7 +213,7 @@ def _dispute(said: _Part, event: _Named) -> DisputeCreated:
         dispute_id=try_(lambda: said.of("id", text)) or f"unnamed:{event.id}",
         transaction_id=transaction_id,
         amount=try_(lambda: said.of("amount", money)),
-        currency=try_(lambda: said.of("currency", text)),
+        currency=try_(lambda: said.of("currency", currency)),
         created_at=try_(lambda: said.may("created_at", moment) or event.at) or event.at,
         customer_id=try_(lambda: said.may("customer", ref)),
         amount_paid=try_(lambda: _paid_amount(said.maybe("transaction"))),
