@@ -3,6 +3,7 @@
 import gc
 import os
 import re
+import sys
 from contextlib import suppress
 from functools import partial
 
@@ -66,7 +67,30 @@ def _make() -> Celery:
     return made
 
 
+def _refuse_what_flower_cannot_read() -> None:
+    """Flower reads its settings before it imports the tasks, and ends in a traceback that names none of them."""
+    # `celery` has loaded it by now as one of its commands, where it is installed
+    if "flower" not in sys.argv or "flower.options" not in sys.modules:
+        return
+    from tornado.options import options
+
+    words = sys.argv[sys.argv.index("flower") + 1 :]
+    told = [word.partition("=")[::2] for word in words if word.startswith("--") and "=" in word]
+    faults = list[str]()
+    for given, value in [*told, *((name, value) for name, value in os.environ.items() if name.startswith("FLOWER_"))]:
+        name = given.removeprefix("FLOWER_").lower().lstrip("-")
+        kind = type(options[name]) if name in options else str
+        try:
+            if kind in {int, float}:
+                kind(value)
+        except ValueError:
+            faults.append(f"{given}: expected a number, not {value!r}")
+    if faults:
+        raise Misconfigured(*faults)
+
+
 try:
+    _refuse_what_flower_cannot_read()
     app = _make()
 except Misconfigured as error:
     # `celery -A worker …` shows this line instead of a traceback
@@ -134,6 +158,9 @@ def _refuse_what_flower_would_trip_over(words: tuple[str, ...]) -> None:
         raise SystemExit(f"refunds: {unknown[0]}: no option of Flower's; see `celery -A worker flower --help`")
     if options.unix_socket:
         return
+    # the system would take the remainder of 65536 for it, and nobody would look there
+    if not 0 <= options.port < 2**16:
+        raise SystemExit(f"refunds: FLOWER_PORT: expected a port up to 65535, not {options.port}")
     try:
         with taking(options.address, options.port, host_named="FLOWER_ADDRESS", port_named="FLOWER_PORT"):
             for one in bind_sockets(options.port, address=options.address):

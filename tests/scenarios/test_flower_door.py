@@ -55,6 +55,9 @@ def test_flower_that_strangers_can_reach_does_not_start_without_a_sign_in(
         (["--port={taken}"], "refunds: FLOWER_PORT: cannot listen on 127.0.0.1 port {taken}: Address already in use; end what"),
         (["--address=127.0.0.999", "--basic-auth=ops:ten words"], "refunds: FLOWER_ADDRESS: cannot listen on 127.0.0.999 port"),
         (["--reed-only"], "refunds: --reed-only: no option of Flower's"),
+        (["--port=abc"], "refunds: --port: expected a number, not 'abc'"),
+        # the remainder of 65536, on which it listened
+        (["--port=99999"], "refunds: FLOWER_PORT: expected a port up to 65535, not 99999"),
     ],
 )
 def test_flower_that_cannot_do_what_it_is_told_says_so_in_one_line(system: System, words: list[str], said: str) -> None:
@@ -63,6 +66,15 @@ def test_flower_that_cannot_do_what_it_is_told_says_so_in_one_line(system: Syste
         flower = system.start("celery", "-A", "worker", "flower", *(word.format(taken=port) for word in words))
         assert flower.wait(60) == 1
     assert said.format(taken=port) in system.logs()
+    assert "Traceback" not in system.logs()
+
+
+def test_settings_that_flower_cannot_read_are_all_named(system: System) -> None:
+    # as Kubernetes sets it beside a service that is called flower
+    flower = system.start("celery", "-A", "worker", "flower", FLOWER_PORT="tcp://10.0.0.1:5555", FLOWER_MAX_TASKS="many")
+    assert flower.wait(60) == 1
+    for said in ("FLOWER_PORT: expected a number, not 'tcp://10.0.0.1:5555'", "FLOWER_MAX_TASKS: expected a number, not 'many'"):
+        assert f"refunds: {said}" in system.logs()
     assert "Traceback" not in system.logs()
 
 
