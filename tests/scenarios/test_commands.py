@@ -613,6 +613,12 @@ def test_requeue_that_matches_nothing_says_so(system: System) -> None:
     assert "No case matches" in system.refunds("requeue", "--stuck", "--reason", "r").stdout
 
 
+def test_comparing_with_a_database_that_holds_nothing_says_which_one(system: System, tmp_path: Path) -> None:
+    other = f"sqlite:///{tmp_path}/empty.db"
+    said = system.refunds("compare", "--with", other, expect=2).stderr
+    assert one_line(said).startswith(f"refunds: --with {other}: the schema is missing")
+
+
 def test_dead_letters_are_grouped_and_put_back_by_reason(system: System) -> None:
     system.emit(["no json", "nor this"])
     sweep(system)

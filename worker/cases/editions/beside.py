@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.errors import one_line
+from worker.errors import NoGround, one_line
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import cases
@@ -108,6 +108,11 @@ def compare_with(url: str, ours: Store, since: datetime | None, *, examples: int
     """
     try:
         with closing(Store(url)) as theirs:
+            try:
+                # a look of its own: what is wrong there is not said of ours
+                theirs.read(lambda tx: tx.exists(select(cases.c.case_id)))
+            except NoGround as error:
+                raise ValueError(str(error)) from error
             return theirs.read(lambda t: ours.read(lambda o: compare(t, o, since, examples=examples)))
     except SQLAlchemyError as error:
         raise ValueError(one_line(error)) from error
