@@ -2751,4 +2751,10 @@ BUGS = (
         ("tests/creem/test_webhooks.py::test_signature_is_weighed_alike_whatever_is_wrong_with_it",),
         (("worker/creem/webhooks.py", "hmac.compare_digest(made, header)", "made == header"),),
     ),
+    Bug(
+        "settings_read_the_environment_themselves",
+        "an empty REFUNDS_JOURNAL_DIR or REFUNDS_MAIL_DIR is the working directory: claims are kept, and files taken for mails, there",
+        ("tests/house/test_environ.py::test_what_is_empty_or_unknown_in_the_environment_of_the_process_reaches_no_setting",),
+        (("worker/settings.py", "return (init_settings,)", "return (init_settings, env_settings)"),),
+    ),
 )
