@@ -40,7 +40,10 @@ def run(
         if plot is not None:
             from worker.cli.plots import draw_replay
 
-            draw_replay(found, plot)
+            try:
+                draw_replay(found, plot)
+            except OSError as error:
+                raise Misconfigured(f"--plot {plot}: {error.strerror or 'cannot be written'}") from error
     if as_json:
         return output.document(found.document())
     show(found)
