@@ -113,3 +113,33 @@ def test_process_that_stays_needs_no_standard_files(system: System) -> None:
 
     assert eventually(answers, 60)
     assert web.poll() is None
+
+
+def test_whoever_asks_for_a_document_has_one_of_what_was_refused_too(system: System) -> None:
+    for words, code, why in (
+        (["show", "job_404"], 1, "job_404: no case"),
+        (["review", "approve", "job_1", "--reason", "r"], 1, "does not wait for a person"),
+        (["requeue", "job_1", "--reason", " "], 2, "--reason: expected why"),
+        (["emit", "nowhere.jsonl"], 2, "Redis is not reachable"),
+        (["show"], 2, "Missing argument 'CASE'"),
+        (["cases", "--limit", "0"], 2, "'--limit'"),
+        (["shov"], 2, "No such command 'shov'"),
+        (["show", os.fsdecode(b"bad\xff")], 2, "argument 2 is not UTF-8"),
+    ):
+        found = system.json(*words, expect=code)
+        [fault] = found["faults"]
+        assert (found, why in fault) == ({"ok": False, "exit": code, "faults": [fault]}, True), words
+        assert "Traceback" not in system.refunds(*words, "--json", expect=code).stderr
+
+
+def test_command_whose_own_document_tells_of_the_refusal_gives_no_second_one(system: System) -> None:
+    assert list(system.json("import", "-", stdin="{", expect=1)) == ["imported", "faults"]
+    assert system.json("audit", expect=1)["breaches"], "the stream is not there"
+    assert system.refunds("show", "--", "--json", expect=1).stdout == "", "a name, and no wish for a document"
+    assert system.refunds("show", "job_404", expect=1).stdout == ""
+
+
+def test_picture_that_cannot_be_written_is_said_in_one_line(system: System) -> None:
+    (system.folder / "there.png").mkdir()
+    words = ("policy", "replay", "--terms", "2025-12-03", "--plot", "there.png")
+    assert system.refunds(*words, expect=2).stderr.splitlines()[-1] == "refunds: --plot there.png: Is a directory"

@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
+from itertools import takewhile
 from typing import Annotated
 
 import typer
@@ -142,11 +144,28 @@ def run() -> None:
         wrong = next((number for number, word in enumerate(sys.argv) if not is_utf8(word)), None)
         if wrong is None:
             raise
-        output.say_wrong(f"argument {wrong} is not UTF-8: {os.fsencode(sys.argv[wrong])!r}")
+        said = f"argument {wrong} is not UTF-8: {os.fsencode(sys.argv[wrong])!r}"
+        output.say_wrong(said)
+        _answer(streams, [said], 2)
         raise SystemExit(2) from None
     except SystemExit as ended:
+        if told := _told(ended.__context__):
+            _answer(streams, told, int(ended.code or 0))
         why = streams.end()
         if why is None:
             raise
         output.say_wrong(f"the output could not be written: {why}")
         raise SystemExit(ended.code or 1) from None
+
+
+def _told(why: BaseException | None) -> Sequence[str]:
+    """What was said of the end of a command that was refused; nothing where it answered."""
+    if isinstance(why, output.Stopped):
+        return why.told
+    return [why.format_message()] if isinstance(why, typer.TyperException) else []
+
+
+def _answer(streams: Streams, told: Sequence[str], code: int) -> None:
+    """Whoever asked for a document has one, also of what was not done; unless the command gave one that says so."""
+    if "--json" in takewhile(lambda word: word != "--", sys.argv[1:]) and streams.silent:
+        output.not_done(told, code)

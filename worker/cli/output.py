@@ -104,10 +104,28 @@ def say_wrong(message: str) -> None:
     err.print(Text(f"refunds: {clean(message)}"), soft_wrap=True)
 
 
+class Stopped(typer.Exit):
+    """The end of a command that did not do what was asked, and why, as it was said on stderr."""
+
+    def __init__(self, code: int, told: Sequence[str]) -> None:
+        super().__init__(code)
+        self.told = told
+
+
 def stop(message: str, code: int) -> NoReturn:
     """One clear line, and out."""
-    say_wrong(message)
-    raise typer.Exit(code)
+    _stop([message], code)
+
+
+def _stop(told: Sequence[str], code: int) -> NoReturn:
+    for message in told:
+        say_wrong(message)
+    raise Stopped(code, told) from None
+
+
+def not_done(told: Sequence[str], code: int) -> None:
+    """The document of a command that was refused, for a script that asked for one."""
+    document({"ok": False, "exit": code, "faults": list(told)})
 
 
 @contextmanager
@@ -116,9 +134,7 @@ def one_clear_line() -> Iterator[None]:
     try:
         yield
     except Misconfigured as error:
-        for fault in error.faults:
-            say_wrong(fault)
-        raise typer.Exit(2) from None
+        _stop(error.faults, 2)
     except TryLater as error:
         stop(str(error), 2)
     except Refused as error:

@@ -14,8 +14,11 @@ class _Sink(io.FileIO):
     def __init__(self, number: int) -> None:
         super().__init__(number, "wb", closefd=False)
         self.fault: OSError | None = None
+        self.given = 0
+        """Bytes it was given, wherever they went."""
 
     def write(self, data: "ReadableBuffer", /) -> int:
+        self.given += memoryview(data).nbytes
         if self.fault is None:
             try:
                 return super().write(data)
@@ -36,6 +39,12 @@ class Streams:
             sys.stdout = _text(self._out, sys.stdout)
         if isinstance(sys.stderr, io.TextIOWrapper):
             sys.stderr = _text(self._err, sys.stderr)
+
+    @property
+    def silent(self) -> bool:
+        """True while nothing was written to stdout."""
+        sys.stdout.flush()
+        return not self._out.given
 
     def end(self) -> str | None:
         """Writes out what is held; returns why the output is not whole, or None. That a reader went away is no fault."""
