@@ -239,6 +239,8 @@ class RequestedJob:
     """Its output was edited by hand or used downstream, and not only before it was first downloaded."""
     debit: int
     standing_debit: int
+    paid_elsewhere: int = 0
+    """What of the standing debit was drawn from other purchases than the one whose money the request is about."""
     failure: str | None = None
     """The code that the pipeline gave for the last failure it reported, where it delivered nothing whole."""
     own_no: JobsNo | None = None

@@ -101,8 +101,10 @@ def requested_under_dispute(facts: RequestFacts, terms: Terms) -> Verdict | None
 
 
 def requested_is_duplicate(facts: RequestFacts, terms: Terms) -> Verdict | None:
-    """The charge is given back already, as a duplicate or on another request; this one adds nothing."""
-    if not facts.claimed:
+    """The charge is given back already, as a duplicate or on another request; this one adds nothing, unless another purchase
+    paid for the job with it.
+    """
+    if not facts.claimed or _paid_elsewhere(facts):
         return None
     reason = "a refund of the charge is under way already, or was sent before"
     return _verdict(Outcome.NOTHING_OWED, Clause.ORIGINAL_METHOD, reason, facts)
@@ -112,8 +114,8 @@ def requested_failed_jobs(facts: RequestFacts, terms: Terms) -> Verdict | None:
     """Jobs of the purchase that failed are made good in credits, whatever becomes of the rest (policy.md, "Precedence")."""
     if facts.job is not None or not facts.use.failed_credits:
         return None
-    failed = count(facts.use.failed, "failed job")
-    reason = f"{failed} of this purchase still hold {count(facts.use.failed_credits, 'credit')}"
+    hold = "failed job of this purchase still holds" if facts.use.failed == 1 else "failed jobs of this purchase still hold"
+    reason = f"{facts.use.failed} {hold} {count(facts.use.failed_credits, 'credit')}"
     return _verdict(
         Outcome.REVERSE_CREDITS,
         facts.use.failed_clause or Clause.FAILED_JOB,
@@ -125,8 +127,10 @@ def requested_failed_jobs(facts: RequestFacts, terms: Terms) -> Verdict | None:
 
 
 def requested_already_refunded(facts: RequestFacts, terms: Terms) -> Verdict | None:
-    """Nothing is owed for money that went back in full, by whoever sent it."""
-    if facts.purchase is None or not facts.purchase.given_back:
+    """Nothing is owed for money that went back in full, by whoever sent it. A job that other purchases paid for as well is not
+    settled by the money of one: what it took of them is judged like any job's.
+    """
+    if facts.purchase is None or not facts.purchase.given_back or _paid_elsewhere(facts):
         return None
     if facts.purchase.lost_at_bank:
         return _verdict(Outcome.NOTHING_OWED, Clause.DISPUTE_HOLD, bank_gave_back(facts.purchase), facts)
@@ -137,7 +141,7 @@ def requested_already_refunded(facts: RequestFacts, terms: Terms) -> Verdict | N
 
 def requested_partly_refunded(facts: RequestFacts, terms: Terms) -> Verdict | None:
     """A person looks at a charge of which a part went back."""
-    if facts.purchase is None or not facts.purchase.refunded_amount:
+    if facts.purchase is None or not facts.purchase.refunded_amount or facts.purchase.given_back:
         return None
     back = money(facts.purchase.refunded_amount, facts.purchase.currency)
     reason = f"{back} of the charge of {_price(facts.purchase)} has already been refunded"
@@ -314,6 +318,10 @@ def _because(facts: RequestFacts) -> Because:
 
 def _named(facts: RequestFacts) -> str:
     return facts.job.job_id if facts.job is not None else _bought(facts).purchase_id
+
+
+def _paid_elsewhere(facts: RequestFacts) -> bool:
+    return facts.job is not None and facts.job.paid_elsewhere > 0
 
 
 def _is_pass(facts: RequestFacts) -> bool:

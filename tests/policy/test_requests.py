@@ -75,6 +75,8 @@ NO_CREDITS = JobsNo(
 UNDER_PASS = replace(DONE, delivered=False, failure="missing_layers", debit=0, standing_debit=0, own_no=NO_CREDITS)
 SPOILT = Use(jobs=1, failed=1, failed_credits=5, failed_clause=Clause.INCOMPLETE_OUTPUT)
 MENDED = replace(DONE, delivered=False, standing_debit=0, own_clause=Clause.INCOMPLETE_OUTPUT)
+OF_TWO = replace(DONE, standing_debit=3, paid_elsewhere=3)
+"""A job that drew on two purchases; what the request is about is the money of one, and three credits are the other's."""
 DONE_UNDER_PASS = replace(DONE, debit=0, standing_debit=0)
 DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     # facts, outcome, rule, clause
@@ -119,6 +121,10 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (asked(of=bought(refunded_amount=900, lost_at_bank=True)), "nothing_owed", "requested_already_refunded", "dispute-hold"),
     (asked(of=bought(refunded_amount=900, paid_at=LATE)), "nothing_owed", "requested_already_refunded", "original-method"),
     (asked(of=bought(refunded_amount=1)), "review", "requested_partly_refunded", "original-method"),
+    (about(OF_TWO, purchase=bought(refunded_amount=900)), "review", "job_delivered", "request-by-mail"),
+    (about(OF_TWO, purchase=bought(refunded_amount=900, lost_at_bank=True)), "review", "job_delivered", "request-by-mail"),
+    (about(OF_TWO, claimed=True), "review", "job_delivered", "request-by-mail"),
+    (about(OF_TWO, purchase=bought(refunded_amount=300)), "review", "requested_partly_refunded", "original-method"),
     (about(replace(DONE, standing_debit=0)), "nothing_owed", "requested_job_made_whole", "failed-job"),
     (about(MENDED), "nothing_owed", "requested_job_made_whole", "incomplete-output"),
     (about(REFUSED), "decline", "requested_job_was_judged", "failed-job"),

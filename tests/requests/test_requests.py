@@ -1590,6 +1590,34 @@ def test_credits_of_a_failed_job_are_not_owed_once_the_money_of_their_purchase_w
     assert (case["state"], case["decision"]["rule"]) == ("nothing_owed", "requested_already_refunded")
 
 
+@pytest.mark.parametrize("text", ["Please refund job_1.", "Please refund job_1 of order ord_1."])
+@pytest.mark.parametrize(
+    ("ended", "state", "rule"),
+    [
+        (None, "review", "job_not_ended"),
+        ("succeeded", "review", "job_delivered"),
+        ("failed", "declined", "requested_job_was_judged"),
+    ],
+)
+def test_job_that_two_purchases_paid_for_is_not_settled_by_the_money_of_one(
+    world: PeopleWorld, text: str, ended: str | None, state: str, rule: str
+) -> None:
+    """Of its five credits two are of a purchase that stands: the customer was told that nothing more was owed for the job."""
+    world.load(an_account(), a_purchase("ord_0", credits=2, paid_at="2026-02-27T09:00:00Z"))
+    transaction = world.bought_once()
+    world.happen(world.submitted("job_1"))
+    if ended is not None:
+        world.happen(world.succeeded("job_1") if ended == "succeeded" else world.failed("job_1", code="invalid_image"))
+    world.double.refund_in_dashboard(transaction)
+    world.settle_down(days=0.1)
+    taken = world.mail(text)
+    case = world.case(taken.case_id)
+    assert case is not None
+    assert (case["state"], case["decision"]["rule"]) == (state, rule)
+    if state == "review":
+        assert world.choices(taken.case_id)["credits"]["does"] == "2 credits come back to be spent (2 to ord_0)"
+
+
 def test_request_with_a_person_keeps_up_with_its_jobs_and_is_told_of_once(world: PeopleWorld) -> None:
     """The figures were those of the day the mail came, as long as the same rule put it to a person."""
     world.bought_once()

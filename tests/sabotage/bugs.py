@@ -2468,12 +2468,18 @@ BUGS = (
         (("policy/rules/refusal.py", "fault.report.stage not in terms.waiting_stages", "True"),),
     ),
     Bug(
+        "money_of_one_purchase_settles_a_job_of_two",
+        "whoever asks about a job that two purchases paid for is told that nothing more is owed once the money of one has gone back",
+        ("tests/requests/test_requests.py::test_job_that_two_purchases_paid_for_is_not_settled_by_the_money_of_one",),
+        (("policy/rules/requests.py", "facts.job.paid_elsewhere > 0", "facts.job.paid_elsewhere < 0"),),
+    ),
+    Bug(
         "credits_are_owed_beside_the_money",
         "credits are proposed for a job whose purchase was paid back in money",
         (
             "tests/requests/test_requests.py::test_credits_of_a_failed_job_are_not_owed_once_the_money_of_their_purchase_went_back",
         ),
-        (("worker/cases/requests/facts.py", " if share.purchase_id not in gone)", ")"),),
+        (("worker/cases/requests/facts.py", " if share.purchase_id not in gone]", "]"),),
     ),
     Bug(
         "request_keeps_its_first_figures",

@@ -1,6 +1,6 @@
 """The facts of a request: what our own books say of the job or the purchase that a mail is about."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Row, and_, func, or_, select
 
 from policy import Clause, Outcome, RequestedJob, RequestFacts, Use
 from policy.facts import JobsNo, Output, PaidWith, ReportKind
-from policy.ledger import PostingKind, reverse
+from policy.ledger import PostingKind, Share, reverse
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.book import BY_PERSON
 from worker.cases.book.decided import reason_decided
@@ -27,9 +27,9 @@ FAILED = {"failed", "incomplete"}
 
 def facts_of(tx: Tx, ledger: Ledger, request: Row[Any], now: datetime) -> tuple[RequestFacts, Charge | None]:
     """The facts, and the charge whose money they are about, if any. The caller holds the account's lock."""
-    job = requested_job(tx, ledger, request.job_id) if request.job_id else None
     of_job = paid_by(tx, request.job_id) if request.job_id and not request.purchase_id else None
     charge = charge_of(tx, request.purchase_id) if request.purchase_id else of_job
+    job = requested_job(tx, ledger, request.job_id, charge) if request.job_id else None
     facts = RequestFacts(
         now=now,
         request_id=request.request_id,
@@ -88,7 +88,8 @@ def use_of(tx: Tx, ledger: Ledger, charge: Charge) -> Use:
     failed = [job for job in failed if job.job_id not in no_fault]
     again = _with_case(tx, [job.job_id for job in jobs], CaseState.RERUNNING)
     booked = ledger.of_jobs(tx, [job.job_id for job in failed]) if failed else {}
-    standing = _standing(tx, {job.job_id: booked.get(job.job_id, JobCredits()) for job in failed})
+    shares = _shares_standing(tx, {job.job_id: booked.get(job.job_id, JobCredits()) for job in failed})
+    standing = {job_id: _credits(of_job) for job_id, of_job in shares.items()}
     return Use(
         jobs=len(jobs),
         completed=len(completed),
@@ -112,12 +113,13 @@ def _clause_of(tx: Tx, job_ids: list[str]) -> Clause | None:
     return Clause(found[0].clause) if len(found) == 1 else None
 
 
-def requested_job(tx: Tx, ledger: Ledger, job_id: str) -> RequestedJob | None:
-    """What is known of the job."""
+def requested_job(tx: Tx, ledger: Ledger, job_id: str, charge: Charge | None) -> RequestedJob | None:
+    """What is known of the job, where the request is about the money of that charge."""
     row = tx.first(select(layer_jobs).where(layer_jobs.c.job_id == job_id))
     if row is None:
         return None
     booked, own = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits()), _own_case(tx, job_id)
+    standing = _shares_standing(tx, {job_id: booked})[job_id]
     return RequestedJob(
         job_id=job_id,
         ended=row.status != "running",
@@ -125,7 +127,8 @@ def requested_job(tx: Tx, ledger: Ledger, job_id: str) -> RequestedJob | None:
         downloads=row.downloads,
         edited=_edited(row),
         debit=booked.debit,
-        standing_debit=_standing(tx, {job_id: booked})[job_id],
+        standing_debit=_credits(standing),
+        paid_elsewhere=_credits(share for share in standing if charge is None or share.purchase_id != charge.facts.purchase_id),
         failure=None if delivered(row) else _failure(row),
         own_no=None if delivered(row) or own is None else _own_no(tx, own),
         own_clause=None if own is None else Clause(own.clause),
@@ -178,14 +181,18 @@ def _with_case(tx: Tx, job_ids: list[str], state: CaseState) -> set[str]:
     return {row.subject for row in tx.all(select(cases.c.subject).where(*of_jobs, tx.among(cases.c.subject, job_ids)))}
 
 
-def _standing(tx: Tx, booked: Mapping[str, JobCredits]) -> dict[str, int]:
-    """Credits of each job that have come back neither as credits nor with the money of their purchase (decision 15)."""
+def _shares_standing(tx: Tx, booked: Mapping[str, JobCredits]) -> dict[str, list[Share]]:
+    """What each job took of each purchase and has back neither as credits nor with the money of that (decision 15)."""
     drawn = {share.purchase_id for credits in booked.values() for share in credits.debits}
     gone = {charge.facts.purchase_id for charge in named_charges(tx, drawn) if charge.facts.given_back}
     return {
-        job_id: sum(share.credits for share in reverse(of.debits, of.reversals) if share.purchase_id not in gone)
+        job_id: [share for share in reverse(of.debits, of.reversals) if share.purchase_id not in gone]
         for job_id, of in booked.items()
     }
+
+
+def _credits(shares: Iterable[Share]) -> int:
+    return sum(share.credits for share in shares)
 
 
 def paid_by(tx: Tx, job_id: str) -> Charge | None:
