@@ -105,4 +105,9 @@ def _reverse(facts: JobFacts, terms: Terms, kind: FaultClass) -> Verdict | None:
 
 def _reversal(fault: Fault, facts: JobFacts, terms: Terms, reason: str) -> Verdict:
     owed, because = facts.standing_debit, because_of(fault, facts, terms)
+    if facts.compensated:
+        # fewer come back than the job took, and nothing else says why
+        were = "credit that it took was" if facts.compensated == 1 else "credits that it took were"
+        reason += f"; the other {facts.compensated} {were} of a purchase whose money went back"
+        because = {**because, "compensated": facts.compensated}
     return Verdict(Outcome.REVERSE_CREDITS, standing_clause(facts, terms), reason, credits=owed, because=because)

@@ -13,6 +13,16 @@ SENTENCES: list[tuple[JobFacts, str]] = [
         "the purchase that paid for the job was itself given back, and with it the 5 credits that the job took of it",
     ),
     (
+        a_failed_job(compensated=2),
+        "the job failed with internal_error and delivered no output; the other 2 credits that it took were of a purchase whose "
+        "money went back",
+    ),
+    (
+        a_failed_job(compensated=1),
+        "the job failed with internal_error and delivered no output; the other 1 credit that it took was of a purchase whose "
+        "money went back",
+    ),
+    (
         a_failed_job(disputed=True),
         "the purchase that paid for the job is under dispute at the bank, so no credits are given back beside it",
     ),

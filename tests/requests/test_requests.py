@@ -1590,6 +1590,20 @@ def test_credits_of_a_failed_job_are_not_owed_once_the_money_of_their_purchase_w
     assert (case["state"], case["decision"]["rule"]) == ("nothing_owed", "requested_already_refunded")
 
 
+def test_customer_is_told_why_fewer_credits_come_back_than_the_job_took(world: PeopleWorld) -> None:
+    world.load(an_account(), a_purchase("ord_0", credits=2, paid_at="2026-02-27T09:00:00Z"))
+    transaction = world.bought_once()
+    world.happen(world.submitted("job_1"))
+    world.double.refund_in_dashboard(transaction)
+    world.settle_down(days=0.1)
+    world.happen(world.failed("job_1"))
+    world.clock.pass_(minutes=10)
+    [letter] = world.written()
+    said = " ".join(text_of(letter).split())
+    assert "We put 2 credits back on your account" in said
+    assert "the other 3 credits that it took were of a purchase whose money went back" in said
+
+
 @pytest.mark.parametrize("text", ["Please refund job_1.", "Please refund job_1 of order ord_1."])
 @pytest.mark.parametrize(
     ("ended", "state", "rule"),
