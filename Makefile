@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help env demo test nightly check prove simulate soak drill restore fuzz sabotage mutate bench growth fmt lock up clean
 MAKEFLAGS += --no-print-directory
+# CI machines and images may forbid it, but hundreds of processes start here that would each compile two hundred modules again
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?=
 BIN := .venv/bin
