@@ -20,7 +20,8 @@ from worker.reruns import RerunOrder
 from worker.store.engine import Store
 from worker.store.tables import cases
 
-SEEDS = (2, 4, 5, 8)
+SEEDS = (4, 5, 2, 8)
+"""The first two at each commit; the third takes as long as half a dozen others."""
 DAYS_SEEDS = range(10, 22)
 CALM = Weather(duplicates=0.1)
 STORMY = Weather(
