@@ -1647,7 +1647,7 @@ def test_request_with_a_person_keeps_up_with_its_jobs_and_is_told_of_once(world:
         world.sweep()
     assert reasons == [
         ("2 failed jobs of this purchase still hold 10 credits", 10),
-        ("1 failed job of this purchase still hold 5 credits", 5),
+        ("1 failed job of this purchase still holds 5 credits", 5),
     ]
     case = world.case(taken.case_id)
     assert case is not None
