@@ -1,5 +1,7 @@
 """Product history taken in again: what a file says twice, what was refused once, and accounts that go back to what they were."""
 
+import json
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import permutations
 
@@ -8,6 +10,8 @@ from sqlalchemy import func, select, update
 
 from tests.cases.world import World, a_purchase, an_account
 from tests.servers import ON_SQLITE
+from worker.cases.assess.imports import Importer, Known
+from worker.intake.records import read_record
 from worker.intake.wire import event_document
 from worker.store.engine import Store
 from worker.store.tables import accounts, inbox
@@ -125,3 +129,27 @@ def test_address_of_an_import_holds_against_older_news_and_not_against_newer(sto
     world.clock.pass_(hours=1)
     world.happen(opened(world, "acc_1", "newer@example.org", 0))
     assert world.account("acc_1")["email"] == "newer@example.org"
+
+
+def test_no_more_of_a_history_is_held_than_is_handled_at_once(store: Store) -> None:
+    """A year of jobs is a gigabyte as records."""
+    world = World(store, batch=10)
+    given = done = most = 0
+
+    class History:
+        def __iter__(self) -> Iterator[Known]:
+            nonlocal given, most
+            given = 0
+            for number in range(95):
+                given += 1
+                most = max(most, given - done)
+                yield read_record(json.dumps(an_account(f"acc_{number}")).encode())
+
+    def heard(more: int) -> None:
+        nonlocal done, most
+        # what was given the first time was let go
+        most = most if done else 0
+        done += more
+
+    assert Importer(world.store, world.assessor, world.clock).take(History(), heard).records == {"account": 95}
+    assert (done, most) == (95, 10)

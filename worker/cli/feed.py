@@ -4,18 +4,18 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, NoReturn
 
 import redis
 import typer
 
 from policy.words import count
-from worker.cases.assess.imports import Imported, Known
+from worker.cases.assess.imports import Imported
 from worker.cases.money import claims
 from worker.cli import output
+from worker.cli.history import Faulty, History, history, numbered, readable
 from worker.cli.output import AsJson, one_clear_line
-from worker.errors import Misconfigured, TryLater, one_line
-from worker.intake.records import read_line
+from worker.errors import TryLater, one_line
 from worker.intake.wire import read_event
 from worker.runtime import Runtime
 from worker.screen import progress
@@ -29,20 +29,10 @@ File = Annotated[str, typer.Argument(metavar="FILE.jsonl", help="One JSON docume
 
 def _lines(name: str) -> Iterator[tuple[int, bytes]]:
     if name == "-":
-        yield from _numbered(sys.stdin.buffer)
+        yield from numbered(sys.stdin.buffer)
         return
-    path = Path(name)
-    try:
-        with path.open("rb") as file:
-            yield from _numbered(file)
-    except OSError as error:
-        raise Misconfigured(f"{name}: {error.strerror or error}") from error
-
-
-def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    for number, line in enumerate(file, start=1):
-        if line.strip():
-            yield number, line.rstrip(b"\r\n")
+    with readable(name), Path(name).open("rb") as file:
+        yield from numbered(file)
 
 
 def import_history(file: File, as_json: AsJson = False) -> None:
@@ -50,11 +40,22 @@ def import_history(file: File, as_json: AsJson = False) -> None:
     with one_clear_line():
         runtime = output.runtime()
         _warn_of_money_left_out(runtime)
-        records = _read_all(file, as_json=as_json)
-        with progress() as bar:
-            task = bar.add_task("importing", total=len(records))
-            done = runtime.importer.take(records, lambda n: bar.advance(task, n))
+        with history(file) as records:
+            try:
+                done = _take(runtime, records)
+            except Faulty as faulty:
+                _refuse(file, faulty.faults, as_json=as_json)
+            finally:
+                _warn_of_unknown(records.ignored)
     _report(done, as_json=as_json)
+
+
+def _take(runtime: Runtime, records: History) -> Imported:
+    with progress() as bar:
+        task = bar.add_task("reading", total=None)
+        return runtime.importer.take(
+            records, lambda n: bar.update(task, description="importing", total=records.records, advance=n)
+        )
 
 
 def _warn_of_money_left_out(runtime: Runtime) -> None:
@@ -70,20 +71,7 @@ def _sent(number: int) -> str:
     return f"{count(number, 'line')} went out for certain; to send all of them again is harmless"
 
 
-def _read_all(file: str, *, as_json: bool) -> list[Known]:
-    records: list[Known] = []
-    faults: list[str] = []
-    ignored = Counter[str]()
-    for number, line in _lines(file):
-        try:
-            record, unknown = read_line(line)
-            records.append(record)
-            ignored.update(unknown)
-        except Malformed as fault:
-            faults.append(f"line {number}: {fault.detail}")
-    _warn_of_unknown(ignored)
-    if not faults:
-        return records
+def _refuse(file: str, faults: list[str], *, as_json: bool) -> NoReturn:
     if as_json:
         output.document({"imported": 0, "faults": faults})
     for told in faults[:SHOWN]:

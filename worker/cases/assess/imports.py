@@ -7,8 +7,9 @@ change back; an account may, so the row of one that the books no longer show as 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Row, Select, select
@@ -49,18 +50,22 @@ class Importer:
     assessor: Assessor
     clock: Clock
 
-    def take(self, records: Sequence[Known], progress: Callable[[int], None]) -> Imported:
-        """Makes every record durable, handles them all, and returns what came of it; `progress` hears how many more are done."""
-        last = {record.id: record for record in records if isinstance(record, AccountRecord)}
+    def take(self, records: Iterable[Known], progress: Callable[[int], None]) -> Imported:
+        """Makes every record durable, handles them all, and returns what came of it; `progress` hears how many more are done.
+
+        The records are gone through twice and are never held, however many they are; what going through them raises the first
+        time changes nothing.
+        """
+        last = {record.id: place for place, record in enumerate(records) if isinstance(record, AccountRecord)}
         kinds: Counter[str] = Counter()
         repeated, done = 0, Assessed()
         refused = dict[str, tuple[str, str]]()
         stay: list[str] = []
-        for chunk in _chunks(records, self.assessor.batch):
+        for begin, chunk in _chunks(records, self.assessor.batch):
             changed = self._store(chunk)
             self._handle(changed.values(), done)
             # after what the same file says of it before its last line
-            final = [a for a in chunk if isinstance(a, AccountRecord) and last[a.id] is a]
+            final = [a for place, a in enumerate(chunk, begin) if isinstance(a, AccountRecord) and last[a.id] == place]
             again = self._told_again(final)
             self._handle(again.values(), done)
             changed |= again
@@ -172,12 +177,9 @@ def _shows(account: Row[Any], said: AccountRecord) -> bool:
     return bool(account.known and account.email == said.email and (stays or account.status == said.status.value))
 
 
-def _chunks(records: Iterable[Known], size: int) -> Iterable[list[Known]]:
-    chunk: list[Known] = []
-    for record in records:
-        chunk.append(record)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+def _chunks(records: Iterable[Known], size: int) -> Iterator[tuple[int, list[Known]]]:
+    """So many records at a time, each time with how many came before."""
+    left, begin = iter(records), 0
+    while chunk := list(islice(left, size)):
+        yield begin, chunk
+        begin += len(chunk)
