@@ -225,6 +225,14 @@ def test_charge_that_creem_does_not_show_as_paid_yet_is_waited_for(
     assert scene.claim["probes"] == 0
 
 
+@pytest.mark.parametrize("changes", [{"refunded_amount": 1}, {"status": "open", "status_verbatim": "OPEN"}])
+def test_charge_that_creem_does_not_show_is_not_waited_out_where_the_other_is_known_to_be_otherwise(
+    scene: Scene, changes: dict[str, Any]
+) -> None:
+    scene.arm(None, replace(scene.kept, **changes))
+    assert scene.claim["closed_at"] == scene.now
+
+
 @pytest.mark.parametrize("charge", ["tran_0", "tran_1"])
 def test_dispute_of_a_charge_that_creem_does_not_show_is_not_waited_out(scene: Scene, charge: str) -> None:
     scene.change(update(charges).where(charges.c.transaction_id == charge).values(disputed_at=START))

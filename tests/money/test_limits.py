@@ -19,7 +19,7 @@ from worker.cases.money import limits
 from worker.clock import written
 from worker.errors import Refused
 from worker.sandbox.creem.words import Fault
-from worker.store.breakers import CREEM, PIPELINE, answered, closed_to
+from worker.store.breakers import CREEM, PIPELINE, answered, closed_to, standing
 from worker.store.tables import actions, breakers, payment_attempts, payments
 
 SENT = 900
@@ -135,6 +135,8 @@ def test_breaker_that_is_open_the_longest_speaks_until_its_very_moment(world: Mo
     assert held(world, limits.KEY, at=now + hour) is None
     assert held(world, *both, at=now + 2 * hour) is None
     assert held(world, limits.MONEY) is None
+    open_at = [world.store.read(lambda tx, at=now + n * hour: [row.name for row in standing(tx, at)]) for n in (0, 1, 2)]  # type: ignore[misc]
+    assert open_at == [["creem_balance", "creem_key"], ["creem_balance"], []]
 
 
 def test_person_stops_and_releases_money_and_both_are_kept(world: MoneyWorld) -> None:
