@@ -405,9 +405,32 @@ def test_name_that_nothing_has_is_answered_with_the_first_ids_that_begin_so(worl
         ("acc_", "acc_: no case, job, order or account of that name; there are acc_1, acc_2"),
         ("or", "or: no case, job, order or account of that name; there are ord_1"),
         ("%", "%: no case, job, order or account of that name"),
-        ("", ": no case, job, order or account of that name"),
+        ("", '"": no case, job, order or account of that name'),
     ):
         assert world.store.read(lambda tx, name=name: what_is_known(tx, name, [])) == said  # type: ignore[misc]
+    assert world.store.read(lambda tx: no_account(tx, " ")) == '" ": no account of that name or address'
+
+
+def test_id_of_an_event_leads_to_what_became_of_it(world: World) -> None:
+    def said(name: str) -> str:
+        return world.store.read(lambda tx: what_is_known(tx, name, []))
+
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"), world.failed("job_1"), world.submitted("job_1", id="evt-9", credits=7))
+    world.arrive(world.failed("job_2"))
+    at = moment(world.clock.now())
+    assert said("job_1-failed-1") == (
+        f"job_1-failed-1 is layer_job.failed of /image-pipeline about job_1, received {at}, handled {at}: `refunds show job_1`"
+    )
+    assert said("job_2-failed-1") == (
+        f"job_2-failed-1 is layer_job.failed of /image-pipeline about job_2, received {at}, not yet handled: `refunds show job_2`"
+    )
+    letter = next(item["dead_id"] for item in world.letters.listing(state="open", limit=9, after=None)[0])
+    assert (
+        said("evt-9")
+        == f"evt-9 is layer_job.submitted of /image-pipeline about job_1, a dead letter: `refunds dead show {letter}`"
+    )
+    assert said("evt-4") == "evt-4: no case, job, order or account of that name"
 
 
 def test_name_of_what_is_no_account_leads_to_the_account_whose_it_is(world: World) -> None:

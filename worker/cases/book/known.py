@@ -11,7 +11,7 @@ from worker.clock import moment
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, cases, dead_letters, inbox, layer_jobs, purchases
 
-MOST_ALIKE, NEIGHBOURS = 5, 50
+MOST_ALIKE, NEIGHBOURS, MOST_SOURCES = 5, 50, 50
 _IDS: Sequence[Column[Any]] = (
     accounts.c.account_id,
     cases.c.case_id,
@@ -66,7 +66,9 @@ def what_is_known(tx: Tx, name: str, bought: Sequence[Row[Any]]) -> str:
         return f"{name} is {what}: `refunds account {name}`, `refunds cases --account {name}`"
     if tx.exists(select(dead_letters.c.dead_id).where(or_(dead_letters.c.dead_id == name, dead_letters.c.key == name))):
         return f"{name} is a dead letter: `refunds dead show {name}`"
-    return f"{name}: no case, job, order or account of that name{_alike(tx, name)}"
+    if called_so := _events_called(tx, name):
+        return "; ".join(called_so)
+    return f"{_as_typed(name)}: no case, job, order or account of that name{_alike(tx, name)}"
 
 
 def no_account(tx: Tx, name: str) -> str:
@@ -81,7 +83,38 @@ def no_account(tx: Tx, name: str) -> str:
         row = tx.first(owner)
         if row is not None and (account_id := shown_account(row.account_id)) is not None:
             return f"{name} is {what} of {account_id}: `refunds account {account_id}`, `refunds cases --account {account_id}`"
-    return f"{name}: no account of that name or address{_alike(tx, name)}"
+    return f"{_as_typed(name)}: no account of that name or address{_alike(tx, name)}"
+
+
+def _as_typed(name: str) -> str:
+    """A name that no eye sees, as that of a variable which is not set, between quotation marks."""
+    return name if name.strip() else f'"{name}"'
+
+
+def _events_called(tx: Tx, name: str) -> list[str]:
+    """What became of the events with this id: an identity is source and id, so they are looked up by one source after another."""
+    i, told = inbox.c, list[str]()
+    source = tx.value(select(func.min(i.source))) if name else None
+    for _ in range(MOST_SOURCES):
+        if source is None:
+            break
+        if event := tx.first(select(inbox).where(i.source == source, i.event_id == name)):
+            told.append(_what_became_of(tx, event))
+        source = tx.value(select(func.min(i.source)).where(i.source > source))
+    return told
+
+
+def _what_became_of(tx: Tx, event: Row[Any]) -> str:
+    about = event.job_id or event.account_id
+    what = f"{event.event_id} is {event.type} of {event.source}" + (f" about {about}" if about else "")
+    letter = tx.first(
+        select(dead_letters.c.dead_id).where(dead_letters.c.key == f"inbox:{event.id}", dead_letters.c.state == "open")
+    )
+    if letter is not None:
+        return f"{what}, a dead letter: `refunds dead show {letter.dead_id}`"
+    fate = f"handled {moment(event.handled_at)}" if event.state == "handled" else "not yet handled"
+    leads = f": `refunds {'show' if event.job_id else 'account'} {about}`" if about else ""
+    return f"{what}, received {moment(event.received_at)}, {fate}{leads}"
 
 
 def _alike(tx: Tx, name: str) -> str:
