@@ -55,6 +55,13 @@ def test_approved_job_gets_its_credits_and_says_who_decided(world: PeopleWorld) 
     assert [said["type"] for said in world.announced()][-1] == "refund.credits_reversed"
 
 
+def test_one_credit_is_spoken_of_as_one(world: PeopleWorld) -> None:
+    world.bought_once()
+    job = "job_c"
+    world.happen(world.submitted(job, credits=1), world.failed(job), world.succeeded(job))
+    assert world.choices(job)["credits"]["does"] == "1 credit comes back to be spent (1 to ord_1)"
+
+
 def test_credits_a_person_gives_back_cover_a_job_that_waits_for_some(world: PeopleWorld) -> None:
     case_id = in_review(world)
     world.happen(world.submitted("dear", credits=50), world.failed("dear"))

@@ -124,7 +124,8 @@ def _held(choice: Choice, scene: Scene, held: str | None) -> Choice:
 def _credits(scene: Scene) -> Choice:
     credits = sum(share.credits for share in scene.shares)
     lots = ", ".join(f"{share.credits} to {share.purchase_id}" for share in scene.shares)
-    does = f"{count(credits, 'credit')} come back to be spent ({lots})" if credits else "no credits come back"
+    comes = "comes" if credits == 1 else "come"
+    does = f"{count(credits, 'credit')} {comes} back to be spent ({lots})" if credits else "no credits come back"
     does += "; of a purchase of which money went back, the share of what went back stays void" if scene.partly_gone else ""
     return Choice(Act.CREDITS, does, _no_credits(scene, credits), credits=credits)
 
@@ -149,7 +150,7 @@ def _money(scene: Scene, held: str | None) -> Choice:
     unspent = facts.remaining + facts.frozen
     does = f"{money(amount, facts.currency)} goes back by the original payment method through Creem"
     # by its name, whatever it granted: of two at one price, who agrees has to see which one is meant
-    void = f"{count(unspent, 'unspent credit')} of {facts.purchase_id} become void"
+    void = _void(unspent, facts.purchase_id)
     does += f"; {void if facts.granted else f'{facts.purchase_id} granted no credits'}"
     does += f", {facts.spent} stay spent" if facts.spent else ""
     does += f"; the same was charged again as {listed(scene.charged_again)}, for which see there" if scene.charged_again else ""
@@ -242,7 +243,11 @@ def _won(scene: Scene) -> Choice:
 def _lost(scene: Scene) -> Choice:
     facts = scene.charge.facts if scene.charge is not None else None
     unspent = facts.remaining + facts.frozen if facts is not None else 0
-    return Choice(Act.LOST, f"the bank gave the money back: {count(unspent, 'unspent credit')} of the purchase become void")
+    return Choice(Act.LOST, f"the bank gave the money back: {_void(unspent, 'the purchase')}")
+
+
+def _void(unspent: int, purchase: str) -> str:
+    return f"{count(unspent, 'unspent credit')} of {purchase} {'becomes' if unspent == 1 else 'become'} void"
 
 
 def _suspend(scene: Scene) -> Choice:
@@ -256,7 +261,8 @@ def _reinstate(scene: Scene) -> Choice:
 
 
 def _forfeit(scene: Scene) -> Choice:
-    does = f"{count(scene.spendable, 'credit')} of {scene.account.account_id} are frozen"
+    frozen = f"{'is' if scene.spendable == 1 else 'are'} frozen"
+    does = f"{count(scene.spendable, 'credit')} of {scene.account.account_id} {frozen}"
     does += ", and void for good once a second person agrees"
     nothing = None if scene.spendable or scene.to_forfeit else "the account has no credits to forfeit"
     return Choice(Act.FORFEIT, f"{does}{_grounds(scene)}", _no_grounds(scene) or nothing, needs_second=True)
