@@ -17,6 +17,7 @@ from tests.scenarios.terminal import Done
 
 pytestmark = pytest.mark.slow
 REQUEUE = ("requeue", "job_1", "--reason", "r")
+STREAM = "layer-jobs:events"
 LOOP = "while read -r name; do refunds requeue $name --reason r; done"
 WITHOUT_TEE = "import ctypes; ctypes.CDLL = lambda _: object(); from worker.cli.main import run; run()"
 """The command where the system has no call that looks into a pipe."""
@@ -80,6 +81,22 @@ def test_nobody_is_asked_after_yes(system: System) -> None:
     done = at_a_terminal(system, *REQUEUE, "--yes", typed="n\n")
     assert (done.returncode, put_back(system)) == (0, 1)
     assert "[y/N]" not in done.stderr
+
+
+def test_file_without_an_event_is_asked_about_before_it_fills_the_dead_letters(system: System, redis: redis_py.Redis) -> None:
+    (system.folder / "event.json").write_text(json.dumps(json.loads(failed("job_3")), indent=2))
+    (system.folder / "mixed.jsonl").write_text(f"rubbish\n{submitted('job_3')}\n")
+    for words, typed, code, asked in (
+        (("event.json",), "n\n", 1, True),
+        (("event.json",), "y\n", 0, True),
+        (("event.json", "--yes"), "n\n", 0, False),
+        (("mixed.jsonl",), "n\n", 0, False),
+    ):
+        before = redis.xlen(STREAM)
+        done = at_a_terminal(system, "emit", *words, typed=typed)
+        assert (done.returncode, "No event in the first" in done.stderr) == (code, asked), done.stderr
+        assert (redis.xlen(STREAM) > before) == (code == 0)
+    assert "1 event on" in system.refunds("emit", "-", stdin="no\n").stdout, "what is handed in is no answer"
 
 
 def test_no_that_waits_on_stdin_is_heard(system: System) -> None:

@@ -13,6 +13,7 @@ from policy.words import count
 from worker.cases.assess.imports import Imported
 from worker.cases.money import claims
 from worker.cli import output
+from worker.cli.consent import ask
 from worker.cli.history import Faulty, History, history, numbered, readable
 from worker.cli.output import AsJson, one_clear_line
 from worker.errors import TryLater, one_line
@@ -124,14 +125,14 @@ def _stay_suspended(accounts: list[str]) -> str:
     return f"{len(accounts)} accounts stay suspended: two people suspended them here ({', '.join(accounts[:SHOWN])}{more})"
 
 
-def emit(file: File, as_json: AsJson = False) -> None:
+def emit(file: File, yes: output.Yes = False, as_json: AsJson = False) -> None:
     """Puts CloudEvents on the stream, one per line, as they are, and signed where keys are configured.
 
-    Warns now of what intake will not be able to read.
+    Warns now of what intake will not be able to read, and asks first where the file begins with nothing else.
     """
     with one_clear_line():
         runtime = Runtime.start(output.settings())
-        sent, unreadable = _send_all(runtime, file)
+        sent, unreadable = _send_all(runtime, file, yes=yes or file == "-")
     for bad in unreadable[:SHOWN]:
         output.say_wrong(f"{file}, line {bad['line']}: goes to the dead letters: {bad['detail']}")
     if as_json:
@@ -139,13 +140,21 @@ def emit(file: File, as_json: AsJson = False) -> None:
     output.say("{sent} on {stream}.", sent=count(sent, "event"), stream=runtime.settings.stream)
 
 
-def _send_all(runtime: Runtime, file: str) -> tuple[int, list[dict[str, object]]]:
+def _send_all(runtime: Runtime, file: str, *, yes: bool) -> tuple[int, list[dict[str, object]]]:
     """How many lines went out, and those of them that intake will not be able to read. Raises `TryLater`."""
     stream, producers, clock, client = runtime.settings.stream, runtime.producers, runtime.clock, runtime.redis
     sent, unreadable = 0, list[dict[str, object]]()
     pipeline = client.pipeline(transaction=False)
     bar = progress()
     task = bar.add_task("sending", total=None)
+
+    def send() -> int:
+        if unreadable and not sent and len(unreadable) == len(pipeline):
+            # another file than was meant, or one event over many lines
+            bar.stop()
+            ask(f"No event in the first {count(len(pipeline), 'line')} of {file}: put them among the dead letters?", yes=yes)
+        return len(pipeline.execute())
+
     try:
         client.ping()
         bar.start()
@@ -157,9 +166,9 @@ def _send_all(runtime: Runtime, file: str) -> tuple[int, list[dict[str, object]]
                 fields = {"event": line}
             pipeline.xadd(stream, fields)
             if len(pipeline) == AT_ONCE:
-                sent += len(pipeline.execute())
+                sent += send()
                 bar.update(task, completed=sent)
-        sent += len(pipeline.execute())
+        sent += send()
     except (redis.RedisError, OSError) as error:
         raise TryLater("Redis", f"{one_line(error).rstrip('.')}; {_sent(sent)}") from error
     finally:
