@@ -881,6 +881,25 @@ def test_dead_letters_keep_their_dates_and_causes_whole_on_a_narrow_terminal(sys
     assert letter["detail"] in " ".join(said.split())
 
 
+def test_what_is_to_be_typed_next_stays_whole_on_a_terminal_of_eighty_columns(system: System) -> None:
+    def said(*words: str) -> str:
+        return in_new_interpreter(words, b"", system.environ | {"COLUMNS": "80"}, system.folder).stdout
+
+    system.load([an_account(), a_purchase()])
+    system.emit([submitted("job_1"), failed("job_1"), "{"])
+    system.one_turn()
+    [letter] = system.json("dead", "list")["items"]
+    by_reason = said("dead", "list", "--by-reason")
+    assert letter["dead_id"] in by_reason
+    assert f"{letter['received_at'][:19]} to {letter['received_at'][:19]}" in by_reason
+    with closing(sqlite3.connect(system.database_url.removeprefix("sqlite:///"))) as books, books:
+        books.execute("update cases set credits_reversed = 3")
+    breaches = system.json("audit", expect=1)["breaches"]
+    shown = said("audit")
+    assert breaches
+    assert all(breach["row"] in shown and breach["problem"] in " ".join(shown.split()) for breach in breaches)
+
+
 def test_doctor_warns_of_a_pipeline_that_hears_no_order_and_the_case_says_so(system: System) -> None:
     system.refunds("db", "upgrade")
 

@@ -9,7 +9,7 @@ from rich.progress import Progress
 from worker.cases.audit.audit import Audit, audit_books, audit_home, audit_stream
 from worker.cases.chain.proof import audit_chain
 from worker.cli import output
-from worker.cli.output import AsJson, cell, one_clear_line, out
+from worker.cli.output import AsJson, cell, one_clear_line
 from worker.errors import one_line
 from worker.intake.stream import entries_read_so_far
 from worker.runtime import Runtime
@@ -65,8 +65,7 @@ def _audit(runtime: Runtime, bar: Progress, *, books_only: bool) -> Audit:
 def _show(result: Audit) -> None:
     if result.ok:
         return output.say("[green bold]The books hold.[/] Checked: {counted}.", counted=result.counted)
-    table = output.table(f"{len(result.breaches)} breach{'' if len(result.breaches) == 1 else 'es'}", "check", "row", "problem")
-    for breach in result.breaches:
-        table.add_row(cell(breach["check"], "red"), cell(breach["row"]), cell(breach["problem"]))
-    out.print(table)
+    title = f"{len(result.breaches)} breach{'' if len(result.breaches) == 1 else 'es'}"
+    rows = [(cell(breach["check"], "red"), cell(breach["row"]), cell(breach["problem"])) for breach in result.breaches]
+    output.listed(title, ("check", "row", "problem"), rows, sentence="problem", below=())
     output.say("[dim]Checked: {counted}.[/]", counted=result.counted)

@@ -12,7 +12,7 @@ from policy.words import count
 from worker.cases.dead import DeadLetters
 from worker.cli import output
 from worker.cli.consent import ask
-from worker.cli.output import AsJson, cell, one_clear_line, out
+from worker.cli.output import AsJson, cell, one_clear_line
 from worker.errors import Misconfigured, Refused
 from worker.screen import progress
 
@@ -60,11 +60,15 @@ def _by_reason(as_json: bool) -> None:
         return output.page(groups, None)
     if not groups:
         return output.say("No dead letters.")
-    table = output.table("Dead letters by reason", "reason", "letters", "oldest (UTC)", "newest (UTC)", "for example")
-    for group in groups:
-        times = (cell(group[name][:19]) for name in ("oldest_at", "newest_at"))
-        table.add_row(cell(group["reason"]), cell(group["count"]), *times, cell(group["for_example"]))
-    out.print(table)
+    columns = ("reason", "letters", "for example", "received (UTC)")
+    rows = [
+        (
+            *(cell(group[name]) for name in ("reason", "count", "for_example")),
+            cell(f"{group['oldest_at'][:19]} to {group['newest_at'][:19]}"),
+        )
+        for group in groups
+    ]
+    output.listed("Dead letters by reason", columns, rows, sentence="received (UTC)", below=())
     all_of = "`refunds dead requeue --all-of REASON --reason WHY`, or discard, for all of a kind"
     output.say(f"[dim]`refunds dead show ID` for one, {all_of}[/]")
 

@@ -12,7 +12,7 @@ from worker.cases.overview import overview
 from worker.cases.reconcile.reconciliation import Reconciliation
 from worker.cli import output
 from worker.cli.consent import ask
-from worker.cli.output import AsJson, cell, one_clear_line, out
+from worker.cli.output import AsJson, cell, one_clear_line
 from worker.errors import one_line
 from worker.intake.entry import Entry
 from worker.intake.stream import entries_read_so_far
@@ -67,21 +67,12 @@ def _show(runtime: Runtime, done: Reconciliation) -> None:
         output.say("[yellow]No Creem key is configured:[/] only our own sides were compared.")
     counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in done.checked.items() if count)
     if done.repaired:
-        table = output.table("Mended", "check", "row", "what was done")
-        for item in done.repaired:
-            table.add_row(cell(item["check"]), cell(item["row"]), cell(item["done"]))
-        out.print(table)
+        mended = [(cell(item["check"]), cell(item["row"]), cell(item["done"])) for item in done.repaired]
+        output.listed("Mended", ("check", "row", "what was done"), mended, sentence="what was done", below=())
     if done.findings:
-        table = output.table("\nLeft for a person", "check", "row", "minor units", "what does not agree", "what to do")
-        for finding in done.findings:
-            table.add_row(
-                cell(finding.check, "red"),
-                cell(finding.row),
-                cell(finding.cents or None),
-                cell(finding.problem),
-                cell(finding.do),
-            )
-        out.print(table)
+        what = "what does not agree, and what to do"
+        left = [(cell(f.check, "red"), cell(f.row), cell(f.cents or None), cell(f"{f.problem}; {f.do}")) for f in done.findings]
+        output.listed("\nLeft for a person", ("check", "row", "minor units", what), left, sentence=what, below=("minor units",))
     verdict = "[green bold]Both sides agree.[/]" if done.ok else "[red bold]The two sides differ by {unmatched}.[/]"
     output.say(f"\n{verdict} Compared: {{counted}}.", unmatched=money(done.unmatched), counted=counted or "nothing")
 
