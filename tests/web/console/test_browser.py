@@ -202,6 +202,15 @@ def test_phone_scrolls_no_page_sideways_and_the_dark_is_dark(house: House) -> No
             assert off == [], "a row is read without moving it"
 
 
+def test_what_is_printed_is_whole(house: House) -> None:
+    page = house.signed_in()
+    page.emulate_media(media="print")
+    for name, path in paths(house.world).items():
+        page.goto(path)
+        cut = "[...document.querySelectorAll('pre, .table')].filter(each => each.scrollHeight > each.clientHeight + 1).length"
+        assert page.evaluate(cut) == 0, name
+
+
 def test_keyboard_reaches_everything_in_order(house: House) -> None:
     page = house.signed_in()
     letter = house.world.letters.listing(state="open", limit=1, after=None)[0][0]["dead_id"]

@@ -68,6 +68,14 @@ def test_case_taken_by_one_is_not_taken_by_another(world: PeopleWorld, ana: Brow
     assert ben.post(f"{path}/take", csrf).status_code == 303
 
 
+def test_address_that_is_handed_on_tells_nobody_else_that_the_case_is_theirs(ana: Browser, ben: Browser) -> None:
+    path = taken(ana, "job_odd")
+    assert "The case is yours" in page(ana, f"{path}?note=taken")
+    assert ben.get(f"{path}?note=taken").headers["location"] == path
+    assert ana.send(path, f"{path}/decide", choice="credits", reason="our fault").status_code == 303
+    assert ana.get(f"{path}?note=taken").headers["location"] == path, "and whoever goes back is told no more that it is"
+
+
 def test_credits_are_given_back_by_whoever_has_the_case(world: PeopleWorld, ana: Browser) -> None:
     path, before = taken(ana, "job_odd"), world.credits("acc_2")
     answer = ana.send(path, f"{path}/decide", choice="credits", reason="our fault")

@@ -51,7 +51,11 @@ class ReviewPages:
 
     def look(self, visit: Visit) -> Response:
         """One case with what every choice would do; nothing is taken."""
-        return self._page(visit, self._seen(visit))
+        seen = self._seen(visit)
+        if visit.asked("note") == "taken" and seen["taken_by"] != visit.operator:
+            # an address handed on, or kept: whoever opens it now has not taken the case
+            return visit.go(f"/review/{seen['case']['case_id']}")
+        return self._page(visit, seen)
 
     def take(self, visit: Visit) -> Response:
         """The case is the operator's for a while."""
