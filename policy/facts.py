@@ -241,6 +241,8 @@ class RequestedJob:
     standing_debit: int
     paid_elsewhere: int = 0
     """What of the standing debit was drawn from other purchases than the one whose money the request is about."""
+    disputed_elsewhere: str | None = None
+    """One of those other purchases that is under dispute at the bank."""
     failure: str | None = None
     """The code that the pipeline gave for the last failure it reported, where it delivered nothing whole."""
     own_no: JobsNo | None = None

@@ -40,9 +40,12 @@ def _no_payment_told(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] 
 
 
 def _no_dispute(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
-    if facts.purchase is None or not facts.purchase.disputed:
-        return None
-    return Change("the charge not been disputed", replace(facts, purchase=replace(facts.purchase, disputed=False)))
+    if facts.purchase is not None and facts.purchase.disputed:
+        return Change("the charge not been disputed", replace(facts, purchase=replace(facts.purchase, disputed=False)))
+    if facts.job is not None and facts.job.disputed_elsewhere is not None:
+        other = facts.job.disputed_elsewhere
+        return Change(f"{other} not been disputed", replace(facts, job=replace(facts.job, disputed_elsewhere=None)))
+    return None
 
 
 def _not_claimed(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:

@@ -93,10 +93,14 @@ def request_answers_a_payment(facts: RequestFacts, found: Verdict) -> Verdict:
 
 
 def requested_under_dispute(facts: RequestFacts, terms: Terms) -> Verdict | None:
-    """What is under dispute at the bank is not also refunded by us."""
-    if facts.purchase is None or not facts.purchase.disputed:
+    """What is under dispute at the bank is not also refunded by us; a job holds on to every purchase that paid for it."""
+    other = facts.job.disputed_elsewhere if facts.job is not None else None
+    if facts.purchase is not None and facts.purchase.disputed:
+        reason = f"the charge of {_price(facts.purchase)} is under dispute at the bank, so nothing is sent beside it"
+    elif other is not None:
+        reason = f"{other}, which paid for the job as well, is under dispute at the bank, so nothing is sent beside it"
+    else:
         return None
-    reason = f"the charge of {_price(facts.purchase)} is under dispute at the bank, so nothing is sent beside it"
     return _verdict(Outcome.REVIEW, Clause.DISPUTE_HOLD, reason, facts)
 
 

@@ -77,6 +77,7 @@ SPOILT = Use(jobs=1, failed=1, failed_credits=5, failed_clause=Clause.INCOMPLETE
 MENDED = replace(DONE, delivered=False, standing_debit=0, own_clause=Clause.INCOMPLETE_OUTPUT)
 OF_TWO = replace(DONE, standing_debit=3, paid_elsewhere=3)
 """A job that drew on two purchases; what the request is about is the money of one, and three credits are the other's."""
+HELD_BY_BANK = replace(OF_TWO, disputed_elsewhere="ord_0")
 DONE_UNDER_PASS = replace(DONE, debit=0, standing_debit=0)
 DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     # facts, outcome, rule, clause
@@ -107,6 +108,8 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (asked(of=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
     (asked(of=bought(disputed=True), claimed=True), "review", "requested_under_dispute", "dispute-hold"),
     (about(DONE, purchase=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
+    (about(HELD_BY_BANK, purchase=bought(paid_at=LATE)), "review", "requested_under_dispute", "dispute-hold"),
+    (about(replace(REFUSED, disputed_elsewhere="ord_0")), "review", "requested_under_dispute", "dispute-hold"),
     (asked(claimed=True), "nothing_owed", "requested_is_duplicate", "original-method"),
     (asked(claimed=True, of=bought(paid_at=LATE)), "nothing_owed", "requested_is_duplicate", "original-method"),
     (asked(use=Use(jobs=2, failed=2, failed_credits=9)), "reverse_credits", "requested_failed_jobs", "failed-job"),

@@ -1632,6 +1632,33 @@ def test_job_that_two_purchases_paid_for_is_not_settled_by_the_money_of_one(
         assert world.choices(taken.case_id)["credits"]["does"] == "2 credits come back to be spent (2 to ord_0)"
 
 
+@pytest.mark.parametrize("text", ["Please refund job_1.", "Please refund job_1 of order ord_1."])
+@pytest.mark.parametrize(
+    ("code", "bought_days_ago", "afterwards"),
+    [(None, 20, "window_passed"), ("invalid_image", 1, "requested_job_was_judged")],
+)
+def test_job_whose_older_purchase_is_disputed_waits_for_the_bank(
+    world: PeopleWorld, text: str, code: str | None, bought_days_ago: int, afterwards: str
+) -> None:
+    """Two of its five credits are of a charge that the bank has: the mail was declined for what was known of the newer one."""
+    disputed = world.bought_once("ord_0", ago=timedelta(days=30), credits=2)
+    world.bought_once(ago=timedelta(days=bought_days_ago))
+    world.happen(world.submitted("job_1"), world.failed("job_1", code=code) if code else world.succeeded("job_1"))
+    world.double.dispute(disputed)
+    world.settle_down(days=0.1)
+    taken = world.mail(text)
+    case = world.case(taken.case_id)
+    assert case is not None
+    assert (case["state"], case["decision"]["rule"]) == ("review", "requested_under_dispute")
+    assert "ord_0, which paid for the job as well, is under dispute" in case["decision"]["reason"]
+    world.double.win_dispute(disputed)
+    world.decide(disputed, "won")
+    world.sweep()
+    case = world.case(taken.case_id)
+    assert case is not None
+    assert (case["state"], case["decision"]["rule"]) == ("declined", afterwards)
+
+
 def test_request_with_a_person_keeps_up_with_its_jobs_and_is_told_of_once(world: PeopleWorld) -> None:
     """The figures were those of the day the mail came, as long as the same rule put it to a person."""
     world.bought_once()

@@ -2474,6 +2474,18 @@ BUGS = (
         (("policy/rules/requests.py", "facts.job.paid_elsewhere > 0", "facts.job.paid_elsewhere < 0"),),
     ),
     Bug(
+        "dispute_of_the_older_purchase_passed_over",
+        "whoever asks about a job that two purchases paid for is told no while the bank has the charge of the older one",
+        ("tests/requests/test_requests.py::test_job_whose_older_purchase_is_disputed_waits_for_the_bank",),
+        (
+            (
+                "worker/cases/requests/facts.py",
+                "for other in others if other.facts.disputed",
+                "for other in others if charge is None",
+            ),
+        ),
+    ),
+    Bug(
         "credits_are_owed_beside_the_money",
         "credits are proposed for a job whose purchase was paid back in money",
         (

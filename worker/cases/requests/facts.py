@@ -120,6 +120,8 @@ def requested_job(tx: Tx, ledger: Ledger, job_id: str, charge: Charge | None) ->
         return None
     booked, own = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits()), _own_case(tx, job_id)
     standing = _shares_standing(tx, {job_id: booked})[job_id]
+    elsewhere = [share for share in standing if charge is None or share.purchase_id != charge.facts.purchase_id]
+    others = named_charges(tx, {share.purchase_id for share in elsewhere})
     return RequestedJob(
         job_id=job_id,
         ended=row.status != "running",
@@ -128,7 +130,8 @@ def requested_job(tx: Tx, ledger: Ledger, job_id: str, charge: Charge | None) ->
         edited=_edited(row),
         debit=booked.debit,
         standing_debit=_credits(standing),
-        paid_elsewhere=_credits(share for share in standing if charge is None or share.purchase_id != charge.facts.purchase_id),
+        paid_elsewhere=_credits(elsewhere),
+        disputed_elsewhere=next((other.facts.purchase_id for other in others if other.facts.disputed), None),
         failure=None if delivered(row) else _failure(row),
         own_no=None if delivered(row) or own is None else _own_no(tx, own),
         own_clause=None if own is None else Clause(own.clause),
