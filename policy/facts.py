@@ -243,6 +243,8 @@ class RequestedJob:
     """What of the standing debit was drawn from other purchases than the one whose money the request is about."""
     disputed_elsewhere: str | None = None
     """One of those other purchases that is under dispute at the bank."""
+    paid_elsewhere_at: datetime | None = None
+    """When the newest of those other purchases was paid."""
     failure: str | None = None
     """The code that the pipeline gave for the last failure it reported, where it delivered nothing whole."""
     own_no: JobsNo | None = None

@@ -8,6 +8,7 @@ from policy.decision import Counterfactual, Outcome
 from policy.facts import RequestFacts, Use
 from policy.nearest import Change, Changes, nearest
 from policy.rules import request_verdict
+from policy.rules.requests import window_opens
 from policy.terms import Terms
 from policy.words import count
 
@@ -77,10 +78,10 @@ def _credits_standing(facts: RequestFacts, terms: Terms) -> Change[RequestFacts]
 
 
 def _in_time(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
-    purchase, days = facts.purchase, terms.request_window_days
-    if purchase is None or within_window(purchase.paid_at, facts.received_at, days, terms.zone):
+    opens, days = window_opens(facts), terms.request_window_days
+    if opens is None or within_window(opens, facts.received_at, days, terms.zone):
         return None
-    closes = window_closes(purchase.paid_at, days, terms.zone)
+    closes = window_closes(opens, days, terms.zone)
     return Change(
         f"the request arrived before {closes:%Y-%m-%d %H:%M} UTC", replace(facts, received_at=closes - timedelta.resolution)
     )
@@ -94,10 +95,10 @@ def _paid_before(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | No
 
 
 def _too_late(facts: RequestFacts, terms: Terms) -> Change[RequestFacts] | None:
-    purchase, days = facts.purchase, terms.request_window_days
-    if purchase is None:
+    opens, days = window_opens(facts), terms.request_window_days
+    if opens is None:
         return None
-    closes = window_closes(purchase.paid_at, days, terms.zone)
+    closes = window_closes(opens, days, terms.zone)
     words = f"the request arrived later than {count(days, 'calendar day')} after the purchase"
     return Change(words, replace(facts, received_at=max(closes, facts.received_at)))
 

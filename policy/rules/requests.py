@@ -4,6 +4,8 @@ Money only as a whole charge and only by a person's hand: a mail is a request, n
 the books alone is answered at once; for everything else a person gets the reason why it cannot be.
 """
 
+from datetime import datetime
+
 from policy.calendar import within_window
 from policy.decision import Because, Clause, Outcome, Verdict
 from policy.facts import Billing, PurchaseFacts, PurchaseKind, RequestedJob, RequestFacts
@@ -189,10 +191,20 @@ def requested_was_charged_again(facts: RequestFacts, terms: Terms) -> Verdict | 
     return _verdict(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, reason, facts)
 
 
+def window_opens(facts: RequestFacts) -> datetime | None:
+    """When the purchase was paid that the window is counted from: of several that paid for a job the newest, whichever the
+    mail names. None where no purchase is known.
+    """
+    if facts.purchase is None:
+        return None
+    elsewhere = facts.job.paid_elsewhere_at if facts.job is not None else None
+    return facts.purchase.paid_at if elsewhere is None else max(elsewhere, facts.purchase.paid_at)
+
+
 def window_passed(facts: RequestFacts, terms: Terms) -> Verdict | None:
     """Nothing on requests that arrive after the window (policy.md, "7 calendar days")."""
-    purchase = facts.purchase
-    if purchase is None or within_window(purchase.paid_at, facts.received_at, terms.request_window_days, terms.zone):
+    opens = window_opens(facts)
+    if opens is None or within_window(opens, facts.received_at, terms.request_window_days, terms.zone):
         return None
     reason = f"the request arrived more than {count(terms.request_window_days, 'calendar day')} after the purchase"
     return _verdict(Outcome.DECLINE, Clause.WINDOW_PASSED, reason, facts, window_days=terms.request_window_days)

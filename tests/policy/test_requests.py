@@ -77,6 +77,7 @@ SPOILT = Use(jobs=1, failed=1, failed_credits=5, failed_clause=Clause.INCOMPLETE
 MENDED = replace(DONE, delivered=False, standing_debit=0, own_clause=Clause.INCOMPLETE_OUTPUT)
 OF_TWO = replace(DONE, standing_debit=3, paid_elsewhere=3)
 """A job that drew on two purchases; what the request is about is the money of one, and three credits are the other's."""
+OF_A_LATER_ONE = replace(OF_TWO, paid_elsewhere_at=bought().paid_at)
 HELD_BY_BANK = replace(OF_TWO, disputed_elsewhere="ord_0")
 DONE_UNDER_PASS = replace(DONE, debit=0, standing_debit=0)
 DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
@@ -146,6 +147,8 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (about(UNDER_PASS, of=the_pass(), use=USED), "decline", "pass_used", "pass-used"),
     (about(DONE_UNDER_PASS, of=the_pass(), use=USED), "decline", "pass_used", "pass-used"),
     (about(DONE_UNDER_PASS, of=the_pass(), use=USED, purchase_named=False), "review", "job_delivered", "request-by-mail"),
+    (about(replace(OF_TWO, paid_elsewhere_at=LATE), purchase=bought(paid_at=LATE)), "decline", "window_passed", "window-passed"),
+    (about(OF_A_LATER_ONE, purchase=bought(paid_at=LATE)), "review", "job_delivered", "request-by-mail"),
     (about(DONE_UNDER_PASS, of=the_pass(paid_at=LATE), purchase_named=False), "decline", "window_passed", "window-passed"),
     (asked(of=bought(amount=0)), "nothing_owed", "requested_cost_nothing", "request-window"),
     (asked(charged_again=("ord_2",)), "review", "requested_was_charged_again", "duplicate-charge"),

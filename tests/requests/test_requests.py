@@ -1659,6 +1659,20 @@ def test_job_whose_older_purchase_is_disputed_waits_for_the_bank(
     assert (case["state"], case["decision"]["rule"]) == ("declined", afterwards)
 
 
+@pytest.mark.parametrize("which", ["", " of order ord_0", " of order ord_1"])
+@pytest.mark.parametrize(("newer_days_ago", "state", "rule"), [(1, "review", "job_delivered"), (20, "declined", "window_passed")])
+def test_window_of_a_job_that_two_purchases_paid_for_is_that_of_the_newer_whichever_is_named(
+    world: PeopleWorld, which: str, newer_days_ago: int, state: str, rule: str
+) -> None:
+    """Who named the job's older order beside it was declined, and who named none was heard."""
+    world.bought_once("ord_0", ago=timedelta(days=30), credits=2)
+    world.bought_once(ago=timedelta(days=newer_days_ago))
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"))
+    case = world.case(world.mail(f"Please refund job_1{which}.").case_id)
+    assert case is not None
+    assert (case["state"], case["decision"]["rule"]) == (state, rule)
+
+
 def test_request_with_a_person_keeps_up_with_its_jobs_and_is_told_of_once(world: PeopleWorld) -> None:
     """The figures were those of the day the mail came, as long as the same rule put it to a person."""
     world.bought_once()

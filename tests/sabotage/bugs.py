@@ -2486,6 +2486,15 @@ BUGS = (
         ),
     ),
     Bug(
+        "window_of_the_older_purchase_of_a_job",
+        "whoever names the older of two orders that paid for a job is declined by its window, and who names none is not",
+        (
+            "tests/requests/test_requests.py"
+            "::test_window_of_a_job_that_two_purchases_paid_for_is_that_of_the_newer_whichever_is_named",
+        ),
+        (("policy/rules/requests.py", "else max(elsewhere, facts.purchase.paid_at)", "else facts.purchase.paid_at"),),
+    ),
+    Bug(
         "credits_are_owed_beside_the_money",
         "credits are proposed for a job whose purchase was paid back in money",
         (

@@ -132,6 +132,7 @@ def requested_job(tx: Tx, ledger: Ledger, job_id: str, charge: Charge | None) ->
         standing_debit=_credits(standing),
         paid_elsewhere=_credits(elsewhere),
         disputed_elsewhere=next((other.facts.purchase_id for other in others if other.facts.disputed), None),
+        paid_elsewhere_at=max((other.facts.paid_at for other in others), default=None),
         failure=None if delivered(row) else _failure(row),
         own_no=None if delivered(row) or own is None else _own_no(tx, own),
         own_clause=None if own is None else Clause(own.clause),
