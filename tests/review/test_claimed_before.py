@@ -13,7 +13,7 @@ from policy import Counterfactual, Outcome
 from policy.lifecycle import CaseKind
 from tests.cases.world import an_account, moves
 from tests.money.plans import NASTY
-from tests.requests.world import PeopleWorld
+from tests.requests.world import PeopleWorld, text_of
 from worker.cases.book.decided import ask_again
 from worker.cases.money import limits
 from worker.cases.money.prove import LOST
@@ -58,6 +58,31 @@ def test_persons_no_to_a_charge_that_could_not_go_back_stands_whatever_is_heard_
     assert (found["state"], found["decision"]["reason"]) == ("declined", "paid back by transfer")
     assert moves(found).count("case.decided") == 1
     assert world.double.posts("tran_1") == 1
+
+
+def test_third_charge_whose_claim_ended_with_the_first_says_that_its_money_goes_back_in_the_dashboard(world: PeopleWorld) -> None:
+    """The first was refunded by hand before our call, so the second stays and the third is still one too many: whoever looked was
+    offered a no alone, and nothing said what to do.
+    """
+    world.double.switches = NASTY
+    world.twice_charged(charges=3, apart=timedelta(minutes=4))
+    world.double.refund_in_dashboard("tran_0")
+    world.settle_down()
+    assert [world.state("ord_1"), world.state("ord_2")] == ["nothing_owed", "review"]
+    assert [world.double.posts(charge) for charge in ("tran_1", "tran_2")] == [0, 0]
+    refused = world.choices("ord_2")["money"]["refused"]
+    assert refused.endswith("no call was made for it, so what is owed goes back in Creem's dashboard, and that ends the case")
+    world.clock.pass_(minutes=10)
+    [looked_at] = world.written()
+    assert "A person will look" in text_of(looked_at)
+    world.double.refund_in_dashboard("tran_2")
+    world.settle_down()
+    assert world.state("ord_2") == "external"
+    assert world.lot("ord_1") == (100, 0, 0)
+    world.clock.pass_(minutes=10)
+    [ended] = [letter for letter in world.written() if letter["Message-ID"] != looked_at["Message-ID"]]
+    assert "ord_2" in text_of(ended)
+    assert "already been refunded" in text_of(ended)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,9 @@ _NO_REMEDY_AT_HAND = {
 """Rules after which a person says what is meant: the remedy that could be given may not be the one that was asked for."""
 
 
+_ELSEWHERE = "; no call was made for it, so what is owed goes back in Creem's dashboard, and that ends the case"
+
+
 def choices(scene: Scene, *, mode: Mode, money_can_leave: str | None, waits: bool) -> list[Choice]:
     """Every choice for the case: of one that does not wait for a person, to lift the suspension that was agreed to under it, as
     long as that stands. `money_can_leave` says why no money leaves this installation; None: it does.
@@ -183,7 +186,8 @@ def _no_money(scene: Scene, held: str | None) -> str | None:
         whose = f"the charge was claimed by {payment.case_id} with Creem's {payment.environment} key, and that is not ours"
         return f"{whose}: {_any_claim_is_open(scene)}"
     if payment is not None and not awaits_word(scene):
-        return f"the charge was claimed by {payment.case_id}, and that claim is {payment.state}: one claim on a charge, for ever"
+        spent = f"the charge was claimed by {payment.case_id}, and that claim is {payment.state}: one claim on a charge, for ever"
+        return spent + (_ELSEWHERE if _was_never_called(scene) else "")
     if facts.disputed:
         return "the charge is under dispute at the bank: nothing is sent beside it"
     if facts.refunded_amount:
@@ -199,6 +203,15 @@ def _no_money(scene: Scene, held: str | None) -> str | None:
     if not facts.amount:
         return "the purchase cost nothing"
     return held
+
+
+def _was_never_called(scene: Scene) -> bool:
+    """True where the claim ended before any call of ours, and the charge holds its money: nobody gave any of it back."""
+    payment, charge = scene.payment, scene.charge
+    if payment is None or charge is None or payment.closed_at is None or payment.attempts:
+        return False
+    facts = charge.facts
+    return not (facts.disputed or facts.refunded_amount or charge.charged_back or charge.behind)
 
 
 def awaits_word(scene: Scene) -> bool:
