@@ -186,7 +186,8 @@ def requested_was_charged_again(facts: RequestFacts, terms: Terms) -> Verdict | 
     if facts.purchase is None or facts.job is not None or not facts.charged_again:
         return None
     again, kept = listed(facts.charged_again), facts.purchase.purchase_id
-    reason = f"the same {_price(facts.purchase)} was charged again as {again}, which has a case of its own as a duplicate"
+    cases = "has a case of its own as a duplicate" if len(facts.charged_again) == 1 else "have cases of their own as duplicates"
+    reason = f"the same {_price(facts.purchase)} was charged again as {again}, which {cases}"
     reason += f", and {kept} stays valid: only a person can read whether the mail asks for more than that"
     return _verdict(Outcome.REVIEW, Clause.DUPLICATE_CHARGE, reason, facts)
 

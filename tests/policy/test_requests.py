@@ -108,6 +108,7 @@ DECISIONS: list[tuple[RequestFacts, str, str, str]] = [
     (asked(of=None, report=True, told_no=True), "nothing_owed", "report_of_a_machine", "request-by-mail"),
     (asked(of=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
     (asked(of=bought(disputed=True), claimed=True), "review", "requested_under_dispute", "dispute-hold"),
+    (asked(charged_again=("ord_2", "ord_3")), "review", "requested_was_charged_again", "duplicate-charge"),
     (about(DONE, purchase=bought(disputed=True)), "review", "requested_under_dispute", "dispute-hold"),
     (about(HELD_BY_BANK, purchase=bought(paid_at=LATE)), "review", "requested_under_dispute", "dispute-hold"),
     (about(replace(REFUSED, disputed_elsewhere="ord_0")), "review", "requested_under_dispute", "dispute-hold"),
