@@ -1,0 +1,79 @@
+"""Processes as an operator's platform starts them: the command line of a file, the environment of that file and no other."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.scenarios.system import ROOT, kill_group
+from tests.scenarios.terminal import Done, in_new_interpreter
+
+IMAGE = {"PYTHONUNBUFFERED": "1", "REFUNDS_LOG_FORMAT": "json"}
+"""What the Dockerfile sets for all of them, beside the path."""
+PROGRAMS = {"refunds": "worker.cli", "celery": "celery"}
+
+
+@dataclass
+class Platform:
+    """Starts what it is told to in a home that only looks writable, and ends it."""
+
+    folder: Path
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.home.mkdir()
+
+    @property
+    def home(self) -> Path:
+        """Where every process begins, which is read-only in a container."""
+        return self.folder / "home"
+
+    def environ(self, given: Mapping[str, str]) -> dict[str, str]:
+        """All that a process of the image knows: nothing of ours gets in."""
+        ours = {"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**ours, **IMAGE, **given}
+
+    def start(self, name: str, command: Sequence[str], given: Mapping[str, str]) -> None:
+        """A process that stays."""
+        words = [sys.executable, "-m", PROGRAMS[command[0]], *command[1:]]
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.running[name] = subprocess.Popen(
+                words, env=self.environ(given), cwd=self.home, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def refunds(self, *words: str, given: Mapping[str, str], stdin: bytes = b"") -> Done:
+        """One command in the container of that environment, to its end."""
+        done = in_new_interpreter(words, stdin, self.environ(given), self.home)
+        assert done.returncode == 0, f"refunds {' '.join(words)} gave {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def stop(self) -> dict[str, int]:
+        """Ends all of them as the platform does; how each ended, by its name."""
+        for process in self.running.values():
+            process.send_signal(signal.SIGTERM)
+        return {name: process.wait(60) for name, process in self.running.items()}
+
+    def end(self) -> None:
+        """Whatever is still there is gone."""
+        for process in self.running.values():
+            if process.poll() is None:
+                kill_group(process)
+
+    def said(self) -> str:
+        """What they had to say, for a failing test."""
+        return "\n".join(
+            f"--- {path.stem}\n{path.read_text(errors='replace')[-4000:]}" for path in sorted(self.folder.glob("*.log"))
+        )
+
+
+def status(url: str, *, auth: tuple[str, str] | None = None) -> int:
+    """What a plain GET answers; 0 while nobody listens."""
+    with suppress(httpx.TransportError):
+        return httpx.get(url, auth=auth, timeout=5).status_code
+    return 0
