@@ -53,6 +53,19 @@ def _like(pattern: str, right: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _unpadded(value: object) -> object:
+    # from a line of YAML with one blank too many: a stream that nobody writes to, a folder of claims within the container
+    if isinstance(value, str) and value != value.strip():
+        raise ValueError("expected nothing blank around it")
+    return value
+
+
+def _readable(value: object) -> object:
+    if isinstance(value, str) and is_utf8(value) and not value.isprintable():
+        raise ValueError("expected nothing in it that cannot be seen")
+    return value
+
+
 EVENT_SECRET = re.compile(r"([A-Za-z0-9._-]{1,64}):([A-Za-z0-9+/=_-]{32,256}):([!-~]{1,256})")
 """Name, secret and source of a producer's key, as `REFUNDS_EVENT_SECRETS` lists them."""
 
@@ -71,6 +84,8 @@ def _event_secrets(value: object) -> object:
     return value
 
 
+Folder = Annotated[Path, BeforeValidator(_unpadded)]
+Name = Annotated[str, BeforeValidator(_readable), BeforeValidator(_unpadded)]
 ShortName = _like(r"[a-z0-9][a-z0-9-]{0,39}", "a short name of small letters, digits and dashes like next")
 MailAddress = _like(
     r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*",
@@ -111,9 +126,9 @@ class Settings(BaseSettings):
     redis_url: Annotated[
         str, url_of("redis", "rediss", "unix", example=REDIS), AfterValidator(redis_address), Field(repr=False)
     ] = REDIS
-    stream: str = Field("layer-jobs:events", min_length=1)
-    commands_stream: str = Field("layer-jobs:commands", min_length=1)
-    outcomes_stream: str = Field("refunds:events", min_length=1)
+    stream: Name = "layer-jobs:events"
+    commands_stream: Name = "layer-jobs:commands"
+    outcomes_stream: Name = "refunds:events"
     event_secrets: Annotated[SecretStr | None, BeforeValidator(_event_secrets)] = None
     """Keys of the producers, `ID:SECRET:SOURCE` each; none: whoever can write to the stream is believed."""
 
@@ -138,12 +153,12 @@ class Settings(BaseSettings):
     mode: Mode = Mode.FULL
     observer: Annotated[str | None, ShortName] = None
     """The name of an installation that only watches: it reads the live one's stream with a database of its own, and no effect."""
-    mail_dir: Path | None = None
+    mail_dir: Folder | None = None
     people_seconds: float = Field(10.0, gt=0, le=300)
     """How often mails are taken in, files deleted and notices sent."""
     mail_hosts: str = ""
     """The names our own mail host gives itself in `Authentication-Results`, with commas; without one no sender is vouched for."""
-    evidence_dir: Path = Path("evidence")
+    evidence_dir: Folder = Path("evidence")
     """Where the files of customers lie until they are deleted: outside the database, readable by us alone."""
     notices_url: Annotated[
         str | None,
@@ -165,7 +180,7 @@ class Settings(BaseSettings):
     flower_url: Annotated[str | None, url_of("http", "https", example="http://localhost:5555")] = None
     """Where people reach Flower; cases then link to their tasks."""
 
-    terms_dir: Path = DEFAULT_TERMS
+    terms_dir: Folder = DEFAULT_TERMS
     batch: int = Field(500, ge=1, le=5000)
     """Most inbox rows one assess transaction takes."""
     hints: bool = True
@@ -185,12 +200,12 @@ class Settings(BaseSettings):
     pipeline_timeout_seconds: float = Field(10.0, gt=0, le=60)
     creem_timeout_seconds: float = Field(20.0, gt=0, le=30)
     """From the read before a refund to the last byte of its answer; a single read gets half of it."""
-    journal_dir: Path | None = None
+    journal_dir: Folder | None = None
     """Where every call that may move money is written down before it is made: outside the database and its backups. The same
     folder for every process that pays."""
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    actor: str | None = None
+    actor: Name | None = None
     """Who is at the keyboard, for the record; the login name where it is not set."""
 
     @property

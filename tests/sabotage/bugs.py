@@ -2784,4 +2784,10 @@ BUGS = (
         ("tests/house/test_environ.py::test_what_is_empty_or_unknown_in_the_environment_of_the_process_reaches_no_setting",),
         (("worker/settings.py", "return (init_settings,)", "return (init_settings, env_settings)"),),
     ),
+    Bug(
+        "blanks_are_part_of_a_name",
+        "one blank too many in REFUNDS_STREAM, and every event waits on a stream that nobody reads",
+        ("tests/house/test_environ.py::test_blanks_around_a_name_or_folder_are_refused_and_not_taken_for_part_of_it",),
+        (("worker/settings.py", "value != value.strip()", "not value"),),
+    ),
 )
