@@ -20,7 +20,8 @@ ANSWERS_WITHIN = 5.0
 
 
 class Patience:
-    """Looks at one folder from a thread of its own, and waits so many seconds for what is found there.
+    """Looks at one folder, or a server that may stand still, from a thread of its own, and waits so many seconds for what is
+    found there.
 
     Nothing ends a look that hangs. It keeps its thread, and until it comes back nobody else's is begun.
     """

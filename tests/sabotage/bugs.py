@@ -2790,4 +2790,10 @@ BUGS = (
         ("tests/house/test_environ.py::test_blanks_around_a_name_or_folder_are_refused_and_not_taken_for_part_of_it",),
         (("worker/settings.py", "value != value.strip()", "not value"),),
     ),
+    Bug(
+        "what_gives_no_answer_is_ready",
+        "a database that stands still counts as ready, and nobody is sent for",
+        ("tests/web/test_standing_still.py::test_readiness_says_so_in_seconds_and_then_at_once",),
+        (("worker/web/app.py", 'return f"no answer within {ANSWERS_WITHIN:g} s"', "return None"),),
+    ),
 )

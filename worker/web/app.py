@@ -5,7 +5,7 @@ stored before it is answered; what it means is found out later.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from worker.clock import Clock
 from worker.creem.receive import Received, Receiver
 from worker.creem.webhooks import MAX_BYTES, signature_holds
+from worker.disk import ANSWERS_WITHIN, Patience
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.stream import takes_no_writes
 from worker.observe import log
@@ -44,6 +45,8 @@ HEADERS = {
 MACHINES = ("/webhooks/", "/healthz", "/readyz", "/metrics")
 """Paths that programs ask for: their faults are answered in JSON. They need no sign-in: the address listened on or a proxy in
 front guards them, and none of them tells of a customer."""
+CHECKS = ("database", "redis", "backlog_age")
+"""What `/readyz` looks at."""
 Hint = Callable[[list[int]], None]
 
 
@@ -63,6 +66,7 @@ class Web:
     unread_since: Callable[[], datetime | None] = lambda: None
     """Since when the oldest entry of the stream waits to be taken in; None where none does."""
     group: str = GROUP
+    patience: Mapping[str, Patience] = field(default_factory=lambda: {name: Patience() for name in CHECKS}, repr=False)
 
     async def webhook(self, request: Request) -> Response:
         """One delivery: 200 once it is stored, and every repeat of it."""
@@ -115,11 +119,12 @@ class Web:
         return JSONResponse({"status": "alive"})
 
     async def ready(self, request: Request) -> Response:
-        """200 when database and Redis take writes and nothing has waited too long; 503 with what is wrong otherwise."""
-        checks: dict[str, dict[str, Any]] = {}
-        for name, check in (("database", self._database), ("redis", self._redis), ("backlog_age", self._backlog)):
-            fault = await run_in_threadpool(check)
-            checks[name] = {"ok": fault is None, "fault": fault}
+        """200 when database and Redis take writes and nothing has waited too long; 503 with what is wrong otherwise, also where
+        one of them stands still and says nothing.
+        """
+        looks = zip(CHECKS, (self._database, self._redis, self._backlog), strict=True)
+        faults = await asyncio.gather(*(run_in_threadpool(self._seen, name, look) for name, look in looks))
+        checks = {name: {"ok": fault is None, "fault": fault} for name, fault in zip(CHECKS, faults, strict=True)}
         good = all(check["ok"] for check in checks.values())
         return JSONResponse({"ready": good, "checks": checks}, status_code=200 if good else 503)
 
@@ -128,6 +133,12 @@ class Web:
         if self.figures is None:
             return _said(404, "no figures here")
         return Response(await run_in_threadpool(self.figures.text), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    def _seen(self, name: str, look: Callable[[], str | None]) -> str | None:
+        try:
+            return self.patience[name].look(look)
+        except TimeoutError:
+            return f"no answer within {ANSWERS_WITHIN:g} s"
 
     def _database(self) -> str | None:
         try:

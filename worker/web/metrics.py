@@ -27,6 +27,7 @@ from worker.cases.money import limits
 from worker.cases.overview import WHOLE
 from worker.clock import Clock
 from worker.creem.answers import CallOutcome
+from worker.disk import ANSWERS_WITHIN, Patience
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.records import JobStatus
 from worker.intake.stream import backlog, takes_no_writes, throws_away
@@ -74,7 +75,7 @@ class Figures(Collector):
         self._mails_seen: datetime | None = None
         self.deliveries = Counter(dict.fromkeys(DELIVERIES, 0))
         """Webhooks by how this process answered since it runs; whoever answers counts."""
-        self._lock = threading.Lock()
+        self._lock, self._patience = threading.Lock(), Patience()
         self._kept: tuple[float, list[Family]] | None = None
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
@@ -110,10 +111,14 @@ class Figures(Collector):
         now = self._clock.now()
         try:
             # what only reads, or has another schema, answers too, and is of no use to anybody
-            require_current(self._store)
+            self._patience.look(lambda: require_current(self._store))
             found, more = self._store.read(lambda tx: figures(tx, now, self._environment))
         except (TryLater, Misconfigured) as error:
             log.warning("metrics.database_unreachable", error=one_line(error))
+            return [_up("database", False)]
+        except TimeoutError:
+            # whoever waited for it would hold the lock, and each that asks later would wait for that
+            log.warning("metrics.database_unreachable", error=f"no answer within {ANSWERS_WITHIN:g} s")
             return [_up("database", False)]
         terms = self._editions.at(now)
         labels = {"version": version("layer-refunds"), "schema": head(), "terms": terms.edition}
