@@ -44,7 +44,9 @@ def meaning(error: DBAPIError, *, writing: bool) -> Exception:
         right = "a worker signs in as deploy/postgres/roles.sql has it, and an upgrade runs as the owner of the tables"
         return Misconfigured(f"the database: {why_unreachable(error)}; {right}")
     if state == LOCK_NOT_AVAILABLE:
-        return LockedOut("the database", "another session holds a row that is needed, and does not let it go")
+        return LockedOut(
+            "the database", "another session holds a row that is needed, and does not let it go: see `refunds doctor`"
+        )
     if state == QUERY_CANCELED:
         return BrokenOff("the database", why_unreachable(error))
     if _is_defect(error, writing):

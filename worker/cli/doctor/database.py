@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from worker.cases.editions.editions import refused
 from worker.cases.money.clocks import apart, database_time
 from worker.cli.doctor.finding import Finding, finding
-from worker.clock import SystemClock
+from worker.clock import SystemClock, moment
 from worker.credits.at_creem import AtCreem
 from worker.runtime import Runtime
 from worker.store import schema
+from worker.store.holders import Holder, holders
 from worker.store.session import is_pooled, settings_in_force
 from worker.store.sqlite import WAL_FROM
 from worker.urls import redacted
@@ -37,6 +38,25 @@ def database(runtime: Runtime) -> Iterator[Finding]:
         right = wanted[name]
         safe = found == right or (name == "synchronous_commit" and found in {"remote_write", "remote_apply", "local"})
         yield finding(name, safe, f"{found}" if safe else f"{found}: a commit may be lost at a crash; set {name} = {right}")
+
+
+def locks(runtime: Runtime) -> Iterator[Finding]:
+    """Who holds what our processes need. It asks none of our tables, for those may be what is held."""
+    found = runtime.store.read(holders)
+    for each in found:
+        yield finding("locks", False, _in_the_way(each), "warning")
+    if not found:
+        yield finding("locks", True, "no session of the database stands in the way of ours")
+
+
+def _in_the_way(one: Holder) -> str:
+    who = ", ".join(filter(None, [f"role {one.role}" if one.role else None, one.application]))
+    since = f"open since {moment(one.since)}" if one.since else "open, since when this role may not see"
+    last = f", {one.state}, its last statement begins `{one.began}`" if one.began else ""
+    holds = f"; it holds rows of {', '.join(one.tables)}" if one.tables else ""
+    waits = f"; {one.waiting} of ours wait for it at this moment" if one.waiting else ""
+    end = f"select pg_terminate_backend({one.pid})"
+    return f"session {one.pid} ({who}) has a transaction {since}{last}{holds}{waits}. What needs those is left for later: `{end}`"
 
 
 def terms_kept(runtime: Runtime) -> Iterator[Finding]:

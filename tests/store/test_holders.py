@@ -1,0 +1,127 @@
+"""The doctor names the session that holds what ours wait for: who, since when, after which statement, and how to end it."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from tests.servers import ON_POSTGRES, conninfo, eventually
+from tests.store.rows import given_an_account_with_a_purchase
+from worker.cli.doctor.database import locks
+from worker.cli.doctor.finding import Finding
+from worker.errors import BrokenOff
+from worker.runtime import Runtime
+from worker.settings import Settings
+from worker.store.engine import Store
+from worker.store.holders import Holder, holders
+
+pytestmark = ON_POSTGRES
+TOUCH = "update accounts set email = 'ada@example.org' where account_id = 'acc_1'"
+
+
+@contextmanager
+def lunch(url: str, *statements: str) -> Iterator[psycopg.Connection]:
+    """Somebody has said this in psql, and not yet `commit`."""
+    with psycopg.connect(conninfo(url), application_name="psql") as session:
+        for statement in statements:
+            session.execute(statement.encode())
+        yield session
+        session.rollback()
+
+
+@contextmanager
+def waiting(url: str) -> Iterator[None]:
+    """A session of ours that waits for the row, longer than one of ours would."""
+    patient = make_url(url).update_query_dict({"options": "-c lock_timeout=60000"}).render_as_string(hide_password=False)
+    with closing(Store(patient)) as store, psycopg.connect(conninfo(url), autocommit=True) as admin:
+
+        def wait() -> None:
+            with suppress(BrokenOff):
+                store.write(lambda tx: tx.connection.exec_driver_sql(TOUCH).rowcount)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        yield
+        admin.execute(
+            "select pg_cancel_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        )
+        thread.join(10)
+
+
+def doctor(url: str) -> list[Finding]:
+    runtime = Runtime.start(Settings(database_url=url))
+    with closing(runtime.store):
+        return list(locks(runtime))
+
+
+def in_the_way(store: Store) -> list[Holder]:
+    """Without waiting for the ten seconds that the doctor gives everybody."""
+    return store.read(lambda tx: holders(tx, long=0))
+
+
+def test_whoever_keeps_a_changed_row_is_named_though_nobody_waits(store: Store) -> None:
+    given_an_account_with_a_purchase(store)
+    with lunch(store.url, TOUCH) as session:
+        [found] = in_the_way(store)
+        assert (found.pid, found.application, found.state) == (session.info.backend_pid, "psql", "idle in transaction")
+        assert (found.tables, found.waiting) == (["accounts"], 0)
+        assert found.since is not None
+        assert datetime.now(UTC) - found.since < timedelta(minutes=1)
+        assert found.began == "update accounts set email =", "no value of a customer's"
+    assert in_the_way(store) == []
+
+
+def test_doctor_names_whom_ours_wait_for_and_how_to_end_it(store: Store) -> None:
+    given_an_account_with_a_purchase(store)
+    assert [each["ok"] for each in doctor(store.url)] == [True]
+    with lunch(store.url, TOUCH) as session, waiting(store.url):
+        assert eventually(lambda: not doctor(store.url)[0]["ok"]), "ours has waited for a second"
+        [found] = doctor(store.url)
+        assert found["severity"] == "warning"
+        pid = session.info.backend_pid
+        for said in (
+            f"session {pid} (role ",
+            ", psql)",
+            "open since 20",
+            "begins `update accounts set email =`",
+            "1 of ours wait",
+        ):
+            assert said in found["finding"]
+        assert f"`select pg_terminate_backend({pid})`" in found["finding"]
+
+
+def test_a_table_that_is_held_whole_is_no_reason_to_say_nothing(store: Store) -> None:
+    everything = "lock table accounts, cases, installation, alembic_version in access exclusive mode"
+    with lunch(store.url, everything) as session:
+        [found] = in_the_way(store)
+        assert (found.pid, found.tables) == (session.info.backend_pid, ["accounts", "cases", "installation"])
+
+
+@pytest.mark.parametrize("statement", ["select * from accounts", "create temp table own (id int)"], ids=["read", "elsewhere"])
+def test_who_only_reads_or_works_elsewhere_is_in_nobodys_way(store: Store, statement: str) -> None:
+    with lunch(store.url, statement):
+        assert in_the_way(store) == []
+
+
+def test_lesser_role_is_told_the_number_and_the_name(store: Store) -> None:
+    """As the worker's role, which may not see what the sessions of others do."""
+    given_an_account_with_a_purchase(store)
+    name = f"lesser_{make_url(store.url).database}"
+    lesser = make_url(store.url).set(username=name, password="x").render_as_string(hide_password=False)
+    with psycopg.connect(conninfo(store.url), autocommit=True) as owner:
+        owner.execute(f"create role {name} login password 'x'".encode())
+        owner.execute(f"grant select, update on accounts to {name}".encode())
+        try:
+            with lunch(store.url, TOUCH) as session, waiting(lesser):
+                assert eventually(lambda: not doctor(lesser)[0]["ok"])
+                [found] = doctor(lesser)
+                assert f"session {session.info.backend_pid} (role " in found["finding"]
+                assert "since when this role may not see" in found["finding"]
+                assert "it holds rows of accounts; 1 of ours wait" in found["finding"]
+        finally:
+            owner.execute(f"revoke all on accounts from {name}".encode())
+            owner.execute(f"drop role {name}".encode())

@@ -1,0 +1,75 @@
+"""Which sessions of Postgres hold what ours wait for."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import text
+
+from worker.store.bulk import Tx
+from worker.store.tables import metadata
+
+# Whoever has changed or locked our rows for longer than any unit of ours takes, seen also while nobody waits: ours wait for five
+# seconds and leave it for later. And whoever one of ours waits for now, whatever it holds: a row of the product's balances, or
+# what our role may not look at, as since when. Who waits itself is in somebody else's way only for as long as that one is.
+_HOLDERS = text("""
+    with held as (
+        select l.pid, array_agg(distinct c.relname::text order by c.relname::text) as tables
+        from pg_locks l join pg_class c on c.oid = l.relation
+        where l.granted and l.database = (select oid from pg_database where datname = current_database())
+          and l.mode in ('RowShareLock', 'RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
+                         'AccessExclusiveLock')
+          and c.relname = any(:ours) and pg_table_is_visible(c.oid)
+        group by l.pid
+    ), waited_for as (
+        select holder as pid, count(*) as waiting
+        from pg_stat_activity w, unnest(pg_blocking_pids(w.pid)) as holder
+        where w.datname = current_database() and w.usename = current_user and w.wait_event_type = 'Lock'
+          and w.query_start < clock_timestamp() - make_interval(secs => :patience)
+        group by holder
+    )
+    select a.pid, a.usename as role, a.application_name as application, a.state, a.xact_start as since, a.query,
+           coalesce(held.tables, '{}') as tables, coalesce(waited_for.waiting, 0) as waiting
+    from pg_stat_activity a left join held using (pid) left join waited_for using (pid)
+    where a.pid <> pg_backend_pid() and a.wait_event_type is distinct from 'Lock'
+      and (waited_for.pid is not null
+           or held.pid is not null and a.xact_start < clock_timestamp() - make_interval(secs => :long))
+    order by a.xact_start nulls last, a.pid
+""")
+LONG_SECONDS, PATIENCE_SECONDS = 10.0, 1.0
+
+
+class Holder(NamedTuple):
+    """A session with an open transaction that is in our way. `since` and `began` are None where our role may not see them."""
+
+    pid: int
+    role: str | None
+    application: str
+    state: str | None
+    since: datetime | None
+    began: str | None
+    """How its statement, or the last one, begins: never a value."""
+    tables: Sequence[str]
+    waiting: int
+    """How many of our sessions wait for it now."""
+
+
+def holders(tx: Tx, long: float = LONG_SECONDS) -> list[Holder]:
+    """Who is in our way, the longest first; `long`: from so many seconds on, where nobody waits. Nobody on SQLite, where a file
+    knows no sessions.
+    """
+    if not tx.postgres:
+        return []
+    asked = {"ours": sorted(metadata.tables), "long": long, "patience": PATIENCE_SECONDS}
+    return [
+        Holder(row.pid, row.role, row.application or "", row.state, row.since, _beginning(row.query), row.tables, row.waiting)
+        for row in tx.connection.execute(_HOLDERS, asked)
+    ]
+
+
+def _beginning(query: str | None) -> str | None:
+    if not query or query.startswith("<"):  # `<insufficient privilege>`
+        return None
+    # what is quoted or counted may be a customer's
+    return " ".join(re.split(r"['\"$\d]", query, maxsplit=1)[0].split()[:8])[:80] or None
