@@ -3,18 +3,19 @@
 import gc
 import os
 import re
+import signal
 import sys
 from contextlib import suppress
 from functools import partial
 
 import click
-from celery import Celery, signals
+from celery import Celery, current_task, signals
 from celery.schedules import schedule
 
 from worker import traces
 from worker.broker import celery_of
-from worker.clock import SteadyClock, SystemClock
-from worker.errors import Misconfigured
+from worker.clock import Every, SteadyClock, SystemClock
+from worker.errors import Misconfigured, OutOfTime
 from worker.intake.stream import open_stream_client, refuse_cluster
 from worker.listening import LOOPBACK, on_loopback, taking
 from worker.observe import configure_logging, log
@@ -25,6 +26,8 @@ from worker.task_events import TellLater
 SWEEP, PAY, RECONCILE = "refunds.sweep", "refunds.pay", "refunds.reconcile"
 REQUESTS, NOTIFY, BOOK, CHAIN = "refunds.requests", "refunds.notify", "refunds.book", "refunds.chain"
 CHAIN_SECONDS = 60.0
+_ENDS = Every(10.0)
+"""How often a task can be ended: once until its hard limit."""
 _SIGN_IN = re.compile(rf"[^:]+:(?!.*{PLACEHOLDER}).+")
 """What Flower takes as a name with its password, and nobody can know."""
 
@@ -103,8 +106,26 @@ def runtime() -> Runtime:
     """This process's runtime, made on first use: nothing with a socket exists before the pool forks."""
     global _runtime
     if _runtime is None:
+        _end_in_our_words()
         _runtime = Runtime.start(load_settings()).deciding()
     return _runtime
+
+
+def _end_in_our_words() -> None:
+    """From now on a task that reaches its soft limit is ended by an error that every step knows: Celery's own looks like a defect
+    of the very claim, or part of reconcile, that was then in hand.
+    """
+    # set by a process of the pool for itself, after what it calls at its start; it keeps what we put there
+    from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
+
+    if signal.getsignal(SIG_SOFT_TIMEOUT) is soft_timeout_sighandler:
+        signal.signal(SIG_SOFT_TIMEOUT, _end_the_task)
+
+
+def _end_the_task(*_: object) -> None:
+    # it may be told twice, and when the task has just ended
+    if current_task and _ENDS.due():
+        raise OutOfTime
 
 
 @signals.worker_init.connect

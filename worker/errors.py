@@ -74,6 +74,20 @@ class TryLater(NoGround):
         return f"{self.service} is not reachable: {self.why}"
 
 
+class OutOfTime(RefundsError):
+    """The time that a task may take was over, wherever it stood: at a row that takes too long, or behind many that did not."""
+
+    def __str__(self) -> str:
+        return "the time that a task may take was over"
+
+
+class Unanswered(TryLater, OutOfTime):
+    """The time that a task may take was over while it waited: no row is at fault."""
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.why}"
+
+
 class LockedOut(TryLater):
     """A row was held by somebody else for as long as we wait: an open transaction, or a process that stands still."""
 

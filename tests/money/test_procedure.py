@@ -1,11 +1,11 @@
 """One charge goes back at most once, whatever Creem answers (creem-api.md 14.3, failure-modes.md 2.4)."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -15,8 +15,9 @@ from tests.money.world import ADDRESS, MoneyWorld
 from tests.servers import POSTGRES_AT_NIGHT
 from worker.cases.money import limits
 from worker.clock import written
+from worker.creem.client import Armed, Creem
 from worker.creem.transactions import Transaction
-from worker.errors import Refused
+from worker.errors import OutOfTime, Refused
 from worker.sandbox.creem import Lost, RefundAnswer, SecondRefund, Seen, Switches
 from worker.sandbox.creem.words import Announced, Ending, Fault, Lie, Meanwhile
 from worker.settings import DEFAULT_TERMS, Mode
@@ -380,6 +381,36 @@ def test_call_that_was_answered_ends_the_row_of_those_that_were_not(world: Money
         later = [world.charged_again(number) for number in numbers]
         world.settle_down(days=0.01, done=partial(all_called_for, world, later))
     assert (called(world), held(world, limits.CALLS)) == (9, None)
+
+
+@dataclass
+class Ended:
+    """A Creem that did what it was asked, in a task whose time is over before it hears of that."""
+
+    creem: Creem
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.creem, name)
+
+    def refund(self, armed: Armed) -> NoReturn:
+        """Has it done, and is ended."""
+        self.creem.refund(armed)
+        raise OutOfTime
+
+
+def test_call_in_whose_middle_the_task_was_ended_is_proved_by_itself_and_calls_nobody(world: MoneyWorld) -> None:
+    """Once it was taken for a defect of the claim, and a person was called about money that had gone back as it should."""
+    world.double.switches = NASTY
+    world.twice_charged()
+    world.sweep()
+    with pytest.raises(OutOfTime):
+        replace(world.payer(), creem=Ended(world.creem)).pay()
+    assert (world.claim("tran_1").state, world.state("ord_1")) == ("sending", "refunding")
+    world.settle_down(days=1)
+    assert (world.state("ord_1"), world.double.gone("tran_1"), world.double.posts("tran_1")) == ("refunded", 900, 1)
+    history = [line["event"] for line in (world.case("ord_1") or {})["history"]]
+    assert not [event for event in history if "review" in event]
+    holds(world)
 
 
 def test_dispute_that_we_were_told_of_and_no_read_shows_yet_stops_the_call(world: MoneyWorld) -> None:

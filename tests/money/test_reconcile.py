@@ -23,6 +23,7 @@ from worker.cases.reconcile.reconciliation import Reconciliation, last_end
 from worker.creem.client import Creem, CreemAway, CreemRefused
 from worker.creem.search import CameShort
 from worker.creem.transactions import Transaction
+from worker.errors import OutOfTime
 from worker.sandbox.creem import Switches
 from worker.sandbox.creem.words import Announced, Ending, RefundAnswer
 from worker.store.engine import Store
@@ -165,6 +166,28 @@ def test_part_that_runs_out_of_its_time_stands_in_no_others_way_and_the_run_is_n
     assert world.store.read(last_end) == before
     world.reconciler().reconcile()
     assert world.store.read(last_end) == world.clock.now()
+
+
+def test_task_that_is_ended_tells_what_it_found_and_begins_nothing_more(world: MoneyWorld) -> None:
+    """Once the end of its time was one more part that failed: the others were begun, until the process was killed with all that
+    had been found.
+    """
+    world.load(an_account(), a_purchase("ord_1", "acc_1", 5000, amount=0), a_job("job_1"))
+    failed_behind_our_back(world, ["job_1"], [a_report(world)])
+    charged(world, "cust_1")
+    before = world.store.read(last_end)
+
+    def end(*_: int) -> None:
+        raise OutOfTime
+
+    done = world.reconciler().reconcile(progress=end)
+    assert [item["row"] for item in done.repaired] == ["job_1"]
+    [left] = done.findings
+    assert (left.check, left.row) == ("not_compared", "customers")
+    assert left.problem == "could not be looked at to the end: the time that a task may take was over"
+    assert "run `refunds reconcile`" in left.do
+    assert "charges" not in done.checked
+    assert world.store.read(last_end) == before
 
 
 @ON_POSTGRES

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from tests.logs import heard
 from tests.servers import conninfo, give_schema
 from tests.store.rows import NOON, an_account, count, given
 from tests.threads import at_once
-from worker.errors import BrokenOff, Collision, Misconfigured, TryLater, one_line
+from worker.errors import BrokenOff, Collision, Misconfigured, OutOfTime, TryLater, one_line
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import REPEATS, Store
@@ -303,6 +304,50 @@ def test_statement_whose_time_is_over_says_so_and_not_that_the_database_is_away(
     with pytest.raises(BrokenOff) as caught:
         store.read(endless)
     assert str(caught.value).startswith("the database ended a statement before it was done: canceling statement due to")
+    assert count(store, accounts) == 0
+
+
+@pytest.fixture
+def ended() -> Iterator[None]:
+    """The time of whatever the main thread does is over in a moment, said as the task processes are told."""
+
+    def end(*_: object) -> None:
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@ON_POSTGRES
+def test_task_whose_time_ends_while_the_database_is_silent_blames_no_row_and_leaves_a_connection_that_works(
+    store: Store, caplog: pytest.LogCaptureFixture, ended: None
+) -> None:
+    """Once it was said not to be reachable, for "another command is already in progress", beside a page of stack."""
+
+    def silent(tx: Tx) -> None:
+        tx.insert(accounts, [an_account()])
+        tx.connection.execute(text("select pg_sleep(30)"))
+
+    with pytest.raises(TryLater) as caught:
+        store.write(silent)
+    assert str(caught.value) == "the database had not answered when the time of the task was over"
+    assert isinstance(caught.value, OutOfTime)
+    assert caplog.records == []
+    assert count(store, accounts) == 0
+
+
+def test_task_whose_time_ends_in_our_own_work_is_told_so(store: Store, ended: None) -> None:
+    def endless(tx: Tx) -> None:
+        tx.insert(accounts, [an_account()])
+        while True:
+            pass
+
+    with pytest.raises(OutOfTime) as caught:
+        store.write(endless)
+    assert not isinstance(caught.value, TryLater), "the row may be at fault"
     assert count(store, accounts) == 0
 
 

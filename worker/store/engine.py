@@ -10,11 +10,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from worker.errors import Collision, Misconfigured, TryLater, one_line
+from worker.errors import Collision, Misconfigured, OutOfTime, TryLater, Unanswered, one_line
 from worker.store import sqlite
 from worker.store.bulk import Tx
 from worker.store.faults import NO_SCHEMA, NOT_SUPPORTED, ONLY_READS, meaning, sqlstate, why_unreachable
-from worker.store.session import prepare_sessions, settings_of
+from worker.store.session import is_asking, prepare_sessions, settings_of
 
 T = TypeVar("T")
 
@@ -138,6 +138,12 @@ def _before_the_commit(connection: Connection, writing: bool) -> Iterator[None]:
         if error.connection_invalidated:
             raise _Broken(error) from error
         raise
+    except OutOfTime as error:
+        if connection.invalidated or not is_asking(connection):
+            raise
+        # on this connection it takes no `rollback` either
+        connection.invalidate()
+        raise Unanswered("the database", "had not answered when the time of the task was over") from error
 
 
 def _open(url: str, mounts: Path) -> Engine:

@@ -65,6 +65,12 @@ def is_pooled(connection: Connection) -> bool:
     return bool(connection.connection.info.get(_POOLED))
 
 
+def is_asking(connection: Connection) -> bool:
+    """Whether the server of Postgres is at a statement of ours."""
+    status = getattr(getattr(connection.connection.dbapi_connection, "info", None), "transaction_status", None)
+    return status is not None and status.name == "ACTIVE"
+
+
 def settings_in_force(connection: Connection, names: Collection[str]) -> dict[str, str]:
     """What these settings of the server are for us at this moment, by their names."""
     return {name: str(connection.execute(text(f"show {name}")).scalar_one()) for name in names}

@@ -23,7 +23,7 @@ from worker.clock import ROUND_SECONDS, Clock, growing
 from worker.creem.answers import Answer, CallOutcome
 from worker.creem.client import Creem, CreemAway, CreemRefused, DeadlinePassed
 from worker.creem.transactions import Transaction
-from worker.errors import LockedOut, Misconfigured, NoGround, OfNewerRelease, TryLater, one_line
+from worker.errors import LockedOut, Misconfigured, NoGround, OfNewerRelease, OutOfTime, TryLater, one_line
 from worker.observe import log
 from worker.settings import Mode
 from worker.store.breakers import CREEM, answered, closed_to
@@ -107,7 +107,7 @@ class Payer:
             if error.service != JOURNAL:
                 raise
             said = self._no_journal(turn, error)
-        except Misconfigured:
+        except (Misconfigured, OutOfTime):
             raise
         except OfNewerRelease as error:
             # its turn runs out; a process of the newer release takes it
@@ -231,7 +231,7 @@ class Payer:
             self.store.write(lambda tx: self._keep(tx, seen))
         except LockedOut as error:
             return self._leave(transaction_id, HELD, f"later, {error}:")
-        except NoGround:
+        except (NoGround, OutOfTime):
             raise
         except OfNewerRelease:
             return self._leave(transaction_id, STUCK, "left for a newer release")

@@ -22,7 +22,7 @@ from worker.clock import Clock
 from worker.creem.client import Creem, CreemAway, CreemRefused
 from worker.creem.search import CameShort
 from worker.creem.transactions import AS_CHARGED_BACK, Transaction
-from worker.errors import LockedOut, NoGround, one_line
+from worker.errors import LockedOut, NoGround, OutOfTime, one_line
 from worker.observe import log
 from worker.store.breakers import CREEM, closed_to
 from worker.store.bulk import Tx
@@ -100,7 +100,7 @@ class Customers:
             fellows = [each for each in ours if since is not None and each.order == transaction.order]
             try:
                 mended = self.store.write(partial(self._observe, seen=transaction, fellows=fellows))
-            except NoGround:
+            except (NoGround, OutOfTime):
                 raise
             except Exception as error:
                 log.exception("reconcile.not_booked", transaction_id=transaction.id)

@@ -6,6 +6,7 @@ figure that counts is the money on which the two sides do not agree.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -35,7 +36,7 @@ from worker.cases.requests.judge import declined_and_not_woken, wake_declined, w
 from worker.clock import Clock, moment
 from worker.credits.untaken import Difference, differences
 from worker.creem.client import Creem
-from worker.errors import BrokenOff, LockedOut, NoGround, one_line
+from worker.errors import BrokenOff, LockedOut, NoGround, OutOfTime, one_line
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -87,8 +88,11 @@ class Reconciler:
             "both sides": lambda: self._both_sides(done),
             "credits": lambda: self._credits(done),
         }
-        went = [_went(done, name, part) for name, part in parts.items()]
-        if all(went):
+        went = list[bool]()
+        # nothing more is begun then; what was found before is told as well
+        with suppress(OutOfTime):
+            went += (_went(done, name, part) for name, part in parts.items())
+        if len(went) == len(parts) and all(went):
             self.store.write(lambda tx: came_to_its_end(tx, self.clock.now()))
         log.info("reconciled", checked=done.checked, mended=len(done.repaired), left=len(done.findings), unmatched=done.unmatched)
         return done
@@ -208,6 +212,11 @@ def _went(done: Reconciliation, name: str, part: Callable[[], None]) -> bool:
     except (LockedOut, BrokenOff) as error:
         why = str(error)
         log.warning("reconcile.part_left", part=name, error=why)
+    except OutOfTime as error:
+        log.warning("reconcile.part_left", part=name, error=str(error))
+        do = "what comes after it was not looked at either; run `refunds reconcile`, which takes the time it needs"
+        done.found(Finding("not_compared", name, f"could not be looked at to the end: {error}", do))
+        raise
     except NoGround:
         raise
     except Exception as error:
@@ -243,7 +252,7 @@ def _together(store: Store, rows: Sequence[Row[Any]], do: Do[D]) -> Came[D]:
             raise
         done, stuck = _together(store, [row for row in rows if row.account_id not in held], do)
         return done, [*stuck, *((row, why) for row in rows if row.account_id in held)]
-    except NoGround:
+    except (NoGround, OutOfTime):
         raise
     except Exception as error:
         why = one_line(error)
