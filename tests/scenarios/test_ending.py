@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.scenarios.system import ROOT, descendants
-from tests.servers import eventually
-from worker.sandbox.servers import RunningRedis, start_redis
+from tests.servers import ON_POSTGRES, conninfo, eventually, give_schema
+from worker.sandbox.servers import RunningRedis, free_port, start_redis
 
 pytestmark = pytest.mark.slow
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -114,3 +115,22 @@ def test_worker_whose_terminal_is_closed_ends_its_processes_in_order(
     ended = worker.wait(60)
     assert left_behind(family) == []
     assert ended == 0
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("process", ["web", "intake"])
+def test_process_that_is_told_to_end_while_it_first_asks_the_database_ends(
+    start: Start, tmp_path: Path, own_redis: RunningRedis, database_url: str, process: str
+) -> None:
+    """Once the web process forgot what it had been told, and answered until it was killed."""
+    give_schema(database_url)
+    waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    with psycopg.connect(conninfo(database_url), autocommit=True) as admin, psycopg.connect(conninfo(database_url)) as lunch:
+        lunch.execute("lock table installation, alembic_version in access exclusive mode")
+        one = start(
+            process, REFUNDS_REDIS_URL=own_redis.url, REFUNDS_DATABASE_URL=database_url, REFUNDS_WEB_PORT=str(free_port())
+        )
+        assert eventually(lambda: admin.execute(waits).fetchone(), within=60)
+        one.send_signal(signal.SIGTERM)
+        lunch.rollback()
+        assert one.wait(20) == 0, (tmp_path / "said.log").read_text()

@@ -1,11 +1,15 @@
 """Where the web process may listen, and with which password for the console."""
 
+import threading
+
 import pytest
 from pydantic import SecretStr
+from starlette.applications import Starlette
 
 from worker.errors import Misconfigured
+from worker.sandbox.servers import free_port
 from worker.settings import Settings
-from worker.web.serve import check, weak_password
+from worker.web.serve import check, serve, weak_password
 
 OUTSIDE = "::"
 
@@ -33,3 +37,9 @@ def test_console_that_others_can_reach_has_a_password_and_a_long_one_or_says_so(
         with pytest.raises(Misconfigured, match="REFUNDS_WEB_HOST"):
             check(settings)
     assert (weak_password(settings) is not None) is weak
+
+
+def test_process_that_was_told_to_end_before_it_listened_answers_nobody() -> None:
+    told = threading.Event()
+    told.set()
+    serve(Starlette(), Settings(web_port=free_port()), told)

@@ -90,8 +90,9 @@ def web() -> None:
         def hint(row_ids: list[int]) -> None:
             tasks.hint_accepted([Accepted(row_id, "webhook", None) for row_id in row_ids])
 
-        if until_ready(runtime.deciding, stop_on_signals()):
-            serve(site_of(runtime, hint), settings)
+        stop = stop_on_signals()
+        if until_ready(runtime.deciding, stop):
+            serve(site_of(runtime, hint), settings, stop)
 
 
 def demo(

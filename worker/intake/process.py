@@ -70,7 +70,8 @@ def until_ready(ready: Callable[[], object], stop: threading.Event) -> bool:
     while not stop.is_set():
         try:
             ready()
-            return True
+            # it may have been told while it asked
+            return not stop.is_set()
         except (TryLater, Misconfigured) as error:
             log.warning("waiting", error=str(error), again_in_seconds=KNOCK_SECONDS)
             stop.wait(KNOCK_SECONDS)

@@ -1,6 +1,7 @@
 """The web process: uvicorn on one socket, with limits on everything a client can send."""
 
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -97,12 +98,17 @@ def listen(settings: Settings) -> list[socket.socket]:
     return found
 
 
-def serve(app: ASGIApp, settings: Settings) -> None:
-    """Answers until SIGTERM or SIGINT, then finishes what is in hand. Raises `Misconfigured` where it cannot listen."""
+def serve(app: ASGIApp, settings: Settings, stop: threading.Event) -> None:
+    """Answers until SIGTERM or SIGINT, then finishes what is in hand; not at all where `stop` is set by the time it listens.
+    Raises `Misconfigured` where it cannot listen.
+    """
     listening = listen(settings)
     config = config_of(app)
     log.info("web.listening", addresses=[f"{at[0]} port {at[1]}" for at in (one.getsockname() for one in listening)])
-    uvicorn.Server(config).run(sockets=listening)
+    server = uvicorn.Server(config)
+    # what a signal said before it has handlers of its own
+    server.should_exit = stop.is_set()
+    server.run(sockets=listening)
 
 
 def config_of(app: ASGIApp) -> uvicorn.Config:
