@@ -6,6 +6,7 @@ import socket
 import stat
 import sys
 from contextlib import suppress
+from typing import TextIO
 
 from rich.text import Text
 
@@ -30,16 +31,17 @@ def ask(question: str, *, yes: bool) -> None:
         err.print(Text(f"{clean(question)} [y/N] "), end="", soft_wrap=True)
         consents = sys.stdin.readline().strip().lower() in {"y", "yes"}
     else:
-        line = _look(sys.stdin.fileno()).partition(b"\n")[0]
+        line = _look(sys.stdin).partition(b"\n")[0]
         consents = line.strip().lower() not in {b"n", b"no"}
     if not consents:
         stop("left as it is", 1)
 
 
-def _look(number: int) -> bytes:
-    """The next bytes that wait in the file, socket or pipe, and go on waiting; none where none do."""
-    kind = os.fstat(number).st_mode
+def _look(stdin: TextIO) -> bytes:
+    """The next bytes that wait in the file, socket or pipe, and go on waiting; none where none do, or it is none of these."""
     with suppress(OSError):
+        number = stdin.fileno()
+        kind = os.fstat(number).st_mode
         if stat.S_ISREG(kind):
             return os.pread(number, MOST, os.lseek(number, 0, os.SEEK_CUR))
         if stat.S_ISSOCK(kind):
