@@ -22,8 +22,9 @@ env: $(STAMP) ## the environment in .venv, from the lock file with its hashes (P
 demo: $(STAMP) ## the main job end to end on embedded parts, with the audit at the end (ARGS="--jobs 100 --keep")
 	@$(BIN)/refunds demo $(ARGS)
 
+# one process more than two cores have: a third of the time is spent waiting for real processes
 test: $(STAMP) ## the whole suite (ARGS="-k stream")
-	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 DRAWN := tests/cases/test_model.py tests/review/test_people.py tests/threats/test_forgery.py::test_no_sequence_of_events_gives_more_than_was_bought
 nightly: $(STAMP) ## the tests that take long: real processes and servers killed in the middle, larger shares of the proofs, 2,000 new examples of what is drawn
