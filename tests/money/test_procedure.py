@@ -478,22 +478,24 @@ def test_no_money_leaves_in_other_modes(store: Store, mode: Mode) -> None:
 
 
 @POSTGRES_AT_NIGHT
-@pytest.mark.parametrize(("tax", "fit"), [(0, 2), (1, 1)])
+@pytest.mark.parametrize(("tax", "fit"), [(0, 2), (1, 1), (2, 1)])
 def test_more_money_than_the_terms_allow_stops_until_a_person_releases_it(store: Store, tax: int, fit: int) -> None:
     world = MoneyWorld(store, switches=NASTY)
     now = world.clock.now()
     limit = world.bench.terms_at(now).money_per_hour_minor_units
+    # by the last of these the second charge is over the limit by its own tax alone
+    price = limit // 2 - tax // 2
     for number in range(3):
         for which in range(2):
             world.double.pay(
                 f"tran_{number}_{which}",
                 customer_id=f"cust_{number}",
-                amount=limit // 2,
+                amount=price,
                 tax=tax,
                 order_id=f"ord_{number}_{which}",
                 paid_at=now,
             )
-        more = {"customer_id": f"cust_{number}", "product_id": "prod_pack", "amount": limit // 2}
+        more = {"customer_id": f"cust_{number}", "product_id": "prod_pack", "amount": price}
         world.load(
             an_account(f"acc_{number}"),
             *(
@@ -503,12 +505,12 @@ def test_more_money_than_the_terms_allow_stops_until_a_person_releases_it(store:
         )
     world.settle_down(days=0.1)
     sent = [world.double.gone(f"tran_{number}_1") for number in range(3)]
-    assert sorted(sent) == [0] * (3 - fit) + [limit // 2 + tax] * fit
+    assert sorted(sent) == [0] * (3 - fit) + [price + tax] * fit
     assert world.store.read(lambda tx: closed_to(tx, [limits.MONEY], world.clock.now())) is not None
     for _ in range(3 - fit):
         world.store.write(lambda tx: limits.release(tx, by="ada", reason="looked at them", now=world.clock.now()))
         world.settle_down(days=0.1)
-    assert [world.double.gone(f"tran_{number}_1") for number in range(3)] == [limit // 2 + tax] * 3
+    assert [world.double.gone(f"tran_{number}_1") for number in range(3)] == [price + tax] * 3
     with pytest.raises(Refused, match="not stopped"):
         world.store.write(lambda tx: limits.release(tx, by="ada", reason="again", now=world.clock.now()))
     world.close()
