@@ -29,12 +29,18 @@ def unheard(tx: Tx, name: str, why: str, now: datetime, longest: timedelta, *, a
     counted = tx.insert_or_change(breakers, first, one_more, by=breakers.c.name)
     assert counted is not None, "changed whatever it was"
     failures = counted.failures
-    pause = growing(failures - BREAK_AFTER, longest, BREAK_FOR) if failures >= BREAK_AFTER else timedelta()
-    if asked is not None:
-        pause = max(pause, timedelta(seconds=min(asked, LONGEST_ASKED.total_seconds())))
+    pause = pause_after(failures, longest, asked)
     if pause:
         tx.connection.execute(update(breakers).where(breakers.c.name == name).values(open_until=now + pause))
         log.warning(f"{name}.breaker_open", failures=failures, seconds=pause.total_seconds(), error=why)
+
+
+def pause_after(failures: int, longest: timedelta, asked: float | None, *, first: int = BREAK_AFTER) -> timedelta:
+    """How long nobody calls after so many calls in a row that came to nothing: from the `first` such on for a while, twice as
+    long with each, but no longer than `longest`; and as long as the service `asked`, in seconds, a while at most.
+    """
+    ours = growing(failures - first, longest, BREAK_FOR) if failures >= first else timedelta()
+    return max(ours, timedelta(seconds=min(asked or 0, LONGEST_ASKED.total_seconds())))
 
 
 def answered(tx: Tx, name: str) -> None:

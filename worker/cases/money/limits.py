@@ -13,12 +13,12 @@ from sqlalchemy import and_, func, or_, select, update
 
 from policy import Terms
 from worker.cases.money.claims import SEND
-from worker.clock import growing, written
+from worker.clock import written
 from worker.creem.answers import MOVED_NOTHING, Answer, CallOutcome
 from worker.errors import Refused
 from worker.observe import log
 from worker.store.actions import acted
-from worker.store.breakers import BREAK_AFTER, BREAK_FOR, CREEM, LONGEST_ASKED, closed_to, ensure, standing, unheard
+from worker.store.breakers import BREAK_AFTER, CREEM, closed_to, ensure, pause_after, standing, unheard
 from worker.store.bulk import Tx
 from worker.store.tables import breakers, payment_attempts, payments
 
@@ -65,12 +65,11 @@ def call_in_vain(tx: Tx, answer: Answer, now: datetime) -> None:
     a, in_vain = payment_attempts.c, {CallOutcome.UNKNOWN.value, CallOutcome.THROTTLED.value}
     last = tx.all(select(a.outcome).where(a.outcome.is_not(None)).order_by(a.armed_at.desc()).limit(_LAST_CALLS))
     in_a_row = len(list(takewhile(lambda row: row.outcome in in_vain, last)))
-    beyond = in_a_row - (1 if answer.http_status == TOO_MANY else BREAK_AFTER)
-    rest = growing(beyond, LONGEST_REST, BREAK_FOR) if beyond >= 0 else timedelta()
-    asked = timedelta(seconds=min(answer.retry_after or 0, LONGEST_ASKED.total_seconds()))
-    if rest or asked:
+    first = 1 if answer.http_status == TOO_MANY else BREAK_AFTER
+    pause = pause_after(in_a_row, LONGEST_REST, answer.retry_after, first=first)
+    if pause:
         why = f"of {in_a_row} refund calls in a row nobody knows what came, at last {answer.detail}"
-        open_until(tx, CALLS, now + max(rest, asked), why)
+        open_until(tx, CALLS, now + pause, why)
 
 
 def open_until(
