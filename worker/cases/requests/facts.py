@@ -1,6 +1,6 @@
 """The facts of a request: what our own books say of the job or the purchase that a mail is about."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -88,8 +88,9 @@ def use_of(tx: Tx, ledger: Ledger, charge: Charge) -> Use:
     failed = [job for job in failed if job.job_id not in no_fault]
     again = _with_case(tx, [job.job_id for job in jobs], CaseState.RERUNNING)
     booked = ledger.of_jobs(tx, [job.job_id for job in failed]) if failed else {}
-    shares = _shares_standing(tx, {job.job_id: booked.get(job.job_id, JobCredits()) for job in failed})
-    standing = {job_id: _credits(of_job) for job_id, of_job in shares.items()}
+    of_failed = {job.job_id: booked.get(job.job_id, JobCredits()) for job in failed}
+    paid = _paid_for(tx, of_failed.values())
+    standing = {job_id: _credits(_shares_standing(of_job, paid)) for job_id, of_job in of_failed.items()}
     return Use(
         jobs=len(jobs),
         completed=len(completed),
@@ -119,9 +120,11 @@ def requested_job(tx: Tx, ledger: Ledger, job_id: str, charge: Charge | None) ->
     if row is None:
         return None
     booked, own = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits()), _own_case(tx, job_id)
-    standing = _shares_standing(tx, {job_id: booked})[job_id]
+    paid = _paid_for(tx, [booked])
+    standing = _shares_standing(booked, paid)
     elsewhere = [share for share in standing if charge is None or share.purchase_id != charge.facts.purchase_id]
-    others = named_charges(tx, {share.purchase_id for share in elsewhere})
+    holding = {share.purchase_id for share in elsewhere}
+    others = [other for other in paid if other.facts.purchase_id in holding]
     return RequestedJob(
         job_id=job_id,
         ended=row.status != "running",
@@ -185,14 +188,15 @@ def _with_case(tx: Tx, job_ids: list[str], state: CaseState) -> set[str]:
     return {row.subject for row in tx.all(select(cases.c.subject).where(*of_jobs, tx.among(cases.c.subject, job_ids)))}
 
 
-def _shares_standing(tx: Tx, booked: Mapping[str, JobCredits]) -> dict[str, list[Share]]:
-    """What each job took of each purchase and has back neither as credits nor with the money of that (decision 15)."""
-    drawn = {share.purchase_id for credits in booked.values() for share in credits.debits}
-    gone = {charge.facts.purchase_id for charge in named_charges(tx, drawn) if charge.facts.given_back}
-    return {
-        job_id: [share for share in reverse(of.debits, of.reversals) if share.purchase_id not in gone]
-        for job_id, of in booked.items()
-    }
+def _paid_for(tx: Tx, jobs: Iterable[JobCredits]) -> Sequence[Charge]:
+    """The charges of all purchases that these jobs drew on."""
+    return named_charges(tx, {share.purchase_id for job in jobs for share in job.debits})
+
+
+def _shares_standing(job: JobCredits, paid: Sequence[Charge]) -> list[Share]:
+    """What the job took of each purchase and has back neither as credits nor with the money of that (decision 15)."""
+    gone = {charge.facts.purchase_id for charge in paid if charge.facts.given_back}
+    return [share for share in reverse(job.debits, job.reversals) if share.purchase_id not in gone]
 
 
 def _credits(shares: Iterable[Share]) -> int:
