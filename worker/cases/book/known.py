@@ -8,6 +8,7 @@ from sqlalchemy import Column, Row, Text, func, or_, select
 from policy.words import count
 from worker.cases.book.book import shown_account
 from worker.clock import moment
+from worker.store import inbox as inbox_rows
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, cases, dead_letters, inbox, layer_jobs, purchases
 
@@ -107,9 +108,8 @@ def _events_called(tx: Tx, name: str) -> list[str]:
 def _what_became_of(tx: Tx, event: Row[Any]) -> str:
     about = event.job_id or event.account_id
     what = f"{event.event_id} is {event.type} of {event.source}" + (f" about {about}" if about else "")
-    letter = tx.first(
-        select(dead_letters.c.dead_id).where(dead_letters.c.key == f"inbox:{event.id}", dead_letters.c.state == "open")
-    )
+    d = dead_letters.c
+    letter = tx.first(select(d.dead_id).where(d.key == inbox_rows.letter_key(event.id), d.state == "open"))
     if letter is not None:
         return f"{what}, a dead letter: `refunds dead show {letter.dead_id}`"
     fate = f"handled {moment(event.handled_at)}" if event.state == "handled" else "not yet handled"
