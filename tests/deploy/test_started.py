@@ -13,7 +13,7 @@ import yaml
 from sqlalchemy import make_url
 
 from tests.deploy.shipped import Platform, status
-from tests.scenarios.system import ROOT, a_purchase, an_account, failed, submitted
+from tests.scenarios.system import ROOT, a_purchase, an_account, charge, failed, submitted
 from tests.servers import eventually, fresh_database
 from worker.clock import SystemClock, written
 from worker.sandbox.creem import CreemDouble
@@ -117,14 +117,7 @@ def test_what_compose_starts_keeps_the_promise(servers: tuple[str, RunningRedis]
             for order, minutes in (("ord_stays", 30), ("ord_again", 25)):
                 paid_at = datetime.now(UTC) - timedelta(minutes=minutes)
                 record = a_purchase(order, "acc_2", 10, written(paid_at))
-                double.pay(
-                    record["transaction_id"],
-                    customer_id=record["customer_id"],
-                    product_id=record["product_id"],
-                    amount=900,
-                    order_id=order,
-                    paid_at=paid_at,
-                )
+                charge(double, record, paid_at)
                 records.append(record)
             records.append(an_account("acc_2"))
             wanted["ord_again"] = "refunded"

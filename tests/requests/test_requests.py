@@ -1577,13 +1577,18 @@ def test_job_that_failed_by_its_own_input_is_no_proven_fault_of_the_purchase(wor
     assert (case["state"], case["decision"]["clause"]) == ("declined", "window-passed")
 
 
-def test_credits_of_a_failed_job_are_not_owed_once_the_money_of_their_purchase_went_back(world: PeopleWorld) -> None:
+def job_fails_whose_newer_purchase_went_back(world: PeopleWorld) -> None:
+    """Two of its credits are of an order whose money stays, the others of one that was refunded by hand while it ran."""
     world.load(an_account(), a_purchase("ord_0", credits=2, paid_at="2026-02-27T09:00:00Z"))
     transaction = world.bought_once()
     world.happen(world.submitted("job_1"))
     world.double.refund_in_dashboard(transaction)
     world.settle_down(days=0.1)
     world.happen(world.failed("job_1"))
+
+
+def test_credits_of_a_failed_job_are_not_owed_once_the_money_of_their_purchase_went_back(world: PeopleWorld) -> None:
+    job_fails_whose_newer_purchase_went_back(world)
     assert world.account("acc_1")["lots"][0]["remaining"] == 2, "the other purchase has its share of the job back"
     case = world.case(world.mail().case_id)
     assert case is not None
@@ -1591,12 +1596,7 @@ def test_credits_of_a_failed_job_are_not_owed_once_the_money_of_their_purchase_w
 
 
 def test_customer_is_told_why_fewer_credits_come_back_than_the_job_took(world: PeopleWorld) -> None:
-    world.load(an_account(), a_purchase("ord_0", credits=2, paid_at="2026-02-27T09:00:00Z"))
-    transaction = world.bought_once()
-    world.happen(world.submitted("job_1"))
-    world.double.refund_in_dashboard(transaction)
-    world.settle_down(days=0.1)
-    world.happen(world.failed("job_1"))
+    job_fails_whose_newer_purchase_went_back(world)
     world.clock.pass_(minutes=10)
     [letter] = world.written()
     said = " ".join(text_of(letter).split())

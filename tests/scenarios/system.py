@@ -16,6 +16,7 @@ from typing import Any
 from tests.scenarios.terminal import COLUMNS, Done, in_new_interpreter, in_terminal
 from tests.servers import eventually
 from worker.intake.wire import event_document
+from worker.sandbox.creem import CreemDouble
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -187,6 +188,18 @@ def a_purchase(
         "kind": "credit_pack", "billing": "first", "transaction_id": f"tran_{name}", "request_id": f"chk-{name}",
         "amount": 900, "currency": "USD", "credits": credits, "paid_at": paid_at,
     }  # fmt: skip
+
+
+def charge(double: CreemDouble, record: Mapping[str, Any], paid_at: datetime) -> None:
+    """The purchase of that record as Creem knows it."""
+    double.pay(
+        record["transaction_id"],
+        customer_id=record["customer_id"],
+        product_id=record["product_id"],
+        amount=record["amount"],
+        order_id=record["id"],
+        paid_at=paid_at,
+    )
 
 
 def event(kind: str, job: str, account: str = "acc_1", *, name: str | None = None, **data: Any) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.scenarios.system import System, a_purchase, a_system, an_account, descendants, failed, submitted
+from tests.scenarios.system import System, a_purchase, a_system, an_account, charge, descendants, failed, submitted
 from tests.servers import ON_POSTGRES, eventually
 from worker.clock import SystemClock, written
 from worker.sandbox.creem import CreemDouble, Lost, SecondRefund, Switches
@@ -38,14 +38,7 @@ class Shop:
                 record = a_purchase(order, f"acc_{n}", 10, written(paid_at))
                 if which and switches and n in switches:
                     self.double.set(record["transaction_id"], switches[n])
-                self.double.pay(
-                    record["transaction_id"],
-                    customer_id=record["customer_id"],
-                    product_id=record["product_id"],
-                    amount=900,
-                    order_id=order,
-                    paid_at=paid_at,
-                )
+                charge(self.double, record, paid_at)
                 records.append(record)
         self.system.load(records)
         return [f"ord_{n}_1" for n in range(customers)]
