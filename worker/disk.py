@@ -3,58 +3,20 @@
 A file whose name is not on disk is no file after a power cut, and neither is one in a folder whose name is not.
 """
 
-import errno
 import os
 import secrets
 import tempfile
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
 
-T = TypeVar("T")
-ANSWERS_WITHIN = 5.0
-"""Seconds that a disk may take to answer: a network file system whose server is away takes for ever."""
+from worker.patience import ANSWERS_WITHIN, Patience
 
-
-class Patience:
-    """Looks at one folder, or a server that may stand still, from a thread of its own, and waits so many seconds for what is
-    found there.
-
-    Nothing ends a look that hangs. It keeps its thread, and until it comes back nobody else's is begun.
-    """
-
-    def __init__(self, seconds: float = ANSWERS_WITHIN) -> None:
-        self._seconds = seconds
-        self._turn = threading.Lock()
-        self._last: Future[Any] | None = None
-
-    def look(self, how: Callable[[], T]) -> T:
-        """What `how` returns or raises. Raises `TimeoutError`, which is an `OSError`, where the folder does not answer."""
-        with self._turn:
-            if self._last is not None and not self._last.done():
-                raise _no_answer()
-            found: Future[T] = Future()
-            self._last = found
-            # one that hangs keeps no process from ending
-            threading.Thread(target=_take, args=(how, found), daemon=True).start()
-            wait([found], self._seconds)
-            if not found.done():
-                raise _no_answer()
-            return found.result()
+NO_ANSWER = "the disk does not answer: is it that of another machine, and that one away?"
 
 
-def _take(how: Callable[[], T], found: Future[T]) -> None:
-    try:
-        found.set_result(how())
-    except BaseException as error:
-        found.set_exception(error)
-
-
-def _no_answer() -> TimeoutError:
-    return TimeoutError(errno.ETIMEDOUT, "the disk does not answer: is it that of another machine, and that one away?")
+def patience(seconds: float = ANSWERS_WITHIN) -> Patience:
+    """For looks at one folder: a network file system whose server is away takes for ever."""
+    return Patience(seconds, NO_ANSWER)
 
 
 def append(file: Path, lines: bytes) -> None:

@@ -81,7 +81,7 @@ def unfit(values: Mapping[str, str]) -> Iterator[str]:
         yield f"REFUNDS_DATABASE_URL: {error}"
     # where a disk does not answer, nobody can tell; what runs beside it may start
     with suppress(TimeoutError):
-        yield from disk.Patience().look(lambda: list(_not_apart(values, database)))
+        yield from disk.patience().look(lambda: list(_not_apart(values, database)))
     try:
         if address := values.get("pipeline_url"):
             pipeline.parts_of(address)

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import eventually
-from worker.disk import Patience, append, put, refusal
+from worker.disk import append, put, refusal
 
 OLD, NEW = b"as it was" * 1000, b"as it is" * 2000
 
@@ -157,34 +156,3 @@ def test_folder_on_a_disk_with_room_for_a_name_alone_is_refused(tmp_path: Path) 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
     assert (why, refusal(tmp_path), list(tmp_path.iterdir())) == ("File too large", None, [])
-
-
-def test_look_that_hangs_is_given_up_in_time_and_no_other_begun_until_it_is_back(tmp_path: Path) -> None:
-    # a pipe that nobody writes to hangs whoever opens it, as the disk of a machine that is away does
-    os.mkfifo(tmp_path / "pipe")
-    patience = Patience(0.05)
-    began: list[str] = []
-
-    def another() -> str:
-        began.append("another")
-        return "found"
-
-    with pytest.raises(TimeoutError, match="the disk does not answer"):
-        patience.look((tmp_path / "pipe").read_bytes)
-    with pytest.raises(TimeoutError, match="the disk does not answer"):
-        patience.look(another)
-    assert began == []
-    (tmp_path / "pipe").write_bytes(b"back")
-    assert eventually(lambda: found_again(patience, another))
-
-
-def found_again(patience: Patience, look: Callable[[], str]) -> bool:
-    try:
-        return patience.look(look) == "found"
-    except TimeoutError:
-        return False
-
-
-def test_look_that_fails_says_why(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        Patience().look((tmp_path / "none").read_bytes)

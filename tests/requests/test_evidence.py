@@ -19,7 +19,7 @@ from worker.cases.requests.files import Files
 from worker.cases.requests.mark import LOOKED_UP, MARK, Mark
 from worker.cli.doctor.examine import examine
 from worker.clock import ROUND_SECONDS
-from worker.disk import Patience
+from worker.disk import patience
 from worker.errors import Misconfigured, Refused, TryLater
 from worker.runtime import unfit
 from worker.settings import load_settings
@@ -365,7 +365,7 @@ def test_folder_that_does_not_answer_is_tried_later(world: PeopleWorld) -> None:
     folder.mkdir()
     # a pipe that nobody writes to hangs whoever opens it, as the disk of a machine that is away does
     os.mkfifo(folder / MARK)
-    files = Files(Mark(folder, world.store, world.clock, Patience(0.05)))
+    files = Files(Mark(folder, world.store, world.clock, patience(0.05)))
     for work in (lambda: files.keep(PNG), replace(world.evidence, files=files).sweep):
         with pytest.raises(TryLater, match=r"^the evidence folder is not reachable: the disk does not answer"):
             work()

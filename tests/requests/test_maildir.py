@@ -29,7 +29,7 @@ from worker.cases.requests.mailroom import Mailroom
 from worker.cases.requests.register import TakenMail
 from worker.cases.review.reviewer import Reviewer
 from worker.clock import Clock, moment
-from worker.disk import Patience
+from worker.disk import patience
 from worker.errors import LockedOut, Misconfigured, TryLater
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -427,11 +427,11 @@ def test_maildir_that_does_not_answer_holds_nobody_up_and_is_gone_on_with_once_i
 ) -> None:
     """Two tasks at a Maildir on a network disk that hung were two task processes that gave no credits back."""
     os.mkfifo(tmp_path / "pipe")
-    patience = Patience(0.05)
-    hanging = replace(maildir, patience=patience)
+    waits = patience(0.05)
+    hanging = replace(maildir, patience=waits)
     deliver(hanging, "1", a_mail())
     with pytest.raises(TimeoutError):
-        patience.look((tmp_path / "pipe").read_bytes)
+        waits.look((tmp_path / "pipe").read_bytes)
     for told in (hanging.waiting, hanging.check):
         with pytest.raises(TimeoutError, match="the disk does not answer"):
             told()

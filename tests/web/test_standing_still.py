@@ -12,7 +12,7 @@ from policy import load_editions
 from tests.intake.test_outage import frozen
 from tests.servers import eventually, give_schema
 from tests.web.test_app import Site
-from worker.disk import ANSWERS_WITHIN
+from worker.patience import ANSWERS_WITHIN
 from worker.sandbox.servers import RunningPostgres, start_postgres
 from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store

@@ -24,10 +24,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from worker.clock import Clock
 from worker.creem.receive import Received, Receiver
 from worker.creem.webhooks import MAX_BYTES, signature_holds
-from worker.disk import ANSWERS_WITHIN, Patience
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.stream import takes_no_writes
 from worker.observe import log
+from worker.patience import Patience
 from worker.settings import GROUP
 from worker.store import inbox
 from worker.store.engine import Store
@@ -137,8 +137,8 @@ class Web:
     def _seen(self, name: str, look: Callable[[], str | None]) -> str | None:
         try:
             return self.patience[name].look(look)
-        except TimeoutError:
-            return f"no answer within {ANSWERS_WITHIN:g} s"
+        except TimeoutError as error:
+            return error.strerror
 
     def _database(self) -> str | None:
         try:

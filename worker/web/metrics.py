@@ -27,12 +27,12 @@ from worker.cases.money import limits
 from worker.cases.overview import WHOLE
 from worker.clock import Clock
 from worker.creem.answers import CallOutcome
-from worker.disk import ANSWERS_WITHIN, Patience
 from worker.errors import Misconfigured, TryLater, one_line
 from worker.intake.records import JobStatus
 from worker.intake.stream import backlog, takes_no_writes, throws_away
 from worker.intake.upkeep import outstayed
 from worker.observe import log
+from worker.patience import Patience
 from worker.settings import GROUP, Mode
 from worker.store.breakers import CREEM
 from worker.store.engine import Store
@@ -116,9 +116,9 @@ class Figures(Collector):
         except (TryLater, Misconfigured) as error:
             log.warning("metrics.database_unreachable", error=one_line(error))
             return [_up("database", False)]
-        except TimeoutError:
+        except TimeoutError as error:
             # whoever waited for it would hold the lock, and each that asks later would wait for that
-            log.warning("metrics.database_unreachable", error=f"no answer within {ANSWERS_WITHIN:g} s")
+            log.warning("metrics.database_unreachable", error=error.strerror)
             return [_up("database", False)]
         terms = self._editions.at(now)
         labels = {"version": version("layer-refunds"), "schema": head(), "terms": terms.edition}

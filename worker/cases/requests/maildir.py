@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from worker import disk
 from worker.cases.requests.mailroom import Mailroom
 from worker.cases.requests.register import Taken, TakenMail
-from worker.disk import Patience
 from worker.errors import LockedOut, Misconfigured, NoGround, TryLater, one_line
 from worker.intake.mail.reader import LIMITS
 from worker.observe import log
+from worker.patience import Patience
 
 ROUND = 50
 """Most mails taken in one turn: a task has a time limit."""
@@ -44,7 +45,7 @@ class Maildir:
     mailroom: Mailroom
     in_vain: set[str] = field(default_factory=set)
     """Files that this process tried and could not take: they come after all others, however many they are."""
-    patience: Patience = field(default_factory=Patience)
+    patience: Patience = field(default_factory=disk.patience)
     """A folder that hangs holds nobody up: not who takes mails, and not who counts them."""
 
     def check(self) -> None:

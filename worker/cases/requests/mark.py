@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 from worker import disk
 from worker.clock import Clock, new_id
 from worker.errors import TryLater
+from worker.patience import Patience
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.schema import known_name, name_of
@@ -43,7 +44,7 @@ class Mark:
     folder: Path
     store: Store
     clock: Clock
-    patience: disk.Patience = field(default_factory=disk.Patience, compare=False)
+    patience: Patience = field(default_factory=disk.patience, compare=False)
     """The mark is read before anything else is done there: a folder that hangs holds nobody up."""
 
     def stranger(self) -> str | None:
