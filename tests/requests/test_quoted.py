@@ -68,3 +68,19 @@ def test_mail_that_looks_like_a_quote_as_a_whole_is_read_as_a_whole(world: Peopl
     assert "ord_1 and ord_2" in (taken.reason or "")
     [mail] = world.rows(select(requests))
     assert BOTH in " ".join(mail.text.split())
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "On 28 February 2026 at 10:15 I also paid with acc_1@example.org for this, and never used it:",
+        "Am 28.2.2026 schrieb ich Ihnen schon wegen einer weiteren Bestellung:",
+    ],
+)
+def test_order_below_a_sentence_that_begins_like_the_line_of_a_mailer_is_not_lost(world: PeopleWorld, sentence: str) -> None:
+    """Once all below it passed for a quotation: the mail was declined for the age of the first, and nobody had the second."""
+    world.bought_once(ago=timedelta(days=9))
+    world.bought_once("ord_2")
+    taken = world.mail(f"Please refund ord_1.\n\n{sentence}\n\nord_2\n\nThank you")
+    assert (taken.state, world.queue()) == ("review", [taken.case_id])
+    assert "ord_1 and ord_2" in (taken.reason or "")

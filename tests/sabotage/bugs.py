@@ -2022,6 +2022,18 @@ BUGS = (
         (("policy/rules/__init__.py", "    requests.request_names_several,\n", ""),),
     ),
     Bug(
+        "sentence_with_a_date_ends_what_was_written",
+        "an order below the sentence in which a customer says when and with which address it was paid is refunded by nobody",
+        ("tests/requests/test_quoted.py::test_order_below_a_sentence_that_begins_like_the_line_of_a_mailer_is_not_lost",),
+        (
+            (
+                "worker/intake/mail/history.py",
+                '    named = named or (quotes and "@" in joined)\n',
+                '    named = named or "@" in joined\n',
+            ),
+        ),
+    ),
+    Bug(
         "objection_to_a_measure_is_a_machines",
         "who objects to a suspension or a forfeiture after the dispute is told by a machine that the request came too late",
         ("tests/requests/test_answers.py::test_objection_to_a_measure_under_a_dispute_that_is_over_is_read_by_a_person",),

@@ -5,7 +5,7 @@
 import re
 from collections.abc import Sequence
 
-_FORWARD_SUBJECT = re.compile(r"(?:fwd?|wg|tr|rv|enc|doorst|pd|转发|轉寄|転送)\s{0,3}[:：]", re.IGNORECASE)
+_FORWARD_SUBJECT = re.compile(r"(?:fwd?|wg|tr|rv|i|enc|doorst|pd|vb|vl|[iİ]lt|转发|轉寄|転送)\s{0,3}[:：]", re.IGNORECASE)
 _FORWARD = re.compile(
     r"[-_=* ]{2,}(?:forwarded (?:message|mail|by)|weitergeleitete nachricht|message (?:transféré|transmis)|mensaje reenviado"
     r"|mensagem encaminhada|messaggio inoltrato|doorgestuurd bericht|пересылаемое сообщение|пересланное сообщение"
@@ -18,20 +18,31 @@ _ORIGINAL = re.compile(
     r"|mensagem original|messaggio originale|oorspronkelijk bericht|исходное сообщение|元のメッセージ|原始邮件)",
     re.IGNORECASE,
 )
-_FROM = re.compile(r"[*_ ]{0,3}(?:from|von|de|da|van|от|od|från|fra|差出人|发件人|寄件者)\s?[*_]{0,2}\s?[:：]", re.IGNORECASE)
+_FROM = re.compile(
+    r"[*_ ]{0,3}(?:from|von|de(?: la)?|da|van|от|від|od|från|fra|lähettäjä|feladó|kimden|gönderen|από|من|מאת|보낸 사람"
+    r"|差出人|发件人|寄件者)"
+    r"\s?[*_]{0,2}\s?[:：]",
+    re.IGNORECASE,
+)
 _OTHER = re.compile(
-    r"[*_ ]{0,3}(?:sent|date|to|cc|subject|gesendet|datum|an|betreff|envoyé|à|objet|enviado(?: el)?|fecha|para|asunto|data"
-    r"|inviato|a|oggetto|verzonden|aan|onderwerp|assunto|отправлено|дата|кому|тема|送信日時|日時|宛先|件名|发送时间|收件人|主题)"
+    r"[*_ ]{0,3}(?:sent|date|to|cc|subject|gesendet|datum|an|betreff|envoyé|à|objet|enviad[oa](?: el| em)?|fecha|para|asunto|data"
+    r"|inviato|a|oggetto|verzonden|aan|onderwerp|assunto|skickat|till|ämne|sendt|dato|til|emne|lähetetty|vastaanottaja|aihe"
+    r"|wysłano|do|temat|odesláno|odoslané|komu|předmět|predmet|elküldve|küldve|címzett|tárgy|trimis|către|subiect"
+    r"|gönderildi|gönderme tarihi|tarih|kime|konu|στάλθηκε|ημερομηνία|προς|θέμα|отправлено|надіслано|дата|кому|тема"
+    r"|تاريخ الإرسال|التاريخ|إلى|الموضوع|נשלח|תאריך|אל|נושא|보낸 날짜|날짜|받는 사람|제목"
+    r"|送信日時|日時|日付|宛先|件名|发送时间|日期|收件人|主题|寄件日期|收件者|主旨|主題)"
     r"\s?[*_]{0,2}\s?[:：]",
     re.IGNORECASE,
 )
 _STARTS = re.compile(r"(?:on|am|le|el|op|em|il|den|dne|w dniu|dnia)\s", re.IGNORECASE)
 _WROTE = re.compile(
     r"(?:wrote|writes|a écrit|escribió|escreveu|schreef|ha scritto|napisał(?:\(a\)|a)?|пишет|написала?|написал\(а\))\s?[:：]\Z"
-    r"|\b(?:schrieb|skrev)\b",
+    r"|\b(?:schrieb|skrev)\b(?!\s(?:ich|wir|jag|jeg|vi)\b)",
     re.IGNORECASE,
 )
-_YEAR, _TIME = re.compile(r"\d{4}"), re.compile(r"\d[:.]\d\d")
+_YEAR, _TIME = re.compile(r"\d{4}"), re.compile(r"(?<![\d.])\d{1,2}[:.]\d\d(?!\.?\d)")
+_SENDER = re.compile(r"< ?[^<>@: ]{1,64}@[^<>@ ]{1,255}>")
+"""An address as mailers write it; a link to one (`<mailto:...>`) stands wherever somebody wrote an address."""
 _MOST_LINES = 3
 _MOST_CHARACTERS = 400
 _HEADER_LINES = 7
@@ -63,10 +74,12 @@ def written(text: str, subject: str) -> str:
             _drop_rule(kept)
             break
         kept.append(line)
-        if bare.endswith((":", "：")) and (length := _attribution(kept)):
-            del kept[-length:]
-            if not _quotes_next(lines, number + 1):
-                break
+        if bare.endswith((":", "：")):
+            quotes = _quotes_next(lines, number + 1)
+            if length := _attribution(kept, quotes=quotes):
+                del kept[-length:]
+                if not quotes:
+                    break
     return "\n".join(kept).strip() or text.strip()
 
 
@@ -74,8 +87,8 @@ def _is_header(lines: Sequence[str]) -> bool:
     return sum(_OTHER.match(line.strip()) is not None for line in lines) >= 2
 
 
-def _attribution(kept: Sequence[str]) -> int:
-    """How many of the last lines say together who wrote what follows; 0 if they do not."""
+def _attribution(kept: Sequence[str], *, quotes: bool) -> int:
+    """How many of the last lines say together who wrote what follows, be it marked as quoted or not; 0 if they do not."""
     for length in range(1, _MOST_LINES + 1):
         last = kept[-length:]
         if len(last) < length or not last[0].strip():
@@ -83,17 +96,22 @@ def _attribution(kept: Sequence[str]) -> int:
         joined = " ".join(line.strip() for line in last)
         if len(joined) > _MOST_CHARACTERS:
             return 0
-        if _says_who(joined):
+        if _says_who(joined, quotes=quotes):
             return length
     return 0
 
 
-def _says_who(joined: str) -> bool:
-    wrote = _WROTE.search(joined) is not None
+def _says_who(joined: str, *, quotes: bool) -> bool:
+    """People begin sentences so too. What no mark of a quotation follows was quoted only where a mailer wrote this: it says at
+    what time, and most of them whose address it was.
+    """
+    timed, named = _TIME.search(joined) is not None, _SENDER.search(joined) is not None
+    wrote = _WROTE.search(joined) is not None and (quotes or timed or named)
     if wrote and _STARTS.match(joined) and any(c.isdigit() for c in joined):
         return True
     # Russian and Japanese mailers: a date without a word before it, a name, at times no verb
-    return (joined[:1].isdigit() and wrote) or all((_YEAR.search(joined), _TIME.search(joined), "@" in joined))
+    named = named or (quotes and "@" in joined)
+    return (joined[:1].isdigit() and wrote) or (named and timed and _YEAR.search(joined) is not None)
 
 
 def _quotes_next(lines: Sequence[str], start: int) -> bool:
