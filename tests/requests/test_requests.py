@@ -1073,7 +1073,9 @@ def test_what_was_bought_is_no_order_that_our_books_do_not_know(world: PeopleWor
     assert (taken.state, (world.case(taken.case_id) or {})["decision"]["rule"]) == ("declined", "window_passed")
 
 
-@pytest.mark.parametrize("name", ["order number 24-Hour", "order 5000", "order 2026-11-B", "invoice #2000", "order ord_77"])
+@pytest.mark.parametrize(
+    "name", ["order number 24-Hour", "order 5000", "order 2026-11-B", "invoice #2000", "order ord_77", "and order\nord_77"]
+)
 def test_what_is_called_an_order_by_its_id_or_looks_like_one_is_not_known_yet(world: PeopleWorld, name: str) -> None:
     world.bought_once(ago=timedelta(days=9))
     taken = world.mail(f"Please refund ord_1, {name}.")

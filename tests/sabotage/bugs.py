@@ -2095,6 +2095,12 @@ BUGS = (
         (("worker/cases/requests/judge.py", "    if about_one and not request.named.get(UNKNOWN):\n", "    if about_one:\n"),),
     ),
     Bug(
+        "order_on_the_line_below_its_label_is_none",
+        "where the mailer broke the line before its id, an order whose purchase came a moment later is never looked at",
+        ("tests/requests/test_requests.py::test_what_is_called_an_order_by_its_id_or_looks_like_one_is_not_known_yet",),
+        (("worker/intake/mail/named.py", 'found["between"].count("\\n") < 2', '"\\n" not in found["between"]'),),
+    ),
+    Bug(
         "no_stays_though_its_customer_answered_it",
         "the letter of a no promises that a person reads what is said to it, and nobody does",
         ("tests/requests/test_answers.py::test_person_looks_at_an_answer_to_a_no_whatever_becomes_of_what_else_it_names",),

@@ -112,7 +112,8 @@ def _ids(pattern: re.Pattern[str], text: str, is_told: Callable[[str], bool]) ->
     while (found := pattern.search(text, at)) is not None:
         word = found["id"].strip(_ENDS)
         explicit = found["says"] is not None or "#" in found["between"]
-        told = "\n" not in found["between"] and is_told(word) and not _is_ware(word, text, found.end("id"))
+        # mailers break lines anywhere, and a blank line begins something else
+        told = found["between"].count("\n") < 2 and is_told(word) and not _is_ware(word, text, found.end("id"))
         if not (_is_id(word) if explicit else told):
             # what was no id may be the next label
             at = found.end("label")
