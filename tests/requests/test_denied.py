@@ -42,6 +42,15 @@ def denied(world: PeopleWorld, text: str = NOT_ME) -> tuple[TakenMail, str]:
         "Это был не я",
         "私ではありません",
         "不是我",
+        "لا، لم أكتب لكم",
+        "לא, זה לא אני",
+        "To nie ja pisałem",
+        "Hayır, ben değildim",  # noqa: RUF001 -- Turkish is meant
+        "No. De ninguna manera.",
+        "No. Please keep order ord_1.",
+        "제가 아닙니다",
+        "Det var inte jag",
+        "Det var ikke meg",
     ],
 )
 def test_request_that_the_account_says_it_did_not_write_is_a_persons_and_proposed_for_nothing(
@@ -60,7 +69,18 @@ def test_request_that_the_account_says_it_did_not_write_is_a_persons_and_propose
 
 
 @pytest.mark.parametrize(
-    "text", ["Yes, it was me.", "Yes, I wrote that.", "It is order ord_1", "Not yet refunded, please do.", "Now?"]
+    "text",
+    [
+        "Yes, it was me.",
+        "Yes, I wrote that.",
+        "It is order ord_1",
+        "Not yet refunded, please do.",
+        "Now?",
+        "Sí, fui yo.\n\nNo. de pedido: ord_1",
+        "Yes.\nMy order is\nNo. ord_1",
+        "No: ord_1",
+        "Sí.\nNo. pedido: ord_1",
+    ],
 )
 def test_request_that_the_account_says_it_wrote_is_confirmed(world: PeopleWorld, text: str) -> None:
     taken, _ = denied(world, text)

@@ -2010,6 +2010,12 @@ BUGS = (
         ),
     ),
     Bug(
+        "number_of_an_order_is_a_no",
+        'who answers with "No. de pedido: ..." is noted as having denied the mail: nothing is proposed, and a no is told to nobody',
+        ("tests/requests/test_denied.py::test_request_that_the_account_says_it_wrote_is_confirmed",),
+        (("worker/intake/mail/denial.py", "(?!{_NUMBER})", ""),),
+    ),
+    Bug(
         "answering_machine_is_the_customer",
         "a mail that anybody wrote is the customer's once the mailbox is away on holiday",
         ("tests/requests/test_requests.py::test_answer_that_no_person_wrote_confirms_nothing_and_stays_on_record",),
