@@ -16,7 +16,7 @@ from sqlalchemy import Connection, TextClause, select, text, update
 from tests.cases.test_editions import two_editions
 from tests.cases.test_held import held
 from tests.cases.world import HandClock, a_job, a_purchase, an_account, layers
-from tests.requests.world import PNG, PeopleWorld, a_mail, text_of
+from tests.requests.world import OUR_HOST, PNG, PeopleWorld, a_mail, text_of
 from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT, eventually
 from worker.cases.book.decided import why
 from worker.cases.requests.register import Taken, TakenMail
@@ -870,6 +870,50 @@ def test_letter_is_noted_as_returned_only_where_the_report_says_that_it_failed(
     assert (answer.outcome, answer.case_id) == (Taken.ATTACHED, taken.case_id)
     events = [line["event"] for line in (world.case(taken.case_id) or {})["history"]]
     assert ("notice.returned" in events, "request.attached" in events) == (returned, True)
+
+
+def a_receipt(of: EmailMessage, type: str, said: str) -> bytes:
+    """What a mailbox, or its host, reports of a letter that arrived there."""
+    head = "From: acc_1@example.org\r\nTo: support@layers.example\r\nSubject: Read\r\nMessage-ID: <read@example.org>\r\n"
+    report = f'{head}Content-Type: multipart/report; report-type={type.partition("/")[2]}; boundary="b"\r\n\r\n'
+    text = f"--b\r\nContent-Type: text/plain\r\n\r\nAbout your mail {of['Subject']}.\r\n\r\n"
+    return f"{report}{text}--b\r\nContent-Type: {type}\r\n\r\n{said}\r\n\r\n--b--\r\n".encode()
+
+
+@pytest.mark.parametrize("kind", ["receipt", "complaint"])
+def test_report_about_a_letter_that_arrived_is_put_to_its_case_and_does_not_say_that_it_came_back(
+    world: PeopleWorld, kind: str
+) -> None:
+    """Once who looked at the case read that its customer was never told."""
+    world.bought_once()
+    taken = world.mail()
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    if kind == "receipt":
+        said = f"Original-Message-ID: {letter['Message-ID']}\r\nDisposition: manual-action/MDN-sent-manually; displayed"
+        report = a_receipt(letter, "message/disposition-notification", said)
+    else:
+        whole = f"Feedback-Type: abuse\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n{letter.as_string()}"
+        report = a_receipt(letter, "message/feedback-report", whole)
+    answer = world.mailroom.take(report, origin="maildir")
+    assert (answer.outcome, answer.case_id) == (Taken.ATTACHED, taken.case_id)
+    events = [line["event"] for line in (world.case(taken.case_id) or {})["history"]]
+    assert ("notice.returned" in events, "request.attached" in events) == (False, True)
+
+
+@pytest.mark.parametrize("vouched", [True, False])
+def test_letter_of_ours_that_is_sent_on_to_us_is_put_to_its_case_and_asks_for_nothing(world: PeopleWorld, vouched: bool) -> None:
+    """Once each was a request about the job that it told of, in the queue until a person said no to it."""
+    world.bought_once()
+    world.happen(world.submitted("job_1"), world.failed("job_1"))
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    if vouched:
+        letter["Authentication-Results"] = f"{OUR_HOST}; dmarc=pass header.from=layers.example"
+    taken = world.mailroom.take(letter.as_bytes(policy=policy.SMTP), origin="maildir")
+    assert (taken.outcome, taken.case_id) == (Taken.ATTACHED, (world.case("job_1") or {})["case_id"])
+    world.clock.pass_(hours=2)
+    assert (world.state("job_1"), world.queue(), len(world.written())) == ("refunded", [], 1)
 
 
 def test_report_of_a_mail_host_that_names_nothing_of_ours_is_on_record_and_asks_nobody(world: PeopleWorld) -> None:

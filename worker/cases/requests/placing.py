@@ -61,7 +61,9 @@ class Placing:
     def take(self) -> TakenMail:
         """The mail is on the case it belongs to, and that is judged."""
         tx, mail = self.tx, self.mail
-        letter = answered(tx, mail.references, mail.answers)
+        # a letter of ours that comes back as it was is put to its case, like a report that brings it along
+        itself = (mail.message_id,) if mail.automatic and mail.message_id is not None else ()
+        letter = answered(tx, mail.references, (*mail.answers, *itself))
         about = identify(tx, mail.sender, self.named)
         account_id = (letter[0].account_id if letter else about.account_id) or NOBODY
         lock_accounts(tx, Book(self.now), [account_id])

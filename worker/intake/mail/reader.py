@@ -19,6 +19,9 @@ __all__ = ["LIMITS", "Attachment", "Limits", "Mail", "SenderVerdict", "read_mail
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 _ACTION = re.compile(rb"^action:[ \t]{0,20}([a-z]{1,20})", re.IGNORECASE | re.MULTILINE)
 _REPORTS = ("message/delivery-status", "message/global-delivery-status")
+_RECEIPT = "message/disposition-notification"
+_OF_WHAT_ARRIVED = (_RECEIPT, "message/global-disposition-notification", "message/feedback-report")
+"""That a mail was read, or deleted, or complained about (RFC 8098, RFC 5965)."""
 _LONGEST_SUBJECT = 300
 _MOST_ANSWERED = 50
 _MOST_NAMED = 10
@@ -141,15 +144,20 @@ def _answers(headers: Headers) -> tuple[str, ...]:
 
 
 def _brought_back(report: Part, limits: Limits) -> tuple[str, ...]:
-    """The mails that a report has with it, whole or by their headers alone."""
+    """The mails that a report has with it, whole or by their headers alone; of a receipt the one that it is for."""
     whole = [part.message.headers for part in report.parts if part.message is not None]
-    heads = [part.content for part in report.parts if part.type == "text/rfc822-headers"]
+    heads = [part.content for part in report.parts if part.type in ("text/rfc822-headers", _RECEIPT)]
     brought = [*whole, *(read_headers(head, limits.inner_header_bytes) for head in heads)]
-    return tuple(found for headers in brought for found in _MESSAGE_ID.findall(headers.first("message-id")))[:_MOST_ANSWERED]
+    named = [headers.first("message-id") or headers.first("original-message-id") for headers in brought]
+    return tuple(found for name in named for found in _MESSAGE_ID.findall(name))[:_MOST_ANSWERED]
 
 
 def _failed(report: Part, limits: Limits) -> bool:
-    """Whether it says of any of its recipients that the mail failed (RFC 3464), or says nothing of the kind of any."""
+    """Whether it says of any of its recipients that the mail failed (RFC 3464), or says nothing of the kind of any; what is about
+    a mail that arrived never does.
+    """
+    if any(part.type in _OF_WHAT_ARRIVED for part in report.parts):
+        return False
     said = [part.content[: limits.inner_header_bytes] for part in report.parts if part.type in _REPORTS]
     actions = [action.lower() for status in said for action in _ACTION.findall(status)]
     return not actions or b"failed" in actions
