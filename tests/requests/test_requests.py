@@ -514,6 +514,26 @@ def test_unconfirmed_sender_is_parked_and_the_accounts_own_address_is_asked(
     assert not [word for word in ("ord_1", "9.00", "someone@else") if word in question.as_string()]
 
 
+@pytest.mark.parametrize("named", ["Reply_To", "X_Original_From"])
+def test_account_that_a_form_or_a_group_writes_for_is_asked(world: PeopleWorld, named: str) -> None:
+    """Once the mail was nobody's: only a person could find out whose it was, and no question went out."""
+    world.bought_once()
+    headers = {named: "Ann <acc_1@example.org>"}
+    taken = world.mail("I want my money back, nothing works.", sender="support@layers.example", **headers)
+    assert (taken.state, taken.account_id, world.queue()) == ("waiting", "acc_1", [taken.case_id])
+    [question] = world.written()
+    assert (question["To"], "Did you send us an email?" in question["Subject"]) == ("acc_1@example.org", True)
+    world.mail("Yes, ord_1.", subject=f"Re: {question['Subject']}", verified=False, message_id="<2@example.org>")
+    assert world.state(taken.case_id) == "review"
+
+
+def test_account_that_the_text_names_goes_before_that_of_the_reply_to(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.bought_once("ord_2", "acc_2")
+    more = {"sender": "someone@else.example", "Reply_To": "acc_1@example.org"}
+    assert world.mail("The account is acc_2@example.org.", **more).account_id == "acc_2"
+
+
 def test_answer_with_the_reference_confirms_the_request_which_keeps_its_place(world: PeopleWorld) -> None:
     world.bought_once()
     first = world.mail(verified=False)

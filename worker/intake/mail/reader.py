@@ -12,7 +12,7 @@ from worker.intake.mail.limits import LIMITS, Limits, Problems
 from worker.intake.mail.named import read_names
 from worker.intake.mail.parts import Part, read_parts
 from worker.intake.mail.results import judge
-from worker.intake.mail.sender import SenderVerdict, is_automatic, is_report, named_as_sender, sender_of
+from worker.intake.mail.sender import SenderVerdict, is_automatic, is_report, named_as_sender, named_behind, sender_of
 
 __all__ = ["LIMITS", "Attachment", "Limits", "Mail", "SenderVerdict", "read_mail"]
 
@@ -53,7 +53,7 @@ class Mail:
     text: str
     """What the sender wrote, without quoted history; of a forward, what was forwarded as well."""
     addresses: tuple[str, ...]
-    """What the text names; where there is no one sender, what the From does first."""
+    """What the text names, where there is no one sender what the From does first; where none do, what the Reply-To does."""
     jobs: tuple[str, ...]
     orders: tuple[str, ...]
     words: tuple[str, ...]
@@ -112,9 +112,7 @@ def _read(raw: bytes, trusted: frozenset[str], limits: Limits, problems: Problem
         returned=report and _failed(tree, limits),
         subject=subject,
         text=cut_bytes(said.written, limits.text_bytes),
-        addresses=names.addresses
-        if sender
-        else tuple(dict.fromkeys([*named_as_sender(headers), *names.addresses]))[:_MOST_NAMED],
+        addresses=_addresses(headers, sender, names.addresses),
         jobs=names.jobs,
         orders=names.orders,
         words=names.words,
@@ -134,6 +132,11 @@ def _key(headers: Headers, body: bytes) -> str:
             hashed.update(b"%d:%b" % (len(said), said))
     hashed.update(b"\n" + body.replace(b"\r\n", b"\n").rstrip())
     return hashed.hexdigest()
+
+
+def _addresses(headers: Headers, sender: str | None, in_text: tuple[str, ...]) -> tuple[str, ...]:
+    named = () if sender else named_as_sender(headers)
+    return tuple(dict.fromkeys([*named, *in_text]))[:_MOST_NAMED] or named_behind(headers)
 
 
 def _answers(headers: Headers) -> tuple[str, ...]:

@@ -54,7 +54,17 @@ def sender_of(headers: Headers) -> str | None:
 
 def named_as_sender(headers: Headers) -> tuple[str, ...]:
     """Every address in the From, however it stands there: nobody is the sender for that, but may be asked."""
-    words = (word for value in headers.all("from") for word in _BESIDE_ADDRESS.split(value[:_LONGEST_FROM]))
+    return _named_in(headers, "from")
+
+
+def named_behind(headers: Headers) -> tuple[str, ...]:
+    """Every address that a form or a group, which write their own into the From, names as whom they write for: may be asked."""
+    return _named_in(headers, "reply-to", "x-original-from", "x-original-sender")
+
+
+def _named_in(headers: Headers, *fields: str) -> tuple[str, ...]:
+    values = (value for field in fields for value in headers.all(field))
+    words = (word for value in values for word in _BESIDE_ADDRESS.split(value[:_LONGEST_FROM]))
     return tuple(dict.fromkeys(found for word in words if (found := address(word)) is not None))[:_MOST_NAMED]
 
 
