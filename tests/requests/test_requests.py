@@ -797,6 +797,29 @@ def test_flood_of_one_hour_is_asked_about_no_longer_than_its_promise_runs(world:
     assert len(world.queue()) == 20
 
 
+@pytest.mark.parametrize("verified", [True, False])
+def test_mailbox_that_answers_each_question_with_a_mail_of_its_own_is_not_asked_for_ever(
+    world: PeopleWorld, verified: bool
+) -> None:
+    """Once it was, a letter and a case a day: nothing in its mails says that a machine wrote them, or what they answer."""
+    world.bought_once()
+    world.mail("I want my money back.", verified=verified)
+    for day in range(12):
+        world.written()
+        world.clock.pass_(hours=25)
+        world.sweep()
+        said = f"Thank you for your message. Your ticket is no {day}."
+        world.mail(said, subject="Ticket received", verified=verified, message_id=f"<ticket-{day}@example.org>")
+    assert [mail["Subject"].partition("] ")[2] for mail in world.written()] == ["Did you send us an email?"] * 5
+    # whatever it writes, people have it
+    assert len(world.queue()) == 13
+    # and who says no to some of it lets the next be asked about
+    world.decide(world.queue()[0], "decline", reason="a machine wrote it")
+    world.clock.pass_(hours=25)
+    world.mail("What about my money?", verified=verified, message_id="<next@example.org>")
+    assert len([mail for mail in world.written() if "Did you send us" in mail["Subject"]]) == 6
+
+
 @pytest.mark.parametrize(
     "headers",
     [{"Auto_Submitted": "auto-replied"}, {"Precedence": "bulk"}, {"Return_Path": "<>"}],

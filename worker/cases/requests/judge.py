@@ -31,6 +31,10 @@ from worker.store.tables import accounts, case_history, cases, notices, purchase
 
 QUESTION_EVERY = timedelta(days=1)
 """At most one question to an account in this time: a flood of mails in its name is no flood into its mailbox."""
+MOST_UNANSWERED = 5
+"""Most parked requests of one account that it was asked about: a mailbox that answers each question with a mail of its own, and
+marks none as a machine's, is not asked for ever.
+"""
 LOOKED_UP_AFTER = timedelta(minutes=5)
 """How soon after a mail was taken, which may be ahead of its account, what our books lack of it is looked up again; after that
 whenever it has waited twice as long, and at least once a day.
@@ -286,10 +290,20 @@ def _question(tx: Tx, case: Case, request: Row[Any], now: datetime, *, again: bo
     found = tx.all(questions.where(notices.c.account_id == case.account_id, of_late))
     # what was dropped nobody has read
     rows = [row for row in found if row.state != "dropped"]
-    if rows:
+    why = "the account was asked within a day" if rows else _why_not_asked(tx, case.account_id)
+    if why is not None:
         if not again and case.case_id not in {row.case_id for row in rows}:
-            case.note("request.not_asked", why="the account was asked within a day")
+            case.note("request.not_asked", why=why)
         return []
     case.note("request.asked", to="the account's own address")
     occasion = written(now) if case.case_id in {row.case_id for row in found} else ""
     return [notice(case, NoticeKind.QUESTION, now, occasion, reference=request.reference)]
+
+
+def _why_not_asked(tx: Tx, account_id: str) -> str | None:
+    """Why the account is not asked about a further mail, though it was not asked within a day; None where it may be."""
+    n, c = notices.c, cases.c
+    asked = n.account_id == account_id, n.kind == NoticeKind.QUESTION.value, n.state != "dropped"
+    unanswered = select(n.case_id).join(cases, c.case_id == n.case_id).where(*asked, c.state == CaseState.WAITING.value)
+    many = len(tx.all(unanswered.distinct().limit(MOST_UNANSWERED))) == MOST_UNANSWERED
+    return f"{MOST_UNANSWERED} questions to the account are not answered" if many else None
