@@ -20,8 +20,10 @@ def said(text: str, type: str = "text/plain; charset=utf-8") -> Mail:
         "Please refund \uff4f\uff52\uff44\uff3f\uff11.",
         "Please refund ord\\_1.",
         f"Please refund {SAFELINK}",
+        "Please refund _ord_1_.",
+        "Please refund https://gate.example/v3/__https://layers.example/orders/ord_1__;!!AbC",
     ],
-    ids=["below a long quotation", "full width", "escaped for Markdown", "inside a link"],
+    ids=["below a long quotation", "full width", "escaped for Markdown", "inside a link", "underlined", "inside a gate's link"],
 )
 def test_id_is_found_however_it_is_written(text: str) -> None:
     assert "ord_1" in said(text).words

@@ -98,8 +98,10 @@ def _first(found: Iterable[str], most: int) -> tuple[str, ...]:
 def _words(text: str) -> Iterator[str]:
     for token in _TOKEN.finditer(text):
         word = token[0].strip(_ENDS)
-        if SHORTEST <= len(word) <= _LONGEST and "@" not in word and _marked(word):
-            yield word
+        # mailers underline a word so in plain text, and an id may begin or end so
+        for one in dict.fromkeys([word, word.strip("_")]):
+            if SHORTEST <= len(one) <= _LONGEST and "@" not in one and _marked(one):
+                yield one
 
 
 def _marked(word: str) -> bool:

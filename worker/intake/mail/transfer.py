@@ -11,6 +11,8 @@ _FOREIGN = bytes(set(range(256)) - set(_ALPHABET) - {ord("=")})
 _ONE_IN = 20
 _MOST_PIECES = 10_000
 _BROKEN_QUOTED = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*+(?:\r?\n|\Z))")
+_PADDED = re.compile(rb"=[ \t]++(?=\r?\n)")
+"""A soft line break with what a relay put behind it (RFC 2045, 6.7); undone as it stands, it splits the word it is in."""
 _AS_IS = ("", "7bit", "8bit", "binary")
 
 
@@ -22,7 +24,7 @@ def decoded(content: bytes, encoding: str, problems: Problems) -> bytes:
     if encoding == "quoted-printable":
         if _BROKEN_QUOTED.search(content):
             problems.add("the quoted-printable of a part is broken; read as far as it goes")
-        return binascii.a2b_qp(content)
+        return binascii.a2b_qp(_PADDED.sub(b"=", content))
     if encoding not in _AS_IS:
         problems.add(f"the transfer encoding {encoding[:40]} is not known; the part is kept as it came")
     return content
