@@ -527,6 +527,20 @@ def test_account_that_a_form_or_a_group_writes_for_is_asked(world: PeopleWorld, 
     assert world.state(taken.case_id) == "review"
 
 
+@pytest.mark.parametrize("account", ["ann@bücher.example", "Ann@xn--bcher-kva.example"])
+def test_account_with_a_domain_beyond_ascii_is_known_by_what_its_host_writes_and_is_told(
+    world: PeopleWorld, account: str
+) -> None:
+    """Once its owner's own mails were a stranger's, and no letter was ever sent there."""
+    world.bought_once()
+    world.load({**an_account("acc_1"), "email": account})
+    taken = world.mail(sender="ann@xn--bcher-kva.example")
+    assert (taken.state, taken.account_id) == ("review", "acc_1")
+    world.clock.pass_(minutes=5)
+    [letter] = world.written()
+    assert (letter["To"].lower(), letter["In-Reply-To"]) == ("ann@xn--bcher-kva.example", "<mail-1@example.org>")
+
+
 def test_account_that_the_text_names_goes_before_that_of_the_reply_to(world: PeopleWorld) -> None:
     world.bought_once()
     world.bought_once("ord_2", "acc_2")

@@ -8,6 +8,7 @@ from sqlalchemy import Column, Row, Text, func, or_, select
 from policy.words import count
 from worker.cases.book.book import shown_account
 from worker.clock import moment
+from worker.domains import as_hosts_write, as_people_write
 from worker.store import inbox as inbox_rows
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, cases, dead_letters, inbox, layer_jobs, purchases
@@ -24,10 +25,13 @@ _IDS: Sequence[Column[Any]] = (
 
 
 def accounts_at(tx: Tx, addresses: Sequence[str]) -> list[str]:
-    """The accounts with these mail addresses, whatever their capitals (beyond A to Z as far as the database folds them)."""
+    """The accounts with these mail addresses, whatever their capitals (beyond A to Z as far as the database folds them), and
+    whether their domains are written as people do or as mail hosts.
+    """
     if not addresses:
         return []
-    folded = {address.lower() for address in addresses} | {_with_small_a_to_z(address) for address in addresses}
+    spelled = {spell(address) for address in addresses for spell in (str, as_hosts_write, as_people_write)}
+    folded = {address.lower() for address in spelled} | {_with_small_a_to_z(address) for address in spelled}
     alike = tx.among(func.lower(accounts.c.email, type_=Text), sorted(folded))
     return [row.account_id for row in tx.all(select(accounts.c.account_id).where(alike).order_by(accounts.c.account_id))]
 

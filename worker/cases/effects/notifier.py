@@ -19,6 +19,7 @@ from worker.cases.book import spans
 from worker.cases.book.book import NOBODY, WORKER
 from worker.cases.book.locks import held_accounts
 from worker.clock import ROUND_SECONDS, Clock, growing, moment, new_id, turns
+from worker.domains import as_hosts_write
 from worker.errors import LockedOut
 from worker.notices.mail.letters import About, Letter, NoticeKind, compose
 from worker.notices.mail.postbox import Postbox, Posted, Receipt
@@ -273,7 +274,7 @@ def _with_cases(tx: Tx, rows: Sequence[Row[Any]], to: str) -> Sequence[Row[Any]]
     asked = exists().where(requests.c.case_id == cases.c.case_id, requests.c.automatic.is_(False)).label("asked")
     r = requests.c
     # a stranger's mail in the customer's name is no thread of the customer's
-    own = and_(r.confirmed_at.is_not(None), r.automatic.is_(False), func.lower(r.sender) == to.lower())
+    own = and_(r.confirmed_at.is_not(None), r.automatic.is_(False), func.lower(r.sender) == as_hosts_write(to).lower())
     theirs = select(r.message_id).where(r.case_id == cases.c.case_id, r.message_id.is_not(None), own)
     last = theirs.order_by(r.received_at.desc(), r.request_id.desc()).limit(1).scalar_subquery().label("answers")
     h = case_history.c

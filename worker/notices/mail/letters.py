@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from worker.domains import as_hosts_write
 from worker.notices.mail.notice import About, Letter, NoticeKind
 from worker.notices.mail.wording import subject_of, view_of
 
@@ -53,7 +54,7 @@ def compose(letter: Letter, *, sender: str, reply_to: str | None = None) -> Emai
 
     message = EmailMessage(policy=_POLICY)
     message["From"] = Address(SENDER_NAME, addr_spec=_address(sender, "the sender's address"))
-    message["To"] = Address(addr_spec=_address(letter.to, "the customer's address"))
+    message["To"] = Address(addr_spec=_address(as_hosts_write(letter.to), "the customer's address"))
     if reply_to is not None:
         message["Reply-To"] = Address(addr_spec=_address(reply_to, "the address for answers"))
     message["Subject"] = subject
