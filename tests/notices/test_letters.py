@@ -117,9 +117,15 @@ def test_headers(kind: NoticeKind) -> None:
     assert message["Message-ID"] == "<notice_1@example.org>"
     assert message["In-Reply-To"] == message["References"] == "<theirs@example.net>"
     assert message["Auto-Submitted"] == ("auto-replied" if kind is NoticeKind.QUESTION else "auto-generated")
-    assert message["X-Auto-Response-Suppress"] == "All"
+    assert message["X-Auto-Response-Suppress"] == "DR, RN, NRN, OOF, AutoReply"
     assert message["Subject"].startswith(f"[{REFERENCE}] ")
     assert message["Subject"].isascii()
+
+
+def test_host_that_cannot_deliver_a_letter_is_not_asked_to_keep_quiet_about_it() -> None:
+    """Once it said `All`, which has Exchange send no report of a letter that did not arrive either ([MS-OXCMAIL], 2.1.3.2.20)."""
+    asked = str(arrived(mail())["X-Auto-Response-Suppress"]).split(", ")
+    assert {"All", "NDR"}.isdisjoint(asked)
 
 
 def test_headers_that_nothing_was_given_for_are_not_there() -> None:

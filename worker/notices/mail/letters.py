@@ -64,7 +64,8 @@ def compose(letter: Letter, *, sender: str, reply_to: str | None = None) -> Emai
         message["In-Reply-To"] = message["References"] = letter.answers
     # RFC 3834: no out-of-office note comes back
     message["Auto-Submitted"] = "auto-replied" if letter.kind is NoticeKind.QUESTION else "auto-generated"
-    message["X-Auto-Response-Suppress"] = "All"
+    # Exchange's own: all of them but NDR, or nobody would hear of a letter that did not arrive (decision 56)
+    message["X-Auto-Response-Suppress"] = "DR, RN, NRN, OOF, AutoReply"
 
     text = _templates.get_template(f"{letter.kind}.txt.j2").render(view=view)
     html = _templates.get_template(f"{letter.kind}.html.j2").render(view=view, subject=subject)
