@@ -1175,7 +1175,16 @@ def test_what_was_bought_is_no_order_that_our_books_do_not_know(world: PeopleWor
 
 
 @pytest.mark.parametrize(
-    "name", ["order number 24-Hour", "order 5000", "order 2026-11-B", "invoice #2000", "order ord_77", "and order\nord_77"]
+    "name",
+    [
+        "order number 24-Hour",
+        "order 5000",
+        "order 2026-11-B",
+        "invoice #2000",
+        "order ord_77",
+        "and order\nord_77",
+        "that is:\n\norders\n- ord_1\n- ord_77",
+    ],
 )
 def test_what_is_called_an_order_by_its_id_or_looks_like_one_is_not_known_yet(world: PeopleWorld, name: str) -> None:
     world.bought_once(ago=timedelta(days=9))

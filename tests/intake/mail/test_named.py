@@ -45,6 +45,27 @@ def test_short_id_is_a_word_to_be_looked_up_where_the_sender_calls_it_one(text: 
     assert (mail.words, mail.jobs, mail.orders) == (names, (), ())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please refund my orders:\nord_1\nord_2\nord_3\n\nThanks",
+        "Please refund the following orders:\n\n- ord_1,\n- ord_2,\n- ord_3",
+        "Orders\n1. ord_1\n2. ord_2\n3. ord_3\n",
+        "Please refund orders ord_1/ord_2 / ord_3.",
+    ],
+    ids=["lines", "bullets", "numbered", "slashes"],
+)
+def test_each_of_a_list_is_called_an_order(text: str) -> None:
+    assert said(text).orders == ("ord_1", "ord_2", "ord_3")
+
+
+@pytest.mark.parametrize(
+    "text", ["Please refund order ord_1\nRTX4090 is what I use.", "My order:\n\n\nbuild_77", "My order ord_1 model_2 failed"]
+)
+def test_what_stands_below_or_beside_an_order_and_is_no_item_of_a_list_is_none(text: str) -> None:
+    assert set(said(text).orders) <= {"ord_1"}
+
+
 def test_link_in_html_names_what_it_leads_to() -> None:
     assert "ord_1" in said(f'<p>Please refund <a href="{SAFELINK}">this</a></p>', "text/html").words
 

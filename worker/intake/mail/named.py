@@ -25,11 +25,16 @@ _ORDER = (
     r"\borders?|\bpurchases?|\btransactions?|\binvoices?|\breceipts?|\bbestell(?:ung|nummer)|\bbestellungs|\brechnung(?:snummer)?"
     r"|\btransaktion|\bcommande|\bfacture|\bpedido|\bfactura|\bcompra|\bordine|\bfattura|\bзаказа?|注文|取引|請求書?|订单|發票|发票"
 )
-_AND = r"(?:,|;|&|\+|and\b|und\b|et\b|y\b|и\b|、|と)"
+_AND = r"(?:,|;|&|\+|/|and\b|und\b|et\b|y\b|и\b|、|と)"
 _WARE = re.compile(r"\d+(?:-?(?:h|hrs?|hours?|credits?)|(?=-[a-z]))(?:-[a-z]{2,})*", re.IGNORECASE)
 """What may be bought, as "24-Hour" and "100-credits-pack" say: a number and words are no id."""
 _CREDITS = re.compile(r"\s{0,3}(?:credit|crédit|crédito|kredit|кредит|クレジット|积分|點數)", re.IGNORECASE)
 _MORE = re.compile(rf"[\s'\"`*\])>}}»”]{{0,4}}{_AND}{_BETWEEN}(?:and\b)?{_BETWEEN}({_ID})")
+_NUMBERED = r"\d{1,2}[.)][ \t]{1,3}"
+_LISTED = re.compile(
+    rf"[ \t]{{0,3}}[,;]?[ \t]{{0,3}}\n[ \t]{{0,4}}(?:[-*•·–][ \t]{{0,3}}|{_NUMBERED})?({_ID})(?=[ \t,;]{{0,4}}(?:\n|\Z))"
+)
+"""One more on a line of its own below."""
 _REFERENCE = re.compile(r"(?<![A-Za-z0-9_-])R-[A-Z0-9]{10,40}(?![A-Za-z0-9])")
 _FULL_WIDTH = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 _ESCAPED = re.compile(r"%([2-6][0-9A-Fa-f]|7[0-9A-Ea-e])")
@@ -46,7 +51,7 @@ def _labelled(label: str) -> re.Pattern[str]:
     # "Job-ID: 7", "job id is 7", "job #7", "job job_7"; what follows a bare label has to look like an id of its own. Case is
     # ignored in labels only: otherwise letters that are no ASCII would pass for some that are
     said = rf"(?P<label>(?i:{label}))(?P<says>(?i:{_SAYS_ID}))?(?:\s?(?i:is|was|lautet|ist|est|es)\b)?"
-    return re.compile(rf"{said}(?P<between>{_BETWEEN})(?<![A-Za-z0-9_.-])(?P<id>{_ID})")
+    return re.compile(rf"{said}(?P<between>{_BETWEEN})(?:{_NUMBERED})?(?<![A-Za-z0-9_.-])(?P<id>{_ID})")
 
 
 _JOBS, _ORDERS = _labelled(_JOB), _labelled(_ORDER)
@@ -114,8 +119,9 @@ def _ids(pattern: re.Pattern[str], text: str, is_told: Callable[[str], bool]) ->
     while (found := pattern.search(text, at)) is not None:
         word = found["id"].strip(_ENDS)
         explicit = found["says"] is not None or "#" in found["between"]
-        # mailers break lines anywhere, and a blank line begins something else
-        told = found["between"].count("\n") < 2 and is_told(word) and not _is_ware(word, text, found.end("id"))
+        # mailers break lines anywhere, and a blank line begins something else, but for a list that was announced
+        near = found["between"].count("\n") < (3 if ":" in found["between"] else 2)
+        told = near and is_told(word) and not _is_ware(word, text, found.end("id"))
         if not (_is_id(word) if explicit else told):
             # what was no id may be the next label
             at = found.end("label")
@@ -123,7 +129,7 @@ def _ids(pattern: re.Pattern[str], text: str, is_told: Callable[[str], bool]) ->
         yield word
         at = found.end()
         for _ in range(_MOST):
-            following = _MORE.match(text, at)
+            following = _MORE.match(text, at) or _LISTED.match(text, at)
             if following is None:
                 break
             word = following[1].strip(_ENDS)
