@@ -43,10 +43,11 @@ def test_header_above_a_quoted_letter_is_known_in_the_language_of_the_mailer(lan
         f"On Mon, Jan 5, 2026 at 9:58 AM Image to Layers <\n{US}> wrote:",
         "Am 05.01.26 um 09:58 schrieb Image to Layers:",
         f"2026年1月5日(月) 9:58 Image to Layers <{US}>:",
+        f"2026年1月5日(月) 9:58 Image to Layers <{US}<mailto:{US}>>:",
         f"Image to Layers <{US}>, 5 Oca 2026 Pzt, 09:58 tarihinde şunu\nyazdı:",
         f"man. 5. jan. 2026 kl. 09.58 skrev Image to Layers <{US}>:",
     ],
-    ids=["English", "German", "Japanese", "Turkish", "Danish"],
+    ids=["English", "German", "Japanese", "Japanese through Outlook", "Turkish", "Danish"],
 )
 @pytest.mark.parametrize("mark", ["> ", ""], ids=["marked", "bare"])
 def test_line_of_a_mailer_above_a_quoted_letter_ends_what_was_written(line: str, mark: str) -> None:

@@ -41,7 +41,7 @@ _WROTE = re.compile(
     re.IGNORECASE,
 )
 _YEAR, _TIME = re.compile(r"\d{4}"), re.compile(r"(?<![\d.])\d{1,2}[:.]\d\d(?!\.?\d)")
-_SENDER = re.compile(r"< ?[^<>@: ]{1,64}@[^<>@ ]{1,255}>")
+_SENDER = re.compile(r"< ?[^<>@: ]{1,64}@[^<>@ ]{1,255}[<>]")
 """An address as mailers write it; a link to one (`<mailto:...>`) stands wherever somebody wrote an address."""
 _MOST_LINES = 3
 _MOST_CHARACTERS = 400
