@@ -21,6 +21,19 @@ _WIDER = {
     "iso8859-9": "cp1254",
     "tis-620": "cp874",
 }
+_ALSO = {
+    "windows-874": "cp874",
+    "x-sjis": "cp932",
+    "x-windows-949": "cp949",
+    "x-gbk": "gb18030",
+    "gb_2312-80": "gb18030",
+    "cp-850": "cp850",
+    "x-mac-roman": "mac-roman",
+    "iso-2022-jp-ms": "iso2022_jp_ext",
+    **{f"iso-8859-{part}-{way}": f"iso8859-{part}" for part in (6, 8) for way in "ei"},
+}
+"""What mailers call a charset beside the names that Python knows it by."""
+_SEVEN_BITS = ("iso2022", "hz")
 _MANY_BYTES = re.compile(r"iso2022|euc_|shift_jis|gb|hz|big5|johab|cp9(?:32|49|50)|utf-(?:16|32)")
 
 
@@ -29,7 +42,7 @@ def known(charset: str) -> str | None:
     if not _NAME.fullmatch(charset):
         return None
     try:
-        name = codecs.lookup(charset).name
+        name = codecs.lookup(_ALSO.get(charset.lower(), charset)).name
     except (LookupError, ValueError):
         return None
     return _WIDER.get(name, name) if _KNOWN.fullmatch(name) else None
@@ -44,6 +57,9 @@ def as_text(content: bytes, charset: str = "") -> tuple[str, str | None]:
         except ValueError:
             pass
     wrong = _wrong(charset, name)
+    if name is not None and name.startswith(_SEVEN_BITS) and content.isascii():
+        # UTF-8 would take its shifts for letters, and glue the last of each to the id behind it
+        return content.decode(name, "replace"), f"{wrong}; what does not fit was replaced"
     try:
         text, read_as = content.decode("utf-8"), "utf-8"
     except ValueError:
