@@ -51,12 +51,18 @@ def test_short_id_is_a_word_to_be_looked_up_where_the_sender_calls_it_one(text: 
         "Please refund my orders:\nord_1\nord_2\nord_3\n\nThanks",
         "Please refund the following orders:\n\n- ord_1,\n- ord_2,\n- ord_3",
         "Orders\n1. ord_1\n2. ord_2\n3. ord_3\n",
+        "Order IDs:\n1. ord_1\n2. ord_2\n3. ord_3\n",
         "Please refund orders ord_1/ord_2 / ord_3.",
     ],
-    ids=["lines", "bullets", "numbered", "slashes"],
+    ids=["lines", "bullets", "numbered", "called ids", "slashes"],
 )
 def test_each_of_a_list_is_called_an_order(text: str) -> None:
     assert said(text).orders == ("ord_1", "ord_2", "ord_3")
+
+
+def test_number_that_ends_a_sentence_is_no_item_of_a_list() -> None:
+    mail = said("Please refund order no.\n77. It failed with job no. 12. ord_1 is another.")
+    assert (mail.jobs, mail.orders) == (("12",), ("77",))
 
 
 @pytest.mark.parametrize(

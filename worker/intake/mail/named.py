@@ -51,7 +51,8 @@ def _labelled(label: str) -> re.Pattern[str]:
     # "Job-ID: 7", "job id is 7", "job #7", "job job_7"; what follows a bare label has to look like an id of its own. Case is
     # ignored in labels only: otherwise letters that are no ASCII would pass for some that are
     said = rf"(?P<label>(?i:{label}))(?P<says>(?i:{_SAYS_ID}))?(?:\s?(?i:is|was|lautet|ist|est|es)\b)?"
-    return re.compile(rf"{said}(?P<between>{_BETWEEN})(?:{_NUMBERED})?(?<![A-Za-z0-9_.-])(?P<id>{_ID})")
+    first = rf"(?:(?<=\n)[ \t]{{0,4}}{_NUMBERED}(?=[A-Za-z:-]{{0,40}}[0-9_]))?"
+    return re.compile(rf"{said}(?P<between>{_BETWEEN}){first}(?<![A-Za-z0-9_.-])(?P<id>{_ID})")
 
 
 _JOBS, _ORDERS = _labelled(_JOB), _labelled(_ORDER)
