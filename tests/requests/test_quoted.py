@@ -83,4 +83,4 @@ def test_order_below_a_sentence_that_begins_like_the_line_of_a_mailer_is_not_los
     world.bought_once("ord_2")
     taken = world.mail(f"Please refund ord_1.\n\n{sentence}\n\nord_2\n\nThank you")
     assert (taken.state, world.queue()) == ("review", [taken.case_id])
-    assert "ord_1 and ord_2" in (taken.reason or "")
+    assert {"ord_1", "ord_2"} <= set((taken.reason or "").replace(",", "").split())
