@@ -2,16 +2,22 @@
 """The audit is audited: each corruption of a book is found, and by name; a clean book has none."""
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from policy.lifecycle import CaseState
 from tests.cases.world import START, World, a_purchase, an_account
 from tests.servers import ON_POSTGRES, ON_SQLITE, POSTGRES_AT_NIGHT
 from tests.store.rows import statements
 from worker.cases.audit.audit import Audit, audit_books, audit_stream
 from worker.cases.audit.checks import CHECKS
+from worker.cases.book.book import WORKER
+from worker.cases.book.casework import go
+from worker.cases.book.rows import case_of
+from worker.cases.book.write import write_cases
 from worker.intake.stream import Chunk
 from worker.store.bulk import Tx
 from worker.store.engine import Store
+from worker.store.tables import cases
 
 # corruption | check that has to name it | row it has to name
 CORRUPTIONS = """
@@ -57,6 +63,21 @@ def test_corruption_is_found_and_named(store: Store, corruption: str, check: str
     case = world.case(row.removeprefix("@")) if row.startswith("@") else None
     named = case["case_id"] if case else row
     assert (check, named) in {(breach["check"], breach["row"]) for breach in world.audit().breaches}
+
+
+def test_case_that_is_decided_so_again_without_a_move_is_no_breach(store: Store) -> None:
+    world = a_book(store)
+    world.clock.pass_(minutes=1)
+    now = world.clock.now()
+
+    def again(tx: Tx) -> None:
+        case = case_of(tx.one(select(cases).where(cases.c.job_id == "job_2")))
+        case.note("case.decided", outcome=case.outcome, rule="another")
+        go(case, CaseState.DECLINED, next_action_at=None, now=now)
+        write_cases(tx, [case], now, WORKER)
+
+    store.write(again)
+    assert world.audit().breaches == []
 
 
 def test_every_check_the_database_does_not_itself_enforce_has_a_corruption() -> None:

@@ -64,6 +64,8 @@ cases            | facts = null                       | job_id = 'job_2'        
 cases            | terms = null                       | job_id = 'job_2'             | final_cases_are_explained             | case_id
 cases            | closed_at = null                   | job_id = 'job_2'             | final_cases_are_closed                | case_id
 cases            | closed_at = :old                   | job_id = 'job_3'             | final_cases_are_closed                | case_id
+cases            | state = 'declined'                 | order_id = 'ord_2'           | cases_stand_where_history_moved_them  | case_id
+cases            | state = 'declined', closed_at = :old, next_action_at = null, owner = null | order_id = 'ord_3' | cases_stand_where_history_moved_them | case_id
 cases            | subject = 'req_9'                  | order_id = 'ord_2'           | requests_have_their_mail              | case_id
 cases            | account_id = 'acc_1'               | order_id = 'ord_2'           | claims_are_of_their_cases             | = select payment_id from payments
 cases            | rule = 'decided_by_person'         | job_id = 'job_1'             | decisions_name_their_people           | case_id
@@ -84,6 +86,10 @@ payments         | state = 'unknown'                  | true                    
 payments         | state = 'not_needed'               | true                         | claims_say_what_moved                 | payment_id
 payments         | due_at = :old                      | true                         | claims_take_their_turns               | payment_id
 payment_attempts | payment_id = 'pay_9'               | true                         | proved_claims_were_sent               | = select payment_id from payments
+payment_attempts | attempt = 2                        | true                         | calls_are_as_history_tells            | = select case_id from payments
+payment_attempts | outcome = 'refused'                | true                         | calls_are_as_history_tells            | = select case_id from payments
+payments         | case_id = (select case_id from cases where order_id = 'ord_3') | true | calls_are_as_history_tells        | = select case_id from cases where order_id = 'ord_2'
+payments         | refunded = 901                     | true                         | calls_are_as_history_tells            | case_id
 payment_attempts | deadline_at = :old                 | true                         | calls_end_after_they_begin            | payment_id
 charges          | refunded = 901                     | transaction_id = 'tran_ord_2' | no_charge_refunded_beyond_what_was_paid | transaction_id
 charges          | refunded = 0                       | transaction_id = 'tran_ord_2' | charges_show_our_refunds             | transaction_id

@@ -146,6 +146,18 @@ def test_each_answer_has_its_way(world: MoneyWorld, switches: dict[str, Any], st
     holds(world)
 
 
+def test_refund_that_creem_calls_succeeded_is_done_when_the_charge_shows_it(world: MoneyWorld) -> None:
+    world.double.switches = replace(NASTY, answer=RefundAnswer.SUCCEEDED, get_lag=600.0)
+    world.twice_charged()
+    world.sweep()
+    world.pay()
+    assert (world.claim("tran_1").state, world.state("ord_1"), world.double.gone("tran_1")) == ("confirming", "refunding", 900)
+    world.clock.pass_(minutes=11)
+    world.settle_down(days=0.1)
+    assert (world.claim("tran_1").state, world.state("ord_1"), world.double.posts("tran_1")) == ("refunded", "refunded", 1)
+    holds(world)
+
+
 def two_due(world: MoneyWorld, **switches: Any) -> None:
     """Two customers charged twice, the refunds of both due at once, and the first process that pays has had its turn."""
     world.double.switches = replace(NASTY, **switches)

@@ -43,6 +43,18 @@ BUGS = (
         (("worker/intake/heavy.py", "if self._taken > self._most:", "if False:"),),
     ),
     Bug(
+        "every_delivery_of_what_cannot_be_read_is_another_letter",
+        "one entry that is delivered again and again fills the dead letters, and nobody sees the others among them",
+        ("tests/cases/test_poison.py::test_redelivered_malformed_entry_makes_one_letter",),
+        (("worker/intake/accept.py", 'key=f"stream:{entry.stream_id}"', "key=inbox.new_id(entry.stream_id, now)"),),
+    ),
+    Bug(
+        "late_worker_takes_the_row_of_another",
+        "a process that woke up after its claim works on what another has in hand",
+        ("tests/cases/test_poison.py::test_claim_of_a_dead_process_ends_and_a_late_worker_finds_it_gone",),
+        (("worker/store/inbox.py", "    return [row for row in rows if row.attempts == attempt[row.id]]", "    return rows"),),
+    ),
+    Bug(
         "outcomes_forgotten_before_they_are_acknowledged",
         "the product never hears of credits that came back while it was away",
         ("tests/intake/test_stream.py",),
@@ -1075,6 +1087,21 @@ BUGS = (
         "a refund that never happened is called done, and the customer is silently not paid",
         ("tests/money/test_procedure.py", "tests/money/test_plans.py::test_every_trouble_alone_ends_proved_or_with_a_person"),
         (("worker/cases/money/prove.py", "    if seen.refunded_whole:\n        if state", "    if True:\n        if state"),),
+    ),
+    Bug(
+        "success_is_believed",
+        "a refund that Creem calls succeeded and never makes is called done, and the customer is silently not paid",
+        ("tests/money/test_procedure.py::test_refund_that_creem_calls_succeeded_is_done_when_the_charge_shows_it",),
+        (
+            ("worker/cases/money/record.py", "import Closing, hand_over, overdue", "import Closing, hand_over, overdue, proved"),
+            (
+                "worker/cases/money/record.py",
+                "        move(tx, payment, PaymentState.CONFIRMING, next_step=READ, due_at=now, detail=None)\n",
+                "        move(tx, payment, PaymentState.CONFIRMING, next_step=READ, due_at=now, detail=None)\n"
+                "        payment = tx.one(select(payments).where(payments.c.payment_id == payment.payment_id))\n"
+                "        return proved(tx, payment, case, payment.amount, with_)\n",
+            ),
+        ),
     ),
     Bug(
         "word_that_nobody_knows_ends_a_claim",
@@ -2863,5 +2890,60 @@ BUGS = (
         "a database that stands still counts as ready, and nobody is sent for",
         ("tests/web/test_standing_still.py::test_readiness_says_so_in_seconds_and_then_at_once",),
         (("worker/web/app.py", "return error.strerror", "return None"),),
+    ),
+    # the audit: what was altered is named
+    Bug(
+        "case_moved_by_hand_is_not_found",
+        "whoever empties the queue of people by SQL leaves books that hold, and customers who are silently not paid",
+        ("tests/cases/test_audit_corruptions.py",),
+        (
+            (
+                "worker/cases/audit/records.py",
+                '    ("cases_stand_where_history_moved_them", _cases_stand_where_history_moved_them),\n',
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "case_that_never_moved_is_final_by_hand",
+        "a case that waits for a person since it was opened is closed by SQL, and the audit sees nothing",
+        ("tests/cases/test_audit_corruptions.py",),
+        (
+            (
+                "worker/cases/audit/records.py",
+                "        .where(or_(ended, and_(to != c.state",
+                "        .where(or_(and_(to != c.state",
+            ),
+        ),
+    ),
+    Bug(
+        "call_taken_off_the_record_is_not_found",
+        "a call that moved money is deleted or called refused, and another may follow it",
+        ("tests/cases/test_audit_corruptions.py",),
+        (("worker/cases/audit/records.py", '    ("calls_are_as_history_tells", _calls_are_as_history_tells),\n', ""),),
+    ),
+    Bug(
+        "answer_of_a_call_is_whatever_its_row_says",
+        "a call that may have moved money is called refused, and the claim may be taken back and made anew",
+        ("tests/cases/test_audit_corruptions.py",),
+        (
+            (
+                "worker/cases/audit/records.py",
+                'exists().where(*call, t.outcome == h.detail["outcome"].as_string())',
+                "exists().where(*call)",
+            ),
+        ),
+    ),
+    Bug(
+        "traceback_shows_what_its_code_held",
+        "keys and what customers wrote stand in the log of whoever runs it on a terminal",
+        ("tests/threats/test_leaks.py::test_traceback_shows_nothing_that_its_code_held",),
+        (("worker/observe.py", "exception_formatter=structlog.dev.plain_traceback, ", ""),),
+    ),
+    Bug(
+        "declared_length_of_a_form_is_not_looked_at",
+        "a form that says it is large is read all the same",
+        ("tests/web/console/test_forms.py::test_form_that_is_too_large_is_refused_before_it_is_read",),
+        (("worker/web/console/forms.py", "int(declared[:20]) > MAX_BYTES:", "False:"),),
     ),
 )

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import re
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from tests.web.test_app import a_refund, signed
 from worker.cases.review.reviewer import Reviewer
 from worker.credits.ledger import Ledger
 from worker.errors import Misconfigured
+from worker.observe import log
 from worker.runtime import Runtime
 from worker.sandbox.servers import free_port, start_redis
 from worker.settings import Settings, load_settings
@@ -241,6 +243,21 @@ def _work(system: System, client: redis_py.Redis, database_url: str, site: str) 
         "stranger": _whole(stranger),
         "commands": doctor.stdout + doctor.stderr + b"\n".join(lines).decode(),
     }
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_traceback_shows_nothing_that_its_code_held(form: str) -> None:
+    # put together here: in one piece it would stand in the source that a traceback quotes
+    key = "creem_" + "test_4711"
+    with heard("info", form) as written:
+        try:
+            raise ValueError("the reason")
+        except ValueError:
+            log.exception("payment.stuck")
+            logging.getLogger("a.library").exception("said by another")
+    told = written.getvalue()
+    assert told.count("ValueError: the reason") == 2
+    assert key not in told
 
 
 def _logs(system: System) -> str:

@@ -33,6 +33,7 @@ def test_form_that_is_too_large_is_refused_before_it_is_read(site: Site, ana: Br
 
     kind = {"content-type": "application/x-www-form-urlencoded"}
     assert ana.ask("POST", path, content=without_length(), headers=kind).status_code == 413
+    assert ana.ask("POST", path, content=b"reason=short", headers=kind | {"content-length": "99999"}).status_code == 413
     assert states(site) == ["open"]
 
 

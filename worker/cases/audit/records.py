@@ -5,12 +5,13 @@ from typing import Any
 
 from sqlalchemy import Select, and_, case, exists, func, not_, or_, select, union_all
 
-from policy.lifecycle import PaymentState
+from policy.lifecycle import CaseState, PaymentState
 from worker.cases.audit.words import Query, before, said
 from worker.cases.book.rows import FINAL
 from worker.cases.money.charges import lost, won
 from worker.cases.money.ends import untold
 from worker.store.tables import (
+    case_history,
     case_tallies,
     cases,
     charges,
@@ -47,6 +48,25 @@ def _cases_are_tallied() -> Select[Any]:
     more = [func.sum(part) for part in (both.cases, both.credits, both.late)]
     off = said("differs from its tally by ", more[0], " cases, ", more[1], " credits, ", more[2], " late")
     return select(both.state.label("row"), off).group_by(both.state).having(or_(*(part != 0 for part in more)))
+
+
+def _cases_stand_where_history_moved_them() -> Select[Any]:
+    """A state that no line of the history leads to was set by hand: nobody decided it."""
+    c, h = cases.c, case_history.c
+    last = select(h.case_id, func.max(h.id).label("id")).where(h.event == "case.moved").group_by(h.case_id).subquery("last")
+    move, stuck = case_history.alias("move"), case_history.alias("stuck").c
+    to = move.c.detail["to"].as_string()
+    # one that could not be judged time and again becomes a person's without a move
+    since = stuck.case_id == c.case_id, stuck.event == "case.stuck", stuck.id > move.c.id
+    set_aside = and_(c.state == CaseState.REVIEW.value, exists().where(*since))
+    # one that never moved was opened as it stands: what closed it, then or when it was decided so again, is in its history too
+    told = exists().where(h.case_id == c.case_id, h.at == c.closed_at)
+    ended = and_(last.c.id.is_(None), c.state.in_(FINAL), c.closed_at != c.opened_at, not_(told))
+    return (
+        select(c.case_id.label("row"), said("is ", c.state, ", and its history moved it to ", to))
+        .select_from(cases.outerjoin(last, last.c.case_id == c.case_id).outerjoin(move, move.c.id == last.c.id))
+        .where(or_(ended, and_(to != c.state, not_(set_aside))))
+    )
 
 
 def _handled_rows_say_when() -> Select[Any]:
@@ -116,6 +136,23 @@ def _calls_end_after_they_begin() -> Select[Any]:
     )
 
 
+def _calls_are_as_history_tells() -> Select[Any]:
+    """What was armed, answered and proved is in the history, which is chained: no claim and no call goes, or says otherwise."""
+    h, a, t = case_history.c, payments.c, payment_attempts.c
+    mine = a.case_id == h.case_id, a.transaction_id == h.detail["transaction_id"].as_string()
+    call = *mine, t.payment_id == a.payment_id, t.attempt == h.detail["attempt"].as_integer()
+    fits = {
+        "payment.armed": exists().where(*call),
+        "payment.answered": exists().where(*call, t.outcome == h.detail["outcome"].as_string()),
+        "payment.refunded": exists().where(
+            *mine, a.state == PaymentState.REFUNDED.value, a.refunded == h.detail["amount"].as_integer()
+        ),
+    }
+    wrong = or_(*(and_(h.event == event, ~there) for event, there in fits.items()))
+    told = said("has ", h.event, " of ", h.detail["transaction_id"].as_string(), " in its history, and no such call or claim")
+    return select(h.case_id.label("row"), told).where(wrong)
+
+
 def _disputes_mark_their_charges() -> Select[Any]:
     marked = exists().where(charges.c.transaction_id == disputes.c.transaction_id, charges.c.disputed_at.is_not(None))
     over = or_(won(disputes.c.transaction_id), lost(disputes.c.transaction_id))
@@ -153,6 +190,7 @@ def _evidence_is_of_its_request() -> Select[Any]:
 RECORD_CHECKS: tuple[tuple[str, Query], ...] = (
     ("final_cases_are_closed", _final_cases_are_closed),
     ("cases_are_tallied", _cases_are_tallied),
+    ("cases_stand_where_history_moved_them", _cases_stand_where_history_moved_them),
     ("handled_rows_say_when", _handled_rows_say_when),
     ("effects_done_say_when", _effects_done_say_when),
     ("claims_are_of_their_purchases", _claims_are_of_their_purchases),
@@ -161,6 +199,7 @@ RECORD_CHECKS: tuple[tuple[str, Query], ...] = (
     ("charges_show_our_refunds", _charges_show_our_refunds),
     ("proved_claims_were_sent", _proved_claims_were_sent),
     ("calls_end_after_they_begin", _calls_end_after_they_begin),
+    ("calls_are_as_history_tells", _calls_are_as_history_tells),
     ("disputes_mark_their_charges", _disputes_mark_their_charges),
     ("purchases_know_their_end", _purchases_know_their_end),
     ("notices_are_not_forgotten", _notices_are_not_forgotten),
