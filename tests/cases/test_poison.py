@@ -3,7 +3,7 @@
 import json
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
@@ -15,7 +15,7 @@ from sqlalchemy import Row, event, update
 from policy.lifecycle import CaseState
 from tests.cases.world import World, a_purchase, an_account, moves
 from tests.doors import Doors, DoorStore
-from tests.faults import death
+from tests.faults import Crash, death
 from tests.logs import heard
 from worker.cases.assess.assessor import OWN_HINT
 from worker.cases.assess.imports import Importer
@@ -38,6 +38,16 @@ class Allergic(Ledger):
         found = super().booked(rows)
         if "poison" in found:
             raise ZeroDivisionError("the ledger stumbles over poison")
+        return found
+
+
+class Deadly(Ledger):
+    """A ledger that ends the process over one job."""
+
+    def booked(self, rows: Iterable[Row[Any]]) -> dict[str, JobCredits]:
+        found = super().booked(rows)
+        if "poison" in found:
+            raise Crash
         return found
 
 
@@ -100,6 +110,20 @@ def test_event_that_kills_its_worker_is_set_aside_after_five_beginnings(world: W
         world.clock.pass_(minutes=1)
     world.sweep()
     assert world.dead() == [("kills_its_worker", "open")]
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_event_that_ends_its_process_costs_none_of_its_batch_more_than_time(world: World, at: int) -> None:
+    deadly = World(world.store, ledger=Deadly(), clock=world.clock)
+    names = ["job_1", "job_2"]
+    names.insert(at, "poison")
+    deadly.arrive(*(deadly.failed(name) for name in names))
+    for _ in range(12):
+        with suppress(Crash):
+            deadly.sweep()
+        deadly.clock.pass_(minutes=1)
+    assert (deadly.state("job_1"), deadly.state("job_2")) == ("refunded", "refunded")
+    assert deadly.dead() == [("kills_its_worker", "open")]
 
 
 def test_dead_letter_put_back_is_handled_like_any_other(world: World) -> None:

@@ -128,6 +128,32 @@ BUGS = (
         (("worker/store/inbox.py", ".values(attempts=inbox.c.attempts + 1, due_at=until)", ".values(due_at=until)"),),
     ),
     Bug(
+        "death_counts_against_those_that_wait_their_turn",
+        "an event that kills its worker takes the events behind it in the batch to the dead letters, and those customers wait",
+        ("tests/cases/test_poison.py::test_event_that_ends_its_process_costs_none_of_its_batch_more_than_time",),
+        (
+            ("worker/cases/assess/assessor.py", "self.store.write(lambda tx: inbox.release(tx, waiting[1:], until))", "pass"),
+            (
+                "worker/cases/assess/assessor.py",
+                "if claim is waiting[0] or self.store.write(partial(inbox.begin, claim=claim)):",
+                "if True:",
+            ),
+        ),
+    ),
+    Bug(
+        "tried_before_and_in_a_batch_again",
+        "an event that kills its worker ends it again and again over all that came with it",
+        ("tests/cases/test_poison.py::test_event_that_ends_its_process_costs_none_of_its_batch_more_than_time",),
+        (
+            ("worker/cases/assess/assessor.py", "for claim in claims if claim.attempt == 1])", "for claim in claims])"),
+            (
+                "worker/cases/assess/assessor.py",
+                "for claim in claims if claim.attempt > 1], now",
+                "for claim in claims[:0]], now",
+            ),
+        ),
+    ),
+    Bug(
         "poison_takes_its_batch_along",
         "one event that cannot be handled stops all that came with it",
         ("tests/cases/test_poison.py",),

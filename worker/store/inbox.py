@@ -221,6 +221,12 @@ def release(tx: Tx, claims: Sequence[Claim], now: datetime) -> None:
     )
 
 
+def begin(tx: Tx, claim: Claim) -> bool:
+    """Counts the attempt at a row that was released to wait for its turn; False where somebody else has it by now."""
+    counted = {"id": claim.id, "was": claim.attempt - 1, "still": "new", "attempts": claim.attempt}
+    return bool(tx.update(inbox, [counted], by=["id"], expect={"attempts": "was", "state": "still"}))
+
+
 def bury(tx: Tx, letters: Sequence[Record]) -> int:
     """Makes each letter stand open, one for each origin; one that was requeued and comes back is opened again. Returns how
     many were opened.

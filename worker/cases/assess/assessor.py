@@ -9,7 +9,8 @@ that somebody holds costs only its own: what is about it is left for later, and 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from worker.cases.assess.assess import Assessed, Assessment, bury
@@ -67,10 +68,8 @@ class Assessor:
         )
         try:
             done = self._together([claim for claim in claims if claim.attempt == 1])
-            for claim in claims:
-                if claim.attempt > 1:
-                    # somebody failed or died over this row before: it may not spoil others
-                    done += self._together([claim])
+            # somebody failed or died over the others before: none of them may spoil any
+            done += self._one_by_one([claim for claim in claims if claim.attempt > 1], now + self.lease)
         except NoGround:
             self._give_back(claims)
             raise
@@ -139,6 +138,18 @@ class Assessor:
             return done
 
         return self._around(lambda: self._whose(claims), work)
+
+    def _one_by_one(self, claims: Sequence[Claim], until: datetime) -> Assessed:
+        """Each row is counted when it begins, those that began least often first: one that ends this process costs the others no
+        attempt. What is not begun stays claimed `until` then.
+        """
+        done, waiting = Assessed(), sorted(claims, key=lambda claim: claim.attempt)
+        if len(waiting) > 1:
+            self.store.write(lambda tx: inbox.release(tx, waiting[1:], until))
+        for claim in waiting:
+            if claim is waiting[0] or self.store.write(partial(inbox.begin, claim=claim)):
+                done += self._together([claim])
+        return done
 
     def _all(self, claims: Sequence[Claim]) -> Assessed:
         if not claims:
