@@ -25,7 +25,10 @@ from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Refused, TryLater
 from worker.intake.entry import Entry
 from worker.intake.records import read_record
+from worker.store import effects
 from worker.store import inbox as inbox_rows
+from worker.store.bulk import Tx
+from worker.store.effects import EffectKind
 from worker.store.engine import Store
 from worker.store.history import line
 from worker.store.tables import case_history, cases, inbox
@@ -352,6 +355,24 @@ def test_requeue_plan_changes_nothing_and_its_real_run_does_what_it_said(store: 
     assert world.state("job_1") == "refunded"
     row = next(row for row in world.case("job_1")["history"] if row["event"] == "case.requeued")  # type: ignore[index]
     assert (row["by"], row["detail"]) == ("tester", {"reason": "customer on the phone"})
+
+
+def test_requeue_takes_no_effect_out_of_the_hands_of_who_does_it(store: Store) -> None:
+    world = World(store)
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"))
+    world.arrive(world.failed("job_1", code="job_timeout"))
+    world.assessor.assess()
+
+    def claim(tx: Tx) -> list[str]:
+        now, lease = world.clock.now(), world.assessor.lease
+        return [effect.key for effect in effects.claim(tx, EffectKind.RERUN, keys=[], limit=9, now=now, lease=lease)]
+
+    assert store.write(claim) == ["rerun:job_1"]
+    assert world.requeuer.requeue("job_1", by="tester", reason="does it hang?").effects == ("rerun (rerun:job_1)",)
+    assert store.write(claim) == []
+    world.clock.pass_(minutes=1)
+    assert store.write(claim) == ["rerun:job_1"], "whoever had it is dead by now"
 
 
 @pytest.mark.parametrize("dies_at", range(6), ids=lambda point: f"point {point}")

@@ -14,6 +14,7 @@ from tests.cases.world import a_purchase, an_account
 from tests.money.world import ADDRESS, MoneyWorld
 from tests.servers import POSTGRES_AT_NIGHT
 from worker.cases.money import limits
+from worker.cases.money.record import KEY_REFUSALS
 from worker.clock import written
 from worker.creem.client import Armed, Creem
 from worker.creem.transactions import Transaction
@@ -155,6 +156,29 @@ def test_refund_that_creem_calls_succeeded_is_done_when_the_charge_shows_it(worl
     world.clock.pass_(minutes=11)
     world.settle_down(days=0.1)
     assert (world.claim("tran_1").state, world.state("ord_1"), world.double.posts("tran_1")) == ("refunded", "refunded", 1)
+    holds(world)
+
+
+def test_refund_that_creem_refuses_is_called_once_and_a_persons(world: MoneyWorld) -> None:
+    world.double.switches = replace(NASTY, post=Lie.NOT_FOUND)
+    world.twice_charged()
+    world.sweep()
+    # a claim that is due again at once would be called for again within the round
+    replace(world.payer(), round_seconds=3.0).pay()
+    claim = world.claim("tran_1")
+    assert (claim.state, claim.closed_at is not None, world.state("ord_1")) == ("refused", True, "review")
+    assert (world.double.posts("tran_1"), world.double.gone("tran_1")) == (1, 0)
+    lot = {lot["purchase_id"]: lot for lot in world.account("acc_1")["lots"]}["ord_1"]
+    assert (lot["remaining"], lot["frozen"]) == (100, 0)
+    holds(world)
+
+
+@POSTGRES_AT_NIGHT
+def test_key_that_may_not_refund_is_a_persons_after_a_day(world: MoneyWorld) -> None:
+    assert play(world, days=1.2, post=Fault.KEY_REFUSED) == "review"
+    claim = world.claim("tran_1")
+    assert (claim.state, claim.closed_at is not None) == ("refused", True)
+    assert (world.double.posts("tran_1"), world.double.gone("tran_1")) == (KEY_REFUSALS + 1, 0)
     holds(world)
 
 

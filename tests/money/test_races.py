@@ -5,26 +5,32 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from itertools import product
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import literal, select
 
+from policy.lifecycle import PAYMENT_MOVES, PaymentState
 from tests.cases.test_batches import somebody_waits
 from tests.cases.world import an_account
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
-from tests.servers import ON_POSTGRES, eventually
+from tests.servers import ON_POSTGRES, ON_SQLITE, eventually
 from tests.store.rows import before
 from tests.threads import at_once
 from worker.cases.assess.imports import Importer
+from worker.cases.money import limits
 from worker.cases.money.prove import LOOKS
+from worker.cases.money.turn import move
 from worker.clock import written
+from worker.errors import Collision, InvariantBroken
 from worker.intake.records import read_record
 from worker.sandbox.creem import Switches
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import purchases
+from worker.store.tables import payment_attempts, purchases
 
 ROUNDS = 12
 PAID = "2026-03-02T09:00:00Z"
@@ -64,6 +70,21 @@ def test_two_payers_a_webhook_and_a_reconcile_send_one_refund(world: MoneyWorld,
     assert world.audit().breaches == []
 
 
+@ON_SQLITE
+def test_claim_moves_only_where_the_lifecycle_has_a_way(store: Store) -> None:
+    def end(tx: Tx, was: PaymentState, to: PaymentState) -> str:
+        # no such claim is there: where it may move, it is found to have moved meanwhile
+        claim = {"payment_id": "pay_1", "state": was.value, "turn": 1}
+        with pytest.raises((Collision, InvariantBroken)) as refused:
+            move(tx, tx.one(select(*(literal(value).label(name) for name, value in claim.items()))), to)
+        return str(refused.value)
+
+    for was, to in product(PaymentState, repeat=2):
+        known = to is was or to in PAYMENT_MOVES[was]
+        said = "pay_1 moved meanwhile" if known else f"pay_1: {was.value} cannot become {to.value}"
+        assert store.rehearse(partial(end, was=was, to=to)) == said
+
+
 def test_claiming_is_done_once_by_whoever_comes_first(store: Store) -> None:
     world = MoneyWorld(store, switches=Switches())
     for turn in range(ROUNDS):
@@ -73,6 +94,25 @@ def test_claiming_is_done_once_by_whoever_comes_first(store: Store) -> None:
     world.settle_down(days=1)
     assert world.audit().breaches == []
     assert world.double.overpaid() == {}
+    world.close()
+
+
+@ON_POSTGRES
+def test_two_that_arm_at_once_are_counted_one_after_the_other(store: Store) -> None:
+    """Leases may be over while their holder goes on; the limit on money counts behind its own lock."""
+    world = MoneyWorld(store, switches=NASTY)
+    world.twice_charged()
+    now, claim = world.clock.now(), world.claim("tran_1").payment_id
+    terms = replace(world.bench.terms_at(now), money_per_hour_minor_units=1000)
+    armed = {"payment_id": claim, "attempt": 1, "armed_at": now, "deadline_at": now}
+    assert store.write(lambda tx: limits.admit(tx, "tran_1", 1, terms, now)) is None
+    with store.engine.connect() as first, ThreadPoolExecutor(1) as pool:
+        assert limits.admit(Tx(first), "tran_1", 900, terms, now) is None
+        Tx(first).insert(payment_attempts, [armed])
+        second = pool.submit(store.write, lambda tx: limits.admit(tx, "tran_9", 900, terms, now))
+        assert eventually(lambda: second.done() or somebody_waits(store))
+        first.commit()
+        assert second.result() == "1800 minor units within one hour are more than the terms' 1000, tran_9 among them"
     world.close()
 
 

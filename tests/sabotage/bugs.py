@@ -154,6 +154,18 @@ BUGS = (
         ),
     ),
     Bug(
+        "requeue_takes_effects_out_of_somebodys_hands",
+        "a re-run is asked for, or an outcome announced, while another does it",
+        ("tests/cases/test_poison.py::test_requeue_takes_no_effect_out_of_the_hands_of_who_does_it",),
+        (
+            (
+                "worker/cases/requeue.py",
+                'effects.c.case_id == plan.case_id, effects.c.state == "due")',
+                'effects.c.case_id == plan.case_id, effects.c.state.in_(["due", "claimed"]))',
+            ),
+        ),
+    ),
+    Bug(
         "poison_takes_its_batch_along",
         "one event that cannot be handled stops all that came with it",
         ("tests/cases/test_poison.py",),
@@ -1061,6 +1073,18 @@ BUGS = (
         (("worker/store/breakers.py", "min(asked or 0, LONGEST_ASKED", "min(0, LONGEST_ASKED"),),
     ),
     Bug(
+        "two_that_arm_at_once_do_not_count_each_other",
+        "more money leaves in an hour than the terms allow",
+        ("tests/money/test_races.py::test_two_that_arm_at_once_are_counted_one_after_the_other",),
+        (
+            (
+                "worker/cases/money/limits.py",
+                "breakers.c.name == MONEY).with_for_update())\n    if stands.open_until",
+                "breakers.c.name == MONEY))\n    if stands.open_until",
+            ),
+        ),
+    ),
+    Bug(
         "second_stop_is_lost",
         "who releases their own stop lifts that of somebody else, whom nobody heard",
         ("tests/money/test_limits.py",),
@@ -1128,6 +1152,30 @@ BUGS = (
                 "        return proved(tx, payment, case, payment.amount, with_)\n",
             ),
         ),
+    ),
+    Bug(
+        "refusal_is_called_again_at_once",
+        "a refund that Creem refuses is called for over and over, and the customer hears of it when the claim has no time left",
+        ("tests/money/test_procedure.py::test_refund_that_creem_refuses_is_called_once_and_a_persons",),
+        (
+            (
+                "worker/cases/money/record.py",
+                "PaymentState.REFUSED, next_step=READ, refusals=refusals, due_at=now",
+                "PaymentState.REFUSED, next_step=SEND, refusals=refusals, due_at=now",
+            ),
+        ),
+    ),
+    Bug(
+        "key_that_may_not_refund_is_tried_for_ever",
+        "a key without the right to refund is tried every ten minutes, and no person has the customer's case",
+        ("tests/money/test_procedure.py::test_key_that_may_not_refund_is_a_persons_after_a_day",),
+        (("worker/cases/money/record.py", "if answer.key_trouble and refusals <= KEY_REFUSALS:", "if answer.key_trouble:"),),
+    ),
+    Bug(
+        "claim_moves_where_the_lifecycle_has_no_way",
+        "a call that may have moved money leads back to another, wherever the code has it so by mistake, and nobody hears of it",
+        ("tests/money/test_races.py::test_claim_moves_only_where_the_lifecycle_has_a_way",),
+        (("worker/cases/money/turn.py", "if to is not was and to not in PAYMENT_MOVES[was]:", "if False:"),),
     ),
     Bug(
         "word_that_nobody_knows_ends_a_claim",
