@@ -5,11 +5,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import permutations
+from json import dumps
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
+from tests.arena import Arena, scratch
 from tests.cases.test_batches import somebody_waits
 from tests.cases.world import an_account
 from tests.requests.world import PeopleWorld
@@ -188,3 +192,75 @@ def test_end_that_a_purchase_missed_is_found_by_the_audit_and_mended_by_reconcil
     world.sweep()
     goes_to_a_person(world, taken.case_id)
     assert world.reconciler().reconcile().repaired == []
+
+
+SCHEDULED, IMMEDIATE, GOES_ON = "scheduled_cancel", "canceled", "active"
+
+
+def hear(world: PeopleWorld, status: str, at: datetime) -> None:
+    """Creem tells where `sub_1` stands since then."""
+    canceled_at = written(at) if status == IMMEDIATE else None
+    said = {"id": "sub_1", "mode": "test", "object": "subscription", "status": status, "canceled_at": canceled_at}
+    milliseconds = int(at.timestamp() * 1000)
+    event = {"id": f"evt_{status}_{milliseconds}", "eventType": f"subscription.{status}", "created_at": milliseconds}
+    world.receiver.receive(dumps(event | {"object": said | {"updated_at": written(at)}}).encode())
+    world.sweep()
+
+
+def hear_of_payment(world: PeopleWorld) -> None:
+    """Creem tells at last of a month that was paid a day ago."""
+    world.load(paid(world, 1, ago=1))
+    world.double.tick()
+    world.sweep()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        # hours from the renewal on
+        [(SCHEDULED, -2), (IMMEDIATE, 1)],
+        [(SCHEDULED, -2), (GOES_ON, 0.1)],
+        [(GOES_ON, -100), (SCHEDULED, -2), (GOES_ON, 0.1)],
+    ],
+    ids=["cancelled again", "goes on", "went on before"],
+)
+def test_renewal_of_what_was_cancelled_before_it_is_no_no_in_whatever_order_that_is_told(
+    arena: Arena, words: list[tuple[str, float]]
+) -> None:
+    """Once the newest word counted: who had cancelled in time, and again after being charged, was declined."""
+    for order in permutations([*words, None]):
+        with arena.empty() as store, scratch("renewals") as folder:
+            world = PeopleWorld(store, Path(folder))
+            world.load(an_account())
+            renewed_at = world.clock.now() - timedelta(days=1)
+            for told in order:
+                if told is None:
+                    hear_of_payment(world)
+                else:
+                    hear(world, told[0], renewed_at + timedelta(hours=told[1]))
+            goes_to_a_person(world)
+            world.close()
+
+
+def test_renewal_of_what_goes_on_since_before_it_is_one_that_was_not_cancelled(world: PeopleWorld) -> None:
+    renewed_at = world.clock.now() - timedelta(days=1)
+    for words in permutations([(SCHEDULED, -9), (GOES_ON, -5), (GOES_ON, -4)]):
+        for status, hours in words:
+            hear(world, status, renewed_at + timedelta(hours=hours))
+    hear_of_payment(world)
+    taken = world.mail("Please refund tran_m1.")
+    assert (world.state(taken.case_id), world.audit().breaches) == ("declined", [])
+
+
+def test_end_of_what_goes_on_again_is_mended_in_the_purchases_of_its_time_alone(world: PeopleWorld) -> None:
+    renewed(world)
+    paid(world, 2, ago=0)
+    hear(world, SCHEDULED, world.clock.now() - timedelta(days=2))
+    hear(world, GOES_ON, world.clock.now() - timedelta(hours=1))
+    world.double.tick()
+    world.sweep()
+    missed = update(purchases).values(cancelled_at=None)
+    world.store.write(lambda tx: tx.connection.execute(missed).rowcount)
+    mended = world.reconciler().reconcile().repaired
+    assert {(one["check"], one["row"]) for one in mended} == {("subscription", "tran_m0"), ("subscription", "tran_m1")}
+    assert world.audit().breaches == []

@@ -447,13 +447,29 @@ BUGS = (
         "end_and_purchase_pass_each_other",
         "a cancellation and a renewal that are taken in at the same time never meet, and the renewal is declined as not cancelled",
         ("tests/requests/test_renewals.py::test_end_that_is_heard_of_while_a_purchase_is_taken_in_stands_with_it",),
-        (("worker/cases/money/ends.py", ".order_by(s.subscription_id).with_for_update())", ".order_by(s.subscription_id))"),),
+        (("worker/cases/money/ends.py", ".order_by(s.subscription_id).with_for_update()", ".order_by(s.subscription_id)"),),
     ),
     Bug(
         "end_of_a_subscription_learnt_later_is_forgotten",
         "a renewal that an import told of without its subscription is declined as not cancelled",
         ("tests/requests/test_renewals.py::test_purchase_whose_subscription_is_learnt_after_its_end_has_the_end",),
         (("worker/cases/money/ends.py", "in (*book.purchases_new, *book.purchases_changed) if", "in book.purchases_new if"),),
+    ),
+    Bug(
+        "older_word_of_an_end_is_passed_over",
+        "who cancelled before a renewal, and again after being charged for it, is told that it was not cancelled in time",
+        (
+            "tests/requests/test_renewals.py::test_renewal_of_what_was_cancelled_before_it_is_no_no_in_whatever_order_that_is_told",
+        ),
+        (("worker/cases/money/ends.py", "return replace(self, cancelled_at=since)", "return self"),),
+    ),
+    Bug(
+        "what_goes_on_after_a_renewal_undoes_its_end",
+        "a renewal that was charged after its subscription was cancelled is declined, where the word that it goes on came first",
+        (
+            "tests/requests/test_renewals.py::test_renewal_of_what_was_cancelled_before_it_is_no_no_in_whatever_order_that_is_told",
+        ),
+        (("worker/cases/money/ends.py", "if self.ended or renewed_at < self.updated_at else None", "if self.ended else None"),),
     ),
     Bug(
         "reconcile_passes_missed_ends_over",

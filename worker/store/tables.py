@@ -205,7 +205,7 @@ subscriptions = Table(
     Column("status", Text, nullable=False),
     # when it was cancelled; a renewal paid before that instant stays a renewal that was not cancelled
     Column("cancelled_at", Instant),
-    # as of when Creem said so: an older word that arrives later changes nothing
+    # as of when Creem said so; of one that goes on after it was cancelled, since when
     Column("updated_at", Instant, nullable=False),
 )
 

@@ -5,13 +5,15 @@ charges, before either looks for the other.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Row, Select, or_, select, update
+from sqlalchemy import Column, ColumnElement, Row, Select, func, or_, select, true, update
 
 from worker.cases.book.book import Book
 from worker.creem.said import SubscriptionChanged
+from worker.creem.webhooks import ENDED
 from worker.errors import Collision
 from worker.store.bulk import Tx
 from worker.store.tables import purchases, subscriptions
@@ -30,6 +32,40 @@ def payers(tx: Tx, which: Column[Any], names: Collection[str]) -> dict[str, list
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Stands:
+    """Where a subscription stands. Of one that goes on after it was cancelled, `updated_at` is since when."""
+
+    status: str
+    cancelled_at: datetime | None
+    updated_at: datetime
+
+    @property
+    def ended(self) -> bool:
+        """True where it is cancelled, now or for the end of its period."""
+        return self.status in ENDED
+
+    def end_of(self, renewed_at: datetime) -> datetime | None:
+        """The end that a purchase has which was renewed, or bought, then."""
+        return self.cancelled_at if self.ended or renewed_at < self.updated_at else None
+
+    def after(self, said: SubscriptionChanged) -> "_Stands":
+        """The same once this was said too, be it older than what was said before.
+
+        Of several words that it was cancelled the earliest counts, until it goes on; a renewal in between was cancelled in time.
+        """
+        newer = said.updated_at > self.updated_at
+        if said.cancelled_at is None:
+            if not newer:
+                return self
+            went_on_before = self.cancelled_at is not None and not self.ended
+            return replace(self, status=said.status, updated_at=self.updated_at if went_on_before else said.updated_at)
+        since = min(self.cancelled_at or said.cancelled_at, said.cancelled_at)
+        if not newer:
+            return replace(self, cancelled_at=since)
+        return _Stands(said.status, since if self.ended else said.cancelled_at, said.updated_at)
+
+
 def hear_ends(tx: Tx, book: Book) -> None:
     """Keeps where subscriptions stand, and gives each purchase the end of its own, in the database and in the book. Raises
     `Collision` where one came in of an account that is not in the book: the unit is repeated.
@@ -39,37 +75,43 @@ def hear_ends(tx: Tx, book: Book) -> None:
     named = {said.subscription_id for said in changed} | {row["subscription_id"] for row in paid}
     if not named:
         return
-    _lock(tx, named)
+    stand = _lock(tx, named)
     for said in sorted(changed, key=lambda said: said.updated_at):
-        _change(tx, book, said)
-    chosen = select(subscriptions.c.subscription_id, subscriptions.c.cancelled_at)
-    ends = {r.subscription_id: r.cancelled_at for r in tx.all(chosen.where(tx.among(subscriptions.c.subscription_id, named)))}
+        stand[said.subscription_id] = stand[said.subscription_id].after(said)
+    for subscription_id in sorted({said.subscription_id for said in changed}):
+        one = subscriptions.c.subscription_id == subscription_id
+        tx.connection.execute(update(subscriptions).where(one).values(asdict(stand[subscription_id])))
+    for subscription_id in sorted({said.subscription_id for said in changed if said.cancelled_at is not None}):
+        _give(tx, book, subscription_id, stand[subscription_id])
     for row in paid:
-        known = [at for at in (row["cancelled_at"], ends[row["subscription_id"]]) if at is not None]
+        renewed_at = row["period_start"] or book.purchases_known[row["purchase_id"]]["paid_at"]
+        known = [at for at in (row["cancelled_at"], stand[row["subscription_id"]].end_of(renewed_at)) if at is not None]
         row["cancelled_at"] = min(known, default=None)
 
 
-def _lock(tx: Tx, subscription_ids: Collection[str]) -> None:
-    """Locks the subscriptions in order of id, making rows for those never heard of."""
+def _lock(tx: Tx, subscription_ids: Collection[str]) -> dict[str, _Stands]:
+    """Where the subscriptions stand, locked in order of id; rows are made for those never heard of."""
     named = sorted(subscription_ids)
     tx.insert_absent(subscriptions, [{"subscription_id": one, **UNHEARD} for one in named])
     s = subscriptions.c
-    tx.all(select(s.subscription_id).where(tx.among(s.subscription_id, named)).order_by(s.subscription_id).with_for_update())
+    locked = select(subscriptions).where(tx.among(s.subscription_id, named)).order_by(s.subscription_id).with_for_update()
+    return {row.subscription_id: _Stands(row.status, row.cancelled_at, row.updated_at) for row in tx.all(locked)}
 
 
-def _change(tx: Tx, book: Book, said: SubscriptionChanged) -> None:
-    # an older word that arrives later changes nothing
-    newer = (subscriptions.c.subscription_id == said.subscription_id, subscriptions.c.updated_at < said.updated_at)
-    values = {"status": said.status, "cancelled_at": said.cancelled_at, "updated_at": said.updated_at}
-    if not tx.connection.execute(update(subscriptions).where(*newer).values(values)).rowcount or said.cancelled_at is None:
-        return
-    theirs = payers(tx, purchases.c.subscription_id, [said.subscription_id]).get(said.subscription_id, [])
+def _give(tx: Tx, book: Book, subscription_id: str, stands: _Stands) -> None:
+    """Gives the end to the purchases that say nothing of it, or a later one."""
+    theirs = payers(tx, purchases.c.subscription_id, [subscription_id]).get(subscription_id, [])
     if not book.accounts.keys() >= set(theirs):
-        raise Collision(f"a purchase of {said.subscription_id} came in meanwhile")
+        raise Collision(f"a purchase of {subscription_id} came in meanwhile")
     p = purchases.c
-    paid_later = or_(p.cancelled_at.is_(None), p.cancelled_at > said.cancelled_at)
-    mine = update(purchases).where(p.subscription_id == said.subscription_id, paid_later)
-    tx.connection.execute(mine.values(cancelled_at=said.cancelled_at))
+    paid_later = or_(p.cancelled_at.is_(None), p.cancelled_at > stands.cancelled_at)
+    in_force = true() if stands.ended else _renewed_at() < stands.updated_at
+    mine = update(purchases).where(p.subscription_id == subscription_id, paid_later, in_force)
+    tx.connection.execute(mine.values(cancelled_at=stands.cancelled_at))
+
+
+def _renewed_at() -> ColumnElement[datetime]:
+    return func.coalesce(purchases.c.period_start, purchases.c.paid_at)
 
 
 def untold() -> Select[Any]:
@@ -79,7 +121,8 @@ def untold() -> Select[Any]:
     p, s = purchases.c, subscriptions.c
     chosen = select(p.purchase_id, p.account_id, p.cancelled_at, s.cancelled_at.label("ended_at"))
     joined = chosen.join(subscriptions, s.subscription_id == p.subscription_id)
-    return joined.where(s.cancelled_at.is_not(None), or_(p.cancelled_at.is_(None), p.cancelled_at > s.cancelled_at))
+    in_force = or_(s.status.in_(ENDED), _renewed_at() < s.updated_at)
+    return joined.where(s.cancelled_at.is_not(None), or_(p.cancelled_at.is_(None), p.cancelled_at > s.cancelled_at), in_force)
 
 
 def tell(tx: Tx, purchase_ids: Iterable[str]) -> Sequence[Row[Any]]:
