@@ -194,6 +194,26 @@ def test_end_that_a_purchase_missed_is_found_by_the_audit_and_mended_by_reconcil
     assert world.reconciler().reconcile().repaired == []
 
 
+def test_month_that_follows_a_trial_is_no_renewal_though_the_trials_webhook_named_its_price(world: PeopleWorld) -> None:
+    """Once a trial that no webhook called free had been paid for: who asked at its end was declined as not cancelled."""
+    start, now = world.clock.now() - timedelta(days=8), world.clock.now()
+    for number, (begins, days, off) in enumerate([(start, 7, -900), (start + timedelta(days=7), 30, 0)]):
+        world.clock.at = begins
+        period: dict[str, Any] = {"paid_at": begins, "period_start": begins, "period_end": begins + timedelta(days=days)}
+        of_it: dict[str, Any] = {"product_id": "prod_month", "subscription_id": "sub_1", "email": "acc_1@example.org"}
+        # all of the trial's price is taken off
+        world.double.pay(f"tran_m{number}", customer_id="cust_1", amount=900, tax=off, announce=True, **of_it, **period)
+        world.double.tick()
+        world.sweep()
+        found = world.reconciler().reconcile().findings
+        assert [finding.row for finding in found if finding.row.startswith("tran_m")] == []
+    world.clock.at = now
+    goes_to_a_person(world)
+    trial = world.mail("Please refund tran_m0.", message_id="<trial@example.org>")
+    case = world.case(trial.case_id) or {}
+    assert (case["state"], case["decision"]["rule"]) == ("nothing_owed", "requested_cost_nothing")
+
+
 SCHEDULED, IMMEDIATE, GOES_ON = "scheduled_cancel", "canceled", "active"
 
 

@@ -456,6 +456,14 @@ BUGS = (
         (("worker/cases/money/ends.py", "in (*book.purchases_new, *book.purchases_changed) if", "in book.purchases_new if"),),
     ),
     Bug(
+        "trial_of_which_only_the_price_was_told_was_paid_for",
+        "who pays at the end of a trial and asks for it at once is told that a renewal was not cancelled",
+        (
+            "tests/requests/test_renewals.py::test_month_that_follows_a_trial_is_no_renewal_though_the_trials_webhook_named_its_price",
+        ),
+        (("worker/cases/money/charges.py", "    if paid is None and seen.cost_nothing and not refunded:\n", "    if False:\n"),),
+    ),
+    Bug(
         "older_word_of_an_end_is_passed_over",
         "who cancelled before a renewal, and again after being charged for it, is told that it was not cancelled in time",
         (

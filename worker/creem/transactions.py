@@ -44,6 +44,11 @@ class Transaction:
         return max(0, self.amount_paid - self.refunded_amount) if self.amount_paid else None
 
     @property
+    def cost_nothing(self) -> bool:
+        """True where nothing was paid for it, as for a trial, whatever its price is (creem-api.md, 4.3)."""
+        return self.status == PAID and self.amount_paid == 0
+
+    @property
     def refunded_whole(self) -> bool:
         """True when Creem shows that everything went back to the customer by refund."""
         return self.status == REFUNDED or (self.remaining == 0 and self.tells_of_refunds)

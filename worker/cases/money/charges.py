@@ -192,6 +192,8 @@ def observe(tx: Tx, seen: Transaction, now: datetime) -> bool:
     shown = (paid or seen.refunded_amount) if seen.refunded_whole or is_lost else seen.refunded_amount
     # the bank holds all of it, for as long as the dispute lasts, or may: what went back beside it, only webhooks tell
     refunded = max(known.refunded, shown if seen.tells_of_refunds or is_lost else heard)
+    if paid is None and seen.cost_nothing and not refunded:
+        paid = 0
     if paid is not None:
         refunded = min(refunded, paid)
     disputed_at = known.disputed_at

@@ -83,7 +83,8 @@ def _read(tx: Tx, which: Any) -> Any:
 
 
 def _charge(row: Row[Any]) -> Charge:
-    paid = row.amount_paid or row.amount
+    # 0 is an amount: a trial's charge has a price, and nothing was paid for it
+    paid = row.amount if row.amount_paid is None else row.amount_paid
     refunded = int(row.refunded or 0)
     facts = PurchaseFacts(
         purchase_id=row.purchase_id,
@@ -92,7 +93,7 @@ def _charge(row: Row[Any]) -> Charge:
         billing=Billing(row.billing),
         paid_at=row.paid_at,
         amount=paid,
-        price=row.amount if row.amount_paid else None,
+        price=None if row.amount_paid is None else row.amount,
         currency=row.currency,
         granted=row.granted,
         remaining=row.remaining,

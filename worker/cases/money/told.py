@@ -19,7 +19,7 @@ from worker.creem.webhooks import ABOUT, Webhook
 from worker.errors import CannotProcess
 from worker.intake.records import PurchaseRecord
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, purchases
+from worker.store.tables import accounts, charges, purchases
 
 OF_LATE = 100
 """Purchases of a product among which one at the same price is looked for."""
@@ -233,10 +233,12 @@ def _paid_periods(tx: Tx, paid: Sequence[ToldCharge]) -> list[_Period]:
         return []
     subscribed = tx.among(p.subscription_id, {charge.subscription_id for charge in later})
     imported = and_(p.subscription_id.is_(None), tx.among(p.customer_id, {c.customer_id for c in later if c.customer_id}))
-    # what a trial's invoice says of a period was not paid for
-    whole = p.amount > 0, p.kind == PurchaseKind.SUBSCRIPTION.value, p.period_start.is_not(None), p.period_end.is_not(None)
+    # what a trial's invoice says of a period was not paid for, and its webhook may name the list price alone
+    held_money = p.amount > 0, or_(charges.c.amount_paid.is_(None), charges.c.amount_paid > 0)
+    whole = p.kind == PurchaseKind.SUBSCRIPTION.value, p.period_start.is_not(None), p.period_end.is_not(None)
     chosen = select(p.subscription_id, p.customer_id, p.product_id, p.period_start, p.period_end)
-    booked = tx.all(chosen.where(or_(subscribed, imported), *whole))
+    joined = chosen.outerjoin(charges, charges.c.transaction_id == p.transaction_id)
+    booked = tx.all(joined.where(or_(subscribed, imported), *held_money, *whole))
     return [_Period(r.subscription_id, r.customer_id, r.product_id, r.period_start, r.period_end) for r in booked] + [
         _Period(charge.subscription_id, charge.customer_id, charge.product_id, charge.period_start, charge.period_end)
         for charge in paid
