@@ -32,11 +32,11 @@ def world(world: PeopleWorld) -> PeopleWorld:
     return world
 
 
-def paid(world: PeopleWorld, number: int, *, ago: int) -> dict[str, Any]:
+def paid(world: PeopleWorld, number: int, *, ago: int, order_id: str | None = None) -> dict[str, Any]:
     """A month of `sub_1` is paid, of which Creem tells at its next turn; returns its record as an import has it."""
     at: datetime = world.clock.now() - timedelta(days=ago)
     known: dict[str, Any] = {"customer_id": "cust_1", "product_id": "prod_month", "amount": 900}
-    of_it: dict[str, Any] = {"subscription_id": "sub_1", "email": "acc_1@example.org", "announce": True}
+    of_it: dict[str, Any] = {"subscription_id": "sub_1", "email": "acc_1@example.org", "announce": True, "order_id": order_id}
     world.double.pay(f"tran_m{number}", paid_at=at, period_start=at, period_end=at + timedelta(days=30), **of_it, **known)
     renewal = {"kind": "subscription", "billing": "renewal" if number else "first", "credits": 50}
     return world.bought(f"tran_m{number}", f"tran_m{number}", written(at), **known, **renewal)
@@ -192,6 +192,41 @@ def test_end_that_a_purchase_missed_is_found_by_the_audit_and_mended_by_reconcil
     world.sweep()
     goes_to_a_person(world, taken.case_id)
     assert world.reconciler().reconcile().repaired == []
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "about"),
+    [
+        ("Please refund my order ord_s.", "unused_purchase", "tran_m1"),
+        ("Please refund my order ORD_S.", "unused_purchase", "tran_m1"),
+        ("Please refund my order ord_s, that is tran_m0.", "window_passed", "ord_s"),
+        # where a job is named as well, its order is that of the purchase which paid for it
+        ("Please refund job_1 of my order ord_s.", "window_passed", "ord_s"),
+    ],
+)
+def test_order_of_a_subscription_means_its_last_charge(world: PeopleWorld, text: str, rule: str, about: str) -> None:
+    """Once its first: a renewal makes no order, and who asked for the last month in time was declined as too late."""
+    paid(world, 0, ago=31, order_id="ord_s")
+    world.double.tick()
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"))
+    paid(world, 1, ago=1)
+    cancelled(world)
+    world.double.tick()
+    world.sweep()
+    case = world.case(world.mail(text).case_id) or {}
+    assert (case["decision"]["rule"], case["order_id"]) == (rule, about)
+
+
+@pytest.mark.parametrize(("name", "about"), [("ord_s", "tran_m1"), ("tran_m0", "tran_m0")])
+def test_of_charges_that_share_an_order_a_person_names_the_last_by_it_and_each_by_itself(
+    world: PeopleWorld, name: str, about: str
+) -> None:
+    """Once it was whichever the database had first."""
+    renewed(world)
+    shared = update(purchases).where(purchases.c.transaction_id.like("tran_m%")).values(order_id="ord_s")
+    world.store.write(lambda tx: tx.connection.execute(shared).rowcount)
+    case_id = world.mail("I want my money back.").case_id
+    assert world.reviewer.name(case_id, name, by="ann", reason="the last one")["purchase_id"] == about
 
 
 def test_month_that_follows_a_trial_is_no_renewal_though_the_trials_webhook_named_its_price(world: PeopleWorld) -> None:

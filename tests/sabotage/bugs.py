@@ -464,6 +464,12 @@ BUGS = (
         (("worker/cases/money/charges.py", "    if paid is None and seen.cost_nothing and not refunded:\n", "    if False:\n"),),
     ),
     Bug(
+        "order_of_a_subscription_means_its_first_charge",
+        "who asks for yesterday's renewal by the only order that a subscription has is told that it is too late",
+        ("tests/requests/test_renewals.py::test_order_of_a_subscription_means_its_last_charge",),
+        (("worker/cases/requests/identify.py", "    if not its_jobs:\n", "    if False:\n"),),
+    ),
+    Bug(
         "older_word_of_an_end_is_passed_over",
         "who cancelled before a renewal, and again after being charged for it, is told that it was not cancelled in time",
         (

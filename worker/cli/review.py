@@ -75,7 +75,9 @@ def show(name: Name, as_json: AsJson = False) -> None:
     files(found["evidence"])
     for order in found["orders_to_name"]:
         paid = f"{money(order['amount'], order['currency'])}, {order['paid_at'][:10]}"
-        output.line("may mean", f"{order['order_id'] or order['purchase_id']} ({paid}): `refunds review name CASE ORDER`")
+        # of several charges that share an order, each is named by itself
+        called = order["order_id"] or order["purchase_id"]
+        output.line("may mean", f"{called} ({paid}): `refunds review name CASE {order['purchase_id']}`")
     table = output.table("\nWhat each choice would do", "choice", "does", "people", "")
     for choice in found["choices"]:
         people = "two" if choice["needs_second"] else "one"

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Text, func, select
+from sqlalchemy import ColumnElement, Row, Text, func, literal, select
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.known import accounts_at
@@ -137,7 +137,7 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     owners = accounts_at(tx, [sender] if sender else [])
     own = bool(owners)
     if not owners:
-        telling = [row.account_id for row in [*jobs, *bought] if not named.telling.isdisjoint(row[:-1])]
+        telling = [row.account_id for row in [*jobs, *bought] if not named.telling.isdisjoint(row[:3])]
         owners = accounts_at(tx, named.addresses) or telling
     owner = _one(tx, owners, [row.account_id for row in [*jobs, *bought]])
     if owner is None:
@@ -146,7 +146,11 @@ def identify(tx: Tx, sender: str | None, named: Named) -> About:
     if spelled != named:
         named, jobs, bought = spelled, _jobs(tx, spelled), _purchases(tx, spelled)
     theirs = [row for row in bought if row.account_id == owner]
-    return _about(tx, owner, own, named, [row.job_id for row in jobs if row.account_id == owner], theirs)
+    its_jobs = [row.job_id for row in jobs if row.account_id == owner]
+    if not its_jobs:
+        # an order beside a job is that of the purchase which paid for the job
+        theirs = list({row.purchase_id: row for row in (_last_by_order(tx, row, named) for row in theirs)}.values())
+    return _about(tx, owner, own, named, its_jobs, theirs)
 
 
 def _about(tx: Tx, owner: str, own: bool, named: Named, jobs: Sequence[str], bought: Sequence[Row[Any]]) -> About:
@@ -225,13 +229,25 @@ def _jobs(tx: Tx, named: Named) -> list[Row[Any]]:
 
 def _purchases(tx: Tx, named: Named) -> list[Row[Any]]:
     p, ids = purchases.c, named.ids
-    columns = (p.purchase_id, p.order_id, p.transaction_id, p.account_id)
+    columns = (p.purchase_id, p.order_id, p.transaction_id, p.account_id, p.subscription_id)
     # three lookups by key instead of one scan for any of three
     found: dict[str, Row[Any]] = {}
     for column in (p.purchase_id, p.order_id, p.transaction_id):
         for row in tx.all(select(*columns).where(tx.among(column, ids))):
             found.setdefault(row.purchase_id, row)
     return sorted(found.values(), key=lambda row: min(ids.index(x) for x in row[:3] if x in ids))
+
+
+def _last_by_order(tx: Tx, row: Row[Any], named: Named) -> Row[Any]:
+    """What whoever names this purchase means. A renewal makes no order of its own (creem-api.md, 5): of a subscription that is
+    named by its order alone, that is the last charge.
+    """
+    if row.subscription_id is None or not {row.purchase_id, row.transaction_id}.isdisjoint(named.ids):
+        return row
+    p = purchases.c
+    columns = (p.purchase_id, literal(row.order_id).label("order_id"), p.transaction_id, p.account_id, p.subscription_id)
+    of_it = select(*columns).where(p.account_id == row.account_id, p.subscription_id == row.subscription_id)
+    return tx.one(of_it.order_by(p.paid_at.desc(), p.purchase_id.desc()).limit(1))
 
 
 def _spelling(tx: Tx, account_id: str, named: Named) -> dict[str, str]:

@@ -44,7 +44,9 @@ def name_order(
     p = purchases.c
     called = or_(p.purchase_id == order, p.order_id == order, p.transaction_id == order)
     # one of another account's is told from none by nothing
-    found = tx.first(select(purchases).where(p.account_id == row.account_id, called))
+    theirs = select(purchases).where(p.account_id == row.account_id, called)
+    # by itself before others by their order, which renewals may share: then the last
+    found = tx.first(theirs.order_by(p.purchase_id != order, p.paid_at.desc(), p.purchase_id.desc()).limit(1))
     if found is None:
         raise Refused(f"{row.case_id}: {order} is no order of {row.account_id}")
     about = requests.c.request_id == row.subject
