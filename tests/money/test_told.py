@@ -105,6 +105,30 @@ def owner_of(world: MoneyWorld, transaction_id: str) -> str:
     return str(world.store.read(lambda tx: tx.one(select(purchases.c.account_id).where(named))).account_id)
 
 
+@pytest.mark.parametrize("told", ["one by one", "at once"])
+def test_order_that_was_paid_twice_is_a_persons_and_once_imported_a_duplicate(world: MoneyWorld, told: str) -> None:
+    """Once what Creem told of the second payment was taken for the first told again, and nobody heard of it."""
+    known_product(world)
+    world.load(an_account("acc_1"))
+    for number in range(2):
+        paid_at = world.clock.now() - timedelta(minutes=30 - 2 * number)
+        who: dict[str, Any] = {"customer_id": "cust_1", "order_id": "ord_1", "request_id": "chk_1", "email": "acc_1@example.org"}
+        world.double.pay(f"tran_{number}", amount=900, paid_at=paid_at, announce=True, **who)
+        if told == "one by one":
+            heard(world)
+    heard(world)
+    assert (world.dead(), world.credits()) == ([("conflicting_purchase", "open")], 25)
+    letter = world.letters.listing(state="open", limit=5, after=None)[0][0]
+    assert "ord_1 is booked with transaction tran_0, and Creem tells of tran_1 for the same order" in letter["detail"]
+    second = written(world.clock.now() - timedelta(minutes=28))
+    world.load(world.bought("ord_1-2", "tran_1", second, credits=25, request_id="chk_1"))
+    world.letters.requeue(letter["dead_id"], by="ada", reason="imported")
+    world.settle_down(days=1)
+    assert (world.dead(), world.state("ord_1-2")) == ([("conflicting_purchase", "requeued")], "refunded")
+    assert (world.double.gone("tran_0"), world.double.gone("tran_1"), world.credits()) == (0, 900, 25)
+    assert world.audit().breaches == []
+
+
 @pytest.mark.parametrize("email", ["acc_1@example.org", "acc_2@example.org"])
 def test_charge_of_a_customer_with_two_accounts_is_of_the_one_with_its_address(world: MoneyWorld, email: str) -> None:
     a_customer_of_two_accounts(world)

@@ -464,6 +464,18 @@ BUGS = (
         (("worker/cases/money/charges.py", "    if paid is None and seen.cost_nothing and not refunded:\n", "    if False:\n"),),
     ),
     Bug(
+        "second_payment_of_an_order_is_the_first_told_again",
+        "an order that was paid twice is kept twice without a word: no purchase, no case, no letter",
+        ("tests/money/test_told.py::test_order_that_was_paid_twice_is_a_persons_and_once_imported_a_duplicate",),
+        (
+            (
+                "worker/cases/money/told.py",
+                "stands.transaction_id not in {None, charge.transaction_id}:",
+                "stands.transaction_id != stands.transaction_id:",
+            ),
+        ),
+    ),
+    Bug(
         "order_of_a_subscription_means_its_first_charge",
         "who asks for yesterday's renewal by the only order that a subscription has is told that it is too late",
         ("tests/requests/test_renewals.py::test_order_of_a_subscription_means_its_last_charge",),
