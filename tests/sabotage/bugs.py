@@ -3062,4 +3062,7 @@ BUGS = (
         ("tests/web/console/test_forms.py::test_form_that_is_too_large_is_refused_before_it_is_read",),
         (("worker/web/console/forms.py", "int(declared[:20]) > MAX_BYTES:", "False:"),),
     ),
+    Bug(
+        (("worker/web/app.py", "return NO_ANSWER", "return None"),),
+    ),
 )

@@ -1,19 +1,24 @@
-"""A database that stands still, its lines open, is told of like one that is away."""
+"""A server that stands still, its lines open, is told of like one that is away, and no delivery waits for it in vain."""
 
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import fakeredis
+import httpx
 import pytest
 
 from policy import load_editions
+from tests.deploy.shipped import status
 from tests.intake.test_outage import frozen
-from tests.servers import eventually, give_schema
-from tests.web.test_app import Site
+from tests.scenarios.system import a_system
+from tests.servers import ON_SQLITE, eventually, give_schema
+from tests.web.test_app import SECRET, Site, a_refund, signed
 from worker.patience import ANSWERS_WITHIN
-from worker.sandbox.servers import RunningPostgres, start_postgres
+from worker.sandbox.servers import RunningPostgres, free_port, start_postgres, start_redis
 from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store
 from worker.store.schema import require_current
@@ -28,6 +33,12 @@ def server() -> Iterator[RunningPostgres]:
     with start_postgres(durable=False) as started:
         give_schema(started.url)
         yield started
+
+
+def is_free(store: Store) -> bool:
+    """Nobody looks any more, so what they looked by is closed with the store."""
+    pool: Any = store.engine.pool
+    return bool(pool.checkedout() == 0)
 
 
 def test_readiness_says_so_in_seconds_and_then_at_once(server: RunningPostgres) -> None:
@@ -56,3 +67,21 @@ def test_figures_say_so_in_seconds(server: RunningPostgres) -> None:
             began = time.monotonic()
             assert "\nrefunds_database_up 0.0\n" in site.ask("GET", "/metrics").text
             assert time.monotonic() - began < 2 * ANSWERS_WITHIN
+        assert eventually(lambda: is_free(store))
+
+
+@ON_SQLITE
+def test_deliveries_are_answered_at_once_while_redis_stands_still(database_url: str, tmp_path: Path) -> None:
+    """Each of them is stored, and a hint is all that Redis is asked for."""
+    port = free_port()
+    with (
+        start_redis(tmp_path / "redis") as redis,
+        a_system(database_url, redis.url, REFUNDS_WEB_PORT=str(port), REFUNDS_CREEM_WEBHOOK_SECRET=SECRET) as system,
+    ):
+        system.start("worker.cli", "web")
+        assert eventually(lambda: status(f"http://127.0.0.1:{port}/readyz") == 200, within=60), system.logs()
+        with frozen(redis):
+            for number in range(3):
+                body = a_refund(f"evt_{number}")
+                answer = httpx.post(f"http://127.0.0.1:{port}/webhooks/creem", content=body, headers=signed(body), timeout=4)
+                assert answer.json() == {"status": "stored"}

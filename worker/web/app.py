@@ -8,11 +8,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import redis
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -67,6 +69,8 @@ class Web:
     """Since when the oldest entry of the stream waits to be taken in; None where none does."""
     group: str = GROUP
     patience: Mapping[str, Patience] = field(default_factory=lambda: {name: Patience() for name in CHECKS}, repr=False)
+    hints: Patience = field(default_factory=Patience, repr=False)
+    """One hint at a time, and none while one hangs: no thread that others need waits with it."""
 
     async def webhook(self, request: Request) -> Response:
         """One delivery: 200 once it is stored, and every repeat of it."""
@@ -94,9 +98,11 @@ class Web:
             return _said(503, "not stored; send it again later", {"retry-after": "30"})
         log.info("webhook.received", outcome=received.value, inbox_id=row_id)
         self._count("taken")
+        answer = JSONResponse({"status": received.value})
         if received is Received.STORED and row_id is not None:
-            await run_in_threadpool(self._hint, [row_id])
-        return JSONResponse({"status": received.value})
+            # whoever delivers waits for no hint: where Redis stands still one takes as long as Celery waits for it
+            answer.background = BackgroundTask(self._hint, [row_id])
+        return answer
 
     def _signed(self, body: bytes, header: str) -> bool:
         # every secret is tried, so that the time taken does not say which one it was
@@ -109,10 +115,10 @@ class Web:
 
     def _hint(self, row_ids: list[int]) -> None:
         try:
-            self.hint(row_ids)
+            self.hints.look(partial(self.hint, row_ids))
         except Exception as error:
             # the sweep finds the row; the delivery is stored and that is what was promised
-            log.warning("hint.dropped", error=one_line(error))
+            log.warning("hint.dropped", error=error.strerror if isinstance(error, TimeoutError) else one_line(error))
 
     async def alive(self, request: Request) -> Response:
         """200 while the process answers at all."""
