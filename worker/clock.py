@@ -55,8 +55,8 @@ class SteadyClock:
 class SharedClock:
     """The time of all processes, whatever their hosts' clocks say: what `ask` answers, carried on by a timer that nobody sets.
 
-    `ask` returns None where there is no time but the host's, and raises `TryLater` where it cannot be had: then the last answer
-    goes on, and before there was one it is the host's.
+    `ask` returns None where there is no time but the host's, and raises `TryLater` where it cannot be had, `TimeoutError` where
+    nothing is said: then the last answer goes on, and before there was one it is the host's.
     """
 
     def __init__(self, ask: Callable[[], datetime | None], host: Clock, timer: Callable[[], float] = time.monotonic) -> None:
@@ -79,7 +79,7 @@ class SharedClock:
         self._ask_at = began + ASK_EVERY
         try:
             there = self._ask()
-        except TryLater:
+        except (TryLater, TimeoutError):
             return
         if there is None:
             self._ask_at = math.inf

@@ -56,6 +56,7 @@ from worker.intake.stream import open_stream_client, refuse_cluster
 from worker.notices.mail.postbox import place_of, postbox_of
 from worker.notices.outcomes import OutcomeStream
 from worker.operators.operators import Operators
+from worker.patience import Patience
 from worker.reruns import PipelineHttp, PipelineStream, Reruns
 from worker.reruns import http as pipeline
 from worker.settings import Mode, Settings
@@ -131,7 +132,9 @@ class Runtime:
         """A runtime by the database's clock; by the host's where the database has none, or does not answer yet."""
         runtime = cls(settings, SystemClock())
         if runtime.store.dialect == "postgresql":
-            runtime.clock = SharedClock(lambda: runtime.store.read(database_time), runtime.clock)
+            # one that stands still keeps nobody who only wants to know the time
+            patience = Patience()
+            runtime.clock = SharedClock(lambda: patience.look(lambda: runtime.store.read(database_time)), runtime.clock)
         return runtime
 
     def ready(self) -> "Runtime":

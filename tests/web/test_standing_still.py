@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from tests.scenarios.system import a_system
 from tests.servers import ON_SQLITE, eventually, give_schema
 from tests.web.test_app import SECRET, Site, a_refund, signed
 from worker.patience import ANSWERS_WITHIN
+from worker.runtime import Runtime
 from worker.sandbox.servers import RunningPostgres, free_port, start_postgres, start_redis
-from worker.settings import DEFAULT_TERMS
+from worker.settings import DEFAULT_TERMS, Settings
 from worker.store.engine import Store
 from worker.store.schema import require_current
 from worker.web.app import make_app
@@ -67,6 +69,17 @@ def test_figures_say_so_in_seconds(server: RunningPostgres) -> None:
             began = time.monotonic()
             assert "\nrefunds_database_up 0.0\n" in site.ask("GET", "/metrics").text
             assert time.monotonic() - began < 2 * ANSWERS_WITHIN
+        assert eventually(lambda: is_free(store))
+
+
+def test_figures_by_the_time_of_the_database_say_so_in_seconds(server: RunningPostgres) -> None:
+    """As the web process has them: what time it is there is asked first, and whoever waited for that kept all others out."""
+    runtime = Runtime.start(Settings(database_url=server.url))
+    require_current(runtime.store)
+    figures = Figures(runtime.store, fakeredis.FakeRedis(), "layer-jobs:events", runtime.clock, load_editions(DEFAULT_TERMS))
+    with closing(runtime.store) as store, ThreadPoolExecutor(1) as pool:
+        with frozen(server):
+            assert b"\nrefunds_database_up 0.0\n" in pool.submit(figures.text).result(3 * ANSWERS_WITHIN)
         assert eventually(lambda: is_free(store))
 
 
