@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import sys
-from contextlib import suppress
 from functools import partial
 
 import click
@@ -15,7 +14,7 @@ from celery.schedules import schedule
 from worker import traces
 from worker.broker import celery_of
 from worker.clock import Every, SteadyClock, SystemClock
-from worker.errors import Misconfigured, OutOfTime
+from worker.errors import Misconfigured, OutOfTime, one_line
 from worker.intake.stream import open_stream_client, refuse_cluster
 from worker.listening import LOOPBACK, on_loopback, taking
 from worker.observe import configure_logging, log
@@ -45,10 +44,6 @@ def _make() -> Celery:
     # wrong terms are said once, now, and not by every task
     first = Runtime.start(settings)
     _ = first.bench
-    if first.maildir is not None:
-        # one that does not answer is away, and holds up none of the other work
-        with suppress(TimeoutError):
-            first.maildir.check()
     made = celery_of(settings)
     made.set_current()
     made.conf.include = ["worker.tasks"]
@@ -135,6 +130,20 @@ def _refuse_what_no_worker_can_use(**_: object) -> None:
             refuse_cluster(client)
     except Misconfigured as error:
         raise SystemExit(f"refunds: {error}") from None
+
+
+@signals.worker_init.connect
+def _refuse_a_maildir_that_is_none(**_: object) -> None:
+    """Whoever takes no mails (intake, schedule, web, Flower) is told of the folder like everybody, and need not have it."""
+    maildir = Runtime.start(load_settings()).maildir
+    if maildir is None:
+        return
+    try:
+        maildir.check()
+    except TimeoutError:
+        pass  # one that does not answer is away, and holds up none of the other work
+    except (Misconfigured, OSError) as error:
+        raise SystemExit(f"refunds: {one_line(error)}") from None
 
 
 @signals.worker_init.connect

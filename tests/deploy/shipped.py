@@ -4,19 +4,30 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
+import redis
 
 from tests.scenarios.system import ROOT, kill_group
 from tests.scenarios.terminal import Done, in_new_interpreter
+from worker.sandbox.servers import RunningRedis, start_redis
 
 IMAGE = {"PYTHONUNBUFFERED": "1", "REFUNDS_LOG_FORMAT": "json"}
 """What the Dockerfile sets for all of them, beside the path."""
 PROGRAMS = {"refunds": "worker.cli", "celery": "celery"}
+USERS = (ROOT / "deploy/redis/users.acl").read_text()
+PASSWORDS = {
+    "refunds": "choose-one",
+    "web": "choose-a-third",
+    "pipeline": "choose-another",
+    "product": "and-another",
+    "observer": "and-yet-another",
+}
 
 
 @dataclass
@@ -77,3 +88,19 @@ def status(url: str, *, auth: tuple[str, str] | None = None) -> int:
     with suppress(httpx.TransportError):
         return httpx.get(url, auth=auth, timeout=5).status_code
     return 0
+
+
+@contextmanager
+def guarded_redis(folder: Path) -> Iterator[RunningRedis]:
+    """A Redis with the users of the file. What starts it asks for a ping as nobody, so they are set once it runs."""
+    with start_redis(folder) as server:
+        admin: Any = redis.Redis.from_url(server.url)
+        default, *users = [line for line in USERS.splitlines() if line.startswith("user ")]
+        for line in [*users, default]:
+            admin.execute_command("ACL", "SETUSER", *line.split()[1:])
+        yield server
+
+
+def as_user(server: RunningRedis, name: str) -> str:
+    """Where that user signs in."""
+    return server.url.replace("redis://", f"redis://{name}:{PASSWORDS[name]}@")

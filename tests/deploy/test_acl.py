@@ -12,37 +12,20 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
+from tests.deploy.shipped import as_user, guarded_redis
 from tests.scenarios.system import a_purchase, a_system, an_account, failed, submitted
 from tests.servers import ON_POSTGRES, eventually
 from tests.web.test_app import SECRET, a_refund, signed
 from worker.broker import QUEUES
 from worker.intake.stream import as_text, entries_read_so_far
 from worker.intake.upkeep import kept_for, trim
-from worker.sandbox.servers import RunningRedis, free_port, start_redis
-
-USERS = (Path(__file__).parents[2] / "deploy/redis/users.acl").read_text()
-PASSWORDS = {
-    "refunds": "choose-one",
-    "web": "choose-a-third",
-    "pipeline": "choose-another",
-    "product": "and-another",
-    "observer": "and-yet-another",
-}
+from worker.sandbox.servers import RunningRedis, free_port
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRedis]:
-    """A Redis with the users of the file. What starts it asks for a ping as nobody, so they are set once it runs."""
-    with start_redis(tmp_path_factory.mktemp("redis")) as server:
-        admin: Any = redis.Redis.from_url(server.url)
-        default, *users = [line for line in USERS.splitlines() if line.startswith("user ")]
-        for line in [*users, default]:
-            admin.execute_command("ACL", "SETUSER", *line.split()[1:])
+    with guarded_redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
-
-
-def as_user(server: RunningRedis, name: str) -> str:
-    return server.url.replace("redis://", f"redis://{name}:{PASSWORDS[name]}@")
 
 
 @pytest.mark.slow

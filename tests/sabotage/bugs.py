@@ -3065,4 +3065,16 @@ BUGS = (
     Bug(
         (("worker/web/app.py", "return NO_ANSWER", "return None"),),
     ),
+    Bug(
+        "who_takes_no_mails_wants_their_folder",
+        "with requests by mail every pod is told of their folder: intake and schedule, which have none, do not start, and no event comes in",
+        ("tests/deploy/test_pods.py::test_what_kubernetes_starts_keeps_the_promise",),
+        (
+            (
+                "worker/app.py",
+                "    _ = first.bench\n",
+                "    _ = first.bench\n    _ = first.maildir is not None and first.maildir.check()\n",
+            ),
+        ),
+    ),
 )

@@ -195,3 +195,11 @@ def test_wrong_mail_settings_are_said_at_start(small: System, tmp_path: Path) ->
     assert done.wait(60) != 0
     assert "REFUNDS_NOTICES_FROM: expected a plain mail address" in small.logs()
     assert "Traceback" not in small.logs()
+
+
+def test_worker_says_at_its_start_that_a_folder_is_no_maildir(small: System, tmp_path: Path) -> None:
+    small.extra = {**small.extra, "REFUNDS_MAIL_DIR": str(tmp_path / "nowhere")}
+    done = small.start("celery", "-A", "worker", "worker", "--pool", "solo")
+    assert done.wait(60) != 0
+    assert f"refunds: REFUNDS_MAIL_DIR: {tmp_path / 'nowhere'} has no folder `new`; expected a Maildir" in small.logs()
+    assert "Traceback" not in small.logs()
