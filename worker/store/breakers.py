@@ -32,7 +32,9 @@ def unheard(tx: Tx, name: str, why: str, now: datetime, longest: timedelta, *, a
     pause = pause_after(failures, longest, asked)
     if pause:
         tx.connection.execute(update(breakers).where(breakers.c.name == name).values(open_until=now + pause))
-        log.warning(f"{name}.breaker_open", failures=failures, seconds=pause.total_seconds(), error=why)
+        # orders that were given go on to be tried every few seconds while the pipeline is away: the same pause again is no news
+        if counted.open_until is None or counted.open_until <= now or pause > pause_after(failures - 1, longest, None):
+            log.warning(f"{name}.breaker_open", failures=failures, seconds=pause.total_seconds(), error=why)
 
 
 def pause_after(failures: int, longest: timedelta, asked: float | None, *, first: int = BREAK_AFTER) -> timedelta:
