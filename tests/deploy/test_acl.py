@@ -14,7 +14,7 @@ from redis.exceptions import NoPermissionError
 
 from tests.deploy.shipped import as_user, guarded_redis
 from tests.scenarios.system import a_purchase, a_system, an_account, failed, submitted
-from tests.servers import ON_POSTGRES, eventually
+from tests.servers import ON_POSTGRES, ON_SQLITE, eventually
 from tests.web.test_app import SECRET, a_refund, signed
 from worker.broker import QUEUES
 from worker.intake.stream import as_text, entries_read_so_far
@@ -81,6 +81,18 @@ def test_web_looks_and_sends_hints_under_a_user_of_its_own(database_url: str, gu
         assert 'refunds_tasks_queued{queue="assess"} 1.0' in figures
         assert re.search(r'(?m)^refunds_sent_entries\{stream="refunds:events"\} [1-9]', figures)
         assert "no permissions" not in system.logs()
+
+
+@pytest.mark.slow
+@ON_SQLITE
+def test_doctor_that_asks_as_the_web_process_says_where_to_ask_and_finds_no_fault_in_redis(
+    database_url: str, guarded: RunningRedis
+) -> None:
+    with a_system(database_url, as_user(guarded, "web")) as system:
+        found = [one for one in system.json("doctor", expect=1)["findings"] if not one["ok"] and one["severity"] == "fault"]
+    assert [one["check"] for one in found] == ["celery"]
+    assert "this Redis user may not ask the task processes" in found[0]["finding"]
+    assert "run `refunds doctor` where a worker runs" in found[0]["finding"]
 
 
 @pytest.mark.parametrize(

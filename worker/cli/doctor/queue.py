@@ -6,6 +6,7 @@ from typing import Any
 
 import redis
 from kombu.exceptions import OperationalError
+from redis.exceptions import NoPermissionError
 
 from worker.broker import QUEUES, answers, celery_of, shared_names
 from worker.cli import ground
@@ -30,6 +31,9 @@ TRIMMED_WITHIN = timedelta(hours=1)
 """An intake does it every minute."""
 MEMORY_SHARE = 0.8
 """Of what Redis may use; above it the doctor warns."""
+ASK_ELSEWHERE = (
+    "a worker's Redis user may, the web process's may not (deploy/redis/users.acl): run `refunds doctor` where a worker runs"
+)
 
 
 def queue(runtime: Runtime) -> Iterator[Finding]:
@@ -54,7 +58,12 @@ def queue(runtime: Runtime) -> Iterator[Finding]:
     yield finding("stream ids", last_id is None, told)
     yield from _observers(runtime)
     yield from _sent(runtime)
-    yield _read_into(runtime)
+    try:
+        yield _read_into(runtime)
+    except NoPermissionError as error:
+        yield finding(
+            "databases", False, f"which ones the events are read into is not known: {one_line(error)}; {ASK_ELSEWHERE}", "warning"
+        )
 
 
 def _version(info: Any) -> Iterator[Finding]:
@@ -123,6 +132,8 @@ def _celery(settings: Settings) -> Finding:
             with app.connection_for_write() as connection:
                 connection.default_channel.client.ping()
             there = answers(app, "active_queues", ANSWER_SECONDS)
+        except NoPermissionError as error:
+            return finding("celery", False, f"this Redis user may not ask the task processes: {one_line(error)}; {ASK_ELSEWHERE}")
         except (OperationalError, redis.RedisError, OSError, TypeError, ValueError) as error:
             return finding("celery", False, f"Celery cannot use this Redis, and no task runs: {one_line(error)}")
     if shared := shared_names(there):
