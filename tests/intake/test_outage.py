@@ -124,6 +124,23 @@ def test_a_flush_while_the_consumer_waits_is_noticed(server: RunningRedis) -> No
         assert eventually(lambda: inbox.documents == [b"a", b"b"])
 
 
+def test_redis_that_becomes_a_replica_while_the_consumer_waits_has_not_lost_the_group(server: RunningRedis) -> None:
+    """A failover ends the read that waits: nothing is made again, and nobody is told that it is."""
+    inbox, log = Inbox(), Log()
+    consumer = Consumer(open_stream_client(server.url), inbox, stream=STREAM, name="one", log=log, block_ms=1_000)
+    with server, open_stream_client(server.url) as client, running(consumer):
+        add(server, ["a"])
+        assert eventually(lambda: inbox.documents == [b"a"])
+        told: Any = client
+        assert eventually(lambda: told.info("clients")["blocked_clients"] == 1)
+        client.replicaof("127.0.0.1", "1")
+        assert eventually(lambda: "intake.held_up" in log.events("warning"))
+        client.replicaof("NO", "ONE")
+        add(server, ["b"])
+        assert eventually(lambda: inbox.documents == [b"a", b"b"])
+    assert set(log.events("warning")) == {"intake.held_up"}
+
+
 def test_the_clients_own_retries_are_off(server: RunningRedis) -> None:
     with server, open_stream_client(server.url) as client:
         client.ping()

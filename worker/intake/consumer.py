@@ -139,7 +139,7 @@ class Consumer:
             self._upkeep.tidy()
         except redis.ResponseError as error:
             self._walk = FIRST
-            if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+            if not str(error).startswith("NOGROUP"):
                 raise
             # somebody wiped Redis; the group is made again from the beginning, what was there comes twice and is known
             self._log.warning("intake.group_gone", stream=self.stream, group=self.group, next="created again from the beginning")
