@@ -3063,9 +3063,6 @@ BUGS = (
         (("worker/web/console/forms.py", "int(declared[:20]) > MAX_BYTES:", "False:"),),
     ),
     Bug(
-        (("worker/web/app.py", "return NO_ANSWER", "return None"),),
-    ),
-    Bug(
         "who_takes_no_mails_wants_their_folder",
         "with requests by mail every pod is told of their folder: intake and schedule, which have none, do not start, and no event comes in",
         ("tests/deploy/test_pods.py::test_what_kubernetes_starts_keeps_the_promise",),
