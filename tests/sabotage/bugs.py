@@ -3063,6 +3063,24 @@ BUGS = (
         (("worker/web/console/forms.py", "int(declared[:20]) > MAX_BYTES:", "False:"),),
     ),
     Bug(
+        "delivery_waits_for_its_hint",
+        "a Redis that stands still has Creem wait for every answer until it gives up, though the delivery is stored",
+        ("tests/web/test_standing_still.py::test_deliveries_are_answered_at_once_while_redis_stands_still",),
+        (
+            (
+                "worker/web/app.py",
+                "            answer.background = BackgroundTask(self._hint, [row_id])",
+                "            await run_in_threadpool(self._hint, [row_id])",
+            ),
+        ),
+    ),
+    Bug(
+        "time_is_waited_for_without_end",
+        "a database that stands still takes the figures along, and nobody is sent for",
+        ("tests/web/test_standing_still.py::test_figures_by_the_time_of_the_database_say_so_in_seconds",),
+        (("worker/runtime.py", "patience.look(lambda: runtime.store.read(database_time))", "runtime.store.read(database_time)"),),
+    ),
+    Bug(
         "who_takes_no_mails_wants_their_folder",
         "with requests by mail every pod is told of their folder: intake and schedule, which have none, do not start, and no event comes in",
         ("tests/deploy/test_pods.py::test_what_kubernetes_starts_keeps_the_promise",),
