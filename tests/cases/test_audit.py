@@ -72,7 +72,7 @@ def test_case_that_is_decided_so_again_without_a_move_is_no_breach(store: Store)
 
     def again(tx: Tx) -> None:
         case = case_of(tx.one(select(cases).where(cases.c.job_id == "job_2")))
-        case.note("case.decided", outcome=case.outcome, rule="another")
+        case.note("case.decided", outcome=case.outcome, rule=case.rule, clause=case.clause, terms=case.terms)
         go(case, CaseState.DECLINED, next_action_at=None, now=now)
         write_cases(tx, [case], now, WORKER)
 

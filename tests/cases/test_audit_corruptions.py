@@ -64,11 +64,17 @@ cases            | facts = null                       | job_id = 'job_2'        
 cases            | terms = null                       | job_id = 'job_2'             | final_cases_are_explained             | case_id
 cases            | closed_at = null                   | job_id = 'job_2'             | final_cases_are_closed                | case_id
 cases            | closed_at = :old                   | job_id = 'job_3'             | final_cases_are_closed                | case_id
+cases            | outcome = 'decline'                | job_id = 'job_1'             | decisions_are_as_history_tells        | case_id
+cases            | rule = 'another'                   | job_id = 'job_1'             | decisions_are_as_history_tells        | case_id
+cases            | rule = 'another'                   | order_id = 'ord_2'           | decisions_are_as_history_tells        | case_id
+cases            | clause = 'another'                 | job_id = 'job_2'             | decisions_are_as_history_tells        | case_id
+cases            | terms = 'another'                  | job_id = 'job_2'             | decisions_are_as_history_tells        | case_id
 cases            | state = 'declined'                 | order_id = 'ord_2'           | cases_stand_where_history_moved_them  | case_id
 cases            | state = 'declined', closed_at = :old, next_action_at = null, owner = null | order_id = 'ord_3' | cases_stand_where_history_moved_them | case_id
 cases            | subject = 'req_9'                  | order_id = 'ord_2'           | requests_have_their_mail              | case_id
 cases            | account_id = 'acc_1'               | order_id = 'ord_2'           | claims_are_of_their_cases             | = select payment_id from payments
 cases            | rule = 'decided_by_person'         | job_id = 'job_1'             | decisions_name_their_people           | case_id
+cases            | state = 'declined', closed_at = :old, next_action_at = null, owner = null | kind = 'dispute' | cases_stand_where_history_moved_them | case_id
 cases            | subject = 'tran_9'                 | kind = 'dispute'             | disputes_have_cases                   | = 'tran_ord_4'
 case_history     | event = 'case.noted'               | event = 'case.opened' and case_id in (select case_id from cases where job_id = 'job_1') | cases_have_history | case_id
 case_history     | event = 'case.noted'               | event = 'review.decided' and by = 'ann' | decisions_name_their_people | case_id

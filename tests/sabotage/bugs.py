@@ -3033,6 +3033,12 @@ BUGS = (
         ),
     ),
     Bug(
+        "decision_written_over_is_not_found",
+        "whoever writes another outcome or rule on a case leaves a decision that its facts and its history do not explain",
+        ("tests/cases/test_audit_corruptions.py",),
+        (("worker/cases/audit/records.py", '    ("decisions_are_as_history_tells", _decisions_are_as_history_tells),\n', ""),),
+    ),
+    Bug(
         "call_taken_off_the_record_is_not_found",
         "a call that moved money is deleted or called refused, and another may follow it",
         ("tests/cases/test_audit_corruptions.py",),

@@ -3,10 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, case, exists, func, not_, or_, select, union_all
+from sqlalchemy import Select, and_, case, exists, false, func, not_, or_, select, union_all
 
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.audit.words import Query, before, said
+from worker.cases.book.book import BY_PERSON
 from worker.cases.book.rows import FINAL
 from worker.cases.money.charges import lost, won
 from worker.cases.money.ends import untold
@@ -66,6 +67,21 @@ def _cases_stand_where_history_moved_them() -> Select[Any]:
         select(c.case_id.label("row"), said("is ", c.state, ", and its history moved it to ", to))
         .select_from(cases.outerjoin(last, last.c.case_id == c.case_id).outerjoin(move, move.c.id == last.c.id))
         .where(or_(ended, and_(to != c.state, not_(set_aside))))
+    )
+
+
+def _decisions_are_as_history_tells() -> Select[Any]:
+    """What was decided, by which rule of which terms, is what the history said of it last; a person's names no rule."""
+    c, h, line = cases.c, case_history.c, case_history.alias("line")
+    decided = h.event.in_(["case.decided", "review.decided"])
+    last = select(h.case_id, func.max(h.id).label("id")).where(decided).group_by(h.case_id).subquery("last")
+    same = [line.c.detail[column.name].as_string() == column for column in (c.outcome, c.rule, c.clause, c.terms)]
+    by_policy = and_(line.c.event == "case.decided", *same)
+    by_person = and_(line.c.event == "review.decided", c.rule == BY_PERSON)
+    return (
+        select(c.case_id.label("row"), said("says ", c.outcome, " by ", c.rule, " of ", c.terms, ", its history another"))
+        .select_from(cases.outerjoin(last, last.c.case_id == c.case_id).outerjoin(line, line.c.id == last.c.id))
+        .where(or_(c.outcome.is_not(None), last.c.id.is_not(None)), not_(func.coalesce(or_(by_policy, by_person), false())))
     )
 
 
@@ -191,6 +207,7 @@ RECORD_CHECKS: tuple[tuple[str, Query], ...] = (
     ("final_cases_are_closed", _final_cases_are_closed),
     ("cases_are_tallied", _cases_are_tallied),
     ("cases_stand_where_history_moved_them", _cases_stand_where_history_moved_them),
+    ("decisions_are_as_history_tells", _decisions_are_as_history_tells),
     ("handled_rows_say_when", _handled_rows_say_when),
     ("effects_done_say_when", _effects_done_say_when),
     ("claims_are_of_their_purchases", _claims_are_of_their_purchases),
