@@ -204,6 +204,17 @@ def test_price_of_a_period_is_what_its_transaction_says(last: Any, amounts: tupl
     assert (paid.charge.amount, paid.charge.amount_paid) == amounts
 
 
+@pytest.mark.parametrize(("last", "amount"), [(None, 14700), ("tran_7", 14700), (TRANSACTION | {"amount": 9800}, 9800)], ids=str)
+def test_price_of_several_units_is_what_their_transaction_says_else_that_of_each(last: Any, amount: int) -> None:
+    """Once it was that of one, and so were the credits; and no refund of it could leave, for Creem showed another amount."""
+    said = {"items": [{"units": 3}], "last_transaction": last}
+    paid = read_webhook(an_event("subscription.paid", SUBSCRIPTION | said)).said
+    assert isinstance(paid, SubscriptionPaid)
+    assert (paid.charge.amount, paid.charge.units) == (amount, 3)
+    with pytest.raises(Malformed, match="product"):
+        read_webhook(an_event("subscription.paid", SUBSCRIPTION | {"items": [{"units": 10**12}]}))
+
+
 @pytest.mark.parametrize(
     ("begins", "first"), [("2026-11-03T09:15:30.000Z", True), ("2026-12-03T09:15:30.000Z", False), (None, False)]
 )

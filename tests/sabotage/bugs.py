@@ -464,6 +464,12 @@ BUGS = (
         (("worker/cases/money/charges.py", "    if paid is None and seen.cost_nothing and not refunded:\n", "    if False:\n"),),
     ),
     Bug(
+        "several_units_of_a_subscription_cost_what_one_does",
+        "who pays for three seats gets the credits of one, and no refund of them can leave, for Creem shows another amount",
+        ("tests/creem/test_webhooks.py::test_price_of_several_units_is_what_their_transaction_says_else_that_of_each",),
+        (("worker/creem/webhooks.py", "money(money(value) * of_it)", "money(value)"),),
+    ),
+    Bug(
         "second_payment_of_an_order_is_the_first_told_again",
         "an order that was paid twice is kept twice without a word: no purchase, no case, no letter",
         ("tests/money/test_told.py::test_order_that_was_paid_twice_is_a_persons_and_once_imported_a_duplicate",),

@@ -139,7 +139,10 @@ def _paid(said: _Part, event: _Named) -> SubscriptionPaid:
     transaction, product, customer = said.maybe("last_transaction"), said.maybe("product"), said.maybe("customer")
     begins, created = said.may("current_period_start_date", moment), said.may("created_at", moment)
     paid_at = transaction.may("created_at", moment) or said.may("last_transaction_date", moment)
-    price, paid = transaction.may("amount", money), _paid_amount(transaction)
+    price, paid, of_it = transaction.may("amount", money), _paid_amount(transaction), _units(said)
+    if price is None and paid != 0:
+        # a product's price is that of one unit
+        price = product.of("price", lambda value: money(money(value) * of_it))
     charge = ToldCharge(
         transaction_id=said.may("last_transaction_id", ref) or said.may("last_transaction", ref),
         order_id=transaction.may("order", ref),
@@ -148,7 +151,7 @@ def _paid(said: _Part, event: _Named) -> SubscriptionPaid:
         email=customer.may("email", text),
         product_id=said.may("product", ref),
         request_id=None,
-        amount=0 if paid == 0 else product.of("price", money) if price is None else price,
+        amount=0 if paid == 0 or price is None else price,
         amount_paid=paid,
         currency=transaction.may("currency", currency) or product.of("currency", currency),
         paid_at=paid_at or event.at,
@@ -156,7 +159,7 @@ def _paid(said: _Part, event: _Named) -> SubscriptionPaid:
         period_end=said.may("current_period_end_date", moment),
         # a period that begins later may be the one after a trial, or a change of plan: it is no renewal for that alone
         first=begins is not None and created is not None and abs(begins - created) < ABOUT,
-        units=_units(said),
+        units=of_it,
         account_hint=said.maybe("metadata").may("account_id", text),
     )
     return SubscriptionPaid(charge)
