@@ -410,3 +410,28 @@ def test_dispute_won_leaves_frozen_what_another_case_proposes_to_forfeit(world: 
 def cases_about(world: PeopleWorld) -> list[dict[str, Any]]:
     found = [world.case(case_id) for case_id in world.queue()]
     return [each for each in found if each is not None]
+
+
+@pytest.mark.parametrize("meanwhile", ["disputed", "refunded"])
+def test_proposal_that_is_withdrawn_frees_nothing_that_a_dispute_or_a_refund_holds_since(
+    world: PeopleWorld, meanwhile: str
+) -> None:
+    """Once its credits could be spent while the bank, or Creem, had their money."""
+    case_id = a_dispute(world)
+    transaction = world.bought_once("ord_2")
+    world.decide(case_id, "forfeit", by="ann")
+    assert world.lot("ord_2") == (0, 50, 0)
+    if meanwhile == "disputed":
+        world.double.dispute(transaction)
+        world.double.tick()
+        world.sweep()
+    else:
+        world.decide(world.mail("Please refund my order ord_2.", message_id="<two@example.org>").case_id, "money")
+    told = world.reviewer.withdraw(case_id, "forfeit", by="bob", reason="not so")
+    assert (told["told"], world.lot("ord_2")) == ("forfeit is withdrawn", (0, 50, 0))
+    if meanwhile == "disputed":
+        world.decide(transaction, "won", reason="the bank said so")
+        assert world.lot("ord_2") == (50, 0, 0)
+    else:
+        world.settle_down(days=1)
+        assert (world.double.gone(transaction), world.lot("ord_2")) == (900, (0, 0, 50))

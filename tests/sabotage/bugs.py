@@ -464,6 +464,15 @@ BUGS = (
         (("worker/cases/money/charges.py", "    if paid is None and seen.cost_nothing and not refunded:\n", "    if False:\n"),),
     ),
     Bug(
+        "withdrawn_proposal_frees_what_others_hold",
+        "credits can be spent while the bank, or a refund on its way, has their money",
+        (
+            "tests/review/test_disputes_over.py"
+            "::test_proposal_that_is_withdrawn_frees_nothing_that_a_dispute_or_a_refund_holds_since",
+        ),
+        (("worker/cases/review/act.py", "    for lot in holds.held(tx, frozen):\n        del frozen[lot]\n", ""),),
+    ),
+    Bug(
         "several_units_of_a_subscription_cost_what_one_does",
         "who pays for three seats gets the credits of one, and no refund of them can leave, for Creem shows another amount",
         ("tests/creem/test_webhooks.py::test_price_of_several_units_is_what_their_transaction_says_else_that_of_each",),

@@ -5,12 +5,14 @@ Every call joins the caller's transaction, and the caller holds the account's lo
 is repeated for the same occasion is refused by the books.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, literal, select
+from sqlalchemy import ColumnElement, Row, exists, func, literal, or_, select
 
 from policy.ledger import PostingKind
+from worker.cases.book.load import claimed
 from worker.cases.book.lots import wake_uncovered
 from worker.credits.ledger import Ledger, Posting
 from worker.store.bulk import Tx
@@ -79,6 +81,13 @@ def frozen_for(tx: Tx, *which: ColumnElement[bool]) -> dict[str, int]:
     )
     chosen = joined.where(*mine, *which, purchases.c.frozen > 0).group_by(p.purchase_id, purchases.c.frozen)
     return {row.purchase_id: min(int(row.credits), row.frozen) for row in tx.all(chosen)}
+
+
+def held(tx: Tx, purchase_ids: Iterable[str]) -> set[str]:
+    """Those of these lots that a dispute or an open claim holds: how that ends says what becomes of what is frozen."""
+    disputed = exists().where(charges.c.transaction_id == purchases.c.transaction_id, charges.c.disputed_at.is_not(None))
+    named = tx.among(purchases.c.purchase_id, purchase_ids)
+    return {row.purchase_id for row in tx.all(select(purchases.c.purchase_id).where(named, or_(disputed, claimed())))}
 
 
 def _lot(tx: Tx, purchase_id: str) -> Row[Any]:

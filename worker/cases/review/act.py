@@ -230,10 +230,12 @@ def freeze_for(tx: Tx, ledger: Ledger, scene: Scene, proposal_id: str) -> int:
 
 
 def unfreeze_for(tx: Tx, ledger: Ledger, scene: Scene, proposal_id: str) -> int:
-    """Gives back what was frozen for a proposal that came to nothing, but for what had its money returned meanwhile; returns how
-    many credits can be spent again.
+    """Gives back what was frozen for a proposal that came to nothing, but for what had its money returned meanwhile, and for what
+    a dispute or a claim holds by now; returns how many credits can be spent again.
     """
     frozen = holds.frozen_for(tx, proposals.c.proposal_id == proposal_id)
+    for lot in holds.held(tx, frozen):
+        del frozen[lot]
     occasion = f"forfeit.{proposal_id}"
     back = [Posting(PostingKind.RELEASE, lot, n, case_id=scene.case.case_id, occasion=occasion) for lot, n in frozen.items()]
     ledger.book(tx, back, scene.now)
