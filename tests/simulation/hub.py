@@ -40,6 +40,8 @@ class Process:
     called: bool = True
     in_turn: bool = False
     deaths: int = 0
+    in_vain: int = 0
+    """Turns in a row that ended at something that was away."""
     body: Any = None
 
 
@@ -106,7 +108,7 @@ class Hub:
                     self._turn(process, step)
             except Crash:
                 process.deaths += 1
-                process.in_turn, process.called = False, True
+                process.in_turn, process.called, process.in_vain = False, True, 0
                 self.pause(self.chance.uniform(0.5, 90))
 
     def _wait_to_be_called(self, process: Process) -> None:
@@ -120,19 +122,31 @@ class Hub:
         pause = self.chance.uniform(0.01, 2)
         try:
             done = step()
+            process.in_vain = 0
             if isinstance(done, timedelta):
                 process.called, pause = True, done.total_seconds()
             elif done:
                 process.called = True
                 self.stir("rows")
         except (TryLater, redis.RedisError):
-            process.called, pause = True, self.chance.uniform(1, 60)
+            process.called, pause = True, self._after_in_vain(process)
         except Exception as error:
             # a real process logs it and goes on; here it is a finding
             self.defects.append(f"{process.name}: {type(error).__name__}: {error}")
             process.called, pause = True, self.chance.uniform(1, 60)
         process.in_turn = False
         self.pause(pause)
+
+    def _after_in_vain(self, process: Process) -> float:
+        # a real one tries each minute, all the night long: after a few times that is the same turn again and again
+        process.in_vain += 1
+        return self.chance.uniform(1, 60) * 2.0 ** min(process.in_vain - 1, 5)
+
+    def comes_back(self) -> None:
+        """What was away is there again: whoever tried in vain tries within a minute."""
+        for process in self.processes:
+            if process.in_vain and not process.in_turn and process.wake is not None:
+                process.wake = min(process.wake, self.clock.now() + timedelta(seconds=self.chance.uniform(1, 60)))
 
     # time
 

@@ -153,10 +153,10 @@ class People:
 
     # the oracles
 
-    def unwritten(self) -> bool:
-        """Whether letters wait for their writer, who rests for hours between two turns."""
-        waiting = select(notices.c.notice_id).where(notices.c.state.in_(["due", "sending"])).limit(1)
-        return bool(self.town.rows(waiting))
+    def waiting(self) -> bool:
+        """Whether mails wait to be taken in, or letters for their writer: both rest for hours between two turns."""
+        unwritten = select(notices.c.notice_id).where(notices.c.state.in_(["due", "sending"])).limit(1)
+        return bool(self.mails or self.town.rows(unwritten))
 
     def wrong(self, *, disturbed: bool) -> Iterator[str]:
         """What does not hold at the end. Where books or Redis were lost, what was told is in no book."""

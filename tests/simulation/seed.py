@@ -126,6 +126,7 @@ class Fates:
             self.town.gates.away.discard(what)
             unsent, self.town.unsent = self.town.unsent, []
             self.town.send(*unsent)
+        self.hub.comes_back()
         self.hub.stir("rows", "stream")
 
     def _kill(self) -> None:
@@ -229,7 +230,7 @@ def _play(town: Town, played: Played, spoils: Callable[[Town], None]) -> None:
         return bool(played.wrong or hub.defects)
 
     def at_rest() -> bool:
-        return not town.left() and not (people and people.unwritten())
+        return not town.left() and not (people and people.waiting())
 
     hub.run(start + town.size.weather_ends, due=town.due, each=holds)
     town.gates.calm, town.weather = True, Weather()

@@ -47,6 +47,7 @@ from worker.settings import GROUP
 from worker.store.bulk import Tx
 from worker.store.columns import Instant
 from worker.store.engine import Store
+from worker.store.schema import name_of
 from worker.store.tables import breakers, cases, charges, effects, inbox, leases, payments
 
 T = TypeVar("T")
@@ -186,6 +187,8 @@ class Town(PeopleWorld):
     ) -> None:
         super().__init__(store, folder, switches=NASTY, terms_dir=terms, clock=clock, seed=seed)
         self.hub, self.weather, self.size, self.fair = hub, weather, size, NASTY
+        # as the first intake does, before there is anything to back up: the folder of files goes by it
+        store.write(lambda tx: name_of(tx, f"db_{seed}"))
         self.journal = folder / "journal"
         self.gates = Doors(hub, weather)
         self.sim = SimStore(store, self.gates)
