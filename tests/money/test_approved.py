@@ -79,6 +79,9 @@ def test_charge_that_is_not_the_one_approved_is_a_persons(world: MoneyWorld, lie
     world.pay()
     stopped(world, why)
     assert world.state("ord_1") == "review"
+    # whoever reads it later is told the same
+    world.reconciler().reconcile()
+    assert world.state("ord_1") == "review"
 
 
 def test_charge_of_another_amount_than_was_booked_is_a_persons(world: MoneyWorld) -> None:

@@ -461,7 +461,19 @@ BUGS = (
         (
             "tests/requests/test_renewals.py::test_month_that_follows_a_trial_is_no_renewal_though_the_trials_webhook_named_its_price",
         ),
-        (("worker/cases/money/charges.py", "    if paid is None and seen.cost_nothing and not refunded:\n", "    if False:\n"),),
+        (
+            (
+                "worker/cases/money/charges.py",
+                "    if paid is None and seen.cost_nothing and not refunded and not _once_claimed(tx, seen.id):\n",
+                "    if False:\n",
+            ),
+        ),
+    ),
+    Bug(
+        "claimed_charge_that_is_read_as_paid_with_nothing_is_owed_nothing",
+        "one wrong answer of Creem's, and a charge that was to go back is closed as owed nothing by nobody",
+        ("tests/money/test_approved.py::test_charge_that_is_not_the_one_approved_is_a_persons",),
+        (("worker/cases/money/charges.py", " and not _once_claimed(tx, seen.id):", ":"),),
     ),
     Bug(
         "withdrawn_proposal_frees_what_others_hold",

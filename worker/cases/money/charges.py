@@ -192,7 +192,7 @@ def observe(tx: Tx, seen: Transaction, now: datetime) -> bool:
     shown = (paid or seen.refunded_amount) if seen.refunded_whole or is_lost else seen.refunded_amount
     # the bank holds all of it, for as long as the dispute lasts, or may: what went back beside it, only webhooks tell
     refunded = max(known.refunded, shown if seen.tells_of_refunds or is_lost else heard)
-    if paid is None and seen.cost_nothing and not refunded:
+    if paid is None and seen.cost_nothing and not refunded and not _once_claimed(tx, seen.id):
         paid = 0
     if paid is not None:
         refunded = min(refunded, paid)
@@ -219,6 +219,13 @@ def observe(tx: Tx, seen: Transaction, now: datetime) -> bool:
         )
     )
     return (refunded, disputed_at) != (known.refunded, known.disputed_at)
+
+
+def _once_claimed(tx: Tx, transaction_id: str) -> bool:
+    """It was decided to go back, or to be the one that stays: that nothing was paid for it contradicts that, for a person."""
+    p = payments.c
+    named = or_(p.transaction_id == transaction_id, p.kept_transaction_id == transaction_id)
+    return tx.exists(select(p.payment_id).where(named))
 
 
 def put_off(tx: Tx, transaction_id: str, until: datetime) -> None:
