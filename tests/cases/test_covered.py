@@ -5,6 +5,7 @@ assumed").
 import pytest
 
 from tests.cases.world import World, a_purchase, an_account
+from worker.cases.book.lots import wake_uncovered
 from worker.store.engine import Store
 
 
@@ -74,4 +75,19 @@ def test_dearer_job_that_nothing_covers_does_not_stand_in_the_way(small: World) 
     small.happen(small.submitted("dear", credits=6), small.failed("dear"), small.submitted("job_2"), small.failed("job_2"))
     small.happen(small.failed("job_1"))
     assert [small.state(name) for name in ("dear", "job_2")] == ["waiting", "refunded"]
+    assert small.audit().breaches == []
+
+
+def test_job_that_credits_come_back_to_and_are_too_few_waits_on_to_its_end(small: World) -> None:
+    """It stood due for days: every sweep looked at it, and a batch of such cases would have kept all others waiting."""
+    small.happen(small.submitted("dear", credits=6), small.failed("dear"))
+    before = small.case("dear")
+    small.clock.pass_(minutes=5)
+    # as when a forfeit is withdrawn, or a dispute is over
+    small.store.write(lambda tx: wake_uncovered(tx, ["ord_1"], small.clock.now()))
+    # raises where it never comes to rest
+    small.sweep()
+    assert small.case("dear") == before
+    small.load(a_purchase("more", credits=1))
+    assert (small.state("dear"), small.credits()) == ("refunded", 6)
     assert small.audit().breaches == []

@@ -3125,4 +3125,10 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "case_woken_before_its_time_stays_due",
+        "a case that credits come back to, too few, is looked at by every sweep for days, and many of them keep all others waiting",
+        ("tests/cases/test_covered.py::test_job_that_credits_come_back_to_and_are_too_few_waits_on_to_its_end",),
+        (("worker/cases/assess/judge.py", "        remind(case, now, until - now)\n        return\n", "        return\n"),),
+    ),
 )

@@ -16,7 +16,7 @@ from policy.lifecycle import CaseKind, CaseState
 from worker.cases.assess.carry_out import carry_out, utc_day
 from worker.cases.book.bench import Bench
 from worker.cases.book.book import BY_PERSON, Book, Case, Job, LotMoney, fails
-from worker.cases.book.casework import go, open_case, promise_from
+from worker.cases.book.casework import go, open_case, promise_from, remind
 from worker.clock import written
 
 IN_FAVOUR = {Outcome.REVERSE_CREDITS, Outcome.RERUN, Outcome.REVIEW}
@@ -84,7 +84,7 @@ def _advance(book: Book, case: Case, job: Job | None, reports: frozenset[Report]
     lacking = missing_facts(facts)
     give_up_at = case.opened_at + timedelta(hours=float(terms.wait_for_facts_hours))
     if lacking and case.state in {None, CaseState.WAITING} and book.now < give_up_at:
-        _wait(case, lacking, give_up_at)
+        _wait(case, lacking, give_up_at, book.now)
         return
     decision = decide(facts, terms)
     if case.state in {CaseState.DECLINED, CaseState.NOTHING_OWED, CaseState.DELIVERED} and decision.outcome not in IN_FAVOUR:
@@ -162,9 +162,11 @@ def _is_gone(book: Book, purchase_id: str) -> bool:
     return purchase_id in book.lots_moved and book.lots_moved[purchase_id].gone
 
 
-def _wait(case: Case, lacking: tuple[str, ...], until: datetime) -> None:
+def _wait(case: Case, lacking: tuple[str, ...], until: datetime, now: datetime) -> None:
     reason = f"waiting for {', '.join(lacking)}"
     if (case.state, case.reason) == (CaseState.WAITING, reason):
+        # woken before its time, by credits that came back and were too few
+        remind(case, now, until - now)
         return
     case.note("case.waiting", missing=list(lacking), until=written(until))
     case.reason = reason
