@@ -4,12 +4,12 @@ That word and a purchase come in any order and at the same time. Both lock the s
 charges, before either looks for the other.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Row, Select, func, or_, select, true, update
+from sqlalchemy import Column, ColumnElement, Row, Select, func, or_, select, update
 
 from worker.cases.book.book import Book
 from worker.creem.said import SubscriptionChanged
@@ -81,8 +81,12 @@ def hear_ends(tx: Tx, book: Book) -> None:
     for subscription_id in sorted({said.subscription_id for said in changed}):
         one = subscriptions.c.subscription_id == subscription_id
         tx.connection.execute(update(subscriptions).where(one).values(asdict(stand[subscription_id])))
-    for subscription_id in sorted({said.subscription_id for said in changed if said.cancelled_at is not None}):
-        _give(tx, book, subscription_id, stand[subscription_id])
+    ended = {said.subscription_id for said in changed if said.cancelled_at is not None}
+    for subscription_id, theirs in payers(tx, purchases.c.subscription_id, ended).items():
+        if not book.accounts.keys() >= set(theirs):
+            raise Collision(f"a purchase of {subscription_id} came in meanwhile")
+    if ended:
+        tell(tx, tx.among(purchases.c.subscription_id, ended))
     for row in paid:
         renewed_at = row["period_start"] or book.purchases_known[row["purchase_id"]]["paid_at"]
         known = [at for at in (row["cancelled_at"], stand[row["subscription_id"]].end_of(renewed_at)) if at is not None]
@@ -98,22 +102,6 @@ def _lock(tx: Tx, subscription_ids: Collection[str]) -> dict[str, _Stands]:
     return {row.subscription_id: _Stands(row.status, row.cancelled_at, row.updated_at) for row in tx.all(locked)}
 
 
-def _give(tx: Tx, book: Book, subscription_id: str, stands: _Stands) -> None:
-    """Gives the end to the purchases that say nothing of it, or a later one."""
-    theirs = payers(tx, purchases.c.subscription_id, [subscription_id]).get(subscription_id, [])
-    if not book.accounts.keys() >= set(theirs):
-        raise Collision(f"a purchase of {subscription_id} came in meanwhile")
-    p = purchases.c
-    paid_later = or_(p.cancelled_at.is_(None), p.cancelled_at > stands.cancelled_at)
-    in_force = true() if stands.ended else _renewed_at() < stands.updated_at
-    mine = update(purchases).where(p.subscription_id == subscription_id, paid_later, in_force)
-    tx.connection.execute(mine.values(cancelled_at=stands.cancelled_at))
-
-
-def _renewed_at() -> ColumnElement[datetime]:
-    return func.coalesce(purchases.c.period_start, purchases.c.paid_at)
-
-
 def untold() -> Select[Any]:
     """Purchases that say nothing of the end of their subscription, or a later one, as (purchase_id, account_id, cancelled_at,
     ended_at).
@@ -121,13 +109,14 @@ def untold() -> Select[Any]:
     p, s = purchases.c, subscriptions.c
     chosen = select(p.purchase_id, p.account_id, p.cancelled_at, s.cancelled_at.label("ended_at"))
     joined = chosen.join(subscriptions, s.subscription_id == p.subscription_id)
-    in_force = or_(s.status.in_(ENDED), _renewed_at() < s.updated_at)
+    # as `_Stands.end_of` has it
+    in_force = or_(s.status.in_(ENDED), func.coalesce(p.period_start, p.paid_at) < s.updated_at)
     return joined.where(s.cancelled_at.is_not(None), or_(p.cancelled_at.is_(None), p.cancelled_at > s.cancelled_at), in_force)
 
 
-def tell(tx: Tx, purchase_ids: Iterable[str]) -> Sequence[Row[Any]]:
-    """Gives those of these purchases that are `untold` the end of their subscription; returns them. Their accounts are locked."""
-    found = tx.all(untold().where(tx.among(purchases.c.purchase_id, purchase_ids)))
+def tell(tx: Tx, *which: ColumnElement[bool]) -> Sequence[Row[Any]]:
+    """Gives `which` purchases are `untold` the end of their subscription; returns them. Their accounts are locked."""
+    found = tx.all(untold().where(*which))
     for row in found:
         mine = update(purchases).where(purchases.c.purchase_id == row.purchase_id)
         tx.connection.execute(mine.values(cancelled_at=row.ended_at))

@@ -162,7 +162,7 @@ class Reconciler:
 
     def _tell_ends(self, tx: Tx, part: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
         lock_owners(tx, part)
-        told = tell(tx, [row.purchase_id for row in part])
+        told = tell(tx, tx.among(purchases.c.purchase_id, [row.purchase_id for row in part]))
         wake_declined(tx, [row.purchase_id for row in told], [], self.clock.now())
         return told
 
