@@ -43,8 +43,8 @@ def take_purchase(book: Book, said: PurchaseRecord, *, supposed: bool = False) -
     if supposed and stands is not None:
         if stands["account_id"] not in book.accounts:
             raise Collision(f"{stands['purchase_id']} became known meanwhile")
-        if said.transaction_id is not None and stands["transaction_id"] not in {None, said.transaction_id}:
-            raise paid_again(stands["purchase_id"], stands["transaction_id"], said.transaction_id)
+        if again := paid_again(stands["purchase_id"], stands["transaction_id"], said.transaction_id):
+            raise again
         row |= {name: stands[name] for name in (*_NEVER_CHANGES, *_LEARNT_LATER) if stands[name] is not None}
     vouch(book.accounts[row["account_id"]])
     if said.transaction_id is not None and said.amount_paid:

@@ -130,8 +130,8 @@ def _place(charge: ToldCharge, hook: Webhook, books: _Books, known: Mapping[str,
     if stands is None and charge.order_id is not None and not charge.subscription_id:
         stands = books.orders.get(charge.order_id)
     if stands is not None:
-        if charge.transaction_id is not None and stands.transaction_id not in {None, charge.transaction_id}:
-            return Placed(stands.account_id, fault=paid_again(stands.purchase_id, stands.transaction_id, charge.transaction_id))
+        if again := paid_again(stands.purchase_id, stands.transaction_id, charge.transaction_id):
+            return Placed(stands.account_id, fault=again)
         return Placed(stands.account_id, _as_booked(charge, hook, stands))
     if charge.subscription_id and charge.transaction_id is None:
         # the checkout of a subscription names no charge; its `subscription.paid` does, and brings the purchase
@@ -201,11 +201,13 @@ def _record(charge: ToldCharge, hook: Webhook, account_id: str, billing: Billing
     )
 
 
-def paid_again(purchase_id: str, transaction_id: str, other: str) -> CannotProcess:
-    """What Creem tells of an order that is booked with another transaction: it may be a second payment, or the first one's name
-    may be wrong, and a person finds out.
+def paid_again(purchase_id: str, booked: str | None, told: str | None) -> CannotProcess | None:
+    """Why a person has what Creem tells of an order that is booked with another transaction: it may be a second payment, or the
+    first one's name may be wrong. None where both are the same, or one is not known.
     """
-    why = f"{purchase_id} is booked with transaction {transaction_id}, and Creem tells of {other} for the same order"
+    if told is None or booked in {None, told}:
+        return None
+    why = f"{purchase_id} is booked with transaction {booked}, and Creem tells of {told} for the same order"
     do = "find both in Creem's dashboard; where both were paid, import the second as a purchase of its own, then requeue"
     return CannotProcess("conflicting_purchase", f"{why}; {do}")
 
