@@ -140,7 +140,9 @@ def _paid(said: _Part, event: _Named) -> SubscriptionPaid:
     begins, created = said.may("current_period_start_date", moment), said.may("created_at", moment)
     paid_at = transaction.may("created_at", moment) or said.may("last_transaction_date", moment)
     price, paid, of_it = transaction.may("amount", money), _paid_amount(transaction), _units(said)
-    if price is None and paid != 0:
+    if paid == 0:
+        price = 0
+    elif price is None:
         # a product's price is that of one unit
         price = product.of("price", lambda value: money(money(value) * of_it))
     charge = ToldCharge(
@@ -151,7 +153,7 @@ def _paid(said: _Part, event: _Named) -> SubscriptionPaid:
         email=customer.may("email", text),
         product_id=said.may("product", ref),
         request_id=None,
-        amount=0 if paid == 0 or price is None else price,
+        amount=price,
         amount_paid=paid,
         currency=transaction.may("currency", currency) or product.of("currency", currency),
         paid_at=paid_at or event.at,

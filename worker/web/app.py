@@ -70,7 +70,7 @@ class Web:
     group: str = GROUP
     patience: Mapping[str, Patience] = field(default_factory=lambda: {name: Patience() for name in CHECKS}, repr=False)
     hints: Patience = field(default_factory=Patience, repr=False)
-    """One hint at a time, and none while one hangs: no thread that others need waits with it."""
+    """One hint at a time, and none is begun while one hangs: whoever sends one waits some seconds for it at most."""
 
     async def webhook(self, request: Request) -> Response:
         """One delivery: 200 once it is stored, and every repeat of it."""

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, case, exists, false, func, not_, or_, select, union_all
+from sqlalchemy import FromClause, Select, and_, case, exists, false, func, not_, or_, select, union_all
 
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.audit.words import Query, before, said
@@ -51,37 +51,42 @@ def _cases_are_tallied() -> Select[Any]:
     return select(both.state.label("row"), off).group_by(both.state).having(or_(*(part != 0 for part in more)))
 
 
+def _beside_its_last(*events: str) -> tuple[FromClause, Any]:
+    """Each case beside the last line of its history that is of these events, or beside nothing; and the columns of the line."""
+    h, line = case_history.c, case_history.alias("line")
+    last = select(h.case_id, func.max(h.id).label("id")).where(h.event.in_(events)).group_by(h.case_id).subquery("last")
+    return cases.outerjoin(last, last.c.case_id == cases.c.case_id).outerjoin(line, line.c.id == last.c.id), line.c
+
+
 def _cases_stand_where_history_moved_them() -> Select[Any]:
     """A state that no line of the history leads to was set by hand: nobody decided it."""
-    c, h = cases.c, case_history.c
-    last = select(h.case_id, func.max(h.id).label("id")).where(h.event == "case.moved").group_by(h.case_id).subquery("last")
-    move, stuck = case_history.alias("move"), case_history.alias("stuck").c
-    to = move.c.detail["to"].as_string()
+    c, h, stuck = cases.c, case_history.c, case_history.alias("stuck").c
+    beside, move = _beside_its_last("case.moved")
+    to = move.detail["to"].as_string()
     # one that could not be judged time and again becomes a person's without a move
-    since = stuck.case_id == c.case_id, stuck.event == "case.stuck", stuck.id > move.c.id
+    since = stuck.case_id == c.case_id, stuck.event == "case.stuck", stuck.id > move.id
     set_aside = and_(c.state == CaseState.REVIEW.value, exists().where(*since))
     # one that never moved was opened as it stands: what closed it, then or when it was decided so again, is in its history too
     told = exists().where(h.case_id == c.case_id, h.at == c.closed_at)
-    ended = and_(last.c.id.is_(None), c.state.in_(FINAL), c.closed_at != c.opened_at, not_(told))
+    ended = and_(move.id.is_(None), c.state.in_(FINAL), c.closed_at != c.opened_at, not_(told))
     return (
         select(c.case_id.label("row"), said("is ", c.state, ", and its history moved it to ", to))
-        .select_from(cases.outerjoin(last, last.c.case_id == c.case_id).outerjoin(move, move.c.id == last.c.id))
+        .select_from(beside)
         .where(or_(ended, and_(to != c.state, not_(set_aside))))
     )
 
 
 def _decisions_are_as_history_tells() -> Select[Any]:
     """What was decided, by which rule of which terms, is what the history said of it last; a person's names no rule."""
-    c, h, line = cases.c, case_history.c, case_history.alias("line")
-    decided = h.event.in_(["case.decided", "review.decided"])
-    last = select(h.case_id, func.max(h.id).label("id")).where(decided).group_by(h.case_id).subquery("last")
-    same = [line.c.detail[column.name].as_string() == column for column in (c.outcome, c.rule, c.clause, c.terms)]
-    by_policy = and_(line.c.event == "case.decided", *same)
-    by_person = and_(line.c.event == "review.decided", c.rule == BY_PERSON)
+    c = cases.c
+    beside, line = _beside_its_last("case.decided", "review.decided")
+    same = [line.detail[column.name].as_string() == column for column in (c.outcome, c.rule, c.clause, c.terms)]
+    by_policy = and_(line.event == "case.decided", *same)
+    by_person = and_(line.event == "review.decided", c.rule == BY_PERSON)
     return (
         select(c.case_id.label("row"), said("says ", c.outcome, " by ", c.rule, " of ", c.terms, ", its history another"))
-        .select_from(cases.outerjoin(last, last.c.case_id == c.case_id).outerjoin(line, line.c.id == last.c.id))
-        .where(or_(c.outcome.is_not(None), last.c.id.is_not(None)), not_(func.coalesce(or_(by_policy, by_person), false())))
+        .select_from(beside)
+        .where(or_(c.outcome.is_not(None), line.id.is_not(None)), not_(func.coalesce(or_(by_policy, by_person), false())))
     )
 
 
