@@ -1,5 +1,6 @@
 """Processes as an operator's platform starts them: the command line of a file, the environment of that file and no other."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,14 +8,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import redis
 
-from tests.scenarios.system import ROOT, kill_group
+from tests.scenarios.system import ROOT, a_purchase, an_account, charge, kill_group
 from tests.scenarios.terminal import Done, in_new_interpreter
+from worker.clock import written
+from worker.sandbox.creem import CreemDouble
 from worker.sandbox.servers import RunningRedis, start_redis
 
 IMAGE = {"PYTHONUNBUFFERED": "1", "REFUNDS_LOG_FORMAT": "json"}
@@ -81,6 +85,21 @@ class Platform:
         return "\n".join(
             f"--- {path.stem}\n{path.read_text(errors='replace')[-4000:]}" for path in sorted(self.folder.glob("*.log"))
         )
+
+
+def charged_twice(double: CreemDouble) -> list[dict[str, Any]]:
+    """What the product says of an account that Creem charged twice for the same thing, `ord_again` after `ord_stays`."""
+    records = [an_account("acc_2")]
+    for order, minutes in (("ord_stays", 30), ("ord_again", 25)):
+        paid_at = datetime.now(UTC) - timedelta(minutes=minutes)
+        records.append(a_purchase(order, "acc_2", 10, written(paid_at)))
+        charge(double, records[-1], paid_at)
+    return records
+
+
+def states(cases: str) -> dict[str, str]:
+    """State of each of these cases, by job, order or kind."""
+    return {item["job_id"] or item["order_id"] or item["kind"]: item["state"] for item in json.loads(cases)["items"]}
 
 
 def status(url: str, *, auth: tuple[str, str] | None = None) -> int:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,13 @@ import redis
 from psycopg import sql
 from sqlalchemy import make_url
 
-from tests.deploy.shipped import Platform, as_user, guarded_redis, status
+from tests.deploy.shipped import Platform, as_user, charged_twice, guarded_redis, states, status
 from tests.deploy.test_kubernetes import CONFIG, PODS, SECRETS, container, mounted
 from tests.deploy.test_roles import ROLES
 from tests.requests.world import OUR_HOST, a_mail
-from tests.scenarios.system import a_purchase, an_account, charge, failed, submitted
+from tests.scenarios.system import a_purchase, an_account, failed, submitted
 from tests.servers import conninfo, eventually, fresh_database
-from worker.clock import SystemClock, written
+from worker.clock import SystemClock
 from worker.sandbox.creem import CreemDouble
 from worker.sandbox.creem.deliveries import post_to
 from worker.sandbox.creem.server import CreemServer
@@ -80,9 +79,8 @@ class Cluster:
         return self.platform.refunds(*words, given=self.environ(part), stdin=stdin.encode()).stdout
 
     def states(self) -> dict[str, str]:
-        """State of each case, by job, order or kind."""
-        items = json.loads(self.refunds("cases", "--json"))["items"]
-        return {item["job_id"] or item["order_id"] or item["kind"]: item["state"] for item in items}
+        """State of each case."""
+        return states(self.refunds("cases", "--json"))
 
     def lives(self, part: str) -> bool:
         """Whether the kubelet's question to it is answered."""
@@ -154,11 +152,7 @@ def test_what_kubernetes_starts_keeps_the_promise(postgres_server: str, tmp_path
             path = container(PARTS["web"])["readinessProbe"]["httpGet"]["path"]
             assert [status(f"{web}{asked}") for asked in (path, "/metrics", "/sign-in")] == [200, 200, 200]
             assert eventually(lambda: status(f"{flower}/tasks", auth=SIGNED_IN) == 200, within=60), said()
-            records = [an_account(), a_purchase(), an_account("acc_2")]
-            for order, minutes in (("ord_stays", 30), ("ord_again", 25)):
-                paid_at = datetime.now(UTC) - timedelta(minutes=minutes)
-                records.append(a_purchase(order, "acc_2", 10, written(paid_at)))
-                charge(double, records[-1], paid_at)
+            records = [an_account(), a_purchase(), *charged_twice(double)]
             cluster.refunds("import", "-", stdin="".join(json.dumps(record) + "\n" for record in records))
             pipeline: Any = redis.Redis.from_url(as_user(guarded, "pipeline"))
             for document in (submitted("job_1"), failed("job_1")):

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import pytest
 import yaml
 from sqlalchemy import make_url
 
-from tests.deploy.shipped import Platform, status
-from tests.scenarios.system import ROOT, a_purchase, an_account, charge, failed, submitted
+from tests.deploy.shipped import Platform, charged_twice, states, status
+from tests.scenarios.system import ROOT, a_purchase, an_account, failed, submitted
 from tests.servers import eventually, fresh_database
-from worker.clock import SystemClock, written
+from worker.clock import SystemClock
 from worker.sandbox.creem import CreemDouble
 from worker.sandbox.creem.deliveries import post_to
 from worker.sandbox.creem.server import CreemServer
@@ -79,9 +78,8 @@ class Composed:
         return self.platform.refunds(*words, given=self.environ(service), stdin=stdin.encode()).stdout
 
     def states(self) -> dict[str, str]:
-        """State of each case, by job or order."""
-        items = json.loads(self.refunds("cases", "--json"))["items"]
-        return {item["job_id"] or item["order_id"]: item["state"] for item in items}
+        """State of each case."""
+        return states(self.refunds("cases", "--json"))
 
 
 @pytest.fixture
@@ -114,12 +112,7 @@ def test_what_compose_starts_keeps_the_promise(servers: tuple[str, RunningRedis]
         assert status(f"{composed.doors['flower']}/tasks") == 401
         records, wanted = [an_account(), a_purchase()], {"job_1": "refunded"}
         if money:
-            for order, minutes in (("ord_stays", 30), ("ord_again", 25)):
-                paid_at = datetime.now(UTC) - timedelta(minutes=minutes)
-                record = a_purchase(order, "acc_2", 10, written(paid_at))
-                charge(double, record, paid_at)
-                records.append(record)
-            records.append(an_account("acc_2"))
+            records += charged_twice(double)
             wanted["ord_again"] = "refunded"
         composed.refunds("import", "-", stdin="".join(json.dumps(record) + "\n" for record in records))
         composed.refunds("emit", "-", stdin=f"{submitted('job_1')}\n{failed('job_1')}\n")

@@ -113,12 +113,19 @@ def test_a_redis_that_takes_no_writes_is_waited_out(server: RunningRedis) -> Non
             assert eventually(lambda: inbox.documents == [b"a"])
 
 
-def test_a_flush_while_the_consumer_waits_is_noticed(server: RunningRedis) -> None:
+@contextmanager
+def one_that_waits(server: RunningRedis) -> Iterator[tuple[Any, Inbox, Log]]:
+    """A consumer that has read "a" and waits for more: a client of its Redis, its inbox and what it said."""
     inbox, log = Inbox(), Log()
     consumer = Consumer(open_stream_client(server.url), inbox, stream=STREAM, name="one", log=log, block_ms=1_000)
     with server, open_stream_client(server.url) as client, running(consumer):
         add(server, ["a"])
         assert eventually(lambda: inbox.documents == [b"a"])
+        yield client, inbox, log
+
+
+def test_a_flush_while_the_consumer_waits_is_noticed(server: RunningRedis) -> None:
+    with one_that_waits(server) as (client, inbox, _):
         client.flushall()
         add(server, ["b"])
         assert eventually(lambda: inbox.documents == [b"a", b"b"])
@@ -126,13 +133,8 @@ def test_a_flush_while_the_consumer_waits_is_noticed(server: RunningRedis) -> No
 
 def test_redis_that_becomes_a_replica_while_the_consumer_waits_has_not_lost_the_group(server: RunningRedis) -> None:
     """A failover ends the read that waits: nothing is made again, and nobody is told that it is."""
-    inbox, log = Inbox(), Log()
-    consumer = Consumer(open_stream_client(server.url), inbox, stream=STREAM, name="one", log=log, block_ms=1_000)
-    with server, open_stream_client(server.url) as client, running(consumer):
-        add(server, ["a"])
-        assert eventually(lambda: inbox.documents == [b"a"])
-        told: Any = client
-        assert eventually(lambda: told.info("clients")["blocked_clients"] == 1)
+    with one_that_waits(server) as (client, inbox, log):
+        assert eventually(lambda: client.info("clients")["blocked_clients"] == 1)
         client.replicaof("127.0.0.1", "1")
         assert eventually(lambda: "intake.held_up" in log.events("warning"))
         client.replicaof("NO", "ONE")
