@@ -32,8 +32,9 @@ begin
   execute format('alter default privileges in schema %s grant usage on sequences to refunds_worker', s);
 end $$;
 
--- short-lived rows: who is at work, who is signed in, what is held up; differences in the number of cases, folded into sums
-grant delete on breakers, leases, sessions, sign_ins, case_tallies to refunds_worker;
+-- short-lived rows: who is at work, and at which case, who is signed in, what is held up; differences in the number of cases,
+-- folded into sums
+grant delete on breakers, leases, wakings, sessions, sign_ins, case_tallies to refunds_worker;
 -- what has happened stays as it was written
 revoke update on postings, case_history, actions, approvals, chain_links, evidence_looks, disputes, alembic_version from refunds_worker;
 revoke insert on alembic_version from refunds_worker;

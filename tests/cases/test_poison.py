@@ -328,6 +328,50 @@ def test_case_that_cannot_even_be_set_aside_costs_the_others_nothing(world: Worl
     assert moves(world.case("poison")).count("case.stuck") == 1, "it stayed due"
 
 
+def fall_due(world: World, *names: str) -> World:
+    """Cases that time out at once, before a ledger that ends its process over one of them."""
+    healthy(world).happen(*(world.failed(name, code="job_timeout") for name in names))
+    world.clock.pass_(minutes=61)
+    return World(world.store, ledger=Deadly(), clock=world.clock)
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_case_that_ends_its_process_costs_those_due_with_it_none_but_time(world: World, at: int) -> None:
+    names = ["job_1", "job_2"]
+    names.insert(at, "poison")
+    deadly = fall_due(world, *names)
+    deaths = 0
+    for _ in range(12):
+        try:
+            deadly.sweep()
+        except Crash:
+            deaths += 1
+        deadly.clock.pass_(minutes=1)
+    assert (deadly.state("job_1"), deadly.state("job_2")) == ("refunded", "refunded")
+    assert (deadly.state("poison"), deaths) == ("review", 5)
+    told = deadly.case("poison")
+    assert told
+    assert "its process ended in 5 attempts" in told["reason"]
+    assert moves(told).count("case.stuck") == 1
+    deadly.clock.pass_(days=2)
+    deadly.sweep()
+    assert deadly.state("poison") == "review", "nobody dies over it again by himself"
+    healthy(world).requeuer.requeue("poison", by="tester", reason="the ledger was mended")
+    healthy(world).sweep()
+    assert world.state("poison") == "refunded"
+
+
+def test_database_that_goes_away_is_not_held_against_the_cases_that_are_due(world: World) -> None:
+    fall_due(world, "job_1", "job_2")
+    away = World(world.store, ledger=Away(), clock=world.clock)
+    for _ in range(9):
+        with pytest.raises(TryLater):
+            away.sweep()
+    back = healthy(world)
+    back.sweep()
+    assert [back.state(name) for name in ("job_1", "job_2")] == ["refunded", "refunded"]
+
+
 def test_requeue_rehearses_first_and_never_repeats_an_effect(store: Store) -> None:
     world = World(store)
     world.load(an_account(), a_purchase())

@@ -1907,7 +1907,7 @@ BUGS = (
         "one_broken_case_stops_the_sweep",
         "one case keeps all others waiting",
         ("tests/cases/test_poison.py",),
-        (("worker/cases/sweep.py", '            log.exception("case.stuck", case_id=case_id)\n', "            raise\n"),),
+        (("worker/cases/assess/waker.py", '            log.exception("case.stuck", case_id=case_id)\n', "            raise\n"),),
     ),
     Bug(
         "waits_that_grow_for_ever",
@@ -1915,7 +1915,7 @@ BUGS = (
         ("tests/cases/test_poison.py",),
         (
             (
-                "worker/cases/sweep.py",
+                "worker/cases/assess/waker.py",
                 '"next_action_at": now + growing(stuck, STUCK_FOR)}',
                 '"next_action_at": now + timedelta(seconds=2**stuck)}',
             ),
@@ -1925,7 +1925,37 @@ BUGS = (
         "case_not_set_aside_stops_the_sweep",
         "one case keeps all others waiting",
         ("tests/cases/test_poison.py",),
-        (("worker/cases/sweep.py", '            log.exception("case.not_set_aside", case_id=case_id)\n', "            raise\n"),),
+        (
+            (
+                "worker/cases/assess/waker.py",
+                '            log.exception("case.not_set_aside", case_id=case_id)\n',
+                "            raise\n",
+            ),
+        ),
+    ),
+    Bug(
+        "case_that_ends_its_process_takes_its_batch_along",
+        "whoever is due with it is never looked at",
+        ("tests/cases/test_poison.py::test_case_that_ends_its_process_costs_those_due_with_it_none_but_time",),
+        (
+            (
+                "worker/cases/assess/waker.py",
+                "[case_id for case_id, begun in due.items() if not begun]",
+                "list(due)",
+            ),
+        ),
+    ),
+    Bug(
+        "wakings_are_not_counted",
+        "one case ends one process after another, for ever",
+        ("tests/cases/test_poison.py::test_case_that_ends_its_process_costs_those_due_with_it_none_but_time",),
+        (("worker/store/wakings.py", "begun=wakings.c.begun + 1, until=now + lease", "until=now + lease"),),
+    ),
+    Bug(
+        "database_away_is_held_against_the_due",
+        "cases that nothing is wrong with go to a person after five outages",
+        ("tests/cases/test_poison.py::test_database_that_goes_away_is_not_held_against_the_cases_that_are_due",),
+        (("worker/cases/assess/waker.py", "            self._give_back(ours)\n            raise", "            raise"),),
     ),
     Bug(
         "money_before_its_credits_are_taken",

@@ -123,7 +123,7 @@ STEPS: dict[str, Step] = {
     "charges under dispute": disputed,
     "the first that wait for a person": lambda tx: tx.all(queued(None, FEW // 2)),
     "those that wait behind one": lambda tx: tx.all(queued("case_x_500", FEW // 2)),
-    "mails whose job has ended": lambda tx: tx.all(OVERTAKEN, limit=5),
+    "mails whose job has ended": lambda tx: tx.all(OVERTAKEN, now=NOON, limit=5),
     "jobs that failed of late and have no case": lambda tx: tx.all(failed_jobs_without_case(LATER)),
 }
 

@@ -14,6 +14,7 @@ from worker.cases.documents.document import find_alone
 from worker.cases.review.scene import lock_case
 from worker.clock import Clock
 from worker.errors import Refused
+from worker.store import wakings
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.history import line
@@ -117,6 +118,7 @@ class Requeuer:
             changed = tx.connection.execute(update(cases).where(*open_case).values(next_action_at=now, stuck=0))
             if changed.rowcount != 1:
                 raise Refused(f"{plan.case_id} moved meanwhile; look again")
+            wakings.end(tx, [plan.case_id])
             # an effect or a claim in somebody's hands stays there: only what waits is brought forward
             waiting = (effects.c.case_id == plan.case_id, effects.c.state == "due")
             tx.connection.execute(update(effects).where(*waiting).values(due_at=now))

@@ -9,20 +9,21 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, not_, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, not_, or_, select
 
 from policy.lifecycle import CaseKind, CaseState
 from policy.rules.requests import job_not_ended
 from worker.cases.assess.assess import Assessed
 from worker.cases.assess.assessor import Assessor
+from worker.cases.assess.waker import Waker
 from worker.cases.book.bench import Bench
 from worker.cases.book.book import WORKER
 from worker.cases.book.rows import KINDS, STATES
 from worker.cases.effects.effects import Performer, due_effects
-from worker.clock import Clock, growing, written
-from worker.errors import LockedOut, NoGround, TryLater, one_line
+from worker.clock import Clock, written
+from worker.errors import TryLater
 from worker.observe import log
-from worker.store import effects, inbox, tallies
+from worker.store import effects, inbox, tallies, wakings
 from worker.store.bulk import Tx
 from worker.store.effects import EffectKind
 from worker.store.engine import Store
@@ -30,8 +31,6 @@ from worker.store.history import line
 from worker.store.statements import Among, verbatim
 from worker.store.tables import accounts, case_history, cases, layer_jobs
 
-STUCK_AFTER = 5
-STUCK_FOR = timedelta(days=1)
 ROUNDS = 20
 
 
@@ -114,39 +113,11 @@ class Sweeper:
         def look(tx: Tx) -> list[Row[Any]]:
             # of accounts that somebody holds there may be more than a batch: they take no place from others
             of_held = tx.ask(_due_cases_of_held, now=now, limit=limit, held=held) if held else []
-            return [*tx.ask(_due_cases, now=now, limit=limit, held=held), *of_held, *tx.all(OVERTAKEN, limit=limit)]
+            due = tx.ask(_due_cases, now=now, limit=limit, held=held)
+            return [*due, *of_held, *tx.all(OVERTAKEN, now=now, limit=limit)]
 
-        due = list(dict.fromkeys(row.case_id for row in self.store.read(look)))
-        if not due:
-            return 0
-        try:
-            done += self.assessor.wake(due)
-            return len(due)
-        except NoGround:
-            raise
-        except Exception as error:
-            log.warning("wake.split", cases=len(due), error=one_line(error))
-        return sum(self._wake_alone(case_id, done) for case_id in due)
-
-    def _wake_alone(self, case_id: str, done: Assessed) -> int:
-        try:
-            done += self.assessor.wake([case_id])
-            return 1
-        except NoGround:
-            raise
-        except Exception as error:
-            log.exception("case.stuck", case_id=case_id)
-            why = f"{type(error).__name__}: {one_line(error)}"
-        try:
-            self.store.write(lambda tx: _set_aside(tx, case_id, why, self.clock.now()))
-        except LockedOut as error:
-            log.warning("case.held", case_id=case_id, error=str(error))
-        except NoGround:
-            raise
-        except Exception:
-            # it stays due as it is: the others are served all the same
-            log.exception("case.not_set_aside", case_id=case_id)
-        return 0
+        due = {row.case_id: row.begun for row in self.store.read(look)}
+        return Waker(self.store, self.assessor, self.clock).wake(due, done) if due else 0
 
     def _perform_due(self) -> tuple[int, int]:
         due = due_effects(self.store, self.clock, self.batch)
@@ -165,10 +136,14 @@ class Sweeper:
         return self.store.write(lambda tx: _warn(tx, self.bench, now, self.batch))
 
 
+WAKEABLE = select(cases.c.case_id, wakings.BEGUN).select_from(wakings.with_wakings()).where(wakings.nobody_is_at_it())
+"""Cases that nobody is waking, and how often that began and did not end."""
+
+
 def _due(*which: ColumnElement[bool]) -> Select[Any]:
     # not those that only a newer release understands
     ours = cases.c.state.in_(STATES) & cases.c.kind.in_(KINDS)
-    due = select(cases.c.case_id).where(cases.c.next_action_at <= bindparam("now"), ours, *which)
+    due = WAKEABLE.where(cases.c.next_action_at <= bindparam("now"), ours, *which)
     return due.order_by(cases.c.next_action_at).limit(bindparam("limit"))
 
 
@@ -188,7 +163,7 @@ def _overtaken() -> Select[Any]:
     # one that could not be judged is tried again at its own pace
     asked = c.kind == verbatim(CaseKind.REQUEST.value), c.state == verbatim(CaseState.REVIEW.value)
     told = *asked, c.rule == job_not_ended.__name__, c.stuck == 0
-    return select(c.case_id).where(*told, ended, not_(busy)).limit(bindparam("limit"))
+    return WAKEABLE.where(*told, ended, not_(busy)).limit(bindparam("limit"))
 
 
 # what every sweep asks, built once
@@ -209,18 +184,6 @@ ANYTHING = select(
     )
 )
 """Whether a sweep would find anything: one look in place of eight, of which all but a few are in vain."""
-
-
-def _set_aside(tx: Tx, case_id: str, why: str, now: datetime) -> None:
-    """A case that cannot be judged is tried again with growing delay, then handed to a person with the error."""
-    row = tx.one(select(cases.c.state, cases.c.stuck).where(cases.c.case_id == case_id).with_for_update())
-    stuck = row.stuck + 1
-    values: dict[str, Any] = {"stuck": stuck, "next_action_at": now + growing(stuck, STUCK_FOR)}
-    if stuck >= STUCK_AFTER and not CaseState(row.state).final:
-        values |= {"state": CaseState.REVIEW.value, "owner": "person", "next_action_at": now + STUCK_FOR}
-        values["reason"] = f"the worker could not judge it: {why}"
-    tx.connection.execute(update(cases).where(cases.c.case_id == case_id, cases.c.state == row.state).values(values))
-    tx.insert(case_history, [line(case_id, "case.stuck", WORKER, now, error=why, times=stuck)])
 
 
 def _warn(tx: Tx, bench: Bench, now: datetime, limit: int) -> int:

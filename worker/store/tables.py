@@ -349,6 +349,15 @@ _partial("ix_cases_order", "order_id is not null", cases.c.order_id)
 # cases close in about the order of their rows: next to nothing to keep, and the last day need not read all days
 Index("ix_cases_closed", cases.c.closed_at, postgresql_using="brin")
 
+wakings = Table(
+    "wakings",
+    metadata,
+    # a case that a process is waking, or was when it died; no foreign key, which would wait for whoever holds the case
+    Column("case_id", Text, primary_key=True),
+    Column("begun", Integer, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+
 case_tallies = Table(
     "case_tallies",
     metadata,

@@ -25,7 +25,7 @@ from worker.errors import CannotProcess, LockedOut, NoGround, OfNewerRelease, Un
 from worker.intake.accept import Desk, Reading
 from worker.intake.entry import Entry
 from worker.observe import log
-from worker.store import inbox
+from worker.store import inbox, wakings
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.inbox import Claim
@@ -95,17 +95,24 @@ class Assessor:
             return None
 
     def wake(self, case_ids: Sequence[str]) -> Assessed:
-        """Judges cases again whose time has come, by the same path and without news. Those whose account somebody else holds
-        stay due.
+        """Judges claimed cases again whose time has come, by the same path and without news, and ends their claim. Those whose
+        account somebody else holds stay due, and are given back.
         """
 
         def whose() -> dict[str, str]:
             return {row.case_id: row.account_id for row in self.store.read(lambda tx: woken_cases(tx, case_ids))}
 
         def work(left: Set[str]) -> Assessed:
-            return self._commit(lambda tx: self.judge_in(tx, [case_id for case_id in case_ids if case_id not in left]))
+            return self._commit(lambda tx: self._woken(tx, [case_id for case_id in case_ids if case_id not in left], left))
 
         return self._around(whose, work)
+
+    def _woken(self, tx: Tx, case_ids: Sequence[str], left: Set[str]) -> Assessed:
+        done = self.judge_in(tx, case_ids)
+        wakings.end(tx, case_ids)
+        if left:
+            wakings.give_back(tx, left, self.clock.now())
+        return done
 
     def judge_jobs(self, jobs: Sequence[tuple[str, str]]) -> Assessed:
         """Judges jobs, as (job id, account id), whether or not they have a case: what a lost step left undone is done."""
