@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import books, measure, profiling, report
+from bench import books, kills, measure, profiling, report
 from bench.contestants import ALL, OURS, Contestant
 from bench.report import Found
 from bench.servers import OLD, Servers, servers
@@ -34,6 +34,13 @@ def main() -> None:
         "--hot", type=int, default=10_000, help="failed jobs of one account, others measured beside; 0: without (%(default)s)"
     )
     parser.add_argument("--only", default="", help="some of: " + ", ".join(one.name for one in ALL))
+    parser.add_argument(
+        "--kills",
+        type=int,
+        default=0,
+        help="only: so many processes of everybody killed while a backlog is drained (%(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="when and whom --kills kills (%(default)s)")
     parser.add_argument("--profile", action="store_true", help="only: where the time goes, into bench/PROFILE.md")
     parser.add_argument("--draw", action="store_true", help="only: the picture from bench/results.json")
     parser.add_argument("--dry", action="store_true", help="leaves bench/results.json and the picture as they are")
@@ -50,6 +57,8 @@ def main() -> None:
         with servers(Path(name)) as at, _progress() as progress:
             if asked.profile:
                 return profiling.write(at, asked.events)
+            if asked.kills:
+                return _kills(at, [one for one in taken if not one.old], asked, progress)
             facts = report.machine(at)
             if (os.getloadavg()[0] / (os.cpu_count() or 1)) > 0.5:
                 err.print(f"[yellow]the machine is busy (load {os.getloadavg()[0]:.1f}): ratios may be off[/]")
@@ -82,6 +91,17 @@ def _rounds(at: Servers, taken: list[Contestant], asked: argparse.Namespace, pro
             rate = found[one.name].drains[-1].rate
             progress.console.print(f"[dim]round {turn + 1}[/] {one.title:<28} {rate:>10,.0f} events/s")
     return found
+
+
+def _kills(at: Servers, taken: list[Contestant], asked: argparse.Namespace, progress: Progress) -> None:
+    survived = {}
+    for one in taken:
+        with _task(progress, f"{one.title}, under kills", asked.kills) as tell:
+            survived[one.name] = kills.survive(at, one, max(100, int(asked.events * one.share)), asked.kills, asked.seed, tell)
+        progress.console.print(f"[dim]killed[/] {one.title:<28} {survived[one.name].undone:>10,} undone")
+    kills.show({one.title: survived[one.name] for one in taken}, report.caption(report.machine(at)))
+    if not asked.dry:
+        kills.write(survived, report.machine(at), vars(asked))
 
 
 def _crowds(at: Servers, hot: int, progress: Progress) -> dict[str, list[float]]:

@@ -1,6 +1,7 @@
 """What a tree of processes costs: CPU and memory as Linux counts them, and stopping it in the middle of a breath."""
 
 import os
+import random
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -49,15 +50,14 @@ class Processes:
     """The processes of one peer, started together and ended by their ids."""
 
     def __init__(self, commands: Sequence[Sequence[str]], env: dict[str, str], folder: Path) -> None:
-        self.log = folder / "processes.log"
-        log = self.log.open("ab")
-        self.started = [
-            subprocess.Popen(
-                command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        self.log, self._env, self._folder = folder / "processes.log", env, folder
+        self.started = [self._start(command) for command in commands]
+
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                command, env=self._env, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-            for command in commands
-        ]
-        log.close()
 
     @property
     def roots(self) -> list[int]:
@@ -70,6 +70,19 @@ class Processes:
             if process.poll() is not None:
                 tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
                 raise RuntimeError(f"{process.args!r} ended with {process.returncode}; the log ends:\n{tail}")
+
+    def kill(self, chance: random.Random) -> None:
+        """Kills one of all the processes, drawn; one at the top with all that is below it, as where a container dies."""
+        chosen = chance.choice(sorted(pid for root in self.roots for pid in tree(root)))
+        for pid in tree(chosen) if chosen in self.roots else [chosen]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def start_again(self) -> None:
+        """Starts anew what has ended at the top, whoever ended it, as a supervisor does."""
+        for place, process in enumerate(self.started):
+            if process.poll() is not None:
+                self.started[place] = self._start(process.args)  # type: ignore[arg-type]
 
     def hold(self) -> None:
         """Stops every process where it stands, so that a backlog can be laid before warm processes."""

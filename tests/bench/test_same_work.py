@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import books, measure
-from bench.contestants import HAND_LOOP, OURS
+from bench import books, kills, measure
+from bench.contestants import HAND_LOOP, OURS, Contestant
 from bench.servers import Servers, servers
 
 
@@ -29,6 +29,20 @@ def test_ours_and_the_hand_written_loop_give_back_the_credits_of_every_job_once(
     ours = measure.drain(at, OURS, "n", 200)
     assert loop.events == ours.events == 200
     record_property("ours over the loop", round(ours.rate / loop.rate, 3))
+
+
+@pytest.mark.parametrize("who", [HAND_LOOP, pytest.param(OURS, marks=pytest.mark.nightly)], ids=lambda who: str(who.name))
+def test_backlog_under_kills_is_done_once_its_processes_are_back(at: Servers, who: Contestant) -> None:
+    told: list[int] = []
+    survived = kills.survive(at, who, 5000, 2, 1, told.append)
+    assert (survived.undone, survived.wrong) == (0, [])
+    assert told == list(range(1, survived.kills + 1))
+    assert survived.cells[0] == "5,000"
+    assert survived.cells[-1] != "never"
+
+
+def test_what_nobody_came_back_to_is_told_as_never_done() -> None:
+    assert kills.Survived(5000, 2, 8, 8, None, []).cells == ("5,000", "2", "8", "8", "never")
 
 
 def test_old_cases_are_made_as_the_product_leaves_them(at: Servers) -> None:
