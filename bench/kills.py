@@ -51,8 +51,10 @@ def survive(at: Servers, who: Contestant, events: int, kills: int, seed: int, te
     with started(at, who, "k") as run:
         laid = books.lay(run.db, "k", events)
         settle(run)
+        run.processes.hold()
         for start in range(0, len(laid), 1000):
             run.send(laid[start : start + 1000])
+        run.processes.release()
         killed = 0
         while killed < kills and _undone(run, events):
             time.sleep(chance.uniform(LEAST, MOST))

@@ -38,6 +38,11 @@ def rerun_fails(world: Installation) -> list[str]:
     return [world.submitted("job_1"), world.incomplete("job_1")]
 
 
+def rerun_unheard(world: Installation) -> list[str]:
+    """Incomplete output is to be run again, nothing ever comes of it, its time passes, and the credits come back."""
+    return [world.submitted("job_1"), world.incomplete("job_1")]
+
+
 def beside_bad_events(world: Installation) -> list[str]:
     """A good event between one that cannot be read and one that contradicts another; either of those two may come first."""
     twin = world.failed("job_1").replace("model_error", "internal_error")
@@ -45,7 +50,8 @@ def beside_bad_events(world: Installation) -> list[str]:
 
 
 STORIES: dict[str, Story] = {
-    story.__name__: story for story in (credits_back, two_of_one_account, rerun_delivers, rerun_fails, beside_bad_events)
+    story.__name__: story
+    for story in (credits_back, two_of_one_account, rerun_delivers, rerun_fails, rerun_unheard, beside_bad_events)
 }
 
 
@@ -151,4 +157,9 @@ def singles(of: Played, hows: Iterable[How] = How) -> list[Plan]:
 
 def pairs(of: Played, play_one: Callable[[Plan], Played]) -> list[Plan]:
     """Dying twice: at every door, and again at every later door of the run that resumes."""
-    return [second for first in singles(of, DEATHS) for second in singles(play_one(first), DEATHS)]
+    return once_more(singles(of, DEATHS), play_one)
+
+
+def once_more(plans: Iterable[Plan], play_one: Callable[[Plan], Played]) -> list[Plan]:
+    """Each of these with one more death: at every door of the run that resumes after those it has."""
+    return [later for plan in plans for later in singles(play_one(plan), DEATHS)]

@@ -1,7 +1,8 @@
 """Every fault at every door of the automatic path, every pair of deaths, and each fault again with everything told twice.
 
 Doors are found by walking, so a new commit or call is crashed without anybody writing a test for it. A plan that fails prints
-as the command that plays it again.
+as the command that plays it again. Before a release also three deaths (`--only triple`), which take hours: with `--every N` every
+Nth of every Nth pair.
 """
 
 import time
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from tests.arena import Arena, Stage, an_arena, on_postgres, quiet, side_by_side
-from tests.crash.plans import Plan, Played, compared, pairs, plain, play, singles, ways
+from tests.crash.plans import Plan, Played, compared, once_more, pairs, plain, play, singles, ways
 from tests.proving import asked, show_doors, show_met, show_wrong, went_wrong
 from worker.screen import out, say, table
 
@@ -58,16 +59,24 @@ class Figures:
             self.wrong.append((str(played.plan), played.wrong))
 
 
-def sets(theatre: Theatre) -> dict[str, Callable[[], list[Plan]]]:
-    """The sets by name, each found when it is asked for."""
+TRIPLES = "every triple of deaths"
+"""Played only when it is asked for."""
+
+
+def sets(theatre: Theatre, every: int) -> dict[str, Callable[[], list[Plan]]]:
+    """The sets by name, each found when it is asked for; of triples those that go on from every so manyth pair."""
 
     def once() -> list[Plan]:
         return [plan for way in ways() for plan in singles(theatre.plain(way))]
 
+    def twice() -> list[Plan]:
+        return [plan for way in ways() for plan in pairs(theatre.plain(way), theatre.play)]
+
     return {
         "every fault at every door": once,
         "the same, everything told twice": lambda: [replace(plan, doubled=True) for plan in once()],
-        "every pair of deaths": lambda: [plan for way in ways() for plan in pairs(theatre.plain(way), theatre.play)],
+        "every pair of deaths": twice,
+        TRIPLES: lambda: once_more(twice()[::every], theatre.play),
     }
 
 
@@ -105,7 +114,8 @@ def main() -> int:
         if chosen.plan is not None:
             return _tell(theatre.play(chosen.plan))
         began = time.monotonic()
-        wanted = {name: plans for name, plans in sets(theatre).items() if chosen.only in name}
+        asked_for = {name: plans for name, plans in sets(theatre, chosen.every).items() if chosen.only in name}
+        wanted = {name: plans for name, plans in asked_for.items() if chosen.only or name != TRIPLES}
         done = [play_all(name, plans()[:: chosen.every], chosen.processes, server) for name, plans in wanted.items()]
     shown = table("The automatic path: nothing lost, nothing twice, wherever it dies", "set", "plans", "deaths", "wrong")
     for figures in done:

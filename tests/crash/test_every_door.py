@@ -3,7 +3,7 @@
 import pytest
 
 from tests.arena import Arena, Stage
-from tests.crash.plans import Plan, pairs, singles, ways
+from tests.crash.plans import Plan, once_more, pairs, singles, ways
 from tests.crash.prove import Theatre
 from tests.crash.world import Way
 from tests.faults import DEATHS, Fault, How
@@ -42,7 +42,20 @@ def test_share_of_all_faults_in_all_stories_told_once_and_twice(theatre: Theatre
 
 def test_dying_again_while_the_first_death_is_made_good(theatre: Theatre) -> None:
     plain = theatre.plain(Plan("rerun_fails"))
-    assert faults(pairs(plain, theatre.play)[::151], theatre) == {}
+    twice = pairs(plain, theatre.play)
+    assert faults(twice[::151], theatre) == {}
+    thrice = once_more(twice[7::301], theatre.play)
+    assert {len(plan.faults) for plan in thrice} == {3}
+    assert faults(thrice[::11], theatre) == {}
+
+
+def test_dying_while_a_case_is_woken_whose_time_is_over(theatre: Theatre) -> None:
+    plain = theatre.plain(Plan("rerun_unheard"))
+    assert plain.end["reruns"] == [("job_1", 2, "expired")]
+    assert plain.end["cases"] == [("job_1", "refunded", 5, 1)]
+    woken = range(len(plain.doors) - 6, len(plain.doors))
+    plans = [plan for plan in singles(plain, DEATHS) if {fault.passage for fault in plan.faults} <= set(woken)]
+    assert faults(plans, theatre) == {}
 
 
 @ON_POSTGRES

@@ -116,7 +116,7 @@ class Installation(World):
             self._process(self.sweeper.sweep)
             if self.at_rest():
                 return True
-            self.clock.pass_(seconds=31 if turn < 20 else 300)
+            self.clock.pass_(seconds=31 if turn < 4 else 900)
         return False
 
     def _drained(self) -> None:
