@@ -1162,7 +1162,9 @@ BUGS = (
     Bug(
         "forfeit_agreed_to_after_the_end",
         "a forfeit proposed while the case waited is carried out when it is closed and its suspension could be lifted",
-        ("tests/review/test_review.py",),
+        (
+            "tests/review/test_review.py::test_proposal_that_outlived_its_case_is_not_agreed_to_where_the_suspension_can_be_lifted",
+        ),
         (
             (
                 "worker/cases/review/reviewer.py",
@@ -1670,7 +1672,7 @@ BUGS = (
     Bug(
         "second_claim_on_a_charge_ignored",
         "two cases send back one charge",
-        ("tests/money/test_approved.py",),
+        ("tests/money/test_approved.py::test_charge_is_claimed_once",),
         (("worker/cases/money/claims.py", "if len(added) != len(wanted):", "if False:"),),
     ),
     Bug(
@@ -2447,7 +2449,7 @@ BUGS = (
     Bug(
         "hanging_maildir_takes_processes",
         "a Maildir on a network disk that hangs holds every task process, and no credits come back",
-        ("tests/requests/test_maildir.py",),
+        ("tests/requests/test_maildir.py::test_maildir_that_does_not_answer_holds_nobody_up_and_is_gone_on_with_once_it_does",),
         (("worker/cases/requests/maildir.py", "            self.patience.look(self._touch)\n", "            self._touch()\n"),),
     ),
     Bug(
@@ -2591,7 +2593,7 @@ BUGS = (
     Bug(
         "charge_in_the_way",
         "a charge that cannot be booked is read on and on, and no other is",
-        ("tests/money/test_told.py",),
+        ("tests/money/test_told.py::test_charge_that_cannot_be_booked_keeps_no_other_waiting",),
         (
             (
                 "worker/cases/money/pay.py",
@@ -2603,7 +2605,7 @@ BUGS = (
     Bug(
         "mails_in_the_way",
         "fifty mails that nobody can take keep all later ones out",
-        ("tests/requests/test_maildir.py",),
+        ("tests/requests/test_maildir.py::test_mails_that_nobody_can_take_keep_none_behind_them",),
         (
             (
                 "worker/cases/requests/maildir.py",
@@ -2627,7 +2629,7 @@ BUGS = (
     Bug(
         "letters_in_the_way",
         "an account that somebody holds keeps the letters of all others",
-        ("tests/requests/test_notices.py",),
+        ("tests/requests/test_notices.py::test_account_that_somebody_holds_keeps_no_letter_of_another",),
         (
             (
                 "worker/cases/effects/notifier.py",
@@ -2683,19 +2685,21 @@ BUGS = (
     Bug(
         "bare_approval_sends_money",
         "`approve` alone sends the money of a whole purchase where the policy said credits, or no",
-        ("tests/review/test_review.py",),
+        ("tests/review/test_review.py::test_approve_alone_sends_no_money_where_the_policy_said_something_else",),
         (("worker/cases/review/choices.py", "case.state is CaseState.WAITING or said_otherwise", "False"),),
     ),
     Bug(
         "kept_charge_sent_back_beside_its_duplicate",
         "a request that was judged before its charge was charged again sends the one that stays back too",
-        ("tests/review/test_review.py",),
+        (
+            "tests/review/test_review.py::test_charge_that_stays_valid_since_its_request_was_judged_is_not_sent_back_by_a_bare_approval",
+        ),
         (("worker/cases/review/choices.py", "only_by_name=bool(scene.charged_again) or (", "only_by_name=("),),
     ),
     Bug(
         "approved_by_the_price",
         "with tax in it one person sends more than one may",
-        ("tests/review/test_review.py",),
+        ("tests/review/test_review.py::test_second_person_is_asked_by_what_goes_back_and_not_by_the_price",),
         (
             (
                 "worker/cases/review/choices.py",
@@ -2707,7 +2711,7 @@ BUGS = (
     Bug(
         "limit_by_the_price",
         "more money leaves in an hour than the terms allow",
-        ("tests/money/test_procedure.py",),
+        ("tests/money/test_procedure.py::test_more_money_than_the_terms_allow_stops_until_a_person_releases_it",),
         (
             (
                 "worker/cases/money/arm.py",
@@ -2833,7 +2837,7 @@ BUGS = (
     Bug(
         "expectation_told_late_changes_nothing",
         "an output that turns out to be short is never made good",
-        ("tests/cases/test_assess.py",),
+        ("tests/cases/test_assess.py::test_short_success_is_incomplete_output_whenever_it_is_told_what_was_expected",),
         (
             (
                 "worker/cases/assess/fold.py",
@@ -2845,13 +2849,13 @@ BUGS = (
     Bug(
         "history_of_the_product_passed_over",
         "a fault that only the product's history tells of is never made good",
-        ("tests/cases/test_assess.py",),
+        ("tests/cases/test_assess.py::test_fault_that_only_the_history_of_the_product_tells_of_is_not_passed_over",),
         (("worker/cases/assess/fold.py", "return fails(report, job) and not any(", "return False and not any("),),
     ),
     Bug(
         "mail_hides_a_dispute",
         "a decision meant for a dispute is taken about a stranger's mail",
-        ("tests/review/test_review.py",),
+        ("tests/review/test_review.py::test_mail_about_a_disputed_order_hides_no_dispute_and_takes_no_decision_meant_for_it",),
         (
             (
                 "worker/cases/documents/document.py",
@@ -2881,7 +2885,7 @@ BUGS = (
     Bug(
         "restore_check_content_with_nobody",
         "a database that was set back is said to know all while Redis is away",
-        ("tests/restore/test_stop.py",),
+        ("tests/restore/test_stop.py::test_check_without_anybody_to_ask_says_so_and_is_not_well",),
         (("worker/cases/money/restore.py", "or missing or self.unasked", "or missing"),),
     ),
     Bug(
