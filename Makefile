@@ -43,6 +43,7 @@ check: $(STAMP) ## format, lint, types, import rules, dependencies, terms, every
 	@$(COVERAGE) report --rcfile=/dev/null --fail-under=100 --skip-covered --show-missing
 
 prove: $(STAMP) ## every fault at every door of the automatic path and of money's, pairs, all told twice (ARGS="--every 10" for a tenth)
+	@$(BIN)/python -m tests.models.prove
 	@$(BIN)/python -m tests.crash.prove $(ARGS)
 	@$(BIN)/python -m tests.money.prove $(ARGS)
 

@@ -1,13 +1,13 @@
 """Plans: a story, one trouble before the call, one at it, one with the webhooks, and what goes wrong at which door.
 
 Each is played on a fresh database to its end, and judged by the double's own ledger; and the way of each claim, with the calls
-on the wire, has to be a way of the model (protocol.py).
+on the wire, has to be a way of the model (tests/models/refund.py).
 """
 
 import atexit
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
@@ -18,7 +18,7 @@ from policy.lifecycle import CaseState
 from tests.arena import Arena, scratch
 from tests.chance import chance_of
 from tests.faults import Fault, How, faults_read, faults_written, one_more
-from tests.money.protocol import Refund, Row, View, follow
+from tests.models.ways import Refunds
 from tests.money.whole_way import WholeWay
 from worker.creem.client import Creem
 from worker.sandbox.creem import SecondRefund, Switches
@@ -33,8 +33,6 @@ BEYOND_US = {"refunded_meanwhile", "refunded_in_part_meanwhile", "disputed_meanw
 """Somebody else moves the same money between our read and our call, or after it: what they move adds up with what we move."""
 SHOWN_AND_TAKEN_BACK = {"pending_fails_after_refunded_was_shown", "pending_fails_and_refunded_stays_shown"}
 """Creem shows the charge as refunded and no money leaves: nobody can tell from outside."""
-MODEL = Refund(payers=1, calls=1_000, witnesses=frozenset({"journal", "redis"}), shows_anything=True)
-"""How plans are played: one process after another, with both witnesses, at a provider that may show anything."""
 DAYS, PATIENCE_HOURS, BALANCE_DAYS = 8, 2, 3
 """The published terms wait longer for a proof and for a balance; the steps they take meanwhile are the same."""
 FINAL = [state.value for state in CaseState if state.final]
@@ -120,23 +118,6 @@ class Played:
         return self.states.count("review")
 
 
-@dataclass
-class Ways:
-    """What was to be seen of each charge, door after door: its claim, and the calls that arrived for it."""
-
-    world: WholeWay
-    views: dict[str, list[View]]
-
-    def look(self) -> None:
-        """Keeps what has changed since the last look."""
-        for transaction, views in self.views.items():
-            claim: Any = self.world.claim(transaction)
-            row = claim and Row(claim.state, claim.next_step, claim.attempts, claim.closed_at is not None)
-            view = row, self.world.double.posts(transaction)
-            if not views or view != views[-1]:
-                views.append(view)
-
-
 @cache
 def impatient_terms() -> Path:
     """The published terms with less patience, in a folder of their own."""
@@ -163,9 +144,8 @@ def play(plan: Plan, store: Store, client: Callable[[Creem], Creem] = lambda cre
             store, journal=Path(folder), doubled=plan.doubled, reconciles=story.reconciled,
             switches=plan.switches, faults=plan.faults, terms_dir=impatient_terms(),
         )  # fmt: skip
-        world.creem = client(world.creem)
-        ways = Ways(world, {f"tran_{number}": [] for number in range(1, story.charges)})
-        world.doors.after = ways.look
+        ways = Refunds(store, world.double)
+        world.creem = client(ways.between(world.creem))
         played = Played(plan)
         try:
             nameless: dict[str, Any] = {"transaction_id": None} if story.reconciled else {}
@@ -173,18 +153,14 @@ def play(plan: Plan, store: Store, client: Callable[[Creem], Creem] = lambda cre
             world.settle_down(days=DAYS, done=lambda: _over(world))
             world.sweep()
             _judge(played, world, story)
-            played.wrong += [one for views in ways.views.values() for one in _no_way(views)]
+            played.wrong += ways.strange()
         except Exception as error:
             played.wrong.append(f"a defect: {error!r}")
         finally:
+            ways.close()
             world.close()
         played.doors, played.deaths = world.doors.names, len(world.doors.deaths)
     return played
-
-
-def _no_way(views: list[View]) -> Iterator[str]:
-    if (shown := follow(MODEL, views)) < len(views):
-        yield f"no way of the model: {views[max(0, shown - 1)]}, then {views[shown]}"
 
 
 def _over(world: WholeWay) -> bool:

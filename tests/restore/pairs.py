@@ -2,9 +2,11 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.models.ways import Refunds
 from tests.restore.world import BEFORE_ALL, SLOW, RestoreWorld
 from worker.sandbox.creem import Lost
 from worker.sandbox.creem.words import Fault
@@ -48,6 +50,14 @@ def pairs_of(store: Store, folder: Path, story: str) -> Iterator[Pair]:
 def play(store: Store, folder: Path, pair: Pair) -> list[str]:
     """One pair, to its end with the person who recovers and lifts; what was wrong with it."""
     world = RestoreWorld(store, folder, switches=STORIES[pair.story], last=pair.after)
+    with closing(Refunds(store, world.double)) as claims:
+        world.creem = claims.between(world.creem)
+        wrong = [*_wrong(world, folder, pair), *claims.strange()]
+    world.close()
+    return [f"{pair}: {one}" for one in wrong]
+
+
+def _wrong(world: RestoreWorld, folder: Path, pair: Pair) -> list[str]:
     world.charged()
     world.go_on(days=3)
     moved = world.refunds_moved()
@@ -74,8 +84,7 @@ def play(store: Store, folder: Path, pair: Pair) -> list[str]:
     if state != "refunded" and (moved or state != "review"):
         wrong.append(f"the case ends {state}, {moved} had moved")
     wrong += [f"{breach['check']}: {breach['row']} {breach['problem']}" for breach in world.audit().breaches]
-    world.close()
-    return [f"{pair}: {one}" for one in wrong]
+    return wrong
 
 
 def _twice(world: RestoreWorld, when: str) -> list[str]:

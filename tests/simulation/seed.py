@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from tests.arena import Rows, scratch
 from tests.cases.world import HandClock
+from tests.models.ways import Events, Refunds
 from tests.money.plans import impatient_terms
 from tests.simulation.hub import Hub, Weather
 from tests.simulation.people import People
@@ -200,10 +201,15 @@ def play(
         weather = weather or Weather.drawn(chance, size.rarer)
         terms = two_editions(size.second_edition) if weather.editions else impatient_terms()
         town = Town(store, Path(folder), hub, weather, terms, seed, clock, size)
+        claims, events = Refunds(store, town.double), Events(store, town.inside)
+        town.creem, town.added = claims.between(town.creem), events.added
         try:
             _play(town, played, spoils)
+            played.wrong += [*claims.strange(), *events.strange()]
         finally:
             hub.end()
+            claims.close()
+            events.close()
             town.close()
     return played
 

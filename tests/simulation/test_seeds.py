@@ -91,6 +91,21 @@ def test_reference_notices_books_that_were_tampered_with(arena: Arena, statement
         assert play(8, store, CALM, spoil).wrong
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update payments set state = 'unknown', closed_at = null, due_at = created_at where state = 'refunded'",
+        "update inbox set state = 'new' where state = 'handled' and stream_id is not null",
+    ],
+)
+def test_way_that_no_model_goes_is_noticed(arena: Arena, statement: str) -> None:
+    def spoil(town: Town) -> None:
+        town.store.write(lambda tx: tx.connection.execute(text(statement)))
+
+    with arena.empty() as store:
+        assert any(wrong.startswith("no way of the model") for wrong in play(8, store, CALM, spoil).wrong)
+
+
 def test_run_in_which_something_never_went_wrong_says_so_once_it_is_long_enough() -> None:
     plenty = [Played(1, met=Counter(dict.fromkeys(BEFALLS, 1)))] * WEEKS.enough
     assert never_met(plenty, WEEKS) == []

@@ -20,6 +20,7 @@ from tests.chance import chance_of
 from tests.crash.world import STREAM
 from tests.doors import DoorRedis
 from tests.faults import database_lost
+from tests.models.ways import HeardRedis
 from tests.money.plans import NASTY
 from tests.money.world import DoorCreem
 from tests.requests.world import PeopleWorld
@@ -40,6 +41,7 @@ from worker.intake.accept import Accepted, Desk
 from worker.intake.consumer import Consumer
 from worker.intake.entry import Entry
 from worker.intake.handed import GRACE_SECONDS, Handed
+from worker.intake.stream import as_text
 from worker.notices.outcomes import OutcomeStream
 from worker.observe import log
 from worker.reruns import TOO_LATE, Answer, Reply, RerunOrder
@@ -132,7 +134,7 @@ class SimStore(Store):
         return super().read(work)
 
 
-class SimRedis(DoorRedis):
+class SimRedis(DoorRedis, HeardRedis):
     """Redis as processes reach it. Whoever asks for idle consumers finds none that lives: a real one speaks every second, here
     they sleep until there is something to read.
     """
@@ -212,6 +214,8 @@ class Town(PeopleWorld):
         """The product's history so far."""
         self.sent: list[str] = []
         """Every document that producers ever sent."""
+        self.added: Callable[[str, str], None] = lambda entry_id, document: None
+        """Hears of every entry that they added."""
         self.unsent: list[str] = []
         """What they could not send because Redis was away."""
         self.readers: dict[str, str] = {}
@@ -386,7 +390,7 @@ class Town(PeopleWorld):
             return
         for document in documents:
             self.sent.append(document)
-            self.outside.xadd(STREAM, {"event": document})
+            self.added(as_text(self.outside.xadd(STREAM, {"event": document})), document)
         self.hub.stir("stream")
 
     def know(self, *records: dict[str, Any]) -> None:

@@ -1,9 +1,14 @@
-"""The way of a refund to Creem as a model: claim → read → arm → one call → prove, with two processes and a database set back.
+"""The way of a refund to Creem as a model: claim → read → arm → one call → record → prove, by two processes, with a database that
+may be set back (failure-modes.md, Appendix A).
 
-Each `without` takes one thing away that the code does; `search` then finds the shortest way to the harm.
+Each `without` takes one thing away that the code does; `search` then finds the shortest way to the harm. It is the protocol as
+the code has it, which differs from the appendix: a turn is taken before the charge is read, and its number fences whoever
+overslept; what Creem answers has seven meanings; a claim that is open is read for ever, and a person is told; journal and Redis
+remember what a database that was set back forgot. What only holds money up, such as breakers, limits and disputes, is left out:
+to wait is always allowed here, and so is to close a claim of which nothing was sent.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +25,18 @@ class Row(NamedTuple):
     step: str = SEND
     attempts: int = 0
     closed: bool = False
+
+
+@dataclass(frozen=True)
+class Read:
+    """Somebody read the charge at Creem, which showed it as refunded in full, or did not."""
+
+    shown: bool
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call for the refund arrived at Creem."""
 
 
 class Payer(NamedTuple):
@@ -61,6 +78,7 @@ class World(NamedTuple):
 
 
 IDLE = Payer()
+READS, CALLS = "reads", ("calls", "calls again")
 RECORDED = {
     "succeeded": Row("confirming", READ),
     "pending": Row("in_progress", READ),
@@ -90,7 +108,9 @@ class Refund:
     calls: int = 2
     """How many may be armed at most."""
     shows_anything: bool = False
-    """Creem may show a refund that is not ours, or none: for ways that really were gone."""
+    """Creem may show a refund that is not ours, or none."""
+    followed: bool = False
+    """Ways that really were gone are compared: what Creem does beside its answers is not kept, for all of it may happen."""
 
     @property
     def start(self) -> World:
@@ -113,7 +133,7 @@ class Refund:
             for name, after in self._process(world, who):
                 yield f"{'AB'[who]} {name}", after
             if world.payers[who] != IDLE:
-                lost = int(world.payers[who].does == "waits")
+                lost = int(world.payers[who].does == "waits" and not self.followed)
                 yield f"{'AB'[who]} dies", _at(world, who, IDLE)._replace(adrift=world.adrift + lost)
         yield from self._creem(world)
         if self.restores and not world.restored:
@@ -127,14 +147,17 @@ class Refund:
                     lost = sum(one.does == "waits" for one in world.payers)
                     back = back._replace(payers=self.start.payers, adrift=world.adrift + lost)
                 yield "the backup is put back", back
-        if world.stopped:
-            yield "a person recovers and lifts", self._lifted(world)
+        yield from self._person(world)
 
     def _process(self, world: World, who: int) -> Iterator[tuple[str, World]]:
         me, row = world.payers[who], world.row
         match me.does:
             case "nothing" if row is not None and not row.closed:
                 yield from self._turn(world, who, row)
+            case "has a turn":
+                asked = self._asked(world) if me.step == SEND else 0
+                for seen in (False, True) if self.followed else (world.shown,):
+                    yield READS, _at(world, who, me._replace(does="has read", seen=seen, asked=asked))
             case "has read" if me.step == SEND:
                 yield from self._arm(world, who, row)
             case "has read":
@@ -148,7 +171,7 @@ class Refund:
                 yield "arms", _at(after, who, me._replace(does="waits"))
             case "waits":
                 lost = _at(world, who, me._replace(does="knows", answer="lost"))
-                yield "hears nothing", lost._replace(adrift=world.adrift + 1)
+                yield "hears nothing", lost._replace(adrift=world.adrift + (not self.followed))
             case "knows" if me.answer == "lost" and self.without == "a lost answer is no reason to call":
                 yield "calls again", self._call(world, who, me.attempt)
             case "knows":
@@ -158,12 +181,15 @@ class Refund:
         if not world.restored:  # set back, the numbers of turns come again: then the fence is worth nothing
             world = world._replace(payers=tuple(one._replace(ours=False) for one in world.payers))
         if row.state != "sending":
-            asked = max(world.redis if "redis" in self.witnesses else 0, world.journal - 1 if "journal" in self.witnesses else 0)
-            yield "takes a turn and reads", _at(world, who, Payer("has read", True, row.step, world.shown, asked))
+            yield "takes a turn", _at(world, who, Payer("has a turn", True, row.step))
         elif self.without == "found armed is unknown":
             yield "calls again", self._call(world, who, row.attempts)
         else:
             yield "finds a call without an answer", world._replace(row=row._replace(state="unknown"))
+
+    def _asked(self, world: World) -> int:
+        redis, journal = (name in self.witnesses for name in ("redis", "journal"))
+        return max(world.redis if redis else 0, world.journal - 1 if journal else 0)
 
     def _arm(self, world: World, who: int, row: Row | None) -> Iterator[tuple[str, World]]:
         me, guarded = world.payers[who], self.without != "arms only what stands as it was"
@@ -178,7 +204,8 @@ class Refund:
         if "journal" in self.witnesses and world.journal > row.attempts:
             yield "reads of a call in the journal", gone._replace(row=_remembered(row, world.journal))
             return
-        yield "closes what is not as approved", gone._replace(row=Row("mismatch", READ, row.attempts, True))
+        for ends in ("mismatch", "not_needed"):
+            yield "closes what is not as approved", gone._replace(row=Row(ends, READ, row.attempts, True))
         if me.seen:
             yield "closes what went back already", gone._replace(row=Row("not_needed", READ, row.attempts, True))
         elif row.attempts < self.calls:
@@ -195,32 +222,42 @@ class Refund:
     def _call(self, world: World, who: int, attempt: int) -> World:
         told = max(world.redis, attempt) if "redis" in self.witnesses else 0
         noted = max(world.journal, attempt) if self.without == "journal first" else world.journal
-        return _at(world, who, Payer("waits", attempt=attempt))._replace(posts=world.posts + 1, redis=told, journal=noted)
+        posts = world.posts + (not self.followed)
+        return _at(world, who, Payer("waits", attempt=attempt))._replace(posts=posts, redis=told, journal=noted)
 
     def _prove(self, world: World, who: int, row: Row | None) -> Iterator[tuple[str, World]]:
         me, gone = world.payers[who], _at(world, who, IDLE)
         if row is None or not me.ours or row.closed or row.state not in OPEN | SAID_NO:
             yield "is too late", gone
-        elif me.seen:
-            ends = "not_needed" if row.state == "refused" else "refunded"
-            yield "proves it", gone._replace(row=Row(ends, READ, row.attempts, True))
-        elif world.lost:
-            ends = "refused" if row.state == "refused" else "rejected"
-            yield "ends it, for the bank has given it back", gone._replace(row=Row(ends, READ, row.attempts, True))
-        elif row.state in SAID_NO:
-            yield "proves that no money moved", gone._replace(row=Row(row.state, READ, row.attempts, True))
-        elif row.state == "in_progress" and world.failed:
-            yield "proves that it came to nothing", gone._replace(row=Row("rejected", READ, row.attempts, True))
-        elif row.state == "unknown" and self.without == "paid proves nothing":
+            return
+        if row.state == "unknown" and self.without == "paid proves nothing":
             yield "calls again", self._call(world, who, row.attempts)
-        else:
-            yield "proves nothing", gone
+            return
+        for name, ends in self._proofs(world, me, row):
+            yield name, gone._replace(row=Row(ends, READ, row.attempts, True))
+        yield "proves nothing", gone
+
+    def _proofs(self, world: World, me: Payer, row: Row) -> Iterator[tuple[str, str]]:
+        """What the read, and all that was told, prove of the claim: how it ends."""
+        if me.seen:
+            yield "proves it", "not_needed" if row.state == "refused" else "refunded"
+            return
+        in_vain = "refused" if row.state == "refused" else "rejected"
+        if row.state in SAID_NO:
+            yield "proves that no money moved", in_vain
+        if self.followed or world.lost:
+            yield "ends it, for the bank has given it back", in_vain
+        if row.state == "in_progress" and (self.followed or world.failed):
+            yield "proves that it came to nothing", in_vain
 
     def _creem(self, world: World) -> Iterator[tuple[str, World]]:
         for who in range(self.payers):
             me = world.payers[who]
             if me.does == "waits":
                 heard = {answer: _at(world, who, me._replace(does="knows", answer=answer)) for answer in RECORDED}
+                if self.followed:
+                    yield from ((f"Creem says {answer}", after) for answer, after in heard.items())
+                    continue
                 yield "Creem pays", heard["succeeded"]._replace(moved=world.moved + 1)
                 yield "Creem pays and says that it failed", heard["failed"]._replace(moved=world.moved + 1)
                 yield "Creem accepts", heard["pending"]._replace(accepted=world.accepted + 1)
@@ -240,6 +277,16 @@ class Refund:
         if self.shows_anything or (world.moved and not world.shown):
             yield "Creem shows it", world._replace(shown=not world.shown)
 
+    def _person(self, world: World) -> Iterator[tuple[str, World]]:
+        row = world.row
+        unsent = row is not None and not row.closed and row.step == SEND
+        if row is not None and unsent and not world.stopped:
+            yield "a person takes it back", world._replace(row=Row("not_needed", READ, row.attempts, True))
+        if world.restored and "journal" in self.witnesses and world.journal > (row.attempts if row is not None else 0):
+            yield "a person recovers", world._replace(row=_remembered(row or Row(), world.journal))
+        if world.stopped:
+            yield "a person recovers and lifts", self._lifted(world)
+
     def _lifted(self, world: World) -> World:
         row = world.row
         if "journal" in self.witnesses:
@@ -248,6 +295,21 @@ class Refund:
         elif row is not None and not row.closed and row.step == SEND:
             row = Row("unknown", READ, row.attempts + 1)
         return world._replace(row=row, stopped=False, redis=row.attempts if row is not None else 0)
+
+    # what can be seen of it from outside: reads, calls, and what a commit makes of the claim
+
+    def told(self, world: World, name: str, after: World) -> Hashable | None:
+        if name.endswith(READS):
+            return Read(next(payer.seen for payer, was in zip(after.payers, world.payers, strict=True) if payer != was))
+        if name.endswith(CALLS):
+            return Call()
+        return after.row if after.row != world.row else None
+
+    def strangers(self, told: Hashable) -> bool:
+        return isinstance(told, Read)
+
+    def set_back(self, world: World, row: Row | None) -> World:
+        return world._replace(row=row, restored=True, payers=self.start.payers)
 
 
 def _at(world: World, who: int, payer: Payer) -> World:
@@ -265,31 +327,3 @@ def _remembered(row: Row, attempts: int) -> Row:
     if row.state == "refunded" or (row.state in OPEN | SAID_NO and row.step == READ and not row.closed):
         return row._replace(attempts=attempts)
     return Row("unknown", READ, attempts)
-
-
-View = tuple[Row | None, int]
-"""What can be seen from outside: the row, and how many calls were on the wire."""
-
-
-def follow(model: Refund, views: Sequence[View]) -> int:
-    """How many of these views, one after another, the model can show; all of them where they are one of its ways."""
-    worlds = {model.start}
-    for number, view in enumerate(views):
-        if number or view != (None, 0):
-            before = _unseen(model, worlds)
-            worlds = {after for world in before for _, after in model.moves(world) if (after.row, after.posts) == view}
-        if not worlds:
-            return number
-    return len(views)
-
-
-def _unseen(model: Refund, worlds: set[World]) -> set[World]:
-    """These, and all that can come of them without anything to be seen."""
-    reached, waits = set(worlds), list(worlds)
-    while waits:
-        world = waits.pop()
-        same = (world.row, world.posts)
-        fresh = {after for _, after in model.moves(world) if (after.row, after.posts) == same} - reached
-        reached |= fresh
-        waits += fresh
-    return reached
