@@ -202,6 +202,27 @@ class TestMoney:
         assert held["detail"]["why"] == "acc_1 has 99 credits in profiles, fewer than the 100 of ord_1 to take back"
         assert rows(world.store, "select * from payments") == []
 
+    def test_nothing_is_claimed_while_the_products_table_is_away_and_no_credits_are_written_off(self, store: Store) -> None:
+        product(store)
+        run(store, "insert into profiles (id, credits) values ('acc_1', 200)")
+        found = balances(store)
+        world = MoneyWorld(store, ledger=Ledger(found))
+        store.write(lambda tx: found.begin(tx, world.clock.now()))
+        records = world.history_of_charges()
+        run(store, "alter table credit_entries rename to elsewhere")
+        world.put_in(*records)
+        with pytest.raises(Misconfigured, match=r"credit_entries.*: the table of the product"):
+            world.sweep()
+        assert (rows(store, "select * from payments"), rows(store, "select * from creem_credits"), balance(world)) == (
+            [],
+            [],
+            200,
+        )
+        run(store, "alter table elsewhere rename to credit_entries")
+        world.settle_down()
+        assert (world.state("ord_1"), balance(world), world.double.gone("tran_1")) == ("refunded", 100, 900)
+        assert audited(world) == []
+
     def test_owner_without_a_row_is_no_hindrance_to_what_is_proved(self, charged: Callable[[int], MoneyWorld]) -> None:
         world = charged(200)
         run(world.store, "delete from credit_entries", "delete from profiles")

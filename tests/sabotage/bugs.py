@@ -2011,6 +2011,12 @@ BUGS = (
         (("worker/credits/balances.py", "if not refuses_the_row(error):", "if True:"),),
     ),
     Bug(
+        "table_that_is_gone_is_taken_for_a_refusal",
+        "while the product's table is away money goes back and its credits are written off, and the customer keeps both",
+        ("tests/credits/test_balances.py::TestMoney",),
+        (("worker/credits/balances.py", "if not refuses_the_row(error):", "if False:"),),
+    ),
+    Bug(
         "observer_takes_credits",
         "a worker that only looks takes the credits of customers whose charge is disputed",
         ("tests/credits/test_balances.py::TestRefusing",),

@@ -1,5 +1,6 @@
 """What an error of the database means for whoever asked for the work."""
 
+import re
 import sqlite3
 
 from sqlalchemy.exc import (
@@ -15,6 +16,7 @@ from sqlalchemy.exc import (
 
 from worker.errors import BrokenOff, LockedOut, Misconfigured, TryLater, one_line
 from worker.store.sqlite import BUSY_SECONDS
+from worker.store.tables import metadata
 
 NO_SCHEMA = "the schema is missing: run `refunds db upgrade`"
 NO_SUCH_TABLE = "42P01"
@@ -39,7 +41,7 @@ def meaning(error: DBAPIError, *, writing: bool) -> Exception:
         return error
     state = sqlstate(error)
     if state == NO_SUCH_TABLE or "no such table" in str(error.orig):
-        return Misconfigured(NO_SCHEMA)
+        return Misconfigured(_what_is_missing(one_line(error.orig or error)))
     if state == NOT_ALLOWED:
         right = "a worker signs in as deploy/postgres/roles.sql has it, and an upgrade runs as the owner of the tables"
         return Misconfigured(f"the database: {why_unreachable(error)}; {right}")
@@ -52,6 +54,12 @@ def meaning(error: DBAPIError, *, writing: bool) -> Exception:
     if _is_defect(error, writing):
         return error
     return TryLater("the database", why_unreachable(error))
+
+
+def _what_is_missing(said: str) -> str:
+    if any(re.search(rf"\b{name}\b", said) for name in metadata.tables):
+        return NO_SCHEMA
+    return f"{said}: the table of the product that holds credits is gone; see `refunds doctor`"
 
 
 def _is_defect(error: DBAPIError, writing: bool) -> bool:
