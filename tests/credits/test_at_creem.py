@@ -97,6 +97,15 @@ def world(store: Store) -> CreditsWorld:
     return made
 
 
+def test_postings_of_before_credits_were_kept_at_creem_are_no_breach_of_theirs(store: Store) -> None:
+    world = MoneyWorld(store)
+    world.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100, customer_id="cust_1"))
+    world.happen(world.submitted("job_1", credits=5), world.failed("job_1"))
+    assert store.read(lambda tx: list(HOME.breaches(tx, 10))) == []
+    store.write(lambda tx: HOME.begin(tx, world.clock.now() + timedelta(seconds=1)))
+    assert store.read(lambda tx: list(HOME.breaches(tx, 10))) == []
+
+
 def test_credits_of_a_failed_job_come_back_at_creem_once_and_the_case_says_so(world: CreditsWorld) -> None:
     world.fail()
     assert world.has() == 95, "nothing is called before the commit"

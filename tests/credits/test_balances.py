@@ -551,6 +551,24 @@ class TestPostgres:
             ours.close()
             run(store, f"drop owned by {name}", f"drop role {name}")
 
+    def test_rows_that_row_security_hides_from_us_are_a_doubt(self, store: Store) -> None:
+        product(store)
+
+        def without_the_right(tx: Any) -> list[str]:
+            for sql in (
+                "create role shopkeeper",
+                "grant select on profiles, credit_entries to shopkeeper",
+                "alter table profiles enable row level security",
+                "set local role shopkeeper",
+            ):
+                tx.connection.execute(text(sql))
+            return found.doubts(tx)
+
+        found = balances(store)
+        assert store.read(found.doubts) == []
+        said = "profiles: row security hides rows from this role; give it BYPASSRLS, or a policy of its own"
+        assert store.rehearse(without_the_right) == [said]
+
     def test_doubts_are_said_before_they_matter(self, store: Store) -> None:
         product(store, check="constraint not_below check (credits >= 0)")
         found = balances(store)

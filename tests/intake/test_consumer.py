@@ -158,6 +158,38 @@ def test_one_poisonous_entry_holds_up_nobody_else(reading: Reading, inbox: Inbox
     assert len(inbox.kept) == 6
 
 
+def test_outage_while_entries_are_tried_one_by_one_is_held_against_none_of_them(reading: Reading, inbox: Inbox) -> None:
+    reading.add(*"ab")
+    consumer = reading.consumer(inbox)
+    inbox.refuse = [RuntimeError("a defect"), RuntimeError("a defect"), TryLater("the database", "away")]
+    for fault in (RuntimeError, RuntimeError, TryLater):
+        with pytest.raises(fault):
+            consumer.step()
+    assert [len(call) for call in inbox.calls] == [2, 2, 1]
+    assert eventually(lambda: (consumer.step(), reading.pending == 0)[1])
+    assert inbox.documents == [b"a", b"b"]
+    assert reading.log.events("error") == []
+
+
+def test_group_that_another_makes_in_the_same_moment_is_the_one(reading: Reading, inbox: Inbox) -> None:
+    class Slow:
+        """A client that another overtakes between its look and its word."""
+
+        def __init__(self, client: Any) -> None:
+            self.client = client
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.client, name)
+
+        def xgroup_create(self, *args: Any, **options: Any) -> Any:
+            reading.client.xgroup_create(*args, **options)
+            return self.client.xgroup_create(*args, **options)
+
+    reading.add("a")
+    assert reading.consumer(inbox, client=Slow(reading.connect())).step() == 1
+    assert (inbox.documents, reading.pending) == ([b"a"], 0)
+
+
 def test_a_desk_that_refuses_everything_is_not_flooded(reading: Reading, inbox: Inbox) -> None:
     ids = reading.add(*(str(n) for n in range(60)))
     inbox.poison = set(ids)

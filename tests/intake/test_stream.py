@@ -3,9 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-import redis.exceptions
+import redis as redis_py
 
 from tests.intake.readers import GROUP, STREAM, Inbox, Reading
 from tests.servers import eventually
@@ -60,7 +61,7 @@ def test_connection_to_a_server_that_only_reads_since_a_failover_is_not_kept(tmp
     with start_redis(tmp_path) as server, open_stream_client(server.url) as client:
         before = client.client_id()
         client.replicaof("127.0.0.1", "1")
-        with pytest.raises(redis.exceptions.ReadOnlyError):
+        with pytest.raises(redis_py.exceptions.ReadOnlyError):
             client.xadd(STREAM, {"event": "{}"})
         client.replicaof("NO", "ONE")
         assert client.client_id() != before
@@ -103,7 +104,7 @@ def test_id_is_in_the_future_beyond_what_another_clock_explains(reading: Reading
 
 def test_key_that_is_no_stream_is_not_taken_for_one_without_ids(reading: Reading) -> None:
     reading.client.set(STREAM, "somebody else's")
-    with pytest.raises(redis.exceptions.ResponseError, match="WRONGTYPE"):
+    with pytest.raises(redis_py.exceptions.ResponseError, match="WRONGTYPE"):
         ahead(reading.client, STREAM)
 
 
@@ -114,7 +115,7 @@ def test_id_chosen_in_the_future_is_named_with_a_way_out(reading: Reading) -> No
     reading.client.xadd(STREAM, {"event": "{}"}, id="7258118400000-0")
     assert ahead(reading.client, STREAM) == "7258118400000-0"
     reading.client.xadd(STREAM, {"event": "{}"}, id=GREATEST)
-    with pytest.raises(redis.exceptions.ResponseError):
+    with pytest.raises(redis_py.exceptions.ResponseError):
         reading.add("b")
     last = ahead(reading.client, STREAM)
     assert last == GREATEST
@@ -192,7 +193,7 @@ def test_the_audit_of_no_group_reads_nothing(reading: Reading) -> None:
     assert list(entries_read_so_far(reading.client, STREAM, GROUP)) == []
 
 
-def test_entries_that_no_memory_holds_keep_nobody_from_seeing_the_stream(redis: redis.Redis, redis_server: str) -> None:
+def test_entries_that_no_memory_holds_keep_nobody_from_seeing_the_stream(redis: redis_py.Redis, redis_server: str) -> None:
     narrow = Reading(lambda: open_stream_client(redis_server, most=100_000))
     heavy = {f"field {number}": "x" * 1_000 for number in range(300)}
     first = narrow.client.xadd(STREAM, heavy).decode()
@@ -307,7 +308,7 @@ def test_redis_that_is_full_of_what_was_sent_is_given_room(tmp_path: Path, start
         for number in range(300):
             reading.client.xadd(SENT, {"event": "x" * 10_000}, id=f"{number + 1}-0")
         reading.client.config_set("maxmemory", int(reading.client.info("memory")["used_memory"]) - 1_000_000)
-        with pytest.raises(redis.exceptions.OutOfMemoryError):
+        with pytest.raises(redis_py.exceptions.OutOfMemoryError):
             reading.add("an event")
         if started != "before":
             consumer = reading.consumer(Inbox(), "two", housekeeping_every=1e-9, sent=(SENT,), sent_retention_hours=1.0)
@@ -378,6 +379,35 @@ def test_a_consumer_silent_for_an_hour_and_empty_handed_is_forgotten(reading: Re
     left = {c["name"] for c in reading.client.xinfo_consumers(STREAM, GROUP)}
     assert b"gone" not in left
     assert {b"holds", b"lively"} <= left
+
+
+def test_what_a_consumer_took_in_the_moment_it_was_forgotten_is_told_as_dropped(reading: Reading) -> None:
+    class Thaws(WithoutLag):
+        """Frozen for an hour, it reads what comes between our look and our word."""
+
+        def xinfo_consumers(self, stream: str, group: str) -> list[dict[str, Any]]:
+            reading.add("a")
+            self._client.xreadgroup(GROUP, "frozen", {STREAM: ">"})
+            return [{"name": b"frozen", "pending": 0, "idle": 3_600_001}]
+
+    client: Any = Thaws(reading.connect())
+    reading.consumer(Inbox(), "mine", client=client, housekeeping_every=1e-9).step()
+    assert reading.log.events("error") == ["intake.pending_dropped"]
+
+
+def test_reading_goes_on_for_a_user_who_may_not_keep_house(redis: redis_py.Redis, redis_server: str) -> None:
+    redis.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-xtrim", "-xinfo|consumers"])
+    try:
+        user = urlsplit(redis_server)._replace(netloc=f"reader:any@{urlsplit(redis_server).netloc.rpartition('@')[2]}").geturl()
+        reading, inbox = Reading(lambda: open_stream_client(user)), Inbox()
+        reading.add("a", "b")
+        consumer = reading.consumer(inbox, housekeeping_every=1e-9)
+        assert (consumer.step(), inbox.documents, reading.pending) == (2, [b"a", b"b"], 0)
+        reading.add("c")
+        assert (consumer.step(), reading.pending) == (1, 0)
+        assert reading.log.said == [("warning", "intake.upkeep_refused")] * 2
+    finally:
+        redis.acl_deluser("reader")
 
 
 def beside(client: Any, database: str | None) -> list[str]:
