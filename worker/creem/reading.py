@@ -44,11 +44,14 @@ def moment(value: object) -> datetime:
     return _BEGINNING + timedelta(milliseconds=value)
 
 
+def id_of(value: object) -> str:
+    """The id of what a field points at: the field holds the id, or the whole object."""
+    return text(value.get("id") if isinstance(value, dict) else value)
+
+
 def ref(value: object) -> str | None:
-    """The id of what a field points at: the field holds the id, or the whole object, or nothing."""
-    if isinstance(value, dict):
-        return text(value.get("id"))
-    return optional(text, value)
+    """The same of a field that may hold nothing."""
+    return optional(id_of, value)
 
 
 def text(value: object) -> str:

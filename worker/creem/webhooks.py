@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, TypeVar
 
-from worker.creem.reading import Unreadable, currency, moment, money, optional, ref, text, units
+from worker.creem.reading import Unreadable, currency, id_of, moment, money, ref, text, units
 from worker.creem.said import (
     CheckoutCompleted,
     DisputeCreated,
@@ -191,7 +191,7 @@ def _refund(said: _Part, event: _Named) -> RefundCreated:
     whole = isinstance(said.document.get("transaction"), dict)
     return RefundCreated(
         refund_id=said.of("id", text),
-        transaction_id=_transaction_id(said),
+        transaction_id=said.of("transaction", id_of),
         amount=said.of("refund_amount", money),
         currency=said.of("refund_currency", currency),
         status=said.of("status", text),
@@ -204,7 +204,7 @@ def _refund(said: _Part, event: _Named) -> RefundCreated:
 
 def _dispute(said: _Part, event: _Named) -> DisputeCreated:
     """Holds its charge whatever else of it cannot be read: stopping costs nothing."""
-    transaction_id, unread = _transaction_id(said), list[str]()
+    transaction_id, unread = said.of("transaction", id_of), list[str]()
 
     def try_(read: Callable[[], T]) -> T | None:
         try:
@@ -224,13 +224,6 @@ def _dispute(said: _Part, event: _Named) -> DisputeCreated:
         amount_paid=try_(lambda: _paid_amount(said.maybe("transaction"))),
         unread=tuple(unread),
     )
-
-
-def _transaction_id(said: _Part) -> str:
-    named = said.of("transaction", lambda value: optional(ref, value))
-    if named is None:
-        raise Malformed("missing_field", "object.transaction names no transaction")
-    return named
 
 
 _READERS: dict[str, Callable[[_Part, _Named], Said]] = {
