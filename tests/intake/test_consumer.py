@@ -190,6 +190,16 @@ def test_group_that_another_makes_in_the_same_moment_is_the_one(reading: Reading
     assert (inbox.documents, reading.pending) == ([b"a"], 0)
 
 
+def test_key_that_is_no_stream_is_waited_out(reading: Reading, inbox: Inbox) -> None:
+    reading.client.set(STREAM, "somebody's")
+    consumer = reading.consumer(inbox)
+    with pytest.raises(redis_py.ResponseError, match="WRONGTYPE"):
+        consumer.step()
+    reading.client.delete(STREAM)
+    reading.add("a")
+    assert (consumer.step(), inbox.documents) == (1, [b"a"])
+
+
 def test_a_desk_that_refuses_everything_is_not_flooded(reading: Reading, inbox: Inbox) -> None:
     ids = reading.add(*(str(n) for n in range(60)))
     inbox.poison = set(ids)

@@ -381,6 +381,14 @@ def test_a_consumer_silent_for_an_hour_and_empty_handed_is_forgotten(reading: Re
     assert {b"holds", b"lively"} <= left
 
 
+def test_retention_longer_than_there_were_computers_forgets_nothing(reading: Reading) -> None:
+    reading.consumer(Inbox()).step()
+    reading.add("a")
+    reading.consumer(Inbox()).step()
+    assert trim(reading.client, STREAM, timedelta(days=40_000)) == 0
+    assert reading.client.xlen(STREAM) == 1
+
+
 def test_what_a_consumer_took_in_the_moment_it_was_forgotten_is_told_as_dropped(reading: Reading) -> None:
     class Thaws(WithoutLag):
         """Frozen for an hour, it reads what comes between our look and our word."""
