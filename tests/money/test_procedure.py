@@ -9,11 +9,13 @@ from typing import Any, NoReturn
 
 import httpx
 import pytest
+from sqlalchemy import select, update
 
 from tests.cases.world import a_purchase, an_account
 from tests.money.world import ADDRESS, MoneyWorld
 from tests.servers import POSTGRES_AT_NIGHT
 from worker.cases.money import limits
+from worker.cases.money.pay import STUCK
 from worker.cases.money.record import KEY_REFUSALS
 from worker.clock import written
 from worker.creem.client import Armed, Creem
@@ -24,6 +26,7 @@ from worker.sandbox.creem.words import Announced, Ending, Fault, Lie, Meanwhile
 from worker.settings import DEFAULT_TERMS, Mode
 from worker.store.breakers import CREEM, closed_to
 from worker.store.engine import Store
+from worker.store.tables import cases
 
 NASTY = Switches(second_refund=SecondRefund.PAYS_AGAIN, second_while_pending=SecondRefund.PAYS_AGAIN)
 """A provider that pays whatever it is asked to pay: only we stand between it and a second refund."""
@@ -284,6 +287,27 @@ def test_page_of_a_firewall_about_one_charge_holds_no_other_and_is_not_about_the
     assert found is not None
     assert (found["state"], world.double.posts("tran_1")) == ("review", 0)
     assert said in found["decision"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("stands", "becomes"), [("delivered", "review"), ("refunded", "refunded")], ids=["a person's", "closed for ever"]
+)
+def test_claim_that_cannot_be_worked_on_stops_alone(world: MoneyWorld, stands: str, becomes: str) -> None:
+    """Somebody wrote into its case what no move of ours leads to: a person is called where the case still takes one."""
+    names = [world.charged_again(number) for number in range(3)]
+    spoilt = world.claim(names[1])
+    ends = {"state": stands, "owner": None, "next_action_at": None, "closed_at": world.clock.now()}
+    mine = cases.c.case_id == spoilt.case_id
+    world.store.write(lambda tx: tx.connection.execute(update(cases).where(mine).values(ends)))
+    told = world.pay()
+    assert [one.split(":")[0] for one in told if names[1] in one] == ["stuck"]
+    assert [world.double.posts(name) for name in names] == [1, 0, 1]
+    later = world.claim(names[1])
+    assert (later.state, later.attempts) == ("claimed", 0)
+    assert STUCK - timedelta(seconds=10) < later.due_at - world.clock.now() <= STUCK
+    (case,) = world.store.read(lambda tx: tx.all(select(cases.c.state, cases.c.reason).where(mine)))
+    assert case.state == becomes
+    assert ("the worker could not go on with the payment" in case.reason) is (becomes == "review")
 
 
 def test_firewall_that_lets_nobody_through_is_a_creem_that_is_away(world: MoneyWorld) -> None:

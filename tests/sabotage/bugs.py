@@ -979,6 +979,18 @@ BUGS = (
         (("worker/cases/money/limits.py", "if sent + amount > limit and not shown:", "if False:"),),
     ),
     Bug(
+        "claim_whose_case_takes_nobody_ends_the_round",
+        "one claim that cannot be worked on, of a case that cannot be handed over, keeps all others of the round from being paid",
+        ("tests/money/test_procedure.py::test_claim_that_cannot_be_worked_on_stops_alone",),
+        (
+            (
+                "worker/cases/money/pay.py",
+                '            log.exception("payment.not_set_aside", transaction_id=turn.transaction_id)\n',
+                "            raise\n",
+            ),
+        ),
+    ),
+    Bug(
         "refused_key_stops_nobody_else",
         "every claim calls with a key that was just refused",
         ("tests/money/test_procedure.py::test_key_that_was_refused_is_tried_by_no_other_claim_meanwhile",),

@@ -18,7 +18,7 @@ from worker.cases.money.epoch import Remembered, Watch, Witnesses
 from worker.cases.money.journal import SERVICE as JOURNAL
 from worker.cases.money.seen import book
 from worker.cases.money.settle import Settler
-from worker.cases.money.turn import Turn, leave_the_floor, lock, still_ours, take, take_the_floor
+from worker.cases.money.turn import Turn, defer, leave_the_floor, lock, still_ours, take, take_the_floor
 from worker.clock import ROUND_SECONDS, Clock, growing
 from worker.creem.answers import Answer, CallOutcome
 from worker.creem.client import Creem, CreemAway, CreemRefused, DeadlinePassed
@@ -287,7 +287,16 @@ class Payer:
                 close.wait(tx, payment, case, self.clock.now() + STUCK, why, self._closing())
             return f"stuck: {why}"
 
-        return self.store.write(set_aside)
+        try:
+            return self.store.write(set_aside)
+        except (NoGround, OutOfTime):
+            raise
+        except Exception:
+            # nobody can be called by its case either: the claim waits as it is, and the others are served all the same
+            log.exception("payment.not_set_aside", transaction_id=turn.transaction_id)
+            until = self.clock.now() + STUCK
+            self.store.write(lambda tx: defer(tx, turn, until))
+            return f"stuck: {why}"
 
     def _wait(self, turn: Turn, pause: timedelta, why: str) -> str:
         due_at = self.clock.now() + pause

@@ -86,6 +86,13 @@ def still_ours(payment: Row[Any], turn: Turn) -> bool:
     return int(payment.turn) == turn.turn
 
 
+def defer(tx: Tx, turn: Turn, until: datetime) -> None:
+    """The claim has its next turn then, and nothing else of it changes; not where another took it, or it was closed."""
+    p = payments.c
+    mine = (p.payment_id == turn.payment_id, p.turn == turn.turn, p.due_at.is_not(None))
+    tx.connection.execute(update(payments).where(*mine).values(due_at=until))
+
+
 def move(tx: Tx, payment: Row[Any], to: PaymentState, **values: Any) -> None:
     """One guarded move of a claim. Raises `InvariantBroken` for one the lifecycle does not know, `Collision` where it moved
     meanwhile.
