@@ -12,6 +12,7 @@ from sqlalchemy import select, text, update
 
 from tests.cases.test_held import held
 from tests.cases.world import a_job, a_purchase, an_account, moves
+from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT
 from tests.store.rows import allow_other_states, before, waiting_for_locks
@@ -26,7 +27,7 @@ from worker.creem.search import CameShort
 from worker.creem.transactions import Transaction
 from worker.errors import Refused
 from worker.sandbox.creem import Switches
-from worker.sandbox.creem.words import Lie, Nested
+from worker.sandbox.creem.words import Fault, Lie, Nested
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import breakers, charges, payments, purchases
@@ -757,6 +758,26 @@ def test_charge_whose_account_somebody_holds_keeps_no_other_waiting(two_told_of:
     assert [line.split()[0] for line in told] == ["later,", "read"]
     two_told_of.settle_down(days=1)
     assert two_told_of.audit().breaches == []
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("away", [False, True])
+def test_claim_whose_account_somebody_holds_keeps_no_other_waiting(store: Store, away: bool) -> None:
+    with waiting_for_locks(store, milliseconds=250) as hasty:
+        world = MoneyWorld(hasty, switches=NASTY)
+        names = [world.charged_again(number) for number in range(3)]
+        if away:
+            # what follows from that is written behind the same lock
+            world.double.set(names[1], replace(NASTY, get=Fault.ERROR_503, get_times=99))
+        with held(store, "acc_r1"):
+            told = world.pay()
+        assert len(told) == 3
+        assert sorted(name for line in told for name in names if "later, " in line and name in line) == [names[1]]
+        assert [world.double.posts(name) for name in names] == [1, 0, 1]
+        world.double.set(names[1], NASTY)
+        world.settle_down(days=1)
+        assert [world.double.gone(name) for name in names] == [900, 900, 900]
+        world.close()
 
 
 @ON_POSTGRES

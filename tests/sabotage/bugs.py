@@ -979,6 +979,18 @@ BUGS = (
         (("worker/cases/money/limits.py", "if sent + amount > limit and not shown:", "if False:"),),
     ),
     Bug(
+        "held_account_ends_the_round_of_payments",
+        "a transaction that somebody left open on one account keeps the claims of all others from being paid, again and again",
+        ("tests/money/test_told.py::test_claim_whose_account_somebody_holds_keeps_no_other_waiting",),
+        (
+            (
+                "worker/cases/money/pay.py",
+                '            said = f"later, {error}:"\n',
+                "            raise\n",
+            ),
+        ),
+    ),
+    Bug(
         "claim_whose_case_takes_nobody_ends_the_round",
         "one claim that cannot be worked on, of a case that cannot be handed over, keeps all others of the round from being paid",
         ("tests/money/test_procedure.py::test_claim_that_cannot_be_worked_on_stops_alone",),

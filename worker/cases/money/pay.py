@@ -98,26 +98,33 @@ class Payer:
 
     def _turn(self, turn: Turn) -> str:
         try:
+            said = self._worked_on(turn)
+        except LockedOut as error:
+            # walked around, as by everybody else (41, 120): its turn runs out and comes again, and the others have theirs
+            said = f"later, {error}:"
+        log.info("payment.turn", case_id=turn.case_id, transaction_id=turn.transaction_id, turn=turn.turn, said=said)
+        return said
+
+    def _worked_on(self, turn: Turn) -> str:
+        try:
             if turn.state is PaymentState.SENDING:
                 turn = self._lost(turn)
-            said = self._send(turn) if turn.next_step == SEND else self._prove(turn)
+            return self._send(turn) if turn.next_step == SEND else self._prove(turn)
         except CreemAway as error:
-            said = self._away(turn, error)
+            return self._away(turn, error)
         except TryLater as error:
             if error.service != JOURNAL:
                 raise
-            said = self._no_journal(turn, error)
+            return self._no_journal(turn, error)
         except (Misconfigured, OutOfTime):
             raise
         except OfNewerRelease as error:
             # its turn runs out; a process of the newer release takes it
-            said = str(error)
+            return str(error)
         except Exception as error:
             # one claim that cannot be worked on stops alone, and a person is called; what it may have sent stays unknown
             log.exception("payment.stuck", transaction_id=turn.transaction_id)
-            said = self._stuck(turn, f"{type(error).__name__}: {one_line(error)}")
-        log.info("payment.turn", case_id=turn.case_id, transaction_id=turn.transaction_id, turn=turn.turn, said=said)
-        return said
+            return self._stuck(turn, f"{type(error).__name__}: {one_line(error)}")
 
     # send
 
