@@ -257,6 +257,22 @@ def test_key_that_was_refused_is_tried_by_no_other_claim_meanwhile(world: MoneyW
     holds(world)
 
 
+def test_key_that_is_refused_after_the_call_leaves_it_to_be_proved_once_the_key_is_mended(world: MoneyWorld) -> None:
+    world.double.switches = replace(NASTY, probe=Fault.KEY_REFUSED)
+    world.twice_charged()
+    world.pay()
+    for _ in range(3):
+        world.clock.pass_(minutes=11)
+        (told,) = world.pay()
+        assert told.startswith("later: ")
+        assert held(world, limits.KEY) is not None
+    assert (world.claim("tran_1").state, world.state("ord_1")) == ("in_progress", "refunding")
+    world.double.switches = NASTY
+    world.settle_down(days=0.5)
+    assert (world.state("ord_1"), world.double.posts("tran_1")) == ("refunded", 1)
+    holds(world)
+
+
 def behind_a_firewall(world: MoneyWorld, dislikes: str) -> None:
     """Something in front of Creem answers with a page of its own whatever has this in its address."""
     inside = world.double.transport()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import product
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import literal, select
@@ -25,9 +25,12 @@ from worker.cases.money import limits
 from worker.cases.money.prove import LOOKS
 from worker.cases.money.turn import move
 from worker.clock import written
+from worker.creem.answers import Answer
+from worker.creem.client import Armed
 from worker.errors import Collision, InvariantBroken
 from worker.intake.records import read_record
-from worker.sandbox.creem import Switches
+from worker.sandbox.creem import Lost, RefundAnswer, Switches
+from worker.sandbox.creem.words import Fault
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import payment_attempts, purchases
@@ -138,6 +141,49 @@ def test_lease_that_ran_out_in_the_middle_of_a_call_sends_nothing_twice(world: M
     assert world.double.posts("tran_1") == 0
     assert world.state("ord_1") == "review"
     assert world.clock.now() - world.started > timedelta(hours=24)
+    assert world.audit().breaches == []
+
+
+@pytest.mark.parametrize(
+    ("switches", "claim", "case", "gone"),
+    [
+        ({}, "in_progress", "refunding", 900),
+        ({"answer": RefundAnswer.SUCCEEDED, "get_lag": 3600}, "confirming", "refunding", 900),
+        ({"low_balance": 1}, "refused", "refunding", 900),
+        ({"post": Fault.RESET, "post_side": Lost.BEFORE_COMMIT, "post_times": 1}, "unknown", "unknown", 0),
+        ({"post": Fault.NOT_SENT, "post_times": 1}, "unknown", "unknown", 0),
+    ],
+    ids=["pending", "succeeded", "low balance", "lost", "not sent"],
+)
+def test_answer_that_comes_after_its_call_was_given_up_is_kept_and_goes_on_from_there(
+    world: MoneyWorld, switches: dict[str, Any], claim: str, case: str, gone: int
+) -> None:
+    """The sender stood still between hearing the answer and recording it, and another found the call without one."""
+    world.double.switches = replace(NASTY, settle_after=3600, turns_early=False, **switches)
+    world.twice_charged()
+    slow = world.payer()
+    inner, given_up = slow.creem, list[str | None]()
+
+    class Freezes:
+        environment = inner.environment
+        transaction = staticmethod(inner.transaction)
+        transactions_of_customer = staticmethod(inner.transactions_of_customer)
+
+        @staticmethod
+        def refund(armed: Armed) -> Answer:
+            answer = inner.refund(armed)
+            world.clock.pass_(minutes=2)
+            world.pay()
+            given_up.append(world.claim("tran_1").state)
+            return answer
+
+    replace(slow, creem=Freezes()).pay()
+    assert given_up == ["unknown"]
+    assert (world.claim("tran_1").state, world.state("ord_1")) == (claim, case)
+    world.settle_down(days=3)
+    assert world.double.gone("tran_1") == gone
+    assert world.state("ord_1") == ("refunded" if gone else "review")
+    assert world.double.overpaid() == {}
     assert world.audit().breaches == []
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
+from tests import faults
 from tests.cases.test_held import held
 from tests.cases.world import a_job, a_purchase, an_account, moves
 from tests.money.plans import NASTY
@@ -28,6 +29,7 @@ from worker.creem.transactions import Transaction
 from worker.errors import Refused
 from worker.sandbox.creem import Switches
 from worker.sandbox.creem.words import Fault, Lie, Nested
+from worker.store.breakers import CREEM
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import breakers, charges, payments, purchases
@@ -727,6 +729,28 @@ def test_key_that_may_not_read_is_asked_with_once_in_ten_minutes_and_told_of(two
     assert counted_against(two_told_of) == {limits.KEY}
     two_told_of.creem = well
     assert two_told_of.pay() == ["read tran_9", "read tran_0"]
+
+
+@ON_POSTGRES
+def test_charge_that_creem_is_too_far_away_to_show_is_read_once_it_is_back(two_told_of: MoneyWorld) -> None:
+    two_told_of.double.switches = Switches(get=Fault.ERROR_503)
+    assert two_told_of.pay() == ["later tran_0", "later tran_9"]
+    assert two_told_of.pay() == []
+    assert counted_against(two_told_of) == {CREEM}
+    two_told_of.double.switches = Switches()
+    two_told_of.clock.pass_(minutes=10)
+    assert two_told_of.pay() == ["read tran_0", "read tran_9"]
+
+
+@ON_POSTGRES
+def test_database_that_goes_while_a_charge_is_booked_leaves_it_to_be_read_again(two_told_of: MoneyWorld) -> None:
+    world = two_told_of
+    # commits that it may call, that no turn is due, that it may call; a read; and the commit that books it
+    world.doors.faults = frozenset({faults.Fault(len(world.doors.names) + 4, faults.How.FAILS_BEFORE)})
+    assert world.pay() == []
+    assert world.doors.names[-1] == "commit"
+    world.clock.pass_(minutes=10)
+    assert world.pay() == ["read tran_0", "read tran_9"]
 
 
 @pytest.fixture

@@ -156,6 +156,15 @@ def test_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:
         Journal(tmp_path / "file" / "journal").add(1, NOW, a_call())
 
 
+def test_journal_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.add(1, NOW, a_call())
+    (tmp_path / "2026-04.jsonl").mkdir()
+    for reads_it in (journal.look, journal.glance, journal.whole):
+        with pytest.raises(TryLater, match="the claim journal is not reachable"):
+            reads_it()
+
+
 def _write(folder: str, process: int) -> None:
     journal = Journal(Path(folder))
     for line in range(LINES):

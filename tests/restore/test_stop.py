@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import fakeredis
 import pytest
@@ -316,6 +317,24 @@ def test_without_a_journal_money_waits_for_redis(world: RestoreWorld) -> None:
     (told,) = replace(world.payer(), witnesses=Witnesses(None, nowhere()), watch=None).pay()
     assert "no witness can be asked" in told
     assert world.double.posts("tran_r1_1") == 0
+
+
+def test_without_a_journal_nothing_leaves_where_redis_cannot_be_told(
+    world: RestoreWorld, redis: redis_py.Redis, redis_server: str
+) -> None:
+    """It could be asked a moment before. Were the database lost now, nobody would remember the call."""
+    world.charged()
+    redis.acl_setuser("witness", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-zadd"])
+    place = urlsplit(redis_server)
+    try:
+        with open_stream_client(place._replace(netloc=f"witness:any@{place.netloc.rpartition('@')[2]}").geturl()) as mute:
+            (told,) = replace(world.payer(), witnesses=Witnesses(None, mute), watch=None).pay()
+        assert told == "not_sent tran_1"
+        claim = world.claim("tran_1")
+        assert (claim.state, claim.next_step, claim.attempts, world.double.posts("tran_1")) == ("claimed", "send", 1, 0)
+        assert "no witness could be told" in claim.detail
+    finally:
+        redis.acl_deluser("witness")
 
 
 @ON_SQLITE
