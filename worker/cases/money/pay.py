@@ -199,13 +199,13 @@ class Payer:
 
     def _observe(self, turn: Turn, seen: Transaction | None, kept: Transaction | None) -> None:
         """What was read is kept, and what follows from it happens: a dispute that was never told of is a dispute."""
-        read = [one for one, wanted in ((seen, turn.transaction_id), (kept, turn.kept_transaction_id)) if _is(one, wanted)]
+        asked = (seen, turn.transaction_id), (kept, turn.kept_transaction_id)
+        read = [one for one, wanted in asked if one is not None and one.id == wanted]
 
         def keep(tx: Tx) -> None:
             answered(tx, CREEM)
             for one in read:
-                if one is not None:
-                    self._keep(tx, one)
+                self._keep(tx, one)
 
         self.store.write(keep)
 
@@ -232,7 +232,7 @@ class Payer:
         except CreemRefused as refusal:
             self._hear_of_the_key(refusal)
             return self._leave(transaction_id, limits.KEY_TROUBLE, "refused")
-        if seen is None or not _is(seen, transaction_id) or not self.creem.environment.accepts(seen.mode):
+        if seen is None or seen.id != transaction_id or not self.creem.environment.accepts(seen.mode):
             return self._leave(transaction_id, timedelta(hours=1), "not there")
         try:
             self.store.write(lambda tx: self._keep(tx, seen))
@@ -315,7 +315,3 @@ class Payer:
             return f"later: {why}"
 
         return self.store.write(put_off)
-
-
-def _is(seen: Transaction | None, wanted: str | None) -> bool:
-    return seen is not None and seen.id == wanted
