@@ -1,5 +1,7 @@
 """The stream seen from outside: backlog, what the audit reads, what may be forgotten."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,16 @@ from tests.intake.readers import GROUP, STREAM, Inbox, Reading
 from tests.servers import eventually
 from worker.intake.interference import ahead, way_out
 from worker.intake.neighbours import mark, others
-from worker.intake.stream import as_text, backlog, entries_read_so_far, open_stream_client, waits_since
+from worker.intake.stream import (
+    as_text,
+    backlog,
+    entries_read_so_far,
+    open_stream_client,
+    refuse_cluster,
+    takes_no_writes,
+    throws_away,
+    waits_since,
+)
 from worker.intake.upkeep import forget_idle_consumers, kept_for, observers, outstayed, trim
 from worker.sandbox.servers import start_redis
 
@@ -403,19 +414,33 @@ def test_what_a_consumer_took_in_the_moment_it_was_forgotten_is_told_as_dropped(
     assert reading.log.events("error") == ["intake.pending_dropped"]
 
 
-def test_reading_goes_on_for_a_user_who_may_not_keep_house(redis: redis_py.Redis, redis_server: str) -> None:
-    redis.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-xtrim", "-xinfo|consumers"])
+@contextmanager
+def a_user(redis: redis_py.Redis, server: str, *without: str) -> Iterator[str]:
+    """The URL of a user who may do everything but that."""
+    redis.acl_setuser("lesser", enabled=True, nopass=True, keys=["*"], commands=["+@all", *(f"-{name}" for name in without)])
     try:
-        user = urlsplit(redis_server)._replace(netloc=f"reader:any@{urlsplit(redis_server).netloc.rpartition('@')[2]}").geturl()
-        reading, inbox = Reading(lambda: open_stream_client(user)), Inbox()
+        place = urlsplit(server)
+        yield place._replace(netloc=f"lesser:any@{place.netloc.rpartition('@')[2]}").geturl()
+    finally:
+        redis.acl_deluser("lesser")
+
+
+def test_reading_goes_on_for_a_user_who_may_not_keep_house(redis: redis_py.Redis, redis_server: str) -> None:
+    with a_user(redis, redis_server, "xtrim", "xinfo|consumers") as url:
+        reading, inbox = Reading(lambda: open_stream_client(url)), Inbox()
         reading.add("a", "b")
         consumer = reading.consumer(inbox, housekeeping_every=1e-9)
         assert (consumer.step(), inbox.documents, reading.pending) == (2, [b"a", b"b"], 0)
         reading.add("c")
         assert (consumer.step(), reading.pending) == (1, 0)
         assert reading.log.said == [("warning", "intake.upkeep_refused")] * 2
-    finally:
-        redis.acl_deluser("reader")
+
+
+def test_of_what_a_user_may_not_ask_nothing_is_said(redis: redis_py.Redis, redis_server: str) -> None:
+    with a_user(redis, redis_server, "set", "info") as url, open_stream_client(url) as client:
+        assert takes_no_writes(client, GROUP) is None
+        assert throws_away(client) is None
+        refuse_cluster(client)
 
 
 def beside(client: Any, database: str | None) -> list[str]:
