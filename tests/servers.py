@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -152,3 +153,14 @@ def believe_in_one_row(url: str) -> None:
 def conninfo(url: str) -> str:
     """The URL as psycopg itself takes it, without SQLAlchemy's driver name."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@contextmanager
+def a_user(admin: redis.Redis, server: str, *without: str) -> Iterator[str]:
+    """The URL of a user who may do everything but that."""
+    admin.acl_setuser("lesser", enabled=True, nopass=True, keys=["*"], commands=["+@all", *(f"-{name}" for name in without)])
+    try:
+        place = urlsplit(server)
+        yield place._replace(netloc=f"lesser:any@{place.netloc.rpartition('@')[2]}").geturl()
+    finally:
+        admin.acl_deluser("lesser")

@@ -1,17 +1,14 @@
 """The stream seen from outside: backlog, what the audit reads, what may be forgotten."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import redis as redis_py
 
 from tests.intake.readers import GROUP, STREAM, Inbox, Reading
-from tests.servers import eventually
+from tests.servers import a_user, eventually
 from worker.intake.interference import ahead, way_out
 from worker.intake.neighbours import mark, others
 from worker.intake.stream import (
@@ -412,17 +409,6 @@ def test_what_a_consumer_took_in_the_moment_it_was_forgotten_is_told_as_dropped(
     client: Any = Thaws(reading.connect())
     reading.consumer(Inbox(), "mine", client=client, housekeeping_every=1e-9).step()
     assert reading.log.events("error") == ["intake.pending_dropped"]
-
-
-@contextmanager
-def a_user(redis: redis_py.Redis, server: str, *without: str) -> Iterator[str]:
-    """The URL of a user who may do everything but that."""
-    redis.acl_setuser("lesser", enabled=True, nopass=True, keys=["*"], commands=["+@all", *(f"-{name}" for name in without)])
-    try:
-        place = urlsplit(server)
-        yield place._replace(netloc=f"lesser:any@{place.netloc.rpartition('@')[2]}").geturl()
-    finally:
-        redis.acl_deluser("lesser")
 
 
 def test_reading_goes_on_for_a_user_who_may_not_keep_house(redis: redis_py.Redis, redis_server: str) -> None:

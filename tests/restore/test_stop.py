@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import fakeredis
 import pytest
@@ -17,10 +16,12 @@ from tests.faults import Crash
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.restore.world import BEFORE_ALL, RestoreWorld
-from tests.servers import ON_SQLITE
+from tests.servers import ON_SQLITE, a_user
 from worker.cases.money import epoch, limits
 from worker.cases.money.epoch import MEMBER, Watch, Witnesses
 from worker.cases.money.journal import Call, Journal
+from worker.creem.answers import Answer
+from worker.creem.client import Armed
 from worker.errors import Refused, TryLater
 from worker.intake.stream import open_stream_client
 from worker.sandbox.servers import free_port
@@ -155,6 +156,61 @@ def test_lifted_database_that_is_set_back_again_stops_again(world: RestoreWorld)
     world.go_on(minutes=10)
     assert "was set back" in str(stopped(world))
     assert world.double.posts("tran_1") == 1
+
+
+def test_call_that_was_under_way_when_the_database_stood_there_is_read_under_the_number_of_the_last(world: RestoreWorld) -> None:
+    """The first was refused for want of balance and a second made: the backup knows neither."""
+    world.double.switches = replace(NASTY, low_balance=1)
+    inner = world.creem
+
+    class Films:
+        environment = inner.environment
+        transaction = staticmethod(inner.transaction)
+        transactions_of_customer = staticmethod(inner.transactions_of_customer)
+
+        @staticmethod
+        def refund(armed: Armed) -> Answer:
+            world.film.add()
+            return inner.refund(armed)
+
+    world.creem = Films()
+    world.charged()
+    under_way = len(world.film.frames)
+    world.go_on(days=2)
+    assert (world.state("ord_1"), world.claim("tran_1").attempts) == ("refunded", 2)
+    world.set_back(under_way)
+    assert (world.claim("tran_1").state, world.claim("tran_1").attempts) == ("sending", 1)
+    done = world.restorer().recover(by="ops", reason="the disk was lost")
+    assert [one["done"] for one in done.remembered] == ["unknown: the journal knows a call that the database does not"]
+    assert (world.claim("tran_1").state, world.claim("tran_1").attempts) == ("unknown", 2)
+    world.restorer().lift(by="ops", reason="compared")
+    world.go_on(days=1)
+    assert (world.state("ord_1"), world.refunds_moved(), world.double.posts("tran_1")) == ("refunded", 1, 2)
+    assert world.audit().breaches == []
+
+
+def test_stop_is_not_lifted_while_redis_cannot_be_told(world: RestoreWorld) -> None:
+    a_restored(world)
+    world.restorer().recover(by="ops", reason="the disk was lost")
+    without = replace(world.restorer(), witnesses=Witnesses(Journal(world.folder), nowhere()))
+    with pytest.raises(Refused, match="Redis cannot be told: "):
+        without.lift(by="ops", reason="compared")
+    assert stopped(world) is not None
+    world.restorer().lift(by="ops", reason="compared")
+    assert stopped(world) is None
+
+
+def test_lift_of_which_redis_could_not_be_told_in_the_end_stands_beside_a_journal(
+    world: RestoreWorld, redis: redis_py.Redis, redis_server: str
+) -> None:
+    a_restored(world)
+    world.restorer().recover(by="ops", reason="the disk was lost")
+    with a_user(redis, redis_server, "zadd") as url, open_stream_client(url) as mute:
+        lifted = replace(world.restorer(), witnesses=Witnesses(Journal(world.folder), mute)).lift(by="ops", reason="compared")
+    assert lifted["lifted"]
+    assert world.restorer().check().wrong is None
+    world.go_on(days=1)
+    assert (world.state("ord_1"), world.double.posts("tran_1")) == ("refunded", 1)
 
 
 @ON_SQLITE
@@ -324,17 +380,12 @@ def test_without_a_journal_nothing_leaves_where_redis_cannot_be_told(
 ) -> None:
     """It could be asked a moment before. Were the database lost now, nobody would remember the call."""
     world.charged()
-    redis.acl_setuser("witness", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-zadd"])
-    place = urlsplit(redis_server)
-    try:
-        with open_stream_client(place._replace(netloc=f"witness:any@{place.netloc.rpartition('@')[2]}").geturl()) as mute:
-            (told,) = replace(world.payer(), witnesses=Witnesses(None, mute), watch=None).pay()
-        assert told == "not_sent tran_1"
-        claim = world.claim("tran_1")
-        assert (claim.state, claim.next_step, claim.attempts, world.double.posts("tran_1")) == ("claimed", "send", 1, 0)
-        assert "no witness could be told" in claim.detail
-    finally:
-        redis.acl_deluser("witness")
+    with a_user(redis, redis_server, "zadd") as url, open_stream_client(url) as mute:
+        (told,) = replace(world.payer(), witnesses=Witnesses(None, mute), watch=None).pay()
+    assert told == "not_sent tran_1"
+    claim = world.claim("tran_1")
+    assert (claim.state, claim.next_step, claim.attempts, world.double.posts("tran_1")) == ("claimed", "send", 1, 0)
+    assert "no witness could be told" in claim.detail
 
 
 @ON_SQLITE
