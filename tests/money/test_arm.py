@@ -179,6 +179,12 @@ def test_claim_that_another_process_moved_is_not_armed(scene: Scene, changed: di
         ),
         ({"status": "open", "status_verbatim": "OPEN"}, "mismatch", "review", "Creem shows the charge as OPEN, not as paid"),
         (
+            {"status": "partialRefund", "status_verbatim": "partialRefund"},
+            "mismatch",
+            "review",
+            "Creem shows the charge as partialRefund, not as paid",
+        ),
+        (
             {"status": "pending", "status_verbatim": "pending"},
             "mismatch",
             "review",
