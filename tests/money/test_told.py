@@ -21,7 +21,7 @@ from worker.cases.money import limits
 from worker.cases.money.charges import hear_refunds, lock
 from worker.cases.money.settle import Settler
 from worker.clock import written
-from worker.creem.client import Creem, CreemRefused
+from worker.creem.client import Creem, CreemAway, CreemRefused
 from worker.creem.environment import Environment
 from worker.creem.said import RefundCreated
 from worker.creem.search import CameShort
@@ -685,7 +685,7 @@ class Refusing:
     """Creem, which refuses to show some charges."""
 
     creem: Creem
-    says: CreemRefused
+    says: Exception
     about: frozenset[str]
 
     def __getattr__(self, name: str) -> Any:
@@ -785,20 +785,21 @@ def test_charge_whose_account_somebody_holds_keeps_no_other_waiting(two_told_of:
 
 
 @ON_POSTGRES
-@pytest.mark.parametrize("away", [False, True])
-def test_claim_whose_account_somebody_holds_keeps_no_other_waiting(store: Store, away: bool) -> None:
+@pytest.mark.parametrize("says", [None, CreemAway("no answer"), RuntimeError("a defect of ours")], ids=["paid", "away", "defect"])
+def test_claim_whose_account_somebody_holds_keeps_no_other_waiting(store: Store, says: Exception | None) -> None:
+    """What follows from what Creem says, or from an error, is written behind the same lock."""
     with waiting_for_locks(store, milliseconds=250) as hasty:
         world = MoneyWorld(hasty, switches=NASTY)
         names = [world.charged_again(number) for number in range(3)]
-        if away:
-            # what follows from that is written behind the same lock
-            world.double.set(names[1], replace(NASTY, get=Fault.ERROR_503, get_times=99))
+        well = world.creem
+        if says is not None:
+            world.creem = Refusing(well, says, frozenset({names[1]}))
         with held(store, "acc_r1"):
             told = world.pay()
         assert len(told) == 3
         assert sorted(name for line in told for name in names if "later, " in line and name in line) == [names[1]]
         assert [world.double.posts(name) for name in names] == [1, 0, 1]
-        world.double.set(names[1], NASTY)
+        world.creem = well
         world.settle_down(days=1)
         assert [world.double.gone(name) for name in names] == [900, 900, 900]
         world.close()
