@@ -1,4 +1,4 @@
-"""The same work while its processes are killed: at drawn moments, the same for everybody under one seed. What ended at the top is
+"""The same work while its processes are killed, each time at a drawn moment after work has gone on. What ended at the top is
 started again at once.
 
 The tables forbid a second reversal to everybody, so what differs is what nobody comes back to.
@@ -17,8 +17,10 @@ from bench.measure import Started, Tell, audit, settle, started
 from bench.servers import ROOT, Servers
 from worker.screen import cell, out, say, table
 
-LEAST, MOST = 0.5, 2.5
-"""Seconds from one kill to the next."""
+LEAST, MOST = 0.1, 1.0
+"""Seconds that work has gone on again before somebody is killed."""
+UP_AGAIN = 15.0
+"""Seconds after a kill in which work goes on again, or the next one comes all the same."""
 SOON = 60.0
 PATIENCE = 90.0
 """Seconds without any progress after which nobody is expected to come back."""
@@ -57,8 +59,8 @@ def survive(at: Servers, who: Contestant, events: int, kills: int, seed: int, te
         run.processes.release()
         killed = 0
         while killed < kills and _undone(run, events):
+            _wait_for_work(run, events)
             time.sleep(chance.uniform(LEAST, MOST))
-            run.processes.start_again()
             run.processes.kill(chance)
             killed += 1
             tell(killed)
@@ -67,6 +69,13 @@ def survive(at: Servers, who: Contestant, events: int, kills: int, seed: int, te
         if who.ours:
             wrong += audit(run.place)
         return Survived(events, killed, soon, undone, None if undone else seconds, wrong)
+
+
+def _wait_for_work(run: Started, events: int) -> None:
+    began, before = time.monotonic(), _undone(run, events)
+    while _undone(run, events) >= before > 0 and time.monotonic() - began < UP_AGAIN:
+        run.processes.start_again()
+        time.sleep(0.05)
 
 
 def _come_back(run: Started, events: int) -> tuple[int, int, float]:
