@@ -81,6 +81,8 @@ def _prepare(connection: Any, _: Any) -> None:
     connection.isolation_level = None
     connection.create_function("from_hex", 1, _from_hex, deterministic=True)
     connection.create_function("sha256", 1, _sha256, deterministic=True)
+    connection.create_function("convert_to", 2, _convert_to, deterministic=True)
+    connection.create_function("encode", 2, _encode, deterministic=True)
     mode = "wal" if sqlite3.sqlite_version_info >= WAL_FROM else "delete"
     for pragma in (f"journal_mode={mode}", "synchronous=full", "foreign_keys=on"):
         connection.execute(f"pragma {pragma}")
@@ -91,9 +93,19 @@ def _from_hex(text: str | None) -> bytes | None:
     return None if text is None else bytes.fromhex(text)
 
 
-def _sha256(text: str) -> bytes:
-    # SQLite has none, Postgres does
-    return sha256(text.encode()).digest()
+# SQLite has none of these, Postgres does
+
+
+def _sha256(said: str | bytes) -> bytes:
+    return sha256(said.encode() if isinstance(said, str) else said).digest()
+
+
+def _convert_to(text: str, _: str) -> bytes:
+    return text.encode()
+
+
+def _encode(data: bytes, _: str) -> str:
+    return data.hex()
 
 
 def _begin(connection: Connection) -> None:

@@ -1,7 +1,7 @@
 """The tables. Unique constraints decide, not ifs: each `unique` below is one promise of exactly-once.
 
-Append-only: `postings`, `case_history`, `actions`, `approvals`, `evidence_looks`, `chain_links`, and the raw text of `inbox` and
-`dead_letters`. Credits are integers, money is integer minor units, there is no float in this schema.
+Append-only: `postings`, `case_history`, `actions`, `approvals`, `evidence_looks`, `chain_links`, and of `inbox` and of
+`dead_letters` all but what became of them. Credits are integers, money is integer minor units, there is no float in this schema.
 """
 
 from typing import Any

@@ -11,12 +11,14 @@ from typing import Any
 
 from sqlalchemy import Select, Table, func, select
 
-from worker.cases.audit import checks, money, records
+from worker.cases.audit import checks, money, records, times
 from worker.cases.audit.checks import CHECKS
+from worker.cases.audit.documents import DOCUMENT_CHECKS
 from worker.cases.audit.money import MONEY_CHECKS
 from worker.cases.audit.people import PEOPLE_CHECKS
 from worker.cases.audit.records import RECORD_CHECKS
-from worker.cases.audit.words import before
+from worker.cases.audit.times import TIME_CHECKS
+from worker.cases.audit.words import after, before
 from worker.credits.at_creem import AtCreem
 from worker.credits.balances import Balances
 from worker.intake.stream import Chunk
@@ -49,8 +51,11 @@ NAMED = 100
 STATEMENT_SECONDS = 3600.0
 """How long one check may take: it passes over whole tables, and holds no lock that anybody waits for."""
 
-SPANS = (NO_TIME, checks.GRACE, money.OVERDUE, records.OVERDUE)
+SPANS = (NO_TIME, checks.GRACE, money.OVERDUE, records.OVERDUE, times.WEEK)
 """How far back the checks look from their moment."""
+AHEAD = (times.WEEK, times.YEAR, 2 * times.YEAR)
+"""And how far ahead."""
+ALL_CHECKS = (*CHECKS, *MONEY_CHECKS, *PEOPLE_CHECKS, *RECORD_CHECKS, *DOCUMENT_CHECKS, *TIME_CHECKS)
 
 COUNTED = (
     postings,
@@ -104,13 +109,13 @@ def audit_books(tx: Tx, now: datetime, progress: Callable[[str, int, int], None]
     tx.plan_for_all_rows()
     audit = Audit()
     asked, total = _checks(), len(COUNTED) + len(_checks())
-    times = {before(span).key: now - span for span in SPANS}
+    moments = {before(span).key: now - span for span in SPANS} | {after(span).key: now + span for span in AHEAD}
     for done, table in enumerate(COUNTED):
         progress(f"counting {table.name}", done, total)
         audit.checked[table.name] = int(tx.value(_number(table)))
     for done, (name, query) in enumerate(asked, len(COUNTED)):
         progress(name, done, total)
-        for row in tx.all(query, **times):
+        for row in tx.all(query, **moments):
             audit.breach(name, str(row.row), str(row.problem))
     progress("done", total, total)
     audit.checked["checks"] = len(asked)
@@ -179,7 +184,7 @@ def _number(table: Table) -> Select[Any]:
 @cache
 def _checks() -> tuple[tuple[str, Select[Any]], ...]:
     """Every check as one statement, built once: that takes longer than asking it of a small book."""
-    return tuple((name, _named(query())) for name, query in (*CHECKS, *MONEY_CHECKS, *PEOPLE_CHECKS, *RECORD_CHECKS))
+    return tuple((name, _named(query())) for name, query in ALL_CHECKS)
 
 
 def _named(query: Select[Any]) -> Select[Any]:

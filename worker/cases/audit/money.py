@@ -90,19 +90,17 @@ def _claims_take_their_turns() -> Select[Any]:
 
 
 def _cases_say_what_claims_say() -> Select[Any]:
-    money = CaseKind.DUPLICATE_CHARGE.value
+    by_itself = cases.c.kind == CaseKind.DUPLICATE_CHARGE.value
     mine = payments.c.case_id == cases.c.case_id
     refunded = exists().where(mine, payments.c.state == PaymentState.REFUNDED.value)
     open_claim = exists().where(mine, payments.c.closed_at.is_(None))
     in_flight = cases.c.state.in_([CaseState.REFUNDING.value, CaseState.UNKNOWN.value])
     wrong = or_(
-        and_(cases.c.state == CaseState.REFUNDED.value, not_(refunded)),
-        and_(cases.c.state != CaseState.REFUNDED.value, refunded),
+        and_(by_itself, cases.c.state == CaseState.REFUNDED.value, not_(refunded)),
+        and_(by_itself, cases.c.state != CaseState.REFUNDED.value, refunded),
         and_(in_flight, not_(open_claim)),
     )
-    return select(cases.c.case_id.label("row"), said("is ", cases.c.state, ", which its claim does not bear out")).where(
-        cases.c.kind == money, wrong
-    )
+    return select(cases.c.case_id.label("row"), said("is ", cases.c.state, ", which its claim does not bear out")).where(wrong)
 
 
 def _lots_follow_their_money() -> Select[Any]:

@@ -37,6 +37,17 @@ def _two_people_agreed() -> Select[Any]:
     )
 
 
+def _proposals_are_as_history_tells() -> Select[Any]:
+    """Who proposed and who agreed is in the history, which is chained: nobody agrees to what was their own."""
+    p, h = proposals.c, case_history.c
+    by, choice = h.detail["by"].as_string(), h.detail["choice"].as_string()
+    of_it = h.case_id == p.case_id, choice == p.choice
+    proposed = exists().where(*of_it, h.event == "review.proposed", by == p.proposed_by)
+    agreed = exists().where(*of_it, h.event == "review.agreed", by == p.ended_by)
+    told = said(p.choice, " by ", p.proposed_by, " is ", p.state, " by ", p.ended_by, ", its history tells another")
+    return select(p.proposal_id.label("row"), told).where(or_(~proposed, and_(p.state == "agreed", ~agreed)))
+
+
 def _decisions_name_their_people() -> Select[Any]:
     c = cases.c
     named = exists().where(case_history.c.case_id == c.case_id, case_history.c.event == "review.decided")
@@ -56,10 +67,21 @@ def _told_once() -> Select[Any]:
     )
 
 
+def _letters_are_as_history_tells() -> Select[Any]:
+    """A letter that left is in the history of its case: one that is only said to have left was read by nobody."""
+    n, h = notices.c, case_history.c
+    told = exists().where(h.case_id == n.case_id, h.event == "notice." + n.state, h.detail["kind"].as_string() == n.kind)
+    return select(n.key.label("row"), said("is ", n.state, ", and the history of its case says nothing of it")).where(
+        n.state.in_(["sent", "refused", "unknown"]), ~told
+    )
+
+
 PEOPLE_CHECKS: tuple[tuple[str, Query], ...] = (
     ("no_evidence_kept_too_long", _not_kept_too_long),
     ("requests_have_their_mail", _requests_have_cases),
     ("two_people_agreed", _two_people_agreed),
     ("decisions_name_their_people", _decisions_name_their_people),
     ("customers_are_told_once", _told_once),
+    ("proposals_are_as_history_tells", _proposals_are_as_history_tells),
+    ("letters_are_as_history_tells", _letters_are_as_history_tells),
 )

@@ -5,25 +5,28 @@ from typing import Any
 
 from sqlalchemy import FromClause, Select, and_, case, exists, false, func, not_, or_, select, union_all
 
-from policy.lifecycle import CaseState, PaymentState
+from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.cases.audit.words import Query, before, said
 from worker.cases.book.book import BY_PERSON
 from worker.cases.book.rows import FINAL
-from worker.cases.money.charges import lost, won
+from worker.cases.money.charges import SUCCEEDED, lost, won
 from worker.cases.money.ends import untold
 from worker.store.tables import (
     case_history,
     case_tallies,
     cases,
     charges,
+    creem_refunds,
     disputes,
     effects,
     evidence,
     inbox,
+    layer_jobs,
     notices,
     payment_attempts,
     payments,
     purchases,
+    reruns,
 )
 from worker.store.tables import requests as mails
 
@@ -126,6 +129,51 @@ def _claims_are_of_their_cases() -> Select[Any]:
     )
 
 
+def _cases_are_of_their_accounts() -> Select[Any]:
+    """Letters and announcements go by the account of the case, which is that of what the case is about."""
+    c = cases.c
+    charge = c.kind.in_([CaseKind.DUPLICATE_CHARGE.value, CaseKind.DISPUTE.value])
+    about = (
+        (layer_jobs, and_(c.kind == CaseKind.JOB.value, layer_jobs.c.job_id == c.subject)),
+        (purchases, and_(charge, purchases.c.transaction_id == c.subject)),
+        (mails, and_(c.kind == CaseKind.REQUEST.value, mails.c.request_id == c.subject)),
+    )
+    others = [
+        select(c.case_id.label("row"), said("is of ", c.account_id, ", and what it is about of ", table.c.account_id))
+        .select_from(cases.join(table, same))
+        .where(table.c.account_id != c.account_id)
+        for table, same in about
+    ]
+    nameless = select(c.case_id, said("is about ", c.subject, ", and names job ", c.job_id)).where(
+        c.kind == CaseKind.JOB.value, or_(c.job_id.is_(None), c.job_id != c.subject)
+    )
+    each = union_all(*others, nameless).subquery("others")
+    return select(each.c.row, each.c.problem)
+
+
+def _cases_count_their_reruns() -> Select[Any]:
+    c, asked = cases.c, reruns.c.job_id.is_not(None)
+    return (
+        select(c.case_id.label("row"), said("counts ", c.reruns, " re-runs; asked for was one of ", reruns.c.job_id))
+        .select_from(cases.outerjoin(reruns, reruns.c.case_id == c.case_id))
+        .where(c.reruns != case((asked, 1), else_=0))
+    )
+
+
+def _charges_know_what_was_told() -> Select[Any]:
+    """What Creem told of a refund and showed is known of its charge: the same money would else be owed once more."""
+    r, c = creem_refunds.c, charges.c
+    told = select(r.transaction_id, func.sum(r.amount).label("amount")).where(r.status == SUCCEEDED).group_by(r.transaction_id)
+    heard = told.subquery("told").c
+    # one refund may be told of under two ids
+    more = and_(heard.amount > c.refunded, or_(c.amount_paid.is_(None), c.refunded < c.amount_paid))
+    return (
+        select(c.transaction_id.label("row"), said("shows ", c.refunded, " gone back; Creem told of ", heard.amount))
+        .join(heard.amount.table, heard.transaction_id == c.transaction_id)
+        .where(more, c.due_at.is_(None))
+    )
+
+
 def _claims_say_what_moved() -> Select[Any]:
     a = payments.c
     moved = a.state == PaymentState.REFUNDED.value
@@ -217,6 +265,9 @@ RECORD_CHECKS: tuple[tuple[str, Query], ...] = (
     ("effects_done_say_when", _effects_done_say_when),
     ("claims_are_of_their_purchases", _claims_are_of_their_purchases),
     ("claims_are_of_their_cases", _claims_are_of_their_cases),
+    ("cases_are_of_their_accounts", _cases_are_of_their_accounts),
+    ("cases_count_their_reruns", _cases_count_their_reruns),
+    ("charges_know_what_was_told", _charges_know_what_was_told),
     ("claims_say_what_moved", _claims_say_what_moved),
     ("charges_show_our_refunds", _charges_show_our_refunds),
     ("proved_claims_were_sent", _proved_claims_were_sent),

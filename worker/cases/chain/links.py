@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Row, Table, Text, cast, func, select
 
 from worker.store.bulk import Tx
 from worker.store.columns import Instant
-from worker.store.tables import actions, approvals, case_history, chain_links, evidence_looks, postings
+from worker.store.tables import actions, approvals, case_history, chain_links, evidence_looks, inbox, postings
 
 CHAINED: dict[Table, tuple[str, ...]] = {
     postings: ("id", "key", "kind", "source", "destination", "credits", "purchase_id", "job_id", "case_id", "at"),
@@ -22,8 +22,12 @@ CHAINED: dict[Table, tuple[str, ...]] = {
     actions: ("id", "at", "by", "action", "subject", "reason"),
     approvals: ("id", "case_id", "at", "by", "choice", "credits", "minor_units", "currency"),
     evidence_looks: ("id", "evidence_id", "at", "by", "reason"),
+    # the text by its hash, which the audit holds against it
+    inbox: ("id", "source", "event_id", "type", "account_id", "job_id", "sha256"),
 }
-"""The tables with the columns that are hashed, in this order. One that comes later is not among them: old links stay right."""
+"""The tables with the columns that are hashed, in this order. One that comes later is not among them: old links stay right.
+Of the inbox those that say what came in; how far it is handled changes.
+"""
 _ENTRY = struct.Struct(">q8s")
 
 
