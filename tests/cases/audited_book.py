@@ -44,4 +44,28 @@ def a_full_book(store: Store, folder: Path) -> PeopleWorld:
     world.double.cancel_subscription("sub_1")
     world.double.tick()
     world.sweep()
+    _other_ends(world)
+    _on_their_way(world)
     return world
+
+
+def _other_ends(world: PeopleWorld) -> None:
+    """Jobs that ended otherwise, what was charged twice and went back, letters that somebody dealt with or has yet to."""
+    world.happen(*(world.submitted(f"job_{n}") for n in (6, 10)), world.submitted("job_7", credits=0, paid_with="free"))
+    world.happen(world.failed("job_6", code="job_timeout"), world.failed("job_7"))
+    world.happen(world.succeeded("job_6", attempt=2), world.event("edited", "job_6"))
+    world.happen(world.incomplete("job_10"))
+    world.charged_again(1)
+    world.settle_down(days=2)
+    world.happen(world.failed("job_1", "acc_2", id="of-another"), "{bad", "{worse")
+    worse = world.letters.listing(state="open", limit=1, after=None)[0][0]
+    world.letters.discard(worse["dead_id"], by="ann", reason="a test of theirs")
+
+
+def _on_their_way(world: PeopleWorld) -> None:
+    """What is not done yet: money that is owed and asked for, an event of a job that nobody knows, a letter that is due."""
+    world.bought_once("ord_6", "acc_6")
+    asked = world.mail("Please refund my order ord_6.", sender="acc_6@example.org", message_id="<mail-3@example.org>")
+    world.decide(asked.case_id, "money", reason="nothing was used")
+    world.charged_again(2)
+    world.happen(world.failed("job_8"), world.event("downloaded", "job_9"))

@@ -3148,6 +3148,48 @@ BUGS = (
         ),
     ),
     Bug(
+        "event_said_to_be_handled_is_lost",
+        "whoever empties the inbox by one update has failed jobs that nobody judged, and customers who are silently not paid",
+        ("tests/cases/test_audit_corruptions.py",),
+        (
+            (
+                "worker/cases/audit/documents.py",
+                '    ("handled_events_are_in_their_jobs", _handled_events_are_in_their_jobs),\n',
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "document_written_over_with_its_hash_is_not_found",
+        "what the pipeline or the product said is written over or deleted, and nothing says otherwise any more",
+        ("tests/cases/test_chain.py",),
+        (
+            (
+                "worker/cases/chain/links.py",
+                '    inbox: ("id", "source", "event_id", "type", "account_id", "job_id", "sha256"),\n',
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "put_off_for_ever_is_not_overdue",
+        "a row that a wrong clock wrote is due in years: its customer is not paid, and the audit is silent",
+        ("tests/cases/test_audit_corruptions.py",),
+        (("worker/cases/audit/times.py", "at > after(span), *which", "at < after(span), at > after(span)"),),
+    ),
+    Bug(
+        "money_approved_and_claimed_by_nobody_is_on_its_way",
+        "the claim of a refund that a person approved is taken off the books, and its customer waits for ever",
+        ("tests/cases/test_audit_corruptions.py",),
+        (("worker/cases/audit/money.py", "and_(in_flight, not_(open_claim))", "and_(by_itself, in_flight, not_(open_claim))"),),
+    ),
+    Bug(
+        "who_proposed_is_whatever_the_row_says",
+        "one person writes another name on their own proposal, and agrees to it",
+        ("tests/cases/test_audit_corruptions.py",),
+        (("worker/cases/audit/people.py", "or_(~proposed, and_(", "or_(and_("),),
+    ),
+    Bug(
         "traceback_shows_what_its_code_held",
         "keys and what customers wrote stand in the log of whoever runs it on a terminal",
         ("tests/threats/test_leaks.py::test_traceback_shows_nothing_that_its_code_held",),

@@ -35,6 +35,7 @@ CALM_DAYS = 12
 OUTAGES = ("database", "redis", "pipeline", "creem", "webhooks", "disk")
 LATENESS = {
     *("effects_are_not_forgotten", "claims_take_their_turns", "unhandled_rows_are_young", "open_cases_have_owner_and_time"),
+    "waiting_events_have_no_job",
     "notices_are_not_forgotten",
 }
 """Checks of what is late: while the weather lasts it may be."""

@@ -132,11 +132,12 @@ def _claims_are_of_their_cases() -> Select[Any]:
 def _cases_are_of_their_accounts() -> Select[Any]:
     """Letters and announcements go by the account of the case, which is that of what the case is about."""
     c = cases.c
-    charge = c.kind.in_([CaseKind.DUPLICATE_CHARGE.value, CaseKind.DISPUTE.value])
+    of_kind = {kind: c.kind == kind.value for kind in CaseKind}
     about = (
-        (layer_jobs, and_(c.kind == CaseKind.JOB.value, layer_jobs.c.job_id == c.subject)),
-        (purchases, and_(charge, purchases.c.transaction_id == c.subject)),
-        (mails, and_(c.kind == CaseKind.REQUEST.value, mails.c.request_id == c.subject)),
+        (layer_jobs, and_(of_kind[CaseKind.JOB], layer_jobs.c.job_id == c.subject)),
+        (purchases, and_(of_kind[CaseKind.DUPLICATE_CHARGE], purchases.c.purchase_id == c.subject)),
+        (purchases, and_(of_kind[CaseKind.DISPUTE], purchases.c.transaction_id == c.subject)),
+        (mails, and_(of_kind[CaseKind.REQUEST], mails.c.request_id == c.subject)),
     )
     others = [
         select(c.case_id.label("row"), said("is of ", c.account_id, ", and what it is about of ", table.c.account_id))
@@ -145,7 +146,7 @@ def _cases_are_of_their_accounts() -> Select[Any]:
         for table, same in about
     ]
     nameless = select(c.case_id, said("is about ", c.subject, ", and names job ", c.job_id)).where(
-        c.kind == CaseKind.JOB.value, or_(c.job_id.is_(None), c.job_id != c.subject)
+        of_kind[CaseKind.JOB], or_(c.job_id.is_(None), c.job_id != c.subject)
     )
     each = union_all(*others, nameless).subquery("others")
     return select(each.c.row, each.c.problem)
