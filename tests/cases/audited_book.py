@@ -58,8 +58,8 @@ def _other_ends(world: PeopleWorld) -> None:
     world.charged_again(1)
     world.settle_down(days=2)
     world.happen(world.failed("job_1", "acc_2", id="of-another"), "{bad", "{worse")
-    worse = world.letters.listing(state="open", limit=1, after=None)[0][0]
-    world.letters.discard(worse["dead_id"], by="ann", reason="a test of theirs")
+    worse, *_ = world.letters.of_reason("not_json", 1)[0]
+    world.letters.discard(worse, by="ann", reason="a test of theirs")
 
 
 def _on_their_way(world: PeopleWorld) -> None:
