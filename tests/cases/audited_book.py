@@ -1,9 +1,11 @@
 """A book with some of everything in it, for the audit to be audited: jobs, a duplicate charge, a mail, a dispute, measures."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from tests.requests.world import PNG, PeopleWorld
+from worker.store import wakings
 from worker.store.engine import Store
 
 
@@ -65,6 +67,8 @@ def _other_ends(world: PeopleWorld) -> None:
 def _on_their_way(world: PeopleWorld) -> None:
     """What is not done yet: money that is owed and asked for, an event of a job that nobody knows, a letter that is due."""
     world.bought_once("ord_6", "acc_6")
+    # whoever was to wake a case died over it
+    world.store.write(lambda tx: wakings.claim(tx, ["case_of_a_dead_process"], world.clock.now(), timedelta(minutes=1)))
     asked = world.mail("Please refund my order ord_6.", sender="acc_6@example.org", message_id="<mail-3@example.org>")
     world.decide(asked.case_id, "money", reason="nothing was used")
     world.charged_again(2)

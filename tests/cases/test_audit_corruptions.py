@@ -163,6 +163,7 @@ charges          | refunded = 0                       | transaction_id = 'tran_r
 creem_refunds    | amount = 901, transaction_id = 'tran_ord_4' | transaction_id = 'tran_r1_1' | charges_know_what_was_told   | = 'tran_ord_4'
 breakers         | open_until = :far                  | true                         | due_before_long                       | name
 leases           | until = :far                       | name = (select min(name) from leases) | due_before_long                       | name
+wakings          | until = :far                       | true                         | due_before_long                       | case_id
 notices          | state = 'sent', ended_at = :old, message_id = 'x', sent_to = 'y' | kind = 'rerun_delivered' | letters_are_as_history_tells | key
 notices          | kind = 'question'                  | kind = 'in_review' and state = 'sent' | letters_are_as_history_tells | key
 notices          | case_id = (select case_id from cases where job_id = 'job_2') | kind = 'money_sent' and state = 'sent' | letters_are_as_history_tells | key
@@ -408,6 +409,7 @@ UNSEEN = {
         "status": CREEM,
         "updated_at": CREEM,
     },
+    "wakings": {"case_id": KEYS, "begun": "a case that is due goes alone, or to a person, which its history tells"},
 }
 """What of the books nothing witnesses, and why that is left so; a table by its name alone where that goes for all of it."""
 

@@ -12,7 +12,19 @@ from policy.facts import RerunState
 from policy.lifecycle import CaseState
 from worker.cases.audit.words import Query, after, before, said
 from worker.cases.book.rows import FINAL
-from worker.store.tables import breakers, cases, charges, creem_credits, effects, inbox, leases, notices, payments, reruns
+from worker.store.tables import (
+    breakers,
+    cases,
+    charges,
+    creem_credits,
+    effects,
+    inbox,
+    leases,
+    notices,
+    payments,
+    reruns,
+    wakings,
+)
 
 WEEK = timedelta(days=7)
 """Nothing is put off for more than a day but by the terms; the rest is for clocks that differ."""
@@ -45,6 +57,7 @@ def _due_before_long() -> Select[Any]:
         _far(creem_credits, "key", "due_at", WEEK, creem_credits.c.state.in_(pending)),
         _far(breakers, "name", "open_until", WEEK, breakers.c.needs_person.is_(False)),
         _far(leases, "name", "until", WEEK),
+        _far(wakings, "case_id", "until", WEEK),
     ]
     each = union_all(*found).subquery("far")
     return select(each.c.row, each.c.problem)
