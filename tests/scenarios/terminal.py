@@ -23,6 +23,8 @@ COLUMNS = "200"
 BEFORE = (
     *("worker.cli.main", "tests.scenarios.one_turn"),
     *("alembic.command", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql.psycopg"),
+    # every country at once, as soon as one calendar is asked for: half of what `refunds status` takes
+    "holidays.countries",
 )
 """What is forked, and what it imports only when it needs it."""
 Done = subprocess.CompletedProcess[str]
