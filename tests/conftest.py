@@ -30,7 +30,9 @@ from tests.servers import (
     worker_number,
 )
 from worker.intake.stream import open_stream_client
+from worker.observe import configure_logging
 from worker.sandbox.servers import ServerFailed, start_redis
+from worker.settings import Settings
 
 # `make mutate` plays the same few examples thousands of times
 settings.register_profile("mutate", deadline=None, max_examples=25, derandomize=True)
@@ -55,6 +57,14 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quiet() -> None:
+    """What goes wrong on purpose is asserted, not printed: each traceback with the locals of all its frames, as structlog has it
+    before anybody configures it, takes two seconds.
+    """
+    configure_logging(Settings(log_level="error", log_format="json"))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A lively installation for every test that asks for it, and quiet logs: what goes wrong on purpose is asserted, not printed."""
+"""A lively installation for every test that asks for it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,14 +8,7 @@ import pytest
 from tests.requests.world import PeopleWorld
 from tests.web.console.scene import a_scene
 from tests.web.console.site import Browser, Site
-from worker.observe import configure_logging
-from worker.settings import Settings
 from worker.store.engine import Store
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _quiet() -> None:
-    configure_logging(Settings(log_level="error", log_format="json"))
 
 
 @pytest.fixture
