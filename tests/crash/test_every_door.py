@@ -3,7 +3,7 @@
 import pytest
 
 from tests.arena import Arena, Stage
-from tests.crash.plans import Plan, once_more, pairs, singles, ways
+from tests.crash.plans import Plan, once_more, singles, ways
 from tests.crash.prove import Theatre
 from tests.crash.world import Way
 from tests.faults import DEATHS, Fault, How
@@ -42,9 +42,9 @@ def test_share_of_all_faults_in_all_stories_told_once_and_twice(theatre: Theatre
 
 def test_dying_again_while_the_first_death_is_made_good(theatre: Theatre) -> None:
     plain = theatre.plain(Plan("rerun_fails"))
-    twice = pairs(plain, theatre.play)
-    assert faults(twice[::151], theatre) == {}
-    thrice = once_more(twice[7::301], theatre.play)
+    twice = once_more(singles(plain, DEATHS)[::7], theatre.play)
+    assert faults(twice[::SHARE], theatre) == {}
+    thrice = once_more(twice[7::151], theatre.play)
     assert {len(plan.faults) for plan in thrice} == {3}
     assert faults(thrice[::11], theatre) == {}
 

@@ -14,7 +14,7 @@ from tests.servers import ON_POSTGRES
 from tests.simulation.hub import BEFALLS, Weather
 from tests.simulation.prove import never_met
 from tests.simulation.seed import Played, play
-from tests.simulation.size import DAYS, WEEKS
+from tests.simulation.size import DAYS, WEEKS, Size
 from tests.simulation.town import Town
 from worker.reruns import RerunOrder
 from worker.store.engine import Store
@@ -22,7 +22,8 @@ from worker.store.tables import cases
 
 SEEDS = (4, 5, 2, 8)
 """The first two at each commit; the third takes as long as half a dozen others."""
-DAYS_SEEDS = range(10, 22)
+DAYS_SEEDS = (10, 11, 13, 14, 15, 12, *range(16, 22))
+"""The first five at each commit; the next takes as long as two of them."""
 CALM = Weather(duplicates=0.1)
 STORMY = Weather(
     *(0.01, 0.01, 0.02, 0.02, 0.1, 0.01, 60.0, 0.2, 0.2),
@@ -49,7 +50,7 @@ def test_weeks_under_drawn_weather_end_as_the_policy_says(arena: Arena, seed: in
         assert play(seed, store).wrong == []
 
 
-@pytest.mark.parametrize("seed", _some_at_night(DAYS_SEEDS, 7))
+@pytest.mark.parametrize("seed", _some_at_night(DAYS_SEEDS, 5))
 def test_days_under_drawn_weather_end_as_the_policy_says(arena: Arena, seed: int) -> None:
     with arena.empty() as store:
         assert play(seed, store, size=DAYS).wrong == []
@@ -63,11 +64,12 @@ def test_weeks_on_postgres_end_as_the_policy_says(store: Store, seed: int) -> No
     assert play(seed, store).wrong == []
 
 
-def test_weeks_under_every_trouble_at_once_end_as_the_policy_says_and_twice_the_same_way(arena: Arena) -> None:
+@pytest.mark.parametrize(("seed", "size"), [(2, DAYS), pytest.param(7, WEEKS, marks=pytest.mark.nightly)], ids=["days", "weeks"])
+def test_every_trouble_at_once_ends_as_the_policy_says_and_twice_the_same_way(arena: Arena, seed: int, size: Size) -> None:
     traces = []
     for _ in range(2):
         with arena.empty() as store:
-            played = play(7, store, STORMY)
+            played = play(seed, store, STORMY, size=size)
         assert played.wrong == []
         traces.append(played.trace)
     assert traces[0] == traces[1]
@@ -88,7 +90,7 @@ def test_reference_notices_books_that_were_tampered_with(arena: Arena, statement
         town.store.write(lambda tx: tx.connection.execute(text(statement)))
 
     with arena.empty() as store:
-        assert play(8, store, CALM, spoil).wrong
+        assert play(8, store, CALM, spoil, DAYS).wrong
 
 
 @pytest.mark.parametrize(
@@ -122,5 +124,5 @@ def test_reference_notices_a_rerun_of_what_had_come_back_as_credits(arena: Arena
         town.reacts(RerunOrder(case.job_id, 2, case.case_id, "late", town.clock.now()))
 
     with arena.empty() as store:
-        [wrong] = play(8, store, CALM, spoil).wrong
+        [wrong] = play(8, store, CALM, spoil, DAYS).wrong
     assert wrong.endswith("was run again after its credits came back")
