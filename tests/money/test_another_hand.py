@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.money.plans import NASTY
+from tests.money.plans import NASTY, impatient_terms
 from tests.money.world import MoneyWorld
 from tests.requests.world import PeopleWorld
 from tests.servers import POSTGRES_AT_NIGHT
@@ -187,7 +187,7 @@ def test_charge_is_no_duplicate_of_one_whose_own_refund_is_under_way(
 ) -> None:
     """Once both went back, the later one as a duplicate of the earlier, "which stays valid"."""
     pends = replace(NASTY, answer=RefundAnswer.PENDING, ends=ends, turns_early=False, settle_after=600.0)
-    world = PeopleWorld(store, tmp_path, switches=pends)
+    world = PeopleWorld(store, tmp_path, switches=pends, terms_dir=impatient_terms())
     history = world.history_of_charges()
     world.load(*(history if claimed else history[:2]))
     world.mail("Please refund my order ord_0.")
