@@ -37,6 +37,9 @@ from worker.settings import Settings
 # `make mutate` plays the same few examples thousands of times
 settings.register_profile("mutate", deadline=None, max_examples=25, derandomize=True)
 
+DECIDED = {"credits", "money", "requests", "review", "web"}
+"""Folders whose tables are of what is decided: a row differs by what is in the books, and asks nothing else of the database."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the marker known, and puts folders of tests into memory: what is written there to outlive a power cut need not."""
@@ -57,6 +60,27 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a table of what is decided the first row is played on each engine at every commit, and the others on SQLite; on Postgres
+    they are the night's (decision 205). A test that names its engines itself is played on those.
+    """
+    begun = set()
+    for item in items:
+        if isinstance(item, pytest.Function) and on_postgres_by_default(item):
+            if (item.parent, item.originalname) in begun:
+                item.add_marker(pytest.mark.nightly)
+            begun.add((item.parent, item.originalname))
+
+
+def on_postgres_by_default(test: pytest.Function) -> bool:
+    """True where a test of what is decided is played on Postgres because every test of the `store` is."""
+    if test.path.relative_to(test.config.rootpath).parts[1] not in DECIDED:
+        return False
+    named = any("database_url" in mark.args[0] for mark in test.iter_markers("parametrize"))
+    return not named and getattr(test, "callspec", None) is not None and test.callspec.params.get("database_url") == "postgres"
 
 
 @pytest.fixture(autouse=True, scope="session")

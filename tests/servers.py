@@ -75,6 +75,8 @@ CONNECTING = {"auth", "client", "config", "hello", "info", "ping", "select"}
 ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For what is about processes and Redis and not about the engine: the one of production."""
+ON_EACH = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
+"""For a table whose every row asks something else of the database, or at another moment."""
 POSTGRES_AT_NIGHT = pytest.mark.parametrize(
     "database_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.nightly)], indirect=True
 )

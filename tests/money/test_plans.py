@@ -8,6 +8,7 @@ from tests.arena import Arena
 from tests.faults import DEATHS, Fault, How
 from tests.money.plans import Plan, Played, play, play_in, singles, what_is_wrong
 from tests.money.prove import pairs, pairs_with_webhooks, troubles
+from tests.servers import ON_EACH
 from worker.creem.answers import Answer, CallOutcome
 from worker.creem.client import Armed, Creem
 from worker.creem.environment import Environment
@@ -40,6 +41,7 @@ def test_share_of_all_pairs_holds(arena: Arena) -> None:
 
 
 @pytest.mark.slow
+@ON_EACH
 @pytest.mark.parametrize(
     "plan",
     [

@@ -17,7 +17,7 @@ from tests.cases.test_batches import somebody_waits
 from tests.cases.world import an_account
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
-from tests.servers import ON_POSTGRES, ON_SQLITE, eventually
+from tests.servers import ON_EACH, ON_POSTGRES, ON_SQLITE, eventually
 from tests.store.rows import before
 from tests.threads import at_once
 from worker.cases.assess.imports import Importer
@@ -35,7 +35,8 @@ from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import payment_attempts, purchases
 
-ROUNDS = 12
+ROUNDS = pytest.mark.parametrize("rounds", [4, pytest.param(12, marks=pytest.mark.nightly)])
+"""So many customers are charged twice, one after another."""
 PAID = "2026-03-02T09:00:00Z"
 SECOND = select(purchases.c.purchase_id).where(purchases.c.purchase_id == "ord_2")
 T = TypeVar("T")
@@ -48,10 +49,14 @@ def world(store: Store) -> Iterator[MoneyWorld]:
     made.close()
 
 
+@ON_EACH
+@ROUNDS
 @pytest.mark.parametrize("turn_seconds", [50.0, 0.0], ids=["leases_hold", "leases_are_over_at_once"])
 @pytest.mark.parametrize("announced", ["payers_alone", "told_by_webhook"])
-def test_two_payers_a_webhook_and_a_reconcile_send_one_refund(world: MoneyWorld, turn_seconds: float, announced: str) -> None:
-    for turn in range(ROUNDS):
+def test_two_payers_a_webhook_and_a_reconcile_send_one_refund(
+    world: MoneyWorld, rounds: int, turn_seconds: float, announced: str
+) -> None:
+    for turn in range(rounds):
         later = world.charged_again(turn)
         if announced == "told_by_webhook":
             world.double.refund_in_dashboard(later, 100) if turn % 3 == 2 else None
@@ -62,7 +67,7 @@ def test_two_payers_a_webhook_and_a_reconcile_send_one_refund(world: MoneyWorld,
         world.clock.pass_(seconds=3)
         at_once(*works)
     world.settle_down(days=2)
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         later = f"tran_r{turn}_1"
         assert world.double.posts(later) <= 1, later
         assert world.double.gone(later) <= world.double.paid(later), later
@@ -88,12 +93,14 @@ def test_claim_moves_only_where_the_lifecycle_has_a_way(store: Store) -> None:
         assert store.rehearse(partial(end, was=was, to=to)) == said
 
 
-def test_claiming_is_done_once_by_whoever_comes_first(store: Store) -> None:
+@ON_EACH
+@ROUNDS
+def test_claiming_is_done_once_by_whoever_comes_first(store: Store, rounds: int) -> None:
     world = MoneyWorld(store, switches=Switches())
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         world.charged_again(turn, settle=False)
         at_once(*(world.assessor.assess for _ in range(3)), world.reconciler().reconcile)
-    assert len(list(world.claims())) == ROUNDS
+    assert len(list(world.claims())) == rounds
     world.settle_down(days=1)
     assert world.audit().breaches == []
     assert world.double.overpaid() == {}
