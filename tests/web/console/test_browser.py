@@ -12,8 +12,7 @@ from tests.requests.world import PeopleWorld
 from tests.web.console.live import NEEDS_CHROMIUM, a_browser, listening
 from tests.web.console.scene import a_scene
 from tests.web.console.screenshots import paths
-from tests.web.console.site import PASSWORD, Site
-from worker.operators.operators import Operators
+from tests.web.console.site import PASSWORD, Site, let_in
 from worker.store.engine import Store
 from worker.store.schema import upgrade
 
@@ -73,7 +72,7 @@ def house(tmp_path: Path, browser: Browser) -> Iterator[House]:
     upgrade(store)
     world = a_scene(store, tmp_path)
     for name in ("ana", "ben", LONG_NAME):
-        Operators(store, world.clock).add(name, PASSWORD, by="tests")
+        let_in(store, world.clock, name)
     with listening(Site(world, flower_url="https://flower.example.org")) as address:
         made = House(world, address, browser)
         yield made

@@ -20,10 +20,12 @@ def site(store: Store) -> Site:
 
 
 def test_operator_is_one_actor_and_a_disabled_one_is_out_at_once(site: Site) -> None:
-    ana = site.an_operator("ana")
-    ben = site.an_operator("ben@example.org")
-    assert "ana" in words_of(ana.get("/").text)
     operators = Operators(site.store, site.clock)
+    ana, ben = site.browser(), site.browser()
+    for browser, name in ((ana, "ana"), (ben, "ben@example.org")):
+        operators.add(name, PASSWORD, by="tests")
+        assert browser.sign_in(name, PASSWORD).status_code == 303
+    assert "ana" in words_of(ana.get("/").text)
     assert operators.disable("ana", by="root", reason="left us") == 1
     assert ana.get("/").status_code == 303
     assert ana.sign_in("ana", PASSWORD).status_code == 403
