@@ -19,7 +19,7 @@ WRONG = st.builds(Fault, passage=st.integers(0, 25), how=st.sampled_from(How))
 ACTS = st.tuples(st.sampled_from(sorted(ACTIONS)), st.none() | WRONG)
 
 
-@drawn(30, HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
+@drawn(12, HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
 @given(acts=st.lists(ACTS, min_size=3, max_size=12), minutes_apart=st.sampled_from([5, 30]), key=st.booleans())
 def test_no_order_of_what_people_do_pays_twice_or_forgets_anybody(
     arena: Arena, acts: Acts, minutes_apart: int, key: bool
