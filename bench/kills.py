@@ -13,7 +13,7 @@ from typing import Any
 
 from bench import books
 from bench.contestants import Contestant, left_over
-from bench.measure import Started, Tell, audit, settle, started
+from bench.measure import Started, Tell, audit, send_held, settle, started
 from bench.servers import ROOT, Servers
 from worker.screen import cell, out, say, table
 
@@ -53,9 +53,7 @@ def survive(at: Servers, who: Contestant, events: int, kills: int, seed: int, te
     with started(at, who, "k") as run:
         laid = books.lay(run.db, "k", events)
         settle(run)
-        run.processes.hold()
-        for start in range(0, len(laid), 1000):
-            run.send(laid[start : start + 1000])
+        send_held(run, laid)
         run.processes.release()
         killed = 0
         while killed < kills and _undone(run, events):

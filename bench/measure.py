@@ -98,9 +98,7 @@ def drain(at: Servers, who: Contestant, tag: str, events: int, tell: Tell | None
     with started(at, who, tag) as run:
         laid = books.lay(run.db, tag, events)
         settle(run)
-        run.processes.hold()
-        for start in range(0, len(laid), 1000):
-            run.send(laid[start : start + 1000])
+        send_held(run, laid)
         run.db.execute("checkpoint")
         roots, server = run.processes.roots, [at.postgres.pid]
         memory_before = memory_mib(roots)
@@ -120,6 +118,13 @@ def drain(at: Servers, who: Contestant, tag: str, events: int, tell: Tell | None
         )
         check(run, tag, events)
     return result
+
+
+def send_held(run: Started, events: Sequence[Event]) -> None:
+    """Sends the events before processes that stand still until they are released."""
+    run.processes.hold()
+    for start in range(0, len(events), 1000):
+        run.send(events[start : start + 1000])
 
 
 def settle(run: Started) -> float:
@@ -185,9 +190,7 @@ def beside(at: Servers, who: Contestant, backlog: int, accounts: int) -> list[fl
         crowd = books.lay(run.db, "h", backlog, each=-(-backlog // accounts))
         others = books.lay(run.db, "x", OTHERS)
         settle(run)
-        run.processes.hold()
-        for start in range(0, len(crowd), 1000):
-            run.send(crowd[start : start + 1000])
+        send_held(run, crowd)
         run.processes.release()
         took = _trickle(run, others, backlog)
         settle(run)

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, event
 
 from tests.models import intake, refund
 from tests.models.search import Followed, SetBack, follow
+from tests.money.between import PassesOn
 from worker.creem.answers import Answer
 from worker.creem.client import Armed, Creem
-from worker.creem.environment import Environment
 from worker.creem.transactions import Transaction
 from worker.intake.stream import as_text
 from worker.sandbox.creem import CreemDouble
@@ -124,21 +124,13 @@ class Refunds(Commits):
 
 
 @dataclass
-class _HeardCreem:
-    inner: Creem
+class _HeardCreem(PassesOn):
     ways: Refunds
 
-    @property
-    def environment(self) -> Environment:
-        return self.inner.environment
-
     def transaction(self, transaction_id: str) -> Transaction | None:
-        seen = self.inner.transaction(transaction_id)
+        seen = super().transaction(transaction_id)
         self.ways.read(transaction_id, seen)
         return seen
-
-    def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
-        return self.inner.transactions_of_customer(customer_id)
 
     def refund(self, armed: Armed) -> Answer:
         try:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.cases.world import an_account
+from tests.money.between import PassesOn
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES, ON_SQLITE
@@ -19,8 +20,7 @@ from worker.cases.money.turn import Turn, take
 from worker.clock import Clock
 from worker.credits.ledger import Ledger
 from worker.creem.answers import Answer
-from worker.creem.client import Armed, Creem
-from worker.creem.environment import Environment
+from worker.creem.client import Armed
 from worker.creem.transactions import Transaction
 from worker.errors import Collision
 from worker.sandbox.creem.words import Ending, Lie, Meanwhile
@@ -30,24 +30,16 @@ from worker.store.tables import charges, payments, purchases
 
 
 @dataclass
-class Between:
+class Between(PassesOn):
     """A client that lets something happen between the last read of a turn and what follows it, or after the answer."""
 
-    inner: Creem
     after_read: Callable[[], object] = lambda: None
     after_call: Callable[[], object] = lambda: None
-
-    @property
-    def environment(self) -> Environment:
-        return self.inner.environment
 
     def transaction(self, transaction_id: str) -> Transaction | None:
         seen = self.inner.transaction(transaction_id)
         self.after_read()
         return seen
-
-    def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
-        return self.inner.transactions_of_customer(customer_id)
 
     def refund(self, armed: Armed) -> Answer:
         answer = self.inner.refund(armed)

@@ -1,18 +1,15 @@
 """Every single trouble and a share of all pairs of them; `make prove` plays all. Deaths are in test_whole_way.py."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from tests.arena import Arena
 from tests.faults import DEATHS, Fault, How
+from tests.money.between import PassesOn
 from tests.money.plans import Plan, Played, play, play_in, singles, what_is_wrong
 from tests.money.prove import pairs, pairs_with_webhooks, troubles
 from tests.servers import ON_EACH
 from worker.creem.answers import Answer, CallOutcome
-from worker.creem.client import Armed, Creem
-from worker.creem.environment import Environment
-from worker.creem.transactions import Transaction
+from worker.creem.client import Armed
 from worker.store.engine import Store
 
 SHARE = 389
@@ -65,21 +62,8 @@ def test_plans_hold_on_each_engine(store: Store, plan: Plan) -> None:
     assert played.wrong == []
 
 
-@dataclass
-class AsksAgain:
+class AsksAgain(PassesOn):
     """The client nobody may have: it takes a lost answer for a reason to ask once more."""
-
-    inner: Creem
-
-    @property
-    def environment(self) -> Environment:
-        return self.inner.environment
-
-    def transaction(self, transaction_id: str) -> Transaction | None:
-        return self.inner.transaction(transaction_id)
-
-    def transactions_of_customer(self, customer_id: str) -> list[Transaction]:
-        return self.inner.transactions_of_customer(customer_id)
 
     def refund(self, armed: Armed) -> Answer:
         first = self.inner.refund(armed)

@@ -1,6 +1,6 @@
 """One charge goes back at most once, whatever Creem answers (creem-api.md 14.3, failure-modes.md 2.4)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import pairwise
@@ -12,13 +12,14 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.cases.world import a_purchase, an_account
+from tests.money.between import PassesOn
 from tests.money.world import ADDRESS, MoneyWorld
 from tests.servers import POSTGRES_AT_NIGHT
 from worker.cases.money import limits
 from worker.cases.money.pay import STUCK
 from worker.cases.money.record import KEY_REFUSALS
 from worker.clock import written
-from worker.creem.client import Armed, Creem
+from worker.creem.client import Armed
 from worker.creem.transactions import Transaction
 from worker.errors import OutOfTime, Refused
 from worker.sandbox.creem import Lost, RefundAnswer, SecondRefund, Seen, Switches
@@ -221,21 +222,16 @@ def test_while_one_process_asks_creem_no_other_does(world: MoneyWorld) -> None:
     world.twice_charged()
     world.charged_again(1)
     first, second = world.payer(), world.payer()
-    inner, beside = first.creem, list[list[str]]()
+    beside = list[list[str]]()
 
-    class Slow:
-        environment = inner.environment
-        refund = staticmethod(inner.refund)
-        transactions_of_customer = staticmethod(inner.transactions_of_customer)
-
-        @staticmethod
-        def transaction(transaction_id: str) -> Transaction | None:
+    class Slow(PassesOn):
+        def transaction(self, transaction_id: str) -> Transaction | None:
             asked = len(world.double.requests)
             beside.append(second.pay())
             assert len(world.double.requests) == asked
-            return inner.transaction(transaction_id)
+            return super().transaction(transaction_id)
 
-    replace(first, creem=Slow()).pay()
+    replace(first, creem=Slow(first.creem)).pay()
     assert len(beside) >= 4
     assert not any(beside)
     assert [world.double.posts(name) for name in ("tran_1", "tran_r1_1")] == [1, 1]
@@ -460,18 +456,12 @@ def test_call_that_was_answered_ends_the_row_of_those_that_were_not(world: Money
     assert (called(world), held(world, limits.CALLS)) == (9, None)
 
 
-@dataclass
-class Ended:
+class Ended(PassesOn):
     """A Creem that did what it was asked, in a task whose time is over before it hears of that."""
-
-    creem: Creem
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.creem, name)
 
     def refund(self, armed: Armed) -> NoReturn:
         """Has it done, and is ended."""
-        self.creem.refund(armed)
+        super().refund(armed)
         raise OutOfTime
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import literal, select
 from policy.lifecycle import PAYMENT_MOVES, PaymentState
 from tests.cases.test_batches import somebody_waits
 from tests.cases.world import an_account
+from tests.money.between import PassesOn
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.servers import ON_EACH, ON_POSTGRES, ON_SQLITE, eventually
@@ -130,20 +131,14 @@ def test_lease_that_ran_out_in_the_middle_of_a_call_sends_nothing_twice(world: M
     """A sender frozen between arming and the call wakes up when its time is over: not a byte leaves."""
     world.twice_charged()
     frozen = world.payer()
-    inner = frozen.creem
 
-    class Freezes:
-        environment = inner.environment
-        transaction = staticmethod(inner.transaction)
-        transactions_of_customer = staticmethod(inner.transactions_of_customer)
-
-        @staticmethod
-        def refund(armed: object) -> object:
+    class Freezes(PassesOn):
+        def refund(self, armed: Armed) -> Answer:
             world.clock.pass_(minutes=5)
             world.pay()
-            return inner.refund(armed)  # type: ignore[arg-type]
+            return super().refund(armed)
 
-    replace(frozen, creem=Freezes()).pay()  # type: ignore[arg-type]
+    replace(frozen, creem=Freezes(frozen.creem)).pay()
     world.settle_down(days=2)
     assert world.double.posts("tran_1") == 0
     assert world.state("ord_1") == "review"
@@ -169,22 +164,17 @@ def test_answer_that_comes_after_its_call_was_given_up_is_kept_and_goes_on_from_
     world.double.switches = replace(NASTY, settle_after=3600, turns_early=False, **switches)
     world.twice_charged()
     slow = world.payer()
-    inner, given_up = slow.creem, list[str | None]()
+    given_up = list[str | None]()
 
-    class Freezes:
-        environment = inner.environment
-        transaction = staticmethod(inner.transaction)
-        transactions_of_customer = staticmethod(inner.transactions_of_customer)
-
-        @staticmethod
-        def refund(armed: Armed) -> Answer:
-            answer = inner.refund(armed)
+    class Freezes(PassesOn):
+        def refund(self, armed: Armed) -> Answer:
+            answer = super().refund(armed)
             world.clock.pass_(minutes=2)
             world.pay()
             given_up.append(world.claim("tran_1").state)
             return answer
 
-    replace(slow, creem=Freezes()).pay()
+    replace(slow, creem=Freezes(slow.creem)).pay()
     assert given_up == ["unknown"]
     assert (world.claim("tran_1").state, world.state("ord_1")) == (claim, case)
     world.settle_down(days=3)

@@ -13,6 +13,7 @@ import redis as redis_py
 from sqlalchemy import delete, select, update
 
 from tests.faults import Crash
+from tests.money.between import PassesOn
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.restore.world import BEFORE_ALL, RestoreWorld
@@ -161,19 +162,13 @@ def test_lifted_database_that_is_set_back_again_stops_again(world: RestoreWorld)
 def test_call_that_was_under_way_when_the_database_stood_there_is_read_under_the_number_of_the_last(world: RestoreWorld) -> None:
     """The first was refused for want of balance and a second made: the backup knows neither."""
     world.double.switches = replace(NASTY, low_balance=1)
-    inner = world.creem
 
-    class Films:
-        environment = inner.environment
-        transaction = staticmethod(inner.transaction)
-        transactions_of_customer = staticmethod(inner.transactions_of_customer)
-
-        @staticmethod
-        def refund(armed: Armed) -> Answer:
+    class Films(PassesOn):
+        def refund(self, armed: Armed) -> Answer:
             world.film.add()
-            return inner.refund(armed)
+            return super().refund(armed)
 
-    world.creem = Films()
+    world.creem = Films(world.creem)
     world.charged()
     under_way = len(world.film.frames)
     world.go_on(days=2)

@@ -77,6 +77,16 @@ def test_every_trouble_at_once_ends_as_the_policy_says_and_twice_the_same_way(ar
     assert played.met["database set back"] == played.met["Redis emptied"] == 1
 
 
+def spoilt(arena: Arena, statement: str, size: Size) -> list[str]:
+    """What is found wrong with a calm town in whose books somebody wrote by hand."""
+
+    def spoil(town: Town) -> None:
+        town.store.write(lambda tx: tx.connection.execute(text(statement)))
+
+    with arena.empty() as store:
+        return play(8, store, CALM, spoil, size).wrong
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -86,11 +96,7 @@ def test_every_trouble_at_once_ends_as_the_policy_says_and_twice_the_same_way(ar
     ],
 )
 def test_reference_notices_books_that_were_tampered_with(arena: Arena, statement: str) -> None:
-    def spoil(town: Town) -> None:
-        town.store.write(lambda tx: tx.connection.execute(text(statement)))
-
-    with arena.empty() as store:
-        assert play(8, store, CALM, spoil, DAYS).wrong
+    assert spoilt(arena, statement, DAYS)
 
 
 @pytest.mark.parametrize(
@@ -101,11 +107,7 @@ def test_reference_notices_books_that_were_tampered_with(arena: Arena, statement
     ],
 )
 def test_way_that_no_model_goes_is_noticed(arena: Arena, statement: str) -> None:
-    def spoil(town: Town) -> None:
-        town.store.write(lambda tx: tx.connection.execute(text(statement)))
-
-    with arena.empty() as store:
-        assert any(wrong.startswith("no way of the model") for wrong in play(8, store, CALM, spoil).wrong)
+    assert any(wrong.startswith("no way of the model") for wrong in spoilt(arena, statement, WEEKS))
 
 
 def test_run_in_which_something_never_went_wrong_says_so_once_it_is_long_enough() -> None:
