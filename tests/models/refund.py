@@ -218,6 +218,8 @@ class Refund:
             else:
                 yield "arms", _at(armed, who, Payer("is armed", attempt=attempt))
                 yield "dies between journal and commit", gone._replace(journal=noted)
+                # a commit that another stood in the way of is tried again by whoever has read
+                yield "is undone between journal and commit", world._replace(journal=noted)
 
     def _call(self, world: World, who: int, attempt: int) -> World:
         told = max(world.redis, attempt) if "redis" in self.witnesses else 0

@@ -80,8 +80,18 @@ WENT = [CLAIMED, PAID, ARMED, CALL, UNKNOWN, PAID, GONE, REFUNDED]
         [CLAIMED, PAID, ARMED, CALL, SetBack(None), UNKNOWN, GONE, REFUNDED],
         # taken back by a person before anything was sent
         [CLAIMED, PAID, Row("not_needed", "read", 0, True)],
+        # the commit of the arming was undone behind its line in the journal, and tried again
+        [CLAIMED, PAID, UNKNOWN],
     ],
-    ids=["proved", "refused and sent again", "late answer", "set back", "set back to before the claim", "withdrawn"],
+    ids=[
+        "proved",
+        "refused and sent again",
+        "late answer",
+        "set back",
+        "set back to before the claim",
+        "withdrawn",
+        "undone while it was armed",
+    ],
 )
 def test_ways_of_a_refund_are_the_models(way: list[Hashable]) -> None:
     assert follow(REFUND, way) == len(way)
@@ -93,6 +103,7 @@ def test_ways_of_a_refund_are_the_models(way: list[Hashable]) -> None:
         ([CLAIMED, PAID, CALL], 2),
         ([CLAIMED, PAID, ARMED, CALL, CALL], 4),
         ([CLAIMED, ARMED], 1),
+        ([CLAIMED, UNKNOWN], 1),
         ([CLAIMED, GONE, ARMED], 2),
         ([CLAIMED, PAID, ARMED, CLAIMED._replace(attempts=1), Row("sending", "read", 2)], 4),
         ([*WENT[:5], Row("sending", "read", 2)], 5),
@@ -109,6 +120,7 @@ def test_ways_of_a_refund_are_the_models(way: list[Hashable]) -> None:
         "call before its intent is written",
         "second call under one intent",
         "armed before the charge was read",
+        "unknown before the charge was read",
         "armed although it was read as refunded",
         "two armed on one read",
         "armed while the first is unknown",
