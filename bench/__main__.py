@@ -99,9 +99,10 @@ def _kills(at: Servers, taken: list[Contestant], asked: argparse.Namespace, prog
         with _task(progress, f"{one.title}, under kills", asked.kills) as tell:
             survived[one.name] = kills.survive(at, one, max(100, int(asked.events * one.share)), asked.kills, asked.seed, tell)
         progress.console.print(f"[dim]killed[/] {one.title:<28} {survived[one.name].undone:>10,} undone")
-    kills.show({one.title: survived[one.name] for one in taken}, report.caption(report.machine(at)))
+    facts = report.machine(at)
+    kills.show({one.title: survived[one.name] for one in taken}, report.caption(facts))
     if not asked.dry:
-        kills.write(survived, report.machine(at), vars(asked))
+        kills.write(survived, facts, vars(asked))
 
 
 def _crowds(at: Servers, hot: int, progress: Progress) -> dict[str, list[float]]:
