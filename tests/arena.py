@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from sqlalchemy import delete, event, insert, select
 
-from tests.servers import believe_in_one_row, fresh_database, give_schema
+from tests.servers import believe_in_one_row, fresh_database, give_schema, signed_in
 from worker.sandbox.servers import start_postgres
 from worker.screen import err, progress
 from worker.store.engine import Store
@@ -132,7 +132,8 @@ class PostgresArena(PutBack, Arena):
         self._kept = ExitStack()
         url = self._kept.enter_context(fresh_database(server))
         give_schema(url)
-        believe_in_one_row(url)
+        with signed_in(url) as session:
+            believe_in_one_row(session)
         super().__init__(Store(url))
 
     def close(self) -> None:

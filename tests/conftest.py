@@ -18,10 +18,10 @@ from sqlalchemy import make_url
 
 import tests.drawn  # noqa: F401 - makes its profile known
 from tests.arena import passing_postgres, roomy_memory, scratch
+from tests.kept import KeptPostgres
 from tests.servers import (
     POSTGRES_OVERRIDE,
     REDIS_OVERRIDE,
-    a_name,
     believe_in_one_row,
     copied_again,
     fresh_database,
@@ -144,7 +144,8 @@ def migrated_postgres(postgres_server: str) -> Iterator[str]:
     """The name of a database with the schema of this release and nothing in it, to be copied by the server."""
     with fresh_database(postgres_server) as url:
         give_schema(url)
-        believe_in_one_row(url)
+        with signed_in(url) as session:
+            believe_in_one_row(session)
         yield str(make_url(url).database)
 
 
@@ -166,9 +167,11 @@ def kept_sqlite() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def kept_postgres() -> str:
-    """The name of the database that is made anew for each test that asks for the `store`."""
-    return a_name()
+def kept_postgres(postgres_server: str, postgres_admin: psycopg.Connection, migrated_postgres: str) -> Iterator[KeptPostgres]:
+    """The database that is made ready for each test that asks for the `store`."""
+    kept = KeptPostgres(postgres_server, postgres_admin, migrated_postgres)
+    yield kept
+    kept.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -184,11 +187,10 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
             with scratch("sqlite") as folder:
                 yield f"sqlite:///{folder}/refunds.db"
         return
-    server, admin = request.getfixturevalue("postgres_server"), request.getfixturevalue("postgres_admin")
-    if not migrated:
-        with fresh_database(server, admin=admin) as url:
-            yield url
+    if migrated:
+        kept = request.getfixturevalue("kept_postgres")
+        kept.make_ready()
+        yield kept.url
         return
-    template, name = request.getfixturevalue("migrated_postgres"), request.getfixturevalue("kept_postgres")
-    with fresh_database(server, template=template, name=name, admin=admin) as url:
+    with fresh_database(request.getfixturevalue("postgres_server"), admin=request.getfixturevalue("postgres_admin")) as url:
         yield url

@@ -5,6 +5,7 @@ from copy import copy
 from functools import lru_cache
 
 import pytest
+from sqlalchemy import make_url
 
 from tests.arena import Arena, PutBack, SqliteArena
 from worker.store.engine import Store
@@ -17,14 +18,17 @@ def _kept(url: str) -> Store:
 
 
 @pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, database_url: str) -> Iterator[Store]:
     """A database of its own for this test, with the schema of this release, once on each engine. What listens to its engine does
     so to the end of the test.
     """
-    made = copy(_kept(database_url))
+    on_postgres = make_url(database_url).get_backend_name() == "postgresql"
+    kept = request.getfixturevalue("kept_postgres").store if on_postgres else _kept(database_url)
+    made = copy(kept)
     made.engine = made.engine.execution_options()
     yield made
-    made.close()
+    if not on_postgres:
+        made.close()
 
 
 @pytest.fixture

@@ -292,6 +292,8 @@ def test_question_is_answered_for_lists_of_any_length(store: Store, names: list[
 @ON_POSTGRES
 def test_question_about_one_is_planned_once_and_not_each_time(store: Store) -> None:
     given(store, accounts, an_account("acc_1"))
+    # a session that has prepared nothing yet
+    store.close()
     kinds = text("select sum(custom_plans), sum(generic_plans) from pg_prepared_statements where statement like '%email%'")
 
     def work(tx: Tx) -> Any:

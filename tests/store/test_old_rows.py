@@ -89,7 +89,7 @@ def old(store: Store) -> Store:
     store.write(lay)
     if store.dialect == "postgresql":
         with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("vacuum analyze"))
+            connection.execute(text("vacuum (index_cleanup on, analyze)"))
     return store
 
 
