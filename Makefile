@@ -1,7 +1,7 @@
 # Every target is a thin line over a command in .venv/bin. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test nightly check prove simulate soak drill restore fuzz sabotage mutate reached bench growth fmt lock up clean
+.PHONY: help env demo test landing nightly check prove simulate soak drill restore fuzz sabotage mutate reached bench growth fmt lock up clean
 MAKEFLAGS += --no-print-directory
 # CI machines and images may forbid it, but hundreds of processes start here that would each compile two hundred modules again
 unexport PYTHONDONTWRITEBYTECODE
@@ -23,8 +23,11 @@ demo: $(STAMP) ## the main job end to end on embedded parts, with the audit at t
 	@$(BIN)/refunds demo $(ARGS)
 
 # one process more than two cores have: a third of the time is spent waiting for real processes
-test: $(STAMP) ## the whole suite (ARGS="-k stream")
-	@$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
+test: $(STAMP) ## the suite of each commit, in five minutes (ARGS="-k stream")
+	@$(BIN)/pytest -n 3 --dist worksteal -m "not landing and not nightly" $(ARGS)
+
+landing: $(STAMP) ## the rest of what CI runs: real processes, a browser, and on Postgres what `make test` plays on SQLite
+	@$(BIN)/pytest -n 3 --dist worksteal -m "landing and not nightly" $(ARGS)
 
 DRAWN := tests/cases/test_model.py tests/review/test_people.py tests/threats/test_forgery.py::test_no_sequence_of_events_gives_more_than_was_bought
 nightly: $(STAMP) ## the tests that take long: real processes and servers killed in the middle, larger shares of the proofs, 2,000 new examples of what is drawn

@@ -42,8 +42,7 @@ DECIDED = {"credits", "money", "requests", "review", "web"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the marker known, and puts folders of tests into memory: what is written there to outlive a power cut need not."""
-    config.addinivalue_line("markers", "slow: a scenario that takes seconds; `-m 'not slow and not nightly'` leaves it out")
+    """Puts folders of tests into memory: what is written there to outlive a power cut need not."""
     place = roomy_memory()
     if place:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", place)
@@ -64,14 +63,13 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of a table of what is decided the first row is played on each engine at every commit, and the others on SQLite; on Postgres
-    they are the night's (decision 205). A test that names its engines itself is played on those.
+    """What is decided is played on SQLite at every commit, all rows of a table; on Postgres the first row at each landing and the
+    others at night (decisions 205 and 221). A test that names its engines itself is played on those.
     """
     begun = set()
     for item in items:
         if isinstance(item, pytest.Function) and on_postgres_by_default(item):
-            if (item.parent, item.originalname) in begun:
-                item.add_marker(pytest.mark.nightly)
+            item.add_marker(pytest.mark.nightly if (item.parent, item.originalname) in begun else pytest.mark.landing)
             begun.add((item.parent, item.originalname))
 
 

@@ -9,7 +9,6 @@ from tests.crash.world import Way
 from tests.faults import DEATHS, Fault, How
 from tests.servers import ON_POSTGRES
 
-pytestmark = pytest.mark.slow
 SHARE = 31
 """Every so manyth plan of the large sets: prime, so that each kind of fault has its turn."""
 
@@ -33,6 +32,7 @@ def test_any_fault_at_any_door_changes_nothing_in_the_end(theatre: Theatre, way:
     assert faults(singles(plain), theatre) == {}
 
 
+@pytest.mark.landing
 def test_share_of_all_faults_in_all_stories_told_once_and_twice(theatre: Theatre) -> None:
     every = [plan for way in ways() for plan in singles(theatre.plain(way))]
     assert len(every) > 700
@@ -40,6 +40,7 @@ def test_share_of_all_faults_in_all_stories_told_once_and_twice(theatre: Theatre
     assert faults([Plan(plan.story, plan.way, True, plan.faults) for plan in every[5 :: 2 * SHARE]], theatre) == {}
 
 
+@pytest.mark.landing
 def test_dying_again_while_the_first_death_is_made_good(theatre: Theatre) -> None:
     plain = theatre.plain(Plan("rerun_fails"))
     twice = once_more(singles(plain, DEATHS)[::7], theatre.play)

@@ -28,7 +28,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRedis]:
         yield server
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 @ON_POSTGRES
 def test_main_job_goes_through_with_each_part_under_its_own_user(
     database_url: str, guarded: RunningRedis, tmp_path: Path
@@ -50,7 +50,7 @@ def test_main_job_goes_through_with_each_part_under_its_own_user(
         assert "no permissions" not in system.logs() + observer.logs()
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 @ON_POSTGRES
 def test_web_looks_and_sends_hints_under_a_user_of_its_own(database_url: str, guarded: RunningRedis) -> None:
     looks: Any = redis.Redis.from_url(as_user(guarded, "refunds"))
@@ -83,7 +83,7 @@ def test_web_looks_and_sends_hints_under_a_user_of_its_own(database_url: str, gu
         assert "no permissions" not in system.logs()
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 @ON_SQLITE
 def test_doctor_that_asks_as_the_web_process_says_where_to_ask_and_finds_no_fault_in_redis(
     database_url: str, guarded: RunningRedis

@@ -86,6 +86,7 @@ def test_every_command_of_the_runbook_exists() -> None:
 PROMTOOL = shutil.which("promtool")
 
 
+@pytest.mark.landing
 @pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian: apt install prometheus)")
 def test_promtool_fires_every_alert_and_keeps_it_quiet() -> None:
     for arguments in (("check", "rules", "alerts.yml"), ("test", "rules", "tests.yml")):

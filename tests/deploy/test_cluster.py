@@ -14,7 +14,7 @@ from tests.servers import serving
 from worker.sandbox.servers import free_port
 
 SERVER = shutil.which("redis-server")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(SERVER is None, reason="needs a redis-server that can be a cluster's node")]
+pytestmark = [pytest.mark.landing, pytest.mark.skipif(SERVER is None, reason="needs a redis-server that can be a cluster's node")]
 
 COMMANDS = (
     "intake", "worker", "web", "status", "status --json", "audit", "reconcile", "restore check", "drain", "emit -",

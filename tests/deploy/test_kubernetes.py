@@ -189,7 +189,7 @@ def probe(part: str) -> list[str]:
     return list(container(document)["livenessProbe"]["exec"]["command"])
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 def test_worker_is_restarted_where_it_gives_no_answer_and_not_where_redis_gives_none(redis_server: str, tmp_path: Path) -> None:
     assert probe("worker") == probe("money")
     shell, option, words = probe("worker")

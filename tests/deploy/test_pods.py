@@ -28,7 +28,7 @@ from worker.sandbox.creem.deliveries import post_to
 from worker.sandbox.creem.server import CreemServer
 from worker.sandbox.servers import RunningRedis, free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 PARTS: dict[str, dict[str, Any]] = {pod["spec"]["template"]["metadata"]["labels"]["part"]: pod for _, pod in PODS}
 STAYS = PARTS.keys() - {"migrate"}
 SIGNED_IN = ("ops", "a-long-password")

@@ -12,7 +12,7 @@ from tests.scenarios.system import a_purchase, a_system, an_account, failed, sub
 from tests.servers import ON_SQLITE, eventually, serving
 
 SERVER = shutil.which("redis-server")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(SERVER is None, reason="needs a redis-server with sockets")]
+pytestmark = [pytest.mark.landing, pytest.mark.skipif(SERVER is None, reason="needs a redis-server with sockets")]
 PASSWORD = "p@s;s,w/o?r#d%"
 
 

@@ -20,7 +20,7 @@ from worker.sandbox.creem.deliveries import post_to
 from worker.sandbox.creem.server import CreemServer
 from worker.sandbox.servers import RunningRedis, free_port, start_redis
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 OURS = {name: service for name, service in SERVICES.items() if service.get("image") == "layer-refunds"}
 NEEDED = {

@@ -15,7 +15,7 @@ from worker.sandbox.servers import free_port
 
 SERVER = shutil.which("redis-server")
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.landing,
     pytest.mark.skipif(SERVER is None or shutil.which("openssl") is None, reason="needs a redis-server with TLS, and openssl"),
 ]
 

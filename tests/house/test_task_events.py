@@ -149,7 +149,7 @@ def listening(app: Celery) -> Iterator[list[str]]:
             thread.join()
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 def test_task_that_ends_while_its_worker_stops_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "held_app.py").write_text(HELD)
     with start_redis(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:

@@ -151,6 +151,7 @@ def test_the_clients_own_retries_are_off(server: RunningRedis) -> None:
             client.ping()
 
 
+@pytest.mark.landing
 @ON_SQLITE
 def test_a_redis_that_stands_still_for_seconds_loses_and_doubles_nothing(server: RunningRedis, store: Store) -> None:
     world, log = World(store), Log()
@@ -190,6 +191,7 @@ PLACES = {
 }
 
 
+@pytest.mark.landing
 def test_a_postgres_that_stands_still_anywhere_in_a_step_is_waited_for_and_each_step_ends_once() -> None:
     """New connections give up in time meanwhile; those that wait within a transaction go on with it."""
     with start_postgres(durable=False) as server, ExitStack() as stack:

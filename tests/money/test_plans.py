@@ -16,13 +16,13 @@ SHARE = 389
 """A prime: every so manyth plan of the large sets, so that no single trouble is left out."""
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 @pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.nightly) for part in range(1, 6))])
 def test_every_trouble_alone_ends_proved_or_with_a_person(arena: Arena, part: int) -> None:
     assert what_is_wrong(arena, troubles()[part::6]) == {}
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 def test_dying_around_a_call_that_the_reads_do_not_show_yet_sends_nothing_twice(arena: Arena) -> None:
     lagging = play_in(arena, Plan(at="lost_and_get_lags"))
     assert lagging.states == ["refunded"]
@@ -31,13 +31,12 @@ def test_dying_around_a_call_that_the_reads_do_not_show_yet_sends_nothing_twice(
     assert what_is_wrong(arena, near) == {}
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 @pytest.mark.nightly
 def test_share_of_all_pairs_holds(arena: Arena) -> None:
     assert what_is_wrong(arena, [*pairs(), *pairs_with_webhooks()][::SHARE]) == {}
 
 
-@pytest.mark.slow
 @ON_EACH
 @pytest.mark.parametrize(
     "plan",

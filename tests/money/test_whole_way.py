@@ -7,7 +7,6 @@ from tests.faults import Fault, How
 from tests.money.plans import Plan, Played, play_in, singles, what_is_wrong
 from tests.money.prove import every_fault, pairs_of_deaths
 
-pytestmark = pytest.mark.slow
 SHARE, SHARE_OF_PAIRS = 47, 97
 """Primes: every so manyth plan, so that each kind of fault and each process has its turn."""
 PROCESSES = {"import", "web", "sweep", "pay", "reconcile"}
@@ -42,6 +41,7 @@ def test_share_of_all_faults_at_all_doors_holds(arena: Arena) -> None:
     assert what_is_wrong(arena, every[::SHARE]) == {}
 
 
+@pytest.mark.landing
 def test_share_of_them_with_everything_told_twice_holds(arena: Arena) -> None:
     assert what_is_wrong(arena, every_fault(arena, doubled=True)[3 :: 2 * SHARE]) == {}
 

@@ -275,7 +275,7 @@ def hear_of_payment(world: PeopleWorld) -> None:
         # hours from the renewal on
         [(SCHEDULED, -2), (IMMEDIATE, 1)],
         [(SCHEDULED, -2), (GOES_ON, 0.1)],
-        [(GOES_ON, -100), (SCHEDULED, -2), (GOES_ON, 0.1)],
+        pytest.param([(GOES_ON, -100), (SCHEDULED, -2), (GOES_ON, 0.1)], marks=pytest.mark.landing),
     ],
     ids=["cancelled again", "goes on", "went on before"],
 )

@@ -48,7 +48,7 @@ def copy_files(server: str, source: str, target: str) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.slow
+@pytest.mark.landing
 @ON_POSTGRES
 def test_restored_postgres_sends_nothing_again(system: System, double: CreemDouble, postgres_server: str) -> None:
     name = str(make_url(system.database_url).database)

@@ -50,7 +50,7 @@ def test_test_that_is_red_without_a_bug_catches_none(tmp_path: Path) -> None:
     assert red_anyway(named, 1, tmp_path) == {"test_it.py::test_red"}
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 def test_three_of_the_quickest_really_are_caught() -> None:
     quick = [bug for bug in BUGS if bug.name in QUICKEST]
     with ThreadPoolExecutor(2) as pool:

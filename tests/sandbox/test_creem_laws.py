@@ -69,7 +69,7 @@ def test_a_client_that_tries_again_is_found_out(trouble: str) -> None:
             assert world.double.overpaid() == {"tran_1": 5831}
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 @pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.nightly) for part in range(1, 5))])
 def test_one_post_never_pays_twice_under_any_pair_of_troubles(part: int) -> None:
     """The client above, under all pairs of what comes before and at the POST; a fifth of them, with every trouble in it, at each

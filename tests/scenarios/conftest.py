@@ -8,7 +8,7 @@ import pytest
 from tests.scenarios.system import System, a_system
 from worker.sandbox.servers import RunningRedis, start_redis
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 
 
 @pytest.fixture

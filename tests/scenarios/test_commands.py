@@ -37,7 +37,7 @@ from worker.sandbox.servers import start_redis
 from worker.settings import Settings
 from worker.store.engine import Store
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 NO_TEXT = os.fsdecode(b"bad\xff")
 NOBODY = "redis://127.0.0.1:1/0"
 

@@ -15,7 +15,7 @@ import redis as redis_py
 from tests.scenarios.system import System, a_purchase, a_system, an_account, failed, submitted
 from tests.scenarios.terminal import Done
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 REQUEUE = ("requeue", "job_1", "--reason", "r")
 STREAM = "layer-jobs:events"
 LOOP = "while read -r name; do refunds requeue $name --reason r; done"

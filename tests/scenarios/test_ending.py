@@ -15,7 +15,7 @@ from tests.scenarios.system import ROOT, descendants
 from tests.servers import ON_POSTGRES, conninfo, eventually, give_schema
 from worker.sandbox.servers import RunningRedis, free_port, start_redis
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 Start = Callable[..., subprocess.Popen[bytes]]
 
 

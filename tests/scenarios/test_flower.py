@@ -14,7 +14,7 @@ from tests.servers import ON_POSTGRES, eventually
 from tests.web.console.live import NEEDS_CHROMIUM, a_browser
 from worker.sandbox.servers import free_port
 
-pytestmark = [pytest.mark.slow, ON_POSTGRES]
+pytestmark = [pytest.mark.landing, ON_POSTGRES]
 USER, PASSWORD = "ops", "a password of ten words would be better"
 RULES, DASHBOARD = ROOT / "deploy/prometheus/alerts.yml", ROOT / "deploy/grafana/dashboards/refunds.json"
 PICTURE = os.environ.get("REFUNDS_TEST_FLOWER_PICTURE")

@@ -9,7 +9,7 @@ from tests.scenarios.system import System
 from tests.servers import ON_POSTGRES, eventually
 from worker.sandbox.servers import free_port
 
-pytestmark = [pytest.mark.slow, ON_POSTGRES]
+pytestmark = [pytest.mark.landing, ON_POSTGRES]
 
 
 def listens(address: str, port: int) -> bool:

@@ -17,7 +17,7 @@ from worker.intake.fields import ID
 from worker.intake.stream import open_stream_client
 from worker.sandbox.servers import RunningRedis
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 GUIDE = (ROOT / "docs" / "joining.md").read_text()
 
 

@@ -20,7 +20,7 @@ from tests.scenarios.system import ROOT, System, a_purchase, an_account, failed,
 from tests.servers import ON_POSTGRES, eventually
 from worker.sandbox.servers import free_port
 
-pytestmark = [pytest.mark.slow, ON_POSTGRES]
+pytestmark = [pytest.mark.landing, ON_POSTGRES]
 GUIDE = (ROOT / "docs/operating.md").read_text()
 TYPED = r"""jq -Rc 'fromjson? | select(tostring | test("\\bjob_42\\b"))' worker.log"""
 

@@ -29,8 +29,6 @@ from worker.intake.wire import event_document
 from worker.sandbox.pipeline import PipelineDouble, RerunPlan
 from worker.sandbox.servers import RunningRedis
 
-pytestmark = pytest.mark.slow
-
 
 def test_every_kind_of_event_comes_to_its_end(system: System, own_redis: RunningRedis) -> None:
     client = redis_py.Redis.from_url(own_redis.url)
@@ -114,6 +112,7 @@ def announced(client: redis_py.Redis) -> list[dict[str, str]]:
     return [json.loads(fields[b"event"]) for _, fields in entries]
 
 
+@pytest.mark.landing
 @ON_POSTGRES
 def test_rerun_is_asked_for_on_the_stream_where_no_pipeline_address_is_known(system: System, own_redis: RunningRedis) -> None:
     system.load([an_account(), a_purchase()])
@@ -163,6 +162,7 @@ def test_worker_killed_in_the_middle_loses_and_doubles_nothing(system: System) -
     holds(system, jobs)
 
 
+@pytest.mark.landing
 @ON_POSTGRES
 def test_schedule_that_dies_is_started_again_and_sweeps_go_on(database_url: str, own_redis: RunningRedis) -> None:
     with a_system(database_url, own_redis.url, REFUNDS_HINTS="0") as system:
@@ -259,6 +259,7 @@ def test_with_every_hint_dropped_the_sweep_alone_reaches_the_same_end(system: Sy
     holds(system, jobs)
 
 
+@pytest.mark.landing
 @ON_POSTGRES
 def test_processes_of_their_own_do_the_same_as_the_worker(system: System, own_redis: RunningRedis) -> None:
     system.load([an_account(), a_purchase()])

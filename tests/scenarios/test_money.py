@@ -17,7 +17,7 @@ from worker.sandbox.creem.server import CreemServer
 from worker.sandbox.creem.words import Fault
 from worker.sandbox.servers import RunningRedis, free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 NASTY = Switches(second_refund=SecondRefund.PAYS_AGAIN, second_while_pending=SecondRefund.PAYS_AGAIN)
 
 

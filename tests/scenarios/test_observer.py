@@ -10,7 +10,7 @@ from tests.scenarios.system import System, a_purchase, a_system, an_account, fai
 from tests.servers import ON_POSTGRES, eventually
 from worker.sandbox.servers import RunningRedis
 
-pytestmark = [pytest.mark.slow, ON_POSTGRES]
+pytestmark = [pytest.mark.landing, ON_POSTGRES]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from worker.sandbox.creem.server import CreemServer
 from worker.sandbox.pipeline import PipelineDouble, RerunPlan
 from worker.sandbox.servers import RunningRedis, free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 SHIPPED = (ROOT / "policy" / "terms" / "2025-12-03.toml").read_text()
 EDITION = "2027-01-01"
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)

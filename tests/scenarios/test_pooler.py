@@ -7,7 +7,7 @@ from tests.scenarios.system import a_purchase, a_system, an_account, failed, kil
 from tests.servers import ON_POSTGRES, eventually
 from worker.sandbox.servers import RunningRedis
 
-pytestmark = [pytest.mark.slow, ON_POSTGRES]
+pytestmark = [pytest.mark.landing, ON_POSTGRES]
 FEW_SESSIONS = 3
 
 

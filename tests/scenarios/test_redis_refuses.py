@@ -13,7 +13,7 @@ from tests.servers import ON_SQLITE, eventually
 from worker.intake.stream import open_stream_client
 from worker.sandbox.servers import RunningRedis
 
-pytestmark = [pytest.mark.slow, ON_SQLITE]
+pytestmark = [pytest.mark.landing, ON_SQLITE]
 
 
 @dataclass(frozen=True)

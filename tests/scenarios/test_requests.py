@@ -16,7 +16,7 @@ from tests.servers import ON_POSTGRES, eventually
 from worker.clock import written
 from worker.sandbox.servers import RunningRedis
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 
 
 @pytest.fixture

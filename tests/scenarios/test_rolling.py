@@ -12,7 +12,7 @@ from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_accoun
 from tests.servers import ON_POSTGRES, eventually
 from worker.sandbox.servers import RunningRedis
 
-pytestmark = [pytest.mark.slow, ON_POSTGRES]
+pytestmark = [pytest.mark.landing, ON_POSTGRES]
 MIGRATION = """
 import sqlalchemy as sa
 from alembic import op

@@ -11,7 +11,7 @@ from tests.servers import ON_POSTGRES, conninfo, eventually
 from worker.broker import celery_of
 from worker.settings import Settings
 
-pytestmark = [ON_POSTGRES, pytest.mark.slow]
+pytestmark = [ON_POSTGRES, pytest.mark.landing]
 
 
 def test_task_that_is_ended_while_it_waits_for_the_database_says_so_and_its_process_goes_on(

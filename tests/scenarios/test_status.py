@@ -20,7 +20,7 @@ from worker.store.engine import Store
 from worker.store.tables import breakers, cases, effects, notices
 from worker.web.metrics import Figures
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from tests.scenarios.system import System, a_purchase, a_system, an_account
 from tests.servers import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 NOBODY = "redis://127.0.0.1:1/0"
 REFUNDS = (sys.executable, "-m", "worker.cli")
 A_FAILED_JOB = {

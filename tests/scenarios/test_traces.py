@@ -10,7 +10,7 @@ from tests.traces.collector import Collector, a_collector
 from tests.traces.event import EVENT, TRACE_ID, traced
 from worker.sandbox.servers import RunningRedis
 
-pytestmark = [pytest.mark.slow, ON_POSTGRES]
+pytestmark = [pytest.mark.landing, ON_POSTGRES]
 
 
 @pytest.fixture

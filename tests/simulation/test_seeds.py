@@ -99,6 +99,7 @@ def test_reference_notices_books_that_were_tampered_with(arena: Arena, statement
     assert spoilt(arena, statement, DAYS)
 
 
+@pytest.mark.landing
 @pytest.mark.parametrize(
     "statement",
     [

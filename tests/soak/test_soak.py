@@ -9,7 +9,7 @@ import pytest
 from tests.scenarios.system import ROOT
 from tests.soak.disk import with_own_mounts
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 
 # with this seed a full disk and a clock that is set wrong are among them
 FEW = "--events 600 --faults 9 --seconds 15 --charges 2 --mails 2 --reruns 0 --without-raw --seed 65"

@@ -80,7 +80,7 @@ class Address:
             beyond.shutdown(socket.SHUT_WR)
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 def test_replica_is_refused_in_one_line(pair: Pair) -> None:
     store = Store(pair.standby)
     with pytest.raises(Misconfigured, match=r"^the database server is a read-only replica: name the primary$"):
@@ -88,7 +88,7 @@ def test_replica_is_refused_in_one_line(pair: Pair) -> None:
     store.close()
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 def test_replica_is_no_database_that_is_up(pair: Pair) -> None:
     def up(url: str) -> bool:
         store = Store(url)
@@ -99,7 +99,7 @@ def test_replica_is_no_database_that_is_up(pair: Pair) -> None:
     assert (up(pair.primary), up(pair.standby)) == (True, False)
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 def test_process_that_waits_while_the_address_leads_to_a_standby_goes_on_once_it_leads_to_the_primary(pair: Pair) -> None:
     """Once each look found the same connection, and said so for as long as the standby lived."""
     address = Address(pair.standby)
@@ -119,7 +119,7 @@ def test_process_that_waits_while_the_address_leads_to_a_standby_goes_on_once_it
     address.close()
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 @pytest.mark.parametrize("reads", [0, 1, 2], ids=["fresh", "after a read", "after reads on two connections"])
 def test_connections_that_a_failover_left_with_a_standby_are_dropped(pair: Pair, reads: int) -> None:
     address = Address(pair.standby)

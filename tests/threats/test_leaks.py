@@ -176,7 +176,7 @@ KEY, DATABASE, REDIS, MAIL, PIPELINE = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.landing
 @ON_POSTGRES
 def test_no_secret_comes_out_of_real_processes_whose_neighbours_are_away(database_url: str, tmp_path: Path) -> None:
     """Every secret that settings know, with the pipeline, the mail server and Creem refusing every connection."""

@@ -27,7 +27,7 @@ from worker.store.schema import require_current
 from worker.web.app import make_app
 from worker.web.metrics import Figures
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 
 
 @pytest.fixture(scope="module")

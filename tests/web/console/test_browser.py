@@ -16,7 +16,7 @@ from tests.web.console.site import PASSWORD, Site, let_in
 from worker.store.engine import Store
 from worker.store.schema import upgrade
 
-pytestmark = [pytest.mark.slow, NEEDS_CHROMIUM]
+pytestmark = [pytest.mark.landing, NEEDS_CHROMIUM]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from worker.store.engine import Store
 
 __all__ = ["database_url"]
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 PASSWORD = "correct horse battery"
 
 
