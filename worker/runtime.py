@@ -145,14 +145,18 @@ class Runtime:
         require_current(self.store, self.settings.group)
         return self
 
-    def deciding(self) -> "Runtime":
-        """This runtime, ready, and with terms and tables of the product that may be decided and booked by.
-
-        Raises `Misconfigured` or `TryLater`.
-        """
+    def judging(self) -> "Runtime":
+        """This runtime, ready, and with terms that may be decided by. Raises `Misconfigured` or `TryLater`."""
         self.ready()
-        self.store.write(lambda tx: take_for(tx, self.settings.group))
         self.store.write(lambda tx: hold(tx, self.editions))
+        return self
+
+    def deciding(self) -> "Runtime":
+        """The same for a process of the installation, which this database is of from now on: the tables of the product may be
+        booked in, too. Raises `Misconfigured` or `TryLater`.
+        """
+        self.judging()
+        self.store.write(lambda tx: take_for(tx, self.settings.group))
         home = self.home
         if home is not None:
             self.store.write(lambda tx: home.begin(tx, self.clock.now()))

@@ -13,7 +13,7 @@ from worker.cases.editions.replay import Replay, replay
 from worker.errors import Misconfigured, Refused
 from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store
-from worker.store.tables import actions
+from worker.store.tables import actions, cases
 
 
 @pytest.fixture
@@ -50,6 +50,28 @@ def test_edition_that_nothing_was_decided_by_may_still_change(store: Store, fold
     other = edited(folder)
     store.write(lambda tx: hold(tx, other))
     assert store.read(lambda tx: refused(tx, other)) == []
+
+
+def second_edition(folder: Path) -> Editions:
+    """The shipped edition, and the same from 2026-03-01 on."""
+    [file] = folder.glob("*.toml")
+    text = file.read_text().replace('edition = "2025-12-03"', 'edition = "2026-03-01"')
+    (folder / "2026-03-01.toml").write_text(text)
+    return load_editions(folder)
+
+
+def test_nobody_decides_without_an_edition_that_decided_something(store: Store, folder: Path) -> None:
+    """Another folder than the other processes have: what is the edition's would be judged by the one before it."""
+    alone, both = load_editions(folder), second_edition(folder)
+    world = World(store, terms_dir=folder)
+    store.write(lambda tx: hold(tx, both))
+    store.write(lambda tx: hold(tx, alone))
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"), world.failed("job_1"))
+    assert world.store.read(lambda tx: tx.value(select(cases.c.terms))) == "2026-03-01"
+    with pytest.raises(Misconfigured, match=f"edition 2026-03-01 of the terms is not here.* SHA-256 {both.latest.digest}"):
+        store.write(lambda tx: hold(tx, alone))
+    assert store.read(lambda tx: refused(tx, both)) == []
 
 
 LIMIT = "activation_second_person_above_credits = {}\n"

@@ -3237,4 +3237,16 @@ BUGS = (
         ("tests/cases/test_covered.py::test_job_that_credits_come_back_to_and_are_too_few_waits_on_to_its_end",),
         (("worker/cases/assess/judge.py", "        remind(case, now, until - now)\n        return\n", "        return\n"),),
     ),
+    Bug(
+        "edition_that_decided_may_be_missing",
+        "a process with another folder of terms judges what failed under the edition that it lacks by the one before it",
+        ("tests/cases/test_editions.py::test_nobody_decides_without_an_edition_that_decided_something",),
+        (("worker/cases/editions/editions.py", "        if edition not in here and", "        if False and"),),
+    ),
+    Bug(
+        "commands_decide_by_any_terms",
+        "an import, or a person at a shell, decides by an edition that one person put there and two have to agree to",
+        ("tests/scenarios/test_commands.py::test_no_command_decides_by_terms_that_no_process_would_decide_by",),
+        (("worker/cli/output.py", "Runtime.start(settings()).judging()", "Runtime.start(settings()).ready()"),),
+    ),
 )

@@ -434,6 +434,37 @@ def test_new_terms_that_move_much_take_effect_with_two_people(system: System, tm
     )
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("import", "-"),
+        ("requeue", "job_1", "--reason", "again", "--yes"),
+        ("review", "decline", "job_1", "--reason", "no", "--yes"),
+        ("request", "add", "mail.eml"),
+        ("reconcile",),
+    ],
+    ids=" ".join,
+)
+def test_no_command_decides_by_terms_that_no_process_would_decide_by(
+    system: System, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """The folder of whoever types it is another than the processes have: there an edition waits for the word of two people."""
+    shipped, folder = (ROOT / "policy" / "terms" / "2025-12-03.toml").read_text(), tmp_path / "terms"
+    folder.mkdir()
+    first = shipped.replace("duplicate_w", "activation_second_person_above_credits = 4\nduplicate_w", 1)
+    (folder / "2025-12-03.toml").write_text(first)
+    system.extra = {**system.extra, "REFUNDS_TERMS_DIR": str(folder)}
+    system.load([an_account(), a_purchase(credits=50)])
+    system.emit([submitted("job_1"), failed("job_1", code="unheard_of")])
+    sweep(system)
+    (system.folder / "mail.eml").write_text("From: acc_1@example.org\nSubject: job_1\n\nMy job job_1 failed.\n")
+    before = system.json("show", "job_1")
+    (folder / "2026-01-01.toml").write_text(shipped.replace("2025-12-03", "2026-01-01"))
+    said = one_line(system.refunds(*words, expect=2).stderr)
+    assert "edition 2026-01-01 of the terms waits for a person" in said
+    assert system.json("show", "job_1") == before
+
+
 def test_nothing_starts_under_wrong_terms(system: System, tmp_path: Path) -> None:
     shipped = ROOT / "policy" / "terms" / "2025-12-03.toml"
     (tmp_path / "terms").mkdir()

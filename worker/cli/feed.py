@@ -39,7 +39,7 @@ def _lines(name: str) -> Iterator[tuple[int, bytes]]:
 def import_history(file: File, as_json: AsJson = False) -> None:
     """Imports product history: accounts, purchases, layer jobs. Idempotent; a file with a faulty line changes nothing."""
     with one_clear_line():
-        runtime = output.runtime()
+        runtime = output.judging()
         _warn_of_money_left_out(runtime)
         with history(file) as records:
             try:

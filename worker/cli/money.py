@@ -28,7 +28,7 @@ def reconcile(
 ) -> None:
     """Compares with Creem and with the jobs; repairs what is safe, lists the rest."""
     with one_clear_line():
-        runtime = output.runtime()
+        runtime = output.judging()
         with progress() as bar:
             task = bar.add_task("customers compared with Creem", total=None)
             done = runtime.reconciler.reconcile(

@@ -68,6 +68,11 @@ def runtime() -> Runtime:
     return Runtime.start(settings()).ready()
 
 
+def judging() -> Runtime:
+    """The same for a command by which cases are decided: its terms are those that the processes decide by, or it is refused."""
+    return Runtime.start(settings()).judging()
+
+
 def actor(loaded: Settings) -> str:
     """Who is at the keyboard."""
     if loaded.actor:

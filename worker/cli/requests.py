@@ -17,7 +17,7 @@ def add(
 ) -> None:
     """Takes one mail as a request; taking it twice changes nothing."""
     with one_clear_line():
-        runtime = output.runtime()
+        runtime = output.judging()
         try:
             raw = read_mail_file(file)
         except OSError as error:

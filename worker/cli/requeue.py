@@ -38,7 +38,7 @@ def run(
         filtered = any((state, kind, account, stuck, before))
         if bool(names) == filtered or (names and after):
             raise Misconfigured("name cases, or filter with --state, --kind, --account, --stuck or --before; not both")
-        runtime = output.runtime()
+        runtime = output.judging()
         step = runtime.requeuer
         chosen, in_all = names or [], len(names or [])
         if filtered:

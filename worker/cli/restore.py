@@ -29,7 +29,7 @@ def check(as_json: AsJson = False) -> None:
 def recover(reason: output.Reason, books_only: BooksOnly = False, yes: output.Yes = False, as_json: AsJson = False) -> None:
     """Reads the stream again from its beginning and puts every call that only the journal knows back on its claim, as unknown."""
     with one_clear_line():
-        runtime = output.runtime()
+        runtime = output.judging()
         found = runtime.restorer.check()
         if not as_json:
             _show(found)

@@ -136,7 +136,7 @@ def name(
 ) -> None:
     """Says which order of its account a mail means that names none; the case is then judged like any other."""
     with one_clear_line():
-        runtime = output.runtime()
+        runtime = output.judging()
         by = output.actor(runtime.settings)
         plan = runtime.reviewer.plan_name(name, order, by=by, reason=reason)
         if not as_json:
@@ -156,7 +156,7 @@ def withdraw(
 ) -> None:
     """Ends a proposal without effect; where there is none, takes back a refund of which nothing was sent yet."""
     with one_clear_line():
-        runtime = output.runtime()
+        runtime = output.judging()
         by = output.actor(runtime.settings)
         plan = runtime.reviewer.plan_withdraw(name, by=by, reason=reason)
         if not as_json:
@@ -174,7 +174,7 @@ def withdraw(
 
 def _decide(name: str, choice: str | None, reason: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     with one_clear_line():
-        runtime = output.runtime()
+        runtime = output.judging()
         by = output.actor(runtime.settings)
         shown = None
         if dry_run or not yes:

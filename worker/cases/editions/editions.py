@@ -1,4 +1,5 @@
-"""An edition that decided anything stays what it was: its digest is kept with the database, another file is refused.
+"""An edition that decided anything stays, and stays what it was: its digest is kept with the database, another file is refused,
+and so is none.
 
 Where the edition before says so, a new one takes effect only by the word of a person, and of two where it moves much; until then
 nothing starts that would decide by it. What is kept is the digest: a file changed after that needs the word again.
@@ -23,9 +24,11 @@ JUDGED_BY = timedelta(days=30)
 
 
 def refused(tx: Tx, editions: Editions) -> list[str]:
-    """Why nothing may be decided by these editions, a line each: one that has changed, one that waits for a person."""
+    """Why nothing may be decided by these editions, a line each: one that has changed, one that is not here, one that waits for a
+    person.
+    """
     kept = _kept(tx)
-    return [*_changed(tx, editions, kept), *_waiting(tx, editions, kept)]
+    return [*_changed(tx, editions, kept), *_gone(tx, editions, kept), *_waiting(tx, editions, kept)]
 
 
 def _changed(tx: Tx, editions: Editions, kept: dict[str, str]) -> list[str]:
@@ -34,6 +37,17 @@ def _changed(tx: Tx, editions: Editions, kept: dict[str, str]) -> list[str]:
         f"{kept[terms.edition]}, and give what is new an edition of its own"
         for terms in editions
         if kept.get(terms.edition, terms.digest) != terms.digest and _decided_by(tx, terms.edition)
+    ]
+
+
+def _gone(tx: Tx, editions: Editions, kept: dict[str, str]) -> list[str]:
+    # what it is in force for would be judged by the edition before it, or by the first
+    here = {terms.edition for terms in editions}
+    return [
+        f"edition {edition} of the terms is not here, and cases were decided by it: is REFUNDS_TERMS_DIR the folder that the "
+        f"other processes have? Put its file, with the SHA-256 {digest}, beside the others"
+        for edition, digest in sorted(kept.items())
+        if edition not in here and _decided_by(tx, edition)
     ]
 
 
@@ -53,8 +67,11 @@ def hold(tx: Tx, editions: Editions) -> None:
     wrong = refused(tx, editions)
     if wrong:
         raise Misconfigured(*wrong)
+    kept = _kept(tx)
     for terms in editions:
-        _keep(tx, terms)
+        # every command that decides asks, and mostly there is nothing to be written
+        if kept.get(terms.edition) != terms.digest:
+            _keep(tx, terms)
 
 
 @dataclass(frozen=True, slots=True)
