@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from worker.cases.money import limits
 from worker.clock import written
 from worker.errors import Refused
 from worker.sandbox.creem.words import Fault
+from worker.settings import DEFAULT_TERMS
 from worker.store.breakers import CREEM, PIPELINE, answered, closed_to, standing
 from worker.store.tables import actions, breakers, payment_attempts, payments
 
@@ -243,6 +245,25 @@ def test_claim_that_is_due_already_keeps_its_place(world: MoneyWorld) -> None:
 
 
 # --- how much
+
+
+@pytest.mark.parametrize(("old", "new", "goes"), [(SENT - 1, SENT, True), (SENT, SENT - 1, False)])
+def test_how_much_leaves_in_an_hour_is_said_by_the_edition_of_that_hour(
+    arena: Arena, tmp_path: Path, old: int, new: int, goes: bool
+) -> None:
+    """A charge of before counts like any other: by its own limit the first of them stopped money for everybody."""
+    for edition, limit in (("2025-12-03", old), ("2026-03-03", new)):
+        text = (DEFAULT_TERMS / "2025-12-03.toml").read_text().replace("2025-12-03", edition)
+        (tmp_path / f"{edition}.toml").write_text(text.replace("hour_minor_units = 200000", f"hour_minor_units = {limit}"))
+    with arena.empty() as store:
+        world = MoneyWorld(store, switches=NASTY, terms_dir=tmp_path)
+        world.twice_charged()
+        world.clock.pass_(days=2)
+        world.pay()
+        stopped = (f"money: {over(SENT, 'hour', 'tran_1').replace('1000', str(new))}", limits.FOR_EVER)
+        assert held(world, limits.MONEY) == (None if goes else stopped)
+        assert len(world.store.read(lambda tx: tx.all(select(payment_attempts)))) == int(goes)
+        world.close()
 
 
 def terms(world: MoneyWorld, **limit: int) -> Terms:

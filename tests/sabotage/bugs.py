@@ -3249,4 +3249,10 @@ BUGS = (
         ("tests/scenarios/test_commands.py::test_no_command_decides_by_terms_that_no_process_would_decide_by",),
         (("worker/cli/output.py", "Runtime.start(settings()).judging()", "Runtime.start(settings()).ready()"),),
     ),
+    Bug(
+        "limit_of_money_is_of_the_old_edition",
+        "limits were raised, and the first charge of before stops all money for a person, again and again",
+        ("tests/money/test_limits.py::test_how_much_leaves_in_an_hour_is_said_by_the_edition_of_that_hour",),
+        (("worker/cases/money/arm.py", "bench.terms_at(with_.now)", "bench.terms_at(intent.case.failed_at)"),),
+    ),
 )

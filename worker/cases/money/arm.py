@@ -171,7 +171,8 @@ def _creem_takes_none(intent: Intent, with_: Arming) -> str | None:
 def _over_the_limit(intent: Intent, with_: Arming) -> str | None:
     payment, seen = intent.payment, intent.seen
     leaves = payment.amount if seen is None or seen.amount_paid is None else seen.amount_paid
-    terms = with_.closing.bench.terms_at(intent.case.failed_at)
+    # how much may leave within an hour is the hour's and no case's: each by a limit of its own, the one of old would stop all
+    terms = with_.closing.bench.terms_at(with_.now)
     over = limits.admit(intent.tx, payment.transaction_id, leaves, terms, with_.now)
     return None if over is None else _wait(intent, with_, with_.now + STOPPED, f"money is stopped: {over}")
 
