@@ -10,7 +10,7 @@ from typing import Protocol
 
 from ulid import ULID
 
-from worker.errors import TryLater
+from worker.errors import TryLater, TwoTimes
 
 ASK_EVERY = 5.0
 """Seconds after which `SharedClock` asks again: a timer runs off by less than a millisecond meanwhile."""
@@ -18,6 +18,8 @@ ROUND_SECONDS = 25.0
 """A round starts no new work after this many seconds; what it has begun may use the rest of the task's time."""
 SLOW_ANSWER = 1.0
 """Seconds after which an answer is old by we do not know how much: the process may have been frozen."""
+MOST_APART = timedelta(days=1)
+"""What the database says is the time where the host's clock, or the last answer carried on, says about the same."""
 _GOES_ON = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """What a ULID is written in."""
@@ -56,21 +58,32 @@ class SharedClock:
     """The time of all processes, whatever their hosts' clocks say: what `ask` answers, carried on by a timer that nobody sets.
 
     `ask` returns None where there is no time but the host's, and raises `TryLater` where it cannot be had, `TimeoutError` where
-    nothing is said: then the last answer goes on, and before there was one it is the host's.
+    nothing is said: then the last answer goes on, and before there was one it is the host's. So it is where an answer is borne
+    out by neither of them: somebody's clock is days wrong, and nobody here can tell whose.
     """
 
     def __init__(self, ask: Callable[[], datetime | None], host: Clock, timer: Callable[[], float] = time.monotonic) -> None:
         self._ask, self._host, self._timer = ask, host, timer
         self._answer: tuple[datetime, float] | None = None
+        self._doubt: tuple[datetime, datetime] | None = None
         self._ask_at = timer()
 
     def now(self) -> datetime:
         """The present, in UTC, with its zone."""
         if self._timer() >= self._ask_at:
             self._look()
-        if self._answer is None:
-            return self._host.now()
-        there, then = self._answer
+        return self._host.now() if self._answer is None else self._carried_on(self._answer)
+
+    def sure(self) -> None:
+        """Raises `TwoTimes` where what the database says now is not to be believed, nor that it is wrong."""
+        self.now()
+        if self._doubt is not None:
+            there, here = (f"{time:%Y-%m-%d %H:%M}" for time in self._doubt)
+            right = "nothing is decided here until one of them is set"
+            raise TwoTimes("the time", f"the database says it is {there} UTC, and this host {here} UTC; {right}")
+
+    def _carried_on(self, answer: tuple[datetime, float]) -> datetime:
+        there, then = answer
         return there + timedelta(seconds=self._timer() - then)
 
     def _look(self) -> None:
@@ -84,9 +97,14 @@ class SharedClock:
         if there is None:
             self._ask_at = math.inf
             return
-        ended = self._timer()
-        if self._answer is None or ended - began <= SLOW_ANSWER:
-            self._answer = there, ended
+        ended, kept, host = self._timer(), self._answer, self._host.now()
+        if kept is not None and ended - began > SLOW_ANSWER:
+            return
+        borne_out = [host] if kept is None else [host, self._carried_on(kept)]
+        if any(abs(there - time) <= MOST_APART for time in borne_out):
+            self._answer, self._doubt = (there, ended), None
+        else:
+            self._doubt = there, host
 
 
 def elapsed() -> float:

@@ -95,6 +95,13 @@ class LockedOut(TryLater):
         return f"{self.service}: {self.why}"
 
 
+class TwoTimes(TryLater):
+    """The database says one time and this host another, days away: nothing is decided here until one of them is set."""
+
+    def __str__(self) -> str:
+        return f"{self.service}: {self.why}"
+
+
 class BrokenOff(TryLater):
     """The database ended a statement before it was done: its time was over, or somebody ended it. The database is there."""
 

@@ -145,9 +145,20 @@ class Runtime:
         require_current(self.store, self.settings.group)
         return self
 
-    def judging(self) -> "Runtime":
-        """This runtime, ready, and with terms that may be decided by. Raises `Misconfigured` or `TryLater`."""
+    def taking(self) -> "Runtime":
+        """This runtime, ready, and sure of the time. Raises `Misconfigured` or `TryLater`."""
         self.ready()
+        self.sure_of_the_time()
+        return self
+
+    def sure_of_the_time(self) -> None:
+        """Raises `TwoTimes` where the database's time is days from this host's, and no earlier answer bears it out."""
+        if isinstance(self.clock, SharedClock):
+            self.clock.sure()
+
+    def judging(self) -> "Runtime":
+        """The same with terms that may be decided by. Raises `Misconfigured` or `TryLater`."""
+        self.taking()
         self.store.write(lambda tx: hold(tx, self.editions))
         return self
 

@@ -11,6 +11,7 @@ from tests.cases.world import START, HandClock
 from tests.faults import database_lost
 from tests.servers import ON_POSTGRES
 from worker.clock import ASK_EVERY, SharedClock, SystemClock, elapsed, growing
+from worker.errors import TwoTimes
 from worker.runtime import Runtime
 from worker.settings import load_settings
 
@@ -75,6 +76,57 @@ def test_host_whose_clock_is_set_goes_on_by_the_databases(step: timedelta) -> No
     for _ in range(3):
         house.pass_(ASK_EVERY / 2 + 0.1)
         assert house.clock.now() == house.database.now()
+
+
+@pytest.mark.parametrize("days", [-366, -2, 2, 366])
+def test_clock_of_the_database_that_jumps_by_days_is_not_gone_by(days: int) -> None:
+    """A minute of it deleted the files of open requests, declined what was asked in time and dropped letters for good."""
+    house = House()
+    house.clock.sure()
+    house.database.at += timedelta(days=days)
+    for _ in range(3):
+        house.pass_(ASK_EVERY / 2 + 0.1)
+        assert house.clock.now() == house.host.now()
+    said = (
+        f"^the time: the database says it is {house.database.now():%Y-%m-%d %H:%M} UTC, and this host {START:%Y-%m-%d} 10:00 UTC;"
+    )
+    with pytest.raises(TwoTimes, match=said):
+        house.clock.sure()
+    house.database.at -= timedelta(days=days)
+    house.pass_(ASK_EVERY)
+    house.clock.sure()
+    assert house.clock.now() == house.database.now()
+
+
+def test_clock_of_the_database_that_is_set_right_is_gone_by_where_the_host_bears_it_out() -> None:
+    """Or the host stood still for two days with all its timers: by them nothing went by."""
+    house = House()
+    house.clock.sure()
+    house.database.at = house.host.at = START + timedelta(days=2)
+    house.pass_(ASK_EVERY)
+    house.clock.sure()
+    assert house.clock.now() == house.database.now()
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_process_that_begins_beside_another_time_is_sure_of_none(days: int) -> None:
+    house = House()
+    house.database.at += timedelta(days=days)
+    for _ in range(2):
+        with pytest.raises(TwoTimes):
+            house.clock.sure()
+        assert house.clock.now() == house.host.now()
+        house.pass_(ASK_EVERY)
+    house.host.at = house.database.at
+    house.pass_(ASK_EVERY)
+    house.clock.sure()
+
+
+def test_times_a_day_apart_are_one() -> None:
+    house = House()
+    house.database.at += timedelta(days=1)
+    house.clock.sure()
+    assert house.clock.now() == house.database.now()
 
 
 def test_database_that_is_away_stops_no_clock() -> None:

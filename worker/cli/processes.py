@@ -50,7 +50,7 @@ def intake() -> None:
 
         stop = stop_on_signals()
         handed = Handed(tasks.hand_on, most=tasks.ALONE) if settings.hints else None
-        if until_ready(lambda: runtime.ready().database, stop):
+        if until_ready(lambda: runtime.taking().database, stop):
             run_intake(settings, runtime.redis, runtime.desk, runtime.database, tasks.hint_accepted, stop, handed)
 
 

@@ -31,7 +31,8 @@ def database(runtime: Runtime) -> Iterator[Finding]:
         slower = "settings go along with each transaction and no statement is kept prepared, which is safe and slower"
         yield finding("pooler", True, f"one stands before the server: {slower}")
     wrong = runtime.store.read(lambda tx: apart(database_time(tx), SystemClock().now()))
-    suffers = f"{wrong}: what the schedule sends from or to here may be dropped as too old, and logs are dated by it"
+    suffers = f"{wrong}: where it is a day and more nothing is decided, what the schedule sends from or to here may be dropped"
+    suffers += " as too old, and logs are dated by it"
     yield finding("clock", not wrong, suffers if wrong else "agrees with the database's")
     wanted = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
     for name, found in runtime.store.read(lambda tx: settings_in_force(tx.connection, wanted)).items():
