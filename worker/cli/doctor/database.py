@@ -8,9 +8,11 @@ from worker.cases.money.clocks import apart, database_time
 from worker.cli.doctor.finding import Finding, finding
 from worker.clock import SystemClock, moment
 from worker.credits.at_creem import AtCreem
+from worker.errors import Misconfigured, TryLater
 from worker.runtime import Runtime
 from worker.store import schema
 from worker.store.holders import Holder, holders
+from worker.store.room import take_room
 from worker.store.session import is_pooled, settings_in_force
 from worker.store.sqlite import WAL_FROM
 from worker.urls import redacted
@@ -39,6 +41,14 @@ def database(runtime: Runtime) -> Iterator[Finding]:
         right = wanted[name]
         safe = found == right or (name == "synchronous_commit" and found in {"remote_write", "remote_apply", "local"})
         yield finding(name, safe, f"{found}" if safe else f"{found}: a commit may be lost at a crash; set {name} = {right}")
+    try:
+        runtime.store.rehearse(take_room)
+    except TryLater as error:
+        yield finding("room", False, f"the database takes nothing more, though it reads: {error.why}; nothing new is decided")
+    except Misconfigured:
+        pass  # this role may make no tables of its own, and those that are there may have room within
+    else:
+        yield finding("room", True, "there is room on the database's disk")
 
 
 def locks(runtime: Runtime) -> Iterator[Finding]:
