@@ -1,14 +1,15 @@
 """An edition that decided anything stays what it was, and a new one may need people (failure-modes.md, V5 and TM36)."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from policy import Editions, load_editions
-from tests.cases.world import World, a_purchase, an_account
-from worker.cases.editions.editions import JUDGED_BY, activate, hold, refused
+from tests.cases.world import HandClock, World, a_purchase, an_account
+from worker.cases.editions.editions import JUDGED_BY, activate, hold, judged_by_another, refused
 from worker.cases.editions.replay import Replay, replay
 from worker.errors import Misconfigured, Refused
 from worker.settings import DEFAULT_TERMS
@@ -72,6 +73,36 @@ def test_nobody_decides_without_an_edition_that_decided_something(store: Store, 
     with pytest.raises(Misconfigured, match=f"edition 2026-03-01 of the terms is not here.* SHA-256 {both.latest.digest}"):
         store.write(lambda tx: hold(tx, alone))
     assert store.read(lambda tx: refused(tx, both)) == []
+
+
+@pytest.mark.parametrize("code", ["model_error", "unheard_of"])
+def test_what_another_edition_judged_than_was_in_force_is_named(store: Store, folder: Path, code: str) -> None:
+    """A process that goes on without the file of a later edition, or a file that comes after its date."""
+    alone = load_editions(folder)
+    world = World(store, terms_dir=folder)
+    both = second_edition(folder)
+    since = world.clock.now() - JUDGED_BY
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"), world.failed("job_1", code=code))
+    assert store.read(lambda tx: judged_by_another(tx, alone, since)) == []
+    said = "edition 2025-12-03 judged 1 case of days when 2026-03-01 was in force"
+    assert store.read(lambda tx: judged_by_another(tx, both, since)) == [said]
+
+
+def test_what_its_own_edition_judged_is_not_named(store: Store, folder: Path) -> None:
+    both = second_edition(folder)
+    world = World(store, terms_dir=folder, clock=HandClock(both.latest.starts_at - timedelta(hours=1)))
+    since = world.clock.now() - JUDGED_BY
+    world.load(an_account(), a_purchase(paid_at="2026-02-28T09:00:00Z"))
+    for job in ("job_1", "job_2"):
+        world.happen(world.submitted(job), world.failed(job))
+        world.clock.pass_(hours=1)
+    assert [row.terms for row in store.read(lambda tx: tx.all(select(cases.c.terms).order_by(cases.c.subject)))] == [
+        "2025-12-03",
+        "2026-03-01",
+    ]
+    assert store.read(lambda tx: judged_by_another(tx, both, since)) == []
+    assert store.read(lambda tx: judged_by_another(tx, both, world.clock.now())) == []
 
 
 LIMIT = "activation_second_person_above_credits = {}\n"

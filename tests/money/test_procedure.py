@@ -15,6 +15,7 @@ from tests.cases.world import a_purchase, an_account
 from tests.money.between import PassesOn
 from tests.money.world import ADDRESS, MoneyWorld
 from tests.servers import POSTGRES_AT_NIGHT
+from worker.cases.editions.editions import judged_by_another
 from worker.cases.money import limits
 from worker.cases.money.pay import STUCK
 from worker.cases.money.record import KEY_REFUSALS
@@ -96,6 +97,8 @@ def test_duplicate_is_one_by_the_edition_of_its_own_purchase_whatever_is_bought_
     assert found is not None
     assert (found["state"], found["decision"]["terms"]) == ("review", "2025-12-03")
     assert (world.case("ord_8"), world.case("ord_9"), world.audit().breaches) == (None, None, [])
+    long_ago = world.clock.now() - timedelta(days=30)
+    assert world.store.read(lambda tx: judged_by_another(tx, world.bench.editions, long_ago)) == []
     world.close()
 
 

@@ -3261,4 +3261,10 @@ BUGS = (
         ("tests/house/test_clock.py::test_clock_of_the_database_that_jumps_by_days_is_not_gone_by",),
         (("worker/clock.py", "any(abs(there - time) <= MOST_APART for time in borne_out)", "borne_out"),),
     ),
+    Bug(
+        "what_another_edition_judged_is_not_seen",
+        "one process of many goes on without the edition in force, and nobody hears that its customers are judged by the one before",
+        ("tests/cases/test_editions.py::test_what_another_edition_judged_than_was_in_force_is_named",),
+        (("worker/cases/editions/editions.py", "c.terms != terms.edition,", "c.terms == None,"),),
+    ),
 )

@@ -465,6 +465,21 @@ def test_no_command_decides_by_terms_that_no_process_would_decide_by(
     assert system.json("show", "job_1") == before
 
 
+def test_doctor_names_what_was_judged_before_the_file_of_its_edition_came(system: System, tmp_path: Path) -> None:
+    shipped, folder = (ROOT / "policy" / "terms" / "2025-12-03.toml").read_text(), tmp_path / "terms"
+    folder.mkdir()
+    (folder / "2025-12-03.toml").write_text(shipped)
+    system.extra = {**system.extra, "REFUNDS_TERMS_DIR": str(folder)}
+    system.load([an_account(), a_purchase(credits=50)])
+    system.emit([submitted("job_1"), failed("job_1")])
+    sweep(system)
+    late = f"{datetime.now(UTC) - timedelta(days=3):%Y-%m-%d}"
+    (folder / f"{late}.toml").write_text(shipped.replace("2025-12-03", late))
+    found = {finding["check"]: finding for finding in system.json("doctor")["findings"]}["terms in force"]
+    assert (found["ok"], found["severity"]) == (False, "warning")
+    assert found["finding"].startswith(f"edition 2025-12-03 judged 1 case of days when {late} was in force: its file came after")
+
+
 def test_nothing_starts_under_wrong_terms(system: System, tmp_path: Path) -> None:
     shipped = ROOT / "policy" / "terms" / "2025-12-03.toml"
     (tmp_path / "terms").mkdir()

@@ -6,12 +6,16 @@ nothing starts that would decide by it. What is kept is the digest: a file chang
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, func, or_, select
 
 from policy import Editions, Terms
+from policy.lifecycle import CaseKind
+from policy.words import count
+from worker.cases.book.rows import FINAL
 from worker.cases.editions.replay import Replay
 from worker.cases.review.people import person
 from worker.errors import Misconfigured, Refused
@@ -20,7 +24,7 @@ from worker.store.bulk import Tx
 from worker.store.tables import cases, installation
 
 JUDGED_BY = timedelta(days=30)
-"""The cases of so long are decided again to see what a new edition moves."""
+"""The cases of so long are decided again to see what a new edition moves, and looked at for what another edition judged."""
 
 
 def refused(tx: Tx, editions: Editions) -> list[str]:
@@ -72,6 +76,33 @@ def hold(tx: Tx, editions: Editions) -> None:
         # every command that decides asks, and mostly there is nothing to be written
         if kept.get(terms.edition) != terms.digest:
             _keep(tx, terms)
+
+
+def judged_by_another(tx: Tx, editions: Editions, since: datetime) -> list[str]:
+    """What is open, or was closed since then, and was judged by another edition than was in force when it happened, a line each:
+    a process goes on without a later edition, or the file of that came after its date.
+    """
+    c = cases.c
+    # whose edition is that of its own day; what a mail is answered by may be another's
+    dated = c.kind != CaseKind.REQUEST.value, c.terms.is_not(None), or_(c.closed_at >= since, c.state.not_in(FINAL))
+    said = []
+    for terms, begins, ends in _spans(editions):
+        there = c.failed_at < ends, c.terms != terms.edition, *([c.failed_at >= begins] if begins else [])
+        judged = select(c.terms, func.count().label("number")).where(*dated, *there).group_by(c.terms).order_by(c.terms)
+        said += [
+            f"edition {row.terms} judged {count(row.number, 'case')} of days when {terms.edition} was in force"
+            for row in tx.all(judged)
+        ]
+    return said
+
+
+def _spans(editions: Editions) -> Iterator[tuple[Terms, datetime | None, datetime]]:
+    """Each edition with the time that it is in force for, as `Editions.at` has it."""
+    ends = datetime.max.replace(tzinfo=UTC)
+    for terms in reversed(editions.all):
+        if terms.starts_at < ends:
+            yield terms, None if terms is editions.all[0] else terms.starts_at, ends
+            ends = terms.starts_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 
-from worker.cases.editions.editions import refused
+from worker.cases.editions.editions import JUDGED_BY, judged_by_another, refused
 from worker.cases.money.clocks import apart, database_time
 from worker.cli.doctor.finding import Finding, finding
 from worker.clock import SystemClock, moment
@@ -74,6 +74,12 @@ def terms_kept(runtime: Runtime) -> Iterator[Finding]:
     """Whether the files of the terms are those that cases were decided by."""
     wrong = runtime.store.read(lambda tx: refused(tx, runtime.editions))
     yield finding("terms in use", not wrong, "; ".join(wrong) or "their files are those that cases were decided by")
+    since = runtime.clock.now() - JUDGED_BY
+    others = [] if wrong else runtime.store.read(lambda tx: judged_by_another(tx, runtime.editions, since))
+    if others:
+        why = "its file came after its date, or a process runs that was not started again since"
+        shown = "`refunds policy replay --terms EDITION --since DATE` shows what it would have decided"
+        yield finding("terms in force", False, f"{'; '.join(others)}: {why}; {shown}", "warning")
 
 
 def balances(runtime: Runtime) -> Iterator[Finding]:
