@@ -19,7 +19,7 @@ from tests.soak.disk import LeftOut
 from worker.clock import written
 from worker.sandbox.servers import RunningRedis, start_postgres
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.landing
 YEAR = 366 * 86400
 
 
