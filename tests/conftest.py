@@ -39,6 +39,8 @@ settings.register_profile("mutate", deadline=None, max_examples=25, derandomize=
 
 DECIDED = {"credits", "money", "requests", "review", "web"}
 """Folders whose tables are of what is decided: a row differs by what is in the books, and asks nothing else of the database."""
+AT_LANDING = {*DECIDED, "cases", "restore"}
+"""Folders that are played on Postgres at each landing, and at each commit only where a test names its engines itself."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -63,20 +65,20 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is decided is played on SQLite at every commit, all rows of a table; on Postgres the first row at each landing and the
-    others at night (decisions 205 and 221). A test that names its engines itself is played on those.
+    """Most is played on SQLite at every commit and on Postgres at every landing; of a table of what is decided the first row, and
+    the others at night (decisions 205 and 221). A test that names its engines itself is played on those.
     """
     begun = set()
     for item in items:
-        if isinstance(item, pytest.Function) and on_postgres_by_default(item):
-            item.add_marker(pytest.mark.nightly if (item.parent, item.originalname) in begun else pytest.mark.landing)
+        folder = item.path.relative_to(item.config.rootpath).parts[1]
+        if folder in AT_LANDING and isinstance(item, pytest.Function) and on_postgres_by_default(item):
+            again = folder in DECIDED and (item.parent, item.originalname) in begun
+            item.add_marker(pytest.mark.nightly if again else pytest.mark.landing)
             begun.add((item.parent, item.originalname))
 
 
 def on_postgres_by_default(test: pytest.Function) -> bool:
-    """True where a test of what is decided is played on Postgres because every test of the `store` is."""
-    if test.path.relative_to(test.config.rootpath).parts[1] not in DECIDED:
-        return False
+    """True where a test is played on Postgres because every test of the `store` is."""
     named = any("database_url" in mark.args[0] for mark in test.iter_markers("parametrize"))
     return not named and getattr(test, "callspec", None) is not None and test.callspec.params.get("database_url") == "postgres"
 

@@ -10,6 +10,8 @@ from bench import books, kills, measure
 from bench.contestants import HAND_LOOP, OURS, Contestant
 from bench.servers import Servers, servers
 
+pytestmark = pytest.mark.landing
+
 
 @pytest.fixture(scope="module")
 def at() -> Iterator[Servers]:
@@ -22,7 +24,6 @@ def at() -> Iterator[Servers]:
             yield started
 
 
-@pytest.mark.landing
 def test_ours_and_the_hand_written_loop_give_back_the_credits_of_every_job_once(
     at: Servers, record_property: Callable[[str, object], None]
 ) -> None:
@@ -32,7 +33,6 @@ def test_ours_and_the_hand_written_loop_give_back_the_credits_of_every_job_once(
     record_property("ours over the loop", round(ours.rate / loop.rate, 3))
 
 
-@pytest.mark.landing
 @pytest.mark.parametrize("who", [HAND_LOOP, pytest.param(OURS, marks=pytest.mark.nightly)], ids=lambda who: str(who.name))
 def test_backlog_under_kills_is_done_once_its_processes_are_back(at: Servers, who: Contestant) -> None:
     told: list[int] = []
@@ -47,7 +47,6 @@ def test_what_nobody_came_back_to_is_told_as_never_done() -> None:
     assert kills.Survived(5000, 2, 8, 8, None, []).cells == ("5,000", "2", "8", "8", "never")
 
 
-@pytest.mark.landing
 def test_old_cases_are_made_as_the_product_leaves_them(at: Servers) -> None:
     place = at.fresh("bench_audited")
     with place.connect() as db:

@@ -162,6 +162,7 @@ def test_keys_come_from_a_file_a_line_each_and_show_in_no_repr(tmp_path: Path) -
     assert not [text for text in (repr(settings), repr(producers)) if OLD.secret.decode() in text]
 
 
+@pytest.mark.landing
 def test_guide_is_followed_by_a_producer_and_by_emit(store: Store, redis: redis_py.Redis, redis_server: str) -> None:
     secrets = snippets("ini")[0].strip().partition("=")[2]
     (python,), (typescript,), (shell,) = (snippets(language) for language in ("python", "typescript", "bash"))

@@ -130,7 +130,7 @@ def test_tax_goes_back_with_the_price(world: MoneyWorld) -> None:
         ({"before_read": Meanwhile.PART_REFUND}, "review", 450),
         ({"before_read": Meanwhile.DISPUTE}, "review", 900),
         ({"post": Fault.NOT_SENT, "post_times": 3}, "refunded", 900),
-        ({"post": Fault.NOT_SENT}, "review", 0),
+        pytest.param({"post": Fault.NOT_SENT}, "review", 0, marks=pytest.mark.landing),
         ({"post": Fault.KEY_REFUSED, "post_times": 2, "wrong_key_status": 401}, "refunded", 900),
         ({"post": Fault.KEY_REFUSED, "post_times": 2, "wrong_key_message": False}, "refunded", 900),
         ({"post": Fault.BARE_400}, "review", 0),
@@ -412,7 +412,13 @@ def test_refund_that_was_too_much_at_once_is_read_and_never_called_again(world: 
 
 
 @POSTGRES_AT_NIGHT
-@pytest.mark.parametrize("fault", [Fault.ERROR_503, Fault.HTML_502, Fault.TIMEOUT, Fault.CUT_SHORT])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.ERROR_503,
+        *(pytest.param(fault, marks=pytest.mark.landing) for fault in (Fault.HTML_502, Fault.TIMEOUT, Fault.CUT_SHORT)),
+    ],
+)
 def test_calls_that_come_to_nothing_end_before_they_have_spent_every_claim(world: MoneyWorld, fault: Fault) -> None:
     """Creem can be read and hears no call: once each claim was sent into that, and each was a person's a day later."""
     world.double.switches = replace(NASTY, post=fault)
@@ -548,7 +554,7 @@ def test_no_money_leaves_in_other_modes(store: Store, mode: Mode) -> None:
 
 
 @POSTGRES_AT_NIGHT
-@pytest.mark.parametrize(("tax", "fit"), [(0, 2), (1, 1), (2, 1)])
+@pytest.mark.parametrize(("tax", "fit"), [(0, 2), (1, 1), pytest.param(2, 1, marks=pytest.mark.landing)])
 def test_more_money_than_the_terms_allow_stops_until_a_person_releases_it(store: Store, tax: int, fit: int) -> None:
     world = MoneyWorld(store, switches=NASTY)
     now = world.clock.now()

@@ -300,6 +300,7 @@ def test_what_lies_there_and_is_no_file_of_its_own_leads_to_nothing_and_keeps_no
     assert not any("CANARY" in row.text for row in world.rows(select(requests.c.text)))
 
 
+@pytest.mark.landing
 @POSTGRES_AT_NIGHT
 def test_hostile_corpus_goes_through_the_whole_step_and_nothing_is_lost(world: PeopleWorld, maildir: Maildir) -> None:
     corpus = sorted((Path(__file__).parents[1] / "intake" / "mail" / "corpus").glob("*.eml"))

@@ -30,6 +30,7 @@ from worker.sandbox.pipeline import PipelineDouble, RerunPlan
 from worker.sandbox.servers import RunningRedis
 
 
+@pytest.mark.parametrize("database_url", ["postgres", pytest.param("sqlite", marks=pytest.mark.landing)], indirect=True)
 def test_every_kind_of_event_comes_to_its_end(system: System, own_redis: RunningRedis) -> None:
     client = redis_py.Redis.from_url(own_redis.url)
     plans = {"job_delivers": RerunPlan.DELIVERS, "job_fails": RerunPlan.FAILS, "job_refused": RerunPlan.REFUSES}

@@ -70,6 +70,7 @@ def test_shipped_list_knows_the_flaws_of_the_servers_we_speak_to() -> None:
     assert flaws("redis", "8.6.3") == flaws("valkey", "8.1.4") == []
 
 
+@pytest.mark.landing
 def test_doctor_says_that_the_journal_lies_with_the_database(tmp_path: Path, redis_server: str) -> None:
     with a_system(f"sqlite:///{tmp_path / 'refunds.db'}", redis_server) as system:
         system.extra = {"REFUNDS_JOURNAL_DIR": str(tmp_path / "journal")}

@@ -131,6 +131,7 @@ def test_spans_of_many_threads_keep_their_own_ids(collector: Collector) -> None:
     assert ids == {f"case_{number}": a_span(number).traceparent.split("-")[2] for number in range(400)}
 
 
+@pytest.mark.landing
 @pytest.mark.parametrize("endpoint", [None, ""], ids=["not set", "empty"])
 def test_without_an_address_nothing_that_exports_is_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str | None
@@ -141,6 +142,7 @@ def test_without_an_address_nothing_that_exports_is_imported(
     assert in_a_process(tmp_path) == ["refunded"]
 
 
+@pytest.mark.landing
 def test_spans_are_told_when_a_process_ends(tmp_path: Path, collector: Collector) -> None:
     assert len(in_a_process(tmp_path)) == 6, "what the test above would find"
     assert [span.name for span in collector.spans] == ["case.refunded", "announce.refund.credits_reversed"]

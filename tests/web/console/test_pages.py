@@ -307,6 +307,7 @@ def test_notes_are_ours_alone(local: Browser) -> None:
     assert "You are signed out." in page(local, "/?note=signed-out")
 
 
+@pytest.mark.landing
 def test_full_pages_stay_small(world: PeopleWorld, local: Browser) -> None:
     long = "x" * 100
     for number in range(5, 40):
