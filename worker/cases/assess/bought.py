@@ -1,7 +1,9 @@
 """Purchases taken into the working set: one for each charge, however often and under whatever name it is told of."""
 
+from datetime import timedelta
 from typing import Any
 
+from policy.duplicates import SHORTEST_PERIOD
 from policy.ledger import PostingKind
 from worker.cases.book.book import Account, Book
 from worker.cases.book.lots import add_lot, debit_what_waits
@@ -10,6 +12,8 @@ from worker.credits.ledger import Posting
 from worker.errors import CannotProcess, Collision
 from worker.intake.records import PurchaseRecord
 
+AT_ONCE = timedelta(minutes=10)
+"""So far apart two tellings may have one payment, where account, product and amount alone say that it is one."""
 _NEVER_CHANGES = ("account_id", "kind", "billing", "transaction_id", "amount", "currency", "granted", "paid_at")
 
 
@@ -39,7 +43,7 @@ def take_purchase(book: Book, said: PurchaseRecord, *, supposed: bool = False) -
         "granted": said.credits,
     }
     # told of by import and by webhook, a charge may have two names, and grants once
-    stands = book.purchases_known.get(said.id) or book.charges_known.get(said.transaction_id or "")
+    stands = book.purchases_known.get(said.id) or book.charges_known.get(said.transaction_id or "") or _began_with(book, said)
     if supposed and stands is not None:
         if stands["account_id"] not in book.accounts:
             raise Collision(f"{stands['purchase_id']} became known meanwhile")
@@ -59,6 +63,30 @@ def take_purchase(book: Book, said: PurchaseRecord, *, supposed: bool = False) -
         book.postings.append(Posting(PostingKind.GRANT, said.id, said.credits))
         add_lot(book, said)
         debit_what_waits(book, said.account_id)
+
+
+def _began_with(book: Book, said: PurchaseRecord) -> dict[str, Any] | None:
+    """The payment by which a subscription began, where one of the two tellings names no transaction: webhooks name it by that,
+    histories by its order, which its renewals may carry too. None where what is booked is another payment.
+    """
+    known = book.begun.get(said.account_id, {}).values() if said.begins_subscription else ()
+    alike = [stands for stands in known if _may_be(book, said, stands)]
+    return min(alike, key=lambda stands: abs(said.paid_at - stands["paid_at"]), default=None)
+
+
+def _may_be(book: Book, said: PurchaseRecord, stands: dict[str, Any]) -> bool:
+    one_names_none = (said.transaction_id is None) is not (stands["transaction_id"] is None)
+    products = {stands["product_id"], said.product_id} - {None}
+    if not one_names_none or stands["currency"] != said.currency or len(products) > 1:
+        return False
+    booked = {stands["amount"], stands.get("amount_paid"), book.charges_paid.get(stands["transaction_id"] or "")} - {None}
+    told, apart = {said.amount, said.amount_paid} - {None}, abs(said.paid_at - stands["paid_at"])
+    orders = {stands["order_id"] or stands["purchase_id"], said.order_id or said.id}
+    if orders & {stands["transaction_id"], said.transaction_id}:
+        # Creem's word of a payment may name no order
+        return apart < AT_ONCE and not booked.isdisjoint(told)
+    # tax may be in one of the amounts; a trial's invoice is of the same order, and costs nothing
+    return len(orders) == 1 and apart < SHORTEST_PERIOD and (0 in booked) is (0 in told)
 
 
 _LEARNT_LATER = ("transaction_id", "request_id", "subscription_id", "cancelled_at", "period_start", "period_end")

@@ -155,7 +155,7 @@ class Duplicates:
         match decision.outcome:
             case Outcome.REFUND_PAYMENT:
                 held = self._held() or self.ledger.short(work.tx, charge.facts.purchase_id) or _won_before(work, charge, first)
-                held = held or declined_once(work.tx, case) or _first_may_go(work, first)
+                held = held or declined_once(work.tx, case) or _first_is_nameless(first) or _first_may_go(work, first)
                 return (CaseState.REVIEW if held else CaseState.REFUNDING), held
             case Outcome.NOTHING_OWED:
                 return (CaseState.EXTERNAL if charge.facts.refunded_amount else CaseState.NOTHING_OWED), None
@@ -205,6 +205,13 @@ def _won_before(work: Work, charge: Charge, first: PurchaseFacts | None) -> str 
         if dispute is not None and dispute.state is CaseState.DECLINED:
             return f"the {which} was disputed and won, and Creem may still show it as charged back"
     return None
+
+
+def _first_is_nameless(first: PurchaseFacts | None) -> str | None:
+    """Why nothing is claimed while it cannot be read whether the earlier charge stands: the one claim would end on that."""
+    if first is None or first.transaction_id is not None:
+        return None
+    return f"the earlier charge {first.purchase_id} names no transaction at Creem, and may be this very one"
 
 
 def _first_may_go(work: Work, first: PurchaseFacts | None) -> str | None:
