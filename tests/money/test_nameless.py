@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.cases.world import an_account
+from tests.logs import heard as logged
 from tests.money.test_told import heard, known_product
 from tests.money.world import MoneyWorld
 from worker.clock import written
@@ -69,6 +70,16 @@ def test_first_payment_of_a_subscription_grants_once_whoever_tells_of_it_first(
     world.settle_down(days=1)
     assert [world.case(name) for name in booked(world)] == [None]
     assert (world.dead(), world.double.posts("tran_1")) == ([], 0)
+
+
+def test_purchase_that_several_of_one_batch_add_to_is_written_once(world: MoneyWorld) -> None:
+    """Once the batch was tried five times, and then each of its rows alone."""
+    world.put_in(history(world))
+    pay(world, "tran_1")
+    world.double.tick()
+    with logged("warning") as lines:
+        world.sweep()
+    assert lines.getvalue() == ""
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def _hear_what_waits(tx: Tx, book: Book) -> None:
 
 def _wake_declined(tx: Tx, book: Book) -> None:
     """Whoever was told no for want of a cancellation is looked at again where there is word of one."""
-    bought = [row["purchase_id"] for row in book.purchases_changed if row["cancelled_at"]]
+    bought = [row["purchase_id"] for row in book.purchases_changed.values() if row["cancelled_at"]]
     heard = [hook.said for hook in book.heard if isinstance(hook.said, SubscriptionChanged)]
     subscriptions = [said.subscription_id for said in heard if said.cancelled_at]
     if bought or subscriptions:

@@ -119,7 +119,7 @@ def _told_again(book: Book, said: PurchaseRecord, stands: dict[str, Any], row: d
         stands.update(later)
         book.know(stands)
         kept = ("purchase_id", "order_id", *_LEARNT_LATER, *_LEARNT_ONCE)
-        book.purchases_changed.append({name: stands[name] for name in kept})
+        book.purchases_changed[stands["purchase_id"]] = {name: stands[name] for name in kept}
         book.purchases_touched.add(stands["purchase_id"])
 
 

@@ -161,7 +161,8 @@ class Book:
     begun: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     """Of these the payments by which subscriptions began, by account and id."""
     purchases_new: list[dict[str, Any]] = field(default_factory=list)
-    purchases_changed: list[dict[str, Any]] = field(default_factory=list)
+    purchases_changed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What is new of purchases that are known, by id: more than one of a batch may add to it."""
     heard: list[Webhook] = field(default_factory=list)
     """What Creem said about charges."""
     charges_paid: dict[str, int] = field(default_factory=dict)

@@ -19,7 +19,7 @@ def write(tx: Tx, book: Book, ledger: Ledger, by: str, *, told: bool = True) -> 
     """Makes everything that changed in the book durable within this transaction; notices only where customers are told."""
     with tx.together():
         tx.insert_all(purchases, book.purchases_new, purchases.c.purchase_id)
-        tx.update_all(purchases, book.purchases_changed, by=["purchase_id"])
+        tx.update_all(purchases, list(book.purchases_changed.values()), by=["purchase_id"])
         _write_jobs(tx, book.jobs.values())
         write_cases(tx, book.cases.values(), book.now, by)
         ledger.book(tx, book.postings, book.now)

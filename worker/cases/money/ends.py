@@ -71,7 +71,7 @@ def hear_ends(tx: Tx, book: Book) -> None:
     `Collision` where one came in of an account that is not in the book: the unit is repeated.
     """
     changed = [hook.said for hook in book.heard if isinstance(hook.said, SubscriptionChanged)]
-    paid = [row for row in (*book.purchases_new, *book.purchases_changed) if row["subscription_id"]]
+    paid = [row for row in (*book.purchases_new, *book.purchases_changed.values()) if row["subscription_id"]]
     named = {said.subscription_id for said in changed} | {row["subscription_id"] for row in paid}
     if not named:
         return
