@@ -30,6 +30,7 @@ HARMS: Sequence[tuple[str, Any, str, int]] = (
     ("M_SENDFIRST", Refund(without="arm first"), TWICE, 11),
     ("M_NOCAS", Refund(without="arms only what stands as it was"), TWICE, 11),
     ("a stop is not heeded", Refund(witnesses=REDIS, restores=True, slowly=True, without="a stop is heeded"), TWICE, 13),
+    ("a call that began counts as in vain", Refund(JOURNAL, restores=True, without="what begins was not in vain"), TWICE, 14),
     ("the journal is written after the call", Refund(witnesses=JOURNAL, restores=True, without="journal first"), TWICE, 13),
     # the journal is read while arming; Redis may be asked a moment before the other call is told to it
     ("set back within one permission, with Redis alone", Refund(witnesses=REDIS, restores=True), TWICE, 13),

@@ -52,6 +52,8 @@ class Payer(NamedTuple):
     """How far the witnesses said that the database had come."""
     attempt: int = 0
     answer: str = ""
+    in_vain: int = 0
+    """The last call that it wrote into the journal, where the commit of that was undone."""
 
 
 class World(NamedTuple):
@@ -71,6 +73,8 @@ class World(NamedTuple):
     lost: bool = False
     """A person said that the bank gave the money back."""
     journal: int = 0
+    noted_by: int = 0
+    """Who wrote the last line of the journal."""
     redis: int = 0
     stopped: bool = False
     backup: tuple[Row | None, int] | None = None
@@ -175,13 +179,13 @@ class Refund:
             case "knows" if me.answer == "lost" and self.without == "a lost answer is no reason to call":
                 yield "calls again", self._call(world, who, me.attempt)
             case "knows":
-                yield f"records: {me.answer}", _at(world._replace(row=_recorded(row, me)), who, IDLE)
+                yield f"records: {me.answer}", _at(world._replace(row=_recorded(row, me)), who, _idle(me))
 
     def _turn(self, world: World, who: int, row: Row) -> Iterator[tuple[str, World]]:
         if not world.restored:  # set back, the numbers of turns come again: then the fence is worth nothing
             world = world._replace(payers=tuple(one._replace(ours=False) for one in world.payers))
         if row.state != "sending":
-            yield "takes a turn", _at(world, who, Payer("has a turn", True, row.step))
+            yield "takes a turn", _at(world, who, Payer("has a turn", True, row.step, in_vain=world.payers[who].in_vain))
         elif self.without == "found armed is unknown":
             yield "calls again", self._call(world, who, row.attempts)
         else:
@@ -193,7 +197,7 @@ class Refund:
 
     def _arm(self, world: World, who: int, row: Row | None) -> Iterator[tuple[str, World]]:
         me, guarded = world.payers[who], self.without != "arms only what stands as it was"
-        gone = _at(world, who, IDLE)
+        gone = _at(world, who, _idle(me))
         if row is None or (guarded and (not me.ours or row.closed or row.state not in SENDS)):
             yield "is too late", gone
             return
@@ -201,7 +205,8 @@ class Refund:
         if set_back and self.without != "a stop is heeded":
             yield "finds the database set back", gone._replace(stopped=True)
             return
-        if "journal" in self.witnesses and world.journal > row.attempts:
+        in_vain = me.in_vain == world.journal and world.noted_by == who
+        if "journal" in self.witnesses and world.journal > row.attempts and not in_vain:
             yield "reads of a call in the journal", gone._replace(row=_remembered(row, world.journal))
             return
         for ends in ("mismatch", "not_needed"):
@@ -211,24 +216,28 @@ class Refund:
         elif row.attempts < self.calls:
             attempt = row.attempts + 1
             noted = world.journal if self.without == "journal first" else max(world.journal, attempt)
-            armed = world._replace(row=Row("sending", READ, attempt), journal=noted)
+            undone = world._replace(journal=noted, noted_by=who) if "journal" in self.witnesses else world
+            armed = undone._replace(row=Row("sending", READ, attempt))
             if self.without == "arm first":
                 called = self._call(world, who, attempt)
                 yield "calls", _at(called, who, called.payers[who]._replace(does="called first"))
             else:
-                yield "arms", _at(armed, who, Payer("is armed", attempt=attempt))
-                yield "dies between journal and commit", gone._replace(journal=noted)
-                # a commit that another stood in the way of is tried again by whoever has read
-                yield "is undone between journal and commit", world._replace(journal=noted)
+                kept = attempt if self.without == "what begins was not in vain" else 0
+                yield "arms", _at(armed, who, Payer("is armed", attempt=attempt, in_vain=kept))
+                if "journal" in self.witnesses:
+                    yield "dies between journal and commit", _at(undone, who, IDLE)
+                    # nothing left, and it knows: it arms the same call again, now or in another turn
+                    yield "is undone between journal and commit", _at(undone, who, me._replace(in_vain=attempt))
 
     def _call(self, world: World, who: int, attempt: int) -> World:
         told = max(world.redis, attempt) if "redis" in self.witnesses else 0
         noted = max(world.journal, attempt) if self.without == "journal first" else world.journal
         posts = world.posts + (not self.followed)
-        return _at(world, who, Payer("waits", attempt=attempt))._replace(posts=posts, redis=told, journal=noted)
+        waits = Payer("waits", attempt=attempt, in_vain=world.payers[who].in_vain)
+        return _at(world, who, waits)._replace(posts=posts, redis=told, journal=noted)
 
     def _prove(self, world: World, who: int, row: Row | None) -> Iterator[tuple[str, World]]:
-        me, gone = world.payers[who], _at(world, who, IDLE)
+        me, gone = world.payers[who], _at(world, who, _idle(world.payers[who]))
         if row is None or not me.ours or row.closed or row.state not in OPEN | SAID_NO:
             yield "is too late", gone
             return
@@ -316,6 +325,11 @@ class Refund:
 
 def _at(world: World, who: int, payer: Payer) -> World:
     return world._replace(payers=(*world.payers[:who], payer, *world.payers[who + 1 :]))
+
+
+def _idle(payer: Payer) -> Payer:
+    """The process, its turn over, with what it knows of calls that never left."""
+    return Payer(in_vain=payer.in_vain)
 
 
 def _recorded(row: Row | None, payer: Payer) -> Row | None:

@@ -80,8 +80,9 @@ WENT = [CLAIMED, PAID, ARMED, CALL, UNKNOWN, PAID, GONE, REFUNDED]
         [CLAIMED, PAID, ARMED, CALL, SetBack(None), UNKNOWN, GONE, REFUNDED],
         # taken back by a person before anything was sent
         [CLAIMED, PAID, Row("not_needed", "read", 0, True)],
-        # the commit of the arming was undone behind its line in the journal, and tried again
-        [CLAIMED, PAID, UNKNOWN],
+        # armed in vain, behind its line in the journal: whoever did it arms again, anybody else has the line alone
+        [CLAIMED, PAID, PAID, ARMED, CALL],
+        [CLAIMED, PAID, PAID, UNKNOWN],
     ],
     ids=[
         "proved",
@@ -90,7 +91,8 @@ WENT = [CLAIMED, PAID, ARMED, CALL, UNKNOWN, PAID, GONE, REFUNDED]
         "set back",
         "set back to before the claim",
         "withdrawn",
-        "undone while it was armed",
+        "armed in vain",
+        "armed in vain by another",
     ],
 )
 def test_ways_of_a_refund_are_the_models(way: list[Hashable]) -> None:
@@ -104,6 +106,7 @@ def test_ways_of_a_refund_are_the_models(way: list[Hashable]) -> None:
         ([CLAIMED, PAID, ARMED, CALL, CALL], 4),
         ([CLAIMED, ARMED], 1),
         ([CLAIMED, UNKNOWN], 1),
+        ([CLAIMED, PAID, UNKNOWN], 2),
         ([CLAIMED, GONE, ARMED], 2),
         ([CLAIMED, PAID, ARMED, CLAIMED._replace(attempts=1), Row("sending", "read", 2)], 4),
         ([*WENT[:5], Row("sending", "read", 2)], 5),
@@ -121,6 +124,7 @@ def test_ways_of_a_refund_are_the_models(way: list[Hashable]) -> None:
         "second call under one intent",
         "armed before the charge was read",
         "unknown before the charge was read",
+        "unknown to whoever armed it in vain",
         "armed although it was read as refunded",
         "two armed on one read",
         "armed while the first is unknown",

@@ -57,19 +57,19 @@ def test_every_process_on_the_way_passes_doors(arena: Arena) -> None:
     assert {"pay: journal line", "pay: redis ZADD", "pay: call", "reconcile: search", "sweep: redis pipeline"} <= set(doors)
 
 
-@pytest.mark.parametrize("how", [How.DIES_AFTER, How.ANSWER_LOST])
-def test_journal_line_whose_commit_never_came_is_an_unknown_call_and_nothing_is_sent(
-    arena: Arena, plain: Played, how: How
-) -> None:
-    """CP21: the line is on disk, its arming is not."""
-    played = struck(arena, plain.doors.index("pay: journal line"), how)
+def test_journal_line_whose_commit_never_came_is_an_unknown_call_and_nothing_is_sent(arena: Arena, plain: Played) -> None:
+    """CP21: the line is on disk, its arming is not, and whoever knew that nothing left is dead."""
+    played = struck(arena, plain.doors.index("pay: journal line"), How.DIES_AFTER)
     assert (played.states, played.posts) == (["review"], 0)
 
 
-def test_arming_of_which_a_living_payer_never_heard_is_an_unknown_call_and_nothing_is_sent(arena: Arena, plain: Played) -> None:
-    """CP17, X5: the commit stands, and the one who made it was told that it failed."""
-    played = struck(arena, before(plain.doors, "pay: commit", "pay: journal line"), How.ANSWER_LOST)
-    assert (played.states, played.posts, played.deaths) == (["review"], 0, 0)
+@pytest.mark.parametrize("line", [True, False], ids=["no commit", "no word of the commit"])
+def test_call_that_a_living_payer_armed_in_vain_is_made_after_all_once(arena: Arena, plain: Played, line: bool) -> None:
+    """CP17, CP21, X5: the line is there and its arming is not, or that stands and the one who made it was told that it failed."""
+    doors = plain.doors
+    door = doors.index("pay: journal line") if line else before(doors, "pay: commit", "pay: journal line")
+    played = struck(arena, door, How.ANSWER_LOST)
+    assert (played.states, played.posts, played.deaths) == (["refunded"], 1, 0)
 
 
 @pytest.mark.parametrize("how", [How.DIES_BEFORE, How.FAILS_BEFORE, How.DIES_AFTER, How.ANSWER_LOST])

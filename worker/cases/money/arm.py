@@ -90,10 +90,13 @@ def _set_back(intent: Intent, with_: Arming) -> str | None:
 
 
 def _armed_before(intent: Intent, with_: Arming) -> str | None:
-    """By a process that died before its commit, or in a time that this database was set back from."""
+    """By a process that died before its commit, or in a time that this database was set back from. Not what this one armed in
+    vain: of that nothing left.
+    """
     payment = intent.payment
-    before = with_.witnesses.calls((payment.environment, payment.transaction_id))
-    if before and before[-1].attempt > payment.attempts:
+    key = (payment.environment, payment.transaction_id)
+    before = with_.witnesses.calls(key)
+    if before and before[-1].attempt > payment.attempts and before[-1] != with_.witnesses.not_begun(key):
         return as_unknown(intent.tx, payment, intent.case, before, with_.closing)
     return None
 
@@ -231,7 +234,7 @@ def _armed(intent: Intent, with_: Arming, left: float) -> ArmedTurn:
     write_cases(tx, [case], now, WORKER)
     mark = epoch.rise(tx, now)
     if with_.witnesses.journal is not None:
+        answered(tx, limits.JOURNAL)
         # the last thing before the commit; what the line says of the mark is committed already, whatever becomes of ours
         with_.witnesses.journal.add(mark - 1, now, call_of(payment, case, attempt, now, deadline_at))
-        answered(tx, limits.JOURNAL)
     return ArmedTurn(Armed(payment.transaction_id, with_.until), attempt, mark)

@@ -98,6 +98,15 @@ class Witnesses:
         self.journal.look()
         return self.journal.calls(key)
 
+    def begins_call(self, key: Key) -> None:
+        """The call for this charge that was armed last may leave from here on."""
+        if self.journal is not None:
+            self.journal.begins_call(key)
+
+    def not_begun(self, key: Key) -> Armed | None:
+        """The call for this charge that this process armed and never sent, as far as a journal has it."""
+        return None if self.journal is None else self.journal.not_begun(key)
+
 
 def _all_read(journal: Journal) -> int | None:
     journal.look()

@@ -1,8 +1,9 @@
 """The claim journal: the second witness, outside the database, of every call that was ever armed (failure-modes.md, K1, CP21).
 
 One JSON line for each arming, on disk before the arming commit: journal, commit, call. A line without its call in the database
-counts as a call whose outcome is unknown, never as nothing. Lines are only ever added. Processes of several machines may share
-one folder where the file system appends whole writes (a local disk does, NFS does not).
+counts as a call whose outcome is unknown, never as nothing, but for the process that wrote it and never sent it. Lines are only
+ever added. Processes of several machines may share one folder where the file system appends whole writes (a local disk does, NFS
+does not).
 """
 
 import json
@@ -73,6 +74,8 @@ class Journal:
         self.unreadable = 0
         """Lines that are none: torn by a crash, and so of calls that were never sent."""
         self._calls: dict[Key, tuple[Armed, ...]] = {}
+        self._not_begun: dict[Key, Armed] = {}
+        """Calls that were written down here, and of which nothing left: whoever is to send one takes it off first."""
         self._read: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -82,6 +85,7 @@ class Journal:
         """
         said: dict[str, Any] = {"mark": mark, "at": at.isoformat()}
         if call is not None:
+            self._not_begun[call.key] = Armed(call.attempt, call.armed_at, call.deadline_at)
             said["call"] = asdict(call) | {name: getattr(call, name).isoformat() for name in _TIMES}
         # the line break before it ends whatever a crash left of the line before
         line = f"\n{json.dumps(said, separators=(',', ':'))}\n".encode()
@@ -108,6 +112,16 @@ class Journal:
     def calls(self, key: Key) -> Sequence[Armed]:
         """The calls armed for this charge as of the last look, first to last."""
         return self._calls.get(key, ())
+
+    def begins_call(self, key: Key) -> None:
+        """The call for this charge that was written down last may leave from here on."""
+        self._not_begun.pop(key, None)
+
+    def not_begun(self, key: Key) -> Armed | None:
+        """The call for this charge that this very process wrote down and never sent, for nobody told it that the commit stands:
+        nobody else has the permission for it, and nobody else writes down another of that number.
+        """
+        return self._not_begun.get(key)
 
     def whole(self) -> dict[Key, list[Call]]:
         """Every call that is there now, by its charge, first to last, with all that its line says. Raises `TryLater` where the

@@ -16,6 +16,7 @@ from worker.cases.money import arm, charges, close, limits, prove, record
 from worker.cases.money.claims import READ, SEND
 from worker.cases.money.epoch import Remembered, Watch, Witnesses
 from worker.cases.money.journal import SERVICE as JOURNAL
+from worker.cases.money.journal import Key
 from worker.cases.money.seen import book
 from worker.cases.money.settle import Settler
 from worker.cases.money.turn import Turn, defer, leave_the_floor, lock, still_ours, take, take_the_floor
@@ -108,6 +109,9 @@ class Payer:
     def _worked_on(self, turn: Turn) -> str:
         try:
             if turn.state is PaymentState.SENDING:
+                never_sent = self._never_sent(turn)
+                if never_sent is not None:
+                    return never_sent
                 turn = self._lost(turn)
             return self._send(turn) if turn.next_step == SEND else self._prove(turn)
         except CreemAway as error:
@@ -142,6 +146,7 @@ class Payer:
         armed = self.store.write(lambda tx: arm.arm(tx, turn, seen, kept, self._arming(read_at, remembered)))
         if isinstance(armed, str):
             return armed
+        self.witnesses.begins_call(self._key(turn))
         untold = self.witnesses.tell(armed.mark)
         if untold is not None and self.witnesses.journal is None:
             # were the database lost now, nobody would remember the call
@@ -173,6 +178,27 @@ class Payer:
         return close.Closing(self.settler, self.clock.now())
 
     # read
+
+    def _never_sent(self, turn: Turn) -> str | None:
+        """What came of a call that this very process armed, and did not send because it never heard that the commit stands; None
+        where it is not such a one.
+        """
+        ours = self.witnesses.not_begun(self._key(turn))
+        if ours is None:
+            return None
+        answer = Answer(outcome=CallOutcome.NOT_SENT, detail="the database did not say that it was armed")
+
+        def not_sent(tx: Tx) -> str | None:
+            payment, _ = lock(tx, turn)
+            armed = (payment.attempts, payment.armed_at, payment.deadline_at)
+            if not still_ours(payment, turn) or payment.state != PaymentState.SENDING.value or armed != ours:
+                return None
+            return record.record_answer(tx, turn, payment.attempts, answer, self._closing())
+
+        return self.store.write(not_sent)
+
+    def _key(self, turn: Turn) -> Key:
+        return self.creem.environment.value, turn.transaction_id
 
     def _lost(self, turn: Turn) -> Turn:
         """Whoever armed this call never recorded its answer, and its deadline is past: the outcome is unknown."""
