@@ -17,8 +17,10 @@ from tests.cases.world import World, a_purchase, an_account, moves
 from tests.doors import Doors, DoorStore
 from tests.faults import Crash, death
 from tests.logs import heard
+from worker.cases.assess.assess import Assessed
 from worker.cases.assess.assessor import OWN_HINT
 from worker.cases.assess.imports import Importer
+from worker.cases.assess.waker import Waker
 from worker.cases.book.known import no_account, what_is_known
 from worker.clock import moment, written
 from worker.credits.ledger import JobCredits, Ledger
@@ -359,6 +361,21 @@ def test_case_that_ends_its_process_costs_those_due_with_it_none_but_time(world:
     healthy(world).requeuer.requeue("poison", by="tester", reason="the ledger was mended")
     healthy(world).sweep()
     assert world.state("poison") == "refunded"
+
+
+def test_case_that_two_sweeps_found_at_the_same_moment_is_set_aside_once(world: World) -> None:
+    deadly = fall_due(world, "poison")
+    for _ in range(5):
+        with pytest.raises(Crash):
+            deadly.sweep()
+        deadly.clock.pass_(minutes=2)
+    case = deadly.case("poison")
+    assert case
+    for _ in range(2):
+        Waker(world.store, deadly.assessor, deadly.clock).wake({case["case_id"]: 5}, Assessed())
+    told = deadly.case("poison")
+    assert told
+    assert (told["state"], moves(told).count("case.stuck")) == ("review", 1)
 
 
 def test_database_that_goes_away_is_not_held_against_the_cases_that_are_due(world: World) -> None:

@@ -107,7 +107,10 @@ class Waker:
 
 def _set_aside(tx: Tx, case_id: str, why: str, now: datetime, begun: int) -> None:
     """A case that cannot be judged is tried again with growing delay, then handed to a person with the error."""
-    row = tx.one(select(cases.c.state, cases.c.stuck).where(cases.c.case_id == case_id).with_for_update())
+    c = cases.c
+    row = tx.one(select(c.state, c.stuck, c.next_action_at).where(c.case_id == case_id).with_for_update())
+    if begun and row.stuck >= begun and row.next_action_at is not None and row.next_action_at > now:
+        return  # by another sweep, at the same moment
     stuck = max(row.stuck + 1, begun)
     values: dict[str, Any] = {"stuck": stuck, "next_action_at": now + growing(stuck, STUCK_FOR)}
     if stuck >= STUCK_AFTER and not CaseState(row.state).final:
