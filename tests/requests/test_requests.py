@@ -696,6 +696,25 @@ def test_address_of_a_deleted_account_is_that_of_the_account_which_is_there(worl
     assert (taken.account_id, len(world.written())) == ("acc_1", 1)
 
 
+@pytest.mark.parametrize("verified", [True, False])
+def test_mail_from_the_address_of_two_accounts_that_names_nothing_is_nobodys_and_says_why(
+    world: PeopleWorld, verified: bool
+) -> None:
+    """A guess would put it to an account that may be the other; whoever looks has to see why nobody was asked."""
+    world.bought_once()
+    world.load({**an_account("acc_2"), "email": "acc_1@example.org"})
+    taken = world.mail("I want my money back", verified=verified)
+    assert (taken.account_id, world.queue(), world.written()) == (None, [taken.case_id], [])
+    world.clock.pass_(days=3)
+    world.sweep()
+    case = world.case(taken.case_id)
+    assert case
+    said = [line["detail"]["why"] for line in case["history"] if line["event"] == "request.not_asked"]
+    assert said == ["acc_1@example.org is the address of 2 accounts: acc_1, acc_2"]
+    # what names one of their things is that account's
+    assert world.mail("I mean ord_1", message_id="<2@example.org>").account_id == "acc_1"
+
+
 def test_order_of_a_deleted_account_is_that_accounts_though_another_has_its_address(world: PeopleWorld) -> None:
     world.bought_once()
     world.load({**an_account("acc_0"), "email": "acc_1@example.org"}, a_purchase("ord_0", "acc_0", 50))

@@ -15,6 +15,7 @@ from worker.cases.book.bench import Bench
 from worker.cases.book.book import BY_PERSON, NOBODY, WORKER, Case
 from worker.cases.book.casework import REMIND, announcement, go, remind
 from worker.cases.book.decided import record
+from worker.cases.book.known import accounts_at, several
 from worker.cases.book.locks import lock_account
 from worker.cases.book.notify import NoticeKind, notice, write_effects
 from worker.cases.book.rows import case_of
@@ -282,6 +283,8 @@ def _question(tx: Tx, case: Case, request: Row[Any], now: datetime, *, again: bo
     account had been asked that day or had no address.
     """
     if case.account_id == NOBODY or request.automatic:
+        if not (again or request.automatic) and (why := _whose_is_open(tx, request)) is not None:
+            case.note("request.not_asked", why=why)
         return []
     # behind the account's lock, so that two mails at once make one question
     lock_account(tx, case.account_id)
@@ -298,6 +301,12 @@ def _question(tx: Tx, case: Case, request: Row[Any], now: datetime, *, again: bo
     case.note("request.asked", to="the account's own address")
     occasion = written(now) if case.case_id in {row.case_id for row in found} else ""
     return [notice(case, NoticeKind.QUESTION, now, occasion, reference=request.reference)]
+
+
+def _whose_is_open(tx: Tx, request: Row[Any]) -> str | None:
+    """Which accounts have the address that a mail of nobody's came from; None where that is not why it is nobody's."""
+    theirs = accounts_at(tx, [request.sender] if request.sender else [])
+    return several(request.sender, theirs) if len(theirs) > 1 else None
 
 
 def _why_not_asked(tx: Tx, account_id: str) -> str | None:
