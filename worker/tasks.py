@@ -153,7 +153,7 @@ def notify() -> str:
 @step
 def chain() -> str:
     """Takes what has happened, and can no longer come late, into the chain of hashes."""
-    return f"chained {runtime().chainer.turn()}"
+    return f"chained {runtime().chainer.turns()}"
 
 
 @app.task(name="refunds.sweep", bind=True)

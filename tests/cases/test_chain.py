@@ -284,6 +284,18 @@ def test_turn_is_bounded_and_the_next_goes_on(books: Books) -> None:
     assert len(books.links(postings)) == before + 2
 
 
+@pytest.mark.parametrize(("seconds", "whole"), [(10.0, True), (0.0, False)], ids=["in time", "out of time"])
+def test_turns_follow_each_other_while_something_is_due(books: Books, seconds: float, whole: bool) -> None:
+    """A minute lay between two of them: above some 800 documents a second the chain fell behind, and never caught up."""
+    for number in range(4, 9):
+        books.job(f"job_{number}")
+    small = Chainer(books.store, None, books.clock, batch=2, most=1)
+    books.chainer.turn()
+    books.clock.pass_(minutes=4)
+    small.turns(seconds)
+    assert [linked == there for linked, there in map(books.chained, (inbox, postings, case_history))] == [whole] * 3
+
+
 def set_back(books: Books, keep: dict[Table, int], links: int) -> None:
     """The tables as they were when the backup was made."""
 

@@ -5,6 +5,8 @@ every transaction that was open then has ended: nothing at or below the highest 
 next one may hold. Whoever dies between two leaves a chain that is shorter; two at once make each link once.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +26,8 @@ SETTLES = timedelta(minutes=3)
 """Longer than any statement may take: one that has drawn an id and written nothing yet is in nobody's list of transactions."""
 PATIENCE = timedelta(hours=1)
 """When a transaction that is still open, of whomever on this server, is complained of."""
+TURNS_SECONDS = 10.0
+"""No turn is begun after this: what goes back to customers waits in the same queue."""
 TOLD_EVERY = timedelta(days=1)
 TELLING = "chain:heads"
 
@@ -37,6 +41,15 @@ class Chainer:
     clock: Clock
     batch: int = 2000
     most: int = 25
+
+    def turns(self, seconds: float = TURNS_SECONDS, timer: Callable[[], float] = time.monotonic) -> int:
+        """Takes turns until nothing is due, and begins none after so many seconds; returns how many rows are in the new links."""
+        began, done = timer(), 0
+        while linked := self.turn():
+            done += linked
+            if timer() - began >= seconds:
+                break
+        return done
 
     def turn(self) -> int:
         """Adds the links that are due, a bounded number to each chain, and tells the heads once a day; returns how many rows
