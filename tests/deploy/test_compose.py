@@ -40,3 +40,10 @@ def test_database_is_called_healthy_once_the_migration_can_reach_it() -> None:
         server.answers = answers_on_its_socket
         server.restart()
         assert said(*check) != 0
+
+
+def test_flower_is_told_where_redis_is_and_nothing_else_of_ours() -> None:
+    """Once it had Creem's key and the claim journal, and people look at it with a password of its own."""
+    flower = SERVICES["flower"]
+    told = {name for name in flower["environment"] if name.startswith("REFUNDS_")}
+    assert (told, flower["volumes"]) == ({"REFUNDS_REDIS_URL", "REFUNDS_LOG_LEVEL"}, [])

@@ -37,6 +37,7 @@ SCALED_ON = {metric["external"]["metric"]["name"]: metric["external"]["target"] 
 IN_INBOX, ON_STREAM = "refunds_inbox_oldest_age_seconds", "refunds_stream_oldest_age_seconds"
 SERVICES = [document for _, document in DOCUMENTS if document["kind"] == "Service"]
 ADAPTER = yaml.safe_load((FOLDER.parent / "prometheus/adapter.yml").read_text())
+ASKS_THE_DATABASE = {"intake", "migrate", "money", "web", "worker"}
 PROMTOOL = shutil.which("promtool")
 
 
@@ -104,7 +105,8 @@ def test_pod_starts_where_its_services_are_already(name: str, document: dict[str
     for file, secret in mounted(document).items():
         (tmp_path / file).write_text(SECRETS[secret]["stringData"][file].replace(PLACEHOLDER, "of-our-own"))
     environ = {key: value.replace("/run/secrets/refunds", str(tmp_path)) for key, value in told.items()}
-    assert load_settings(environ).database_url.startswith("postgresql+psycopg://")
+    part, url = document["spec"]["template"]["metadata"]["labels"]["part"], load_settings(environ).database_url
+    assert url.startswith("postgresql+psycopg://") is (part in ASKS_THE_DATABASE)
 
 
 def mounted(document: dict[str, Any]) -> dict[str, str]:
@@ -119,10 +121,30 @@ def mounted(document: dict[str, Any]) -> dict[str, str]:
 @pytest.mark.parametrize(("name", "document"), PODS, ids=IDS)
 def test_pod_gets_the_secrets_that_its_settings_name_and_no_other(name: str, document: dict[str, Any]) -> None:
     settings = CONFIG["data"] | {v["name"]: v["value"] for v in container(document).get("env", []) if "value" in v}
-    files = {str(value).removeprefix("/run/secrets/refunds/") for key, value in settings.items() if key.endswith(FILE)}
+    named = [str(value) for key, value in settings.items() if key.endswith(FILE) and value]
+    files = {value.removeprefix("/run/secrets/refunds/") for value in named}
     found = mounted(document)
     assert set(found) == files
     assert all(file in SECRETS[secret]["stringData"] for file, secret in found.items())
+
+
+def test_who_signs_in_to_the_database_is_who_may_reach_it() -> None:
+    """Flower, which many people look at, and the schedule ask it nothing: once they could have signed in all the same."""
+    policy = next(d["spec"] for _, d in DOCUMENTS if d["metadata"]["name"] == "refunds-to-postgres")
+    [chosen] = policy["podSelector"]["matchExpressions"]
+    assert set(chosen["values"]) == ASKS_THE_DATABASE
+    signs_in = {
+        d["spec"]["template"]["metadata"]["labels"]["part"] for _, d in PODS if {"database-url", "owner-url"} & {*mounted(d)}
+    }
+    assert signs_in == ASKS_THE_DATABASE
+
+
+def test_web_goes_on_answering_until_nobody_is_sent_there() -> None:
+    """A pod that ends is told so when the others are: for a moment requests still come, and each would be refused."""
+    pod = next(document for _, document in PODS if document["metadata"]["name"] == "refunds-web")["spec"]["template"]["spec"]
+    word, seconds = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert (word, int(seconds) >= 5) == ("sleep", True)
+    assert pod["terminationGracePeriodSeconds"] >= int(seconds) + 20
 
 
 def test_key_and_owner_are_each_in_one_pod() -> None:

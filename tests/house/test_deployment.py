@@ -61,6 +61,10 @@ def test_service_writes_where_it_keeps_things_and_gains_no_rights(name: str) -> 
     assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - the one of its container
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
+    if name == "flower":
+        # it looks at Redis, and keeps nothing
+        assert service["volumes"] == []
+        return
     assert service["volumes"] == ["people:/var/lib/refunds", "journal:/var/lib/refunds-journal"]
     assert service["environment"]["REFUNDS_EVIDENCE_DIR"].startswith("/var/lib/refunds/")
     assert service["environment"]["REFUNDS_JOURNAL_DIR"] == "/var/lib/refunds-journal"
