@@ -1,6 +1,9 @@
 """The claim journal keeps every line that was ever promised, and survives what crashes leave in it."""
 
+import os
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
@@ -8,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import eventually
 from worker.cases.money.journal import END_BYTES, Call, Journal
 from worker.errors import TryLater
 
@@ -163,6 +167,44 @@ def test_journal_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     for reads_it in (journal.look, journal.glance, journal.whole):
         with pytest.raises(TryLater, match="the claim journal is not reachable"):
             reads_it()
+
+
+@contextmanager
+def standing_still(folder: Path, month: str = f"{NOW:%Y-%m}") -> Iterator[None]:
+    """A disk that does not answer: whoever opens the file of this month waits, as for a machine that is away."""
+    file, pipe = folder / f"{month}.jsonl", folder / "pipe"
+    kept = file.read_bytes() if file.exists() else b""
+    os.mkfifo(pipe)
+    os.replace(pipe, file)
+    try:
+        yield
+    finally:
+        # whoever wants to read, and whoever wants to write, finds somebody at the other end
+        there = os.open(file, os.O_RDWR | os.O_NONBLOCK)
+        file.unlink()
+        file.write_bytes(kept)
+        os.close(there)
+
+
+def test_disk_that_does_not_answer_is_away_within_seconds_and_back_when_it_does(tmp_path: Path) -> None:
+    """A network disk whose server is gone: once each turn hung until Celery killed its process, and nothing said why."""
+    journal = Journal(tmp_path, seconds=0.2)
+    journal.add(1, NOW, a_call())
+    with standing_still(tmp_path):
+        for asks in (lambda: journal.add(2, NOW, a_call("tran_2")), journal.look, journal.glance):
+            with pytest.raises(TryLater, match="the disk does not answer"):
+                asks()
+    assert eventually(lambda: charges(reads(tmp_path)) == {"tran_1"} and answers(journal), within=10)
+    assert journal.calls(("test", "tran_1")) == ((1, NOW, NOW + timedelta(seconds=20)),)
+
+
+def answers(journal: Journal) -> bool:
+    """Whether its disk answers again."""
+    try:
+        journal.look()
+        return True
+    except TryLater:
+        return False
 
 
 def _write(folder: str, process: int) -> None:

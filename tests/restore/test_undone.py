@@ -12,14 +12,17 @@ import pytest
 from tests.doors import DoorStore
 from tests.faults import Crash, deadlock
 from tests.money.between import PassesOn
+from tests.restore.test_journal import standing_still
 from tests.restore.world import RestoreWorld
 from tests.servers import ON_POSTGRES, conninfo
+from worker.cases.money import limits
 from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.journal import Call, Journal
 from worker.cases.money.pay import Payer
 from worker.creem.answers import Answer
 from worker.creem.client import Armed
 from worker.errors import TryLater
+from worker.store.breakers import closed_to
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 
@@ -162,4 +165,19 @@ def test_another_call_of_the_charge_is_none_that_was_never_sent(world: RestoreWo
     assert (world.double.posts("tran_1"), world.claim("tran_1").state) == (1, "sending")
     world.clock.pass_(minutes=10)
     pays(world, idle)
+    assert (world.state("ord_1"), world.double.posts("tran_1")) == ("refunded", 1)
+
+
+def test_disk_of_the_journal_that_does_not_answer_stops_money_says_so_and_goes_on_by_itself(world: RestoreWorld) -> None:
+    """Once each turn hung, with the account locked, until Celery ended its process, and no alert named the cause."""
+    payer = process(world, Journal(world.folder, seconds=0.2))
+    world.folder.mkdir()
+    with standing_still(world.folder, f"{world.clock.now():%Y-%m}"):
+        world.doors.process(payer.pay)
+        why = world.store.read(lambda tx: closed_to(tx, [limits.JOURNAL], world.clock.now()))
+        assert why is not None
+        assert "the disk does not answer" in why[0]
+    assert world.double.posts("tran_1") == 0
+    world.clock.pass_(minutes=10)
+    pays(world, payer)
     assert (world.state("ord_1"), world.double.posts("tran_1")) == ("refunded", 1)

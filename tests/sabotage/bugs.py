@@ -3315,4 +3315,10 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "disk_of_the_journal_is_waited_for_without_end",
+        "a network disk that hangs holds every refund, and an account with each, and nothing says why",
+        ("tests/restore/test_journal.py::test_disk_that_does_not_answer_is_away_within_seconds_and_back_when_it_does",),
+        (("worker/cases/money/journal.py", "self._disk.look(self._take_in_all)", "self._take_in_all()"),),
+    ),
 )

@@ -6,14 +6,15 @@ Whoever may write to the database can make a whole chain anew; not the heads tha
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from worker.clock import written
-from worker.disk import append
+from worker.disk import append, patience
 from worker.errors import TryLater, one_line
+from worker.patience import Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Heads:
     """The heads in one folder, a file a year."""
 
     folder: Path
+    disk: Patience = field(default_factory=patience, repr=False, compare=False)
 
     def add(self, heads: Sequence[Head], at: datetime) -> None:
         """Keeps these heads. Raises `TryLater` where the folder cannot be written to."""
@@ -74,7 +76,8 @@ class Heads:
     def _write(self, said: Sequence[dict[str, Any]], at: datetime) -> None:
         lines = [json.dumps({"at": written(at), **each}, separators=(",", ":")) for each in said]
         try:
-            append(self.folder / f"{at:%Y}.heads", "".join(f"\n{line}\n" for line in lines).encode())
+            whole = "".join(f"\n{line}\n" for line in lines).encode()
+            self.disk.look(lambda: append(self.folder / f"{at:%Y}.heads", whole))
         except OSError as error:
             raise TryLater("the heads of the chain", one_line(error)) from error
 

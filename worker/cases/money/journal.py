@@ -18,8 +18,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from worker.disk import append
+from worker.disk import append, patience
 from worker.errors import TryLater, one_line
+from worker.patience import ANSWERS_WITHIN
 
 SERVICE = "the claim journal"
 Key = tuple[str, str]
@@ -65,8 +66,11 @@ class Armed(NamedTuple):
 class Journal:
     """One folder, one file a month. Every look reads only what was added since; of what was read is kept what who pays needs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, seconds: float = ANSWERS_WITHIN) -> None:
+        """`seconds`: how long its disk may take to answer, before it counts as away."""
         self.folder = folder
+        # one thing after the other: a line that hangs is on disk, or is none, before the next one begins
+        self._disk = patience(seconds)
         self.reached: int | None = None
         """The highest mark of the database that any line tells of; None where no line is."""
         self.begins: int | None = None
@@ -90,15 +94,14 @@ class Journal:
         # the line break before it ends whatever a crash left of the line before
         line = f"\n{json.dumps(said, separators=(',', ':'))}\n".encode()
         try:
-            append(self.folder / f"{at:%Y-%m}.jsonl", line)
+            self._disk.look(lambda: append(self.folder / f"{at:%Y-%m}.jsonl", line))
         except OSError as error:
             raise TryLater(SERVICE, one_line(error)) from error
 
     def look(self) -> None:
         """Takes in what was added since the last look. Raises `TryLater` where the folder cannot be read."""
-        with self._lock, _reading():
-            for file in self._files():
-                self._take_in(file)
+        with _reading():
+            self._disk.look(self._take_in_all)
 
     def glance(self) -> int | None:
         """The highest mark that the last lines of any file tell of, for who only shows it: nothing is kept in memory.
@@ -107,7 +110,8 @@ class Journal:
         folder cannot be read.
         """
         with _reading():
-            return max((mark for mark in map(_last_mark, self._files()) if mark is not None), default=None)
+            marks = self._disk.look(lambda: [_last_mark(file) for file in self._files()])
+            return max((mark for mark in marks if mark is not None), default=None)
 
     def calls(self, key: Key) -> Sequence[Armed]:
         """The calls armed for this charge as of the last look, first to last."""
@@ -142,6 +146,11 @@ class Journal:
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*.jsonl"))
+
+    def _take_in_all(self) -> None:
+        with self._lock:
+            for file in self._files():
+                self._take_in(file)
 
     def _take_in(self, file: Path) -> None:
         begin = self._read.get(file.name, 0)
