@@ -211,7 +211,8 @@ def _first_is_nameless(first: PurchaseFacts | None) -> str | None:
     """Why nothing is claimed while it cannot be read whether the earlier charge stands: the one claim would end on that."""
     if first is None or first.transaction_id is not None:
         return None
-    return f"the earlier charge {first.purchase_id} names no transaction at Creem, and may be this very one"
+    tells = "`refunds reconcile`, or an import that names it, tells"
+    return f"the earlier charge {first.purchase_id} names no transaction at Creem, and may be this very one: {tells}"
 
 
 def _first_may_go(work: Work, first: PurchaseFacts | None) -> str | None:
