@@ -22,7 +22,7 @@ from worker.errors import Misconfigured, TryLater
 from worker.intake.accept import Accepted
 from worker.intake.entry import Entry
 from worker.observe import log
-from worker.store.effects import EffectKind
+from worker.store.effects import ANNOUNCING, EffectKind
 from worker.strict import Malformed
 
 _ANNOUNCE_HINTS, _DRAIN_HINTS = Every(0.1), Every(0.5)
@@ -212,7 +212,7 @@ def _tell(done: Assessed) -> None:
     wanted = [effect for effect in done.effects if effect["kind"] == EffectKind.RERUN.value]
     for effect in wanted:
         _send(rerun, {"job": effect["job_id"], "case": effect["case_id"], "effects": [effect["key"]]})
-    to_announce = any(effect["kind"] == EffectKind.ANNOUNCE.value and effect["state"] == "due" for effect in done.effects)
+    to_announce = any(effect["kind"] in ANNOUNCING and effect["state"] == "due" for effect in done.effects)
     if to_announce and _ANNOUNCE_HINTS.due():
         # one announcement takes everything that is due along, so a busy process need not hint at each
         _send(announce, {})

@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from policy import Clause, clause_text
 from tests.cases.world import a_purchase, an_account
@@ -19,7 +19,7 @@ from worker.cases.requests.register import Taken
 from worker.errors import Refused
 from worker.sandbox.creem.words import RefundAnswer
 from worker.store.engine import Store
-from worker.store.tables import case_history, cases, notices
+from worker.store.tables import case_history, cases, effects, notices
 
 
 def letters(world: PeopleWorld) -> list[str]:
@@ -328,6 +328,19 @@ def test_credits_that_come_back_frozen_are_told_of_once_they_can_be_spent(
     world.pay()
     assert (world.double.gone("tran_ord_1"), world.credits()) == (gone, spendable)
     assert sum("We put 5 credits back on your account" in letter for letter in letters(world)) == (spendable == 5)
+
+
+def test_credits_that_come_back_frozen_to_several_jobs_are_told_of_as_frozen_each_time(world: PeopleWorld) -> None:
+    """What is announced of many cases by one intent says what their rows say, and those do not say what of it is frozen."""
+    world.bought_once(credits=10)
+    world.happen(world.submitted("job_1", credits=5), world.submitted("job_2", credits=5))
+    world.decide(world.mail().case_id, "money", reason="goodwill")
+    world.happen(world.failed("job_1"), world.failed("job_2"))
+    unrecorded = update(effects).values(state="claimed", due_at=world.clock.now())
+    world.store.write(lambda tx: tx.connection.execute(unrecorded))
+    world.sweep()
+    said = [one["data"] for one in world.announced() if one["type"] == "refund.credits_reversed"]
+    assert [(one["credits"], one["credits_frozen"]) for one in said] == [(5, 5)] * 4
 
 
 @POSTGRES_AT_NIGHT

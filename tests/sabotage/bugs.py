@@ -160,8 +160,8 @@ BUGS = (
         (
             (
                 "worker/cases/requeue.py",
-                'effects.c.case_id == plan.case_id, effects.c.state == "due")',
-                'effects.c.case_id == plan.case_id, effects.c.state.in_(["due", "claimed"]))',
+                'about(plan.case_id), effects.c.state == "due")',
+                'about(plan.case_id), effects.c.state.in_(["due", "claimed"]))',
             ),
         ),
     ),
@@ -194,6 +194,68 @@ BUGS = (
                 'effects.c.state == "due", effects.c.due_at',
             ),
         ),
+    ),
+    Bug(
+        "only_the_first_of_many_is_announced",
+        "of all that were made whole together the product hears of one: the others see no credits, and nobody comes back to it",
+        ("tests/cases/test_told_together.py::test_one_intent_tells_of_all_that_end_together",),
+        (
+            (
+                "worker/cases/effects/effects.py",
+                "[_claimed(one) for record in claimed for one in effects.each(record)]",
+                "[_claimed(effects.each(record)[0]) for record in claimed]",
+            ),
+        ),
+    ),
+    Bug(
+        "what_was_to_be_announced_together_is_left",
+        "a process died after its commit: the product never hears of the credits of a whole batch",
+        ("tests/cases/test_told_together.py::test_death_after_the_commit_leaves_all_of_them_to_the_sweep",),
+        (
+            (
+                "worker/cases/effects/effects.py",
+                "keys=keys, limit=1, now=now, lease=lease)",
+                "keys=keys, limit=0, now=now, lease=lease)",
+            ),
+        ),
+    ),
+    Bug(
+        "frozen_credits_announced_as_spendable_the_second_time",
+        "the product books credits that are frozen, because their case does not say so and is what is told again",
+        ("tests/requests/test_told.py::test_credits_that_come_back_frozen_to_several_jobs_are_told_of_as_frozen_each_time",),
+        (
+            (
+                "worker/cases/assess/carry_out.py",
+                "if case.state is CaseState.REFUNDED and not frozen:",
+                "if case.state is CaseState.REFUNDED:",
+            ),
+        ),
+    ),
+    Bug(
+        "what_may_be_told_again_goes_without_a_row",
+        "a no, or that a person looks, is announced each time that the case comes there",
+        ("tests/cases/test_told_together.py::test_what_may_be_told_again_and_what_is_not_over_have_rows_of_their_own",),
+        (("worker/cases/assess/carry_out.py", "if case.state is CaseState.REFUNDED and not frozen:", "if not frozen:"),),
+    ),
+    Bug(
+        "announced_together_as_of_another_time",
+        "what is announced a second time under its identity says something else",
+        ("tests/cases/test_told_together.py::test_what_is_told_a_second_time_is_told_in_the_same_words",),
+        (
+            (
+                "worker/cases/effects/effects.py",
+                "record = announcement(case_of(rows[case_id]), effect.created_at)",
+                "record = announcement(case_of(rows[case_id]), rows[case_id].due_at)",
+            ),
+        ),
+    ),
+    Bug(
+        "many_announcements_counted_as_one",
+        "hundreds of customers' credits are not announced, and status says one",
+        (
+            "tests/cases/test_told_together.py::test_what_is_not_yet_told_is_counted_by_the_case_and_brought_forward_by_any_of_them",
+        ),
+        (("worker/store/effects.py", 'effects.c.payload["number"].as_integer()), else_=1)', "1), else_=1)"),),
     ),
     Bug(
         "dead_letter_without_bytes",

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, select, true
+from sqlalchemy import ColumnElement, case, func, literal, select, true
 
 from policy.lifecycle import CaseState
 from worker.cases.book.rows import FINAL
@@ -13,6 +13,7 @@ from worker.cases.money import claims
 from worker.cases.review.queue import in_queue
 from worker.clock import moment
 from worker.credits.untaken import OPEN
+from worker.store import effects as effect_rows
 from worker.store import inbox as inbox_rows
 from worker.store import tallies
 from worker.store.breakers import standing
@@ -61,8 +62,9 @@ def _due(tx: Tx) -> dict[str, Any]:
     """What is still to be done outside, by kind: how many, since when, and why the last try came to nothing."""
     e, k = effects.c, creem_credits.c
     # of those not yet done, a result is why the last try came to nothing
-    undone = select(e.kind, func.count(), func.min(e.created_at), func.count(e.result), func.max(e.result))
-    undone = undone.where(e.state.in_(["due", "claimed"])).group_by(e.kind)
+    number, failing = func.sum(effect_rows.NUMBER), func.sum(case((e.result.is_not(None), effect_rows.NUMBER), else_=0))
+    undone = select(effect_rows.KIND, number, func.min(e.created_at), failing, func.max(e.result))
+    undone = undone.where(e.state.in_(["due", "claimed"])).group_by(effect_rows.KIND)
     booking = select(literal("credits"), func.count(), func.min(k.created_at), func.count(k.result), func.max(k.result))
     booking = booking.where(k.state.in_(OPEN))
     return {

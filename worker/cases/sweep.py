@@ -25,7 +25,7 @@ from worker.errors import TryLater
 from worker.observe import log
 from worker.store import effects, inbox, tallies, wakings
 from worker.store.bulk import Tx
-from worker.store.effects import EffectKind
+from worker.store.effects import ANNOUNCING, EffectKind
 from worker.store.engine import Store
 from worker.store.history import line
 from worker.store.statements import Among, verbatim
@@ -123,8 +123,8 @@ class Sweeper:
         due = due_effects(self.store, self.clock, self.batch)
         announced = asked = 0
         try:
-            if due[EffectKind.ANNOUNCE]:
-                announced = self.performer.announce(due[EffectKind.ANNOUNCE])
+            if to_tell := [key for kind in ANNOUNCING for key in due[EffectKind(kind)]]:
+                announced = self.performer.announce(to_tell)
         except TryLater as error:
             log.warning("announce.later", error=str(error))
         if due[EffectKind.RERUN]:

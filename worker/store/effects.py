@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, select, update
+from sqlalchemy import ColumnElement, Row, Text, and_, bindparam, case, cast, or_, select, update
 
 from worker.store.bulk import Record, Tx, unlocked
+from worker.store.statements import verbatim
 from worker.store.tables import cases, effects
 
 
@@ -17,6 +18,14 @@ class EffectKind(StrEnum):
 
     RERUN = "rerun"
     ANNOUNCE = "announce"
+    ANNOUNCE_ALL = "announce_all"
+    """Announces the end of every case that its payload names."""
+
+
+EACH = "each"
+"""Where the record of an effect has the records of all that it is for, none of which is a row."""
+ANNOUNCING = (EffectKind.ANNOUNCE.value, EffectKind.ANNOUNCE_ALL.value)
+"""The kinds that tell the product something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,19 @@ class Effect:
     case_state: str
 
 
+_FOR_ALL = effects.c.kind == verbatim(EffectKind.ANNOUNCE_ALL.value)
+NUMBER = case((_FOR_ALL, effects.c.payload["number"].as_integer()), else_=1)
+"""How many things an effect does."""
+KIND = case((_FOR_ALL, verbatim(EffectKind.ANNOUNCE.value)), else_=effects.c.kind)
+"""The kind of each of them."""
+
+
+def about(case_id: str) -> ColumnElement[bool]:
+    """The condition that an effect is about this case, alone or among others."""
+    named = cast(effects.c.payload, Text).contains(f'"{case_id}"', autoescape=True)
+    return or_(effects.c.case_id == case_id, and_(_FOR_ALL, named))
+
+
 def rerun_key(job_id: str) -> str:
     """The key of the one re-run of a job."""
     return f"{EffectKind.RERUN}:{job_id}"
@@ -42,7 +64,13 @@ def rerun_key(job_id: str) -> str:
 
 def add(tx: Tx, records: Sequence[Record]) -> None:
     """Writes intents; one whose key exists already stays as it is."""
-    tx.insert_absent(effects, records)
+    tx.insert_absent(effects, [{name: value for name, value in record.items() if name != EACH} for record in records])
+
+
+def each(record: Record) -> Sequence[Record]:
+    """What an effect is for: itself, or all that it stands for."""
+    many: Sequence[Record] = record.get(EACH, [record])
+    return many
 
 
 def _ready(now: Any) -> Any:

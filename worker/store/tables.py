@@ -401,7 +401,8 @@ effects = Table(
     metadata,
     # the key; releases before migration 0013 gave ids, and know an effect by it. Goes with the next release
     Column("effect_id", Text, nullable=False),
-    # rerun:<job>, announce:<case>:<type>, with the time of a person's no: an intent is written once
+    # rerun:<job>, announce:<case>:<type>, with the time of a person's no: an intent is written once; announce_all:<case>, the
+    # first of those that it is for: cases at their end, of which nothing else is ever announced
     Column("key", Text, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("case_id", Text, ForeignKey("cases.case_id"), nullable=False),

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from policy.lifecycle import CaseKind, CaseState
+from worker.cases.assess.carry_out import announce_ended
 from worker.cases.assess.fold import Fate, fold
 from worker.cases.assess.gather import Unread, placed, read_all, woken_cases
 from worker.cases.assess.judge import judge
@@ -39,7 +40,7 @@ from worker.errors import CannotProcess
 from worker.intake.records import PurchaseRecord
 from worker.store import inbox
 from worker.store.bulk import Tx
-from worker.store.effects import EffectKind
+from worker.store.effects import ANNOUNCING
 from worker.traces import Span
 
 
@@ -188,8 +189,9 @@ class Assessment:
 
     def _write(self, tx: Tx, book: Book, at_once: bool) -> None:
         """The book is in the database; announcements of what is handled `at_once` are claimed for the caller."""
+        announce_ended(book)
         for effect in book.effects:
-            if at_once and effect["kind"] == EffectKind.ANNOUNCE.value:
+            if at_once and effect["kind"] in ANNOUNCING:
                 effect.update(state="claimed", attempts=1, due_at=book.now + self.lease)
         write(tx, book, self.ledger, WORKER, told=self.bench.told)
 

@@ -9,7 +9,7 @@ from policy.ledger import PostingKind, reverse
 from policy.lifecycle import CaseState
 from policy.rules.remedy import unknown_code_in_doubt
 from worker.cases.book.book import Book, Case, Job
-from worker.cases.book.casework import REMIND, announcement, effect_of, go, remind
+from worker.cases.book.casework import REMIND, announcement, announcement_of_all, effect_of, go, remind
 from worker.cases.book.decided import record
 from worker.clock import written
 from worker.credits.ledger import JobCredits, Posting
@@ -120,6 +120,15 @@ def _ask_rerun(book: Book, case: Case, job: Job, terms: Terms) -> None:
 
 
 def _announce(book: Book, case: Case, frozen: int) -> None:
+    if case.state is CaseState.REFUNDED and not frozen:
+        book.ended.append(case)
+        return
     told = announcement(case, book.now, **({"credits_frozen": frozen} if frozen else {}))
     if told is not None:
         book.effects.append(dict(told))
+
+
+def announce_ended(book: Book) -> None:
+    """The product is to be told of the cases that end here: by one intent, where there are several."""
+    told = [one for case in book.ended if (one := announcement(case, book.now)) is not None]
+    book.effects += map(dict, told if len(told) < 2 else [announcement_of_all(told, book.now)])

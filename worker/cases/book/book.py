@@ -183,6 +183,8 @@ class Book:
     """Lots whose money may be on its way back: credits that return to them meanwhile stay frozen until that is settled."""
     postings: list[Posting] = field(default_factory=list)
     effects: list[dict[str, Any]] = field(default_factory=list)
+    ended: list[Case] = field(default_factory=list)
+    """Cases that end here with what is owed given back: nothing else is ever told of them again."""
     touched: set[str] = field(default_factory=set)
     """Jobs whose case is to be judged again."""
     rerun_available: bool = True

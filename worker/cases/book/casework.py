@@ -1,6 +1,6 @@
 """What is common to cases of every kind: how one is opened, how it moves, and the intents that go with a move."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from worker.cases.book.book import BY_PERSON, NOBODY, Case
 from worker.clock import new_id
 from worker.errors import InvariantBroken
 from worker.store.bulk import Record
-from worker.store.effects import EffectKind
+from worker.store.effects import EACH, EffectKind
 from worker.traces import within
 
 REMIND = timedelta(days=1)
@@ -125,6 +125,27 @@ def effect_of(case: Case, kind: EffectKind, key: str, now: datetime, **payload: 
         "attempts": 0,
         "due_at": now,
         "created_at": now,
+    }
+
+
+def announcement_of_all(announced: Sequence[Record], now: datetime) -> Record:
+    """One intent for the announcements of cases that end in one transaction with what is owed given back. Nothing leads away from
+    that end, so their rows say for ever what is to be told, and none comes to be told of a second time.
+    """
+    case_id = announced[0]["case_id"]
+    key = f"{EffectKind.ANNOUNCE_ALL}:{case_id}"
+    return {
+        "effect_id": key,
+        "key": key,
+        "kind": EffectKind.ANNOUNCE_ALL.value,
+        "case_id": case_id,
+        "job_id": None,
+        "payload": {"cases": [one["case_id"] for one in announced], "number": len(announced)},
+        "state": "due",
+        "attempts": 0,
+        "due_at": now,
+        "created_at": now,
+        EACH: announced,
     }
 
 

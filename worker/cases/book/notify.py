@@ -39,7 +39,8 @@ def write_effects(tx: Tx, announced: Sequence[Record], more: Sequence[Record] = 
     not told, no notices go with announcements.
     """
     effects.add(tx, announced)
-    written = [found for effect in announced if told and (found := _of_announcement(effect, now)) is not None]
+    each = [one for effect in announced for one in effects.each(effect)] if told else []
+    written = [found for one in each if (found := _of_announcement(one, now)) is not None]
     tx.insert_absent(notices, [*written, *more])
 
 

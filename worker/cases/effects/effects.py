@@ -5,16 +5,18 @@ in the middle leaves a claim that ends by itself, and the effect is done again.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from policy.facts import RerunState
 from policy.lifecycle import CaseState
 from worker.cases.book import spans
 from worker.cases.book.book import WORKER
+from worker.cases.book.casework import announcement
+from worker.cases.book.rows import case_of
 from worker.clock import ROUND_SECONDS, Clock, growing, turns, written
 from worker.errors import TryLater
 from worker.notices.outcomes import Outcome, OutcomeStream
@@ -50,35 +52,33 @@ class Performer:
     timer: Callable[[], float] = time.monotonic
 
     def announce(self, keys: Sequence[str] = ()) -> int:
-        """Announces the effects named, or any that are due; returns how many are on the stream now."""
-        taken = self._claim(EffectKind.ANNOUNCE, keys, self.batch, self.clock.now())
-        return self._announce(taken) if taken else 0
+        """Announces the effects named, or any that are due; returns how many announcements are on the stream now."""
+        if not self.acts:
+            return 0
+        now = self.clock.now()
+        taken, told = self.store.write(lambda tx: _due_announcements(tx, keys, self.batch, now, self.lease))
+        return self._announce(taken, told) if taken else 0
 
-    def _announce(self, taken: Sequence[Effect]) -> int:
+    def _announce(self, taken: Sequence[Effect], told: Sequence[Effect]) -> int:
+        """Announces what is `told`, which is what the `taken` effects are to tell."""
         began = self.clock.now()
         try:
-            self.outcomes.announce([_outcome(effect) for effect in taken])
+            self.outcomes.announce([_outcome(effect) for effect in told])
         except TryLater as error:
             self._postpone(taken, str(error))
             raise
         now = self.clock.now()
-        done = self.store.write(lambda tx: effects.finish(tx, taken, state="done", result="announced", now=now))
-        tell(spans.announcements(taken, began), now)
-        return len(done)
+        self.store.write(lambda tx: effects.finish(tx, taken, state="done", result="announced", now=now))
+        tell(spans.announcements(told, began), now)
+        return len(told)
 
     def announce_claimed(self, written: Sequence[Record]) -> None:
         """Makes the announcements that the caller's own transaction wrote as claimed. What is not made is found by the sweep
         when the claim ends.
         """
-        if not self.acts:
-            return
-        claimed = [
-            Effect(r["key"], r["key"], EffectKind.ANNOUNCE, r["case_id"], r["job_id"], r["payload"], 1, r["created_at"], "")
-            for r in written
-            if r["state"] == "claimed"
-        ]
+        claimed = [record for record in written if record["state"] == "claimed"] if self.acts else []
         if claimed:
-            self._announce(claimed)
+            self._announce([*map(_claimed, claimed)], [_claimed(one) for record in claimed for one in effects.each(record)])
 
     def rerun(self, keys: Sequence[str] = ()) -> list[str]:
         """Asks the pipeline for the re-runs named, or for any that are due; returns `<answer> <job>` for each.
@@ -165,6 +165,29 @@ class Performer:
 def pause_after(tries: int) -> timedelta:
     """How long what may be repeated waits after so many tries that came to nothing."""
     return growing(tries, LONGEST_WAIT)
+
+
+def _claimed(record: Record) -> Effect:
+    key, kind = record["key"], EffectKind(record["kind"])
+    return Effect(key, key, kind, record["case_id"], record["job_id"], record["payload"], 1, record["created_at"], "")
+
+
+def _due_announcements(
+    tx: Tx, keys: Sequence[str], limit: int, now: datetime, lease: timedelta
+) -> tuple[list[Effect], list[Effect]]:
+    """Due effects that announce, claimed, and the announcements that they are for. One of those that are for many is a batch."""
+    alone = effects.claim(tx, EffectKind.ANNOUNCE, keys=keys, limit=limit, now=now, lease=lease)
+    for_all = effects.claim(tx, EffectKind.ANNOUNCE_ALL, keys=keys, limit=1, now=now, lease=lease)
+    return [*for_all, *alone], [*(one for effect in for_all for one in _each(tx, effect)), *alone]
+
+
+def _each(tx: Tx, effect: Effect) -> Iterator[Effect]:
+    """What is announced of each case that an effect names, as it was announced when they ended, if it was."""
+    rows = {row.case_id: row for row in tx.all(select(cases).where(tx.among(cases.c.case_id, effect.payload["cases"])))}
+    for case_id in effect.payload["cases"]:
+        record = announcement(case_of(rows[case_id]), effect.created_at)
+        assert record is not None, "nothing leads away from the end that is told of"
+        yield replace(_claimed(record), attempt=effect.attempt)
 
 
 def _outcome(effect: Effect) -> Outcome:
