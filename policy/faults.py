@@ -21,16 +21,15 @@ T = TypeVar("T")
 
 def _once_a_job(reading: Callable[[JobFacts, Terms], T]) -> Callable[[JobFacts, Terms], T]:
     """Keeps the last answer: a dozen rules ask the same of the same frozen facts, one after another."""
-    last: list[tuple[JobFacts, Terms, T]] = []
+    last: tuple[JobFacts, Terms, T] | None = None
 
     @wraps(reading)
     def ask(facts: JobFacts, terms: Terms) -> T:
-        for known_facts, known_terms, answer in last[:1]:
-            if known_facts is facts and known_terms is terms:
-                return answer
-        answer = reading(facts, terms)
-        last[:] = [(facts, terms, answer)]
-        return answer
+        nonlocal last
+        known = last
+        if known is None or known[0] is not facts or known[1] is not terms:
+            known = last = (facts, terms, reading(facts, terms))
+        return known[2]
 
     return ask
 

@@ -4,7 +4,6 @@ Nothing here books anything. Every result keeps the law of a lot: remaining + sp
 at least 0; what would break it raises `LedgerError`.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -87,9 +86,9 @@ def reverse(debits: Sequence[Share], already: Sequence[Share] = ()) -> tuple[Sha
     """
     taken, returned = _by_lot("debit", debits), _by_lot("reversal", already)
     for purchase_id, credits in returned.items():
-        if credits > taken[purchase_id]:
-            raise LedgerError(f"{credits} credits came back to {purchase_id}, only {taken[purchase_id]} were taken from it")
-    left = {purchase_id: credits - returned[purchase_id] for purchase_id, credits in taken.items()}
+        if credits > (was := taken.get(purchase_id, 0)):
+            raise LedgerError(f"{credits} credits came back to {purchase_id}, only {was} were taken from it")
+    left = {purchase_id: credits - returned.get(purchase_id, 0) for purchase_id, credits in taken.items()}
     return tuple(Share(purchase_id, credits) for purchase_id, credits in left.items() if credits)
 
 
@@ -139,11 +138,12 @@ def untaken(holds: Iterable[Hold]) -> Untaken:
     return Untaken(held, void, owed)
 
 
-def _by_lot(word: str, shares: Iterable[Share]) -> Counter[str]:
-    total: Counter[str] = Counter()
+def _by_lot(word: str, shares: Iterable[Share]) -> dict[str, int]:
+    total: dict[str, int] = {}
     for share in shares:
-        _never_negative(f"a {word} on {share.purchase_id}", share.credits)
-        total[share.purchase_id] += share.credits
+        if share.credits < 0:
+            _never_negative(f"a {word} on {share.purchase_id}", share.credits)
+        total[share.purchase_id] = total.get(share.purchase_id, 0) + share.credits
     return total
 
 

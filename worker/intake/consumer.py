@@ -217,7 +217,8 @@ class Consumer:
 
     def _fresh(self) -> int:
         found = self._read(">", 1 if self._probing else self._count, block=self._block_ms)
-        handed = set() if self._probing else self._handed.offer(_entries(found))
+        singly = not self._probing and len(found) <= self._handed.most
+        handed = self._handed.offer(_entries(found)) if singly else set()
         accepted = self._settle([pair for pair in found if pair[0] not in handed])
         self._probing = self._probing and not accepted
         return accepted + len(handed)

@@ -29,4 +29,4 @@ def entry_of(stream_id: str, fields: dict[bytes, bytes], again: bool = False) ->
 
 def weight(fields: Mapping[bytes, bytes]) -> int:
     """The bytes of the fields with their names."""
-    return sum(len(name) + len(value) for name, value in fields.items())
+    return sum(map(len, fields)) + sum(map(len, fields.values()))

@@ -26,13 +26,13 @@ class Handed:
         rest: float = REST_SECONDS,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ask, self._most, self._grace, self._rest, self._now = ask, most, grace, rest, now
+        self.most, self._ask, self._grace, self._rest, self._now = most, ask, grace, rest, now
         self._since: dict[str, float] = {}
         self._not_before = float("-inf")
 
     def offer(self, entries: Sequence[Entry]) -> set[str]:
         """Hands on what may be; returns the ids of those entries."""
-        if not 0 < len(entries) <= self._most or self._now() < self._not_before:
+        if not 0 < len(entries) <= self.most or self._now() < self._not_before:
             return set()
         sent = set(self._ask(entries))
         self._since |= dict.fromkeys(sent, self._now())

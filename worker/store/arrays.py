@@ -4,7 +4,7 @@ The driver escapes a list of text element by element in Python; of a batch of fi
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import repeat
 from operator import is_
@@ -74,26 +74,29 @@ def literal(values: Sequence[Any], kind: Any) -> str:
     if isinstance(kind, Instant):
         return _plain(_instants(values))
     if isinstance(kind, Integer | Date | Boolean):
-        return _plain(None if value is None else str(value) for value in values)
+        return _plain([None if value is None else str(value) for value in values])
     if isinstance(kind, LargeBinary):
         return _texts([None if value is None else rf"\x{value.hex()}" for value in values])
     return _texts(values)
 
 
 def _plain(words: Iterable[str | None]) -> str:
-    return "{" + ",".join("NULL" if word is None else word for word in words) + "}"
+    return "{" + ",".join(["NULL" if word is None else word for word in words]) + "}"
 
 
-def _instants(values: Iterable[datetime | None]) -> Iterator[str | None]:
-    for value in values:
-        if value is not None and value.tzinfo is None:
-            raise ValueError(f"a time without a zone may not be stored: {value!r}")
-        yield None if value is None else value.isoformat()
+def _instants(values: Iterable[datetime | None]) -> list[str | None]:
+    return [None if value is None else _instant(value) for value in values]
+
+
+def _instant(value: datetime) -> str:
+    if value.tzinfo is None:
+        raise ValueError(f"a time without a zone may not be stored: {value!r}")
+    return value.isoformat()
 
 
 def _texts(values: Sequence[str | None]) -> str:
     if None in values:
-        return _plain(None if value is None else f'"{_escaped(value)}"' for value in values)
+        return _plain([None if value is None else f'"{_escaped(value)}"' for value in values])
     whole = '","'.join(values)  # type: ignore[arg-type]
     if "\\" in whole or whole.count('"') != 2 * (len(values) - 1):
         whole = '","'.join(map(_escaped, values))  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ IN_FAVOUR = {Outcome.REVERSE_CREDITS, Outcome.RERUN, Outcome.REVIEW}
 
 def judge(book: Book, job_ids: Sequence[str], bench: Bench) -> None:
     """Opens or advances the cases of these jobs, in order, as far as facts allow. Makes no case for a job that needs none."""
-    # step by step for all of them: what is done again and again takes an eighth less time than all in turn for each
+    # step by step for all of them: what is done again and again takes less time than all in turn for each
     told = {job_id: _told_of(book, job_id) for job_id in job_ids}
     for job_id, reports in told.items():
         _find_or_open(book, job_id, reports, bench)
