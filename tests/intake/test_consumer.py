@@ -3,8 +3,9 @@
 CP1 to CP6 of failure-modes.md: dying at any point between read and acknowledgement loses nothing.
 """
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ import redis as redis_py
 from tests.intake.readers import GROUP, IDLE_AT_ONCE, STREAM, Inbox, Reading, running
 from tests.servers import eventually
 from worker.errors import TryLater
-from worker.intake.consumer import Consumer
+from worker.intake.consumer import MOST_RESTS, Consumer
 from worker.intake.entry import UNREAD, Entry
 from worker.intake.heavy import TooHeavy
 from worker.intake.signature import Producers
@@ -491,3 +492,39 @@ def test_the_heartbeat_moves_with_every_good_turn_only(reading: Reading, inbox: 
 def test_a_block_without_end_is_refused(inbox: Inbox) -> None:
     with pytest.raises(ValueError, match="block_ms"):
         Consumer(redis_py.Redis(), inbox, stream=STREAM, name="one", log=None, block_ms=0)
+
+
+class Resting(threading.Event):
+    """Told to stop by the last of so many rests; in each of those before, something else happens."""
+
+    def __init__(self, *meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self.meanwhile = list(meanwhile)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self.meanwhile:
+            self.set()
+        else:
+            self.meanwhile.pop(0)()
+        return self.is_set()
+
+
+def test_stream_that_others_read_on_is_left_to_them_while_more_waits(reading: Reading, inbox: Inbox) -> None:
+    reading.add(*"abcdefgh")
+    others = Inbox()
+    other = reading.consumer(others, "another", read_count=2)
+    reading.consumer(inbox, read_count=2).run(Resting(other.step, other.step), rest=0.01)
+    assert (inbox.documents, others.documents) == ([b"a", b"b"], [b"c", b"d", b"e", b"f"])
+
+
+def test_stream_that_nobody_else_reads_is_read_on(reading: Reading, inbox: Inbox) -> None:
+    reading.add(*"abcdef")
+    reading.consumer(inbox, read_count=2).run(Resting(*[lambda: None] * 2), rest=0.01)
+    assert inbox.documents == [b"a", b"b", b"c", b"d", b"e", b"f"]
+
+
+def test_stream_that_others_read_on_for_ever_is_read_by_turns(reading: Reading, inbox: Inbox) -> None:
+    reading.add(*map(str, range(100)))
+    other = reading.consumer(Inbox(), "another", read_count=2)
+    reading.consumer(inbox, read_count=2).run(Resting(*[other.step] * MOST_RESTS), rest=0.01)
+    assert inbox.documents == [b"0", b"1", b"12", b"13"]

@@ -196,6 +196,18 @@ BUGS = (
         ),
     ),
     Bug(
+        "stream_left_to_others_who_do_not_read_it",
+        "no task process reads what piles up, and the intake looks at it every ten seconds",
+        ("tests/intake/test_consumer.py::test_stream_that_nobody_else_reads_is_read_on",),
+        (("worker/intake/consumer.py", "if not more or last == before:", "if not more:"),),
+    ),
+    Bug(
+        "stream_left_to_others_for_ever",
+        "while others read, nothing is trimmed, nobody is reclaimed from, and no further process is called",
+        ("tests/intake/test_consumer.py::test_stream_that_others_read_on_for_ever_is_read_by_turns",),
+        (("worker/intake/consumer.py", "for _ in range(MOST_RESTS):", "while True:"),),
+    ),
+    Bug(
         "only_the_first_of_many_is_announced",
         "of all that were made whole together the product hears of one: the others see no credits, and nobody comes back to it",
         ("tests/cases/test_told_together.py::test_one_intent_tells_of_all_that_end_together",),

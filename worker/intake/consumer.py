@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -19,11 +20,13 @@ from worker.intake.entry import UNREAD, Entry, entry_of, weight
 from worker.intake.handed import Handed
 from worker.intake.heavy import TooHeavy, fewer
 from worker.intake.interference import report_gone
-from worker.intake.stream import FIRST, as_text, groups
+from worker.intake.stream import FIRST, as_text, groups, read_up_to
 from worker.intake.upkeep import Upkeep
 from worker.strict import MAX_BYTES
 
 BACKOFF_SECONDS = (0.2, 5.0)
+MOST_RESTS = 5
+"""How often in a row the stream is left to others: what else a consumer does has its turn, and others are called again."""
 Found = tuple[str, dict[bytes, bytes]]
 """An entry as Redis gives it: its id and its fields, none where it was deleted."""
 READ_BYTES = 500 * MAX_BYTES
@@ -105,7 +108,8 @@ class Consumer:
     def run(self, stop: threading.Event, *, rest: float = 0.0) -> None:
         """Consumes until `stop` is set, and ends after the batch in hand. No error ends it: it says so once and goes on.
 
-        After a full read it rests so many seconds: where events pile up others of the group are called to read as well.
+        After a full read it rests so many seconds, and goes on resting while more waits and others of the group read it: where
+        events pile up they are called, and spare each event the way through the inbox.
         """
         while not stop.is_set():
             began = time.monotonic()
@@ -120,10 +124,21 @@ class Consumer:
                 self._log.info("intake.goes_on", stream=self.stream, after_failures=self._failures)
             self._failures, self._complaint = 0, ""
             if rest and accepted >= self._most:
-                stop.wait(rest)
+                self._leave_to_others(stop, rest)
             # fakeredis never blocks in XREADGROUP with COUNT (runtime-facts.md); without this pause the loop would spin
             if accepted == 0 and time.monotonic() - began < self._block_ms / 2000:
                 stop.wait(min(0.05, self._block_ms / 1000))
+
+    def _leave_to_others(self, stop: threading.Event, rest: float) -> None:
+        with suppress(redis.RedisError):  # the next turn says so
+            before, _ = read_up_to(self._redis, self.stream, self.group)
+            for _ in range(MOST_RESTS):
+                if stop.wait(rest):
+                    return
+                last, more = read_up_to(self._redis, self.stream, self.group)
+                if not more or last == before:
+                    return
+                before, self.heartbeat = last, time.monotonic()
 
     def step(self) -> int:
         """One turn: what is pending for us, then what idle consumers hold, then what is new; returns the entries accepted.

@@ -154,6 +154,12 @@ def waits_since(client: redis.Redis, stream: str, group: str) -> datetime | None
     return _waits_since(client, stream, state, _oldest(client, stream, group, state))
 
 
+def read_up_to(client: redis.Redis, stream: str, group: str) -> tuple[str, bool]:
+    """The last entry that the group was given, and whether more wait. Raises `redis.RedisError` when Redis is away."""
+    last = _last(_state(client, stream, group))
+    return last, bool(_after(client, stream, last, 1))
+
+
 def unacknowledged(client: redis.Redis, stream: str) -> dict[str, str]:
     """The oldest entry that each group was not yet given or has not acknowledged; groups that have them all are left out."""
     states = {as_text(state["name"]): state for state in groups(client, stream)}
