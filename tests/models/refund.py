@@ -52,8 +52,8 @@ class Payer(NamedTuple):
     """How far the witnesses said that the database had come."""
     attempt: int = 0
     answer: str = ""
-    in_vain: int = 0
-    """The last call that it wrote into the journal, where the commit of that was undone."""
+    in_vain: tuple[int, int] = (0, 0)
+    """The first and the last of the calls that it wrote into the journal, one after the other, whose commits were undone."""
 
 
 class World(NamedTuple):
@@ -82,6 +82,8 @@ class World(NamedTuple):
 
 
 IDLE = Payer()
+MOST_IN_VAIN = 5
+"""So many commits in a row are undone, or there would be no end of what can come without anything to be seen."""
 READS, CALLS = "reads", ("calls", "calls again")
 RECORDED = {
     "succeeded": Row("confirming", READ),
@@ -205,8 +207,12 @@ class Refund:
         if set_back and self.without != "a stop is heeded":
             yield "finds the database set back", gone._replace(stopped=True)
             return
-        in_vain = me.in_vain == world.journal and world.noted_by == who
-        if "journal" in self.witnesses and world.journal > row.attempts and not in_vain:
+        recorded = row.attempts
+        if world.journal > row.attempts >= me.in_vain[0] - 1 and (me.in_vain[1], who) == (world.journal, world.noted_by):
+            # nothing left of these: they are on record from here on, whatever comes of this turn
+            row = row._replace(attempts=world.journal)
+            yield "is put off", gone._replace(row=row)
+        if "journal" in self.witnesses and world.journal > row.attempts:
             yield "reads of a call in the journal", gone._replace(row=_remembered(row, world.journal))
             return
         for ends in ("mismatch", "not_needed"):
@@ -222,12 +228,15 @@ class Refund:
                 called = self._call(world, who, attempt)
                 yield "calls", _at(called, who, called.payers[who]._replace(does="called first"))
             else:
-                kept = attempt if self.without == "what begins was not in vain" else 0
+                kept = (attempt, attempt) if self.without == "what begins was not in vain" else (0, 0)
                 yield "arms", _at(armed, who, Payer("is armed", attempt=attempt, in_vain=kept))
                 if "journal" in self.witnesses:
                     yield "dies between journal and commit", _at(undone, who, IDLE)
-                    # nothing left, and it knows: it arms the same call again, now or in another turn
-                    yield "is undone between journal and commit", _at(undone, who, me._replace(in_vain=attempt))
+                    if attempt - recorded > MOST_IN_VAIN:
+                        return
+                    # nothing left, and it knows: it arms another, now or in a later turn
+                    first = me.in_vain[0] if me.in_vain[1] == attempt - 1 > 0 else attempt
+                    yield "is undone between journal and commit", _at(undone, who, me._replace(in_vain=(first, attempt)))
 
     def _call(self, world: World, who: int, attempt: int) -> World:
         told = max(world.redis, attempt) if "redis" in self.witnesses else 0

@@ -81,7 +81,8 @@ WENT = [CLAIMED, PAID, ARMED, CALL, UNKNOWN, PAID, GONE, REFUNDED]
         # taken back by a person before anything was sent
         [CLAIMED, PAID, Row("not_needed", "read", 0, True)],
         # armed in vain, behind its line in the journal: whoever did it arms again, anybody else has the line alone
-        [CLAIMED, PAID, PAID, ARMED, CALL],
+        [CLAIMED, PAID, Row("sending", "read", 2), CALL],
+        [CLAIMED, PAID, CLAIMED._replace(attempts=1), PAID, Row("sending", "read", 2), CALL],
         [CLAIMED, PAID, PAID, UNKNOWN],
     ],
     ids=[
@@ -92,6 +93,7 @@ WENT = [CLAIMED, PAID, ARMED, CALL, UNKNOWN, PAID, GONE, REFUNDED]
         "set back to before the claim",
         "withdrawn",
         "armed in vain",
+        "armed in vain and put off",
         "armed in vain by another",
     ],
 )

@@ -114,6 +114,20 @@ def test_arming_that_was_undone_goes_on_by_itself(world: RestoreWorld, times: in
     """Once a person was called, and the customer waited a day, for a call of which no byte had left."""
     pays(world, process(world, Journal(world.folder), Undoing(world, undone=times)))
     assert (world.state("ord_1"), world.double.posts("tran_1"), world.double.gone("tran_1")) == ("refunded", 1, 900)
+    assert world.restorer().check().missing == ()
+
+
+def test_claim_that_ends_otherwise_after_it_was_armed_in_vain_leaves_no_call_that_the_journal_alone_knows(
+    world: RestoreWorld,
+) -> None:
+    """Who looks after a restore would take it for one that was sent."""
+    payer = process(world, Journal(world.folder), Undoing(world, undone=6))
+    world.doors.process(payer.pay)
+    world.double.refund_in_dashboard("tran_1")
+    world.clock.pass_(minutes=30)
+    pays(world, payer)
+    assert (world.state("ord_1"), world.double.posts("tran_1")) == ("external", 0)
+    assert world.restorer().check().missing == ()
 
 
 @ON_POSTGRES

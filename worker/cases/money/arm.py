@@ -7,6 +7,9 @@ to say ends the turn with it. Only this commit makes the permission that the cli
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row
 
 from policy.lifecycle import CaseState, PaymentState
 from worker.cases.book.book import WORKER
@@ -17,7 +20,7 @@ from worker.cases.money.approved import Intent, comes_yet, not_as_approved, not_
 from worker.cases.money.claims import READ
 from worker.cases.money.clocks import apart
 from worker.cases.money.close import Closing, close, hand_over, wait
-from worker.cases.money.remember import as_unknown, call_of
+from worker.cases.money.remember import as_not_sent, as_unknown, call_of
 from worker.cases.money.turn import Turn, lock, move, still_ours
 from worker.cases.money.unheard import unheard
 from worker.credits.at_creem import taken
@@ -68,7 +71,7 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
     payment, case = lock(tx, turn)
     if not still_ours(payment, turn) or payment.state not in {PaymentState.CLAIMED.value, PaymentState.REFUSED.value}:
         return "another process took it over"
-    intent = Intent(tx, payment, case, seen, kept, with_.environment)
+    intent = Intent(tx, _with_what_was_in_vain(tx, payment, with_), case, seen, kept, with_.environment)
     for guard in GUARDS:
         instead = guard(intent, with_)
         if instead is not None:
@@ -77,6 +80,14 @@ def arm(tx: Tx, turn: Turn, seen: Transaction | None, kept: Transaction | None, 
     if left <= 0:
         return _wait(intent, with_, with_.now, "the charge was read too long ago")
     return _armed(intent, with_, left)
+
+
+def _with_what_was_in_vain(tx: Tx, payment: Row[Any], with_: Arming) -> Row[Any]:
+    """The claim with the calls that this very process wrote down for it and never sent, for their commits did not come about."""
+    key = (payment.environment, payment.transaction_id)
+    ours = with_.witnesses.not_begun(key)
+    unknown = [call for call in with_.witnesses.calls(key) if call.attempt > payment.attempts] if ours else []
+    return as_not_sent(tx, payment, unknown, with_.now) if unknown and set(unknown) <= {*ours} else payment
 
 
 def _clocks_apart(intent: Intent, with_: Arming) -> str | None:
@@ -90,13 +101,10 @@ def _set_back(intent: Intent, with_: Arming) -> str | None:
 
 
 def _armed_before(intent: Intent, with_: Arming) -> str | None:
-    """By a process that died before its commit, or in a time that this database was set back from. Not what this one armed in
-    vain: of that nothing left.
-    """
+    """By a process that died before its commit, or in a time that this database was set back from."""
     payment = intent.payment
-    key = (payment.environment, payment.transaction_id)
-    before = with_.witnesses.calls(key)
-    if before and before[-1].attempt > payment.attempts and before[-1] != with_.witnesses.not_begun(key):
+    before = with_.witnesses.calls((payment.environment, payment.transaction_id))
+    if before and before[-1].attempt > payment.attempts:
         return as_unknown(intent.tx, payment, intent.case, before, with_.closing)
     return None
 

@@ -103,9 +103,9 @@ class Witnesses:
         if self.journal is not None:
             self.journal.begins_call(key)
 
-    def not_begun(self, key: Key) -> Armed | None:
-        """The call for this charge that this process armed and never sent, as far as a journal has it."""
-        return None if self.journal is None else self.journal.not_begun(key)
+    def not_begun(self, key: Key) -> Sequence[Armed]:
+        """The calls for this charge that this process armed and never sent, as far as a journal has them."""
+        return () if self.journal is None else self.journal.not_begun(key)
 
 
 def _all_read(journal: Journal) -> int | None:

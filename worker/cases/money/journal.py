@@ -78,8 +78,8 @@ class Journal:
         self.unreadable = 0
         """Lines that are none: torn by a crash, and so of calls that were never sent."""
         self._calls: dict[Key, tuple[Armed, ...]] = {}
-        self._not_begun: dict[Key, Armed] = {}
-        """Calls that were written down here, and of which nothing left: whoever is to send one takes it off first."""
+        self._not_begun: dict[Key, tuple[Armed, ...]] = {}
+        """Calls that were written down here, and of which nothing left: whoever is to send one takes them off first."""
         self._read: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -89,7 +89,8 @@ class Journal:
         """
         said: dict[str, Any] = {"mark": mark, "at": at.isoformat()}
         if call is not None:
-            self._not_begun[call.key] = Armed(call.attempt, call.armed_at, call.deadline_at)
+            armed = Armed(call.attempt, call.armed_at, call.deadline_at)
+            self._not_begun[call.key] = (*self.not_begun(call.key), armed)
             said["call"] = asdict(call) | {name: getattr(call, name).isoformat() for name in _TIMES}
         # the line break before it ends whatever a crash left of the line before
         line = f"\n{json.dumps(said, separators=(',', ':'))}\n".encode()
@@ -121,11 +122,11 @@ class Journal:
         """The call for this charge that was written down last may leave from here on."""
         self._not_begun.pop(key, None)
 
-    def not_begun(self, key: Key) -> Armed | None:
-        """The call for this charge that this very process wrote down and never sent, for nobody told it that the commit stands:
-        nobody else has the permission for it, and nobody else writes down another of that number.
+    def not_begun(self, key: Key) -> Sequence[Armed]:
+        """The calls for this charge that this very process wrote down and never sent, for nobody told it that the commit stands:
+        nobody else has the permission for one, and nobody else writes down another of its number.
         """
-        return self._not_begun.get(key)
+        return self._not_begun.get(key, ())
 
     def whole(self) -> dict[Key, list[Call]]:
         """Every call that is there now, by its charge, first to last, with all that its line says. Raises `TryLater` where the

@@ -184,14 +184,14 @@ class Payer:
         where it is not such a one.
         """
         ours = self.witnesses.not_begun(self._key(turn))
-        if ours is None:
+        if not ours:
             return None
         answer = Answer(outcome=CallOutcome.NOT_SENT, detail="the database did not say that it was armed")
 
         def not_sent(tx: Tx) -> str | None:
             payment, _ = lock(tx, turn)
             armed = (payment.attempts, payment.armed_at, payment.deadline_at)
-            if not still_ours(payment, turn) or payment.state != PaymentState.SENDING.value or armed != ours:
+            if not still_ours(payment, turn) or payment.state != PaymentState.SENDING.value or armed not in ours:
                 return None
             return record.record_answer(tx, turn, payment.attempts, answer, self._closing())
 

@@ -21,6 +21,7 @@ from worker.store.tables import payment_attempts, payments
 
 LOST = "the journal knows a call that the database does not"
 OVERTAKEN = "its answer was lost with the database; a later call was armed, so it moved nothing"
+IN_VAIN = "the commit that it was armed with was undone, and nothing was sent"
 SENDS = {PaymentState.CLAIMED, PaymentState.REFUSED}
 READS = {PaymentState.SENDING, PaymentState.UNKNOWN}
 
@@ -48,6 +49,15 @@ def as_unknown(tx: Tx, payment: Row[Any], case: Case, calls: Sequence[Armed], wi
     else:
         write_cases(tx, [case], with_.now, WORKER)
     return f"unknown: {why}"
+
+
+def as_not_sent(tx: Tx, payment: Row[Any], calls: Sequence[Armed], now: datetime) -> Row[Any]:
+    """The claim with these calls on it, of which whoever armed them knows that nothing left. It is locked."""
+    answer = {"outcome": CallOutcome.NOT_SENT.value, "detail": IN_VAIN, "answered_at": now}
+    tx.insert(payment_attempts, [{"payment_id": payment.payment_id, **call._asdict(), **answer} for call in calls])
+    one = payments.c.payment_id == payment.payment_id
+    tx.connection.execute(update(payments).where(one).values(attempts=calls[-1].attempt))
+    return _again(tx, payment)
 
 
 def _keep(tx: Tx, payment: Row[Any], calls: Sequence[Armed]) -> None:
