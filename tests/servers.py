@@ -102,17 +102,15 @@ def a_name() -> str:
 
 
 @contextmanager
-def fresh_database(
-    server_url: str, *, template: str = "template0", name: str | None = None, admin: psycopg.Connection | None = None
-) -> Iterator[str]:
-    """The URL of a database made for this test alone out of `template`, and dropped afterwards whoever is still in it. It sorts
-    as a language does where the server can, for that is how the image in `docker-compose.yml` makes it. To sign in for either
-    takes as long as to do it: `admin` has.
+def fresh_database(server_url: str, *, admin: psycopg.Connection | None = None) -> Iterator[str]:
+    """The URL of an empty database made for this test alone, and dropped afterwards whoever is still in it. It sorts as a
+    language does where the server can, for that is how the image in `docker-compose.yml` makes it. To sign in for either takes as
+    long as to do it: `admin` has.
     """
-    name = name or a_name()
-    made = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
+    name = a_name()
+    made = sql.SQL("create database {} template template0").format(sql.Identifier(name))
     with nullcontext(admin) if admin else signed_in(server_url) as session:
-        if template != "template0" or not _sorted_as_a_language(session, made):
+        if not _sorted_as_a_language(session, made):
             session.execute(made)
     try:
         yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
