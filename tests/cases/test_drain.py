@@ -10,7 +10,7 @@ import redis as redis_py
 from sqlalchemy import Row, event, select
 
 from tests.cases.test_poison import Allergic
-from tests.cases.world import World, a_purchase, an_account
+from tests.cases.world import World, a_purchase, an_account, with_jobs
 from worker.cases.assess.assess import Assessed
 from worker.cases.assess.assessor import Assessor
 from worker.cases.assess.drain import Drain
@@ -37,10 +37,7 @@ class Died(BaseException):
 
 @pytest.fixture
 def world(store: Store) -> World:
-    found = World(store)
-    found.load(an_account(), a_purchase())
-    found.happen(*(found.submitted(name) for name in JOBS))
-    return found
+    return with_jobs(store, JOBS)
 
 
 def drain(world: World, client: redis_py.Redis, *, assessor: Assessor | None = None, performer: Performer | None = None) -> Drain:

@@ -8,7 +8,7 @@ import redis as redis_py
 from sqlalchemy import select, update
 
 from tests.cases.test_drain import Died, Down, Muted, drain, pending, put
-from tests.cases.world import World, a_purchase, an_account
+from tests.cases.world import World, with_jobs
 from worker.cases.effects.effects import Performer
 from worker.cases.overview import overview
 from worker.errors import TryLater
@@ -21,10 +21,7 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 @pytest.fixture
 def world(store: Store) -> World:
-    found = World(store)
-    found.load(an_account(), a_purchase())
-    found.happen(*(found.submitted(name) for name in JOBS))
-    return found
+    return with_jobs(store, JOBS)
 
 
 def intents(world: World) -> list[tuple[str, str]]:

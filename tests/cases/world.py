@@ -1,7 +1,7 @@
 """The real steps on a real database, with the clock and the pipeline in the test's hands."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -200,6 +200,14 @@ class World:
 
     def succeeded(self, job: str, account: str = "acc_1", *, delivered: int = 6, attempt: int = 1, **data: Any) -> str:
         return self.event("succeeded", job, account, **{"attempt": attempt, "output": layers(delivered), **data})
+
+
+def with_jobs(store: Store, names: Iterable[str]) -> World:
+    """A World in which these jobs of one account run, paid out of one purchase."""
+    made = World(store)
+    made.load(an_account(), a_purchase())
+    made.happen(*(made.submitted(name) for name in names))
+    return made
 
 
 def layers(delivered: int, expected: int = 6, corrupted: int = 0) -> dict[str, int]:

@@ -114,18 +114,7 @@ def effect_of(case: Case, kind: EffectKind, key: str, now: datetime, **payload: 
     """An effect to be written in the transaction that decided it; it goes on with the trace of its case."""
     if case.trace is not None:
         payload["traceparent"] = within(case.trace, key)
-    return {
-        "effect_id": key,
-        "key": key,
-        "kind": kind.value,
-        "case_id": case.case_id,
-        "job_id": case.job_id,
-        "payload": payload,
-        "state": "due",
-        "attempts": 0,
-        "due_at": now,
-        "created_at": now,
-    }
+    return _intent(kind, key, case.case_id, case.job_id, payload, now)
 
 
 def announcement_of_all(announced: Sequence[Record], now: datetime) -> Record:
@@ -134,18 +123,22 @@ def announcement_of_all(announced: Sequence[Record], now: datetime) -> Record:
     """
     case_id = announced[0]["case_id"]
     key = f"{EffectKind.ANNOUNCE_ALL}:{case_id}"
+    named = {"cases": [one["case_id"] for one in announced], "number": len(announced)}
+    return {**_intent(EffectKind.ANNOUNCE_ALL, key, case_id, None, named, now), EACH: announced}
+
+
+def _intent(kind: EffectKind, key: str, case_id: str, job_id: str | None, payload: dict[str, Any], now: datetime) -> Record:
     return {
         "effect_id": key,
         "key": key,
-        "kind": EffectKind.ANNOUNCE_ALL.value,
+        "kind": kind.value,
         "case_id": case_id,
-        "job_id": None,
-        "payload": {"cases": [one["case_id"] for one in announced], "number": len(announced)},
+        "job_id": job_id,
+        "payload": payload,
         "state": "due",
         "attempts": 0,
         "due_at": now,
         "created_at": now,
-        EACH: announced,
     }
 
 

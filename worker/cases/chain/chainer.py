@@ -15,7 +15,7 @@ from sqlalchemy import Row, Table, func, select, text
 
 from worker.cases.chain.heads import Head, Heads
 from worker.cases.chain.links import CHAINED, Rows, beginning, end_of, last_link, rows_of
-from worker.clock import Clock, moment
+from worker.clock import Clock, moment, turns
 from worker.observe import log
 from worker.store.bulk import Record, Tx
 from worker.store.engine import Store
@@ -26,8 +26,8 @@ SETTLES = timedelta(minutes=3)
 """Longer than any statement may take: one that has drawn an id and written nothing yet is in nobody's list of transactions."""
 PATIENCE = timedelta(hours=1)
 """When a transaction that is still open, of whomever on this server, is complained of."""
-TURNS_SECONDS = 10.0
-"""No turn is begun after this: what goes back to customers waits in the same queue."""
+MOST_TURNS, TURNS_SECONDS = 1000, 10.0
+"""No turn is begun after these: what goes back to customers waits in the same queue."""
 TOLD_EVERY = timedelta(days=1)
 TELLING = "chain:heads"
 
@@ -44,11 +44,12 @@ class Chainer:
 
     def turns(self, seconds: float = TURNS_SECONDS, timer: Callable[[], float] = time.monotonic) -> int:
         """Takes turns until nothing is due, and begins none after so many seconds; returns how many rows are in the new links."""
-        began, done = timer(), 0
-        while linked := self.turn():
-            done += linked
-            if timer() - began >= seconds:
+        done = 0
+        for _ in turns(MOST_TURNS, seconds, timer):
+            linked = self.turn()
+            if not linked:
                 break
+            done += linked
         return done
 
     def turn(self) -> int:
