@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shlex
 import shutil
 import signal
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from typing import Any
 import pytest
 import redis as redis_py
 
+from tests.creem.sockets import server
 from tests.money.world import MoneyWorld
 from tests.notices.rude_server import rude_server
 from tests.requests.world import PeopleWorld
@@ -914,6 +917,22 @@ def test_doctor_tells_good_from_bad(system: System) -> None:
     assert "no task process answers" in found["celery"]["finding"]
     system.redis_url = NOBODY
     assert system.json("doctor", expect=1)["ok"] is False
+
+
+@pytest.mark.parametrize(("minutes", "way"), [(-61, "ahead of"), (61, "behind"), (0, None)])
+def test_doctor_warns_of_a_host_whose_time_is_not_that_of_creem(system: System, minutes: int, way: str | None) -> None:
+    system.refunds("db", "upgrade")
+    body = b'{"trace_id": "t_1", "status": 404, "error": "Not Found", "message": ["no such transaction"]}'
+    date = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
+    head = f"HTTP/1.1 404 Not Found\r\ndate: {date}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    with server(head.encode() + body) as creem:
+        system.extra = {**system.extra, "REFUNDS_CREEM_API_KEY": "creem_test_doctor", "REFUNDS_CREEM_BASE_URL": creem.url}
+        found = system.json("doctor", expect=None)["findings"]
+    assert [one["ok"] for one in found if one["check"] == "creem"] == [True]
+    told = [one["finding"] for one in found if one["check"] == "clock" and "Creem's" in one["finding"]]
+    assert [one["severity"] for one in found if one["check"] == "clock" and not one["ok"]] == (["warning"] if way else [])
+    assert len(told) == (1 if way else 0)
+    assert all(re.match(f"the clock of this host is 36[0-9]{{2}} s {way} Creem's: ", one) for one in told)
 
 
 def test_dead_letters_keep_their_dates_and_causes_whole_on_a_narrow_terminal(system: System) -> None:

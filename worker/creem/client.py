@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from datetime import datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Protocol
 
@@ -72,6 +73,7 @@ class CreemHttp:
         self._address = address
         client = client or httpx.Client(transport=DeadlineTransport(timer), trust_env=False, cookies=_no_cookies())
         wire, pace = Wire(address.base_url, key, client, timer), Pace(per_second, sleep, timer)
+        self._wire = wire
         clock = clock or SystemClock()
         self._reads = Reads(wire, pace, seconds=read_seconds, sleep=sleep, timer=timer, clock=clock, chance=chance)
         self.credits = CreditAccounts(wire, pace, self._reads, seconds=read_seconds)
@@ -85,6 +87,11 @@ class CreemHttp:
     def environment(self) -> Environment:
         """Where its money is."""
         return self._address.environment
+
+    @property
+    def time(self) -> datetime | None:
+        """What Creem took for the present when it last answered, to the second; None where it did not say."""
+        return self._wire.time
 
     def transaction(self, transaction_id: str) -> Transaction | None:
         """The transaction as Creem shows it now; None where Creem says that there is none.

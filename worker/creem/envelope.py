@@ -79,7 +79,7 @@ def retry_after(response: httpx.Response, now: datetime) -> float | None:
     until = _date(value)
     if until is None:
         return None
-    return max(0.0, (until - (_date(response.headers.get("date", "")) or now)).total_seconds())
+    return max(0.0, (until - (told_time(response) or now)).total_seconds())
 
 
 def _object(response: httpx.Response, body: bytes, most: int) -> dict[str, Any] | None:
@@ -108,6 +108,11 @@ def _message(response: httpx.Response, document: dict[str, Any] | None, body: by
         return f"a body that is not Creem's ({kind}, {len(body)} bytes)" if body else "nothing else"
     said = document.get("message") or document.get("error") or document.get("status") or "without a message"
     return "; ".join(str(each) for each in said) if isinstance(said, list) else str(said)
+
+
+def told_time(response: httpx.Response) -> datetime | None:
+    """What the server that answered takes for the present, to the second; None where it does not say."""
+    return _date(response.headers.get("date", ""))
 
 
 def _date(value: str) -> datetime | None:

@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
 
-from worker.creem.envelope import Understood, understand
+from worker.creem.envelope import Understood, told_time, understand
 from worker.observe import log
 
 AGENT = "layer-refunds"
@@ -70,6 +71,8 @@ class Wire:
 
     def __init__(self, base_url: str, key: SecretStr, client: httpx.Client, timer: Callable[[], float]) -> None:
         self._base_url, self._key, self._client, self._timer = base_url, key, client, timer
+        self.time: datetime | None = None
+        """What Creem took for the present when it last answered."""
 
     def once(self, ask: Ask, *, seconds: float, most: int, attempt: int = 1) -> Heard | Unheard:
         """One request, whole within so many `seconds`, its answer read a little beyond `most` at the most."""
@@ -105,7 +108,7 @@ class Wire:
                 timeout=seconds,
                 extensions={"trace": ask.trace} if ask.trace is not None else None,
             ) as response:
-                http_status = response.status_code
+                http_status, self.time = response.status_code, told_time(response)
                 # so far beyond that a key that is echoed at the limit is seen whole, and hidden
                 body = _bounded(response.iter_raw(), most + len(self._key))
                 return Heard(response, body, understand(response, body, most))

@@ -18,9 +18,9 @@ def database_time(tx: Tx) -> datetime | None:
     return tx.value(text("select clock_timestamp()")) if tx.postgres else None
 
 
-def apart(there: datetime | None, here: datetime) -> str | None:
+def apart(there: datetime | None, here: datetime, whose: str = "the database's") -> str | None:
     """In words, how far the two clocks are apart; None where they agree well enough, or there is only one."""
     if there is None or abs(there - here) <= MOST_APART:
         return None
     way = "ahead of" if here > there else "behind"
-    return f"the clock of this host is {abs(there - here).total_seconds():.0f} s {way} the database's"
+    return f"the clock of this host is {abs(there - here).total_seconds():.0f} s {way} {whose}"

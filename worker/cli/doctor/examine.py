@@ -32,6 +32,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("pipeline", _pipeline),
         ("re-runs", _reruns),
         ("creem", money.creem),
+        ("clock", money.time_told),
         ("claims", money.claimed),
         ("web", _web),
         ("restore", money.restore),

@@ -6,9 +6,11 @@ from pathlib import Path
 from policy.words import count
 from worker import disk
 from worker.cases.money import claims
+from worker.cases.money.clocks import apart
 from worker.cases.money.restore import Checked
 from worker.cli import ground
 from worker.cli.doctor.finding import Finding, finding
+from worker.clock import SystemClock
 from worker.creem.client import CreemRefused
 from worker.errors import TryLater
 from worker.runtime import Runtime
@@ -44,6 +46,14 @@ def creem(runtime: Runtime) -> Iterator[Finding]:
         yield finding("creem", False, f"{where}: {wrong}: {refusal}; correct REFUNDS_CREEM_API_KEY")
     else:
         yield finding("creem", True, f"{where} answers, the key can read")
+
+
+def time_told(runtime: Runtime) -> Iterator[Finding]:
+    """Whether this host goes by the time that Creem's last answer, to `creem`, was dated by."""
+    told = runtime.creem.time if runtime.creem is not None else None
+    wrong = apart(told, SystemClock().now(), "Creem's")
+    if wrong is not None:
+        yield finding("clock", False, f"{wrong}: set it where it is wrong, for what is asked in time is counted by it", "warning")
 
 
 def claimed(runtime: Runtime) -> Iterator[Finding]:
