@@ -268,7 +268,7 @@ def test_audit_finds_a_no_that_was_told_more_often_than_it_was_said(store: Store
     world = PeopleWorld(store, tmp_path)
     world.bought_once(ago=timedelta(days=9))
     taken = world.mail()
-    letters(world)
+    world.clock.pass_(minutes=5)
     world.sweep()
     assert world.audit().breaches == []
     sent = {"case_id": taken.case_id, "at": world.clock.now(), "event": "notice.sent", "by": "worker"}
@@ -328,6 +328,21 @@ def test_credits_that_come_back_frozen_are_told_of_once_they_can_be_spent(
     world.pay()
     assert (world.double.gone("tran_ord_1"), world.credits()) == (gone, spendable)
     assert sum("We put 5 credits back on your account" in letter for letter in letters(world)) == (spendable == 5)
+
+
+def test_credits_that_can_be_spent_again_are_told_of_to_nobody_whose_purchase_is_still_held(world: PeopleWorld) -> None:
+    for number, answer in ((1, RefundAnswer.PENDING), (2, RefundAnswer.FAILED)):
+        world.bought_once(f"ord_{number}", f"acc_{number}", credits=5)
+        world.happen(world.submitted(f"job_{number}", f"acc_{number}", credits=5))
+        asked = world.mail(f"Please refund my order ord_{number}.", sender=f"acc_{number}@example.org")
+        world.decide(asked.case_id, "money", reason="goodwill")
+        world.happen(world.failed(f"job_{number}", f"acc_{number}"))
+        world.double.switches = replace(world.double.switches, answer=answer)
+        world.pay()
+    assert [world.account(f"acc_{number}")["lots"][0]["frozen"] for number in (1, 2)] == [5, 0]
+    world.clock.pass_(minutes=5)
+    told = [mail["To"] for mail in world.written() if "We put 5 credits back on your account" in text_of(mail)]
+    assert told == ["acc_2@example.org"]
 
 
 def test_credits_that_come_back_frozen_to_several_jobs_are_told_of_as_frozen_each_time(world: PeopleWorld) -> None:
