@@ -13,6 +13,7 @@ from tests.servers import ON_POSTGRES, conninfo
 from worker.cases.audit.audit import Audit
 from worker.cases.chain.chainer import Chainer
 from worker.cases.chain.proof import audit_chain
+from worker.store import guards
 from worker.store.engine import Store
 from worker.store.tables import chain_links
 
@@ -83,6 +84,12 @@ def test_chain_goes_on_over_the_months_by_an_index_on_each(world: World, store: 
     ).fetchone()
     parts = owner.execute("select count(*) from pg_inherits where inhparent = 'case_history'::regclass").fetchone()
     assert indexed == parts
+
+
+def test_no_guard_is_missed_over_it_and_numbers_go_on(world: World, store: Store, owner: psycopg.Connection) -> None:
+    run(owner)
+    world.happen(world.submitted("after"), world.failed("after"))
+    assert store.read(lambda tx: (guards.missing(tx), guards.numbers_behind(tx))) == ([], [])
 
 
 def test_run_again_it_only_adds_months(world: World, owner: psycopg.Connection) -> None:

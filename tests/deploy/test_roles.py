@@ -15,6 +15,7 @@ from tests.servers import ON_POSTGRES, conninfo
 from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.journal import Journal
 from worker.errors import Misconfigured
+from worker.store import guards
 from worker.store.engine import Store
 from worker.store.schema import upgrade
 
@@ -91,6 +92,14 @@ def test_worker_does_everything_under_its_role(as_worker: Store, tmp_path: Path)
     world.notifier.send()
     world.evidence.sweep()
     assert world.audit().breaches == []
+
+
+@ON_POSTGRES
+def test_doctor_sees_every_guard_under_the_workers_role(as_worker: Store, tmp_path: Path) -> None:
+    world = PeopleWorld(as_worker, tmp_path)
+    world.load(a_purchase("ord_9", "acc_1", 100))
+    found = as_worker.read(lambda tx: (guards.missing(tx), guards.numbers_behind(tx), guards.sorted_otherwise(tx)))
+    assert found == ([], [], None)
 
 
 @ON_POSTGRES

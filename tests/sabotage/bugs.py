@@ -1633,6 +1633,30 @@ BUGS = (
         (("worker/store/tables.py", '    UniqueConstraint("environment", "transaction_id"),\n', ""),),
     ),
     Bug(
+        "what_has_the_number_of_another_row_is_known",
+        "where the numbers of a moved database begin again, each event is acknowledged and in no book, as many as there were rows",
+        ("tests/store/test_guards.py::test_what_gets_the_number_of_another_row_is_no_repeat_and_waits_until_numbers_go_on",),
+        (
+            (
+                "worker/store/statements.py",
+                "new = insertion(postgres, table, names).on_conflict_do_nothing(index_elements=known_by(table))",
+                "new = insertion(postgres, table, names).on_conflict_do_nothing()",
+            ),
+        ),
+    ),
+    Bug(
+        "numbers_that_begin_again_count_as_failed_attempts",
+        "events of a moved database use up their attempts over its numbers, and end with the dead letters",
+        ("tests/store/test_guards.py::test_what_gets_the_number_of_another_row_is_no_repeat_and_waits_until_numbers_go_on",),
+        (("worker/store/faults.py", "    if state == TAKEN and (behind", "    if not state and (behind"),),
+    ),
+    Bug(
+        "key_that_was_never_finished_guards",
+        "the doctor finds nothing where a unique key is not in force, and what is done once is done twice",
+        ("tests/store/test_guards.py::test_key_whose_making_was_broken_off_is_none",),
+        (("worker/store/guards.py", "i.indisunique and i.indisvalid and i.indisready and", "i.indisunique and"),),
+    ),
+    Bug(
         "unique_key_of_events_dropped",
         "one event can stand twice",
         ("tests/store/test_schema.py",),

@@ -230,8 +230,9 @@ class Tx:
         """Adds the record unless a unique constraint forbids it; True where it was added. Its bytes travel as they are: beside
         others they would in hexadecimal, several times their size.
         """
-        insertion = (postgresql.insert if self.postgres else sqlite.insert)(table).values(record).on_conflict_do_nothing()
-        return self.connection.execute(insertion).rowcount == 1
+        insertion = (postgresql.insert if self.postgres else sqlite.insert)(table).values(record)
+        new = insertion.on_conflict_do_nothing(index_elements=statements.known_by(table))
+        return self.connection.execute(new).rowcount == 1
 
     def insert_or_change(
         self,

@@ -23,6 +23,8 @@ NO_SUCH_TABLE = "42P01"
 NOT_ALLOWED = "42501"
 NOT_SUPPORTED = "0A000"
 """What a statement reads has other types since it was prepared; it is prepared anew after the rollback."""
+NO_SUCH_KEY = "42P10"
+TAKEN = "23505"
 LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
 RAISED = "P0"
@@ -37,14 +39,18 @@ def meaning(error: DBAPIError, *, writing: bool) -> Exception:
     if _is_ruined(error):
         right = 'put a backup in its place (docs/operating.md, "After a restore")'
         return Misconfigured(f"the SQLite file cannot be used: {one_line(error.orig or error)}; {right}")
+    state = sqlstate(error)
+    if state == TAKEN and (behind := _numbers_behind(error)):
+        return Misconfigured(behind)
     if not isinstance(error, ProgrammingError | OperationalError | InterfaceError | InternalError):
         return error
-    state = sqlstate(error)
     if state == NO_SUCH_TABLE or "no such table" in str(error.orig):
         return Misconfigured(_what_is_missing(one_line(error.orig or error)))
     if state == NOT_ALLOWED:
         right = "a worker signs in as deploy/postgres/roles.sql has it, and an upgrade runs as the owner of the tables"
         return Misconfigured(f"the database: {why_unreachable(error)}; {right}")
+    if state == NO_SUCH_KEY:
+        return Misconfigured("the schema lacks a unique key that what is done once stands on: see `refunds doctor`")
     if state == LOCK_NOT_AVAILABLE:
         return LockedOut(
             "the database", "another session holds a row that is needed, and does not let it go: see `refunds doctor`"
@@ -54,6 +60,22 @@ def meaning(error: DBAPIError, *, writing: bool) -> Exception:
     if _is_defect(error, writing):
         return error
     return TryLater("the database", why_unreachable(error))
+
+
+def numbers_on(table: str, number: str) -> str:
+    """What the owner of a table types so that its numbers go on behind its rows."""
+    counted = f"pg_get_serial_sequence('{table}', '{number}')"
+    return f"as its owner, select setval({counted}, max({number})) from {table}"  # noqa: S608 - to be read, not run
+
+
+def _numbers_behind(error: DBAPIError) -> str | None:
+    """What to type where a new row got the number of one that is there; None where another key was taken."""
+    diag = getattr(error.orig, "diag", None)
+    table = metadata.tables.get(getattr(diag, "table_name", None) or "")
+    number = None if table is None else table.autoincrement_column
+    if table is None or number is None or diag is None or diag.constraint_name != table.primary_key.name:
+        return None
+    return f"the numbers of {table.name} begin again before its rows: {numbers_on(table.name, number.name)}"
 
 
 def _what_is_missing(said: str) -> str:

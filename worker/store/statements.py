@@ -16,6 +16,7 @@ from sqlalchemy import (
     Subquery,
     Table,
     Text,
+    UniqueConstraint,
     any_,
     bindparam,
     cast,
@@ -114,10 +115,23 @@ def insertion(postgres: bool, table: Table, names: tuple[str, ...]) -> Any:
     return insert(table).from_select(list(names), select(rows).where(true()))
 
 
+def known_by(table: Table) -> list[Column[Any]] | None:
+    """The columns by which a row is known to be there already; None for a table with several such keys.
+
+    Where they are named no other key passes for them, and none that is gone: what only got the number of another row would be
+    taken for known, and be lost.
+    """
+    keys = [each for each in table.constraints if isinstance(each, UniqueConstraint)]
+    if len(keys) == 1:
+        return list(keys[0].columns)
+    alone = not keys and table.autoincrement_column is None and not any(index.unique for index in table.indexes)
+    return list(table.primary_key.columns) or None if alone else None
+
+
 @cache
 def new_insertion(postgres: bool, table: Table, names: tuple[str, ...], columns: tuple[Column[Any], ...]) -> Any:
     """Adds the rows that no unique constraint forbids, and gives these columns of each that was added."""
-    new = insertion(postgres, table, names).on_conflict_do_nothing()
+    new = insertion(postgres, table, names).on_conflict_do_nothing(index_elements=known_by(table))
     return new.returning(*columns) if columns else new
 
 

@@ -10,12 +10,15 @@ from worker.clock import SystemClock, moment
 from worker.credits.at_creem import AtCreem
 from worker.errors import Misconfigured, TryLater
 from worker.runtime import Runtime
-from worker.store import schema
+from worker.store import guards, schema
 from worker.store.holders import Holder, holders
 from worker.store.room import take_room
 from worker.store.session import is_pooled, settings_in_force
 from worker.store.sqlite import WAL_FROM
 from worker.urls import redacted
+
+GUARDS_NAMED = 5
+"""Most keys and checks that are named; whoever moved only the rows lacks dozens."""
 
 
 def database(runtime: Runtime) -> Iterator[Finding]:
@@ -41,6 +44,7 @@ def database(runtime: Runtime) -> Iterator[Finding]:
         right = wanted[name]
         safe = found == right or (name == "synchronous_commit" and found in {"remote_write", "remote_apply", "local"})
         yield finding(name, safe, f"{found}" if safe else f"{found}: a commit may be lost at a crash; set {name} = {right}")
+    yield from _guards(runtime)
     try:
         runtime.store.rehearse(take_room)
     except TryLater as error:
@@ -49,6 +53,21 @@ def database(runtime: Runtime) -> Iterator[Finding]:
         pass  # this role may make no tables of its own, and those that are there may have room within
     else:
         yield finding("room", True, "there is room on the database's disk")
+
+
+def _guards(runtime: Runtime) -> Iterator[Finding]:
+    """Whether what is done once can be relied on to be, which a move of the data by other means than a backup may have ended."""
+    gone = runtime.store.read(guards.missing)
+    named = ", ".join(gone[:GUARDS_NAMED]) + (f" and {len(gone) - GUARDS_NAMED} more" if len(gone) > GUARDS_NAMED else "")
+    as_made = "make them again, as an empty database has them after `refunds db upgrade`"
+    lacks = f"the database lacks {named}: what is done once may be done twice; stop all processes and {as_made}"
+    yield finding("keys", not gone, lacks if gone else "every key and every check of the schema is there")
+    behind = runtime.store.read(guards.numbers_behind)
+    again = f"numbers begin again before the rows that have them, and nothing new is taken in: {'; '.join(behind)}"
+    yield finding("numbers", not behind, again if behind else "new rows get numbers that no other has")
+    otherwise = runtime.store.read(guards.sorted_otherwise)
+    twice = f"{otherwise}. Until then a key may not be found, and what is once there be taken in twice: stop all processes first"
+    yield finding("sorting", otherwise is None, twice if otherwise else "text is sorted as it was when the keys were made")
 
 
 def locks(runtime: Runtime) -> Iterator[Finding]:
