@@ -73,6 +73,7 @@ def test_what_gets_the_number_of_another_row_is_no_repeat_and_waits_until_number
         ("alter table effects drop constraint pk_effects", "the unique key of effects (key)"),
         ("drop index uq_proposals_open", "the unique key of proposals (case_id)"),
         ("drop index uq_purchases_transaction_id", "the unique key of purchases (transaction_id)"),
+        ("alter table cases disable trigger tally_entered", "the trigger tally_entered of cases"),
         ("alter table payments drop constraint ck_payments_only_reads", "the check ck_payments_only_reads of payments"),
     ],
 )

@@ -22,6 +22,12 @@ _CHECKS = text("""
     select k.conname as name from pg_constraint k join pg_class c on c.oid = k.conrelid
     where k.contype = 'c' and k.convalidated and pg_table_is_visible(c.oid) and c.relname = any(:ours)
 """)
+_TRIGGERS = text("""
+    select t.tgname as name from pg_trigger t join pg_class c on c.oid = t.tgrelid
+    where not t.tgisinternal and t.tgenabled <> 'D' and pg_table_is_visible(c.oid) and c.relname = 'cases'
+""")
+COUNTING = ("tally_changed", "tally_entered")
+"""The triggers that keep the numbers of the cases (migration 0010); who fills a database may switch them off."""
 _SORTED_BY = text("""
     select datname as database, datcollversion as made, pg_database_collation_actual_version(oid) as found
     from pg_database where datname = current_database()
@@ -29,7 +35,7 @@ _SORTED_BY = text("""
 
 
 def missing(tx: Tx) -> list[str]:
-    """The unique keys and checks that the server does not hold, in words. A key of the same columns by another name is one."""
+    """The unique keys, checks and triggers that the server lacks, in words. A key of the same columns by another name is one."""
     ours = {"ours": list(metadata.tables)}
     found = tx.connection.execute(_KEYS, ours).all()
     keys = {(row.name, frozenset(row.columns)) for row in found if not row.partial}
@@ -41,7 +47,8 @@ def missing(tx: Tx) -> list[str]:
             if (table.name, frozenset(columns)) not in (partial if of_some else keys):
                 gone.append(f"the unique key of {table.name} ({', '.join(columns)})")
         gone += [f"the check {name} of {table.name}" for name in _checks(table) if name not in checks]
-    return gone
+    counting = {row.name for row in tx.connection.execute(_TRIGGERS)}
+    return gone + [f"the trigger {name} of cases" for name in COUNTING if name not in counting]
 
 
 def numbers_behind(tx: Tx) -> list[str]:

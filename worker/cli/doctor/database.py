@@ -60,8 +60,10 @@ def _guards(runtime: Runtime) -> Iterator[Finding]:
     gone = runtime.store.read(guards.missing)
     named = ", ".join(gone[:GUARDS_NAMED]) + (f" and {len(gone) - GUARDS_NAMED} more" if len(gone) > GUARDS_NAMED else "")
     as_made = "make them again, as an empty database has them after `refunds db upgrade`"
-    lacks = f"the database lacks {named}: what is done once may be done twice; stop all processes and {as_made}"
-    yield finding("keys", not gone, lacks if gone else "every key and every check of the schema is there")
+    lacks = (
+        f"the database lacks {named}: what is done once may be done twice, or be counted wrong; stop all processes and {as_made}"
+    )
+    yield finding("keys", not gone, lacks if gone else "every key, check and trigger of the schema is there")
     behind = runtime.store.read(guards.numbers_behind)
     again = f"numbers begin again before the rows that have them, and nothing new is taken in: {'; '.join(behind)}"
     yield finding("numbers", not behind, again if behind else "new rows get numbers that no other has")
