@@ -14,7 +14,8 @@ import redis
 from psycopg import sql
 from sqlalchemy import make_url
 
-from worker.sandbox.servers import Running, start_postgres, start_redis
+from tests.postgres import start_postgres
+from worker.sandbox.servers import Running, start_redis
 from worker.store.engine import Store
 from worker.store.schema import upgrade
 

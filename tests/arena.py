@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from sqlalchemy import delete, event, insert, select
 
+from tests.postgres import start_postgres
 from tests.servers import believe_in_one_row, fresh_database, give_schema, signed_in
-from worker.sandbox.servers import start_postgres
 from worker.screen import err, progress
 from worker.store.engine import Store
 from worker.store.tables import case_tallies, metadata

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from sqlalchemy import make_url
 
-from worker.sandbox.servers import start_postgres
+from tests.postgres import start_postgres
 
 SERVICES: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "docker-compose.yml").read_text())["services"]
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tests.drill.drill import Drilled, drill
 from tests.drill.prometheus import BINARY
+from tests.postgres import start_postgres
 from tests.scenarios.system import ROOT
-from worker.sandbox.servers import start_postgres, start_redis
+from worker.sandbox.servers import start_redis
 from worker.screen import err, out, say, table
 
 RUNBOOK = ROOT / "docs/runbook.md"

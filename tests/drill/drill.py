@@ -16,6 +16,7 @@ import redis
 
 from tests.drill.prometheus import SHORTER, Prometheus
 from tests.notices.rude_server import RudeServer, rude_server
+from tests.postgres import RunningPostgres
 from tests.scenarios.system import System, a_purchase, a_system, an_account, failed, kill_group, submitted
 from tests.scenarios.terminal import in_new_interpreter
 from tests.servers import eventually, fresh_database
@@ -25,7 +26,7 @@ from worker.clock import SystemClock, written
 from worker.sandbox.creem import CreemDouble
 from worker.sandbox.creem.server import CreemServer
 from worker.sandbox.pipeline import PipelineDouble, plan_by_hash
-from worker.sandbox.servers import RunningPostgres, RunningRedis, free_port
+from worker.sandbox.servers import RunningRedis, free_port
 
 JOBS_A_SECOND = 8
 ACCOUNTS = 400

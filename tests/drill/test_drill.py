@@ -7,7 +7,8 @@ import yaml
 
 from tests.drill.drill import drill
 from tests.drill.prometheus import BINARY, RULES, short_rules
-from worker.sandbox.servers import start_postgres, start_redis
+from tests.postgres import start_postgres
+from worker.sandbox.servers import start_redis
 
 
 def test_the_rules_differ_in_patience_alone() -> None:

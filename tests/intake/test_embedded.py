@@ -8,8 +8,9 @@ import pytest
 import redis
 from sqlalchemy import create_engine, inspect, text
 
+from tests.postgres import start_postgres
 from tests.servers import conninfo
-from worker.sandbox.servers import ServerFailed, start_postgres, start_redis
+from worker.sandbox.servers import ServerFailed, start_redis
 
 
 def test_a_database_is_empty_and_ours_alone(database_url: str) -> None:

@@ -17,13 +17,14 @@ from sqlalchemy import event, select
 
 from tests.cases.world import World, a_purchase, an_account
 from tests.intake.readers import GROUP, STREAM, Inbox, Log, running
+from tests.postgres import start_postgres
 from tests.scenarios.system import descendants
 from tests.servers import ON_SQLITE, eventually
 from worker.errors import TryLater
 from worker.intake.consumer import Consumer
 from worker.intake.entry import Entry
 from worker.intake.stream import backlog, open_stream_client
-from worker.sandbox.servers import Running, RunningRedis, start_postgres, start_redis
+from worker.sandbox.servers import Running, RunningRedis, start_redis
 from worker.store.engine import Store
 from worker.store.schema import upgrade
 from worker.store.tables import inbox as rows

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.postgres import start_postgres
 from tests.requests.world import OUR_HOST, PNG, a_mail
 from tests.scenarios.system import System, a_purchase, a_system, an_account, failed, submitted
 from tests.scenarios.terminal import in_new_interpreter
@@ -17,7 +18,7 @@ from tests.servers import ON_POSTGRES, conninfo, eventually, fresh_database
 from tests.soak.clocks import Clocks, WallClock, clocks_in
 from tests.soak.disk import LeftOut
 from worker.clock import written
-from worker.sandbox.servers import RunningRedis, start_postgres
+from worker.sandbox.servers import RunningRedis
 
 pytestmark = pytest.mark.landing
 YEAR = 366 * 86400

@@ -15,10 +15,11 @@ from pathlib import Path
 import psycopg
 import redis
 
+from tests.postgres import RunningPostgres
 from tests.scenarios.system import descendants, kill_group
 from tests.soak.clocks import WallClock
 from tests.soak.disk import SmallDisk
-from worker.sandbox.servers import RunningPostgres, RunningRedis
+from worker.sandbox.servers import RunningRedis
 
 FREEZE_SECONDS = (2.5, 6.0)
 """Longer than a claim lasts in the soak, so that others take what a frozen process held."""

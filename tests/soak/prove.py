@@ -10,9 +10,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.postgres import start_postgres
 from tests.soak.disk import OWN_MOUNTS, with_own_mounts
 from tests.soak.soak import Found, Wanted, soak
-from worker.sandbox.servers import start_postgres, start_redis
+from worker.sandbox.servers import start_redis
 from worker.screen import out, progress, say, table
 
 

@@ -21,6 +21,7 @@ import psycopg
 import redis
 
 from bench.meter import memory_mib
+from tests.postgres import RunningPostgres
 from tests.requests.world import OUR_HOST, PNG, a_mail
 from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted, succeeded
 from tests.scenarios.terminal import in_new_interpreter
@@ -33,7 +34,7 @@ from worker.clock import SystemClock, written
 from worker.sandbox.creem import CreemDouble, SecondRefund, Switches
 from worker.sandbox.creem.server import CreemServer
 from worker.sandbox.pipeline import PipelineDouble, plan_by_hash
-from worker.sandbox.servers import RunningPostgres, RunningRedis
+from worker.sandbox.servers import RunningRedis
 from worker.settings import DEFAULT_TERMS
 
 STREAM = "layer-jobs:events"

@@ -15,10 +15,10 @@ from sqlalchemy import make_url, select, text
 
 from policy import load_editions
 from tests.cases.world import HandClock
+from tests.postgres import start_postgres
 from tests.servers import give_schema
 from tests.store.rows import an_account
 from worker.errors import Misconfigured, TryLater
-from worker.sandbox.servers import start_postgres
 from worker.settings import DEFAULT_TERMS
 from worker.store import schema
 from worker.store.bulk import Tx

@@ -15,12 +15,13 @@ import pytest
 from policy import load_editions
 from tests.deploy.shipped import status
 from tests.intake.test_outage import frozen
+from tests.postgres import RunningPostgres, start_postgres
 from tests.scenarios.system import a_system
 from tests.servers import ON_SQLITE, eventually, give_schema
 from tests.web.test_app import SECRET, Site, a_refund, signed
 from worker.patience import ANSWERS_WITHIN
 from worker.runtime import Runtime
-from worker.sandbox.servers import RunningPostgres, free_port, start_postgres, start_redis
+from worker.sandbox.servers import free_port, start_redis
 from worker.settings import DEFAULT_TERMS, Settings
 from worker.store.engine import Store
 from worker.store.schema import require_current
