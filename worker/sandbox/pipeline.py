@@ -5,7 +5,6 @@ the outcome comes as an event on the stream, a little later, like everything a p
 """
 
 import json
-import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from urllib.parse import unquote
 import redis
 
 from worker.clock import Clock, SystemClock
+from worker.intake.process import stop_on_signals
 from worker.listening import LOOPBACK, taking
 from worker.sandbox.answers import Answers, Ending, JobsOnStream
 
@@ -205,18 +205,15 @@ def plan_by_hash(seed: int) -> Callable[[str], RerunPlan]:
     return plan
 
 
-def serve(redis_url: str, stream: str, port: int, seed: int, ready: Callable[[str], None] = lambda url: None) -> None:
-    """Runs the double until SIGINT or SIGTERM; `ready` is told its address. To be called in the main thread of a process.
+def serve(redis_url: str, stream: str, port: int, seed: int) -> None:
+    """Runs the double until SIGINT or SIGTERM. To be called in the main thread of a process.
 
     Raises `Misconfigured` where it cannot listen.
     """
-    over = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
+    over = stop_on_signals()
     client = redis.Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=5)
     with taking(LOOPBACK, port, host_named="--port", port_named="--port"):
         listening = PipelineDouble(client, stream, plan_by_hash(seed), SystemClock(), port, seed=seed)
-    with listening as double:
-        ready(double.url)
+    with listening:
         over.wait()
     client.close()

@@ -1,7 +1,6 @@
 """The double over real HTTP, on loopback: for the demo, for people, for tests in any language."""
 
 import select
-import signal
 import socket
 import struct
 import threading
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from worker.clock import SystemClock
+from worker.intake.process import stop_on_signals
 from worker.listening import LOOPBACK, taking
 from worker.sandbox.creem.answers import Answer, NoAnswer, Reply, as_json
 from worker.sandbox.creem.control import PREFIX, control
@@ -143,9 +143,7 @@ def serve(
 
     Raises `Misconfigured` where it cannot listen.
     """
-    over = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
+    over = stop_on_signals()
     deliver = None if webhook_url is None else post_to(webhook_url)
     double = CreemDouble(
         SystemClock(), api_key=api_key, webhook_secret=webhook_secret, switches=switches, deliver=deliver, seed=seed
