@@ -1221,8 +1221,8 @@ BUGS = (
         ("tests/web/test_app.py::test_body_that_says_it_is_large_is_refused_without_a_look_at_it",),
         (
             (
-                "worker/web/app.py",
-                "    if declared.isascii() and declared.isdigit() and int(declared[:20]) > MAX_BYTES:\n        return None\n",
+                "worker/web/body.py",
+                "    if declared.isascii() and declared.isdigit() and int(declared[:20]) > most:\n        return None\n",
                 "",
             ),
         ),
@@ -3303,7 +3303,7 @@ BUGS = (
         "declared_length_of_a_form_is_not_looked_at",
         "a form that says it is large is read all the same",
         ("tests/web/console/test_forms.py::test_form_that_is_too_large_is_refused_before_it_is_read",),
-        (("worker/web/console/forms.py", "int(declared[:20]) > MAX_BYTES:", "False:"),),
+        (("worker/web/body.py", "int(declared[:20]) > most:", "False:"),),
     ),
     Bug(
         "delivery_waits_for_its_hint",

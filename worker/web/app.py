@@ -34,10 +34,10 @@ from worker.settings import GROUP
 from worker.store import inbox
 from worker.store.engine import Store
 from worker.store.schema import require_current
+from worker.web.body import BODY_SECONDS, body_of
 from worker.web.console.console import Console
 from worker.web.metrics import Figures
 
-BODY_SECONDS = 10.0
 HEADERS = {
     b"cache-control": b"no-store",
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
@@ -78,7 +78,7 @@ class Web:
             return _said(415, "send the body as it is: no content encoding is taken")
         try:
             async with asyncio.timeout(self.body_seconds):
-                body = await _body(request)
+                body = await body_of(request, MAX_BYTES)
         except TimeoutError:
             return _said(408, "the body did not arrive in time")
         except ClientDisconnect:
@@ -217,19 +217,6 @@ class SafeHeaders:
             await send(message)
 
         await self._app(scope, receive, complete)
-
-
-async def _body(request: Request) -> bytes | None:
-    """The raw body; None where it is larger than what is taken, found out before reading on."""
-    declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and int(declared[:20]) > MAX_BYTES:
-        return None
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            return None
-    return body
 
 
 def _said(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:

@@ -8,25 +8,28 @@ from urllib.parse import parse_qsl
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
+from worker.web.body import BODY_SECONDS, body_of
+
 MAX_BYTES = 16 * 1024
 MAX_FIELDS = 50
 LONGEST_REASON = 1000
-BODY_SECONDS = 10.0
 KIND = "application/x-www-form-urlencoded"
 _UNWANTED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
-async def read_form(request: Request, *, seconds: float = BODY_SECONDS) -> dict[str, str]:
+async def read_form(request: Request) -> dict[str, str]:
     """The fields of the form. Raises `HTTPException`: 400, 408, 413 or 415 with what would be right."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != KIND:
         raise HTTPException(415, f"Send a form as {KIND}.")
     try:
-        async with asyncio.timeout(seconds):
-            body = await _body(request)
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await body_of(request, MAX_BYTES)
     except TimeoutError:
         raise HTTPException(408, "The form did not arrive in time.") from None
     except ClientDisconnect:
         raise HTTPException(400, "The form did not arrive.") from None
+    if body is None:
+        raise HTTPException(413, f"The form is too large: at most {MAX_BYTES // 1024} KiB are taken.")
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except ValueError:
@@ -47,16 +50,3 @@ def reason_of(form: Mapping[str, str]) -> str:
     if len(reason) > LONGEST_REASON:
         raise HTTPException(400, f"The reason has {len(reason)} characters; at most {LONGEST_REASON} are taken.")
     return reason
-
-
-async def _body(request: Request) -> bytes:
-    too_large = HTTPException(413, f"The form is too large: at most {MAX_BYTES // 1024} KiB are taken.")
-    declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and int(declared[:20]) > MAX_BYTES:
-        raise too_large
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise too_large
-    return body
