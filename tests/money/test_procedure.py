@@ -190,6 +190,14 @@ def test_key_that_may_not_refund_is_a_persons_after_a_day(world: MoneyWorld) -> 
     holds(world)
 
 
+@pytest.mark.parametrize(("why", "in_words"), [({"low_balance": 1}, "balance"), ({"post": Fault.KEY_REFUSED}, "key")])
+def test_claim_that_creem_refused_says_why_and_nothing_else(world: MoneyWorld, why: dict[str, Any], in_words: str) -> None:
+    assert play(world, days=0.1, **why) == "refunding"
+    [claim] = (world.case("ord_1") or {})["payments"]
+    assert (claim["state"], "nothing has left" in claim["stands"]) == ("refused", True)
+    assert {word for word in ("balance", "key") if word in claim["stands"].partition(";")[0]} == {in_words}, claim["stands"]
+
+
 def two_due(world: MoneyWorld, **switches: Any) -> None:
     """Two customers charged twice, the refunds of both due at once, and the first process that pays has had its turn."""
     world.double.switches = replace(NASTY, **switches)

@@ -487,7 +487,7 @@ payments = Table(
     Column("state", Text, nullable=False),
     # send: the next turn may arm a call; read: it may only look
     Column("next_step", Text, nullable=False),
-    # counted: turns taken (the fencing token), calls armed, looks in vain since the last call, refusals for lack of balance
+    # counted: turns taken (the fencing token), calls armed, looks in vain since the last call, refusals
     Column("turn", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("probes", Integer, nullable=False),

@@ -17,7 +17,7 @@ _SAID = {
     PaymentState.CONFIRMING: "Creem took the call and does not show the refund yet",
     PaymentState.IN_PROGRESS: "Creem has it under way",
     PaymentState.UNKNOWN: "a call was made, what came of it is not known, and it is only read",
-    PaymentState.REFUSED: "Creem refused it for lack of balance, nothing has left",
+    PaymentState.REFUSED: "Creem refused it, nothing has left",
     PaymentState.REFUNDED: "went back",
 }
 """The rest is called by its own name."""
