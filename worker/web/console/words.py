@@ -95,9 +95,7 @@ def kind(value: str) -> str:
 
 def short(value: Any, most: int = SHORT) -> Markup:
     """The beginning of a text on one line, marked where more is left out; never more than twice `most` bytes of a page."""
-    text = clean(value)
-    told, complete = bounded(text[:most], 2 * most)
-    return told if complete and len(text) <= most else told + ELLIPSIS
+    return excerpt(clean(value), most)
 
 
 def excerpt(value: str, most: int) -> Markup:
