@@ -89,8 +89,8 @@ def use_of(tx: Tx, ledger: Ledger, charge: Charge) -> Use:
     again = _with_case(tx, [job.job_id for job in jobs], CaseState.RERUNNING)
     booked = ledger.of_jobs(tx, [job.job_id for job in failed]) if failed else {}
     of_failed = {job.job_id: booked.get(job.job_id, JobCredits()) for job in failed}
-    paid = _paid_for(tx, of_failed.values())
-    standing = {job_id: _credits(_shares_standing(of_job, paid)) for job_id, of_job in of_failed.items()}
+    paid = paid_for_jobs(tx, of_failed.values())
+    standing = {job_id: _credits(shares_standing(of_job, paid)) for job_id, of_job in of_failed.items()}
     return Use(
         jobs=len(jobs),
         completed=len(completed),
@@ -120,8 +120,8 @@ def requested_job(tx: Tx, ledger: Ledger, job_id: str, charge: Charge | None) ->
     if row is None:
         return None
     booked, own = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits()), _own_case(tx, job_id)
-    paid = _paid_for(tx, [booked])
-    standing = _shares_standing(booked, paid)
+    paid = paid_for_jobs(tx, [booked])
+    standing = shares_standing(booked, paid)
     elsewhere = [share for share in standing if charge is None or share.purchase_id != charge.facts.purchase_id]
     holding = {share.purchase_id for share in elsewhere}
     others = [other for other in paid if other.facts.purchase_id in holding]
@@ -188,12 +188,12 @@ def _with_case(tx: Tx, job_ids: list[str], state: CaseState) -> set[str]:
     return {row.subject for row in tx.all(select(cases.c.subject).where(*of_jobs, tx.among(cases.c.subject, job_ids)))}
 
 
-def _paid_for(tx: Tx, jobs: Iterable[JobCredits]) -> Sequence[Charge]:
+def paid_for_jobs(tx: Tx, jobs: Iterable[JobCredits]) -> Sequence[Charge]:
     """The charges of all purchases that these jobs drew on."""
     return named_charges(tx, {share.purchase_id for job in jobs for share in job.debits})
 
 
-def _shares_standing(job: JobCredits, paid: Sequence[Charge]) -> list[Share]:
+def shares_standing(job: JobCredits, paid: Sequence[Charge]) -> list[Share]:
     """What the job took of each purchase and has back neither as credits nor with the money of that (decision 15)."""
     gone = {charge.facts.purchase_id for charge in paid if charge.facts.given_back}
     return [share for share in reverse(job.debits, job.reversals) if share.purchase_id not in gone]

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, func, select
 
 from policy import Terms, Use
-from policy.ledger import Share, reverse
+from policy.ledger import Share
 from policy.lifecycle import CaseKind
 from worker.cases.book.bench import Bench
 from worker.cases.book.book import Case
@@ -18,13 +18,13 @@ from worker.cases.money import claims, holds
 from worker.cases.money.duplicate import first_may_go
 from worker.cases.money.facts import Charge, charge_of, named_charges
 from worker.cases.money.used import jobs_of
-from worker.cases.requests.facts import paid_by, use_of
+from worker.cases.requests.facts import paid_by, paid_for_jobs, shares_standing, use_of
 from worker.cases.requests.identify import DENIED, charged_again, duplicates
 from worker.credits.ledger import JobCredits, Ledger
 from worker.creem.environment import Environment
 from worker.errors import Collision
 from worker.store.bulk import Tx
-from worker.store.tables import accounts, cases, charges, payments, proposals, purchases, requests
+from worker.store.tables import accounts, cases, payments, proposals, purchases, requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, environment: Environment | No
     request = _request(tx, case)
     job_id = row.job_id or (request.job_id if request is not None else None)
     booked = ledger.of_jobs(tx, [job_id]).get(job_id, JobCredits()) if job_id else JobCredits()
-    money = _money(tx, booked)
+    paid = paid_for_jobs(tx, [booked])
     charge, first = _charge(tx, case, request), _first(tx, case)
     payment = _payment(tx, charge, environment)
     lots = tx.all(select(purchases.c.remaining).where(purchases.c.account_id == row.account_id))
@@ -103,9 +103,9 @@ def scene_of(tx: Tx, ledger: Ledger, bench: Bench, environment: Environment | No
         nothing_left=payment is not None and claims.nothing_left(tx, payment),
         claimed_elsewhere=payment is not None and payment.closed_at is None and claims.is_elsewhere(payment, environment),
         first_may_go=_first_may_go(tx, first, environment),
-        shares=tuple(s for s in reverse(booked.debits, booked.reversals) if s.purchase_id not in money["gone"]),
-        partly_gone=bool(money["partly"]),
-        disputed_job=bool(money["disputed"]),
+        shares=tuple(shares_standing(booked, paid)),
+        partly_gone=any(each.refunded and not each.facts.given_back for each in paid),
+        disputed_job=any(each.facts.disputed for each in paid),
         claimed_job=_is_claimed(tx, booked),
         other_cases=_cases_of_jobs(tx, case, job_id, charge),
         charged_again=_charged_again(tx, case, charge),
@@ -177,24 +177,6 @@ def _first_may_go(tx: Tx, first: Charge | None, environment: Environment | None)
     if first is None:
         return None
     return first_may_go(first.transaction_id or "", _payment(tx, first, environment), behind=first.behind)
-
-
-def _money(tx: Tx, booked: JobCredits) -> dict[str, set[str]]:
-    """Which of the job's lots had their money returned, whole or in part, and which are disputed."""
-    drawn = {share.purchase_id for share in booked.debits}
-    found: dict[str, set[str]] = {"gone": set(), "partly": set(), "disputed": set()}
-    if not drawn:
-        return found
-    c, p = charges.c, purchases.c
-    known = select(p.purchase_id, p.amount, c.amount_paid, c.refunded, c.disputed_at)
-    for row in tx.all(known.join(charges, c.transaction_id == p.transaction_id).where(tx.among(p.purchase_id, drawn))):
-        if row.refunded >= (row.amount_paid or row.amount) > 0:
-            found["gone"].add(row.purchase_id)
-        elif row.refunded:
-            found["partly"].add(row.purchase_id)
-        if row.disputed_at is not None:
-            found["disputed"].add(row.purchase_id)
-    return found
 
 
 def _is_claimed(tx: Tx, booked: JobCredits) -> bool:
