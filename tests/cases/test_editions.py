@@ -108,15 +108,14 @@ def test_what_its_own_edition_judged_is_not_named(store: Store, folder: Path) ->
 LIMIT = "activation_second_person_above_credits = {}\n"
 
 
-def two_editions(folder: Path, limit: int, *, harsher: bool = True) -> Editions:
+def two_editions(folder: Path, limit: int) -> Editions:
     """The shipped edition with a limit on its follower, and a follower of 2027 under which a code is the customer's own doing."""
     [file] = folder.glob("*.toml")
     text = file.read_text()
     first = text.replace("duplicate_window_hours", LIMIT.format(limit) + "duplicate_window_hours", 1)
     second = text.replace('edition = "2025-12-03"', 'edition = "2027-01-01"')
-    if harsher:
-        assert text.count('"model_error", ') == 1
-        second = second.replace('"model_error", ', "").replace("input = [", 'input = ["model_error", ')
+    assert text.count('"model_error", ') == 1
+    second = second.replace('"model_error", ', "").replace("input = [", 'input = ["model_error", ')
     file.write_text(first)
     (folder / "2027-01-01.toml").write_text(second)
     return load_editions(folder)

@@ -210,8 +210,8 @@ def with_jobs(store: Store, names: Iterable[str]) -> World:
     return made
 
 
-def layers(delivered: int, expected: int = 6, corrupted: int = 0) -> dict[str, int]:
-    return {"layers_expected": expected, "layers_delivered": delivered, "corrupted": corrupted}
+def layers(delivered: int) -> dict[str, int]:
+    return {"layers_expected": 6, "layers_delivered": delivered, "corrupted": 0}
 
 
 def an_account(name: str = "acc_1", status: str = "active") -> dict[str, Any]:

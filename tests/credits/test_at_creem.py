@@ -63,8 +63,8 @@ class CreditsWorld(MoneyWorld):
         self.book()
         return super().pay()
 
-    def later(self, *, minutes: float = 6) -> None:
-        self.clock.pass_(minutes=minutes)
+    def later(self) -> None:
+        self.clock.pass_(minutes=6)
         self.book()
 
     def has(self, customer: str = "cust_1") -> int:
@@ -85,8 +85,8 @@ class CreditsWorld(MoneyWorld):
         self.store.read(lambda tx: audit_home(tx, result, HOME))
         return result.breaches
 
-    def fail(self, job: str = "job_1", credits: int = 5) -> None:
-        self.happen(self.submitted(job, credits=credits), self.failed(job))
+    def fail(self, job: str = "job_1") -> None:
+        self.happen(self.submitted(job), self.failed(job))
 
 
 @pytest.fixture

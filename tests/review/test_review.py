@@ -399,9 +399,9 @@ def drawn_upon(world: PeopleWorld, *, apart: int) -> list[str]:
     return judged(world)
 
 
-def judged(world: PeopleWorld, name: str = "ord_1") -> list[str]:
+def judged(world: PeopleWorld) -> list[str]:
     """Where the case of a duplicate stands, and by which rule."""
-    found = world.case(name) or {}
+    found = world.case("ord_1") or {}
     return [found["state"], found["decision"]["rule"]]
 
 

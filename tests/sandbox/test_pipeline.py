@@ -47,8 +47,8 @@ def a_double(
         yield double, client
 
 
-def an_order(job_id: str = "job_42", case_id: str = "case_01") -> RerunOrder:
-    return RerunOrder(job_id, 2, case_id, "rerun:job_42", NOW)
+def an_order(job_id: str = "job_42") -> RerunOrder:
+    return RerunOrder(job_id, 2, "case_01", "rerun:job_42", NOW)
 
 
 def ask(double: PipelineDouble, order: RerunOrder) -> Answer:

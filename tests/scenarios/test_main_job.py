@@ -133,7 +133,7 @@ def test_rerun_is_asked_for_on_the_stream_where_no_pipeline_address_is_known(sys
     client.close()
 
 
-def many(system: System, jobs: int, *, batch: str = "") -> list[str]:
+def many(system: System, jobs: int) -> list[str]:
     system.load([an_account(), *(a_purchase(f"ord_{n}", f"acc_{n}", 1000) for n in range(10))])
     system.load([an_account(f"acc_{n}") for n in range(10)])
     return [doc for n in range(jobs) for doc in (submitted(f"job_{n}", f"acc_{n % 10}", 3), failed(f"job_{n}", f"acc_{n % 10}"))]

@@ -40,9 +40,10 @@ def multipart(*parts: bytes, boundary: bytes = b"b") -> bytes:
     return built(f"Content-Type: multipart/mixed; boundary={boundary.decode()}", body=body + b"--" + boundary + b"--\r\n")
 
 
-def file(name: str, content: bytes, type: str = "application/octet-stream") -> bytes:
+def file(name: str, content: bytes) -> bytes:
     """A part that is a file."""
-    headers = f'Content-Type: {type}\r\nContent-Disposition: attachment; filename="{name}"\r\nContent-Transfer-Encoding: base64'
+    kind = f'Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename="{name}"'
+    headers = f"{kind}\r\nContent-Transfer-Encoding: base64"
     return headers.encode() + b"\r\n\r\n" + encodebytes(content)
 
 

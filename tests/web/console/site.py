@@ -71,11 +71,11 @@ class Site:
     def clock(self) -> HandClock:
         return self.world.clock
 
-    def an_operator(self, name: str = "ana", password: str = PASSWORD) -> "Browser":
+    def an_operator(self, name: str = "ana") -> "Browser":
         """Somebody who may sign in, and is signed in."""
-        let_in(self.store, self.clock, name, password)
+        let_in(self.store, self.clock, name, PASSWORD)
         browser = self.browser()
-        assert browser.sign_in(name, password).status_code == 303
+        assert browser.sign_in(name, PASSWORD).status_code == 303
         return browser
 
     def browser(self, address: str = "127.0.0.1", host: str = "127.0.0.1:8080", scheme: str = "http") -> "Browser":
