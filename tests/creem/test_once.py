@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 import worker.creem
-from tests.creem.sockets import http, server
 from tests.creem.world import KEY, HandTimer, Script, an_error, here, saying, spent
+from tests.sockets import http, server
 from worker.clock import SystemClock
 from worker.creem.answers import CallOutcome
 from worker.creem.client import Armed, CreemHttp, DeadlinePassed

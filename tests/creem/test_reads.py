@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.creem.sockets import Wire, http, server
 from tests.creem.world import TRACE, Here, a_transaction, an_error, at, here, saying
+from tests.sockets import Wire, http, server
 from worker.creem.client import CreemAway, CreemRefused
 from worker.creem.reads import TRIES
 from worker.creem.wire import Pace

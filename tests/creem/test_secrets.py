@@ -15,8 +15,8 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from tests.creem.sockets import Server, Wire, http, server
 from tests.creem.world import KEY, TEST, TRACE, a_transaction, an_error, at, here, saying
+from tests.sockets import Server, Wire, http, server
 from worker.creem.answers import BODY_LIMIT
 from worker.creem.client import Armed, CreemHttp, CreemRefused
 from worker.creem.wire import HIDDEN

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.creem.sockets import Behaviour, Server, Wire, http, server
 from tests.creem.world import at, spent
+from tests.sockets import Behaviour, Server, Wire, dripping_head, http, server, silent
 from worker.creem.answers import Answer, CallOutcome
 from worker.creem.client import Armed
 from worker.errors import TryLater
@@ -195,16 +195,6 @@ def test_name_that_no_address_is_known_for_is_not_sent(monkeypatch: pytest.Monke
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"
-
-
-def silent(wire: Wire) -> None:
-    wire.hear()
-    wire.over.wait(20)
-
-
-def dripping_head(wire: Wire) -> None:
-    wire.hear()
-    wire.drip(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 500, 0.02)
 
 
 def dripping_body(wire: Wire) -> None:

@@ -2,10 +2,7 @@
 
 import json
 import math
-import socket
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tenacity import wait_none
 
-from tests.reruns.raw import Behaviour, answer, dripping, raw_server
+from tests.sockets import Behaviour, Wire, dripping_head, http, server, silent
 from worker.errors import Misconfigured
 from worker.reruns import Answer, PipelineHttp, Reply, RerunOrder
 from worker.reruns.http import BODY_LIMIT
@@ -35,12 +32,12 @@ def a_pipeline(url: str, seconds: float = 5.0, slept: list[float] | None = None)
 
 
 def ask(*behaviours: Behaviour | bytes, seconds: float = 5.0) -> tuple[Reply, list[bytes]]:
-    with raw_server(*behaviours) as server:
-        return a_pipeline(server.url, seconds).ask(an_order(), math.inf), server.requests
+    with server(*behaviours) as pipeline:
+        return a_pipeline(pipeline.url, seconds).ask(an_order(), math.inf), pipeline.whole_requests
 
 
 def test_order_goes_out_as_the_contract_says() -> None:
-    reply, requests = ask(answer("202 Accepted"))
+    reply, requests = ask(http("202 Accepted"))
     assert reply.answer is Answer.ACCEPTED
     head, _, body = requests[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /jobs/job_42/rerun HTTP/1.1")
@@ -51,10 +48,10 @@ def test_order_goes_out_as_the_contract_says() -> None:
 def test_trace_goes_along_as_a_header_and_no_header_is_made_up() -> None:
     span = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     for order, header in ((replace(an_order(), traceparent=span), True), (an_order(), False)):
-        with raw_server(answer("202 Accepted")) as server:
-            a_pipeline(server.url).ask(order, math.inf)
-            assert (f"\r\ntraceparent: {span}\r\n".encode() in server.requests[0].lower()) is header
-            assert (b"traceparent" in server.requests[0].lower()) is header
+        with server(http("202 Accepted")) as pipeline:
+            a_pipeline(pipeline.url).ask(order, math.inf)
+            assert (f"\r\ntraceparent: {span}\r\n".encode() in pipeline.whole_requests[0].lower()) is header
+            assert (b"traceparent" in pipeline.whole_requests[0].lower()) is header
 
 
 # status line | answer | tries
@@ -84,15 +81,15 @@ ANSWERS = """
 @pytest.mark.parametrize("row", ANSWERS.strip().splitlines(), ids=lambda row: row[:3])
 def test_status_decides_what_is_known(row: str) -> None:
     status, wanted, tries = (part.strip() for part in row.split("|"))
-    reply, requests = ask(answer(status, b"", "Location: http://elsewhere.invalid/"))
+    reply, requests = ask(http(status, b"", "Location: http://elsewhere.invalid/"))
     assert (reply.answer.value, len(requests)) == (wanted, int(tries))
     assert status[:3] in reply.detail
     assert "elsewhere" not in reply.detail
 
 
-def slam(connection: socket.socket) -> None:
-    # RST instead of FIN
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+def slam(wire: Wire) -> None:
+    wire.hear()
+    wire.reset()
 
 
 NO_ANSWERS: dict[str, Behaviour | bytes] = {
@@ -120,46 +117,38 @@ def test_connection_refused_is_not_heard() -> None:
 
 
 def test_same_key_goes_out_on_every_try_and_a_late_yes_counts() -> None:
-    reply, requests = ask(b"", answer("503 Service Unavailable"), answer("202 Accepted"))
+    reply, requests = ask(b"", http("503 Service Unavailable"), http("202 Accepted"))
     assert reply.answer is Answer.ACCEPTED
     assert len(requests) == 3
     assert len({request.lower().split(b"idempotency-key: ")[1].split(b"\r\n")[0] for request in requests}) == 1
 
 
-def timed(behave: Callable[[Callable[[], threading.Event]], Behaviour]) -> tuple[Reply, float]:
-    over = threading.Event()
-    with raw_server(behave(lambda: over)) as server:
-        pipeline = a_pipeline(server.url, LIMIT)
+def timed(behaviour: Behaviour) -> tuple[Reply, float]:
+    with server(behaviour) as pipeline:
+        asking = a_pipeline(pipeline.url, LIMIT)
         started = time.monotonic()
-        reply = pipeline.ask(an_order(), math.inf)
-        took = time.monotonic() - started
-        over.set()
-    return reply, took
+        return asking.ask(an_order(), math.inf), time.monotonic() - started
 
 
 def test_silence_ends_with_the_whole_time_limit() -> None:
-    reply, took = timed(lambda over: lambda connection: (over().wait(20), None)[1])
+    reply, took = timed(silent)
     assert reply.answer is Answer.NOT_HEARD
     assert LIMIT * 0.8 < took < LIMIT * 2
 
 
 def test_dripping_head_ends_with_the_whole_time_limit() -> None:
-    reply, took = timed(lambda over: dripping(b"HTTP/1.1 202 Accepted\r\nX-Slow: " + b"x" * 500, 0.05, over))
+    reply, took = timed(dripping_head)
     assert reply.answer is Answer.NOT_HEARD
     assert LIMIT * 0.8 < took < LIMIT * 2
 
 
 def test_dripping_body_ends_with_the_time_limit_and_the_status_counts() -> None:
-    def behave(over: Callable[[], threading.Event]) -> Behaviour:
-        drip = dripping(b"x" * 500, 0.05, over)
+    def answer_then_drip(wire: Wire) -> None:
+        wire.hear()
+        wire.say(b"HTTP/1.1 409 Conflict\r\nContent-Length: 500\r\n\r\n")
+        wire.drip(b"x" * 500, 0.05)
 
-        def answer_then_drip(connection: socket.socket) -> None:
-            connection.sendall(b"HTTP/1.1 409 Conflict\r\nContent-Length: 500\r\n\r\n")
-            drip(connection)
-
-        return answer_then_drip
-
-    reply, took = timed(behave)
+    reply, took = timed(answer_then_drip)
     assert reply.answer is Answer.REFUSED
     assert took < LIMIT * 2
 
@@ -172,11 +161,12 @@ def test_body_that_breaks_off_leaves_the_status_standing() -> None:
 def test_huge_body_is_read_no_further_than_the_limit() -> None:
     sent = 0
 
-    def flood(connection: socket.socket) -> None:
+    def flood(wire: Wire) -> None:
         nonlocal sent
-        connection.sendall(b"HTTP/1.1 404 Not Found\r\n\r\n")
+        wire.hear()
+        wire.say(b"HTTP/1.1 404 Not Found\r\n\r\n")
         while sent < 200 * BODY_LIMIT:
-            sent += connection.send(b"x" * 65_536)
+            sent += wire.socket.send(b"x" * 65_536)
 
     reply, _ = ask(flood)
     assert reply.answer is Answer.REFUSED
@@ -187,22 +177,22 @@ def test_huge_body_is_read_no_further_than_the_limit() -> None:
 
 def test_short_retry_after_is_waited_for() -> None:
     slept: list[float] = []
-    with raw_server(answer("429 Too Many Requests", b"", "Retry-After: 1"), answer("202 Accepted")) as server:
-        assert a_pipeline(server.url, slept=slept).ask(an_order(), math.inf).answer is Answer.ACCEPTED
+    with server(http("429 Too Many Requests", b"", "Retry-After: 1"), http("202 Accepted")) as pipeline:
+        assert a_pipeline(pipeline.url, slept=slept).ask(an_order(), math.inf).answer is Answer.ACCEPTED
     assert slept == [1.0]
 
 
 @pytest.mark.parametrize("pause", ["3", "60"])
 def test_long_retry_after_is_left_to_the_sweep(pause: str) -> None:
-    reply, requests = ask(answer("503 Service Unavailable", b"", f"Retry-After: {pause}"), seconds=1e6)
+    reply, requests = ask(http("503 Service Unavailable", b"", f"Retry-After: {pause}"), seconds=1e6)
     assert (reply.answer, len(requests)) == (Answer.NOT_HEARD, 1)
 
 
 @pytest.mark.parametrize("pause", ["soon", "-1", "1e9", "٣", "Wed, 21 Oct 2026 07:28:00 GMT", ""])
 def test_unreadable_retry_after_is_no_obstacle(pause: str) -> None:
     reply, _ = ask(
-        answer("503 Service Unavailable", b"").replace(b"\r\n\r\n", f"\r\nRetry-After: {pause}\r\n\r\n".encode()),
-        answer("202 Accepted"),
+        http("503 Service Unavailable", b"").replace(b"\r\n\r\n", f"\r\nRetry-After: {pause}\r\n\r\n".encode()),
+        http("202 Accepted"),
     )
     assert reply.answer is Answer.ACCEPTED
 
@@ -213,19 +203,19 @@ def test_no_try_begins_when_the_pause_would_outlast_the_limit() -> None:
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    with raw_server(answer("429 Too Many Requests", b"", "Retry-After: 2")) as server:
-        pipeline = PipelineHttp(server.url, 3.0, sleep=sleep, timer=lambda: now[0], wait=wait_none())
-        assert pipeline.ask(an_order(), math.inf).answer is Answer.NOT_HEARD
-        assert len(server.requests) == 2
+    with server(http("429 Too Many Requests", b"", "Retry-After: 2")) as pipeline:
+        asking = PipelineHttp(pipeline.url, 3.0, sleep=sleep, timer=lambda: now[0], wait=wait_none())
+        assert asking.ask(an_order(), math.inf).answer is Answer.NOT_HEARD
+        assert len(pipeline.whole_requests) == 2
     assert now[0] <= 3.0
 
 
 def test_nothing_is_sent_once_its_time_is_over() -> None:
     now = [10.0]
-    with raw_server(answer("202 Accepted")) as server:
-        pipeline = PipelineHttp(server.url, 5.0, timer=lambda: now[0], wait=wait_none())
-        assert pipeline.ask(an_order(), 10.0).answer is Answer.NOT_SENT
-        assert server.requests == []
+    with server(http("202 Accepted")) as pipeline:
+        asking = PipelineHttp(pipeline.url, 5.0, timer=lambda: now[0], wait=wait_none())
+        assert asking.ask(an_order(), 10.0).answer is Answer.NOT_SENT
+        assert pipeline.whole_requests == []
 
 
 def test_no_try_begins_after_its_time_however_long_the_process_stood_still() -> None:
@@ -234,19 +224,17 @@ def test_no_try_begins_after_its_time_however_long_the_process_stood_still() -> 
     def stands_still(_: float) -> None:
         now[0] += 100.0
 
-    with raw_server(answer("503 Service Unavailable")) as server:
-        pipeline = PipelineHttp(server.url, 5.0, sleep=stands_still, timer=lambda: now[0], wait=wait_none())
-        assert pipeline.ask(an_order(), 20.0).answer is Answer.NOT_HEARD
-        assert len(server.requests) == 1
+    with server(http("503 Service Unavailable")) as pipeline:
+        asking = PipelineHttp(pipeline.url, 5.0, sleep=stands_still, timer=lambda: now[0], wait=wait_none())
+        assert asking.ask(an_order(), 20.0).answer is Answer.NOT_HEARD
+        assert len(pipeline.whole_requests) == 1
 
 
 def test_detail_is_one_line_and_holds_no_credential() -> None:
-    def echo(connection: socket.socket) -> None:
-        connection.sendall(answer("403 Forbidden", b"you\nsent\x1b[31m s3cret-word and b3BlcmF0b3I6czNjcmV0LXdvcmQ="))
-
-    with raw_server(echo) as server:
-        reply = a_pipeline(server.url.replace("//", "//operator:s3cret-word@")).ask(an_order(), math.inf)
-        assert b"Basic b3BlcmF0b3I6czNjcmV0LXdvcmQ=" in server.requests[0]
+    echo = http("403 Forbidden", b"you\nsent\x1b[31m s3cret-word and b3BlcmF0b3I6czNjcmV0LXdvcmQ=")
+    with server(echo) as pipeline:
+        reply = a_pipeline(pipeline.url.replace("//", "//operator:s3cret-word@")).ask(an_order(), math.inf)
+        assert b"Basic b3BlcmF0b3I6czNjcmV0LXdvcmQ=" in pipeline.whole_requests[0]
     assert reply.answer is Answer.REFUSED
     assert reply.detail == "the pipeline answered 403: you sent [31m *** and ***"
 
@@ -262,7 +250,7 @@ def test_proxy_of_the_environment_is_not_trusted(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    assert ask(answer("202 Accepted"))[0].answer is Answer.ACCEPTED
+    assert ask(http("202 Accepted"))[0].answer is Answer.ACCEPTED
 
 
 @pytest.mark.parametrize(

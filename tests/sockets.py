@@ -50,6 +50,16 @@ class Wire:
 Behaviour = Callable[[Wire], None]
 
 
+def silent(wire: Wire) -> None:
+    wire.hear()
+    wire.over.wait(20)
+
+
+def dripping_head(wire: Wire) -> None:
+    wire.hear()
+    wire.drip(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 500, 0.02)
+
+
 @dataclass
 class Server:
     """Its address, and its connections in order."""
