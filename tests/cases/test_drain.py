@@ -11,6 +11,7 @@ from sqlalchemy import Row, event, select
 
 from tests.cases.test_poison import Allergic
 from tests.cases.world import World, a_purchase, an_account, with_jobs
+from tests.faults import Crash
 from worker.cases.assess.assess import Assessed
 from worker.cases.assess.assessor import Assessor
 from worker.cases.assess.drain import Drain
@@ -29,10 +30,6 @@ from worker.store.tables import effects, inbox
 
 STREAM = "drained:events"
 JOBS = ("job_1", "job_2", "job_3")
-
-
-class Died(BaseException):
-    """The process is gone: nothing catches this."""
 
 
 @pytest.fixture
@@ -97,7 +94,7 @@ class Deadly(Ledger):
     """The process dies over what it handles, whichever way that came."""
 
     def booked(self, rows: Iterable[Row[Any]]) -> dict[str, JobCredits]:
-        raise Died
+        raise Crash
 
 
 def dying(world: World, client: redis_py.Redis) -> Drain:
@@ -116,7 +113,7 @@ class Muted(Performer):
     """The process dies after the commit, before anything is announced."""
 
     def announce_claimed(self, written: Sequence[Record]) -> None:
-        raise Died
+        raise Crash
 
 
 def rows(world: World) -> Sequence[tuple[str, int]]:
@@ -141,10 +138,10 @@ def test_first_delivery_that_its_process_does_not_survive_comes_again_as_a_count
     world: World, redis: redis_py.Redis
 ) -> None:
     put(redis, *(world.failed(name) for name in JOBS))
-    with pytest.raises(Died):
+    with pytest.raises(Crash):
         dying(world, redis).turn()
     assert (pending(redis), rows(world)) == (3, [])
-    with pytest.raises(Died):
+    with pytest.raises(Crash):
         heir(dying(world, redis), redis).turn()
     assert (pending(redis), rows(world)) == (0, [("new", 1)] * 3)
     world.clock.pass_(seconds=31)
@@ -155,7 +152,7 @@ def test_first_delivery_that_its_process_does_not_survive_comes_again_as_a_count
 def test_death_before_the_work_leaves_claimed_rows_that_come_due_with_the_lease(world: World, redis: redis_py.Redis) -> None:
     put(redis, *(world.failed(name) for name in JOBS))
     for process in (dying(world, redis), heir(dying(world, redis), redis)):
-        with pytest.raises(Died):
+        with pytest.raises(Crash):
             process.turn()
     assert pending(redis) == 0, "what is a row is acknowledged"
     world.sweep()
@@ -169,7 +166,7 @@ def test_death_before_the_work_leaves_claimed_rows_that_come_due_with_the_lease(
 def test_death_before_the_announcement_is_made_good_when_the_claim_ends(world: World, redis: redis_py.Redis) -> None:
     put(redis, world.failed("job_1"), world.failed("job_2"))
     muted = Muted(*(getattr(world.performer, name) for name in Performer.__dataclass_fields__))
-    with pytest.raises(Died):
+    with pytest.raises(Crash):
         drain(world, redis, performer=muted).turn()
     world.sweep()
     assert world.announced() == [], "somebody may be announcing it this moment"

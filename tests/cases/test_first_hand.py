@@ -6,9 +6,10 @@ import pytest
 import redis as redis_py
 from sqlalchemy import event
 
-from tests.cases.test_drain import STREAM, Died, pending, rows
+from tests.cases.test_drain import STREAM, pending, rows
 from tests.cases.test_poison import Allergic
 from tests.cases.world import World, a_purchase, an_account
+from tests.faults import Crash
 from tests.logs import heard
 from worker.cases.assess.first_hand import FirstHand
 from worker.errors import TryLater
@@ -104,10 +105,10 @@ def test_death_leaves_it_pending_and_unwritten(world: World, redis: redis_py.Red
     ids = handed(redis, world.failed("job_1"))
 
     def dies(_: object) -> None:
-        raise Died
+        raise Crash
 
     event.listen(world.store.engine, "commit", dies)
-    with pytest.raises(Died):
+    with pytest.raises(Crash):
         first_hand(world, redis).handle(ids)
     event.remove(world.store.engine, "commit", dies)
     assert (rows(world), pending(redis)) == ([], 1)

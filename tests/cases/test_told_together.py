@@ -7,8 +7,9 @@ import pytest
 import redis as redis_py
 from sqlalchemy import select, update
 
-from tests.cases.test_drain import Died, Down, Muted, drain, pending, put
+from tests.cases.test_drain import Down, Muted, drain, pending, put
 from tests.cases.world import World, with_jobs
+from tests.faults import Crash
 from worker.cases.effects.effects import Performer
 from worker.cases.overview import overview
 from worker.errors import TryLater
@@ -94,7 +95,7 @@ def test_what_is_told_a_second_time_is_told_in_the_same_words(world: World, redi
 def test_death_after_the_commit_leaves_all_of_them_to_the_sweep(world: World, redis: redis_py.Redis) -> None:
     put(redis, *(world.failed(name) for name in JOBS))
     muted = Muted(*(getattr(world.performer, name) for name in Performer.__dataclass_fields__))
-    with pytest.raises(Died):
+    with pytest.raises(Crash):
         drain(world, redis, performer=muted).turn()
     assert (pending(redis), intents(world)) == (0, [("announce_all", "claimed")])
     world.clock.pass_(seconds=31)

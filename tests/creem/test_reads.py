@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.cases.world import HandClock
 from tests.creem.world import TRACE, Here, a_transaction, an_error, at, here, saying
 from tests.sockets import Wire, http, server
 from worker.creem.client import CreemAway, CreemRefused
@@ -142,16 +143,9 @@ def throttled(value: str, **more: Any) -> httpx.Response:
     ],
 )
 def test_retry_after_is_waited_for_if_it_is_longer_than_our_own_pause(reply: httpx.Response, pause: float) -> None:
-    world = here(reply, GOOD, clock=HandClock())
+    world = here(reply, GOOD, clock=HandClock(datetime(2026, 3, 2, 10, 0, 3, tzinfo=UTC)))
     assert read(world) == "read"
     assert world.pauses == [pause]
-
-
-class HandClock:
-    """A clock that stands."""
-
-    def now(self) -> datetime:
-        return datetime(2026, 3, 2, 10, 0, 3, tzinfo=UTC)
 
 
 def test_retry_after_beyond_the_time_is_handed_on() -> None:

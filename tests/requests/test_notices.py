@@ -14,6 +14,7 @@ from sqlalchemy import select, text, update
 
 from tests.cases.test_held import held
 from tests.cases.world import a_purchase, an_account
+from tests.faults import Crash
 from tests.requests.world import PeopleWorld, text_of
 from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT
 from worker.cases.effects.notifier import Mailer, Notifier, notices_late
@@ -264,23 +265,19 @@ def test_mail_that_may_have_arrived_or_was_refused_is_not_sent_again(world: Peop
     assert states(world) == [outcome.value]
 
 
-class Died(BaseException):
-    """The process dies here."""
-
-
 class Deadly(Server):
     """Dies with the mail in its hands."""
 
     def post(self, message: EmailMessage) -> Receipt:
         super().post(message)
-        raise Died
+        raise Crash
 
 
 def test_sender_that_died_in_the_middle_leaves_it_unknown_and_nobody_sends_again(world: PeopleWorld) -> None:
     failed_jobs(world, 1)
     world.clock.pass_(minutes=2)
     deadly = Deadly()
-    with pytest.raises(Died):
+    with pytest.raises(Crash):
         through(world, deadly).send()
     server = Server()
     world.clock.pass_(minutes=1)
@@ -294,7 +291,7 @@ def test_sender_that_died_in_the_middle_leaves_it_unknown_and_nobody_sends_again
 def test_outbox_that_takes_the_same_mail_once_is_tried_again_after_a_death(world: PeopleWorld) -> None:
     failed_jobs(world, 1)
     world.clock.pass_(minutes=2)
-    with pytest.raises(Died):
+    with pytest.raises(Crash):
         through(world, Deadly()).send()
     world.clock.pass_(hours=2)
     assert len(world.written()) == 1
@@ -309,14 +306,14 @@ class Dying:
 
     def post(self, message: EmailMessage) -> Receipt:
         self._whole.post(message)
-        raise Died
+        raise Crash
 
 
 def test_mail_that_was_written_before_a_death_is_not_written_again_with_what_came_since(world: PeopleWorld) -> None:
     """Once it was sent again as another mail, and the customer had two of it."""
     failed_jobs(world, 1)
     world.clock.pass_(minutes=2)
-    with pytest.raises(Died):
+    with pytest.raises(Crash):
         Notifier(
             world.store, Mailer(Dying(world), "support@layers.example", None, repeatable=True), world.bench.editions, world.clock
         ).send()

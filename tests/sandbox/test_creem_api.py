@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.sandbox.test_creem_world import START, World, a_world
+from tests.cases.world import START
+from tests.sandbox.test_creem_world import World, a_world
 from worker.sandbox.creem import CreemDouble, Switches
 from worker.sandbox.creem.documents import iso, milliseconds
 

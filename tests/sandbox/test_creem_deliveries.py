@@ -5,7 +5,8 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from tests.sandbox.test_creem_world import KEY, SECRET, START, HandClock, a_world
+from tests.cases.world import START, HandClock
+from tests.sandbox.test_creem_world import KEY, SECRET, a_world
 from worker.sandbox.creem import CreemDouble, Switches
 from worker.sandbox.creem.deliveries import GAPS, HEADER, post_to, signature
 from worker.sandbox.creem.documents import milliseconds

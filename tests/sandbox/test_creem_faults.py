@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.sandbox.test_creem_world import START, World, a_world
+from tests.cases.world import START
+from tests.sandbox.test_creem_world import World, a_world
 from worker.sandbox.creem import Lost, Switches
 from worker.sandbox.creem.switches import from_document, merge
 from worker.sandbox.creem.words import POST_LIES, Fault, Lie, Nested, SecondRefund

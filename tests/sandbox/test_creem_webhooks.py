@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.test_creem_world import START, World, a_world
+from tests.cases.world import START
+from tests.sandbox.test_creem_world import World, a_world
 from worker.sandbox.creem import RefundAnswer, Switches
 from worker.sandbox.creem.documents import iso, milliseconds
 from worker.sandbox.creem.words import Announced, Ending, Nested

@@ -3,29 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.cases.world import START, HandClock
 from worker.sandbox.creem import CreemDouble, Switches
 from worker.sandbox.creem.deliveries import HEADER, signature
 from worker.strict import loads
 
-START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 KEY = "creem_test_double"
 SECRET = "double-secret"
-
-
-@dataclass
-class HandClock:
-    """A clock that stands until it is moved."""
-
-    at: datetime = START
-
-    def now(self) -> datetime:
-        return self.at
 
 
 @dataclass
@@ -74,7 +63,7 @@ class World:
 
     def pass_(self, **by: float) -> int:
         """Moves the clock; returns how many things happened."""
-        self.clock.at += timedelta(**by)
+        self.clock.pass_(**by)
         return self.double.tick()
 
     @property

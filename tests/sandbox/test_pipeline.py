@@ -17,7 +17,7 @@ import redis
 from tenacity import wait_none
 
 from policy.facts import Output, ReportKind
-from worker.clock import Clock
+from tests.cases.world import HandClock
 from worker.intake.wire import Event, Reported, event_document, read_event
 from worker.reruns import Answer, PipelineHttp, RerunOrder
 from worker.sandbox.pipeline import PROPORTIONS, PipelineDouble, RerunPlan, plan_by_hash
@@ -26,23 +26,13 @@ NOW = datetime(2026, 3, 2, 10, 16, tzinfo=UTC)
 STREAM = "layer-jobs:events"
 
 
-class StandingClock:
-    """Always the same time."""
-
-    def now(self) -> datetime:
-        return NOW
-
-
-CLOCK: Clock = StandingClock()
-
-
 @contextmanager
 def a_double(
     plan: RerunPlan | Callable[[str], RerunPlan], client: redis.Redis | None = None, **options: Any
 ) -> Iterator[tuple[PipelineDouble, redis.Redis]]:
     client = client or fakeredis.FakeRedis()
     chosen = plan if callable(plan) else (lambda _: plan)
-    with PipelineDouble(client, STREAM, chosen, CLOCK, answer_delay=(0, 0.01), **options) as double:
+    with PipelineDouble(client, STREAM, chosen, HandClock(NOW), answer_delay=(0, 0.01), **options) as double:
         double.learn("job_42", "acc_7", layers=6)
         yield double, client
 
