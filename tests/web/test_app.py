@@ -4,9 +4,7 @@ import asyncio
 import hmac
 import json
 import socket
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -16,12 +14,12 @@ from typing import Any
 import fakeredis
 import httpx
 import pytest
-import uvicorn
 from sqlalchemy import select
 
 from policy import load_editions
 from tests.cases.world import HandClock
 from tests.servers import eventually
+from tests.web.listening import listening
 from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
 from worker.creem.webhooks import MAX_BYTES
@@ -273,28 +271,11 @@ def test_readiness_and_figures_tell_of_a_redis_that_answers_and_takes_no_writes(
         assert client.keys() == [], "who asks writes nothing"
 
 
-@contextmanager
-def listening(site: Site) -> Iterator[int]:
-    """The application on a real socket."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    server = uvicorn.Server(uvicorn.Config(site.app, host="127.0.0.1", port=port, http="h11", lifespan="off", log_config=None))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    assert eventually(lambda: server.started)
-    try:
-        yield port
-    finally:
-        server.should_exit = True
-        thread.join(10)
-
-
 def test_slow_client_gets_an_end_and_loses_nothing(store: Store) -> None:
     site = Site(store, body_seconds=0.3)
     head = f"POST /webhooks/creem HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n"
     head += f"creem-signature: {signed(BODY)['creem-signature']}\r\n\r\n"
-    with listening(site) as port:
+    with listening(site.app) as port:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as slow:
             slow.sendall(head.encode() + BODY[:20])
             assert b" 408 " in slow.recv(4096).split(b"\r\n")[0]

@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from tests.logs import heard
 from tests.servers import eventually
+from tests.web.listening import running
 from worker.clock import Every
 from worker.web.connections import MOST, Connection
 from worker.web.serve import config_of
@@ -67,15 +67,8 @@ def serving(kind: type[Connection] | None = None) -> Iterator[tuple[str, int]]:
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0), backlog=MOST) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        assert eventually(lambda: server.started)
-        try:
+        with running(server, sockets=[listening]):
             yield listening.getsockname()
-        finally:
-            server.should_exit = True
-            thread.join(10)
-            assert not thread.is_alive()
 
 
 def answered(one: socket.socket) -> bool:

@@ -7,9 +7,10 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from tests.requests.world import PeopleWorld
-from tests.web.console.live import a_browser, listening
+from tests.web.console.live import a_browser
 from tests.web.console.scene import a_scene
 from tests.web.console.site import PASSWORD, Site
+from tests.web.listening import listening
 from worker.observe import configure_logging
 from worker.operators.operators import Operators
 from worker.settings import Settings
@@ -29,14 +30,14 @@ def main(folder: Path) -> None:
         world = a_scene(store, Path(place))
         site = Site(world, flower_url="https://flower.example.org")
         Operators(store, world.clock).add("ana", PASSWORD, by="screenshots")
-        with listening(site) as address:
+        with listening(site.app) as port:
             browser = a_browser(playwright)
             for size, (width, height) in SIZES.items():
                 for scheme in ("light", "dark"):
                     context = browser.new_context(
                         viewport={"width": width, "height": height},
                         color_scheme=scheme,
-                        base_url=address,
+                        base_url=f"http://127.0.0.1:{port}",
                     )
                     page = context.new_page()
                     page.goto("/sign-in")

@@ -9,10 +9,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
 
 from tests.requests.world import PeopleWorld
-from tests.web.console.live import NEEDS_CHROMIUM, a_browser, listening
+from tests.web.console.live import NEEDS_CHROMIUM, a_browser
 from tests.web.console.scene import a_scene
 from tests.web.console.screenshots import paths
 from tests.web.console.site import PASSWORD, Site, let_in
+from tests.web.listening import listening
 from worker.store.engine import Store
 from worker.store.schema import upgrade
 
@@ -73,8 +74,8 @@ def house(tmp_path: Path, browser: Browser) -> Iterator[House]:
     world = a_scene(store, tmp_path)
     for name in ("ana", "ben", LONG_NAME):
         let_in(store, world.clock, name)
-    with listening(Site(world, flower_url="https://flower.example.org")) as address:
-        made = House(world, address, browser)
+    with listening(Site(world, flower_url="https://flower.example.org").app) as port:
+        made = House(world, f"http://127.0.0.1:{port}", browser)
         yield made
         for context in made.contexts:
             context.close()

@@ -8,9 +8,9 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from tests.cases.world import World
-from tests.web.console.live import listening
 from tests.web.console.one_engine import database_url
 from tests.web.console.site import PASSWORD, Site, hidden_fields, letter, states, words_of
+from tests.web.listening import listening
 from worker.creem.environment import LIVE_URL, TEST_URL
 from worker.operators.operators import Operators
 from worker.settings import Settings
@@ -64,12 +64,10 @@ def test_without_any_password_a_proxy_is_not_taken_for_this_machine(store: Store
     assert home.browser(host="refunds.example.org").get("/").status_code == 403
 
 
-def raw(address: str, head: str, body: str = "") -> str:
+def raw(port: int, head: str, body: str = "") -> str:
     """What is answered to these very lines, `HOST` filled in, until the connection ends."""
-    host = address.removeprefix("http://")
-    name, _, port = host.partition(":")
-    with socket.create_connection((name, int(port)), timeout=10) as one:
-        lines = [*head.replace("HOST", host).splitlines(), f"Content-Length: {len(body)}", "Connection: close"]
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as one:
+        lines = [*head.replace("HOST", f"127.0.0.1:{port}").splitlines(), f"Content-Length: {len(body)}", "Connection: close"]
         one.sendall("\r\n".join([*lines, "", body]).encode())
         said = b""
         while more := one.recv(65536):
@@ -92,9 +90,9 @@ BROWSER = "Host: HOST\nUser-Agent: Mozilla/5.0\nAccept: text/html\nSec-Fetch-Sit
     ids=["nginx that was told nothing", "X-Forwarded-Proto", "Via", "X-Real-IP", "CF-Connecting-IP"],
 )
 def test_without_any_password_what_a_proxy_passes_on_as_to_loopback_is_not_answered(home: Site, head: str) -> None:
-    with listening(home) as address:
-        assert raw(address, f"GET /dead HTTP/1.1\n{BROWSER}").startswith("HTTP/1.1 200 ")
-        refused = raw(address, head)
+    with listening(home.app) as port:
+        assert raw(port, f"GET /dead HTTP/1.1\n{BROWSER}").startswith("HTTP/1.1 200 ")
+        refused = raw(port, head)
     assert refused.startswith("HTTP/1.1 403 ")
     assert "set-cookie" not in refused.lower()
 
@@ -103,13 +101,13 @@ def test_without_any_password_a_form_has_to_say_where_it_is_from(home: Site) -> 
     browser = home.browser()
     path = f"/dead/{letter(home)}"
     form = hidden_fields(browser.get(path).text, f"{path}/discard") | {"reason": "from the internet"}
-    with listening(home) as address:
+    with listening(home.app) as port:
         cookie = f"Cookie: refunds_session={browser.cookies['refunds_session']}\nContent-Type: application/x-www-form-urlencoded"
         sent = str(httpx.QueryParams(form))
-        assert raw(address, f"POST {path}/discard HTTP/1.1\nHost: HOST\n{cookie}", sent).startswith("HTTP/1.1 403 ")
+        assert raw(port, f"POST {path}/discard HTTP/1.1\nHost: HOST\n{cookie}", sent).startswith("HTTP/1.1 403 ")
         assert states(home) == ["open"]
         said = f"POST {path}/discard HTTP/1.1\nHost: HOST\nOrigin: http://HOST\n{cookie}"
-        assert raw(address, said, sent).startswith("HTTP/1.1 303 ")
+        assert raw(port, said, sent).startswith("HTTP/1.1 303 ")
     assert states(home) == ["discarded"]
 
 
