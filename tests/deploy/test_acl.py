@@ -42,11 +42,11 @@ def test_main_job_goes_through_with_each_part_under_its_own_user(
             one.worker(1)
         for document in (submitted("job_1"), failed("job_1")):
             pipeline.xadd("layer-jobs:events", {"event": document})
-        assert eventually(lambda: (system.case("job_1") or {}).get("state") == "refunded", within=60), system.logs()
+        system.comes_to("refunded")
         assert eventually(lambda: product.xread({"refunds:events": "0"}), within=30), system.logs()
         [found] = [finding for finding in system.json("doctor", expect=None)["findings"] if finding["check"] == "redis"]
         assert found["ok"], found
-        assert eventually(lambda: (observer.case("job_1") or {}).get("state") == "review", within=60), observer.logs()
+        observer.comes_to("review")
         assert "no permissions" not in system.logs() + observer.logs()
 
 

@@ -33,7 +33,7 @@ def test_main_job_goes_through_a_socket_with_a_password(database_url: str, on_a_
         system.load([an_account(), a_purchase()])
         system.worker(1)
         system.emit([submitted("job_1"), failed("job_1")])
-        assert eventually(lambda: (system.case("job_1") or {}).get("state") == "refunded", within=60), system.logs()
+        system.comes_to("refunded")
         found = {item["check"]: item for item in system.json("doctor", expect=None)["findings"]}
         assert found["redis"]["ok"], found["redis"]
         assert found["celery"]["ok"], found["celery"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.system import a_purchase, a_system, an_account, failed, submitted
-from tests.servers import ON_POSTGRES, eventually, serving
+from tests.servers import ON_POSTGRES, serving
 from worker.sandbox.servers import free_port
 
 SERVER = shutil.which("redis-server")
@@ -58,7 +58,7 @@ def test_main_job_goes_through_a_redis_that_speaks_tls_only(database_url: str, g
         system.load([an_account(), a_purchase()])
         system.worker(1)
         system.emit([submitted("job_1"), failed("job_1")])
-        assert eventually(lambda: (system.case("job_1") or {}).get("state") == "refunded", within=60), system.logs()
+        system.comes_to("refunded")
         [found] = [item for item in system.json("doctor", expect=None)["findings"] if item["check"] == "redis"]
         assert found["ok"], found
         assert "Traceback" not in system.logs()

@@ -107,6 +107,10 @@ class System:
         done = self.refunds("show", name, "--json", expect=None)
         return json.loads(done.stdout) if done.returncode == 0 else None
 
+    def comes_to(self, state: str, job: str = "job_1", *, within: float = 60) -> None:
+        """Waits until the case of this job stands there."""
+        assert eventually(lambda: (self.case(job) or {}).get("state") == state, within=within), self.logs()
+
     def states(self) -> dict[str, int]:
         """Cases by state."""
         return {state: count for state, count in self.json("status")["cases"].items() if count}

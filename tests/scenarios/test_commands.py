@@ -1252,7 +1252,7 @@ def test_drained_worker_takes_nothing_more_until_it_is_told_to(system: System) -
     assert eventually(lambda: system.json("status")["backlog"] == 2, within=30), system.logs()
     assert system.case("job_1") is None
     assert "take tasks again" in system.refunds("drain", "--undo").stdout
-    assert eventually(lambda: (system.case("job_1") or {}).get("state") == "refunded", within=30), system.logs()
+    system.comes_to("refunded", within=30)
 
 
 def said_of_queues(system: System, workers: int, within: float = 20.0) -> list[tuple[str, set[str]]]:

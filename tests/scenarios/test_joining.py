@@ -56,8 +56,7 @@ def test_the_guide_leads_from_the_first_event_to_credits_that_came_back(system: 
     with open_stream_client(system.redis_url) as client:
         client.execute_command(*shlex.split(snippets("sh")[0])[1:])
     observing = system.worker()
-    held = eventually(lambda: (system.case("job_1") or {}).get("state") == "review", within=60)
-    assert held, system.logs()
+    system.comes_to("review")
     shown = system.case("job_1")
     assert shown is not None
     assert "effect.held" in {entry["event"] for entry in shown["history"]}

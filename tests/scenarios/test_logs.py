@@ -50,7 +50,7 @@ def test_one_filter_says_what_became_of_a_job_handled_alone_and_of_one_drained(s
     system.load([an_account(), a_purchase(credits=1000)])
     system.worker(1)
     system.emit([submitted("job_42"), failed("job_42", code="internal_error")])
-    assert eventually(lambda: (system.case("job_42") or {}).get("state") == "refunded", within=60), system.logs()
+    system.comes_to("refunded", "job_42")
     system.emit([document for job in many for document in (submitted(job), failed(job, code="internal_error"))])
     system.settles(cases=1 + len(many))
     told = records(system)
@@ -113,7 +113,7 @@ def test_log_that_cannot_be_written_stops_nobody(system: System, nowhere: IO[byt
             subprocess.Popen(command, env=environ, cwd=system.folder, stdout=nowhere, stderr=nowhere, start_new_session=True)
         )
     system.emit([submitted("job_42"), failed("job_42", code="internal_error")])
-    assert eventually(lambda: (system.case("job_42") or {}).get("state") == "refunded", within=60)
+    system.comes_to("refunded", "job_42")
     assert eventually(lambda: answers(port), within=30)
     assert [process.poll() for process in system.processes] == [None, None]
 

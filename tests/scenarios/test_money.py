@@ -173,7 +173,7 @@ def test_creem_that_is_away_costs_nobody_credits(shop: Shop) -> None:
     assert eventually(lambda: len(shop.double.requests) > 1, within=30), system.logs()
     system.load([an_account("acc_j"), a_purchase("ord_j", "acc_j", 50)])
     system.emit([submitted("job_1", "acc_j"), failed("job_1", "acc_j")])
-    assert eventually(lambda: (system.case("job_1") or {}).get("state") == "refunded", within=20), system.logs()
+    system.comes_to("refunded", within=20)
     assert shop.double.movements == []
     shop.double.switches = NASTY
     shop.holds()

@@ -54,8 +54,8 @@ def test_observer_decides_what_the_live_one_decides_and_does_nothing(
         system.audit()
     assert "Drained" in observer.refunds("drain").stdout
     live.emit([submitted("job_x"), failed("job_x")])
-    assert eventually(lambda: (live.case("job_x") or {}).get("state") == "refunded", within=60), live.logs()
+    live.comes_to("refunded", "job_x")
     for process in observer.processes:
         kill_group(process)
     live.emit([submitted("job_y"), failed("job_y")])
-    assert eventually(lambda: (live.case("job_y") or {}).get("state") == "refunded", within=60), live.logs()
+    live.comes_to("refunded", "job_y")

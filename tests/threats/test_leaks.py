@@ -217,7 +217,7 @@ def _work(system: System, client: redis_py.Redis, database_url: str, site: str) 
     with psycopg.connect(conninfo(database_url)) as beside:
         beside.execute("update inbox set raw = %s where job_id = 'job_2'", (f'{{"broken": "{SECRETS["message"]}',))
     worker, served = system.worker(1), system.start("worker.cli", "web")
-    assert eventually(lambda: (system.case("job_1") or {}).get("state") == "rerunning", within=60), system.logs()
+    system.comes_to("rerunning")
     # the pipeline and the mail server were both asked
     assert eventually(lambda: all(word in _logs(system) for word in ("rerun.asked", "notice.posted")), within=60), system.logs()
     with httpx.Client(base_url=site, timeout=10) as browser:
