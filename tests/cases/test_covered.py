@@ -6,6 +6,7 @@ import pytest
 
 from tests.cases.world import World, a_purchase, an_account
 from worker.cases.book.lots import wake_uncovered
+from worker.clock import written
 from worker.store.engine import Store
 
 
@@ -76,6 +77,18 @@ def test_dearer_job_that_nothing_covers_does_not_stand_in_the_way(small: World) 
     small.happen(small.failed("job_1"))
     assert [small.state(name) for name in ("dear", "job_2")] == ["waiting", "refunded"]
     assert small.audit().breaches == []
+
+
+def test_credits_that_can_be_spent_again_wake_no_other_accounts_cases(small: World) -> None:
+    small.load(an_account("acc_2"), a_purchase("ord_2", "acc_2", credits=5))
+    for name, account in (("dear", "acc_1"), ("others", "acc_2")):
+        small.happen(small.submitted(name, account, credits=6), small.failed(name, account))
+    before = small.case("others")
+    small.clock.pass_(minutes=5)
+    small.store.write(lambda tx: wake_uncovered(tx, ["ord_1"], small.clock.now()))
+    mine, others = small.case("dear"), small.case("others")
+    assert mine
+    assert (mine["next_action_at"], others) == (written(small.clock.now()), before)
 
 
 def test_job_that_credits_come_back_to_and_are_too_few_waits_on_to_its_end(small: World) -> None:

@@ -281,6 +281,20 @@ def test_case_that_cannot_be_judged_never_stops_the_others_and_ends_with_a_perso
     assert "ZeroDivisionError" in case["reason"]
 
 
+def test_case_that_is_set_aside_takes_none_along_that_stands_as_it_does(world: World) -> None:
+    steady = healthy(world)
+    steady.happen(steady.failed("poison", code="job_timeout"))
+    world.clock.pass_(minutes=50)
+    steady.happen(steady.failed("job_1", code="job_timeout"))
+    assert steady.state("poison") == steady.state("job_1")
+    beside = steady.case("job_1")
+    world.clock.pass_(minutes=11)
+    for _ in range(40):
+        world.sweeper.sweep()
+        world.clock.pass_(seconds=1)
+    assert (world.state("poison"), world.case("job_1")) == ("review", beside)
+
+
 def test_case_that_cannot_be_judged_is_tried_after_growing_waits_and_then_once_a_day(world: World) -> None:
     healthy(world).happen(world.failed("poison", code="job_timeout"))
     world.clock.pass_(minutes=61)
