@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, event, update
+from sqlalchemy import Row, event, func, select, update
 
 from policy.lifecycle import CaseState
 from tests.cases.world import World, a_purchase, an_account, moves
@@ -144,6 +144,18 @@ def test_dead_letter_put_back_is_handled_like_any_other(world: World) -> None:
     assert mended.state("poison") == "refunded"
     assert mended.letters.one(letter["dead_id"])["requeues"] == 2
     assert mended.dead() == [("keeps_failing", "requeued")]
+
+
+def test_dead_letter_is_put_back_without_the_others(world: World) -> None:
+    world.happen(world.failed("poison"), world.failed("poison", attempt=2))
+    exhaust(world)
+    letters, _ = world.letters.listing(state="open", limit=10, after=None)
+    assert len(letters) == 2
+    for letter, left in zip(letters, (["open", "requeued"], ["requeued", "requeued"]), strict=True):
+        world.letters.requeue(letter["dead_id"], by="tester", reason="the ledger was mended")
+        assert sorted(state for _, state in world.dead()) == left
+        waiting = select(func.count()).where(inbox.c.state == "new")
+        assert world.store.read(lambda tx: tx.value(waiting)) == left.count("requeued")  # noqa: B023 - read at once
 
 
 def test_letter_of_an_event_that_is_not_dead_any_more_stays_open_for_nothing_is_put_back(world: World) -> None:
