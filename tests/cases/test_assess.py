@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from policy.codes import failure_code
 from tests.cases.world import World, a_job, a_purchase, an_account, moves
@@ -18,6 +19,7 @@ from worker.reruns import Answer, Reply, RerunOrder
 from worker.settings import DEFAULT_TERMS, Mode
 from worker.store.bulk import Tx
 from worker.store.engine import Store
+from worker.store.tables import reruns
 
 
 @pytest.fixture
@@ -358,6 +360,19 @@ def test_refused_rerun_gives_the_credits_back_without_waiting(world: World) -> N
     world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
     assert world.state("job_1") == "refunded"
     assert world.credits() == 100
+
+
+def test_answer_about_one_rerun_is_none_about_another(world: World) -> None:
+    """What is asked of two jobs at the same moment has an answer each: as long as one may come to something, nothing else is given."""
+    world.pipeline.answer = lambda order: Answer.REFUSED if order.job_id == "job_2" else Answer.ACCEPTED
+    names = ["job_1", "job_2", "job_3"]
+    world.happen(*map(world.submitted, names), *(world.failed(name, code="job_timeout") for name in names[:2]))
+    assert [world.state(name) for name in names[:2]] == ["rerunning", "refunded"]
+    world.clock.pass_(minutes=1)
+    world.happen(world.failed("job_3", code="job_timeout"))
+    asked = world.store.read(lambda tx: tx.all(select(reruns).order_by(reruns.c.job_id)))
+    assert [row.state for row in asked] == ["asked", "refused", "asked"]
+    assert [row.sent_at for row in asked] == [world.clock.now() - timedelta(minutes=1), None, world.clock.now()]
 
 
 def test_rerun_nobody_hears_is_asked_again_with_the_same_order_until_its_deadline(world: World) -> None:
