@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import select, update
 
@@ -87,9 +88,12 @@ class Performer:
         hears ends the round, for the next would not be heard either.
         """
         told: list[str] = []
+        if not self.acts:
+            return told
         for _ in turns(ROUND, self.round_seconds, self.timer):
             read_at, now = self.timer(), self.clock.now()
-            taken = self._claim(EffectKind.RERUN, keys, 1, now)
+            one = partial(effects.claim, kind=EffectKind.RERUN, keys=keys, limit=1, now=now, lease=self.lease)
+            taken = self.store.write(one)
             if not taken:
                 break
             # a process that stood still meanwhile must not send what another may have made good in credits
@@ -98,11 +102,6 @@ class Performer:
             if told[-1].startswith(Answer.NOT_HEARD.value):
                 break
         return told
-
-    def _claim(self, kind: EffectKind, keys: Sequence[str], limit: int, now: datetime) -> list[Effect]:
-        if not self.acts:
-            return []
-        return self.store.write(lambda tx: effects.claim(tx, kind, keys=keys, limit=limit, now=now, lease=self.lease))
 
     def _rerun(self, effect: Effect, until: float) -> str:
         job_id = effect.job_id or ""
