@@ -135,9 +135,7 @@ def _drained(at: Servers, db: psycopg.Connection, tag: str, events: int) -> dict
     with measure.started(at, OURS_OLD, tag) as run:
         laid = books.lay(run.db, tag, events)
         measure.settle(run)
-        run.processes.hold()
-        for start in range(0, len(laid), 1000):
-            run.send(laid[start : start + 1000])
+        measure.send_held(run, laid)
 
         def work() -> None:
             run.processes.release()

@@ -48,9 +48,7 @@ def write(at: Servers, events: int) -> None:
         run.db.execute("create extension if not exists pg_stat_statements")
         laid = books.lay(run.db, "p", events)
         measure.settle(run)
-        run.processes.hold()
-        for start in range(0, len(laid), 1000):
-            run.send(laid[start : start + 1000])
+        measure.send_held(run, laid)
         run.db.execute("select pg_stat_statements_reset()")
         cpu, server = cpu_seconds(run.processes.roots), cpu_seconds([postgres.pid])
         run.processes.release()
