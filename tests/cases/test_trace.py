@@ -2,17 +2,14 @@
 
 import pytest
 
-from tests.cases.world import World, a_purchase, an_account
+from tests.cases.world import World, with_jobs
 from tests.traces.event import GIVEN, TRACE_ID, traced
 from worker.store.engine import Store
 
 
 @pytest.fixture
 def world(store: Store) -> World:
-    made = World(store)
-    made.load(an_account(), a_purchase())
-    made.happen(made.submitted("job_1"))
-    return made
+    return with_jobs(store, ["job_1"])
 
 
 def test_trace_of_the_failure_goes_to_the_pipeline_and_to_the_product(world: World) -> None:

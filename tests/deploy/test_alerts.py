@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import fakeredis
@@ -13,6 +11,7 @@ import yaml
 
 from policy import load_editions
 from tests.cases.world import HandClock
+from tests.deploy.promtool import NEEDS_PROMTOOL, promtool
 from worker.cli.main import app
 from worker.settings import DEFAULT_TERMS
 from worker.store.engine import Store
@@ -83,31 +82,21 @@ def test_every_command_of_the_runbook_exists() -> None:
         assert {word for word in words if word.startswith("--")} <= options, " ".join(words)
 
 
-PROMTOOL = shutil.which("promtool")
-
-
 @pytest.mark.landing
-@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian: apt install prometheus)")
+@NEEDS_PROMTOOL
 def test_promtool_fires_every_alert_and_keeps_it_quiet() -> None:
     for arguments in (("check", "rules", "alerts.yml"), ("test", "rules", "tests.yml")):
-        said = subprocess.run(
-            [str(PROMTOOL), *arguments], cwd=RULES.parent, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert said.returncode == 0, said.stdout + said.stderr
+        promtool(RULES.parent, *arguments)
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian: apt install prometheus)")
+@NEEDS_PROMTOOL
 def test_promtool_reads_every_expression_of_the_dashboard(tmp_path: Path) -> None:
     rules = [{"record": f"panel:{number}", "expr": expression} for number, expression in enumerate(SHOWN)]
     (tmp_path / "panels.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
-    said = subprocess.run(
-        [str(PROMTOOL), "check", "rules", "panels.yml"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert said.returncode == 0, said.stdout + said.stderr
-    assert f"{len(SHOWN)} rules found" in said.stdout
+    assert f"{len(SHOWN)} rules found" in promtool(tmp_path, "check", "rules", "panels.yml")
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian: apt install prometheus)")
+@NEEDS_PROMTOOL
 def test_panels_that_divide_find_both_sides_under_the_labels_of_a_scrape(tmp_path: Path) -> None:
     divided = [expression for expression in SHOWN if " / " in expression]
     assert divided
@@ -126,7 +115,4 @@ def test_panels_that_divide_find_both_sides_under_the_labels_of_a_scrape(tmp_pat
     (tmp_path / "test.yml").write_text(
         yaml.safe_dump({"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": asked}]})
     )
-    said = subprocess.run(
-        [str(PROMTOOL), "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert said.returncode == 0, said.stdout + said.stderr
+    promtool(tmp_path, "test", "rules", "test.yml")

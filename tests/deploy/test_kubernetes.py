@@ -1,7 +1,6 @@
 """The Kubernetes manifests: valid against the published schemas, and about processes, settings and figures that exist."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from sqlalchemy import make_url
 
 from policy import load_editions
 from tests.cases.world import HandClock
+from tests.deploy.promtool import NEEDS_PROMTOOL, promtool
 from worker.cli.main import app
 from worker.sandbox.servers import free_port
 from worker.settings import DEFAULT_TERMS, FILE, GROUP, PLACEHOLDER, Settings, load_settings
@@ -38,7 +38,6 @@ IN_INBOX, ON_STREAM = "refunds_inbox_oldest_age_seconds", "refunds_stream_oldest
 SERVICES = [document for _, document in DOCUMENTS if document["kind"] == "Service"]
 ADAPTER = yaml.safe_load((FOLDER.parent / "prometheus/adapter.yml").read_text())
 ASKS_THE_DATABASE = {"intake", "migrate", "money", "web", "worker"}
-PROMTOOL = shutil.which("promtool")
 
 
 def container(document: dict[str, Any]) -> dict[str, Any]:
@@ -291,7 +290,7 @@ def test_autoscaler_sees_what_waits_on_the_stream_and_is_drained_from_there(stor
 
 
 @pytest.mark.parametrize("name", SCALED_ON)
-@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian: apt install prometheus)")
+@NEEDS_PROMTOOL
 def test_autoscaler_gets_the_age_once_however_many_web_processes_export_it(name: str, tmp_path: Path) -> None:
     (rule,) = (each for each in ADAPTER["externalRules"] if each["seriesQuery"] == name)
     assert rule["name"]["as"] == name
@@ -300,7 +299,4 @@ def test_autoscaler_gets_the_age_once_however_many_web_processes_export_it(name:
     asked = {"expr": query, "eval_time": "0m", "exp_samples": [{"labels": "{}", "value": 41}]}
     case = {"interval": "1m", "input_series": series, "promql_expr_test": [asked]}
     (tmp_path / "test.yml").write_text(yaml.safe_dump({"tests": [case]}))
-    said = subprocess.run(
-        [str(PROMTOOL), "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert said.returncode == 0, said.stdout + said.stderr
+    promtool(tmp_path, "test", "rules", "test.yml")

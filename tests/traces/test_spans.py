@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from tests.cases.world import World, a_purchase, an_account
+from tests.cases.world import World, with_jobs
 from tests.requests.world import PeopleWorld
 from tests.traces.collector import Collector, Received
 from tests.traces.event import EVENT, GIVEN, TRACE_ID, traced
@@ -21,10 +21,7 @@ CONSUMER, PRODUCER = 5, 4
 
 @pytest.fixture
 def world(store: Store) -> World:
-    made = World(store)
-    made.load(an_account(), a_purchase())
-    made.happen(made.submitted("job_1"))
-    return made
+    return with_jobs(store, ["job_1"])
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases.world import World, a_purchase, an_account
+from tests.cases.world import with_jobs
 from tests.logs import heard
 from tests.servers import ON_SQLITE, eventually
 from tests.traces.collector import Collector
@@ -46,13 +46,6 @@ def a_span(number: int) -> traces.Span:
     return traces.Span("case.refunded", traces.within(GIVEN, f"case {number}"), GIVEN, AT, {"case_id": f"case_{number}"})
 
 
-def world_of(store: Store) -> World:
-    made = World(store)
-    made.load(an_account(), a_purchase())
-    made.happen(made.submitted("job_1"))
-    return made
-
-
 def doctor(folder: Path) -> tuple[bool, str]:
     """What the doctor says of traces."""
     found = examine(Settings(database_url=f"sqlite:///{folder / 'none.db'}", redis_url="redis://127.0.0.1:1/0"))
@@ -67,7 +60,7 @@ def test_collector_that_never_answers_holds_up_neither_the_work_nor_the_end(
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "8")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
     collector.free.clear()
-    world = world_of(store)
+    world = with_jobs(store, ["job_1"])
     traces.tell([a_span(number) for number in range(8)], AT)
     assert collector.asked.wait(10), "the first batch is with the collector, which says nothing"
     world.happen(traced(world.failed("job_1")))
