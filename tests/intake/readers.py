@@ -55,13 +55,18 @@ def running(consumer: Consumer) -> Iterator[None]:
 
 
 class Log:
-    """Remembers what was said."""
+    """Remembers what was said, and how many entries were said to be gone."""
 
     def __init__(self) -> None:
         self.said: list[tuple[str, str]] = []
+        self.gone = 0
 
     def __getattr__(self, level: str) -> Callable[..., None]:
-        return lambda event, **_: self.said.append((level, event))
+        def say(event: str, **told: Any) -> None:
+            self.said.append((level, event))
+            self.gone += told["entries"] if event == "intake.entries_gone" else 0
+
+        return say
 
     def events(self, level: str) -> list[str]:
         return [event for at, event in self.said if at == level]

@@ -249,7 +249,7 @@ def test_trimming_forgets_to_the_entry_and_nobody_takes_that_for_a_loss(reading:
         assert reading.client.xlen(STREAM) == left
     reading.add("young")
     consumer.step()
-    assert (reading.client.xlen(STREAM), consumer.gone, reading.log.events("error")) == (1, 0, [])
+    assert (reading.client.xlen(STREAM), reading.log.events("error")) == (1, [])
 
 
 SENT = "refunds:events"

@@ -44,11 +44,7 @@ class Accept(Protocol):
 
 
 class Consumer:
-    """Reads one stream for one group under one name. `step` is one turn; `run` turns until told to stop, through any outage.
-
-    `heartbeat` is the monotonic time of the last turn that went well: it goes stale when Redis or the database is away, or
-    when the thread is stuck. `gone` counts entries that were trimmed or deleted before they were accepted.
-    """
+    """Reads one stream for one group under one name. `step` is one turn; `run` turns until told to stop, through any outage."""
 
     def __init__(
         self,
@@ -75,8 +71,6 @@ class Consumer:
         if block_ms < 1:
             raise ValueError("block_ms must be at least 1: to Redis 0 means for ever, and a stop would not be seen")
         self.stream, self.group, self.name = stream, group, name
-        self.heartbeat = time.monotonic()
-        self.gone = 0
         self._redis: Any = redis
         self._accept, self._on_accepted, self._log = accept, on_accepted, log
         self._handed = handed or Handed(lambda _: (), most=0)
@@ -138,7 +132,7 @@ class Consumer:
                 last, more = read_up_to(self._redis, self.stream, self.group)
                 if not more or last == before:
                     return
-                before, self.heartbeat = last, time.monotonic()
+                before = last
 
     def step(self) -> int:
         """One turn: what is pending for us, then what idle consumers hold, then what is new; returns the entries accepted.
@@ -149,7 +143,7 @@ class Consumer:
             self._ensure_group()
             # before anything new is read: what is gone shows by what waits
             if gone := self._upkeep.gone():
-                self._report_gone(gone, "one that nobody was given")
+                report_gone(self._log, self.stream, gone, "one that nobody was given")
             accepted = self._own() or self._reclaimed() or self._fresh()
             self._upkeep.tidy()
         except redis.ResponseError as error:
@@ -164,7 +158,6 @@ class Consumer:
             # an answer may be lost with entries already ours: never go on to new ones before those
             self._walk = FIRST
             raise
-        self.heartbeat = time.monotonic()
         return accepted
 
     def _ensure_group(self) -> None:
@@ -227,7 +220,7 @@ class Consumer:
             # them pending, now with us: the walk clears them.
             self._walk = FIRST
         if len(reply) > 2 and reply[2]:
-            self._report_gone(len(reply[2]), as_text(reply[2][0]))
+            report_gone(self._log, self.stream, len(reply[2]), as_text(reply[2][0]))
         return self._settle(claimed, singly=self._singly, again=True)
 
     def _fresh(self) -> int:
@@ -269,7 +262,7 @@ class Consumer:
         # an entry always has a field, so one without any was deleted while it was pending
         deleted = [entry_id for entry_id, fields in found if not fields]
         if deleted:
-            self._report_gone(len(deleted), deleted[0])
+            report_gone(self._log, self.stream, len(deleted), deleted[0])
             self._redis.xack(self.stream, self.group, *deleted)
         entries = _entries(found, again)
         if singly:
@@ -309,10 +302,6 @@ class Consumer:
                 self._on_accepted(entries, taken)
             except Exception as error:  # only a hint; the sweep finds the rows
                 self._log.warning("intake.hint_failed", entries=len(entries), error=one_line(error))
-
-    def _report_gone(self, entries: int, first: str) -> None:
-        self.gone += entries
-        report_gone(self._log, self.stream, entries, first)
 
     def _complain(self, error: Exception) -> None:
         # one line an outage, not one a try

@@ -196,8 +196,7 @@ class Sender:
     def __init__(self, settings: Settings, world: World) -> None:
         self.sent, self.done, self.rest = 0, False, threading.Event()
         self.total = len(world.events) + len(world.late)
-        self._settings, self._world = settings, world
-        self._late = list(world.late)
+        self._settings, self._late = settings, list(world.late)
         threading.Thread(target=self._send, args=(world.events, SENDING_SECONDS), name="sender", daemon=True).start()
 
     def late(self) -> bool:
