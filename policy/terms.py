@@ -132,11 +132,6 @@ class Editions:
     def __iter__(self) -> Iterator[Terms]:
         return iter(self.all)
 
-    @property
-    def latest(self) -> Terms:
-        """The edition with the newest date, in force or still to come."""
-        return self.all[-1]
-
     def at(self, instant: datetime) -> Terms:
         """The edition in force at an instant (policy.md, "A new edition of the policy"). Before the first one, the first."""
         utc = instant.astimezone(UTC)

@@ -40,7 +40,7 @@ def test_edition_that_decided_something_may_not_change(store: Store, folder: Pat
     world.happen(world.submitted("job_1"), world.failed("job_1"))
     store.write(lambda tx: hold(tx, shipped))
     other = edited(folder)
-    with pytest.raises(Misconfigured, match=f"edition 2025-12-03 has changed .* SHA-256 {shipped.latest.digest}"):
+    with pytest.raises(Misconfigured, match=f"edition 2025-12-03 has changed .* SHA-256 {shipped.all[-1].digest}"):
         store.write(lambda tx: hold(tx, other))
     assert len(store.read(lambda tx: refused(tx, other))) == 1
     assert store.read(lambda tx: refused(tx, shipped)) == []
@@ -70,7 +70,7 @@ def test_nobody_decides_without_an_edition_that_decided_something(store: Store, 
     world.load(an_account(), a_purchase())
     world.happen(world.submitted("job_1"), world.failed("job_1"))
     assert world.store.read(lambda tx: tx.value(select(cases.c.terms))) == "2026-03-01"
-    with pytest.raises(Misconfigured, match=f"edition 2026-03-01 of the terms is not here.* SHA-256 {both.latest.digest}"):
+    with pytest.raises(Misconfigured, match=f"edition 2026-03-01 of the terms is not here.* SHA-256 {both.all[-1].digest}"):
         store.write(lambda tx: hold(tx, alone))
     assert store.read(lambda tx: refused(tx, both)) == []
 
@@ -91,7 +91,7 @@ def test_what_another_edition_judged_than_was_in_force_is_named(store: Store, fo
 
 def test_what_its_own_edition_judged_is_not_named(store: Store, folder: Path) -> None:
     both = second_edition(folder)
-    world = World(store, terms_dir=folder, clock=HandClock(both.latest.starts_at - timedelta(hours=1)))
+    world = World(store, terms_dir=folder, clock=HandClock(both.all[-1].starts_at - timedelta(hours=1)))
     since = world.clock.now() - JUDGED_BY
     world.load(an_account(), a_purchase(paid_at="2026-02-28T09:00:00Z"))
     for job in ("job_1", "job_2"):
@@ -132,7 +132,7 @@ def decided(store: Store, folder: Path) -> World:
 
 
 def moved(world: World, editions: Editions) -> Replay:
-    return replay(world.store, editions, editions.latest)
+    return replay(world.store, editions, editions.all[-1])
 
 
 def word(world: World, editions: Editions, by: str) -> str:
@@ -173,7 +173,7 @@ def test_who_proposed_an_edition_activates_it_once_it_moves_no_more_than_its_lim
     assert word(decided, editions, "ann") == "proposed"
     decided.clock.pass_(days=JUDGED_BY.days + 1)
     now = decided.clock.now()
-    found = replay(decided.store, editions, editions.latest, since=now - JUDGED_BY)
+    found = replay(decided.store, editions, editions.all[-1], since=now - JUDGED_BY)
     done = decided.store.write(lambda tx: activate(tx, editions, found, by="ann", reason="as before", now=now))
     assert (done.state, done.first, done.credits) == ("activated", None, 0)
     decided.store.write(lambda tx: hold(tx, editions))
@@ -195,7 +195,7 @@ def test_edition_takes_effect_by_its_file_where_no_limit_is_named_or_nothing_was
     shipped = load_editions(folder)
     editions = two_editions(folder, limit=0)
     store.write(lambda tx: hold(tx, editions))
-    world, found = World(store), replay(store, shipped, shipped.latest)
+    world, found = World(store), replay(store, shipped, shipped.all[-1])
     with pytest.raises(Refused, match="takes effect by its file alone"):
         store.write(lambda tx: activate(tx, shipped, found, by="ann", reason="", now=world.clock.now()))
 

@@ -18,11 +18,11 @@ PACK, CENTS = 25, 900
 
 @dataclass(frozen=True, slots=True)
 class ChargeEnd:
-    """How the case of one charge must end: its kind, its state, and the minor units that must have left for it."""
+    """How the case of one charge must end, in its story, which is told in one line: its state, and the minor units that must have
+    left for it.
+    """
 
-    story: str
     line: str
-    kind: str
     state: str
     gone: int
 
@@ -43,7 +43,6 @@ class Till:
     name: str
     now: datetime
     double: CreemDouble
-    story: str
     line: str
     records: list[dict[str, Any]] = field(default_factory=list)
     ends: dict[tuple[str, str], ChargeEnd] = field(default_factory=dict)
@@ -85,7 +84,7 @@ class Till:
 
     def ends_as(self, order: str, state: str, *, gone: int = 0, kind: str = "duplicate_charge") -> None:
         """How the case of this order must end."""
-        self.ends[kind, order] = ChargeEnd(self.story, self.line, kind, state, gone)
+        self.ends[kind, order] = ChargeEnd(self.line, state, gone)
 
 
 def charged_twice(till: Till) -> None:
@@ -214,7 +213,7 @@ def make_money_world(seed: int, double: CreemDouble, *, now: datetime) -> MoneyW
     expected: dict[tuple[str, str], ChargeEnd] = {}
     letters: list[Letter] = []
     for number, tell in enumerate(MONEY_STORIES, 1):
-        till = Till(f"{seed}_m{number:02}", now, double, tell.__name__, (tell.__doc__ or tell.__name__).splitlines()[0])
+        till = Till(f"{seed}_m{number:02}", now, double, (tell.__doc__ or tell.__name__).splitlines()[0])
         tell(till)
         account = {"record": "account", "id": f"acc_{till.name}", "email": f"acc_{till.name}@example.org", "status": "active"}
         lines += [json.dumps(record, separators=(",", ":")) for record in (account, *till.records)]

@@ -35,7 +35,6 @@ class Effect:
     key: str
     sent_as: str
     """What it is known by outside: its key, or the id under which a release before migration 0013 may have sent it."""
-    kind: EffectKind
     case_id: str
     job_id: str | None
     payload: dict[str, Any]
@@ -115,20 +114,7 @@ def claim(tx: Tx, kind: EffectKind, *, keys: Sequence[str], limit: int, now: dat
         .where(tx.among(effects.c.key, named))
         .order_by(effects.c.key)
     )
-    return [
-        Effect(
-            r.key,
-            r.effect_id,
-            EffectKind(r.kind),
-            r.case_id,
-            r.job_id,
-            r.payload,
-            r.attempts,
-            r.created_at,
-            r.case_state,
-        )
-        for r in rows
-    ]
+    return [Effect(r.key, r.effect_id, r.case_id, r.job_id, r.payload, r.attempts, r.created_at, r.case_state) for r in rows]
 
 
 def finish(tx: Tx, done: Sequence[Effect], *, state: str, result: str, now: datetime) -> set[str]:

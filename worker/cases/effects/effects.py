@@ -167,8 +167,8 @@ def pause_after(tries: int) -> timedelta:
 
 
 def _claimed(record: Record) -> Effect:
-    key, kind = record["key"], EffectKind(record["kind"])
-    return Effect(key, key, kind, record["case_id"], record["job_id"], record["payload"], 1, record["created_at"], "")
+    key = record["key"]
+    return Effect(key, key, record["case_id"], record["job_id"], record["payload"], 1, record["created_at"], "")
 
 
 def _due_announcements(

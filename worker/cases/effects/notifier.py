@@ -65,7 +65,6 @@ class Mailer:
 @dataclass(frozen=True, slots=True)
 class _Batch:
     kind: NoticeKind
-    account_id: str
     to: str
     message_id: str
     rows: Sequence[Row[Any]]
@@ -127,7 +126,7 @@ def _claim(tx: Tx, mailer: Mailer, now: datetime) -> _Batch | None:
     begun = first[0].message_id
     alike.append(notices.c.message_id.is_(None) if begun is None else notices.c.message_id == begun)
     rows = tx.all(select(notices).where(*alike).order_by(notices.c.notice_id).limit(MOST_TOGETHER).with_for_update())
-    nothing = _Batch(kind, account_id, "", "", [])
+    nothing = _Batch(kind, "", "", [])
     if not rows:
         return nothing
     why = _why_not(known[0] if known else None)
@@ -149,7 +148,7 @@ def _claim(tx: Tx, mailer: Mailer, now: datetime) -> _Batch | None:
     taken = update(notices).where(tx.among(notices.c.notice_id, [row.notice_id for row in rows]))
     values = {"state": "sending", "due_at": now + LEASE, "message_id": message_id, "sent_to": known[0].email}
     tx.connection.execute(taken.values(attempts=notices.c.attempts + 1, **values))
-    return _Batch(kind, account_id, known[0].email, message_id, _with_cases(tx, rows, known[0].email))
+    return _Batch(kind, known[0].email, message_id, _with_cases(tx, rows, known[0].email))
 
 
 def _first(tx: Tx, mailer: Mailer, now: datetime) -> Sequence[Row[Any]]:

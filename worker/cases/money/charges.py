@@ -30,11 +30,9 @@ SUCCEEDED, IN_VAIN = "succeeded", ("failed", "canceled")
 class Known:
     """One charge as far as it is known. `refunded` is what went back, by anybody's hand."""
 
-    transaction_id: str
     amount_paid: int | None
     refunded: int
     disputed_at: datetime | None
-    status: str | None
     due_at: datetime | None
     looks: int
 
@@ -56,7 +54,7 @@ def lock(tx: Tx, transaction_ids: Iterable[str]) -> dict[str, Known]:
 
 
 def _known(row: Row[Any]) -> Known:
-    return Known(row.transaction_id, row.amount_paid, row.refunded, row.disputed_at, row.status, row.due_at, row.looks)
+    return Known(row.amount_paid, row.refunded, row.disputed_at, row.due_at, row.looks)
 
 
 def hear_paid(tx: Tx, amounts: Mapping[str, int]) -> None:
