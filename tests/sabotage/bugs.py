@@ -1651,6 +1651,12 @@ BUGS = (
         (("worker/store/faults.py", "    if state == TAKEN and (behind", "    if not state and (behind"),),
     ),
     Bug(
+        "redis_of_another_installation_feeds_the_database_unseen",
+        "half of the re-runs and outcomes go to a Redis that nobody reads, and nothing says so",
+        ("tests/store/test_feeders.py",),
+        (("worker/store/feeders.py", "if one.last > max(begun, now - PRESENT)]", "if one.last > max(begun, now)]"),),
+    ),
+    Bug(
         "key_that_was_never_finished_guards",
         "the doctor finds nothing where a unique key is not in force, and what is done once is done twice",
         ("tests/store/test_guards.py::test_key_whose_making_was_broken_off_is_none",),

@@ -1158,6 +1158,35 @@ def test_doctor_finds_a_redis_whose_events_another_database_takes(
     assert "name another database number in REFUNDS_REDIS_URL for one of them, then run `refunds reconcile`" in told["finding"]
 
 
+def test_doctor_finds_a_database_that_another_redis_feeds(
+    database_url: str, redis_server: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    """Each installation orders re-runs and announces outcomes where it reads, and half of them came to nobody, without a word."""
+
+    def feeders(of: System) -> dict[str, Any]:
+        [told] = [item for item in of.json("doctor", expect=None)["findings"] if item["check"] == "feeders"]
+        return dict(told)
+
+    with (
+        a_system(database_url, redis_server) as system,
+        start_redis(tmp_path / "another") as server,
+        a_system(database_url, server.url) as another,
+    ):
+        system.start("worker.cli", "intake")
+        assert eventually(lambda: not feeders(another)["ok"], within=60), system.logs()
+        assert feeders(system)["ok"]
+        another.start("worker.cli", "intake")
+        assert eventually(lambda: redis_py.Redis.from_url(server.url).exists("refunds:redis"), within=60), another.logs()
+        # marks at once, as the first will within a minute
+        system.start("worker.cli", "intake")
+        said = "intake.database_shared_with_another_redis"
+        assert eventually(lambda: said in system.logs(), within=60), system.logs()
+        told = feeders(another)
+    assert (told["ok"], told["severity"]) == (False, "fault")
+    assert f"this one ({server.url}, redis_" in told["finding"]
+    assert f", {redis_server}, " in told["finding"]
+
+
 @ON_POSTGRES
 def test_doctor_finds_a_server_that_forgets_at_a_crash(database_url: str, redis_server: str, redis: redis_py.Redis) -> None:
     # the servers of these tests run without fsync

@@ -21,7 +21,7 @@ from worker.intake.handed import Handed
 from worker.intake.heavy import TooHeavy, fewer
 from worker.intake.interference import report_gone
 from worker.intake.stream import FIRST, as_text, groups, read_up_to
-from worker.intake.upkeep import Upkeep
+from worker.intake.upkeep import Feeds, Upkeep
 from worker.strict import MAX_BYTES
 
 BACKOFF_SECONDS = (0.2, 5.0)
@@ -56,6 +56,7 @@ class Consumer:
         log: Any,
         group: str = "refunds",
         database: str | None = None,
+        feeds: Feeds | None = None,
         on_accepted: Callable[[Sequence[Entry], Any], None] | None = None,
         handed: Handed | None = None,
         read_count: int = 500,
@@ -83,6 +84,7 @@ class Consumer:
             group=group,
             name=name,
             database=database,
+            feeds=feeds,
             retention=timedelta(hours=retention_hours),
             sent=dict.fromkeys(sent, timedelta(hours=sent_retention_hours)),
             every=housekeeping_every,

@@ -1,9 +1,11 @@
-"""Which databases one group's events are read into. Two of them take each other's events, and neither misses what never came.
+"""Which databases one group's events are read into, and what tells their Redis from another. Two databases take each other's
+events, and neither misses what never came.
 
 Every intake marks its database in Redis once a minute, by the server's time: hosts differ in theirs.
 """
 
 import re
+import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -55,6 +57,20 @@ def others(client: redis.Redis, group: str, database: str | None) -> list[tuple[
     begun = ours.since if ours is not None and ours.was_there(now) else 0
     found = sorted((one for one in known.values() if one.was_there(now) and one.last > begun), key=lambda one: one.database)
     return [(one, timedelta(milliseconds=max(0, now - one.last))) for one in found]
+
+
+def name_of_redis(client: redis.Redis, group: str) -> str:
+    """What this Redis is called by those who read as that group, for as long as it forgets nothing."""
+    r: Any = client
+    r.set(f"{group}:redis", f"redis_{secrets.token_hex(8)}", nx=True)
+    return as_text(r.get(f"{group}:redis"))
+
+
+def known_name_of_redis(client: redis.Redis, group: str) -> str | None:
+    """What it is called; None until an intake has read from it."""
+    r: Any = client
+    name = r.get(f"{group}:redis")
+    return None if name is None else as_text(name)
 
 
 def _key(group: str) -> str:

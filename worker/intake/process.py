@@ -15,7 +15,10 @@ from worker.intake.consumer import Consumer
 from worker.intake.entry import Entry
 from worker.intake.handed import Handed
 from worker.observe import log
-from worker.settings import Settings
+from worker.settings import Settings, is_observer
+from worker.store import feeders
+from worker.store.bulk import Tx
+from worker.urls import redacted
 
 KNOCK_SECONDS = 3.0
 DRAINED_SECONDS = 2.0
@@ -44,13 +47,22 @@ def run_intake(
         log.info("intake.accepted", entries=len(entries), new=len(accepted), jobs=[row.job_id for row in accepted[:5]])
         hint(accepted)
 
+    name = consumer_name()
+    by = f"{name}, {redacted(settings.redis_url)}"
+
+    def mark_and_look(tx: Tx, redis_name: str) -> dict[str, str]:
+        now = desk.clock.now()
+        feeders.mark(tx, redis_name, by, now)
+        return {one.redis: one.by for one in feeders.others(tx, redis_name, now)}
+
     consumer = Consumer(
         client,
         desk,
         stream=settings.stream,
         group=settings.group,
         database=database,
-        name=consumer_name(),
+        feeds=None if is_observer(settings.group) else lambda named: desk.store.write(lambda tx: mark_and_look(tx, named)),
+        name=name,
         on_accepted=tell,
         handed=handed,
         retention_hours=settings.stream_retention_hours,

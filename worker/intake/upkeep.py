@@ -4,7 +4,7 @@ The intake does it for the stream that it reads and for those that the worker wr
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,11 +14,13 @@ from worker.clock import Every, turns, written
 from worker.errors import one_line
 from worker.intake.heavy import TooHeavy
 from worker.intake.interference import Unread, ahead, way_out
-from worker.intake.neighbours import mark, others
+from worker.intake.neighbours import mark, name_of_redis, others
 from worker.intake.stream import as_text, first_added, groups, milliseconds_now, moment_of, position, unacknowledged
 from worker.settings import is_observer
 
 FORGET_CONSUMER_AFTER_MS = 3_600_000
+Feeds = Callable[[str], Mapping[str, str]]
+"""Told what a Redis is called, it says which others events come from into the same database, and who marked each."""
 SLICE, MOST_SLICES, TRIM_SECONDS = 10_000, 1_000, 2.0
 """Entries that Redis forgets at once, some 5 ms of its time, and how often and how long that is gone on with at one turn."""
 
@@ -27,7 +29,8 @@ class Upkeep:
     """What one consumer does for its stream beside reading, every so many seconds. A trouble that stays is said once.
 
     `sent` are the streams that are written for others, and how long each keeps an entry. With a `database`, its name is marked in
-    Redis as read into, for others to find.
+    Redis as read into, for others to find; `feeds` marks the name of the Redis there, and says from which others events come and
+    who marked each.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Upkeep:
         group: str,
         name: str,
         database: str | None,
+        feeds: Feeds | None,
         retention: timedelta,
         sent: Mapping[str, timedelta],
         every: float,
@@ -45,10 +49,12 @@ class Upkeep:
     ) -> None:
         self._redis, self._stream, self._group, self._name, self._log = redis, stream, group, name, log
         self._database, self._retention, self._sent = database, retention, sent
+        self._feeds = feeds
         self._looks, self._turns = Every(every), Every(every)
         self._unread = Unread(redis, stream, group)
         self._told_ahead = False  # that the stream's ids lie in the future
         self._told_beside: set[str] = set()  # which databases are read into as well
+        self._told_feeders: set[str] = set()  # which Redis events come from as well
         self._told_kept: set[tuple[str, str]] = set()  # for which groups of which streams entries are kept
 
     def gone(self) -> int:
@@ -76,6 +82,8 @@ class Upkeep:
             self._say_ahead()
             if self._database is not None:
                 self._say_beside(self._database)
+            if self._feeds is not None:
+                self._say_fed(self._feeds(name_of_redis(self._redis, self._group)))
         except redis.ResponseError as error:  # an ACL may forbid it; reading goes on, the stream only grows
             self._log.warning("intake.upkeep_refused", stream=self._stream, error=one_line(error))
 
@@ -102,6 +110,11 @@ class Upkeep:
         if found.keys() - self._told_beside:
             self._log.error("intake.shared_with_another_database", database=database, beside=found, next="run refunds doctor")
         self._told_beside = set(found)
+
+    def _say_fed(self, found: Mapping[str, str]) -> None:
+        if found.keys() - self._told_feeders:
+            self._log.error("intake.database_shared_with_another_redis", beside=dict(found), next="run refunds doctor")
+        self._told_feeders = set(found)
 
 
 def trim(client: redis.Redis, stream: str, retention: timedelta) -> int:

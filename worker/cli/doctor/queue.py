@@ -12,13 +12,14 @@ from worker.broker import QUEUES, answers, celery_of, shared_names
 from worker.cli import ground
 from worker.cli.doctor.finding import Finding, finding
 from worker.clock import moment
-from worker.errors import one_line
+from worker.errors import NoGround, one_line
 from worker.intake.interference import ahead, way_out
-from worker.intake.neighbours import others
+from worker.intake.neighbours import known_name_of_redis, others
 from worker.intake.stream import evicting, takes_no_writes
 from worker.intake.upkeep import kept_for, observers, outstayed
 from worker.runtime import Runtime
 from worker.settings import Settings
+from worker.store import feeders
 from worker.store.schema import known_name
 from worker.urls import redacted
 
@@ -60,6 +61,9 @@ def queue(runtime: Runtime) -> Iterator[Finding]:
     yield from _sent(runtime)
     try:
         yield _read_into(runtime)
+        yield _fed_by(runtime)
+    except NoGround as error:
+        yield finding("databases", False, f"which ones the events are read into is not known: {one_line(error)}", "warning")
     except NoPermissionError as error:
         yield finding(
             "databases", False, f"which ones the events are read into is not known: {one_line(error)}; {ASK_ELSEWHERE}", "warning"
@@ -121,6 +125,21 @@ def _read_into(runtime: Runtime) -> Finding:
         "name another database number in REFUNDS_REDIS_URL for one of them, then run `refunds reconcile` where the other stays"
     )
     return finding("databases", False, f"{why}; {right}")
+
+
+def _fed_by(runtime: Runtime) -> Finding:
+    settings = runtime.settings
+    ours, now = known_name_of_redis(runtime.redis, settings.group), runtime.clock.now()
+    beside = [
+        f"{one.redis} (by {one.by}, {(now - one.last).total_seconds():.0f} s ago)"
+        for one in runtime.store.read(lambda tx: feeders.others(tx, ours, now))
+    ]
+    if not beside:
+        return finding("feeders", True, "the events of this database come from no Redis but this one")
+    this = f"this one ({redacted(settings.redis_url)}{f', {ours}' if ours else ''})"
+    why = f"the events of this database come from {', '.join(beside)}, and {this} is another: re-runs are asked for and outcomes"
+    never = "announced on either, and those who read the other never hear of them"
+    return finding("feeders", False, f"{why} {never}; name another database in REFUNDS_DATABASE_URL for one of the installations")
 
 
 def _celery(settings: Settings) -> Finding:
