@@ -1651,6 +1651,20 @@ BUGS = (
         (("worker/store/faults.py", "    if state == TAKEN and (behind", "    if not state and (behind"),),
     ),
     Bug(
+        "commit_without_an_answer_is_held_against_the_event",
+        "while a standby is away events use up their attempts over commits that wait for it, and end with the dead letters",
+        (
+            "tests/store/test_engine.py::test_task_whose_time_ends_at_a_commit_that_waits_blames_no_row_and_leaves_a_connection_that_works",
+        ),
+        (
+            (
+                "worker/store/engine.py",
+                "                    with _within_the_time(connection):\n                        transaction.commit()\n",
+                "                    transaction.commit()\n",
+            ),
+        ),
+    ),
+    Bug(
         "redis_of_another_installation_feeds_the_database_unseen",
         "half of the re-runs and outcomes go to a Redis that nobody reads, and nothing says so",
         ("tests/store/test_feeders.py",),

@@ -339,6 +339,28 @@ def test_task_whose_time_ends_while_the_database_is_silent_blames_no_row_and_lea
     assert count(store, accounts) == 0
 
 
+@ON_POSTGRES
+def test_task_whose_time_ends_at_a_commit_that_waits_blames_no_row_and_leaves_a_connection_that_works(
+    store: Store, caplog: pytest.LogCaptureFixture, ended: None
+) -> None:
+    """As one does for a standby that is away. It counted as a defect: against the event in hand, and beside pages of stack."""
+    with store.engine.begin() as owner:
+        owner.execute(
+            text("create function wait() returns trigger language plpgsql as 'begin perform pg_sleep(30); return null; end'")
+        )
+        owner.execute(
+            text(
+                "create constraint trigger waits after insert on accounts initially deferred for each row execute function wait()"
+            )
+        )
+    with pytest.raises(TryLater) as caught:
+        store.write(lambda tx: tx.insert(accounts, [an_account()]))
+    assert str(caught.value) == "the database had not answered when the time of the task was over"
+    assert isinstance(caught.value, OutOfTime)
+    assert caplog.records == []
+    assert count(store, accounts) == 0
+
+
 def test_task_whose_time_ends_in_our_own_work_is_told_so(store: Store, ended: None) -> None:
     def endless(tx: Tx) -> None:
         tx.insert(accounts, [an_account()])

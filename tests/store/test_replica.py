@@ -5,21 +5,24 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import fakeredis
+import psycopg
 import pytest
 from sqlalchemy import make_url, select, text
 
 from policy import load_editions
 from tests.cases.world import HandClock
 from tests.postgres import start_postgres
-from tests.servers import give_schema
+from tests.servers import conninfo, eventually, give_schema
 from tests.store.rows import an_account
+from worker.cli.doctor.database import locks
 from worker.errors import Misconfigured, TryLater
-from worker.settings import DEFAULT_TERMS
+from worker.runtime import Runtime
+from worker.settings import DEFAULT_TERMS, Settings
 from worker.store import schema
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -150,3 +153,39 @@ def test_connections_that_a_failover_left_with_a_standby_are_dropped(pair: Pair,
     primary = Store(pair.primary)
     assert primary.read(lambda tx: tx.all(select(accounts.c.account_id).where(accounts.c.account_id == f"acc_{reads}")))
     primary.close()
+
+
+@contextmanager
+def standby_awaited(url: str) -> Iterator[None]:
+    """Commits wait until a standby has them, and it is away."""
+    with psycopg.connect(conninfo(url), autocommit=True) as admin:
+        admin.execute("alter system set synchronous_standby_names = 'the_other'")
+        admin.execute("select pg_reload_conf()")
+        assert eventually(lambda: admin.execute("show synchronous_standby_names").fetchone() == ("the_other",))
+        try:
+            yield
+        finally:
+            admin.execute("alter system reset synchronous_standby_names")
+            admin.execute("select pg_reload_conf()")
+
+
+def test_doctor_says_that_commits_wait_for_a_standby_and_blames_no_session_of_ours(pair: Pair) -> None:
+    """Everything stood still without a line in any log, and it advised to end our own session, as it did each one after."""
+    runtime = Runtime.start(Settings(database_url=pair.primary))
+    adding = threading.Thread(target=lambda: runtime.store.write(lambda tx: tx.insert(accounts, [an_account("acc_waits")])))
+
+    def told() -> list[tuple[str, bool]]:
+        return [(found["check"], found["ok"]) for found in locks(runtime)]
+
+    with standby_awaited(pair.primary):
+        adding.start()
+        assert eventually(lambda: ("commits", False) in told())
+        commits, others = locks(runtime)
+        assert others["ok"], others
+        assert commits["severity"] == "fault"
+        assert commits["finding"].startswith("1 session committed and waits for a standby since 20")
+        assert "`synchronous_standby_names` is 'the_other'" in commits["finding"]
+    adding.join(10)
+    assert told() == [("locks", True)]
+    assert runtime.store.read(lambda tx: tx.exists(select(accounts).where(accounts.c.account_id == "acc_waits")))
+    runtime.store.close()

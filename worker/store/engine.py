@@ -110,7 +110,10 @@ class Store:
             with transaction:
                 with _before_the_commit(connection, writing):
                     result = work(Tx(connection))
-                if not keep:
+                if keep:
+                    with _within_the_time(connection):
+                        transaction.commit()
+                else:
                     transaction.rollback()
             return result
 
@@ -129,7 +132,8 @@ class _Broken(Exception):
 def _before_the_commit(connection: Connection, writing: bool) -> Iterator[None]:
     """Raises `_Broken` where what is done within finds the connection so. Not for a commit, whose answer alone may be lost."""
     try:
-        yield
+        with _within_the_time(connection):
+            yield
     except DBAPIError as error:
         if writing and sqlstate(error) == ONLY_READS:
             # after a failover the address may lead to another server, and this connection never will
@@ -138,6 +142,15 @@ def _before_the_commit(connection: Connection, writing: bool) -> Iterator[None]:
         if error.connection_invalidated:
             raise _Broken(error) from error
         raise
+
+
+@contextmanager
+def _within_the_time(connection: Connection) -> Iterator[None]:
+    """Raises `Unanswered` where the time of the task is over while the database is silent, be it at a commit: one that waits for
+    a standby waits without end, and may stand already.
+    """
+    try:
+        yield
     except OutOfTime as error:
         if connection.invalidated or not is_asking(connection):
             raise

@@ -32,10 +32,18 @@ _HOLDERS = text("""
     select a.pid, a.usename as role, a.application_name as application, a.state, a.xact_start as since, a.query,
            coalesce(held.tables, '{}') as tables, coalesce(waited_for.waiting, 0) as waiting
     from pg_stat_activity a left join held using (pid) left join waited_for using (pid)
-    where a.pid <> pg_backend_pid() and a.wait_event_type is distinct from 'Lock'
+    where a.pid <> pg_backend_pid() and a.wait_event_type is distinct from 'Lock' and a.wait_event is distinct from 'SyncRep'
       and (waited_for.pid is not null
            or held.pid is not null and a.xact_start < clock_timestamp() - make_interval(secs => :long))
     order by a.xact_start nulls last, a.pid
+""")
+# What they hold they keep until then, and to end them would help nobody: the next ones wait as well. No limit of ours ends it,
+# for Postgres counts no time of a statement while it commits.
+_COMMITTING = text("""
+    select count(*) as sessions, min(query_start) as since, current_setting('synchronous_standby_names') as standbys
+    from pg_stat_activity
+    where datname = current_database() and wait_event = 'SyncRep'
+      and query_start < clock_timestamp() - make_interval(secs => :patience)
 """)
 LONG_SECONDS, PATIENCE_SECONDS = 10.0, 1.0
 
@@ -66,6 +74,22 @@ def holders(tx: Tx, long: float = LONG_SECONDS) -> list[Holder]:
         Holder(row.pid, row.role, row.application or "", row.state, row.since, _beginning(row.query), row.tables, row.waiting)
         for row in tx.connection.execute(_HOLDERS, asked)
     ]
+
+
+class Unconfirmed(NamedTuple):
+    """Sessions that have committed and wait for a standby to say that it has it, since when, and which standbys are meant."""
+
+    sessions: int
+    since: datetime
+    standbys: str
+
+
+def unconfirmed(tx: Tx) -> Unconfirmed | None:
+    """Who waits for a standby, of those that our role may see; None where nobody does, and on SQLite."""
+    if not tx.postgres:
+        return None
+    row = tx.connection.execute(_COMMITTING, {"patience": PATIENCE_SECONDS}).one()
+    return Unconfirmed(*row) if row.sessions else None
 
 
 def _beginning(query: str | None) -> str | None:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 
+from policy.words import count
 from worker.cases.editions.editions import JUDGED_BY, judged_by_another, refused
 from worker.cases.money.clocks import apart, database_time
 from worker.cli.doctor.finding import Finding, finding
@@ -11,7 +12,7 @@ from worker.credits.at_creem import AtCreem
 from worker.errors import Misconfigured, TryLater
 from worker.runtime import Runtime
 from worker.store import guards, schema
-from worker.store.holders import Holder, holders
+from worker.store.holders import Holder, holders, unconfirmed
 from worker.store.room import take_room
 from worker.store.session import is_pooled, settings_in_force
 from worker.store.sqlite import WAL_FROM
@@ -73,7 +74,14 @@ def _guards(runtime: Runtime) -> Iterator[Finding]:
 
 
 def locks(runtime: Runtime) -> Iterator[Finding]:
-    """Who holds what our processes need. It asks none of our tables, for those may be what is held."""
+    """Who holds what our processes need, and what commits wait for. It asks none of our tables, for those may be what is held."""
+    waiting = runtime.store.read(unconfirmed)
+    if waiting is not None:
+        wait = "waits" if waiting.sessions == 1 else "wait"
+        since = f"{count(waiting.sessions, 'session')} committed and {wait} for a standby since {moment(waiting.since)}"
+        away = f"`synchronous_standby_names` is {waiting.standbys!r}, and nobody by that name answers: nothing goes on"
+        out = "bring it back, or take it out of that setting and reload; nothing is lost"
+        yield finding("commits", False, f"{since}: {away}; {out}")
     found = runtime.store.read(holders)
     for each in found:
         yield finding("locks", False, _in_the_way(each), "warning")
