@@ -433,6 +433,19 @@ class TestClaim:
         assert lots.store.write(lambda tx: at_creem.done(tx, second, "cct_2", now))
         assert lots.entries() == [("freeze", "done", -100)]
 
+    def test_end_of_one_is_not_that_of_another_that_is_in_work_beside_it(self, lots: TwoLots) -> None:
+        self.entry(lots, holds.freeze, "ord_1", "a")
+        self.entry(lots, holds.freeze, "ord_2", "a")
+        first, second = self.claim(lots), self.claim(lots)
+        assert first is not None
+        assert second is not None
+        now = lots.clock.now()
+        assert lots.store.write(lambda tx: at_creem.refused(tx, first, "too few", now))
+        assert lots.store.write(lambda tx: at_creem.done(tx, second, "cct_1", now))
+        assert not lots.store.write(lambda tx: at_creem.refused(tx, second, "once more", now))
+        found = lots.store.read(lambda tx: tx.all(select(creem_credits.c.state).order_by(creem_credits.c.id)))
+        assert [row.state for row in found] == ["refused", "done"]
+
     def test_what_was_postponed_is_due_and_says_why_and_once_done_no_more(self, lots: TwoLots) -> None:
         self.entry(lots, holds.freeze, "ord_1", "a")
         first = self.claim(lots)

@@ -11,9 +11,9 @@ from worker.store.engine import Store
 MINUTE = timedelta(minutes=1)
 
 
-def take(store: Store, holder: str, at: int) -> bool:
+def take(store: Store, holder: str, at: int, name: str = "floor") -> bool:
     now = START + at * MINUTE
-    return store.write(lambda tx: leases.take(tx, "floor", holder, now, now + 10 * MINUTE))
+    return store.write(lambda tx: leases.take(tx, name, holder, now, now + 10 * MINUTE))
 
 
 @pytest.mark.parametrize(("at", "taken"), [(9, False), (10, True)])
@@ -34,4 +34,12 @@ def test_lease_is_free_once_its_holder_leaves_and_no_one_elses_leaving_frees_it(
     store.write(lambda tx: leases.leave(tx, "floor", "another"))
     assert not take(store, "another", 1)
     store.write(lambda tx: leases.leave(tx, "floor", "one"))
+    assert take(store, "another", 1)
+
+
+def test_holder_that_leaves_one_keeps_its_others(store: Store) -> None:
+    assert take(store, "one", 0)
+    assert take(store, "one", 0, "door")
+    store.write(lambda tx: leases.leave(tx, "floor", "one"))
+    assert not take(store, "another", 1, "door")
     assert take(store, "another", 1)
