@@ -38,7 +38,9 @@ def opened(url: URL, mounts: Path) -> Engine:
     file = file_of(url)
     if file is not None:
         _refuse_network(file, mounts)
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    engine = create_engine(
+        url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "cached_statements": 1000}
+    )
     if file is not None:
         event.listen(engine, "do_connect", lambda *_: _make_private(file))
     event.listen(engine, "connect", _prepare)
