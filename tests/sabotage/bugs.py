@@ -125,7 +125,7 @@ BUGS = (
         "attempts_not_counted",
         "an event that kills its worker kills workers for ever",
         ("tests/cases/test_poison.py",),
-        (("worker/store/inbox.py", ".values(attempts=inbox.c.attempts + 1, due_at=until)", ".values(due_at=until)"),),
+        (("worker/store/inbox.py", ".values(attempts=inbox.c.attempts + 1, due_at=", ".values(due_at="),),
     ),
     Bug(
         "death_counts_against_those_that_wait_their_turn",
@@ -190,8 +190,8 @@ BUGS = (
         (
             (
                 "worker/store/effects.py",
-                'effects.c.state.in_(["due", "claimed"]), effects.c.due_at',
-                'effects.c.state == "due", effects.c.due_at',
+                'one_of(effects.c.state, ("due", "claimed")), effects.c.due_at',
+                'one_of(effects.c.state, ("due",)), effects.c.due_at',
             ),
         ),
     ),
@@ -1186,8 +1186,8 @@ BUGS = (
         (
             (
                 "worker/store/effects.py",
-                '.values(state="claimed", attempts=effects.c.attempts + 1, due_at=now + lease)',
-                '.values(state="claimed", attempts=effects.c.attempts + 1)',
+                '"attempts": effects.c.attempts + 1, "due_at": bindparam("until")}',
+                '"attempts": effects.c.attempts + 1}',
             ),
         ),
     ),
@@ -1510,8 +1510,8 @@ BUGS = (
         (
             (
                 "worker/store/leases.py",
-                "free = or_(leases.c.until <= now, leases.c.holder == holder)",
-                "free = or_(leases.c.until <= now, leases.c.holder != '')",
+                'free = or_(leases.c.until <= bindparam("now"), leases.c.holder == new.excluded.holder)',
+                "free = or_(leases.c.until <= bindparam(\"now\"), leases.c.holder != '')",
             ),
         ),
     ),
@@ -1737,8 +1737,8 @@ BUGS = (
         (
             (
                 "worker/cases/money/turn.py",
-                "turn=payments.c.turn + 1, due_at=now + lease)",
-                "turn=payments.c.turn + 1, due_at=now)",
+                '"until": now + lease, "in_environment"',
+                '"until": now, "in_environment"',
             ),
         ),
     ),

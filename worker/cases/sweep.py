@@ -28,7 +28,7 @@ from worker.store.bulk import Tx
 from worker.store.effects import ANNOUNCING, EffectKind
 from worker.store.engine import Store
 from worker.store.history import line
-from worker.store.statements import Among, verbatim
+from worker.store.statements import Among, one_of, verbatim
 from worker.store.tables import accounts, case_history, cases, layer_jobs
 
 ROUNDS = 20
@@ -142,7 +142,7 @@ WAKEABLE = select(cases.c.case_id, wakings.BEGUN).select_from(wakings.with_wakin
 
 def _due(*which: ColumnElement[bool]) -> Select[Any]:
     # not those that only a newer release understands
-    ours = cases.c.state.in_(STATES) & cases.c.kind.in_(KINDS)
+    ours = one_of(cases.c.state, STATES) & one_of(cases.c.kind, KINDS)
     due = WAKEABLE.where(cases.c.next_action_at <= bindparam("now"), ours, *which)
     return due.order_by(cases.c.next_action_at).limit(bindparam("limit"))
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, Select, bindparam, delete, select, update
 
 from worker.clock import growing
 from worker.observe import log
 from worker.store.bulk import Tx
+from worker.store.statements import Among
 from worker.store.tables import breakers
 
 CREEM, PIPELINE = "creem", "pipeline"
@@ -63,11 +64,14 @@ def standing(tx: Tx, now: datetime) -> Sequence[Row[Any]]:
 
 def closed_to(tx: Tx, names: Sequence[str], now: datetime) -> tuple[str, datetime] | None:
     """The breaker among these that is open the longest, as (why, until); None where all are closed."""
-    chosen = select(breakers.c.name, breakers.c.last_error, breakers.c.open_until)
-    rows = tx.all(
-        chosen.where(tx.among(breakers.c.name, names), breakers.c.open_until > now).order_by(breakers.c.open_until.desc())
-    )
+    rows = tx.ask(_open, names=names, now=now)
     return (f"{rows[0].name}: {rows[0].last_error}", rows[0].open_until) if rows else None
+
+
+def _open(among: Among) -> Select[Any]:
+    chosen = select(breakers.c.name, breakers.c.last_error, breakers.c.open_until)
+    still = among(breakers.c.name, "names"), breakers.c.open_until > bindparam("now")
+    return chosen.where(*still).order_by(breakers.c.open_until.desc())
 
 
 def ensure(tx: Tx, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Text, and_, bindparam, case, cast, or_, select, update
 
 from worker.store.bulk import Record, Tx, unlocked
-from worker.store.statements import verbatim
+from worker.store.statements import Among, one_of, verbatim
 from worker.store.tables import cases, effects
 
 
@@ -72,15 +72,13 @@ def each(record: Record) -> Sequence[Record]:
     return many
 
 
-def _ready(now: Any) -> Any:
-    # a claim whose time is over belongs to a process that died; kinds that only a newer release knows are left to that
-    ours = effects.c.kind.in_([kind.value for kind in EffectKind])
-    return and_(effects.c.state.in_(["due", "claimed"]), effects.c.due_at <= now, ours)
-
-
+# a claim whose time is over belongs to a process that died; kinds that only a newer release knows are left to that
+_READY = and_(
+    one_of(effects.c.state, ("due", "claimed")), effects.c.due_at <= bindparam("now"), one_of(effects.c.kind, EffectKind)
+)
 DUE = (
     select(effects.c.key, effects.c.kind, effects.c.case_id, effects.c.job_id)
-    .where(_ready(bindparam("now")))
+    .where(_READY)
     .order_by(effects.c.due_at)
     .limit(bindparam("limit"))
 )
@@ -95,17 +93,9 @@ def claim(tx: Tx, kind: EffectKind, *, keys: Sequence[str], limit: int, now: dat
     """Takes due effects of one kind, those named or, with no names, any; counts the attempt; nobody else sees them until
     the lease ends.
     """
-    chosen = select(effects.c.key).where(_ready(now), effects.c.kind == kind)
-    if keys:
-        chosen = chosen.where(tx.among(effects.c.key, keys))
-    chosen = chosen.order_by(effects.c.due_at).limit(limit)
-    taken = tx.connection.execute(
-        update(effects)
-        .where(effects.c.key.in_(unlocked(chosen)))
-        .values(state="claimed", attempts=effects.c.attempts + 1, due_at=now + lease)
-        .returning(effects.c.key)
-    ).scalars()
-    named = list(taken)
+    asked = {"now": now, "until": now + lease, "of_kind": kind, "limit": limit}
+    taken = tx.ask(_named, keys=keys, **asked) if keys else tx.connection.execute(_ANY, asked)
+    named = [row.key for row in taken]
     if not named:
         return []
     rows = tx.all(
@@ -115,6 +105,20 @@ def claim(tx: Tx, kind: EffectKind, *, keys: Sequence[str], limit: int, now: dat
         .order_by(effects.c.key)
     )
     return [Effect(r.key, r.effect_id, r.case_id, r.job_id, r.payload, r.attempts, r.created_at, r.case_state) for r in rows]
+
+
+def _claimed(*which: ColumnElement[bool]) -> Any:
+    chosen = select(effects.c.key).where(_READY, effects.c.kind == bindparam("of_kind"), *which)
+    mine = effects.c.key.in_(unlocked(chosen.order_by(effects.c.due_at).limit(bindparam("limit"))))
+    values = {"state": "claimed", "attempts": effects.c.attempts + 1, "due_at": bindparam("until")}
+    return update(effects).where(mine).values(values).returning(effects.c.key)
+
+
+def _named(among: Among) -> Any:
+    return _claimed(among(effects.c.key, "keys"))
+
+
+_ANY = _claimed()
 
 
 def finish(tx: Tx, done: Sequence[Effect], *, state: str, result: str, now: datetime) -> set[str]:

@@ -22,8 +22,8 @@ SOON = timedelta(seconds=5)
 # What every sweep asks, built once: for the minimum, which is the first entry of an index. Asked whether there is any row,
 # Postgres may read the table from its start, past all rows that are done, because it expects to find one soon.
 _first_due = func.min(inbox.c.due_at)
-AWAITED = select(_first_due <= bindparam("now")).where(inbox.c.state == "waiting")
-DUE = select(_first_due <= bindparam("by")).where(inbox.c.state == "new")
+AWAITED = select(_first_due <= bindparam("now")).where(inbox.c.state == verbatim("waiting"))
+DUE = select(_first_due <= bindparam("by")).where(inbox.c.state == verbatim("new"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,25 +118,28 @@ def claim(tx: Tx, *, ids: Sequence[int], limit: int, now: datetime, lease: timed
     Committed by itself *before* the work, so an event that kills its worker cannot take its own count down with it. Until the
     lease is over nobody else sees the rows; a worker that dies gives them back by doing nothing.
     """
-    new = select(inbox.c.id).where(inbox.c.state == "new")
-    taken: list[Claim] = []
-    if ids:
-        named = new.where(tx.among(inbox.c.id, ids), inbox.c.due_at <= now)
-        taken = _take(tx, named.order_by(inbox.c.id).limit(limit), now + lease)
+    until = now + lease
+    taken = list(tx.ask(_named, ids=ids, by=now, limit=limit, until=until)) if ids else []
     if len(taken) < limit:
-        others = new.where(inbox.c.due_at <= now - waited)
-        taken += _take(tx, others.order_by(inbox.c.due_at, inbox.c.id).limit(limit - len(taken)), now + lease)
-    return taken
+        taken += tx.connection.execute(_OTHERS, {"by": now - waited, "limit": limit - len(taken), "until": until})
+    return [Claim(row.id, row.attempts, row.event_id, row.job_id) for row in taken]
 
 
-def _take(tx: Tx, chosen: Any, until: datetime) -> list[Claim]:
-    statement = (
+def _taken(chosen: Select[Any]) -> Any:
+    return (
         update(inbox)
-        .where(inbox.c.id.in_(unlocked(chosen)))
-        .values(attempts=inbox.c.attempts + 1, due_at=until)
+        .where(inbox.c.id.in_(unlocked(chosen.limit(bindparam("limit")))))
+        .values(attempts=inbox.c.attempts + 1, due_at=bindparam("until"))
         .returning(inbox.c.id, inbox.c.attempts, inbox.c.event_id, inbox.c.job_id)
     )
-    return [Claim(*row) for row in tx.connection.execute(statement)]
+
+
+_NEW = select(inbox.c.id).where(inbox.c.state == verbatim("new"), inbox.c.due_at <= bindparam("by"))
+_OTHERS = _taken(_NEW.order_by(inbox.c.due_at, inbox.c.id))
+
+
+def _named(among: Among) -> Any:
+    return _taken(_NEW.where(among(inbox.c.id, "ids")).order_by(inbox.c.id))
 
 
 def lock(tx: Tx, claims: Sequence[Claim]) -> Sequence[Row[Any]]:

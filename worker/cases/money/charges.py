@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Exists, Row, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Exists, Row, Select, bindparam, exists, func, or_, select, update
 
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.creem.said import DisputeCreated, RefundCreated
 from worker.creem.transactions import Transaction
 from worker.observe import log
 from worker.store.bulk import Tx
+from worker.store.statements import Among
 from worker.store.tables import cases, charges, creem_refunds, disputes, payments, purchases
 
 LOOKS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600))
@@ -49,8 +50,12 @@ def lock(tx: Tx, transaction_ids: Iterable[str]) -> dict[str, Known]:
         return {}
     new = [{"transaction_id": one, "refunded": 0, "looks": 0} for one in wanted]
     tx.insert_absent(charges, new)
-    chosen = select(charges).where(tx.among(charges.c.transaction_id, wanted)).order_by(charges.c.transaction_id)
-    return {row.transaction_id: _known(row) for row in tx.all(chosen.with_for_update())}
+    return {row.transaction_id: _known(row) for row in tx.ask(_locked, transaction_ids=wanted)}
+
+
+def _locked(among: Among) -> Select[Any]:
+    chosen = select(charges).where(among(charges.c.transaction_id, "transaction_ids")).order_by(charges.c.transaction_id)
+    return chosen.with_for_update()
 
 
 def _known(row: Row[Any]) -> Known:
@@ -232,10 +237,17 @@ def put_off(tx: Tx, transaction_id: str, until: datetime) -> None:
     tx.connection.execute(update(charges).where(*due).values(due_at=until))
 
 
+_DUE = (
+    select(charges.c.transaction_id)
+    .where(charges.c.due_at <= bindparam("now"))
+    .order_by(charges.c.due_at)
+    .limit(bindparam("limit"))
+)
+
+
 def due(tx: Tx, now: datetime, limit: int) -> list[str]:
     """Charges to be read at Creem now, longest due first."""
-    chosen = select(charges.c.transaction_id).where(charges.c.due_at <= now).order_by(charges.c.due_at).limit(limit)
-    return [row.transaction_id for row in tx.all(chosen)]
+    return [row.transaction_id for row in tx.all(_DUE, now=now, limit=limit)]
 
 
 def purchase_of(tx: Tx, transaction_id: str) -> Row[Any] | None:

@@ -30,6 +30,9 @@ LOOK_SECONDS = 30.0
 STOPPED, UNASKED = timedelta(hours=1), timedelta(minutes=5)
 """When a claim asks again; the lift of a stop wakes it at once."""
 MEMBER = "mark"
+# what every turn at the claims asks, built once
+_STANDS = select(epochs.c.mark).where(epochs.c.name == MONEY)
+_RISEN = select(epochs.c.mark, epochs.c.risen_at).where(epochs.c.name == MONEY, epochs.c.mark > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +118,14 @@ def _all_read(journal: Journal) -> int | None:
 
 def mark_of(tx: Tx) -> int:
     """How high the database has risen; 0 where no call was ever armed."""
-    row = tx.first(select(epochs.c.mark).where(epochs.c.name == MONEY))
+    row = tx.first(_STANDS)
     return int(row.mark) if row else 0
 
 
 def rise(tx: Tx, now: datetime, *, above: int = 0) -> int:
     """The next mark, also above that one; everybody else who wants to rise waits for this transaction."""
     tx.insert_absent(epochs, [{"name": MONEY, "mark": 0, "risen_at": now}])
-    stands = tx.one(select(epochs.c.mark).where(epochs.c.name == MONEY).with_for_update())
+    stands = tx.one(_STANDS.with_for_update())
     mark = max(int(stands.mark), above) + 1
     tx.connection.execute(update(epochs).where(epochs.c.name == MONEY).values(mark=mark, risen_at=now))
     return mark
@@ -212,7 +215,7 @@ class Watch:
     def _rise(tx: Tx, remembered: Remembered, now: datetime) -> int | None:
         if held_back(tx, remembered, now) is not None:
             return None
-        row = tx.first(select(epochs.c.mark, epochs.c.risen_at).where(epochs.c.name == MONEY, epochs.c.mark > 0))
+        row = tx.first(_RISEN)
         if row is None:
             return None
         mark = int(row.mark)

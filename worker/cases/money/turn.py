@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, select, update
 
 from policy.lifecycle import PAYMENT_MOVES, PaymentState
 from worker.cases.book.book import Case
@@ -13,6 +13,7 @@ from worker.cases.book.rows import case_of
 from worker.errors import Collision, InvariantBroken
 from worker.store import leases
 from worker.store.bulk import Tx, unlocked
+from worker.store.statements import one_of
 from worker.store.tables import cases, payments
 
 FLOOR = "creem"
@@ -49,15 +50,23 @@ def take(tx: Tx, environment: str, *, now: datetime, lease: timedelta, payment_i
     """The claim of this environment that is longest due, or the one named if it is due; nobody else takes it until the lease
     ends. None where nothing is due.
     """
-    # not those that only a newer release understands
-    ours = (payments.c.environment == environment) & payments.c.state.in_([state.value for state in PaymentState])
-    due = select(payments.c.payment_id).where(payments.c.due_at <= now, ours)
-    if payment_id is not None:
-        due = due.where(payments.c.payment_id == payment_id)
-    due = due.order_by(payments.c.due_at, payments.c.payment_id).limit(1)
-    taken = update(payments).where(payments.c.payment_id.in_(unlocked(due)))
-    row = tx.connection.execute(taken.values(turn=payments.c.turn + 1, due_at=now + lease).returning(*payments.c)).first()
+    statement, named = (_ANY, {}) if payment_id is None else (_NAMED, {"named": payment_id})
+    asked = {"now": now, "until": now + lease, "in_environment": environment, **named}
+    row = tx.connection.execute(statement, asked).first()
     return _turn(row) if row else None
+
+
+def _taken(*which: ColumnElement[bool]) -> Any:
+    p = payments.c
+    # not those that only a newer release understands
+    ours = p.environment == bindparam("in_environment"), one_of(p.state, PaymentState)
+    due = select(p.payment_id).where(p.due_at <= bindparam("now"), *ours, *which).order_by(p.due_at, p.payment_id).limit(1)
+    taken = update(payments).where(p.payment_id.in_(unlocked(due)))
+    return taken.values(turn=p.turn + 1, due_at=bindparam("until")).returning(*p)
+
+
+# built once: an idle process asks this every few seconds
+_ANY, _NAMED = _taken(), _taken(payments.c.payment_id == bindparam("named"))
 
 
 def _turn(row: Row[Any]) -> Turn:
