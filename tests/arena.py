@@ -1,5 +1,6 @@
 """One database for many plays, and the processes that play side by side."""
 
+import gc
 import logging
 import os
 import sqlite3
@@ -204,6 +205,9 @@ _ARENA: list[Arena] = []
 def _prepare(server: str | None, folder: str) -> None:
     quiet()
     _ARENA.append(an_arena(server, folder))
+    # what is there now stays, and a play leaves little behind: nobody need look through all of it again and again
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 def _play(play: Callable[[Arena, P], R], plan: P) -> R:

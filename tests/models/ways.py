@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import fakeredis
@@ -40,6 +41,15 @@ def strange(model: Followed[Any], ways: Mapping[Hashable, list[Hashable]]) -> It
             yield f"no way of the model: {name} {way[max(0, shown - 3) : shown]}, then {way[shown]}"
 
 
+@lru_cache(1024)
+def changed(statement: str) -> Mapping[str, bool]:
+    """The tables whose rows the statement changes, each with whether by taking rows away."""
+    found: dict[str, bool] = {}
+    for how, table in CHANGES.findall(statement):
+        found[table] = found.get(table, False) or how.upper() == "DELETE FROM"
+    return found
+
+
 class Commits:
     """Listens to what commits make of the rows of one table, until it is closed."""
 
@@ -64,9 +74,9 @@ class Commits:
             event.remove(self._engine, name, hears)
 
     def _execute(self, connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
-        for how, table in CHANGES.findall(statement):
-            if table == self._table:
-                self._touched[connection] = self._touched.get(connection, False) or how.upper() == "DELETE FROM"
+        takes_away = changed(statement).get(self._table)
+        if takes_away is not None:
+            self._touched[connection] = self._touched.get(connection, False) or takes_away
 
     def _rollback(self, connection: Connection) -> None:
         self._touched.pop(connection, None)

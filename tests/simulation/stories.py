@@ -7,6 +7,7 @@ deadline or a lost provider comes in between, each end that the policy allows at
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from tests.cases.world import a_job, a_purchase, an_account
@@ -93,11 +94,10 @@ class Teller:
     def tell(self) -> Told:
         """Draws everything that will happen."""
         start = self.town.clock.now()
-        for number in range(self.chance.randint(2, 5)):
-            name = f"acc_{number}"
-            self.told.accounts.append(name)
-            paid = written(start - timedelta(days=1))
-            self.town.know(an_account(name), a_purchase(f"ord_{name}", name, GRANTED, paid))
+        self.told.accounts += [f"acc_{number}" for number in range(self.chance.randint(2, 5))]
+        paid = written(start - timedelta(days=1))
+        each = [(an_account(name), a_purchase(f"ord_{name}", name, GRANTED, paid)) for name in self.told.accounts]
+        self.town.know(*chain(*each))
         tellers: list[Callable[[str, str, datetime], None]] = [
             *(
                 self._goes_well,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 
 import fakeredis
-from sqlalchemy import bindparam, func, select, true, union_all
+from sqlalchemy import bindparam, event, func, select, true, union_all
 
 from tests.arena import Rows, put_back, snapshot
 from tests.cases.world import HandClock
@@ -50,6 +50,7 @@ from worker.store.bulk import Tx
 from worker.store.columns import Instant
 from worker.store.engine import Store
 from worker.store.schema import name_of
+from worker.store.statements import one_of
 from worker.store.tables import breakers, cases, charges, effects, inbox, leases, payments
 
 T = TypeVar("T")
@@ -60,31 +61,25 @@ BEHIND_ALL = f"{2**64 - 1}-{2**64 - 1}"
 def _next(*moments: tuple[Any, Any]) -> Any:
     since = bindparam("since", type_=Instant)
     parts = (select(at.label("at")).where(at >= since, holds) for at, holds in moments)
-    return select(func.min(union_all(*parts).subquery().c.at))
+    return select(func.min(union_all(*parts).subquery().c.at)).scalar_subquery()
 
 
-DUE: tuple[tuple[str, Any], ...] = (
-    (
-        "sweep",
-        _next(
-            (cases.c.next_action_at, true()),
-            (cases.c.warn_at, cases.c.closed_at.is_(None)),
-            (effects.c.due_at, effects.c.state.in_(["due", "claimed"])),
-            (inbox.c.due_at, inbox.c.state.in_(["new", "waiting"])),
-        ),
-    ),
-    (
-        "pay",
-        _next(
-            (payments.c.due_at, true()),
-            (charges.c.due_at, true()),
-            (breakers.c.open_until, breakers.c.needs_person.is_(False)),
-            # the floor of one who died on it
-            (leases.c.until, leases.c.name == "creem"),
-        ),
-    ),
+DUE = select(
+    _next(
+        (cases.c.next_action_at, true()),
+        (cases.c.warn_at, cases.c.closed_at.is_(None)),
+        (effects.c.due_at, one_of(effects.c.state, ("due", "claimed"))),
+        (inbox.c.due_at, one_of(inbox.c.state, ("new", "waiting"))),
+    ).label("sweep"),
+    _next(
+        (payments.c.due_at, true()),
+        (charges.c.due_at, true()),
+        (breakers.c.open_until, breakers.c.needs_person.is_(False)),
+        # the floor of one who died on it
+        (leases.c.until, leases.c.name == "creem"),
+    ).label("pay"),
 )
-"""What falls due next for whom, as one statement each."""
+"""What falls due next for whom."""
 
 
 @contextmanager
@@ -223,6 +218,18 @@ class Town(PeopleWorld):
         self.hosts: list[HostClock] = []
         """The clocks of the youngest processes."""
         self._names = count()
+        self._commits, self._asked_at = 0, -1
+        self._due: dict[str, datetime | None] = {}
+        """What falls due next for whom, as it was asked at so many commits."""
+        event.listen(store.engine, "commit", self._committed)
+
+    def close(self) -> None:
+        """Ends what was begun with it."""
+        event.remove(self.store.engine, "commit", self._committed)
+        super().close()
+
+    def _committed(self, connection: Any) -> None:
+        self._commits += 1
 
     # processes
 
@@ -410,11 +417,10 @@ class Town(PeopleWorld):
         """When the next thing falls due, by whose it is; what fell due since then too."""
         next_of_creem = self.double.next_due()
         found = [(next_of_creem, "creem")] if next_of_creem else []
-        with self.store.engine.connect() as connection:
-            for role, statement in DUE:
-                at = connection.execute(statement, {"since": since}).scalar()
-                if at is not None:
-                    found.append((at, role))
+        if self._asked_at != self._commits or any(at is not None and at < since for at in self._due.values()):
+            self._due = dict(self.store.read(lambda tx: tx.one(DUE, since=since))._mapping)
+            self._asked_at = self._commits
+        found += [(at, role) for role, at in self._due.items() if at is not None]
         # those that went by while others were at work too: nobody was called for them
         self.looks = [at for at in self.looks if at > since]
         return found + [(at, "intake") for at in self.looks]
