@@ -15,10 +15,11 @@ from worker.cases.effects.notifier import notices_overview
 from worker.cases.money import claims, told
 from worker.cases.review.queue import queued
 from worker.cases.sweep import OVERTAKEN
-from worker.store import inbox
+from worker.store import effects, inbox
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import accounts, cases, charges, layer_jobs, notices, payments, postings, purchases
+from worker.store.tables import effects as effect_rows
 from worker.store.tables import inbox as inbox_rows
 
 OLD = 3000
@@ -83,6 +84,8 @@ def old(store: Store) -> Store:
         # a backlog of events stands in no webhook's way
         tx.insert(inbox_rows, [a_row(f"new_{n}", source="/image-pipeline", state="new", due_at=LATER) for n in NAMES])
         tx.insert(inbox_rows, [a_row(f"never_{n}", job_id=f"never_{n}", **waits) for n in NAMES])
+        done = {"kind": "announce", "payload": {}, "state": "done", "attempts": 1, "due_at": NOON, "created_at": NOON}
+        tx.insert(effect_rows, [{"effect_id": n, "key": n, "case_id": f"case_{n}", **done} for n in NAMES])
         told = {"state": "sent", "ended_at": NOON, **about}
         tx.insert(notices, [{"notice_id": n, "key": n, "case_id": f"case_{n}", **told} for n in NAMES])
 
@@ -119,6 +122,7 @@ STEPS: dict[str, Step] = {
     "webhooks put off": lambda tx: inbox.put_off_from(tx, "/creem", NOON, 5),
     "reports to look at": lambda tx: inbox.any_awaited(tx, NOON),
     "events to be handled": lambda tx: inbox.any_due(tx, NOON),
+    "effects to be done": lambda tx: effects.due(tx, NOON, 5),
     "notices by state": notices_overview,
     "charges under dispute": disputed,
     "the first that wait for a person": lambda tx: tx.all(queued(None, FEW // 2)),
@@ -150,7 +154,7 @@ def test_no_step_passes_over_a_table_on_sqlite(old: Store) -> None:
     for step in STEPS.values():
         old.read(step)
     # not notices: of several states in a list SQLite does not see that the index has them all
-    tables = {"purchases", "payments", "inbox", "charges", "cases", "postings"}
+    tables = {"purchases", "payments", "inbox", "charges", "cases", "postings", "effects"}
     with old.engine.connect() as connection:
         for statement, values in list(sent):
             if not statement.startswith("SELECT"):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, bindparam, select
 
 from worker.cases.book.book import Account, Book
 from worker.cases.book.rows import account_of
@@ -42,9 +42,12 @@ def _lock(among: Among) -> Select[Any]:
     return chosen.order_by(accounts.c.account_id).with_for_update()
 
 
+_ONE = select(accounts.c.account_id).where(accounts.c.account_id == bindparam("account_id")).with_for_update()
+
+
 def lock_account(tx: Tx, account_id: str) -> None:
     """Locks one account, as everybody does before what belongs to it."""
-    tx.all(select(accounts.c.account_id).where(accounts.c.account_id == account_id).with_for_update())
+    tx.all(_ONE, account_id=account_id)
 
 
 def lock_owners(tx: Tx, rows: Iterable[Row[Any]]) -> None:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Exists, Row, Select, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Exists, Row, Select, bindparam, exists, func, not_, or_, select, update
 
 from policy.lifecycle import CaseKind, CaseState, PaymentState
 from worker.creem.said import DisputeCreated, RefundCreated
 from worker.creem.transactions import Transaction
 from worker.observe import log
 from worker.store.bulk import Tx
-from worker.store.statements import Among
+from worker.store.statements import Among, Question, one_of
 from worker.store.tables import cases, charges, creem_refunds, disputes, payments, purchases
 
 LOOKS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600))
@@ -106,7 +106,7 @@ def hear_refunds(tx: Tx, told: Sequence[RefundCreated], now: datetime, *, can_re
         )
         return
     paid = {one.transaction_id: one.transaction.amount_paid for one in told if one.transaction is not None}
-    heard = _heard(tx, transactions, creem_refunds.c.status == SUCCEEDED)
+    heard = _heard(tx, transactions, _went_back)
     for transaction_id, known in lock(tx, transactions).items():
         most, refunded = paid.get(transaction_id) or known.amount_paid, heard.get(transaction_id, 0)
         if refunded > known.refunded:
@@ -188,8 +188,8 @@ def observe(tx: Tx, seen: Transaction, now: datetime) -> bool:
     """
     known = lock(tx, [seen.id])[seen.id]
     paid = seen.amount_paid or known.amount_paid
-    heard = _heard(tx, [seen.id], creem_refunds.c.status == SUCCEEDED).get(seen.id, 0)
-    promised = _heard(tx, [seen.id], creem_refunds.c.status.not_in(IN_VAIN)).get(seen.id, 0)
+    heard = _heard(tx, [seen.id], _went_back).get(seen.id, 0)
+    promised = _heard(tx, [seen.id], _promised).get(seen.id, 0)
     over = _end_of_dispute(tx, seen.id) if seen.chargeback else None
     is_lost = over is CaseState.EXTERNAL
     shown = (paid or seen.refunded_amount) if seen.refunded_whole or is_lost else seen.refunded_amount
@@ -252,28 +252,45 @@ def due(tx: Tx, now: datetime, limit: int) -> list[str]:
 
 def purchase_of(tx: Tx, transaction_id: str) -> Row[Any] | None:
     """Purchase and account of a charge: (purchase_id, account_id); None where we have no such purchase."""
-    chosen = select(purchases.c.purchase_id, purchases.c.account_id).where(purchases.c.transaction_id == transaction_id)
-    return tx.first(chosen)
+    return tx.first(_PURCHASE, charge=transaction_id)
 
 
-def _heard(tx: Tx, transaction_ids: Sequence[str], which: ColumnElement[bool]) -> dict[str, int]:
+def _heard(tx: Tx, transaction_ids: Sequence[str], which: Question) -> dict[str, int]:
     """The sum of those refunds that Creem told us of, by transaction. What it told in another currency than the purchase's adds
     to nothing.
     """
+    return {row.transaction_id: int(row.told) for row in tx.ask(which, transaction_ids=transaction_ids)}
+
+
+def _sums(among: Among, which: ColumnElement[bool]) -> Select[Any]:
     r = creem_refunds.c
-    chosen = (tx.among(r.transaction_id, transaction_ids), which, ~in_another_currency())
-    summed = select(r.transaction_id, func.sum(r.amount)).where(*chosen).group_by(r.transaction_id)
-    return {name: int(total) for name, total in tx.connection.execute(summed)}
+    chosen = (among(r.transaction_id, "transaction_ids"), which, ~in_another_currency())
+    return select(r.transaction_id, func.sum(r.amount).label("told")).where(*chosen).group_by(r.transaction_id)
+
+
+def _went_back(among: Among) -> Select[Any]:
+    return _sums(among, creem_refunds.c.status == SUCCEEDED)
+
+
+def _promised(among: Among) -> Select[Any]:
+    return _sums(among, creem_refunds.c.status.not_in(IN_VAIN))
 
 
 def _told_otherwise(tx: Tx, transaction_id: str) -> bool:
     """True where Creem told of a refund of this charge in another currency: something goes back, and nobody can say how much."""
-    r = creem_refunds.c
-    chosen = (r.transaction_id == transaction_id, r.status.not_in(IN_VAIN), in_another_currency())
-    return tx.exists(select(r.refund_id).where(*chosen))
+    return tx.first(_OTHERWISE, charge=transaction_id) is not None
 
 
 def in_another_currency() -> Exists:
     """The condition that a refund that was told of is in another currency than its charge was booked in."""
     p, r = purchases.c, creem_refunds.c
     return exists().where(p.transaction_id == r.transaction_id, p.currency != r.currency)
+
+
+_PURCHASE = select(purchases.c.purchase_id, purchases.c.account_id).where(purchases.c.transaction_id == bindparam("charge"))
+_OTHERWISE = (
+    select(creem_refunds.c.refund_id)
+    .where(creem_refunds.c.transaction_id == bindparam("charge"))
+    .where(not_(one_of(creem_refunds.c.status, IN_VAIN)), in_another_currency())
+    .limit(1)
+)
