@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Table, text
 
 from tests.cases.audited_book import a_full_book
+from tests.cases.glance import looks_wrong
 from tests.requests.world import PeopleWorld
 from worker.cases.audit.audit import ALL_CHECKS, audit_books
 from worker.cases.chain.links import CHAINED
@@ -450,6 +451,7 @@ def test_each_check_has_a_corruption() -> None:
 
 def test_full_book_that_nobody_touched_has_no_breach(book: PeopleWorld) -> None:
     assert book.audit().breaches == []
+    assert not book.store.read(lambda tx: looks_wrong(tx, book.clock.now()))
 
 
 @pytest.mark.parametrize(
@@ -490,10 +492,12 @@ def _found(book: PeopleWorld, statement: str, values: dict[str, str], expected: 
             row = connection.execute(text(expected)).scalar_one()
             touched = connection.execute(text(statement), values).rowcount
             found = audit_books(Tx(connection), book.clock.now()).breaches
+            seen = looks_wrong(Tx(connection), book.clock.now())
             transaction.rollback()
         for pragma in ("foreign_keys=on", "ignore_check_constraints=off"):
             raw.cursor().execute(f"pragma {pragma}")
     assert touched == 1
+    assert seen == bool(found), "the simulation looks at all of it at once"
     return {(breach["check"], expected if breach["row"] == str(row) else breach["row"]) for breach in found}
 
 

@@ -109,17 +109,21 @@ def audit_books(tx: Tx, now: datetime, progress: Callable[[str, int, int], None]
     tx.plan_for_all_rows()
     audit = Audit()
     asked, total = _checks(), len(COUNTED) + len(_checks())
-    moments = {before(span).key: now - span for span in SPANS} | {after(span).key: now + span for span in AHEAD}
     for done, table in enumerate(COUNTED):
         progress(f"counting {table.name}", done, total)
         audit.checked[table.name] = int(tx.value(_number(table)))
     for done, (name, query) in enumerate(asked, len(COUNTED)):
         progress(name, done, total)
-        for row in tx.all(query, **moments):
+        for row in tx.all(query, **moments(now)):
             audit.breach(name, str(row.row), str(row.problem))
     progress("done", total, total)
     audit.checked["checks"] = len(asked)
     return audit
+
+
+def moments(now: datetime) -> dict[str, datetime]:
+    """What the checks are asked with at this moment."""
+    return {before(span).key: now - span for span in SPANS} | {after(span).key: now + span for span in AHEAD}
 
 
 def audit_home(tx: Tx, audit: Audit, home: Balances | AtCreem) -> None:
