@@ -33,8 +33,14 @@ def pay(world: MoneyWorld, name: str, *, month: int = 0, minutes: float = 0, **m
     """A month of one subscription is paid, and Creem tells of it. All of them name the order by which it began."""
     begins = world.started - timedelta(days=40) + month * MONTH
     of_it: dict[str, Any] = {"customer_id": "cust_1", "product_id": "prod_month", "subscription_id": "sub_1", "order_id": "ord_1"}
-    of_it |= {"period_start": begins, "period_end": begins + MONTH, "email": "acc_1@example.org", "amount": 1500}
-    world.double.pay(name, paid_at=begins + timedelta(minutes=minutes), announce=True, **of_it | more)
+    of_it |= {
+        "period_start": begins,
+        "period_end": begins + MONTH,
+        "email": "acc_1@example.org",
+        "amount": 1500,
+        "announce": True,
+    }
+    world.double.pay(name, paid_at=begins + timedelta(minutes=minutes), **of_it | more)
 
 
 def history(world: MoneyWorld, **more: Any) -> dict[str, Any]:
@@ -148,3 +154,70 @@ def test_charge_beside_an_earlier_one_that_names_no_transaction_goes_back_once_t
         world.load(records[1])
     world.settle_down(days=1)
     assert (world.state("ord_1"), world.double.gone("tran_0"), world.double.gone("tran_1")) == ("refunded", 0, 900)
+
+
+def a_month(world: MoneyWorld, number: int, **more: Any) -> dict[str, Any]:
+    """A month of the subscription with its period, as a history has it that knows no transactions; all but the first renew it."""
+    begins = world.started - timedelta(days=40) + number * MONTH
+    told = {
+        "paid_at": written(begins - timedelta(seconds=3)),
+        "period_start": written(begins),
+        "period_end": written(begins + MONTH),
+    }
+    return history(world) | told | ({"id": f"month_{number}", "billing": "renewal"} if number else {}) | more
+
+
+@pytest.mark.parametrize("first", ["history", "webhooks", "neither"])
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "after the first month"])
+def test_renewal_grants_once_whoever_tells_of_it_first(world: MoneyWorld, first: str, alone: bool) -> None:
+    """Once it was booked twice: twice the credits, and a case of a charge made twice for a person."""
+    told = [a_month(world, number) for number in ((1,) if alone else (0, 1))]
+    if first == "history":
+        world.load(*told)
+    elif first == "neither":
+        world.put_in(*told)
+    # what began it may be from before anybody heard
+    pay(world, "tran_0", announce=not alone)
+    pay(world, "tran_1", month=1)
+    heard(world)
+    world.load(*told)
+    assert (world.credits(), sorted(booked(world).values(), key=str)) == (40 * len(told), ["tran_0", "tran_1"][-len(told) :])
+    world.settle_down(days=1)
+    assert [world.case(name) for name in booked(world)] == [None] * len(told)
+    assert world.dead() == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"amount": 3000},
+        {"product_id": "prod_pack"},
+        {"currency": "EUR"},
+        {"month": 2},
+        {"period_start": None, "period_end": None},
+    ],
+    ids=["another amount", "another product", "another currency", "another month", "a month that is not known"],
+)
+def test_renewal_that_differs_from_a_nameless_one_is_another(world: MoneyWorld, more: dict[str, Any]) -> None:
+    world.load(a_month(world, 1))
+    pay(world, "tran_0", announce=False)
+    pay(world, "tran_1", **{"month": 1} | more)
+    heard(world)
+    assert booked(world) == {"month_1": None, "tran_1": "tran_1"}
+
+
+def test_renewal_made_twice_is_found_though_the_history_names_neither(world: MoneyWorld) -> None:
+    world.load(a_month(world, 1))
+    pay(world, "tran_0", announce=False)
+    for number in (1, 2):
+        pay(world, f"tran_{number}", month=1, minutes=5 * (number - 1))
+        heard(world)
+    assert booked(world) == {"month_1": "tran_1", "tran_2": "tran_2"}
+    world.settle_down(days=1)
+    assert (world.state("tran_2"), world.double.gone("tran_1"), world.double.gone("tran_2")) == ("refunded", 0, 1500)
+    assert world.credits() == 40
+
+
+def test_two_renewals_of_which_a_history_names_neither_are_two(world: MoneyWorld) -> None:
+    world.load(a_month(world, 1), a_month(world, 1, id="month_1_again"))
+    assert sorted(booked(world)) == ["month_1", "month_1_again"]

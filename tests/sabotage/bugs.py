@@ -1663,6 +1663,30 @@ BUGS = (
         (("worker/store/faults.py", "    if state == TAKEN and (behind", "    if not state and (behind"),),
     ),
     Bug(
+        "renewal_of_a_history_is_another_than_creems",
+        "whoever is imported with a month that Creem tells of as well has its credits twice, and a person is asked about a second charge",
+        ("tests/money/test_nameless.py::test_renewal_grants_once_whoever_tells_of_it_first",),
+        (
+            (
+                "worker/cases/assess/bought.py",
+                'alike = _begin_together(said.period_start, stands["period_start"])',
+                "alike = False",
+            ),
+        ),
+    ),
+    Bug(
+        "renewal_is_any_other_of_that_day",
+        "a month that was paid is taken for another payment of that day, and grants nothing",
+        ("tests/money/test_nameless.py::test_renewal_that_differs_from_a_nameless_one_is_another",),
+        (
+            (
+                "worker/cases/assess/bought.py",
+                'alike = _begin_together(said.period_start, stands["period_start"])',
+                "alike = True",
+            ),
+        ),
+    ),
+    Bug(
         "commit_without_an_answer_is_held_against_the_event",
         "while a standby is away events use up their attempts over commits that wait for it, and end with the dead letters",
         (

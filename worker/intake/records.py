@@ -90,11 +90,6 @@ class PurchaseRecord:
         """Its identity among all records."""
         return f"purchase:{self.id}"
 
-    @property
-    def begins_subscription(self) -> bool:
-        """True of the payment by which a subscription began."""
-        return self.kind is PurchaseKind.SUBSCRIPTION and self.billing is Billing.FIRST
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:

@@ -1,9 +1,10 @@
 """Purchases taken into the working set: one for each charge, however often and under whatever name it is told of."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from policy.duplicates import SHORTEST_PERIOD
+from policy.facts import Billing, PurchaseKind
 from policy.ledger import PostingKind
 from worker.cases.book.book import Account, Book
 from worker.cases.book.lots import add_lot, debit_what_waits
@@ -43,7 +44,7 @@ def take_purchase(book: Book, said: PurchaseRecord, *, supposed: bool = False) -
         "granted": said.credits,
     }
     # told of by import and by webhook, a charge may have two names, and grants once
-    stands = book.purchases_known.get(said.id) or book.charges_known.get(said.transaction_id or "") or _began_with(book, said)
+    stands = book.purchases_known.get(said.id) or book.charges_known.get(said.transaction_id or "") or _paid_before(book, said)
     if supposed and stands is not None:
         if stands["account_id"] not in book.accounts:
             raise Collision(f"{stands['purchase_id']} became known meanwhile")
@@ -65,11 +66,11 @@ def take_purchase(book: Book, said: PurchaseRecord, *, supposed: bool = False) -
         debit_what_waits(book, said.account_id)
 
 
-def _began_with(book: Book, said: PurchaseRecord) -> dict[str, Any] | None:
-    """The payment by which a subscription began, where one of the two tellings names no transaction: webhooks name it by that,
-    histories by its order, which its renewals may carry too. None where what is booked is another payment.
+def _paid_before(book: Book, said: PurchaseRecord) -> dict[str, Any] | None:
+    """The payment of a subscription that this tells of as well, where one of the two tellings names no transaction: webhooks name
+    it by that, histories by an order, which all months may carry. None where what is booked is another payment.
     """
-    known = book.begun.get(said.account_id, {}).values() if said.begins_subscription else ()
+    known = book.subscribed.get(said.account_id, {}).values() if said.kind is PurchaseKind.SUBSCRIPTION else ()
     alike = [stands for stands in known if _may_be(book, said, stands)]
     return min(alike, key=lambda stands: abs(said.paid_at - stands["paid_at"]), default=None)
 
@@ -81,12 +82,21 @@ def _may_be(book: Book, said: PurchaseRecord, stands: dict[str, Any]) -> bool:
         return False
     booked = {stands["amount"], stands.get("amount_paid"), book.charges_paid.get(stands["transaction_id"] or "")} - {None}
     told, apart = {said.amount, said.amount_paid} - {None}, abs(said.paid_at - stands["paid_at"])
+    if {said.billing.value, stands["billing"]} != {Billing.FIRST.value}:
+        # of later months the order says nothing, and each is billed once
+        alike = _begin_together(said.period_start, stands["period_start"])
+        return alike and apart < SHORTEST_PERIOD and not booked.isdisjoint(told)
     orders = {stands["order_id"] or stands["purchase_id"], said.order_id or said.id}
     if orders & {stands["transaction_id"], said.transaction_id}:
         # Creem's word of a payment may name no order
         return apart < AT_ONCE and not booked.isdisjoint(told)
     # tax may be in one of the amounts; a trial's invoice is of the same order, and costs nothing
     return len(orders) == 1 and apart < SHORTEST_PERIOD and (0 in booked) is (0 in told)
+
+
+def _begin_together(one: datetime | None, other: datetime | None) -> bool:
+    """True of periods that begin at once, as far as both are known."""
+    return one is not None and other is not None and abs(one - other) < AT_ONCE
 
 
 _LEARNT_LATER = ("transaction_id", "request_id", "subscription_id", "cancelled_at", "period_start", "period_end")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from policy.facts import Billing, PurchaseKind, Report, ReportKind, Rerun
+from policy.facts import PurchaseKind, Report, ReportKind, Rerun
 from policy.lifecycle import CaseKind, CaseState
 from worker.credits.ledger import JobCredits, Posting
 from worker.credits.lots import OpenLots
@@ -158,8 +158,8 @@ class Book:
     purchases_known: dict[str, dict[str, Any]] = field(default_factory=dict)
     charges_known: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The same purchases by transaction id."""
-    begun: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
-    """Of these the payments by which subscriptions began, by account and id."""
+    subscribed: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    """Of these the payments of subscriptions, by account and id."""
     purchases_new: list[dict[str, Any]] = field(default_factory=list)
     purchases_changed: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What is new of purchases that are known, by id: more than one of a batch may add to it."""
@@ -199,7 +199,7 @@ class Book:
     def know(self, purchase: dict[str, Any]) -> None:
         """The purchase is known, and by its charge where that is."""
         self.purchases_known[purchase["purchase_id"]] = purchase
-        if (purchase["kind"], purchase["billing"]) == (PurchaseKind.SUBSCRIPTION.value, Billing.FIRST.value):
-            self.begun.setdefault(purchase["account_id"], {})[purchase["purchase_id"]] = purchase
+        if purchase["kind"] == PurchaseKind.SUBSCRIPTION.value:
+            self.subscribed.setdefault(purchase["account_id"], {})[purchase["purchase_id"]] = purchase
         if purchase["transaction_id"] is not None:
             self.charges_known.setdefault(purchase["transaction_id"], purchase)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, exists, func, literal_column, not_, or_, select
 
 from policy.duplicates import SHORTEST_PERIOD
-from policy.facts import Billing, PurchaseKind
+from policy.facts import PurchaseKind
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.book import Book, LotMoney
 from worker.cases.book.news import News
@@ -118,7 +118,7 @@ def load_purchases(tx: Tx, book: Book, news: Sequence[News], ledger: Ledger) -> 
     named = [said.id for said in bought]
     if named:
         charged = [said.transaction_id for said in bought if said.transaction_id]
-        same = or_(tx.among(purchases.c.purchase_id, named), *_begun(tx, bought))
+        same = or_(tx.among(purchases.c.purchase_id, named), *_subscribed(tx, bought))
         known = select(purchases, charges.c.amount_paid).select_from(LOTS)
         rows = tx.all(known.where(or_(same, tx.among(purchases.c.transaction_id, charged)) if charged else same))
         for row in rows:
@@ -129,14 +129,13 @@ def load_purchases(tx: Tx, book: Book, news: Sequence[News], ledger: Ledger) -> 
         book.lots |= ledger.open_lots(tx, sorted(spending))
 
 
-def _begun(tx: Tx, bought: Sequence[PurchaseRecord]) -> Iterator[ColumnElement[bool]]:
-    """That a purchase may be the payment by which one of these subscriptions began, told of under another name."""
-    begun = [said for said in bought if said.begins_subscription]
-    if begun:
-        p, times = purchases.c, [said.paid_at for said in begun]
+def _subscribed(tx: Tx, bought: Sequence[PurchaseRecord]) -> Iterator[ColumnElement[bool]]:
+    """That a purchase may be one of these payments of subscriptions, told of under another name."""
+    told = [said for said in bought if said.kind is PurchaseKind.SUBSCRIPTION]
+    if told:
+        p, times = purchases.c, [said.paid_at for said in told]
         near = p.paid_at.between(min(times) - SHORTEST_PERIOD, max(times) + SHORTEST_PERIOD)
-        first = (p.kind == PurchaseKind.SUBSCRIPTION.value, p.billing == Billing.FIRST.value)
-        yield and_(tx.among(p.account_id, {said.account_id for said in begun}), near, *first)
+        yield and_(tx.among(p.account_id, {said.account_id for said in told}), near, p.kind == PurchaseKind.SUBSCRIPTION.value)
 
 
 def load_lots_money(tx: Tx, book: Book) -> None:
