@@ -1,4 +1,4 @@
-"""The database with its schema, as plain fixtures: `pytest_plugins` in `tests/conftest.py` makes them known."""
+"""The database with its schema, as plain fixtures: `addopts` in `pyproject.toml` makes them known."""
 
 from collections.abc import Iterator
 from copy import copy
