@@ -12,7 +12,7 @@ def chance_of(seed: int) -> Iterator[random.Random]:
     chance, before, drawn = random.Random(seed), secrets.token_bytes, random.getstate()
     names = random.Random(seed + 1)
     secrets.token_bytes = lambda nbytes=32: names.randbytes(nbytes or 32)
-    # what is drawn between two tries of a unit of work, and by tenacity between two reads of Creem
+    # what tenacity draws between two reads of Creem, and two tries of a unit of work
     random.seed(seed + 2)
     try:
         yield chance

@@ -1,7 +1,5 @@
 """The database, opened the safe way on each engine, and the one shape every unit of work has."""
 
-import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -11,6 +9,7 @@ from typing import TypeVar
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from worker.errors import Collision, Misconfigured, OutOfTime, TryLater, Unanswered, one_line
 from worker.store import sqlite
@@ -21,8 +20,6 @@ from worker.store.session import is_asking, prepare_sessions, settings_of
 T = TypeVar("T")
 
 REPEATS = 5
-FIRST_REST, LONGEST_REST = 0.02, 1.0
-"""Seconds between two of them at most, twice as many with each."""
 LINE = {
     "connect_timeout": 5,
     # a server that vanishes without a word is noticed in 20 s: where we wait for it by questions that nobody answers,
@@ -98,15 +95,14 @@ class Store:
 
     @staticmethod
     def _repeated(once: Callable[[], T]) -> T:
-        # by hand: nearly every unit is done at once, and a library's machinery took a quarter of the time around it
-        for repeat in range(REPEATS - 1):
-            try:
-                return once()
-            except Exception as error:
-                if not _worth_repeating(error):
-                    raise
-            time.sleep(random.uniform(0, min(LONGEST_REST, FIRST_REST * 2**repeat)))
-        return once()
+        # nearly every unit is done at once, and what repeats it would take a quarter of the time around it
+        try:
+            return once()
+        except Exception as error:
+            if not _worth_repeating(error):
+                raise
+        again: T = _AGAIN(once)
+        return again
 
     def _once(self, work: Callable[[Tx], T], *, writing: bool, keep: bool) -> T:
         with self.engine.connect().execution_options(writing=writing) as connection:
@@ -231,3 +227,11 @@ def _worth_repeating(error: BaseException) -> bool:
         return False
     # not a locked SQLite file: it was already waited for
     return sqlstate(error) in {"40P01", "40001", NOT_SUPPORTED}
+
+
+_AGAIN = Retrying(
+    retry=retry_if_exception(_worth_repeating),
+    stop=stop_after_attempt(REPEATS - 1),
+    wait=wait_random_exponential(multiplier=0.02, max=1.0),
+    reraise=True,
+)
