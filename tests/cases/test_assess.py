@@ -363,7 +363,7 @@ def test_refused_rerun_gives_the_credits_back_without_waiting(world: World) -> N
 
 
 def test_answer_about_one_rerun_is_none_about_another(world: World) -> None:
-    """What is asked of two jobs at the same moment has an answer each: as long as one may come to something, nothing else is given."""
+    """Two jobs that are asked for at the same moment have an answer each: one may still come to something."""
     world.pipeline.answer = lambda order: Answer.REFUSED if order.job_id == "job_2" else Answer.ACCEPTED
     names = ["job_1", "job_2", "job_3"]
     world.happen(*map(world.submitted, names), *(world.failed(name, code="job_timeout") for name in names[:2]))

@@ -27,6 +27,7 @@ from worker.credits.ledger import JobCredits, Ledger
 from worker.errors import Refused, TryLater
 from worker.intake.entry import Entry
 from worker.intake.records import read_record
+from worker.reruns import Answer
 from worker.store import effects
 from worker.store import inbox as inbox_rows
 from worker.store.bulk import Tx
@@ -442,6 +443,36 @@ def test_requeue_plan_changes_nothing_and_its_real_run_does_what_it_said(store: 
     assert world.state("job_1") == "refunded"
     row = next(row for row in world.case("job_1")["history"] if row["event"] == "case.requeued")  # type: ignore[index]
     assert (row["by"], row["detail"]) == ("tester", {"reason": "customer on the phone"})
+
+
+def test_requeue_of_a_case_that_goes_on_waiting_for_its_rerun_costs_one_look(store: Store) -> None:
+    """It stood due until the re-run's deadline: every sweep looked at it, and as many as a batch has kept all others waiting."""
+    world = World(store)
+    world.load(an_account(), a_purchase())
+    world.pipeline.answer = lambda order: Answer.NOT_HEARD
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    before = world.case("job_1")
+    world.clock.pass_(minutes=1)
+    world.requeuer.requeue("job_1", by="tester", reason="the pipeline is back")
+    # raises where it never comes to rest
+    world.sweep()
+    after = world.case("job_1")
+    assert before
+    assert after
+    assert (after["state"], after["next_action_at"]) == ("rerunning", before["next_action_at"])
+
+
+def test_requeue_brings_nothing_forward_but_its_own_case(store: Store) -> None:
+    world = World(store)
+    world.load(an_account(), a_purchase())
+    world.pipeline.answer = lambda order: Answer.NOT_HEARD
+    for name in ("job_1", "job_2"):
+        world.happen(world.submitted(name), world.failed(name, code="job_timeout"))
+    asked = [order.job_id for order in world.pipeline.orders]
+    world.requeuer.requeue("job_1", by="tester", reason="the pipeline is back")
+    world.pipeline.answer = lambda order: Answer.ACCEPTED
+    world.sweep()
+    assert [order.job_id for order in world.pipeline.orders] == [*asked, "job_1"]
 
 
 def test_requeue_takes_no_effect_out_of_the_hands_of_who_does_it(store: Store) -> None:

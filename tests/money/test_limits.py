@@ -211,6 +211,15 @@ def test_every_stop_stands_until_a_person_who_was_shown_all_releases_them(world:
     assert admit(world, 1001, allowed, now) is None
 
 
+def test_second_reason_to_stop_money_is_said_of_no_other_breaker(world: MoneyWorld) -> None:
+    away(world, 5)
+    before = breaker(world, CREEM)
+    for reason in ("a drill", "another"):
+        world.store.write(lambda tx: limits.stop(tx, by="ann", reason=reason, now=world.clock.now()))  # noqa: B023 - at once
+    assert "another" in str(held(world, limits.MONEY))
+    assert breaker(world, CREEM) == before
+
+
 def test_alarm_that_comes_while_a_person_stops_money_is_kept(world: MoneyWorld) -> None:
     now = world.clock.now()
     world.store.write(lambda tx: limits.stop(tx, by="ada", reason="a drill", now=now))

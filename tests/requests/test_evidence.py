@@ -93,6 +93,20 @@ def test_file_is_deleted_within_the_hours_after_the_decision_and_its_receipt_sta
     assert world.audit().breaches == []
 
 
+def test_files_of_a_decided_case_go_and_those_of_another_stay(world: PeopleWorld) -> None:
+    case_id, _ = with_file(world)
+    world.bought_once("ord_2", "acc_2")
+    asks = {"sender": "acc_2@example.org", "files": {"layers.png": PNG}}
+    other = world.mail("Please refund my order ord_2.", **asks).case_id
+    world.decide(case_id, "decline")
+    world.clock.pass_(hours=13)
+    assert [world.evidence.sweep().deleted for _ in range(2)] == [2, 0]
+    kept = world.case(other)
+    assert kept is not None
+    assert [file["deleted_at"] for file in kept["evidence"]] == [None, None]
+    assert on_disk(world) == 2
+
+
 def test_file_goes_in_time_after_the_decision_however_long_the_money_waits(world: PeopleWorld) -> None:
     case_id, _ = with_file(world)
     world.double.switches = replace(world.double.switches, low_balance=99)

@@ -3475,4 +3475,64 @@ BUGS = (
         ("tests/restore/test_journal.py::test_disk_that_does_not_answer_is_away_within_seconds_and_back_when_it_does",),
         (("worker/cases/money/journal.py", "self._disk.look(self._take_in_all)", "self._take_in_all()"),),
     ),
+    Bug(
+        "requeued_rerun_stays_due_until_its_deadline",
+        "as many re-running cases as a batch has, put back by a person, keep all others that are due waiting for an hour",
+        ("tests/cases/test_poison.py::test_requeue_of_a_case_that_goes_on_waiting_for_its_rerun_costs_one_look",),
+        (
+            (
+                "worker/cases/assess/carry_out.py",
+                "if again_at is not None:",
+                "if target is CaseState.REVIEW and again_at is not None:",
+            ),
+        ),
+    ),
+    Bug(
+        "files_of_every_case_go_with_those_of_one",
+        "what customers of open cases handed in is deleted when another's case has been decided",
+        ("tests/requests/test_evidence.py::test_files_of_a_decided_case_go_and_those_of_another_stay",),
+        (
+            (
+                "worker/cases/requests/evidence.py",
+                'where(tx.among(evidence.c.evidence_id, ids), evidence.c.state == "kept")',
+                'where(evidence.c.state == "kept")',
+            ),
+        ),
+    ),
+    Bug(
+        "refused_rerun_refuses_all_that_were_asked",
+        "one order that the pipeline refuses gives back the credits of jobs that are re-running, which then deliver",
+        ("tests/cases/test_assess.py::test_answer_about_one_rerun_is_none_about_another",),
+        (
+            (
+                "worker/cases/effects/effects.py",
+                "asked = (reruns.c.job_id == effect.job_id, reruns.c.state",
+                "asked = (reruns.c.job_id.is_not(None), reruns.c.state",
+            ),
+        ),
+    ),
+    Bug(
+        "credits_that_are_held_are_told_of_with_anothers",
+        "a customer reads that credits are back on the account which are frozen, and void soon after",
+        ("tests/requests/test_told.py::test_credits_that_can_be_spent_again_are_told_of_to_nobody_whose_purchase_is_still_held",),
+        (
+            (
+                "worker/cases/money/close.py",
+                "back = frozen.where(p.purchase_id == purchase_id, p.kind",
+                "back = frozen.where(p.purchase_id.is_not(None), p.kind",
+            ),
+        ),
+    ),
+    Bug(
+        "case_that_is_set_aside_takes_others_along",
+        "every case that stands as a poisonous one does is handed to a person with its error",
+        ("tests/cases/test_poison.py::test_case_that_is_set_aside_takes_none_along_that_stands_as_it_does",),
+        (
+            (
+                "worker/cases/assess/waker.py",
+                "update(cases).where(cases.c.case_id == case_id, cases.c.state",
+                "update(cases).where(cases.c.case_id.is_not(None), cases.c.state",
+            ),
+        ),
+    ),
 )

@@ -33,8 +33,10 @@ def carry_out(book: Book, case: Case, job: Job | None, decision: Decision, facts
     if held:
         target = CaseState.REVIEW
     if case.state is target and (target is not CaseState.REVIEW or case.rule == decision.rule):
-        if target is CaseState.REVIEW:
-            remind(case, book.now)
+        again_at = _again_at(book, case, job, target)
+        if again_at is not None:
+            # woken before its time: what a person puts back, re-running or not, is looked at once and not for ever
+            remind(case, book.now, again_at - book.now)
         return
     record(case, decision, facts)
     frozen = 0
@@ -44,16 +46,18 @@ def carry_out(book: Book, case: Case, job: Job | None, decision: Decision, facts
         frozen = _reverse(book, case, _there(job, case), decision)
     elif decision.outcome is Outcome.RERUN and not decision.settled and facts.rerun is None:
         _ask_rerun(book, case, _there(job, case), terms)
-    next_at = None
+    go(case, target, next_action_at=_again_at(book, case, job, target), now=book.now)
+    if mode is not Mode.OBSERVE:
+        _announce(book, case, frozen)
+
+
+def _again_at(book: Book, case: Case, job: Job | None, target: CaseState) -> datetime | None:
+    """When a case that stands there is looked at again; None where that is its end."""
     if target is CaseState.RERUNNING:
         rerun = _there(job, case).rerun
         assert rerun is not None, "a case is re-running only when a re-run was asked for"
-        next_at = rerun.deadline_at
-    elif target is CaseState.REVIEW:
-        next_at = book.now + REMIND
-    go(case, target, next_action_at=next_at, now=book.now)
-    if mode is not Mode.OBSERVE:
-        _announce(book, case, frozen)
+        return rerun.deadline_at
+    return book.now + REMIND if target is CaseState.REVIEW else None
 
 
 def _target(decision: Decision) -> CaseState:
