@@ -4,9 +4,10 @@ Where its statistics say that a table holds one row, Postgres compares before it
 that it compares, and one that skips locked rows finds the next each time.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from tests.cases.world import World, a_purchase, an_account
 from tests.money.world import MoneyWorld
@@ -18,7 +19,7 @@ from worker.store import effects, inbox
 from worker.store.bulk import Tx
 from worker.store.effects import EffectKind
 from worker.store.engine import Store
-from worker.store.tables import creem_credits
+from worker.store.tables import creem_credits, payments
 
 LEASE = timedelta(seconds=30)
 
@@ -118,3 +119,18 @@ def test_a_payer_takes_the_one_claim_that_it_plays(store: Store) -> None:
     world.close()
     assert sorted(one.transaction_id for one in taken if one is not None) == [first, *others]
     assert taken[-1] is None
+
+
+def test_turn_that_is_put_off_is_that_of_one_claim_and_of_who_has_it(store: Store) -> None:
+    world = MoneyWorld(store)
+    for number in range(2):
+        world.charged_again(number)
+    now = world.clock.now()
+    mine, others = (store.write(lambda tx: turn.take(tx, Environment.TEST.value, now=now, lease=LEASE)) for _ in range(2))
+    world.close()
+    assert mine is not None
+    assert others is not None
+    store.write(lambda tx: turn.defer(tx, mine, now + 9 * LEASE))
+    store.write(lambda tx: turn.defer(tx, replace(others, turn=others.turn - 1), now + 9 * LEASE))
+    found = store.read(lambda tx: tx.all(select(payments.c.payment_id, payments.c.due_at)))
+    assert {row.payment_id: row.due_at for row in found} == {mine.payment_id: now + 9 * LEASE, others.payment_id: now + LEASE}
