@@ -187,7 +187,9 @@ def test_end_of_one_subscription_is_that_of_no_other_nor_of_what_others_bought(w
     assert ends(world) == {world.clock.now() - timedelta(days=2)}
     p, s = purchases.c, subscriptions.c
     assert [row.cancelled_at for row in world.rows(select(p.cancelled_at).where(p.purchase_id == "ord_0"))] == [None]
-    assert world.rows(select(s.status, s.cancelled_at, s.updated_at).where(s.subscription_id == "sub_2")) == [("active", None, at)]
+    assert world.rows(select(s.status, s.cancelled_at, s.updated_at).where(s.subscription_id == "sub_2")) == [
+        ("active", None, at)
+    ]
 
 
 def test_end_that_a_purchase_missed_is_found_by_the_audit_and_mended_by_reconcile(world: PeopleWorld) -> None:

@@ -3431,7 +3431,7 @@ BUGS = (
         "first_payment_without_its_transaction_is_another",
         "a subscription's first payment grants twice where the history names no transaction, and its refund is offered to a person",
         ("tests/money/test_nameless.py",),
-        (("worker/cases/assess/bought.py", " or _began_with(book, said)\n", "\n"),),
+        (("worker/cases/assess/bought.py", " or _paid_before(book, said)\n", "\n"),),
     ),
     Bug(
         "month_of_an_order_is_its_first_payment",
