@@ -22,13 +22,13 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from tests.creem.sockets import server
 from tests.money.world import MoneyWorld
 from tests.notices.rude_server import rude_server
 from tests.requests.world import PeopleWorld
 from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted, succeeded
 from tests.scenarios.terminal import in_new_interpreter
 from tests.servers import ON_POSTGRES, eventually
+from tests.sockets import server
 from worker.broker import answers, celery_of
 from worker.cases.chain.heads import Head, Heads
 from worker.cases.money import limits
