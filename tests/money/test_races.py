@@ -184,6 +184,29 @@ def test_answer_that_comes_after_its_call_was_given_up_is_kept_and_goes_on_from_
     assert world.audit().breaches == []
 
 
+def test_answer_is_kept_with_its_own_call_beside_one_that_has_none_yet(world: MoneyWorld) -> None:
+    world.double.switches = replace(NASTY, settle_after=3600, turns_early=False)
+    world.twice_charged()
+    world.charged_again(1)
+    slow = world.payer()
+    answered = list[list[bool]]()
+
+    class Freezes(PassesOn):
+        def refund(self, armed: Armed) -> Answer:
+            answer = super().refund(armed)
+            world.clock.pass_(minutes=2)
+            world.pay()
+            calls = world.store.read(lambda tx: tx.all(select(payment_attempts.c.answered_at)))
+            answered.append(sorted(call.answered_at is not None for call in calls))
+            return answer
+
+    replace(slow, creem=Freezes(slow.creem)).pay()
+    assert answered == [[False, True]]
+    world.settle_down(days=1)
+    assert [world.double.gone(name) for name in ("tran_1", "tran_r1_1")] == [900, 900]
+    assert world.audit().breaches == []
+
+
 def test_word_of_the_refund_that_comes_while_its_charge_is_read_calls_the_claim_back(store: Store) -> None:
     """Once the read, which was behind, put the claim off for an hour, and for a day where it had waited long."""
     world = MoneyWorld(store, switches=Switches())
