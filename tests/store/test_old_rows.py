@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from tests.servers import ON_POSTGRES
 from tests.store.rows import NOON, a_case, a_job, a_purchase, an_account
 from worker.cases.audit.checks import failed_jobs_without_case
 from worker.cases.book.load import claimed
-from worker.cases.effects.notifier import notices_overview
+from worker.cases.effects.notifier import Mailer, _first, notices_late, notices_overview
 from worker.cases.money import claims, told
 from worker.cases.review.queue import queued
 from worker.cases.sweep import OVERTAKEN
+from worker.notices.mail.postbox import Outbox
 from worker.store import effects, inbox
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -113,6 +115,7 @@ def disputed(tx: Tx) -> Any:
     return tx.all(select(charges.c.transaction_id).where(charges.c.disputed_at.is_not(None)))
 
 
+MAILER = Mailer(Outbox(Path()), "support@layers.example", None, repeatable=True)
 STEPS: dict[str, Step] = {
     "the newest purchase of a product": newest,
     "whether a lot is claimed": lots_claimed,
@@ -124,6 +127,8 @@ STEPS: dict[str, Step] = {
     "events to be handled": lambda tx: inbox.any_due(tx, NOON),
     "effects to be done": lambda tx: effects.due(tx, NOON, 5),
     "notices by state": notices_overview,
+    "notices tried in vain": notices_late,
+    "the next notice": lambda tx: _first(tx, MAILER, NOON),
     "charges under dispute": disputed,
     "the first that wait for a person": lambda tx: tx.all(queued(None, FEW // 2)),
     "those that wait behind one": lambda tx: tx.all(queued("case_x_500", FEW // 2)),
@@ -153,8 +158,7 @@ def test_no_step_passes_over_a_table_on_sqlite(old: Store) -> None:
     event.listen(old.engine, "before_cursor_execute", lambda _c, _k, statement, values, *_: sent.append((statement, values)))
     for step in STEPS.values():
         old.read(step)
-    # not notices: of several states in a list SQLite does not see that the index has them all
-    tables = {"purchases", "payments", "inbox", "charges", "cases", "postings", "effects"}
+    tables = {"purchases", "payments", "inbox", "charges", "cases", "postings", "effects", "notices"}
     with old.engine.connect() as connection:
         for statement, values in list(sent):
             if not statement.startswith("SELECT"):

@@ -27,10 +27,12 @@ from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.history import line
+from worker.store.statements import one_of
 from worker.store.tables import accounts, case_history, cases, notices, requests
 from worker.traces import tell
 
 KINDS = tuple(kind.value for kind in NoticeKind)
+OPEN = ("due", "sending")
 ROUND = 20
 """Most mails in one turn: a task has a time limit."""
 MOST_TOGETHER = 500
@@ -195,9 +197,9 @@ def _post(mailer: Mailer, editions: Editions, batch: _Batch, now: datetime) -> R
 def notices_overview(tx: Tx) -> dict[str, int]:
     """How many notices stand in each state that somebody may want to know of."""
     # each pair by the index of its own, in which none of those sent is
-    pairs, found = (("due", "sending"), ("unknown", "refused")), dict[str, int]()
-    for pair in pairs:
-        counted = select(notices.c.state, func.count()).where(notices.c.state.in_(pair)).group_by(notices.c.state)
+    found = dict[str, int]()
+    for pair in (OPEN, ("unknown", "refused")):
+        counted = select(notices.c.state, func.count()).where(one_of(notices.c.state, pair)).group_by(notices.c.state)
         found |= dict.fromkeys(pair, 0) | {state: int(number) for state, number in tx.connection.execute(counted)}
     return found
 
@@ -210,13 +212,13 @@ def notices_late(tx: Tx) -> dict[str, Any]:
     # one that a sender has in its hands counts that try already; while that goes on, why the one before it came to nothing stays
     in_vain = n.attempts > case((n.state == "sending", 1), else_=0)
     counted = select(func.count(), func.min(n.created_at), func.max(n.detail))
-    count, oldest, why = tuple(tx.one(counted.where(n.state.in_(("due", "sending")), in_vain)))
+    count, oldest, why = tuple(tx.one(counted.where(one_of(n.state, OPEN), in_vain)))
     return {"count": int(count), "oldest_at": moment(oldest), "last_error": why}
 
 
 def _due(now: datetime) -> ColumnElement[bool]:
-    # not those that only a newer release has words for
-    return and_(notices.c.state == "due", notices.c.due_at <= now, notices.c.kind.in_(KINDS))
+    # of those that are open, for SQLite finds them by their index only so; not those that only a newer release has words for
+    return and_(one_of(notices.c.state, OPEN), notices.c.state == "due", notices.c.due_at <= now, notices.c.kind.in_(KINDS))
 
 
 def _why_not(account: Row[Any] | None) -> str | None:
