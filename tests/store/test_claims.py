@@ -7,19 +7,21 @@ that it compares, and one that skips locked rows finds the next each time.
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from tests.cases.world import World, a_purchase, an_account
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
-from worker.cases.money import turn
+from worker.cases.money import claims, remember, turn
+from worker.cases.money.close import Closing
+from worker.cases.money.journal import Armed
 from worker.credits import at_creem
 from worker.creem.environment import Environment
 from worker.store import effects, inbox
 from worker.store.bulk import Tx
 from worker.store.effects import EffectKind
 from worker.store.engine import Store
-from worker.store.tables import creem_credits, payments
+from worker.store.tables import creem_credits, payment_attempts, payments
 
 LEASE = timedelta(seconds=30)
 
@@ -121,16 +123,75 @@ def test_a_payer_takes_the_one_claim_that_it_plays(store: Store) -> None:
     assert taken[-1] is None
 
 
-def test_turn_that_is_put_off_is_that_of_one_claim_and_of_who_has_it(store: Store) -> None:
-    world = MoneyWorld(store)
+def two_in_hand(world: MoneyWorld) -> tuple[turn.Turn, turn.Turn]:
+    """The claims of two customers, each in its first turn."""
     for number in range(2):
         world.charged_again(number)
     now = world.clock.now()
-    mine, others = (store.write(lambda tx: turn.take(tx, Environment.TEST.value, now=now, lease=LEASE)) for _ in range(2))
+    one, other = (world.store.write(lambda tx: turn.take(tx, Environment.TEST.value, now=now, lease=LEASE)) for _ in range(2))
+    assert one is not None
+    assert other is not None
+    return one, other
+
+
+def test_turn_that_is_put_off_is_that_of_one_claim_and_of_who_has_it(store: Store) -> None:
+    world = MoneyWorld(store)
+    (mine, others), now = two_in_hand(world), world.clock.now()
     world.close()
-    assert mine is not None
-    assert others is not None
     store.write(lambda tx: turn.defer(tx, mine, now + 9 * LEASE))
     store.write(lambda tx: turn.defer(tx, replace(others, turn=others.turn - 1), now + 9 * LEASE))
     found = store.read(lambda tx: tx.all(select(payments.c.payment_id, payments.c.due_at)))
     assert {row.payment_id: row.due_at for row in found} == {mine.payment_id: now + 9 * LEASE, others.payment_id: now + LEASE}
+
+
+def test_calls_that_a_claim_learns_of_are_none_of_anothers(store: Store) -> None:
+    """Whose call has no answer is read until it is known what came of it, whatever is learnt about others."""
+    world = MoneyWorld(store)
+    (mine, others), now = two_in_hand(world), world.clock.now()
+    called = {"attempt": 1, "armed_at": now, "deadline_at": now}
+    refused = called | {"payment_id": mine.payment_id, "outcome": "refused", "detail": "no", "answered_at": now}
+    closing = Closing(world.settler, now)
+
+    def learn(tx: Tx) -> None:
+        tx.insert(payment_attempts, [called | {"payment_id": others.payment_id}])
+        tx.insert(payment_attempts, [refused])
+        payment, case = turn.lock(tx, mine)
+        payment = remember.as_not_sent(tx, payment, [Armed(2, now, now)], now)
+        remember.as_unknown(tx, payment, case, [Armed(4, now, now)], closing)
+
+    store.write(learn)
+    world.close()
+    a, p = payment_attempts.c, payments.c
+    calls = store.read(lambda tx: tx.all(select(a.payment_id, a.outcome).order_by(a.attempt)))
+    assert [call.outcome for call in calls if call.payment_id == others.payment_id] == [None]
+    assert [call.outcome for call in calls if call.payment_id == mine.payment_id] == ["refused", "not_sent", "not_sent", None]
+    counted = store.read(lambda tx: tx.all(select(p.payment_id, p.attempts)))
+    assert {row.payment_id: row.attempts for row in counted} == {mine.payment_id: 4, others.payment_id: 0}
+
+
+def test_claim_that_is_opened_again_over_a_call_opens_no_other(store: Store) -> None:
+    world = MoneyWorld(store)
+    (mine, others), now, p = two_in_hand(world), world.clock.now(), payments.c
+    ended = {"state": "not_needed", "next_step": "read", "closed_at": now, "due_at": None}
+
+    def learn(tx: Tx) -> None:
+        tx.connection.execute(update(payments).values(ended))
+        payment, case = turn.lock(tx, mine)
+        remember.as_unknown(tx, payment, case, [Armed(1, now, now)], Closing(world.settler, now))
+
+    store.write(learn)
+    world.close()
+    found = store.read(lambda tx: tx.all(select(p.payment_id, p.state, p.closed_at)))
+    assert {row.payment_id: (row.state, row.closed_at) for row in found} == {
+        mine.payment_id: ("unknown", None),
+        others.payment_id: ("not_needed", now),
+    }
+
+
+def test_claim_that_a_person_lets_go_on_is_the_only_one(store: Store) -> None:
+    world = MoneyWorld(store)
+    (mine, others), now, p = two_in_hand(world), world.clock.now(), payments.c
+    store.write(lambda tx: claims.go_on(tx, mine.payment_id, now))
+    world.close()
+    found = store.read(lambda tx: tx.all(select(p.payment_id, p.due_at)))
+    assert {row.payment_id: row.due_at for row in found} == {mine.payment_id: now, others.payment_id: now + LEASE}
