@@ -12,13 +12,13 @@ from sqlalchemy import select, text, update
 
 from tests import faults
 from tests.cases.test_held import held
-from tests.cases.world import a_job, a_purchase, an_account, moves
+from tests.cases.world import START, a_job, a_purchase, an_account, moves
 from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT
 from tests.store.rows import allow_other_states, before, waiting_for_locks
 from worker.cases.money import limits
-from worker.cases.money.charges import hear_refunds, lock
+from worker.cases.money.charges import hear_paid, hear_refunds, lock
 from worker.cases.money.settle import Settler
 from worker.clock import written
 from worker.creem.client import Creem, CreemAway, CreemRefused
@@ -32,7 +32,7 @@ from worker.sandbox.creem.words import Fault, Lie, Nested
 from worker.store.breakers import CREEM
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import breakers, charges, payments, purchases
+from worker.store.tables import breakers, charges, creem_refunds, payments, purchases
 
 
 @pytest.fixture
@@ -1065,3 +1065,25 @@ def hear_of_refund(world: MoneyWorld, refund_id: str, cents: int, *, whole: bool
         world.settler.settle(tx, ["ord_0"], now)
 
     world.store.write(hear)
+
+
+@pytest.mark.parametrize("can_read", [True, False])
+def test_what_is_told_of_one_charge_is_nothing_about_another(store: Store, can_read: bool) -> None:
+    now = START
+
+    def refund(number: int, status: str) -> RefundCreated:
+        return RefundCreated(f"ref_{number}", f"tran_{number}", 400, "USD", status, "requested", now, None, None)
+
+    def hear(tx: Tx, number: int, status: str) -> None:
+        lock(tx, ["tran_1", "tran_2"])
+        hear_paid(tx, {f"tran_{number}": number * 900})
+        hear_refunds(tx, [refund(number, status)], now + number * timedelta(minutes=1), can_read=can_read)
+
+    # of the second the word comes first, and it is no last word
+    store.write(lambda tx: hear(tx, 2, "pending"))
+    before = store.read(lambda tx: tx.all(select(charges).where(charges.c.transaction_id == "tran_2")))
+    store.write(lambda tx: hear(tx, 1, "succeeded"))
+    assert store.read(lambda tx: tx.all(select(charges).where(charges.c.transaction_id == "tran_2"))) == before
+    r, c = creem_refunds.c, charges.c
+    assert store.read(lambda tx: tx.all(select(r.status).order_by(r.refund_id))) == [("succeeded",), ("pending",)]
+    assert store.read(lambda tx: tx.value(select(c.amount_paid).where(c.transaction_id == "tran_1"))) == 900
