@@ -90,6 +90,9 @@ def test_reads_and_late_words_of_a_dispute_that_was_won_hold_nothing_again(world
     read_again(world)
     world.decide("tran_ord_1", "won", reason="the bank said so")
     read_again(world)
+    # one of another charge that was heard of by its name is no first of this one
+    hear_of_dispute(world, "disp_other", began, charge="tran_other")
+    world.clock.pass_(minutes=1)
     hear_of_dispute(world, "disp_late", began)
     read_again(world)
     assert world.lot("ord_1") == (45, 0, 0)
@@ -363,12 +366,14 @@ def test_claim_that_ends_leaves_frozen_what_waits_to_be_forfeited(world: PeopleW
     assert world.lot("ord_1") == (0, 0, 100)
 
 
-def hear_of_dispute(world: PeopleWorld, dispute_id: str, began: datetime, amount: int | None = 900) -> None:
+def hear_of_dispute(
+    world: PeopleWorld, dispute_id: str, began: datetime, amount: int | None = 900, *, charge: str = "tran_ord_1"
+) -> None:
     """Creem tells of a dispute of the charge that began then."""
-    one = DisputeCreated(dispute_id, "tran_ord_1", amount, "USD", began, "cust_acc_1")
+    one = DisputeCreated(dispute_id, charge, amount, "USD", began, "cust_acc_1")
 
     def hear(tx: Tx) -> None:
-        charges.lock(tx, ["tran_ord_1"])
+        charges.lock(tx, [charge])
         charges.hear_disputes(tx, [one], world.clock.now())
 
     world.store.write(hear)
