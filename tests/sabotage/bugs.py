@@ -3535,4 +3535,70 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "calls_of_every_claim_moved_nothing",
+        "what a claim learns from the journal says of another's call without an answer that it moved nothing: it is paid twice",
+        ("tests/store/test_claims.py::test_calls_that_a_claim_learns_of_are_none_of_anothers",),
+        (
+            (
+                "worker/cases/money/remember.py",
+                "earlier = (a.payment_id == payment.payment_id, a.attempt",
+                "earlier = (a.payment_id.is_not(None), a.attempt",
+            ),
+        ),
+    ),
+    Bug(
+        "every_claim_that_ended_is_opened_again",
+        "one call that the journal alone knows opens the claims of all other customers",
+        ("tests/store/test_claims.py::test_claim_that_is_opened_again_over_a_call_opens_no_other",),
+        (
+            (
+                "worker/cases/money/remember.py",
+                "update(payments).where(payments.c.payment_id == payment.payment_id).values(again)",
+                "update(payments).values(again)",
+            ),
+        ),
+    ),
+    Bug(
+        "end_of_one_subscription_is_that_of_all",
+        "a customer cancels, and every renewal of every other counts as cancelled before it",
+        ("tests/requests/test_renewals.py::test_end_of_one_subscription_is_that_of_no_other_nor_of_what_others_bought",),
+        (("worker/cases/money/ends.py", "update(subscriptions).where(one).values", "update(subscriptions).values"),),
+    ),
+    Bug(
+        "refund_that_succeeded_settles_all_that_were_told_of",
+        "what went back of one charge says of others, whose refund is pending, that their money is back",
+        ("tests/money/test_told.py::test_what_is_told_of_one_charge_is_nothing_about_another",),
+        (
+            (
+                "worker/cases/money/charges.py",
+                "where(creem_refunds.c.refund_id == one.refund_id, unsettled)",
+                "where(unsettled)",
+            ),
+        ),
+    ),
+    Bug(
+        "dispute_of_any_charge_is_an_earlier_one_of_this",
+        "credits are held again over a dispute that was won, because another customer has one",
+        ("tests/review/test_disputes_over.py::test_reads_and_late_words_of_a_dispute_that_was_won_hold_nothing_again",),
+        (
+            (
+                "worker/cases/money/charges.py",
+                "named = exists().where(d.transaction_id == one.transaction_id, d.dispute_id",
+                "named = exists().where(d.transaction_id.is_not(None), d.dispute_id",
+            ),
+        ),
+    ),
+    Bug(
+        "answer_is_kept_with_every_call_that_waits_for_one",
+        "a call of another claim, of which nothing is known, has the answer of this one, and this one has none",
+        ("tests/money/test_races.py::test_answer_is_kept_with_its_own_call_beside_one_that_has_none_yet",),
+        (
+            (
+                "worker/cases/money/record.py",
+                "            payment_attempts.c.payment_id == turn.payment_id,\n            payment_attempts.c.attempt",
+                "            payment_attempts.c.attempt",
+            ),
+        ),
+    ),
 )
