@@ -184,18 +184,22 @@ def test_case_that_ended_before_anybody_was_told_of_it_ends_in_silence(world: Pe
 
 def test_mail_that_asks_for_more_than_the_case_it_was_put_to_is_judged_by_itself(world: PeopleWorld) -> None:
     """Once it stayed with a charge that was no duplicate after all, and nobody ever saw it."""
+    world.bought_once("ord_x", "acc_x")
+    others = world.mail("Please refund my order ord_x.", sender="acc_x@example.org", files={"shot.png": PNG})
     world.load(*world.history_of_charges(2, apart=timedelta(minutes=40)))
     taken = world.mail("I bought ord_1 by accident and never used it, please refund it", files={"shot.png": PNG})
-    assert (taken.outcome, world.queue()) == (Taken.ATTACHED, [taken.case_id])
+    assert (taken.outcome, {*world.queue()}) == (Taken.ATTACHED, {taken.case_id, others.case_id})
+    left = world.case(others.case_id)
     world.clock.pass_(hours=1)
     world.double.refund_in_dashboard("tran_0")
     world.settle_down(days=0.1)
     world.sweep()
     assert world.state(taken.case_id) == "nothing_owed"
-    [case_id] = world.queue()
+    [case_id] = {*world.queue()} - {others.case_id}
     case = world.case(case_id)
     assert case is not None
     assert (case["kind"], case["decision"]["rule"], case["order_id"]) == ("request", "unused_purchase", "ord_1")
+    assert world.case(others.case_id) == left
     assert [mail["request_id"] for mail in case["requests"]] == [taken.request_id]
     assert [file["name"] for file in case["evidence"] if file["name"] != "message.eml"] != []
     assert case["opened_at"] == case["requests"][0]["received_at"]

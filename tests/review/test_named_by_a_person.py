@@ -3,10 +3,12 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from tests.requests.world import PeopleWorld, text_of
 from worker.cases.documents.document import find, find_alone, of_the_order
 from worker.errors import Refused
+from worker.store.tables import requests
 
 
 def without_an_order(world: PeopleWorld) -> str:
@@ -23,8 +25,12 @@ def test_order_that_a_person_names_is_what_the_mail_is_judged_by(world: PeopleWo
     assert (order["purchase_id"], order["order_id"], order["amount"]) == ("ord_1", "ord_1", 900)
     planned = world.reviewer.plan_name(case_id, "ord_1", by="ann", reason="her only order")
     assert world.state(case_id) == "waiting"
+    world.bought_once("ord_2", "acc_2")
+    other = world.mail("I want my money back, too.", sender="acc_2@example.org").case_id
     told = world.reviewer.name(case_id, "ord_1", by="ann", reason="her only order")
     assert told == planned
+    named = world.rows(select(requests.c.case_id, requests.c.purchase_id))
+    assert {row.case_id: row.purchase_id for row in named} == {case_id: "ord_1", other: None}
     assert (told["state"], "nothing of the purchase" in told["told"]) == ("review", True)
     case = world.case(case_id) or {}
     assert (case["order_id"], case["decision"]["rule"]) == ("ord_1", "unused_purchase")

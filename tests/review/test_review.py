@@ -467,6 +467,7 @@ def test_dispute_has_no_remedy_at_hand_and_says_what_there_is(world: PeopleWorld
 
 
 def test_suspension_needs_a_second_different_person(world: PeopleWorld) -> None:
+    world.load(an_account("acc_2"))
     case_id = a_dispute(world)
     told = world.decide(case_id, "suspend", by="ann", reason="she used it and disputes it")
     assert (told["done"], told["waits_for_second"]) == (False, True)
@@ -477,7 +478,7 @@ def test_suspension_needs_a_second_different_person(world: PeopleWorld) -> None:
     with pytest.raises(Refused, match="suspend is proposed by ann"):
         world.decide(case_id, "forfeit", by="bob")
     assert world.decide(case_id, "suspend", by="bob", reason="I looked as well")["done"]
-    assert standing(world) == "suspended"
+    assert (standing(world), standing(world, "acc_2")) == ("suspended", "active")
     with pytest.raises(Refused, match="is not possible here"):
         world.decide(case_id, "suspend", by="cat")
     [row] = world.rows(select(proposals))
@@ -774,8 +775,8 @@ def test_queue_goes_on_page_by_page(world: PeopleWorld) -> None:
     assert (seen, after) == (ids, None)
 
 
-def standing(world: PeopleWorld) -> str:
-    return str(world.rows(select(accounts.c.status).where(accounts.c.account_id == "acc_1"))[0].status)
+def standing(world: PeopleWorld, account: str = "acc_1") -> str:
+    return str(world.rows(select(accounts.c.status).where(accounts.c.account_id == account))[0].status)
 
 
 def test_history_of_an_approval_reads_from_opening_to_end(world: PeopleWorld) -> None:
