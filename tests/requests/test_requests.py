@@ -1422,6 +1422,17 @@ def test_copy_of_a_mail_that_its_own_mailbox_is_vouched_for_is_the_word_that_the
     assert world.audit().breaches == []
 
 
+def test_copy_that_is_vouched_for_gives_its_word_for_no_other_mail_that_waits_for_one(world: PeopleWorld) -> None:
+    world.bought_once()
+    world.bought_once("ord_x", "acc_x")
+    parked = world.mail(verified=False)
+    others = world.mail("Please refund my order ord_x.", sender="acc_x@example.org", verified=False)
+    assert world.mail().state == "review"
+    r = requests.c
+    first = {row.case_id: row.confirmed_at for row in world.rows(select(r.case_id, r.confirmed_at).order_by(r.request_id.desc()))}
+    assert (first[parked.case_id] is not None, first[others.case_id]) == (True, None)
+
+
 @pytest.mark.parametrize("first", [*UNVOUCHED.values(), *BY_A_LIST.values()], ids=[*UNVOUCHED, *BY_A_LIST])
 def test_copy_that_says_less_than_the_first_changes_nothing(world: PeopleWorld, first: dict[str, Any]) -> None:
     world.bought_once()

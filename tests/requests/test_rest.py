@@ -4,11 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from tests.requests.world import PNG, PeopleWorld, text_of
 from worker.cases.documents.document import find
 from worker.cases.requests.register import Taken, TakenMail
 from worker.errors import Refused
+from worker.store.tables import requests
 
 BOTH = "Please refund orders ord_1 and ord_9, I have used neither."
 
@@ -42,6 +44,16 @@ def test_other_order_of_a_mail_is_judged_by_itself_as_asked_for_when_the_mail_ca
     world.settle_down(days=2)
     assert (world.state(case["case_id"]), world.double.gone("tran_ord_9"), world.queue()) == ("refunded", 900, [])
     assert world.audit().breaches == []
+
+
+def test_rest_of_one_mail_takes_nothing_of_anothers_along(world: PeopleWorld) -> None:
+    taken = two_orders(world)
+    world.bought_once("ord_x", "acc_x")
+    others = world.mail("Please refund my order ord_x.", sender="acc_x@example.org", files={"shot.png": PNG}).case_id
+    about = select(requests).where(requests.c.case_id == others)
+    before = (of_the_rest(world, others), world.rows(about))
+    world.decide(taken.case_id, "decline", reason="ord_1 was used")
+    assert (of_the_rest(world, others), world.rows(about)) == before
 
 
 def test_letter_about_the_one_order_says_nothing_of_the_other_which_has_its_own(world: PeopleWorld) -> None:
