@@ -3601,4 +3601,58 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "suspension_of_one_account_is_that_of_all",
+        "two people suspend one customer, and every customer of the product is locked out",
+        ("tests/review/test_review.py::test_suspension_needs_a_second_different_person",),
+        (
+            (
+                "worker/cases/review/act.py",
+                "update(accounts).where(accounts.c.account_id == account_id).values",
+                "update(accounts).values",
+            ),
+        ),
+    ),
+    Bug(
+        "order_that_is_named_for_one_mail_is_that_of_all",
+        "a person names the order that one mail means, and every other customer's request is about it",
+        ("tests/review/test_named_by_a_person.py::test_order_that_a_person_names_is_what_the_mail_is_judged_by",),
+        (("worker/cases/review/naming.py", "update(requests).where(about).values", "update(requests).values"),),
+    ),
+    Bug(
+        "mails_of_all_cases_are_judged_alone_with_one",
+        "where one charge is no duplicate after all, the mails and files of all customers become that one request",
+        ("tests/requests/test_told.py::test_mail_that_asks_for_more_than_the_case_it_was_put_to_is_judged_by_itself",),
+        (
+            (
+                "worker/cases/requests/alone.py",
+                "update(table).where(table.c.case_id == standing.case_id).values",
+                "update(table).values",
+            ),
+        ),
+    ),
+    Bug(
+        "files_of_all_mails_go_with_the_rest_of_one",
+        "what other customers handed in stands with the case of what one mail asked for besides",
+        ("tests/requests/test_rest.py::test_rest_of_one_mail_takes_nothing_of_anothers_along",),
+        (
+            (
+                "worker/cases/requests/rest.py",
+                "files = evidence.c.request_id == mail.request_id, evidence",
+                "files = evidence.c.request_id.is_not(None), evidence",
+            ),
+        ),
+    ),
+    Bug(
+        "one_copy_vouches_for_every_mail_that_waits",
+        "whoever writes in another's name is believed as soon as anybody's own mailbox has been vouched for",
+        ("tests/requests/test_requests.py::test_copy_that_is_vouched_for_gives_its_word_for_no_other_mail_that_waits_for_one",),
+        (
+            (
+                "worker/cases/requests/placing.py",
+                "update(requests).where(first).values(confirmed_at",
+                "update(requests).values(confirmed_at",
+            ),
+        ),
+    ),
 )
