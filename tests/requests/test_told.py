@@ -272,7 +272,7 @@ def test_audit_finds_a_no_that_was_told_more_often_than_it_was_said(store: Store
     world = PeopleWorld(store, tmp_path)
     world.bought_once(ago=timedelta(days=9))
     taken = world.mail()
-    world.clock.pass_(minutes=5)
+    letters(world)
     world.sweep()
     assert world.audit().breaches == []
     sent = {"case_id": taken.case_id, "at": world.clock.now(), "event": "notice.sent", "by": "worker"}
