@@ -1695,8 +1695,8 @@ BUGS = (
         (
             (
                 "worker/store/engine.py",
-                "                    with _within_the_time(connection):\n                        transaction.commit()\n",
-                "                    transaction.commit()\n",
+                "with _within_the_time(connection), transaction:",
+                "with transaction:",
             ),
         ),
     ),
@@ -3652,6 +3652,18 @@ BUGS = (
                 "worker/cases/requests/placing.py",
                 "update(requests).where(first).values(confirmed_at",
                 "update(requests).values(confirmed_at",
+            ),
+        ),
+    ),
+    Bug(
+        "commit_that_failed_stays_on_its_connection",
+        "after one commit that fails, on a full disk of SQLite, a process can begin nothing on that connection any more",
+        ("tests/store/test_engine.py::test_commit_that_fails_leaves_nothing_begun_on_its_connection",),
+        (
+            (
+                "worker/store/engine.py",
+                "                if not keep:\n                    transaction.rollback()\n",
+                "                transaction.commit() if keep else transaction.rollback()\n",
             ),
         ),
     ),

@@ -41,6 +41,21 @@ def test_what_failed_half_way_left_nothing(store: Store) -> None:
     assert count(store, accounts) == 0
 
 
+def test_commit_that_fails_leaves_nothing_begun_on_its_connection(store: Store) -> None:
+    """Whoever had that connection next could begin nothing, for as long as the process lived."""
+
+    def fails(_: object) -> None:
+        raise RuntimeError("no room")
+
+    event.listen(store.engine, "commit", fails)
+    with pytest.raises(RuntimeError, match="no room"):
+        store.write(lambda tx: tx.insert(accounts, [an_account()]))
+    event.remove(store.engine, "commit", fails)
+    assert count(store, accounts) == 0
+    store.write(lambda tx: tx.insert(accounts, [an_account()]))
+    assert count(store, accounts) == 1
+
+
 def test_rehearsal_gives_what_the_work_gives_and_leaves_nothing(store: Store) -> None:
     def work(tx: Tx) -> int:
         tx.insert(accounts, [an_account()])

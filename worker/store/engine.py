@@ -112,13 +112,11 @@ class Store:
                 keep = True
             with _before_the_commit(connection, writing):
                 transaction = connection.begin()
-            with transaction:
+            # its end commits: by hand, a commit that fails would leave what was begun on the connection for whoever has it next
+            with _within_the_time(connection), transaction:
                 with _before_the_commit(connection, writing):
                     result = work(Tx(connection))
-                if keep:
-                    with _within_the_time(connection):
-                        transaction.commit()
-                else:
+                if not keep:
                     transaction.rollback()
             return result
 
