@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.mutation.conditions import leave_out, not_missed, switch_in
 from tests.mutation.explained import ROOT, reasons
 from tests.mutation.parts import PARTS, Part
 from worker.screen import out, progress, say, table
@@ -102,7 +103,10 @@ def main() -> int:
     options.add_argument("--of", choices=PARTS, default="policy", help="what is changed (policy)")
     options.add_argument("--processes", type=int, default=2)
     options.add_argument("--second", action="store_true", help="only the second pass, over what the last run left")
+    options.add_argument("--conditions", action="store_true", help="only the conditions of SQL statements, each left out")
     asked = options.parse_args()
+    if asked.conditions:
+        return _conditions(asked.of, asked.processes)
     shop, known = Workshop(asked.of, PARTS[asked.of]), reasons()
     if not asked.second:
         shop.furnish()
@@ -115,6 +119,16 @@ def main() -> int:
     survivors = [name for name, seen in zip(tried, noticed, strict=True) if not seen]
     (shop.folder / "survivors.txt").write_text("".join(f"{name}\n" for name in survivors))
     _show(asked.of, list(fates), [name for name in left if name in known], survivors)
+    return 0
+
+
+def _conditions(of: str, processes: int) -> int:
+    """Leaves out the conditions of a part, with all of its tests for each, and says which of them none misses."""
+    shop = Workshop(f"{of}-conditions", PARTS[of])
+    shop.furnish()
+    pytest = (*TESTS, *shop.part.tests)
+    conditions = switch_in(shop.folder, shop.part.changed)
+    not_missed(conditions, lambda one: leave_out(one, shop.folder, pytest, SECONDS), processes)
     return 0
 
 

@@ -58,8 +58,15 @@ PARTS = {
             "tests/money/test_ends.py",
             "tests/money/test_procedure.py",
             "tests/money/test_told.py",
+            "tests/money/test_races.py",
+            "tests/money/test_reconcile.py",
+            "tests/restore/test_undone.py",
             "tests/review/test_claimed_before.py",
             "tests/review/test_declined.py",
+            "tests/store/test_claims.py",
         ),
     ),
+    # what people ask for by mail, and what people decide
+    "requests": Part(("worker/cases/requests/*",), ("tests/requests",)),
+    "review": Part(("worker/cases/review/*",), ("tests/review",)),
 }
