@@ -18,10 +18,12 @@ from tests.money.plans import NASTY
 from tests.money.world import MoneyWorld
 from worker.cases.money import limits
 from worker.clock import written
+from worker.creem.answers import Answer, CallOutcome
 from worker.errors import Refused
 from worker.sandbox.creem.words import Fault
 from worker.settings import DEFAULT_TERMS
-from worker.store.breakers import CREEM, PIPELINE, answered, closed_to, standing
+from worker.store.breakers import BREAK_AFTER, CREEM, PIPELINE, answered, closed_to, standing
+from worker.store.bulk import Tx
 from worker.store.tables import actions, breakers, payment_attempts, payments
 
 SENT = 900
@@ -289,6 +291,20 @@ def sent(world: MoneyWorld, outcome: str | None = "accepted") -> datetime:
     (armed,) = world.store.read(lambda tx: tx.all(select(payment_attempts.c.armed_at)))
     at: datetime = armed.armed_at
     return at
+
+
+def test_call_that_is_still_on_its_way_is_no_end_of_those_in_vain(world: MoneyWorld) -> None:
+    last = sent(world, None)
+    (payment_id,) = world.store.read(lambda tx: tx.all(select(payments.c.payment_id)))[0]
+    lost = {"payment_id": payment_id, "outcome": "unknown", "detail": "no answer", "answered_at": last, "deadline_at": last}
+
+    def lose(tx: Tx) -> None:
+        before = [lost | {"attempt": 9 - n, "armed_at": last - n * timedelta(minutes=1)} for n in range(1, BREAK_AFTER + 1)]
+        tx.insert(payment_attempts, before)
+        limits.call_in_vain(tx, Answer(CallOutcome.UNKNOWN, "no answer"), last)
+
+    world.store.write(lose)
+    assert f"of {BREAK_AFTER} refund calls in a row" in str(held(world, limits.CALLS, at=last))
 
 
 def admit(world: MoneyWorld, amount: int, allowed: Terms, at: datetime, which: str = "tran_9") -> str | None:
