@@ -108,13 +108,13 @@ def audit_books(tx: Tx, now: datetime, progress: Callable[[str, int, int], None]
     tx.limit("statement_timeout", STATEMENT_SECONDS)
     tx.plan_for_all_rows()
     audit = Audit()
-    asked, total = _checks(), len(COUNTED) + len(_checks())
+    asked, at, total = _checks(), moments(now), len(COUNTED) + len(_checks())
     for done, table in enumerate(COUNTED):
         progress(f"counting {table.name}", done, total)
         audit.checked[table.name] = int(tx.value(_number(table)))
     for done, (name, query) in enumerate(asked, len(COUNTED)):
         progress(name, done, total)
-        for row in tx.all(query, **moments(now)):
+        for row in tx.all(query, **at):
             audit.breach(name, str(row.row), str(row.problem))
     progress("done", total, total)
     audit.checked["checks"] = len(asked)
