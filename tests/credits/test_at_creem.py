@@ -361,13 +361,16 @@ def test_what_creem_refused_is_told_once_for_its_lot_until_it_is_released(store:
 
 def test_entry_of_a_purchase_whose_customer_is_learnt_later_goes_to_that_customer(store: Store) -> None:
     world = CreditsWorld(store)
+    world.double.credits.open("cust_0", 95, "default")
     world.double.credits.open("cust_1", 95, "default")
+    world.load(an_account("acc_0"), a_purchase("ord_0", "acc_0", 100, customer_id="cust_0"))
     world.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100))
     world.fail()
     assert world.book() == ["reversal:job_1:ord_1 later"]
     world.load(a_purchase("ord_1", "acc_1", 100, customer_id="cust_1", product_id="prod_pack"))
     world.later()
     assert (world.entries(), world.has()) == ([("reversal", "done", 5)], 100)
+    assert world.has("cust_0") == 95
     assert world.breaches() == []
 
 

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,19 @@ def test_call_that_database_and_journal_both_know_is_followed_by_the_next_where_
     assert (world.state("ord_1"), world.claim("tran_1").attempts) == ("refunded", 2)
     told = world.store.read(lambda tx: tx.all(select(case_history.c.event).where(case_history.c.event == "payment.unknown")))
     assert told == [], "nothing of it was ever in doubt"
+
+
+@ON_SQLITE
+def test_what_is_lifted_is_the_stop_for_a_restore_and_no_other(world: RestoreWorld) -> None:
+    a_restored(world)
+    world.restorer().recover(by="ops", reason="disk lost")
+    now = world.clock.now()
+    world.store.write(lambda tx: limits.stop(tx, by="ada", reason="to be sure", now=now))
+    world.store.write(lambda tx: limits.open_until(tx, limits.KEY, now + timedelta(hours=1), "the key is refused"))
+    world.restorer().lift(by="ops", reason="compared")
+    assert stopped(world) is None
+    stands = world.store.read(lambda tx: [closed_to(tx, [name], now) for name in (limits.MONEY, limits.KEY)])
+    assert [found and found[0] for found in stands] == ["money: stopped by ada: to be sure", "creem_key: the key is refused"]
 
 
 @ON_SQLITE

@@ -3667,4 +3667,28 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "lift_after_a_restore_ends_every_stop",
+        "who lifts the stop for a restore lets money go that a colleague had stopped, or a limit",
+        ("tests/restore/test_stop.py::test_what_is_lifted_is_the_stop_for_a_restore_and_no_other",),
+        (("worker/cases/money/restore.py", "update(breakers).where(breakers.c.name == limits.RESTORE)", "update(breakers)"),),
+    ),
+    Bug(
+        "right_password_ends_every_wait",
+        "whoever may sign in can try the passwords of all others without end",
+        ("tests/web/console/test_sign_in.py::test_right_password_of_one_name_ends_the_wait_of_no_other",),
+        (("worker/operators/credentials.py", "delete(sign_ins).where(sign_ins.c.name.in_(keys))", "delete(sign_ins)"),),
+    ),
+    Bug(
+        "credits_at_creem_go_to_whoever_bought_first",
+        "where the customer of a purchase is learnt late, another customer's account at Creem is given its credits",
+        ("tests/credits/test_at_creem.py::test_entry_of_a_purchase_whose_customer_is_learnt_later_goes_to_that_customer",),
+        (
+            (
+                "worker/credits/at_creem.py",
+                "bought_by = select(purchases.c.customer_id).where(purchases.c.purchase_id == e.purchase_id)",
+                "bought_by = select(purchases.c.customer_id)",
+            ),
+        ),
+    ),
 )
