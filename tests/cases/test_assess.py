@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -19,7 +20,7 @@ from worker.reruns import Answer, Reply, RerunOrder
 from worker.settings import DEFAULT_TERMS, Mode
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import reruns
+from worker.store.tables import cases, reruns
 
 
 @pytest.fixture
@@ -373,6 +374,28 @@ def test_answer_about_one_rerun_is_none_about_another(world: World) -> None:
     asked = world.store.read(lambda tx: tx.all(select(reruns).order_by(reruns.c.job_id)))
     assert [row.state for row in asked] == ["asked", "refused", "asked"]
     assert [row.sent_at for row in asked] == [world.clock.now() - timedelta(minutes=1), None, world.clock.now()]
+
+
+@pytest.mark.parametrize("tells", ["succeeded", "failed"])
+def test_refusal_that_comes_after_the_end_of_the_rerun_changes_nothing(world: World, tells: str) -> None:
+    """What the first call for it began was told of while a later one was answered."""
+    stands: list[Any] = []
+
+    def late(order: RerunOrder) -> Answer:
+        world.happen(world.succeeded("job_1", attempt=2) if tells == "succeeded" else world.failed("job_1", attempt=2))
+        stands.extend(ends())
+        return Answer.REFUSED
+
+    def ends() -> list[Any]:
+        c, r = cases.c, reruns.c
+        asked = select(c.state, c.next_action_at, r.state.label("rerun"), r.ended_at).join(reruns, r.job_id == c.job_id)
+        return list(world.store.read(lambda tx: tx.all(asked)))
+
+    world.pipeline.answer = late
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    assert ends() == stands
+    assert [row.rerun for row in stands] == ["answered"]
+    assert world.credits() == (95 if tells == "succeeded" else 100)
 
 
 def test_rerun_nobody_hears_is_asked_again_with_the_same_order_until_its_deadline(world: World) -> None:

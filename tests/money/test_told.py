@@ -1067,17 +1067,18 @@ def hear_of_refund(world: MoneyWorld, refund_id: str, cents: int, *, whole: bool
     world.store.write(hear)
 
 
+def refund_of(number: int, status: str) -> RefundCreated:
+    return RefundCreated(f"ref_{number}", f"tran_{number}", 400, "USD", status, "requested", START, None, None)
+
+
 @pytest.mark.parametrize("can_read", [True, False])
 def test_what_is_told_of_one_charge_is_nothing_about_another(store: Store, can_read: bool) -> None:
     now = START
 
-    def refund(number: int, status: str) -> RefundCreated:
-        return RefundCreated(f"ref_{number}", f"tran_{number}", 400, "USD", status, "requested", now, None, None)
-
     def hear(tx: Tx, number: int, status: str) -> None:
         lock(tx, ["tran_1", "tran_2"])
         hear_paid(tx, {f"tran_{number}": number * 900})
-        hear_refunds(tx, [refund(number, status)], now + number * timedelta(minutes=1), can_read=can_read)
+        hear_refunds(tx, [refund_of(number, status)], now + number * timedelta(minutes=1), can_read=can_read)
 
     # of the second the word comes first, and it is no last word
     store.write(lambda tx: hear(tx, 2, "pending"))
@@ -1087,3 +1088,38 @@ def test_what_is_told_of_one_charge_is_nothing_about_another(store: Store, can_r
     r, c = creem_refunds.c, charges.c
     assert store.read(lambda tx: tx.all(select(r.status).order_by(r.refund_id))) == [("succeeded",), ("pending",)]
     assert store.read(lambda tx: tx.value(select(c.amount_paid).where(c.transaction_id == "tran_1"))) == 900
+
+
+def test_what_is_known_of_a_charge_is_not_written_over_by_what_is_told_later(store: Store) -> None:
+    """Nor is less taken for paid than went back."""
+
+    def hear(tx: Tx) -> None:
+        lock(tx, ["tran_1", "tran_2"])
+        hear_paid(tx, {"tran_1": 900})
+        hear_refunds(tx, [refund_of(2, "succeeded")], START, can_read=False)
+        hear_paid(tx, {"tran_1": 950, "tran_2": 300})
+        hear_refunds(tx, [refund_of(2, "pending")], START, can_read=True)
+
+    store.write(hear)
+    c = charges.c
+    known = store.read(lambda tx: tx.all(select(c.amount_paid, c.refunded).order_by(c.transaction_id)))
+    assert [tuple(row) for row in known] == [(900, 0), (None, 400)]
+    assert store.read(lambda tx: tx.value(select(creem_refunds.c.status))) == "succeeded"
+
+
+@pytest.mark.parametrize(("state", "waits"), [("sending", True), ("unknown", False)])
+def test_claim_of_a_charge_that_was_told_of_is_read_at_once_but_for_one_whose_call_is_under_way(
+    world: MoneyWorld, state: str, waits: bool
+) -> None:
+    world.twice_charged()
+    now = world.clock.now()
+    later = now + timedelta(minutes=1)
+    armed = update(payments).values(state=state, next_step="read", attempts=1, armed_at=now, due_at=later)
+    world.store.write(lambda tx: tx.connection.execute(armed).rowcount)
+
+    def hear(tx: Tx) -> None:
+        lock(tx, ["tran_1"])
+        hear_refunds(tx, [refund_of(1, "succeeded")], now, can_read=True)
+
+    world.store.write(hear)
+    assert world.claim("tran_1").due_at == (later if waits else now)
