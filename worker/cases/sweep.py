@@ -28,7 +28,7 @@ from worker.store.bulk import Tx
 from worker.store.effects import ANNOUNCING, EffectKind
 from worker.store.engine import Store
 from worker.store.history import line
-from worker.store.statements import Among, one_of, verbatim
+from worker.store.statements import Among, one_of, unsought, verbatim
 from worker.store.tables import accounts, case_history, cases, layer_jobs
 
 ROUNDS = 20
@@ -142,7 +142,7 @@ WAKEABLE = select(cases.c.case_id, wakings.BEGUN).select_from(wakings.with_wakin
 
 def _due(*which: ColumnElement[bool]) -> Select[Any]:
     # not those that only a newer release understands
-    ours = one_of(cases.c.state, sorted(STATES)) & one_of(cases.c.kind, sorted(KINDS))
+    ours = unsought(one_of(cases.c.state, sorted(STATES)) & one_of(cases.c.kind, sorted(KINDS)))
     due = WAKEABLE.where(cases.c.next_action_at <= bindparam("now"), ours, *which)
     return due.order_by(cases.c.next_action_at).limit(bindparam("limit"))
 
@@ -170,7 +170,7 @@ def _overtaken() -> Select[Any]:
 DUE_CASES, OVERTAKEN = _due(), _overtaken()
 LATE_CASES = (
     select(cases.c.case_id, cases.c.terms, cases.c.failed_at, cases.c.due_at, cases.c.warned_percent)
-    .where(cases.c.warn_at <= bindparam("now"), cases.c.closed_at.is_(None))
+    .where(cases.c.warn_at <= bindparam("now"), unsought(cases.c.closed_at.is_(None)))
     .order_by(cases.c.warn_at)
     .limit(bindparam("limit"))
 )
