@@ -18,6 +18,7 @@ from worker.store import inbox as inbox_rows
 from worker.store import tallies
 from worker.store.breakers import standing
 from worker.store.bulk import Tx
+from worker.store.statements import one_of, verbatim
 from worker.store.tables import cases, charges, creem_credits, dead_letters, effects, inbox, payments, proposals
 
 SWEPT_BY = timedelta(seconds=30)
@@ -50,7 +51,7 @@ def _claims(tx: Tx, environment: str | None) -> dict[str, Any]:
 
 def _review(tx: Tx) -> dict[str, Any]:
     waiting, oldest = tuple(tx.one(select(func.count(), func.min(cases.c.opened_at)).where(in_queue())))
-    proposed = _count(tx, proposals.c.state == "open")
+    proposed = _count(tx, proposals.c.state == verbatim("open"))
     return {"waiting": int(waiting), "oldest_at": moment(oldest), "proposals": proposed}
 
 
@@ -64,9 +65,9 @@ def _due(tx: Tx) -> dict[str, Any]:
     # of those not yet done, a result is why the last try came to nothing
     number, failing = func.sum(effect_rows.NUMBER), func.sum(case((e.result.is_not(None), effect_rows.NUMBER), else_=0))
     undone = select(effect_rows.KIND, number, func.min(e.created_at), failing, func.max(e.result))
-    undone = undone.where(e.state.in_(["due", "claimed"])).group_by(effect_rows.KIND)
+    undone = undone.where(effect_rows.UNDONE).group_by(effect_rows.KIND)
     booking = select(literal("credits"), func.count(), func.min(k.created_at), func.count(k.result), func.max(k.result))
-    booking = booking.where(k.state.in_(OPEN))
+    booking = booking.where(one_of(k.state, OPEN))
     return {
         str(kind): {"count": int(count), "oldest_at": moment(since), "failing": int(failing), "last_error": why}
         for which in (undone, booking)
@@ -105,7 +106,7 @@ def overview(tx: Tx, now: datetime, environment: str | None = None) -> dict[str,
         "at": moment(now),
         "backlog": backlog,
         "oldest_unhandled_at": moment(oldest),
-        "waiting_events": _count(tx, inbox.c.state == "waiting"),
+        "waiting_events": _count(tx, inbox.c.state == verbatim("waiting")),
         "cases": by_state,
         "open_cases": sum(number for state, number in by_state.items() if state not in FINAL),
         "made_whole": sum(tally.cases for tally in whole),

@@ -16,7 +16,7 @@ from worker.clock import Clock
 from worker.errors import Refused
 from worker.store import wakings
 from worker.store.bulk import Tx
-from worker.store.effects import about
+from worker.store.effects import UNDONE, about
 from worker.store.engine import Store
 from worker.store.history import line
 from worker.store.tables import case_history, cases, effects, payments
@@ -121,7 +121,7 @@ class Requeuer:
                 raise Refused(f"{plan.case_id} moved meanwhile; look again")
             wakings.end(tx, [plan.case_id])
             # an effect or a claim in somebody's hands stays there: only what waits is brought forward
-            waiting = (about(plan.case_id), effects.c.state == "due")
+            waiting = (about(plan.case_id), UNDONE, effects.c.state == "due")
             tx.connection.execute(update(effects).where(*waiting).values(due_at=now))
             tx.connection.execute(update(payments).where(*_waiting_claims(plan.case_id)).values(due_at=now))
             tx.insert(case_history, [line(plan.case_id, "case.requeued", by, now, reason=reason)])
@@ -133,7 +133,7 @@ class Requeuer:
 def _with_effects(tx: Tx, name: str) -> tuple[Row[Any], Sequence[Row[Any]], Sequence[Row[Any]]]:
     """The case with what is still to be done outside for it, and its claims that may be brought forward."""
     row = find_alone(tx, name)
-    pending = about(row.case_id), effects.c.state.in_(["due", "claimed"])
+    pending = about(row.case_id), UNDONE
     todo = tx.all(select(effects).where(*pending).order_by(effects.c.due_at))
     return row, todo, tx.all(select(payments).where(*_waiting_claims(row.case_id)))
 

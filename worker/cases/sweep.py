@@ -142,7 +142,7 @@ WAKEABLE = select(cases.c.case_id, wakings.BEGUN).select_from(wakings.with_wakin
 
 def _due(*which: ColumnElement[bool]) -> Select[Any]:
     # not those that only a newer release understands
-    ours = unsought(one_of(cases.c.state, sorted(STATES)) & one_of(cases.c.kind, sorted(KINDS)))
+    ours = unsought(one_of(cases.c.state, sorted(STATES)), one_of(cases.c.kind, sorted(KINDS)))
     due = WAKEABLE.where(cases.c.next_action_at <= bindparam("now"), ours, *which)
     return due.order_by(cases.c.next_action_at).limit(bindparam("limit"))
 

@@ -17,6 +17,7 @@ from worker.credits.balances import GIVEN, GIVES
 from worker.credits.ledger import Posting
 from worker.credits.untaken import NEVER_TAKEN, OPEN, EntryState, untaken, why_untaken
 from worker.store.bulk import Tx, unlocked
+from worker.store.statements import one_of
 from worker.store.tables import creem_credits, installation, postings, purchases
 
 e = creem_credits.c
@@ -120,7 +121,7 @@ def claim(tx: Tx, now: datetime, lease: timedelta) -> Due | None:
     """
     earlier = creem_credits.alias("earlier")
     before = exists().where(earlier.c.purchase_id == e.purchase_id, earlier.c.state.in_(OPEN), earlier.c.id < e.id)
-    chosen = select(e.id).where(e.state.in_(OPEN), e.due_at <= now, ~before).order_by(e.due_at, e.id).limit(1)
+    chosen = select(e.id).where(one_of(e.state, OPEN), e.due_at <= now, ~before).order_by(e.due_at, e.id).limit(1)
     # whose the purchase is may be learnt after the entry was written, and never changes
     bought_by = select(purchases.c.customer_id).where(purchases.c.purchase_id == e.purchase_id).scalar_subquery()
     values = {"state": EntryState.CLAIMED.value, "attempts": e.attempts + 1, "due_at": now + lease}

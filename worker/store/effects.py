@@ -43,6 +43,8 @@ class Effect:
     case_state: str
 
 
+UNDONE = one_of(effects.c.state, ("due", "claimed"))
+"""The condition that an effect is still to be done, as the index of these has it."""
 _FOR_ALL = effects.c.kind == verbatim(EffectKind.ANNOUNCE_ALL.value)
 NUMBER = case((_FOR_ALL, effects.c.payload["number"].as_integer()), else_=1)
 """How many things an effect does."""
@@ -73,9 +75,7 @@ def each(record: Record) -> Sequence[Record]:
 
 
 # a claim whose time is over belongs to a process that died; kinds that only a newer release knows are left to that
-_READY = and_(
-    one_of(effects.c.state, ("due", "claimed")), effects.c.due_at <= bindparam("now"), one_of(effects.c.kind, EffectKind)
-)
+_READY = and_(UNDONE, effects.c.due_at <= bindparam("now"), one_of(effects.c.kind, EffectKind))
 DUE = (
     select(effects.c.key, effects.c.kind, effects.c.case_id, effects.c.job_id)
     .where(_READY)

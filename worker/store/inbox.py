@@ -175,7 +175,9 @@ def look_at_waiting(tx: Tx, now: datetime, by: datetime, limit: int) -> int:
     come back to the report.
     """
     known = exists().where(layer_jobs.c.job_id == inbox.c.job_id)
-    chosen = select(inbox.c.id, inbox.c.handled_at, known.label("known")).where(inbox.c.state == "waiting", inbox.c.due_at <= now)
+    chosen = select(inbox.c.id, inbox.c.handled_at, known.label("known")).where(
+        inbox.c.state == verbatim("waiting"), inbox.c.due_at <= now
+    )
     rows = tx.all(chosen.order_by(inbox.c.due_at).limit(limit).with_for_update(skip_locked=True, of=inbox))
     wake(tx, [row.id for row in rows if row.known], by)
     later = [{"id": row.id, "due_at": now + max(SOON, now - row.handled_at)} for row in rows if not row.known]
@@ -281,5 +283,5 @@ def _is_put_off(now: datetime) -> ColumnElement[bool]:
 
 def backlog(tx: Tx) -> tuple[int, datetime | None]:
     """How many rows are unhandled, and since when the oldest was received."""
-    count, oldest = tuple(tx.one(select(func.count(), func.min(inbox.c.received_at)).where(inbox.c.state == "new")))
+    count, oldest = tuple(tx.one(select(func.count(), func.min(inbox.c.received_at)).where(inbox.c.state == verbatim("new"))))
     return int(count), oldest

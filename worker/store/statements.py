@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     any_,
     bindparam,
     cast,
@@ -56,11 +57,11 @@ def one_of(which: ColumnElement[Any], words: Iterable[str]) -> ColumnElement[boo
     return which.in_([verbatim(word) for word in words])
 
 
-def unsought(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """The condition as one that rows are tested by and not sought by: SQLite, which does not know how many rows have a value,
+def unsought(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The conditions as one that rows are tested by and not sought by: SQLite, which does not know how many rows have a value,
     prefers any index that finds an equal one to that of the few rows whose time has come.
     """
-    return condition.is_(true())
+    return and_(*conditions).is_(true())
 
 
 def parameter(table: Table, field: str) -> str:

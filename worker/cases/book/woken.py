@@ -4,16 +4,16 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Exists, Row, Select, and_, bindparam, exists, func, select, update
+from sqlalchemy import ColumnElement, Exists, Row, Select, bindparam, exists, func, select, update
 
 from policy.lifecycle import CaseKind, CaseState
 from worker.store.bulk import Tx
-from worker.store.statements import Among, one_of
+from worker.store.statements import Among, one_of, unsought
 from worker.store.tables import cases, purchases
 
 _ABOUT = func.coalesce(purchases.c.order_id, purchases.c.purchase_id) == cases.c.order_id
 # what is owed of these hangs on what was made of the purchase; of a dispute nothing does, and a job has its own events
-_WITH_A_PERSON = and_(
+_WITH_A_PERSON = unsought(
     one_of(cases.c.kind, (CaseKind.REQUEST, CaseKind.DUPLICATE_CHARGE)), cases.c.state == CaseState.REVIEW.value
 )
 

@@ -168,7 +168,7 @@ def _walk_around(tx: Tx, mailer: Mailer, now: datetime) -> bool:
 
 def _give_up_on_the_dead(tx: Tx, mailer: Mailer, now: datetime) -> None:
     """A sender that died in the middle may have sent: only a postbox that takes the same mail once is tried again."""
-    dead = and_(notices.c.state == "sending", notices.c.due_at <= now)
+    dead = and_(one_of(notices.c.state, OPEN), notices.c.state == "sending", notices.c.due_at <= now)
     if mailer.repeatable:
         tx.connection.execute(update(notices).where(dead).values(state="due"))
         return
@@ -314,7 +314,7 @@ def _about(row: Row[Any], editions: Editions) -> About:
 
 
 def _record(tx: Tx, batch: _Batch, receipt: Receipt, now: datetime) -> None:
-    mine = and_(notices.c.message_id == batch.message_id, notices.c.state == "sending")
+    mine = and_(one_of(notices.c.state, OPEN), notices.c.state == "sending", notices.c.message_id == batch.message_id)
     rows = tx.all(select(notices).where(mine).with_for_update())
     match receipt.outcome:
         case Posted.LATER:
@@ -344,6 +344,7 @@ def _end(tx: Tx, rows: Sequence[Row[Any]], state: str, why: str, now: datetime) 
 
 
 def _drop_all(tx: Tx, now: datetime, why: str) -> None:
-    due = tx.all(select(notices).where(notices.c.state == "due").limit(5000).with_for_update(skip_locked=True))
+    waiting = select(notices).where(one_of(notices.c.state, OPEN), notices.c.state == "due")
+    due = tx.all(waiting.limit(5000).with_for_update(skip_locked=True))
     if due:
         _end(tx, due, "dropped", why, now)

@@ -13,7 +13,7 @@ from worker.cases.book.rows import case_of
 from worker.errors import Collision, InvariantBroken
 from worker.store import leases
 from worker.store.bulk import Tx, unlocked
-from worker.store.statements import one_of
+from worker.store.statements import one_of, unsought
 from worker.store.tables import cases, payments
 
 FLOOR = "creem"
@@ -59,8 +59,8 @@ def take(tx: Tx, environment: str, *, now: datetime, lease: timedelta, payment_i
 def _taken(*which: ColumnElement[bool]) -> Any:
     p = payments.c
     # not those that only a newer release understands
-    ours = p.environment == bindparam("in_environment"), one_of(p.state, PaymentState)
-    due = select(p.payment_id).where(p.due_at <= bindparam("now"), *ours, *which).order_by(p.due_at, p.payment_id).limit(1)
+    ours = unsought(p.environment == bindparam("in_environment"), one_of(p.state, PaymentState))
+    due = select(p.payment_id).where(p.due_at <= bindparam("now"), ours, *which).order_by(p.due_at, p.payment_id).limit(1)
     taken = update(payments).where(p.payment_id.in_(unlocked(due)))
     return taken.values(turn=p.turn + 1, due_at=bindparam("until")).returning(*p)
 
