@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import literal, select
+from sqlalchemy import literal, select, update
 
 from policy.lifecycle import PAYMENT_MOVES, PaymentState
 from tests.cases.test_batches import somebody_waits
@@ -23,8 +23,9 @@ from tests.store.rows import before
 from tests.threads import at_once
 from worker.cases.assess.imports import Importer
 from worker.cases.money import limits
+from worker.cases.money.claims import READ, SEND, go_on
 from worker.cases.money.prove import LOOKS
-from worker.cases.money.turn import move
+from worker.cases.money.turn import Turn, defer, move
 from worker.clock import written
 from worker.creem.answers import Answer
 from worker.creem.client import Armed
@@ -34,7 +35,7 @@ from worker.sandbox.creem import Lost, RefundAnswer, Switches
 from worker.sandbox.creem.words import Fault
 from worker.store.bulk import Tx
 from worker.store.engine import Store
-from worker.store.tables import payment_attempts, purchases
+from worker.store.tables import payment_attempts, payments, purchases
 
 ROUNDS = pytest.mark.parametrize("rounds", [4, pytest.param(12, marks=pytest.mark.nightly)])
 """So many customers are charged twice, one after another."""
@@ -92,6 +93,19 @@ def test_claim_moves_only_where_the_lifecycle_has_a_way(store: Store) -> None:
         known = to is was or to in PAYMENT_MOVES[was]
         said = "pay_1 moved meanwhile" if known else f"pay_1: {was.value} cannot become {to.value}"
         assert store.rehearse(partial(end, was=was, to=to)) == said
+
+
+def test_claim_that_is_closed_or_has_to_be_read_is_not_gone_on_with(world: MoneyWorld) -> None:
+    """Whoever decided so had looked at it before."""
+    world.twice_charged()
+    claim, now = world.claim("tran_1"), world.clock.now()
+    turn = Turn("pay_1", claim.turn, "tran_1", "tran_0", claim.case_id, "acc_1", PaymentState.CLAIMED, SEND)
+    for values in ({"next_step": READ}, {"next_step": SEND, "closed_at": now, "due_at": None}):
+        world.store.write(lambda tx, values=values: tx.connection.execute(update(payments).values(values)).rowcount)  # type: ignore[misc]
+        with pytest.raises(Collision, match="moved meanwhile"):
+            world.store.write(lambda tx: go_on(tx, claim.payment_id, now + timedelta(hours=1)))
+    world.store.write(lambda tx: defer(tx, replace(turn, payment_id=claim.payment_id), now + timedelta(hours=1)))
+    assert world.claim("tran_1").due_at is None
 
 
 @ON_EACH

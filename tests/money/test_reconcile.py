@@ -17,7 +17,7 @@ from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
 from tests.store.rows import allow_other_states, waiting_for_locks
 from worker.cases.reconcile.compare import in_doubt
-from worker.cases.reconcile.customers import MOST_IN_VAIN
+from worker.cases.reconcile.customers import MOST_IN_VAIN, _take_turn
 from worker.cases.reconcile.reconcile import BUDGET_SECONDS, CHUNK
 from worker.cases.reconcile.reconciliation import Reconciliation, last_end
 from worker.creem.client import Creem, CreemAway, CreemRefused
@@ -321,6 +321,23 @@ def test_those_whom_creem_does_not_know_leave_their_turns_to_others(world: Money
         world.clock.pass_(hours=1)
     assert deaf.asked.total() < 8 * (BUDGET_SECONDS + 1)
     assert min(deaf.asked[name] for name in known) >= 2
+
+
+def test_turn_of_one_customer_is_no_turn_of_another(world: MoneyWorld) -> None:
+    charged(world, "cust_0", "cust_1")
+    world.reconciler().reconcile()
+
+    def read() -> dict[str, Any]:
+        rows = world.store.read(lambda tx: tx.all(select(charges.c.transaction_id, charges.c.read_at)))
+        return {row.transaction_id: row.read_at for row in rows}
+
+    # of this one Creem knows nothing: it was never read, and being asked for is no read
+    charged(world, "cust_2", at_creem=())
+    before, later = read(), world.clock.now() + timedelta(hours=1)
+    for customer in ("cust_0", "cust_2"):
+        world.store.write(lambda tx, customer=customer: _take_turn(tx, customer, later))  # type: ignore[misc]
+    assert read() == before | {"tran_cust_0": later}
+    assert before["tran_cust_2"] is None
 
 
 def charged(world: MoneyWorld, *customers: str, at_creem: Iterable[str] | None = None) -> None:
