@@ -34,6 +34,48 @@ def test_parked_request_gives_its_time_to_nothing_that_was_bought_after_it(world
     assert (second.outcome, second.state, world.state(first.case_id)) == (Taken.OPENED, "declined", "waiting")
 
 
+def test_parked_request_gives_its_time_to_no_job_that_ran_after_it(world: PeopleWorld) -> None:
+    world.bought_once(ago=timedelta(days=5))
+    first = world.mail("What I got is blank")
+    world.clock.pass_(days=3)
+    world.happen(world.submitted("job_1"), world.succeeded("job_1"))
+    second = world.mail("job_1 is blank", message_id="<2@example.org>")
+    assert (second.outcome, world.state(first.case_id)) == (Taken.OPENED, "waiting")
+    assert (world.case(second.case_id) or {})["job_id"] == "job_1"
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("Please refund ord_2.", {}),
+        ("Please refund ord_2.", {"In_Reply_To": FIRST}),
+        ("Any news on this?", {"In_Reply_To": FIRST}),
+    ],
+    ids=["names its own", "on top of the other's", "names nothing, on top of the other's"],
+)
+def test_mail_goes_on_with_none_of_another_account(world: PeopleWorld, text: str, answers: dict[str, str]) -> None:
+    """Whoever has seen a mail of somebody else can write on top of it."""
+    world.bought_once()
+    world.bought_once("ord_2", "acc_2")
+    first = world.mail("I want my money back")
+    second = world.mail(text, sender="acc_2@example.org", message_id="<2@example.org>", **answers)
+    assert (second.outcome, world.state(first.case_id)) == (Taken.OPENED, "waiting")
+    assert [(world.case(taken.case_id) or {})["account_id"] for taken in (first, second)] == ["acc_1", "acc_2"]
+
+
+def test_two_who_name_the_same_orders_that_nobody_knows_have_a_case_each(world: PeopleWorld) -> None:
+    for order, account in (("ord_1", "acc_1"), ("ord_2", "acc_2")):
+        world.bought_once(order, account)
+    first, second, again = (
+        world.mail(
+            "Please refund order ord_98 and order ord_99.", sender=f"{account}@example.org", message_id=f"<{number}@x.example>"
+        )
+        for number, account in enumerate(("acc_1", "acc_2", "acc_2"))
+    )
+    assert [mail.outcome for mail in (first, second, again)] == [Taken.OPENED, Taken.OPENED, Taken.ATTACHED]
+    assert again.case_id == second.case_id != first.case_id
+
+
 @pytest.mark.parametrize("more", [{"verified": False}, {"sender": "x@else.example"}, {"Auto_Submitted": "auto-replied"}])
 def test_mail_that_is_not_vouched_for_completes_nothing(world: PeopleWorld, more: dict[str, str]) -> None:
     world.bought_once()

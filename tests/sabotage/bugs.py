@@ -3697,4 +3697,16 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "mail_goes_on_with_that_of_another_account",
+        "whoever writes on top of somebody else's mail, or after it, is put to that case, and has its place in the queue",
+        ("tests/requests/test_threads.py::test_mail_goes_on_with_none_of_another_account",),
+        (
+            (
+                "worker/cases/requests/joins.py",
+                "theirs = cases.c.account_id == about.account_id, requests.c.confirmed_at",
+                "theirs = cases.c.account_id.is_not(None), requests.c.confirmed_at",
+            ),
+        ),
+    ),
 )
