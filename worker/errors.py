@@ -109,6 +109,13 @@ class BrokenOff(TryLater):
         return f"{self.service} ended a statement before it was done: {self.why}"
 
 
+class Unread(TryLater):
+    """The stream cannot be read, where the books can: what is asked of it is not answered, everything else may be."""
+
+    def __str__(self) -> str:
+        return f"{self.service} cannot be read: {self.why}"
+
+
 class CannotProcess(RefundsError):
     """This document can never be handled as it stands: it goes to the dead letters with this reason."""
 

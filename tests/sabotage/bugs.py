@@ -3709,4 +3709,16 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "stream_that_cannot_be_read_agrees",
+        "an event that was lost between stream and books is looked for nowhere, and the command says that both sides agree",
+        ("tests/scenarios/test_commands.py::test_reconcile_and_recover_do_not_agree_with_a_stream_that_they_could_not_read",),
+        (
+            (
+                "worker/cli/money.py",
+                'raise Unread("the stream", f"{one_line(error)}; --books-only leaves it out") from error',
+                'output.say_wrong(f"the stream could not be compared: {one_line(error)}; --books-only leaves it out")',
+            ),
+        ),
+    ),
 )

@@ -323,6 +323,18 @@ def test_unreachable_redis_is_named_and_the_books_can_still_be_read(system: Syst
     assert breach["check"] == "no_event_lost"
 
 
+def test_reconcile_and_recover_do_not_agree_with_a_stream_that_they_could_not_read(system: System) -> None:
+    """Once `reconcile` said that both sides agree: an event that was lost behind it was looked for nowhere, and nobody heard."""
+    system.redis_url = NOBODY
+    [left] = system.json("reconcile", expect=1)["findings"]
+    assert (left["check"], left["row"]) == ("not_compared", "stream")
+    assert "the stream cannot be read" in left["problem"]
+    assert "--books-only leaves it out" in left["problem"]
+    assert system.json("reconcile", "--books-only")["ok"]
+    said = system.refunds("restore", "recover", "--yes", "--reason", "disk lost", expect=2).stderr
+    assert "the stream cannot be read" in said
+
+
 @pytest.mark.nightly
 def test_locked_sqlite_file_is_named(tmp_path: Path, system: System) -> None:
     system.load([an_account()])

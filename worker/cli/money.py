@@ -13,7 +13,7 @@ from worker.cases.reconcile.reconciliation import Reconciliation
 from worker.cli import output
 from worker.cli.consent import ask
 from worker.cli.output import AsJson, cell, one_clear_line
-from worker.errors import one_line
+from worker.errors import Unread, one_line
 from worker.intake.entry import Entry
 from worker.intake.stream import entries_read_so_far
 from worker.runtime import Runtime
@@ -45,7 +45,7 @@ def reconcile(
 
 
 def read_again(runtime: Runtime) -> Iterator[str]:
-    """Takes in what was acknowledged on the stream and is nowhere in our books; yields each entry taken in."""
+    """Takes in what was acknowledged on the stream and is nowhere in our books; yields each entry taken in. Raises `Unread`."""
     from worker.cases.audit.audit import Audit, audit_stream
 
     now = runtime.clock.now()
@@ -59,7 +59,7 @@ def read_again(runtime: Runtime) -> Iterator[str]:
                 runtime.desk.accept(again)
                 yield from sorted(missing)
     except (redis.RedisError, OSError) as error:
-        output.say_wrong(f"the stream could not be compared: {one_line(error)}; --books-only leaves it out")
+        raise Unread("the stream", f"{one_line(error)}; --books-only leaves it out") from error
 
 
 def _show(runtime: Runtime, done: Reconciliation) -> None:

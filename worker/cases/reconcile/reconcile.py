@@ -36,7 +36,7 @@ from worker.cases.requests.judge import declined_and_not_woken, wake_declined, w
 from worker.clock import Clock, moment
 from worker.credits.untaken import Difference, differences
 from worker.creem.client import Creem
-from worker.errors import BrokenOff, LockedOut, NoGround, OutOfTime, one_line
+from worker.errors import BrokenOff, LockedOut, NoGround, OutOfTime, Unread, one_line
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import Store
@@ -209,7 +209,7 @@ def _went(done: Reconciliation, name: str, part: Callable[[], None]) -> bool:
     try:
         part()
         return True
-    except (LockedOut, BrokenOff) as error:
+    except (LockedOut, BrokenOff, Unread) as error:
         why = str(error)
         log.warning("reconcile.part_left", part=name, error=why)
     except OutOfTime as error:
