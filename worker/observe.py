@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
@@ -17,6 +18,13 @@ _SHARED: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+
+
+@contextmanager
+def rehearsing() -> Iterator[None]:
+    """What is done meanwhile is undone again: no line says that it happened."""
+    with structlog.contextvars.bound_contextvars(rehearsed=True):
+        yield
 
 
 def configure_logging(settings: Settings) -> None:
@@ -48,6 +56,7 @@ def configure_logging(settings: Settings) -> None:
         processors=[
             structlog.stdlib.filter_by_level,
             *_SHARED,
+            _happened,
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -70,6 +79,12 @@ def _one_line_an_outage(record: logging.LogRecord) -> bool:
     if record.levelno >= logging.ERROR and record.exc_info and record.exc_info[1] is not None:
         record.msg, record.args, record.exc_info = "schedule.not_sent: %s", (one_line(record.exc_info[1]),), None
     return True
+
+
+def _happened(_: Any, __: str, event: Any) -> Any:
+    if event.pop("rehearsed", False) and event["level"] not in {"error", "critical"}:
+        raise structlog.DropEvent
+    return event
 
 
 def _on_its_line(_: Any, __: str, event: Any) -> Any:

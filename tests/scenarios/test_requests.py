@@ -168,6 +168,21 @@ def test_dry_run_says_that_a_second_person_has_to_agree(small: System, tmp_path:
     assert (plan["dry_run"], plan["choice"], plan["needs_second"]) == (True, "money", True)
 
 
+def test_refund_that_would_be_taken_back_is_not_said_to_be(small: System, tmp_path: Path) -> None:
+    """Once the dry run said `payment.closed` and `review.withdrawn` above "Nothing was changed"."""
+    small.extra = {**small.extra, "REFUNDS_CREEM_API_KEY": "creem_test_nobody_is_asked"}
+    bought = a_purchase("ord_9", paid_at=written(datetime.now(UTC) - timedelta(days=1)))
+    small.load([{**bought, "amount": 1300}])
+    path = tmp_path / "one.eml"
+    path.write_bytes(a_mail("Please refund order ord_9."))
+    case_id = small.json("request", "add", str(path))["case_id"]
+    small.refunds("review", "approve", case_id, "--choice", "money", "--reason", "unused", "--yes")
+    words = ("review", "withdraw", case_id, "--reason", "the wrong order")
+    dry = small.refunds(*words, "--dry-run")
+    assert ("Nothing was changed" in dry.stdout, dry.stderr) == (True, "")
+    assert small.refunds(*words, "--yes").stderr.count("payment.closed") == 1
+
+
 def test_order_that_a_mail_means_is_named_with_a_command(small: System, tmp_path: Path) -> None:
     path = tmp_path / "one.eml"
     path.write_bytes(a_mail("I want my money back."))
@@ -177,9 +192,12 @@ def test_order_that_a_mail_means_is_named_with_a_command(small: System, tmp_path
     words = ("review", "name", case_id, "ord_1", "--reason", "the only one")
     dry = small.json(*words, "--dry-run")
     assert (dry["dry_run"], dry["purchase_id"], dry["state"]) == (True, "ord_1", "review")
+    assert small.refunds(*words, "--dry-run").stderr == "", "no line of the log says that it happened"
     assert "left as it is" in small.refunds(*words, stdin="n\n", expect=1).stderr
     assert small.json("show", case_id)["state"] == "waiting"
-    assert "the mail is about ord_1" in small.refunds(*words, "--yes").stdout
+    done = small.refunds(*words, "--yes")
+    assert "the mail is about ord_1" in done.stdout
+    assert done.stderr.count("review.order_named") == 1
     assert small.json("show", case_id)["state"] == "review"
     assert "the mail is about ord_1" in small.refunds(*words, "--yes", expect=1).stderr
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from worker.errors import Collision, Misconfigured, OutOfTime, TryLater, Unanswered, one_line
+from worker.observe import rehearsing
 from worker.store import sqlite
 from worker.store.bulk import Tx
 from worker.store.faults import NO_SCHEMA, NOT_SUPPORTED, ONLY_READS, meaning, sqlstate, why_unreachable
@@ -64,7 +65,8 @@ class Store:
 
     def rehearse(self, work: Callable[[Tx], T]) -> T:
         """What `write` would return or raise now, found by really doing it in a transaction that is then undone."""
-        return self._run(work, writing=True, keep=False)
+        with rehearsing():
+            return self._run(work, writing=True, keep=False)
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """What `work` returned, from one consistent look at the database; nothing is written."""
