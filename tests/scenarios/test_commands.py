@@ -381,6 +381,13 @@ def test_wrong_terms_file_names_file_key_and_what_would_be_right(system: System,
     assert system.json("policy", "check")["ok"] is True
 
 
+def test_calendar_that_nobody_has_is_a_fault_of_the_terms_like_any_other(system: System, tmp_path: Path) -> None:
+    text = (ROOT / "policy" / "terms" / "2025-12-03.toml").read_text()
+    (wrong := tmp_path / "2025-12-03.toml").write_text(text.replace('holiday_calendar = "US"', 'holiday_calendar = "ZZ"'))
+    assert "'ZZ' is no calendar we have" in one_line(system.refunds("policy", "check", str(wrong), expect=1).stderr)
+    assert system.json("policy", "check", str(wrong), expect=1)["ok"] is False
+
+
 def test_replay_shows_what_other_terms_would_have_cost(system: System, tmp_path: Path) -> None:
     system.load([an_account(), a_purchase(credits=50)])
     system.emit([submitted("job_1"), failed("job_1"), submitted("job_2"), failed("job_2")])

@@ -30,6 +30,14 @@ def show(as_json: AsJson = False) -> None:
     out.print(table)
 
 
+def _without_calendar(terms: Terms) -> tuple[str, ...]:
+    try:
+        calendar_of(terms)
+    except Misconfigured as error:
+        return error.faults
+    return ()
+
+
 def _values(terms: Terms) -> dict[str, Any]:
     return {field.name: _plain(getattr(terms, field.name)) for field in fields(terms)}
 
@@ -59,8 +67,8 @@ def check(
                 if not file.is_file():
                     raise Misconfigured(f"{file}: {'is no file; name one of terms' if file.exists() else 'no such file'}")
                 found = [load_terms(file)]
-            for terms in found:
-                calendar_of(terms)
+            if faults := [fault for terms in found for fault in _without_calendar(terms)]:
+                raise TermsError(*faults)
         except TermsError as error:
             faults = str(error).splitlines()
             if as_json:
