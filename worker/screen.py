@@ -113,7 +113,7 @@ def listed(
 
 def line(label: str, value: object, style: str = "") -> None:
     """One labelled line."""
-    out.print(Text(f"{label:<20}", style="dim") + cell(value, style), soft_wrap=True)
+    out.print(Text(f"{label:<19} ", style="dim") + cell(value, style), soft_wrap=True)
 
 
 def say(markup: str, **values: object) -> None:

@@ -9,7 +9,7 @@ from worker.clock import SystemClock, new_id
 from worker.sandbox.stories import STORIES
 from worker.sandbox.summary import JOBS_TOLD
 from worker.sandbox.summary_money import CHARGES_TOLD
-from worker.screen import cell, listed, sentences, table
+from worker.screen import cell, line, listed, sentences, table
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
@@ -61,3 +61,9 @@ def test_demo_says_how_each_story_ended_at_every_width(heads: tuple[str, ...], f
     assert all(figure in row for figure in figures), row
     said = screen.getvalue().split()
     assert all(word in said for word in [*longest.split(), *" ".join(heads).split()])
+
+
+def test_label_and_what_it_labels_are_two_words_however_long_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    line("creem_balance breaker", "open")
+    line("money", "none")
+    assert capsys.readouterr().out == "creem_balance breaker open\nmoney               none\n"

@@ -1299,7 +1299,7 @@ def test_drained_worker_takes_nothing_more_until_it_is_told_to(system: System) -
     system.emit([submitted("job_1"), failed("job_1")])
     assert eventually(lambda: system.json("status")["backlog"] == 2, within=30), system.logs()
     assert system.case("job_1") is None
-    assert "take tasks again" in system.refunds("drain", "--undo").stdout
+    assert "Taking tasks again" in system.refunds("drain", "--undo").stdout
     system.comes_to("refunded", within=30)
 
 

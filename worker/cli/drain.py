@@ -169,7 +169,7 @@ def _show(found: dict[str, Any], *, undo: bool) -> None:
 
 def _undone(taking: list[str], idle: list[str]) -> None:
     if taking:
-        output.say("{n} workers take tasks again: {names}.", n=len(taking), names=", ".join(taking))
+        output.say("Taking tasks again: {names}.", names=", ".join(taking))
     if idle:
         said = (
             "[red]Not taking tasks[/]: {names}. Run `refunds drain --undo` again; a worker whose queues are no longer remembered "
