@@ -323,6 +323,18 @@ def test_short_id_counts_where_it_is_one_of_the_account_that_writes(world: Peopl
     assert (stranger.state, (world.case(stranger.case_id) or {})["account_id"]) == ("waiting", None)
 
 
+def test_id_of_letters_alone_counts_where_it_is_one_of_the_account_that_writes(world: PeopleWorld) -> None:
+    """Once its customer, who had named it, was asked for it, and asked again once it had been named again."""
+    world.bought_once("kXqWzRtB")
+    world.bought_once("please", "acc_2")
+    taken = world.mail("Order id: kXqWzRtB. I never used it.")
+    assert (taken.state, (world.case(taken.case_id) or {})["order_id"]) == ("review", "kXqWzRtB")
+    beside = world.mail("Refund my order please.", message_id="<2@example.org>")
+    stranger = world.mail("Refund my order please.", sender="x@example.org", message_id="<3@example.org>")
+    assert [(world.case(one.case_id) or {})["order_id"] for one in (beside, stranger)] == [None, None]
+    assert (stranger.state, (world.case(stranger.case_id) or {})["account_id"]) == ("waiting", None)
+
+
 BOTH = "I was charged twice for the same pack: orders ord_0 and ord_1. Please refund one of them."
 
 

@@ -2712,7 +2712,7 @@ BUGS = (
         "part_of_reconcile_ends_all",
         "one part that fails, and neither refunds nor disputes that were missed are found",
         ("tests/money/test_reconcile.py",),
-        (("worker/cases/reconcile/reconcile.py", "except (LockedOut, BrokenOff) as error:", "except () as error:"),),
+        (("worker/cases/reconcile/reconcile.py", "except (LockedOut, BrokenOff, Unread) as error:", "except () as error:"),),
     ),
     Bug(
         "end_of_the_tasks_time_is_the_claims_fault",
@@ -3718,6 +3718,18 @@ BUGS = (
                 "worker/cli/money.py",
                 'raise Unread("the stream", f"{one_line(error)}; --books-only leaves it out") from error',
                 'output.say_wrong(f"the stream could not be compared: {one_line(error)}; --books-only leaves it out")',
+            ),
+        ),
+    ),
+    Bug(
+        "word_that_is_anybodys_order_tells_whose_the_mail_is",
+        "a stranger who writes of their order, please, has the customer whose order is called so asked about it",
+        ("tests/requests/test_requests.py::test_id_of_letters_alone_counts_where_it_is_one_of_the_account_that_writes",),
+        (
+            (
+                "worker/cases/requests/identify.py",
+                "if len(word) >= SHORTEST and marked(word))})",
+                "if len(word) >= SHORTEST)})",
             ),
         ),
     ),

@@ -48,6 +48,23 @@ def test_short_id_is_a_word_to_be_looked_up_where_the_sender_calls_it_one(text: 
 @pytest.mark.parametrize(
     "text",
     [
+        "Job ID: kXqWzRtBpL\nIt failed.",
+        "My job kXqWzRtBpL failed.",
+        "Please refund orders ord_1 and kXqWzRtBpL.",
+        "Bestellnummer: kXqWzRtBpL",
+    ],
+)
+def test_letters_alone_are_a_word_to_be_looked_up_where_the_sender_calls_them_an_id(text: str) -> None:
+    """Of random ids of ten letters and digits every sixth has no digit."""
+    mail = said(text)
+    assert "kXqWzRtBpL" in mail.words
+    assert "kXqWzRtBpL" not in {*mail.jobs, *mail.orders}
+    assert said("Please refund kXqWzRtBpL.").words == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "Please refund my orders:\nord_1\nord_2\nord_3\n\nThanks",
         "Please refund the following orders:\n\n- ord_1,\n- ord_2,\n- ord_3",
         "Orders\n1. ord_1\n2. ord_2\n3. ord_3\n",
@@ -88,8 +105,9 @@ def alternative(*parts: bytes) -> bytes:
     return multipart(*parts).replace(b"multipart/mixed", b"multipart/alternative")
 
 
-def test_plain_text_that_only_points_to_another_is_read_over() -> None:
-    mail = read_mail(alternative(PLAIN + b"Your mailer cannot show this message.", HTML))
+@pytest.mark.parametrize("plain", [b"Your mailer cannot show this message.", b"Your order follows as HTML."])
+def test_plain_text_that_only_points_to_another_is_read_over(plain: bytes) -> None:
+    mail = read_mail(alternative(PLAIN + plain, HTML))
     assert (mail.text, mail.words) == ("Please refund ord_1", ("ord_1",))
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Row, Text, func, literal, select
 from policy.lifecycle import CaseKind, CaseState
 from worker.cases.book.known import accounts_at
 from worker.cases.money.used import paid_for
-from worker.intake.mail.named import SHORTEST, read_names
+from worker.intake.mail.named import SHORTEST, marked, read_names
 from worker.intake.mail.reader import Mail
 from worker.intake.mail.sender import SenderVerdict
 from worker.store.bulk import Tx
@@ -72,8 +72,8 @@ class Named:
 
     @property
     def telling(self) -> frozenset[str]:
-        """Those that tell whose the mail is: not what is short and not called an id, which anybody may write of anything."""
-        return frozenset({*self.jobs, *self.orders, *(word for word in self.words if len(word) >= SHORTEST)})
+        """Those that tell whose the mail is: not what is short or letters alone, which anybody may write of anything."""
+        return frozenset({*self.jobs, *self.orders, *(word for word in self.words if len(word) >= SHORTEST and marked(word))})
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from worker.cases.book.write import write_cases
 from worker.cases.requests.identify import BESIDE, DENIED, SAID, UNKNOWN, About, Named, completed
 from worker.clock import new_id
 from worker.intake.mail.denial import denies
+from worker.intake.mail.named import marked
 from worker.intake.mail.reader import Mail
 from worker.store.bulk import Tx
 from worker.store.tables import cases, requests
@@ -56,7 +57,7 @@ def record_of(
     tx: Tx, mail: Mail, named: Named, about: About, arrival: Arrival, now: datetime, *, confirmed: bool
 ) -> dict[str, Any]:
     """The row of this mail; `confirmed`: the account's own mailbox has it now that it wrote it."""
-    unreadable = mail.sender is None and not mail.text and not named.ids
+    unreadable = mail.sender is None and not mail.text and not any(map(marked, named.ids))
     return {
         "request_id": new_id("req", now),
         "key": mail.key,

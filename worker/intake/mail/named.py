@@ -5,14 +5,15 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, filterfalse
 
 from worker.intake.mail.sender import address
 
 _MOST = 10
 _MOST_WORDS = 60
 SHORTEST, _LONGEST = 4, 128
-"""What is shorter tells nothing by itself: "4k", "2nd" and "v2" are no ids, but where an account's own books have them."""
+"""What is shorter tells nothing by itself, nor do letters alone: "4k", "2nd" and "please" are no ids, but where an account's own
+books have them."""
 _MOST_ADDRESSES_READ = 2000
 
 _ID = r"[A-Za-z0-9_.:-]{1,140}+(?![A-Za-z0-9_.:@-])"
@@ -70,8 +71,8 @@ class Names:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Everything that may be an id."""
-        return *self.jobs, *self.orders, *self.words
+        """Everything that looks like an id."""
+        return *self.jobs, *self.orders, *filter(marked, self.words)
 
 
 def read_names(subject: str, written: str, whole: str) -> Names:
@@ -81,8 +82,9 @@ def read_names(subject: str, written: str, whole: str) -> Names:
     jobs, orders = _first(_ids(_JOBS, own, _is_telling), _MOST), _first(_ids(_ORDERS, own, _is_telling), _MOST)
     taken = {*references, *jobs, *orders}
     short = _first(chain(_ids(_JOBS, own, _may_be_one), _ids(_ORDERS, own, _may_be_one)), _MOST)
+    letters = _first(filterfalse(marked, chain(_ids(_JOBS, own, _fits, _fits), _ids(_ORDERS, own, _fits, _fits))), _MOST)
     # what a long quotation holds takes no place from what its sender wrote below it
-    words = _first((word for word in chain(short, _words(own), _words(everything)) if word not in taken), _MOST_WORDS)
+    words = _first((word for word in chain(short, letters, _words(own), _words(everything)) if word not in taken), _MOST_WORDS)
     return Names(_addresses(written), jobs, orders, words, references)
 
 
@@ -106,16 +108,23 @@ def _words(text: str) -> Iterator[str]:
         word = token[0].strip(_ENDS)
         # mailers underline a word so in plain text, and an id may begin or end so
         for one in dict.fromkeys([word, word.strip("_")]):
-            if SHORTEST <= len(one) <= _LONGEST and "@" not in one and _marked(one):
+            if SHORTEST <= len(one) <= _LONGEST and "@" not in one and marked(one):
                 yield one
 
 
-def _marked(word: str) -> bool:
+def marked(word: str) -> bool:
+    """Whether it looks like no word of a language."""
     return "_" in word or any(c.isdigit() for c in word)
 
 
-def _ids(pattern: re.Pattern[str], text: str, is_told: Callable[[str], bool]) -> Iterator[str]:
-    """What the labels call an id, and what follows a bare one where it `is_told` by how it looks."""
+def _is_id(word: str) -> bool:
+    return 0 < len(word) <= _LONGEST and marked(word)
+
+
+def _ids(
+    pattern: re.Pattern[str], text: str, is_told: Callable[[str], bool], is_said: Callable[[str], bool] = _is_id
+) -> Iterator[str]:
+    """What the labels call an id and `is_said` to be one, and what follows a bare one where it `is_told` by how it looks."""
     at = 0
     while (found := pattern.search(text, at)) is not None:
         word = found["id"].strip(_ENDS)
@@ -123,7 +132,7 @@ def _ids(pattern: re.Pattern[str], text: str, is_told: Callable[[str], bool]) ->
         # mailers break lines anywhere, and a blank line begins something else, but for a list that was announced
         near = found["between"].count("\n") < (3 if ":" in found["between"] else 2)
         told = near and is_told(word) and not _is_ware(word, text, found.end("id"))
-        if not (_is_id(word) if explicit else told):
+        if not (is_said(word) if explicit else told):
             # what was no id may be the next label
             at = found.end("label")
             continue
@@ -140,10 +149,6 @@ def _ids(pattern: re.Pattern[str], text: str, is_told: Callable[[str], bool]) ->
             at = following.end()
 
 
-def _is_id(word: str) -> bool:
-    return 0 < len(word) <= _LONGEST and _marked(word)
-
-
 def _is_telling(word: str) -> bool:
     """Whether it is an id without anybody saying so: letters and digits, an underscore, or a long number."""
     return len(word) >= SHORTEST and _is_id(word) and (word.isdigit() or _has_letters(word))
@@ -152,6 +157,11 @@ def _is_telling(word: str) -> bool:
 def _may_be_one(word: str) -> bool:
     """Whether our books have to say if it is an id, for it may be as short as they come; a number by itself counts something."""
     return _is_id(word) and _has_letters(word)
+
+
+def _fits(word: str) -> bool:
+    """Whether it is as long as an id that any word may be, for it may be letters alone."""
+    return SHORTEST <= len(word) <= _LONGEST
 
 
 def _has_letters(word: str) -> bool:
