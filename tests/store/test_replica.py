@@ -84,7 +84,10 @@ class Address:
 
 
 @pytest.mark.landing
-def test_replica_is_refused_in_one_line(pair: Pair) -> None:
+@pytest.mark.parametrize("isolation", ["read committed", "serializable"])
+def test_replica_is_refused_in_one_line(pair: Pair, monkeypatch: pytest.MonkeyPatch, isolation: str) -> None:
+    # as whoever runs the server may have it for every session; it was a page of stack, and the end of a process that waits
+    monkeypatch.setenv("PGOPTIONS", f"-c default_transaction_isolation={isolation.replace(' ', chr(92) + ' ')}")
     store = Store(pair.standby)
     with pytest.raises(Misconfigured, match=r"^the database server is a read-only replica: name the primary$"):
         schema.require_current(store)

@@ -88,14 +88,15 @@ def _named(options: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _prepare(driver: Any, settings: Mapping[str, str], session: "psycopg.Connection[Any]", record: Any) -> None:
     known = session.info.backend_pid
-    # in a transaction of its own, after which what is set for one transaction is gone
-    session.autocommit = True
+    # a standby takes no transaction that is serializable, as those may be that say nothing, and could not say that it is one
+    session.isolation_level = driver.IsolationLevel.READ_COMMITTED
     try:
-        said = session.execute(_SET, (*_columns(settings), known), prepare=False).fetchone()
+        # in a transaction of its own, after which what is set for one transaction is gone
+        with session.transaction():
+            said = session.execute(_SET, (*_columns(settings), known), prepare=False).fetchone()
     except (driver.ProgrammingError, driver.DataError) as error:
         session.close()
         raise Misconfigured(f"the database does not take a setting of the session: {one_line(error)}") from error
-    session.autocommit = False
     record.info[_POOLED] = said != (known,)
     if record.info[_POOLED]:
         session.prepare_threshold = None
