@@ -1719,6 +1719,24 @@ BUGS = (
         (("worker/store/guards.py", "i.indisunique and i.indisvalid and i.indisready and", "i.indisunique and"),),
     ),
     Bug(
+        "tables_elsewhere_are_made_again",
+        "a search_path that leads past the books gets an empty installation, in which nobody is owed anything",
+        ("tests/store/test_place.py::test_tables_that_the_search_path_leads_past_are_named_and_not_made_again",),
+        (("worker/store/place.py", "if found.homes and not (anew and found.version_in is None):", "if False:"),),
+    ),
+    Bug(
+        "version_table_of_another_program_is_ours",
+        "the product's own migrations are taken for a newer release of this one, or for our schema",
+        ("tests/store/test_place.py::test_version_table_of_another_program_is_none_of_ours",),
+        (
+            (
+                "worker/store/schema.py",
+                "return None if _kept(tx) else astray(tx, anew=anew)",
+                "return None if _found(tx) else astray(tx, anew=anew)",
+            ),
+        ),
+    ),
+    Bug(
         "unique_key_of_events_dropped",
         "one event can stand twice",
         ("tests/store/test_schema.py",),

@@ -12,8 +12,10 @@ from sqlalchemy.exc import OperationalError
 
 from worker.errors import Misconfigured, TryLater
 from worker.store.bulk import Tx
-from worker.store.engine import Store
+from worker.store.engine import Store, parts_of
 from worker.store.faults import LOCK_NOT_AVAILABLE, sqlstate
+from worker.store.place import astray
+from worker.store.session import settings_of
 from worker.store.tables import installation
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -31,7 +33,9 @@ def upgrade(store: Store, *, queue_seconds: float = QUEUE_SECONDS, lock_seconds:
 
     Raises `Misconfigured` for a schema of a newer release, `TryLater` while a table or the database cannot be had.
     """
-    return store.write(lambda tx: _upgrade(tx, queue_seconds, lock_seconds))
+    # who names a schema in the address may mean to have one beside another installation's
+    anew = "search_path" in settings_of(parts_of(store.url))
+    return store.write(lambda tx: _upgrade(tx, anew, queue_seconds, lock_seconds))
 
 
 def head() -> str:
@@ -51,7 +55,7 @@ def require_current(store: Store, group: str | None = None) -> str:
     """
     if store.is_to_be_made:
         raise Misconfigured(str(fault(None, known())))
-    found, kept, unfit = store.read(lambda tx: (_found(tx), _kept(tx), _unfit(tx)))
+    found, kept, unfit = store.read(lambda tx: (_found(tx), _kept(tx), _unfit(tx) or _astray(tx, anew=False)))
     if unfit is not None:
         # the address may lead to another server by now, or its settings be others, and these connections never hear of it
         store.close()
@@ -107,12 +111,12 @@ def fault(found: str | None, revisions: tuple[str, ...], oldest: str | None = No
     return f"the schema is at {found}, which this version does not know: a newer release upgraded it; start that one"
 
 
-def _upgrade(tx: Tx, queue_seconds: float, lock_seconds: float) -> list[str]:
+def _upgrade(tx: Tx, anew: bool, queue_seconds: float, lock_seconds: float) -> list[str]:
     # Alembic takes a fifth of a second to import, and every command asks `require_current`
     from alembic import command
     from alembic.config import Config
 
-    if unfit := _unfit(tx):
+    if unfit := _unfit(tx) or _astray(tx, anew=anew):
         raise Misconfigured(unfit)
     if tx.postgres:
         _stand_in_line(tx, queue_seconds, lock_seconds)
@@ -169,6 +173,12 @@ def _unfit(tx: Tx) -> str | None:
     if encoding != "UTF8":
         return f"the database keeps text as {encoding}, and customers write in any script: create it with encoding 'UTF8'"
     return None
+
+
+def _astray(tx: Tx, *, anew: bool) -> str | None:
+    """Why our tables are not found and cannot be made where we look; None where they can."""
+    # what every release since 0005 has written down, so that nobody is asked for more where all is well
+    return None if _kept(tx) else astray(tx, anew=anew)
 
 
 def _kept(tx: Tx) -> dict[str, str]:
