@@ -17,7 +17,7 @@ from worker.cases.money.journal import Journal
 from worker.errors import Misconfigured
 from worker.store import guards
 from worker.store.engine import Store
-from worker.store.schema import upgrade
+from worker.store.schema import head, require_current, upgrade
 
 ROLES = (Path(__file__).parents[2] / "deploy/postgres/roles.sql").read_text()
 MONTHS = (Path(__file__).parents[2] / "deploy/postgres/history_by_month.sql").read_text()
@@ -133,6 +133,57 @@ def test_what_the_role_may_not_do_is_held_against_no_claim(as_worker: Store, sto
     case = world.case("ord_1")
     assert case is not None
     assert (case["state"], "review" in str(case), world.audit().breaches) == ("refunded", False, [])
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("table", ["inbox", "payments", "disputes", "installation", "alembic_version"])
+def test_rows_that_row_security_hides_are_not_taken_for_none(as_worker: Store, store: Store, tmp_path: Path, table: str) -> None:
+    """As somebody switches it on for tables with customers' texts, or for all. `refunds status` said that nobody waits, `refunds
+    audit` that the books hold, and nobody paid what was hidden.
+    """
+    PeopleWorld(as_worker, tmp_path).load(a_purchase("ord_9", "acc_1", 100))
+    with psycopg.connect(conninfo(store.url), autocommit=True) as owner:
+        owner.execute(sql.SQL("alter table {} enable row level security").format(sql.Identifier(table)))
+    for asked in (require_current, upgrade):
+        with pytest.raises(Misconfigured, match=rf"^row security hides rows of {table} from this role, .*using \(true\)"):
+            asked(as_worker)
+    assert require_current(store) == head(), "whoever owns the tables sees all"
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize(
+    ("policies", "sees_all"),
+    [
+        (["for all to refunds_worker using (true)"], True),
+        (["for select using (true)", "for update using (true)", "for insert with check (true)"], True),
+        (["for select using (true)"], False),
+        (["for all to refunds_looks using (true)"], False),
+        (["for all using (state = 'new')"], False),
+        (["for all using (true)", "as restrictive for select using (state = 'new')"], False),
+    ],
+    ids=str,
+)
+def test_policy_that_shows_every_row_hides_none(as_worker: Store, store: Store, policies: list[str], sees_all: bool) -> None:
+    with psycopg.connect(conninfo(store.url), autocommit=True) as owner:
+        owner.execute("alter table inbox enable row level security")
+        for number, policy in enumerate(policies):
+            owner.execute(f"create policy p{number} on inbox {policy}".encode())
+    if sees_all:
+        assert require_current(as_worker) == head()
+    else:
+        with pytest.raises(Misconfigured, match="row security hides rows of inbox"):
+            require_current(as_worker)
+
+
+@ON_POSTGRES
+def test_reader_needs_no_policy_for_what_it_cannot_do(signs_in: dict[str, str], store: Store) -> None:
+    reader = Store(signs_in["looks"])
+    with psycopg.connect(conninfo(store.url), autocommit=True) as owner:
+        for table in ("cases", "operators"):
+            owner.execute(f"alter table {table} enable row level security".encode())
+        owner.execute("create policy looks on cases for select to refunds_looks using (true)")
+    assert require_current(reader) == head()
+    reader.close()
 
 
 @ON_POSTGRES

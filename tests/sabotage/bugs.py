@@ -1737,6 +1737,18 @@ BUGS = (
         ),
     ),
     Bug(
+        "rows_that_are_hidden_are_none",
+        "claims and disputes that row security hides are taken for none, and the audit says that the books hold",
+        ("tests/deploy/test_roles.py::test_rows_that_row_security_hides_are_not_taken_for_none",),
+        (("worker/store/schema.py", "    return hidden(tx)\n", "    return None\n"),),
+    ),
+    Bug(
+        "policy_for_reading_shows_what_is_to_be_changed",
+        "rows that may be read and not changed are passed over by every step that would, without an error",
+        ("tests/deploy/test_roles.py::test_policy_that_shows_every_row_hides_none",),
+        (("worker/store/hidden.py", "(values ('r', 'select'), ('w', 'update'))", "(values ('r', 'select'))"),),
+    ),
+    Bug(
         "unique_key_of_events_dropped",
         "one event can stand twice",
         ("tests/store/test_schema.py",),

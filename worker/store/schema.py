@@ -14,6 +14,7 @@ from worker.errors import Misconfigured, TryLater
 from worker.store.bulk import Tx
 from worker.store.engine import Store, parts_of
 from worker.store.faults import LOCK_NOT_AVAILABLE, sqlstate
+from worker.store.hidden import hidden
 from worker.store.place import astray
 from worker.store.session import settings_of
 from worker.store.tables import installation
@@ -172,7 +173,7 @@ def _unfit(tx: Tx) -> str | None:
         return "the database takes no writes: default_transaction_read_only is on, for the server, this database or this role"
     if encoding != "UTF8":
         return f"the database keeps text as {encoding}, and customers write in any script: create it with encoding 'UTF8'"
-    return None
+    return hidden(tx)
 
 
 def _astray(tx: Tx, *, anew: bool) -> str | None:
