@@ -1719,6 +1719,12 @@ BUGS = (
         (("worker/store/guards.py", "i.indisunique and i.indisvalid and i.indisready and", "i.indisunique and"),),
     ),
     Bug(
+        "who_waits_to_change_a_table_is_in_nobodys_way",
+        "everything stands still behind a change of a table that waits for a dump, and the doctor names nobody",
+        ("tests/store/test_holders.py::test_who_waits_to_change_a_table_behind_a_reader_is_named",),
+        (("worker/store/holders.py", "and not before_it.pids && array(", "and before_it.pids && array("),),
+    ),
+    Bug(
         "tables_elsewhere_are_made_again",
         "a search_path that leads past the books gets an empty installation, in which nobody is owed anything",
         ("tests/store/test_place.py::test_tables_that_the_search_path_leads_past_are_named_and_not_made_again",),

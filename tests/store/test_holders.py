@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import func, make_url, select
 
 from tests.servers import ON_POSTGRES, conninfo, eventually
 from tests.store.rows import given_an_account_with_a_purchase
@@ -105,6 +105,42 @@ def test_a_table_that_is_held_whole_is_no_reason_to_say_nothing(store: Store) ->
 def test_who_only_reads_or_works_elsewhere_is_in_nobodys_way(store: Store, statement: str) -> None:
     with lunch(store.url, statement):
         assert in_the_way(store) == []
+
+
+@pytest.fixture
+def colleague(store: Store) -> Iterator[str]:
+    """The URL of a colleague, who may do everything and is nobody of ours."""
+    name = f"colleague_{make_url(store.url).database}"
+    with psycopg.connect(conninfo(store.url), autocommit=True) as owner:
+        owner.execute(f"create role {name} superuser login".encode())
+        yield make_url(store.url).set(username=name).render_as_string(hide_password=False)
+        owner.execute(f"drop role {name}".encode())
+
+
+def test_who_waits_to_change_a_table_behind_a_reader_is_named(store: Store, colleague: str) -> None:
+    """As an `alter table` behind a dump: all of ours stood behind it for as long as that took, and the doctor named nobody."""
+    given_an_account_with_a_purchase(store)
+    changes = b"lock table accounts in access exclusive mode"
+    with psycopg.connect(conninfo(colleague)) as changer, lunch(colleague, "select from accounts") as reader:
+        first, second = reader.info.backend_pid, changer.info.backend_pid
+        thread = threading.Thread(target=changer.execute, args=(changes,))
+        thread.start()
+        assert eventually(lambda: stands_behind(store, second, first))
+        with waiting(store.url):
+            assert eventually(lambda: in_the_way(store)), "ours has waited for a second"
+            [found] = in_the_way(store)
+            assert (found.pid, found.waiting, found.behind) == (second, 1, [first])
+            [said] = [each["finding"] for each in doctor(store.url)]
+            assert f"1 of ours wait for it at this moment; it waits itself for session {first}. " in said
+            assert f"`select pg_terminate_backend({second})`" in said
+            reader.rollback()
+            thread.join(10)
+            changer.rollback()
+
+
+def stands_behind(store: Store, pid: int, other: int) -> bool:
+    """Whether one session waits for the other."""
+    return bool(store.read(lambda tx: tx.value(select(func.pg_blocking_pids(pid)))) == [other])
 
 
 def test_lesser_role_is_told_the_number_and_the_name(store: Store) -> None:

@@ -12,7 +12,9 @@ from worker.store.tables import metadata
 
 # Whoever has changed or locked our rows for longer than any unit of ours takes, seen also while nobody waits: ours wait for five
 # seconds and leave it for later. And whoever one of ours waits for now, whatever it holds: a row of the product's balances, or
-# what our role may not look at, as since when. Who waits itself is in somebody else's way only for as long as that one is.
+# what our role may not look at, as since when. Who waits itself is in somebody else's way only for as long as that one is, which
+# is named in its place. But whoever wants a whole table, as to change it, has all of ours behind it while it waits for one who
+# only reads there, as a dump does for hours, and who is in nobody else's way.
 _HOLDERS = text("""
     with held as (
         select l.pid, array_agg(distinct c.relname::text order by c.relname::text) as tables
@@ -30,11 +32,15 @@ _HOLDERS = text("""
         group by holder
     )
     select a.pid, a.usename as role, a.application_name as application, a.state, a.xact_start as since, a.query,
-           coalesce(held.tables, '{}') as tables, coalesce(waited_for.waiting, 0) as waiting
-    from pg_stat_activity a left join held using (pid) left join waited_for using (pid)
-    where a.pid <> pg_backend_pid() and a.wait_event_type is distinct from 'Lock' and a.wait_event is distinct from 'SyncRep'
+           coalesce(held.tables, '{}') as tables, coalesce(waited_for.waiting, 0) as waiting, before_it.pids as behind
+    from pg_stat_activity a left join held using (pid) left join waited_for using (pid),
+         lateral (select pg_blocking_pids(a.pid) as pids) as before_it
+    where a.pid <> pg_backend_pid() and a.wait_event is distinct from 'SyncRep'
       and (waited_for.pid is not null
            or held.pid is not null and a.xact_start < clock_timestamp() - make_interval(secs => :long))
+      and (a.wait_event_type is distinct from 'Lock'
+           or waited_for.pid is not null and a.usename is distinct from current_user
+              and not before_it.pids && array(select pid from waited_for union all select pid from held))
     order by a.xact_start nulls last, a.pid
 """)
 # What they hold they keep until then, and to end them would help nobody: the next ones wait as well. No limit of ours ends it,
@@ -61,6 +67,8 @@ class Holder(NamedTuple):
     tables: Sequence[str]
     waiting: int
     """How many of our sessions wait for it now."""
+    behind: Sequence[int]
+    """The sessions that it waits for itself."""
 
 
 def holders(tx: Tx, long: float = LONG_SECONDS) -> list[Holder]:
@@ -71,7 +79,17 @@ def holders(tx: Tx, long: float = LONG_SECONDS) -> list[Holder]:
         return []
     asked = {"ours": sorted(metadata.tables), "long": long, "patience": PATIENCE_SECONDS}
     return [
-        Holder(row.pid, row.role, row.application or "", row.state, row.since, _beginning(row.query), row.tables, row.waiting)
+        Holder(
+            pid=row.pid,
+            role=row.role,
+            application=row.application or "",
+            state=row.state,
+            since=row.since,
+            began=_beginning(row.query),
+            tables=row.tables,
+            waiting=row.waiting,
+            behind=row.behind,
+        )
         for row in tx.connection.execute(_HOLDERS, asked)
     ]
 

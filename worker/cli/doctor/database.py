@@ -95,6 +95,7 @@ def _in_the_way(one: Holder) -> str:
     last = f", {one.state}, its last statement begins `{one.began}`" if one.began else ""
     holds = f"; it holds rows of {', '.join(one.tables)}" if one.tables else ""
     waits = f"; {one.waiting} of ours wait for it at this moment" if one.waiting else ""
+    waits += f"; it waits itself for {', '.join(f'session {pid}' for pid in one.behind)}" if one.behind else ""
     end = f"select pg_terminate_backend({one.pid})"
     return f"session {one.pid} ({who}) has a transaction {since}{last}{holds}{waits}. What needs those is left for later: `{end}`"
 
