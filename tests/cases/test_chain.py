@@ -14,7 +14,7 @@ from sqlalchemy import Table, delete, func, make_url, select, text, update
 from tests.cases.world import World, a_purchase, an_account
 from tests.faults import Crash
 from tests.servers import ON_POSTGRES
-from tests.store.rows import statements
+from tests.store.rows import before, statements, writes_anew
 from worker.cases.audit.audit import Audit
 from worker.cases.chain.chainer import TOLD_EVERY, Chainer
 from worker.cases.chain.heads import Head, Heads, Kept
@@ -203,6 +203,22 @@ def test_hashes_are_the_same_in_a_session_of_another_zone(books: Books) -> None:
     elsewhere.close()
     assert found.breaches == []
     assert found.checked["chained_rows"] > 10
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("table", [postings, case_history, inbox], ids=str)
+def test_rows_of_a_table_that_is_written_anew_meanwhile_are_none_that_were_put_in(books: Books, table: Table) -> None:
+    """To the one moment that a look keeps to such a table is empty: its link had no rows, and they were named ever after."""
+    books.job("job_4")
+    books.chainer.turn()
+    books.clock.pass_(minutes=4)
+    change = writes_anew(books.store.url, table.name, "alter column id type bigint using id + 0")
+    with before(books.store, f"max({table.name}.id)", change):
+        books.chainer.turn()
+    books.chain()
+    linked, there = books.chained(table)
+    assert linked == there
+    assert books.altered() == []
 
 
 def test_ids_that_were_never_used_are_no_gap(books: Books) -> None:

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import delete, func, select, update
 
 from tests.requests.world import PNG, PeopleWorld
-from tests.servers import POSTGRES_AT_NIGHT
+from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT
+from tests.store.rows import before, writes_anew
 from worker.cases.requests.evidence import MOST_LEFTOVERS, ROUND, Evidence
 from worker.cases.requests.files import Files
 from worker.cases.requests.mark import LOOKED_UP, MARK, Mark
@@ -268,6 +269,23 @@ def test_leftover_is_found_however_many_files_have_their_rows(world: PeopleWorld
         os.utime(world.files.folder / name, (long_ago, long_ago))
     assert world.evidence.sweep().orphans == len(left)
     assert not any((world.files.folder / name).exists() for name in left)
+
+
+@ON_POSTGRES
+def test_file_whose_row_is_written_anew_meanwhile_is_no_leftover(world: PeopleWorld) -> None:
+    """To the one moment that a look keeps to, a table that somebody changes so is empty."""
+    with_file(world)
+    world.evidence.sweep()
+    for path in world.lying():
+        aged(world, path, hours=2)
+    world.clock.pass_(hours=1)
+    with before(
+        world.store,
+        "evidence.state != ",
+        writes_anew(world.store.url, "evidence", "alter column size type bigint using size + 0"),
+    ):
+        assert world.evidence.sweep().orphans == 0
+    assert on_disk(world) == 2
 
 
 def leftovers(world: PeopleWorld, names: Iterable[str]) -> None:

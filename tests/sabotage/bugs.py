@@ -1504,6 +1504,33 @@ BUGS = (
         (("worker/intake/signature.py", "if not hmac.compare_digest(said, key.sign(raw).encode()):", "if False:"),),
     ),
     Bug(
+        "link_of_one_moment",
+        "a table that is written anew while its link is made was empty at that moment, and honest rows are named as put in for ever",
+        ("tests/cases/test_chain.py::test_rows_of_a_table_that_is_written_anew_meanwhile_are_none_that_were_put_in",),
+        (
+            (
+                "worker/cases/chain/chainer.py",
+                "            if self.store.read(lambda tx: _due(tx, table, now)) is None:\n                break\n"
+                "            rows = self.store.write(lambda tx: self._add(tx, table, now))\n",
+                "            link = self.store.read(lambda tx: next_link(tx, table, self.batch, now))\n"
+                "            rows = None if link is None else self.store.write(\n"
+                "                lambda tx: tx.insert_new(chain_links, [link], chain_links.c.number) and link['rows']\n            )\n",
+            ),
+        ),
+    ),
+    Bug(
+        "files_looked_up_in_one_moment",
+        "files of customers are deleted because the table of their rows was written anew at that moment",
+        ("tests/requests/test_evidence.py::test_file_whose_row_is_written_anew_meanwhile_is_no_leftover",),
+        (
+            (
+                "worker/cases/requests/evidence.py",
+                "rows = self.store.write(lambda tx: tx.all(wanted",
+                "rows = self.store.read(lambda tx: tx.all(wanted",
+            ),
+        ),
+    ),
+    Bug(
         "chain_that_waits_for_nobody",
         "an honest row that commits late is named as put in",
         ("tests/cases/test_chain.py",),

@@ -1,12 +1,15 @@
 """Rows with honest defaults, and how to count statements."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 from sqlalchemy import Table, event, func, insert, make_url, select, text
 
+from tests.servers import conninfo, eventually
 from worker.store.bulk import Record
 from worker.store.engine import Store
 from worker.store.tables import accounts, purchases
@@ -105,3 +108,19 @@ def allow_other_states(store: Store) -> None:
     with store.engine.begin() as connection:
         for name in ("ck_cases_state", "ck_cases_closed_when_final"):
             connection.execute(text(f"alter table cases drop constraint {name}"))
+
+
+def writes_anew(url: str, table: str, change: str) -> Callable[[], None]:
+    """Somebody changes the table so that each of its rows is written anew, and commits once another session waits for it."""
+
+    def commit(session: psycopg.Connection) -> None:
+        waits = "select count(*) from pg_locks where not granted and relation = cast(%s as regclass)"
+        with session:
+            assert eventually(lambda: session.execute(waits, (table,)).fetchone() != (0,))
+
+    def begin() -> None:
+        session = psycopg.connect(conninfo(url))
+        session.execute(f"alter table {table} {change}".encode())
+        threading.Thread(target=commit, args=(session,)).start()
+
+    return begin

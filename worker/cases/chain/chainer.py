@@ -62,16 +62,26 @@ class Chainer:
         return done
 
     def _extend(self, table: Table) -> int:
-        done = 0
+        done, now = 0, self.clock.now()
         for _ in range(self.most):
-            link = self.store.read(lambda tx: next_link(tx, table, self.batch, self.clock.now()))
-            if link is None or not self._add(link):
+            # first a look, which keeps no other writer of SQLite waiting
+            if self.store.read(lambda tx: _due(tx, table, now)) is None:
                 break
-            done += link["rows"]
+            rows = self.store.write(lambda tx: self._add(tx, table, now))
+            if rows is None:
+                break
+            done += rows
         return done
 
-    def _add(self, link: Record) -> bool:
-        return bool(self.store.write(lambda tx: tx.insert_new(chain_links, [link], chain_links.c.number)))
+    def _add(self, tx: Tx, table: Table, now: datetime) -> int | None:
+        """Adds the link that is due and returns how many rows are in it; None where none is, or another made it.
+
+        As a writer, each of whose statements sees what is there when it begins: to the one moment that a look keeps to, a table
+        that is written anew (`alter table`) is empty, and a link without its rows would have them put in later for ever.
+        """
+        link = next_link(tx, table, self.batch, now)
+        added = link is not None and tx.insert_new(chain_links, [link], chain_links.c.number)
+        return int(link["rows"]) if link is not None and added else None
 
     def _untold(self, tx: Tx) -> bool:
         told = tx.first(select(leases.c.until).where(leases.c.name == TELLING))
@@ -95,21 +105,16 @@ def heads_of(tx: Tx) -> list[Head]:
 
 def next_link(tx: Tx, table: Table, batch: int, now: datetime) -> Record | None:
     """The link that is due, of at most `batch` rows; None where none is."""
-    last, newest, (oldest_open, next_xid) = last_link(tx, table.name), _newest(tx, table), _transactions(tx)
-    seen: dict[str, Any] = {"seen_id": newest, "seen_at": now, "horizon": next_xid}
+    due = _due(tx, table, now)
+    if due is None:
+        return None
+    last, seen = due
     if last is None:
         return _link(table, 0, 0, Rows(()), beginning(table.name), now) | seen
     if last.seen_id <= last.last_id:
         # everything that was seen is linked; what came since is noted, and linked once it has settled
         empty = Rows(())
-        more = newest > last.last_id
-        return _link(table, last.number + 1, last.last_id, empty, empty.hash_after(last.hash), now) | seen if more else None
-    if now < last.seen_at + SETTLES:
-        return None
-    if _may_come(last, oldest_open, next_xid):
-        if now > last.seen_at + PATIENCE:
-            log.warning("chain.held_up", chain=table.name, since=moment(last.seen_at), why="a transaction is open since then")
-        return None
+        return _link(table, last.number + 1, last.last_id, empty, empty.hash_after(last.hash), now) | seen
     ends = end_of(tx, table, last.last_id, last.seen_id, batch)
     rows = rows_of(tx, table, last.last_id, ends)
     if ends < last.seen_id:
@@ -117,6 +122,23 @@ def next_link(tx: Tx, table: Table, batch: int, now: datetime) -> Record | None:
     # what was seen may have been taken away since, which the proof finds and the chain survives
     seen["seen_id"] = max(seen["seen_id"], ends)
     return _link(table, last.number + 1, ends, rows, rows.hash_after(last.hash), now) | seen
+
+
+def _due(tx: Tx, table: Table, now: datetime) -> tuple[Row[Any] | None, dict[str, Any]] | None:
+    """The link that the next one follows, and what is seen now; None where none is due."""
+    last, newest, (oldest_open, next_xid) = last_link(tx, table.name), _newest(tx, table), _transactions(tx)
+    seen: dict[str, Any] = {"seen_id": newest, "seen_at": now, "horizon": next_xid}
+    if last is None:
+        return None, seen
+    if last.seen_id <= last.last_id:
+        return (last, seen) if newest > last.last_id else None
+    if now < last.seen_at + SETTLES:
+        return None
+    if _may_come(last, oldest_open, next_xid):
+        if now > last.seen_at + PATIENCE:
+            log.warning("chain.held_up", chain=table.name, since=moment(last.seen_at), why="a transaction is open since then")
+        return None
+    return last, seen
 
 
 def _link(table: Table, number: int, last_id: int, rows: Rows, hash: str, now: datetime) -> dict[str, Any]:

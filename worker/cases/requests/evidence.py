@@ -166,7 +166,8 @@ class Evidence:
     def _without_a_row(self, names: Sequence[str]) -> set[str]:
         # one that was away when it was to go, and came back with its folder, has a row that says it has gone
         wanted = select(evidence.c.stored).where(evidence.c.state != "deleted")
-        rows = self.store.read(lambda tx: tx.all(wanted.where(tx.among(evidence.c.stored, names))))
+        # by a writer's look, for what a reader sees of a table that is written anew meanwhile (`alter table`) is no row at all
+        rows = self.store.write(lambda tx: tx.all(wanted.where(tx.among(evidence.c.stored, names))))
         return set(names) - {row.stored for row in rows}
 
 
