@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from tests.servers import ON_POSTGRES, conninfo
 from tests.store.test_session import with_options
@@ -40,10 +41,14 @@ def lead_to(owner: psycopg.Connection, path: str) -> None:
     owner.execute(f"alter database {owner.info.dbname} set search_path = {path}".encode())
 
 
-def test_tables_that_the_search_path_leads_past_are_named_and_not_made_again(empty: Store, owner: psycopg.Connection) -> None:
+@pytest.mark.parametrize("is_there", [True, False])
+def test_tables_that_the_search_path_leads_past_are_named_and_not_made_again(
+    empty: Store, owner: psycopg.Connection, is_there: bool
+) -> None:
     """Once it said `refunds db upgrade`, which made an empty installation beside the one with the books."""
     schema.upgrade(empty)
-    owner.execute("create schema elsewhere")
+    if is_there:
+        owner.execute("create schema elsewhere")
     lead_to(owner, "elsewhere")
     empty.close()
     for asked in (schema.upgrade, schema.require_current):
@@ -102,6 +107,22 @@ def test_search_path_that_names_no_schema_is_told_in_one_line(database_url: str)
     with pytest.raises(Misconfigured, match=r"^the search_path \(refunds\) names no schema that is there and open to this role$"):
         schema.upgrade(store)
     store.close()
+
+
+def test_schema_that_the_role_may_not_use_is_not_called_missing(database_url: str, owner: psycopg.Connection) -> None:
+    """As where nobody ran roles.sql in it."""
+    owner.execute("create schema refunds")
+    ours = Store(with_options(database_url, "-csearch_path=refunds"))
+    schema.upgrade(ours)
+    ours.close()
+    name = f"stranger_{owner.info.dbname}"
+    owner.execute(f"create role {name} login password 'x'".encode())
+    stranger = make_url(ours.url).set(username=name, password="x").render_as_string(hide_password=False)
+    store = Store(stranger)
+    with pytest.raises(Misconfigured, match=r"^the search_path \(refunds\) names no schema that is there and open to this role$"):
+        schema.require_current(store)
+    store.close()
+    owner.execute(f"drop role {name}".encode())
 
 
 def test_other_objects_of_the_database_are_in_nobodys_way(empty: Store, owner: psycopg.Connection) -> None:

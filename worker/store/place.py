@@ -25,7 +25,8 @@ _SCHEMAS = text("""
            (select schema from lying where name = 'alembic_version' and found) as version_in,
            (select schema from lying where name = :known_by and found) as ours_in,
            array(select one.schema from lying one join lying other using (schema)
-                 where one.name = :known_by and other.name = 'alembic_version' order by 1) as homes,
+                 where one.name = :known_by and other.name = 'alembic_version' and has_schema_privilege(schema, 'usage')
+                 order by 1) as homes,
            array(select name from lying where schema = current_schema() order by 1) as taken
 """)
 
@@ -40,12 +41,12 @@ def astray(tx: Tx, *, anew: bool) -> str | None:
     found = tx.one(_SCHEMAS, ours=[*metadata.tables, "alembic_version"], known_by=OURS)
     if found.ours_in is not None and found.ours_in == found.version_in:
         return None
-    if found.here is None:
-        return f"the search_path ({found.path}) names no schema that is there and open to this role"
     if found.homes and not (anew and found.version_in is None):
         past = f"the search_path ({found.path}) leads past the tables, which lie in the schema {' and '.join(found.homes)}"
         other = "for an installation of its own name its own schema so, and run `refunds db upgrade`"
         return f"{past}: {_naming(found.homes[0])}; {other}"
+    if found.here is None:
+        return f"the search_path ({found.path}) names no schema that is there and open to this role"
     if found.version_in is not None or found.taken:
         in_the_way = ", ".join(found.taken[:NAMED]) or "alembic_version"
         where = found.here if found.taken else found.version_in
