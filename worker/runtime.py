@@ -4,7 +4,7 @@ exists.
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -42,14 +42,14 @@ from worker.cases.requests.mark import Mark
 from worker.cases.requeue import Requeuer
 from worker.cases.review.reviewer import Reviewer
 from worker.cases.sweep import Sweeper
-from worker.clock import ROUND_SECONDS, Clock, SharedClock, SystemClock, elapsed, new_id
+from worker.clock import ROUND_SECONDS, Clock, Every, SharedClock, SystemClock, elapsed, new_id
 from worker.credits.at_creem import AtCreem
 from worker.credits.balances import Balances, misnamed
 from worker.credits.ledger import Ledger
 from worker.creem.client import CreemHttp
 from worker.creem.environment import Address, Environment, address_of
 from worker.creem.receive import Accepts
-from worker.errors import Misconfigured
+from worker.errors import Misconfigured, TryLater
 from worker.intake.accept import Desk
 from worker.intake.signature import Producers
 from worker.intake.stream import open_stream_client, refuse_cluster
@@ -66,6 +66,8 @@ from worker.store.sqlite import file_of
 
 FIRST_FAULTS = 3
 """So many faults of the terms are said by every command; `refunds policy check` says them all."""
+LOOK_SECONDS = 60.0
+"""How often a process looks whether its database is still fit."""
 LONGEST_TASK = 75.0
 """Seconds that a task may take by itself: less than Celery's soft limit, which ends it wherever it stands."""
 
@@ -126,6 +128,8 @@ class Runtime:
 
     settings: Settings
     clock: Clock
+    _looks: Every = field(default_factory=lambda: Every(LOOK_SECONDS), repr=False, compare=False)
+    _unfit: bool = field(default=False, repr=False, compare=False)
 
     @classmethod
     def start(cls, settings: Settings) -> "Runtime":
@@ -150,6 +154,23 @@ class Runtime:
         self.ready()
         self.sure_of_the_time()
         return self
+
+    def sure_of_the_database(self) -> None:
+        """Raises `Misconfigured` where the database has become one that nothing is to be decided in since this process began:
+        looked at once a minute, and each time after it was found so.
+        """
+        if not (self._unfit or self._looks.due()):
+            return
+        try:
+            self.ready()
+            self._unfit = False
+        except Misconfigured:
+            self._unfit = True
+            raise
+        except TryLater:
+            # whatever needs a server that is away, or a table that is held, says so by itself
+            if self._unfit:
+                raise
 
     def sure_of_the_time(self) -> None:
         """Raises `TwoTimes` where the database's time is days from this host's, and no earlier answer bears it out."""

@@ -45,6 +45,7 @@ def step(function: Callable[..., str]) -> Callable[..., str]:
         named = {f"{name}_id": value for name, value in ids.items() if isinstance(value, str) and value}
         with structlog.contextvars.bound_contextvars(task=self.name, task_id=self.request.id, **named):
             try:
+                runtime().sure_of_the_database()
                 runtime().sure_of_the_time()
                 return function(**ids)
             except TryLater as error:

@@ -1,11 +1,15 @@
 """The worker's role in Postgres does all the work and cannot alter what has happened; the reader's sees no customer's text."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+import redis as redis_py
 from psycopg import sql
 from sqlalchemy import make_url
 
@@ -19,8 +23,9 @@ from worker.store import guards
 from worker.store.engine import Store
 from worker.store.schema import head, require_current, upgrade
 
-ROLES = (Path(__file__).parents[2] / "deploy/postgres/roles.sql").read_text()
-MONTHS = (Path(__file__).parents[2] / "deploy/postgres/history_by_month.sql").read_text()
+ROOT = Path(__file__).parents[2]
+ROLES = (ROOT / "deploy/postgres/roles.sql").read_text()
+MONTHS = (ROOT / "deploy/postgres/history_by_month.sql").read_text()
 HISTORY = ("postings", "case_history", "actions", "approvals", "chain_links", "evidence_looks", "disputes", "alembic_version")
 
 
@@ -148,6 +153,21 @@ def test_rows_that_row_security_hides_are_not_taken_for_none(as_worker: Store, s
         with pytest.raises(Misconfigured, match=rf"^row security hides rows of {table} from this role, .*using \(true\)"):
             asked(as_worker)
     assert require_current(store) == head(), "whoever owns the tables sees all"
+
+
+@ON_POSTGRES
+@pytest.mark.landing
+def test_process_that_runs_decides_nothing_while_rows_are_hidden_from_it(
+    signs_in: dict[str, str], store: Store, redis_server: str, redis: redis_py.Redis
+) -> None:
+    """Jobs whose purchases were hidden were judged as ones that nobody paid for."""
+    ours = {"REFUNDS_DATABASE_URL": signs_in["worker"], "REFUNDS_REDIS_URL": redis_server, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.scenarios.hidden_meanwhile", conninfo(store.url)]
+    done = subprocess.run(command, env={**os.environ, **ours}, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    hidden, seen = done.stdout.splitlines()
+    assert hidden.startswith("refused: row security hides rows of purchases from this role")
+    assert seen == "idle"
 
 
 @ON_POSTGRES

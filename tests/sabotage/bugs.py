@@ -1776,6 +1776,12 @@ BUGS = (
         (("worker/store/schema.py", "    return hidden(tx)\n", "    return None\n"),),
     ),
     Bug(
+        "process_that_runs_never_looks_again",
+        "jobs are judged without the purchases that are hidden since the process began, and their credits never come back",
+        ("tests/deploy/test_roles.py::test_process_that_runs_decides_nothing_while_rows_are_hidden_from_it",),
+        (("worker/tasks.py", "                runtime().sure_of_the_database()\n", ""),),
+    ),
+    Bug(
         "policy_for_reading_shows_what_is_to_be_changed",
         "rows that may be read and not changed are passed over by every step that would, without an error",
         ("tests/deploy/test_roles.py::test_policy_that_shows_every_row_hides_none",),
