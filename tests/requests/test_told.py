@@ -440,6 +440,36 @@ def test_mail_after_a_letter_about_the_jobs_own_case_is_read_by_a_person(world: 
     assert ((world.case(taken.case_id) or {})["decision"]["rule"], taken.state) == ("request_answers_a_no", "review")
 
 
+@pytest.mark.parametrize("what", ["a job", "an order"])
+def test_letter_that_said_no_about_one_thing_said_none_about_another(world: PeopleWorld, what: str) -> None:
+    """Nor does the mail that a no is about answer that no."""
+    for order in ("ord_1", "ord_2"):
+        world.bought_once(order, ago=timedelta(days=9))
+    for job in ("job_1", "job_2"):
+        world.happen(world.submitted(job), world.failed(job, code="invalid_image"))
+    names = ("job_1", "job_2") if what == "a job" else ("ord_1", "ord_2")
+    for name in names:
+        taken = world.mail(f"{name}, please refund it", message_id=f"<{name}@x.example>")
+        assert taken.state == "declined"
+        world.clock.pass_(hours=2)
+        assert "cannot grant" in text_of(world.written()[-1])
+    again = world.mail(f"{names[1]}, look at it!", message_id="<again@x.example>")
+    assert ((world.case(again.case_id) or {})["decision"]["rule"], again.state) == ("request_answers_a_no", "review")
+
+
+def test_letter_that_the_money_of_one_order_was_sent_is_none_about_another(world: PeopleWorld) -> None:
+    world.bought_once("ord_1")
+    world.bought_once("ord_2", ago=timedelta(days=9))
+    world.bought_once("ord_3", "acc_2", ago=timedelta(days=9))
+    world.decide(world.mail().case_id, "money", reason="nothing was used")
+    world.settle_down(days=1)
+    world.clock.pass_(minutes=2)
+    assert any("We sent you a refund" in letter["Subject"] for letter in world.written())
+    other = world.mail("Please refund ord_2", message_id="<2@x.example>")
+    third = world.mail("Please refund ord_3", sender="acc_2@example.org", message_id="<3@x.example>")
+    assert [mail.state for mail in (other, third)] == ["declined", "declined"]
+
+
 @pytest.mark.parametrize("text", ["Nothing of it has come in ten days.", "The refund of ord_1 never came."])
 def test_person_reads_that_the_money_did_not_show_up(world: PeopleWorld, text: str) -> None:
     world.bought_once()
