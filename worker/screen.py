@@ -88,7 +88,7 @@ def listed(
     """A list of which one column is a `sentence`. Where too little is left for it beside the rest, which stays whole, it stands
     below its row, and the columns `below` before it.
     """
-    widths = [max(len(name), *(row[at].cell_len for row in rows)) for at, name in enumerate(columns)]
+    widths = [max([len(name), *(row[at].cell_len for row in rows)]) for at, name in enumerate(columns)]
     long = columns.index(sentence)
     left = on.width - sum(width + BETWEEN for at, width in enumerate(widths) if at != long)
     if left >= min(ROOM, widths[long]):

@@ -41,6 +41,14 @@ def test_list_with_a_sentence_keeps_names_and_times_whole_at_every_width(columns
     assert ("why" in said.splitlines()[1]) is beside
 
 
+@pytest.mark.parametrize("columns", [40, 160])
+def test_list_of_nothing_is_its_heads(columns: int) -> None:
+    """As the history of a case is from which somebody took all of it."""
+    screen = StringIO()
+    listed("History", ("at", "event", "by", "detail"), [], sentence="detail", below=("by",), on=Console(file=screen, width=columns))
+    assert "event" in screen.getvalue()
+
+
 @pytest.mark.parametrize("columns", [80, 100, 160])
 @pytest.mark.parametrize(
     ("heads", "figures"),
