@@ -45,7 +45,8 @@ def test_list_with_a_sentence_keeps_names_and_times_whole_at_every_width(columns
 def test_list_of_nothing_is_its_heads(columns: int) -> None:
     """As the history of a case is from which somebody took all of it."""
     screen = StringIO()
-    listed("History", ("at", "event", "by", "detail"), [], sentence="detail", below=("by",), on=Console(file=screen, width=columns))
+    heads = ("at", "event", "by", "detail")
+    listed("History", heads, [], sentence="detail", below=("by",), on=Console(file=screen, width=columns))
     assert "event" in screen.getvalue()
 
 

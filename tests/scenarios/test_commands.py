@@ -198,6 +198,22 @@ def test_wrong_setting_is_named_with_what_would_be_right(system: System, name: s
         assert "Traceback" not in done.stderr
 
 
+def test_case_whose_row_was_changed_by_hand_is_shown_or_is_one_line_that_says_where_to_look(system: System) -> None:
+    system.load([an_account(), a_purchase()])
+    system.emit([submitted("job_1"), failed("job_1")])
+    system.one_turn()
+    with closing(sqlite3.connect(system.database_url.removeprefix("sqlite:///"))) as books, books:
+        books.execute("delete from case_history")
+    assert "job_1" in system.refunds("show", "job_1").stdout
+    with closing(sqlite3.connect(system.database_url.removeprefix("sqlite:///"))) as books, books:
+        books.execute("update cases set clause = 'another'")
+    said = one_line(system.refunds("why", "job_1", expect=1).stderr)
+    assert "'another' is not a valid Clause (worker/cases/book/decided.py:" in said
+    assert "`refunds audit` names" in said
+    [fault] = system.json("why", "job_1", expect=1)["faults"]
+    assert fault in said
+
+
 def test_every_wrong_setting_is_reported_at_once(system: System) -> None:
     system.extra = {"REFUNDS_MODE": "brave", "REFUNDS_BATCH": "none", "REFUNDS_TURBO": "1"}
     lines = system.refunds("status", expect=2).stderr.strip().splitlines()

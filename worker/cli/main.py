@@ -30,6 +30,7 @@ from worker.cli import (
     status,
 )
 from worker.cli.streams import Streams
+from worker.observe import log
 from worker.settings import is_utf8
 
 app = typer.Typer(
@@ -132,7 +133,8 @@ app.add_typer(terms, name="policy", rich_help_panel="Look")
 def run() -> None:
     """Entry point: exit 0 done, 1 refused or found wrong, 2 usage or configuration; an interrupt is 130 and no traceback.
 
-    A reader that went away changes nothing of that. Output that could not be written is said, and no success.
+    What nobody raises on purpose is a line as well. A reader that went away changes nothing of that. Output that could not be
+    written is said, and no success.
     """
     streams = Streams()
     try:
@@ -148,6 +150,13 @@ def run() -> None:
         output.say_wrong(said)
         _answer(streams, [said], 2)
         raise SystemExit(2) from None
+    except Exception as error:
+        log.debug("command.failed", exc_info=True)
+        said = output.unexpected(error)
+        output.say_wrong(said)
+        _answer(streams, [said], 1)
+        streams.end()
+        raise SystemExit(1) from None
     except SystemExit as ended:
         if told := _told(ended.__context__):
             _answer(streams, told, int(ended.code or 0))

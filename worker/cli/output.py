@@ -7,14 +7,16 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from traceback import extract_tb
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.text import Text
 
 from worker.clock import LETTERS
-from worker.errors import Misconfigured, Refused, TryLater
-from worker.observe import configure_logging
+from worker.errors import Misconfigured, Refused, TryLater, one_line
+from worker.observe import configure_logging, log
 from worker.runtime import Runtime, unfit, without_terms
 from worker.screen import cell, clean, err, line, listed, out, say, state, table
 from worker.settings import Fit, Settings, is_utf8, load_settings
@@ -22,6 +24,10 @@ from worker.settings import Fit, Settings, is_utf8, load_settings
 __all__ = ["cell", "clean", "err", "line", "listed", "out", "say", "state", "table"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+ROOT = Path(__file__).resolve().parents[2]
+EITHER = (
+    "rows were changed by hand, which `refunds audit` names, or this is a defect (REFUNDS_LOG_LEVEL=debug shows the way to it)"
+)
 CONTINUE = "Start after this id (`next` of the previous page)."
 
 
@@ -134,8 +140,8 @@ def not_done(told: Sequence[str], code: int) -> None:
 
 
 @contextmanager
-def one_clear_line() -> Iterator[None]:
-    """Turns what we raise on purpose into a line and the contract's exit code; a defect keeps its traceback."""
+def one_clear_line(*, process: bool = False) -> Iterator[None]:
+    """Turns what we raise on purpose into a line and the contract's exit code; what ends a `process` otherwise is in its log."""
     try:
         yield
     except Misconfigured as error:
@@ -144,3 +150,14 @@ def one_clear_line() -> Iterator[None]:
         stop(str(error), 2)
     except Refused as error:
         stop(str(error), 1)
+    except Exception as error:
+        if process and not isinstance(error, typer.Exit):
+            log.exception("process.ended")
+            stop(unexpected(error), 1)
+        raise
+
+
+def unexpected(error: Exception) -> str:
+    """What nobody raises on purpose, with the innermost place of ours that it came through."""
+    ours = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(ROOT)]
+    return f"{type(error).__name__}: {one_line(error)} ({Path(ours[-1].filename).relative_to(ROOT)}:{ours[-1].lineno}): {EITHER}"

@@ -41,7 +41,7 @@ def _configured(settings: Settings) -> Runtime:
 
 def intake() -> None:
     """Takes events from the stream into the inbox: one process of the consumer group."""
-    with one_clear_line():
+    with one_clear_line(process=True):
         settings = output.settings(process=True)
         runtime = _configured(settings)
         from worker import tasks
@@ -58,7 +58,7 @@ def worker(
     concurrency: Annotated[int | None, typer.Option("--concurrency", "-c", min=1, help="How many task processes.")] = None,
 ) -> None:
     """Runs intake, tasks and schedule in one, for one machine."""
-    with one_clear_line():
+    with one_clear_line(process=True):
         settings = output.settings(process=True)
         from worker.cli.supervise import supervise
         from worker.intake.process import stop_on_signals, until_ready
@@ -72,7 +72,7 @@ def worker(
 
 def web() -> None:
     """Webhooks of the payment provider, health, and the console, on REFUNDS_WEB_HOST and REFUNDS_WEB_PORT."""
-    with one_clear_line():
+    with one_clear_line(process=True):
         from worker.web.serve import secrets_of, serve, unfit, weak_password
 
         settings = output.settings(process=True, fit=unfit)
@@ -114,7 +114,7 @@ def sandbox_pipeline(
     """A pipeline double over HTTP that answers re-runs: some deliver, some fail, some never answer."""
     from worker.sandbox.pipeline import serve
 
-    with one_clear_line():
+    with one_clear_line(process=True):
         settings = output.settings(process=True)
         _ = Runtime.start(settings).redis
         serve(settings.redis_url, settings.stream, port, seed)
