@@ -3802,4 +3802,10 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "what_a_killed_worker_started_goes_on",
+        "who starts a worker in `observe` after one that was killed still has processes that give credits and send money",
+        ("tests/scenarios/test_main_job.py::test_what_a_worker_started_ends_with_it_however_it_ends",),
+        (("worker/cli/supervise.py", "[*bound, *self.command], start", "self.command, start"),),
+    ),
 )

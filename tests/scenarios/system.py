@@ -168,6 +168,14 @@ def descendants(pid: int) -> list[int]:
     return found[1:]
 
 
+def runs(pid: int) -> bool:
+    """True while this process does anything; one that ended and was asked for by nobody yet has no words any more."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
+
+
 @contextmanager
 def a_system(database_url: str, redis_url: str, **extra: str) -> Iterator[System]:
     """A fresh installation with its schema; ended and removed afterwards."""

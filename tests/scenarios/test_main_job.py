@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.scenarios.system import (
     event,
     failed,
     kill_group,
+    runs,
     submitted,
     succeeded,
 )
@@ -161,6 +163,23 @@ def test_worker_killed_in_the_middle_loses_and_doubles_nothing(system: System) -
     system.worker()
     system.settles(cases=jobs)
     holds(system, jobs)
+
+
+@pytest.mark.landing
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
+def test_what_a_worker_started_ends_with_it_however_it_ends(system: System) -> None:
+    """Once it went on for ever, by the settings of that worker: who started another, in `observe`, had one that still paid."""
+    worker = system.worker(1)
+    # intake, schedule, tasks, and what these forked
+    assert eventually(lambda: len(descendants(worker.pid)) >= 4, within=60), system.logs()
+    started = descendants(worker.pid)
+    worker.kill()
+    worker.wait(10)
+    try:
+        assert eventually(lambda: not any(map(runs, started)), within=30), system.logs()
+    finally:
+        for pid in filter(runs, started):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.landing

@@ -34,8 +34,10 @@ class Child:
             self.deaths += 1
             self.not_before = now + min(30.0, 0.5 * 2 ** min(self.deaths, 6))
         if now >= self.not_before:
-            # a session of its own: a Ctrl-C at the keyboard reaches us alone, and we end them in order
-            self.process = subprocess.Popen(self.command, start_new_session=True)
+            # a session of its own: a Ctrl-C at the keyboard reaches us alone, and we end them in order; where we are killed, they
+            # are told to end, for nobody else ends what works by our settings
+            bound = [sys.executable, "-m", "worker.cli.bound", str(os.getpid())]
+            self.process = subprocess.Popen([*bound, *self.command], start_new_session=True)
             log.info("process.started", process=self.name, pid=self.process.pid)
 
 
