@@ -525,6 +525,15 @@ def test_observe_decides_and_does_nothing(store: Store) -> None:
     assert live.credits() == 95, "and the declined job keeps its price"
 
 
+def test_plan_of_a_requeue_names_what_would_be_begun_outside(store: Store) -> None:
+    """Once "outside" was only what had been begun already: "nothing", of a re-run and of money that would go back."""
+    world = World(store, mode=Mode.OBSERVE)
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"), world.failed("job_1", code="job_timeout"))
+    plan = World(store, clock=world.clock).requeuer.plan("job_1")
+    assert (plan.would_be, plan.effects) == ("rerunning", ("rerun (rerun:job_1)",))
+
+
 def test_what_was_intended_before_observe_waits_for_its_end(store: Store) -> None:
     before = World(store)
     before.load(an_account(), a_purchase())

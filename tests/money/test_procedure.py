@@ -561,6 +561,18 @@ def test_no_money_leaves_in_other_modes(store: Store, mode: Mode) -> None:
     world.close()
 
 
+def test_plan_of_a_requeue_says_what_money_would_go_back(store: Store) -> None:
+    """Once it said "refunding", no credits, and nothing outside."""
+    world = MoneyWorld(store, mode=Mode.OBSERVE)
+    world.twice_charged()
+    live = MoneyWorld(store, clock=world.clock)
+    plan = live.requeuer.plan("ord_1")
+    assert (plan.would_be, plan.effects) == ("refunding", ("send 9.00 USD back on tran_1 at Creem",))
+    assert live.state("ord_1") == "review", "and it was only a plan"
+    world.close()
+    live.close()
+
+
 @POSTGRES_AT_NIGHT
 @pytest.mark.parametrize(("tax", "fit"), [(0, 2), (1, 1), pytest.param(2, 1, marks=pytest.mark.landing)])
 def test_more_money_than_the_terms_allow_stops_until_a_person_releases_it(store: Store, tax: int, fit: int) -> None:

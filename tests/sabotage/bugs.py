@@ -3808,4 +3808,10 @@ BUGS = (
         ("tests/scenarios/test_main_job.py::test_what_a_worker_started_ends_with_it_however_it_ends",),
         (("worker/cli/supervise.py", "[*bound, *self.command], start", "self.command, start"),),
     ),
+    Bug(
+        "plan_of_a_requeue_hides_what_it_begins",
+        "whoever puts a case back is shown that nothing happens outside, and money leaves",
+        ("tests/money/test_procedure.py::test_plan_of_a_requeue_says_what_money_would_go_back",),
+        (("worker/cases/requeue.py", "(*outside, *begun))", "tuple(outside))"),),
+    ),
 )

@@ -1,6 +1,6 @@
 """Putting a case back for another judgement. Shown first, and never repeating an effect."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 
 from policy.lifecycle import CaseKind, CaseState
+from policy.words import money
 from worker.cases.assess.assessor import Assessor
+from worker.cases.book.casework import Move
 from worker.cases.book.known import accounts_called
 from worker.cases.documents.document import find_alone
 from worker.cases.review.scene import lock_case
@@ -16,7 +18,7 @@ from worker.clock import Clock
 from worker.errors import Refused
 from worker.store import wakings
 from worker.store.bulk import Tx
-from worker.store.effects import UNDONE, about
+from worker.store.effects import UNDONE, EffectKind, about
 from worker.store.engine import Store
 from worker.store.history import line
 from worker.store.tables import case_history, cases, effects, payments
@@ -93,16 +95,25 @@ class Requeuer:
     def plan(self, name: str) -> Plan:
         """What would happen, found by really doing it in a transaction that is then undone."""
         row, pending, claims = self.store.read(lambda tx: _with_effects(tx, name))
-        would_be, credits = row.state, 0
+        would_be, credits, begun = row.state, 0, list[str]()
         if row.state not in _SETTLED:
-            rehearsed = self.store.rehearse(lambda tx: self.assessor.judge_in(tx, [row.case_id]))
-            for move in rehearsed.moves:
+            known = {*(e.key for e in pending), *(c.payment_id for c in claims)}
+            moves, begun = self.store.rehearse(lambda tx: self._judged(tx, row.case_id, known))
+            for move in moves:
                 if move.case_id == row.case_id:
                     would_be, credits = move.state, move.credits - row.credits_reversed
         outside = [f"{e.kind} ({e.key})" for e in pending]
         # a claim that may only read is read now; one that may send goes through the whole procedure, and its limits, again
         outside += [f"{'read' if c.next_step == 'read' else 'try'} {c.transaction_id} at Creem ({c.state})" for c in claims]
-        return Plan(row.case_id, row.job_id, row.order_id, row.state, would_be, credits, tuple(outside))
+        return Plan(row.case_id, row.job_id, row.order_id, row.state, would_be, credits, (*outside, *begun))
+
+    def _judged(self, tx: Tx, case_id: str, known: Set[str]) -> tuple[Sequence[Move], list[str]]:
+        """What judging it anew comes to, and what is done for it outside then that is not `known`, beside telling of it."""
+        moves = self.assessor.judge_in(tx, [case_id]).moves
+        _, pending, claims = _with_effects(tx, case_id)
+        reruns = [f"{e.kind} ({e.key})" for e in pending if e.kind == EffectKind.RERUN and e.key not in known]
+        sent = [c for c in claims if c.payment_id not in known]
+        return moves, reruns + [f"send {money(c.amount, c.currency)} back on {c.transaction_id} at Creem" for c in sent]
 
     def requeue(self, name: str, *, by: str, reason: str) -> Plan:
         """Puts the case back: due for judgement now, its unfinished effects due now, with actor and reason on record.

@@ -100,7 +100,7 @@ def _show_plans(plans: list[Plan]) -> None:
 
 
 def _sum_up(plans: list[Plan]) -> None:
-    table = output.table("What requeueing does", "now", "then", "cases", "credits", "for example")
+    table = output.table("What requeueing does", "now", "then", "cases", "credits", "outside", "for example")
     groups: dict[tuple[str, str], list[Plan]] = defaultdict(list)
     for plan in plans:
         groups[plan.state, "" if plan.nothing else plan.would_be].append(plan)
@@ -111,6 +111,7 @@ def _sum_up(plans: list[Plan]) -> None:
             output.state(then) if then else Text("nothing: stays as it is", "dim"),
             cell(len(alike)),
             cell(f"+{credits}" if credits else None),
+            cell(sum(len(plan.effects) for plan in alike) or None),
             cell(alike[0].job_id or alike[0].order_id or alike[0].case_id),
         )
     out.print(table)
