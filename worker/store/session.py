@@ -28,16 +28,20 @@ SETTINGS = {
     "statement_timeout": "60000",
     "lock_timeout": "5000",
     "idle_in_transaction_session_timeout": "60000",
+    # an audit and an upgrade take as long as there are rows, and begin again where their session is ended
+    "transaction_timeout": "0",
     # what a batch names is looked up in an index: to read whole tables instead pays off only where a disk has a head to move
     "random_page_cost": "1.1",
     # a plan that is thought dear by mistake would be compiled as well, anew at each statement: a batch took twenty times as long
     "jit": "off",
 }
-# Sets all settings and gives the number of the server's session. Where that is not the number we were told when we connected, a
-# pooler stands between, which tells each client a number of its own: the settings are then for this transaction alone.
+# Sets all settings, but for the one that servers before 17 do not know, and gives the number of the server's session. Where that
+# is not the number we were told when we connected, a pooler stands between, which tells each client a number of its own: the
+# settings are then for this transaction alone.
 _SET = """
     select max(pg_backend_pid()) from unnest(%s::text[], %s::text[]) as given (name, value)
-    where set_config(name, value, pg_backend_pid() <> %s) is not null
+    where case when name = 'transaction_timeout' and current_setting(name, true) is null then true
+               else set_config(name, value, pg_backend_pid() <> %s) is not null end
 """
 _NOBODY = 0
 """The number of no session: what is set is for this transaction alone."""
