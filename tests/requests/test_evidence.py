@@ -351,6 +351,24 @@ def test_file_that_cannot_be_deleted_keeps_no_other(world: PeopleWorld) -> None:
     assert world.evidence.sweep().deleted == 1
 
 
+def test_receipt_that_names_a_file_of_the_host_touches_none_and_keeps_no_other(world: PeopleWorld, tmp_path: Path) -> None:
+    """A row that somebody put in by hand, or out of another table."""
+    first, evidence_id = with_file(world)
+    theirs = tmp_path / "letters.txt"
+    theirs.write_text("not ours")
+    named = update(evidence).where(evidence.c.evidence_id == evidence_id).values(stored="../letters.txt")
+    world.store.write(lambda tx: tx.connection.execute(named).rowcount)
+    with pytest.raises(Refused, match="is no name of a file of ours"):
+        world.evidence.look(evidence_id, by="ann", reason="to see")
+    assert world.evidence.missing() == [evidence_id]
+    world.decide(first, "decline")
+    world.clock.pass_(hours=13)
+    with pytest.raises(TryLater, match="is no name of a file of ours"):
+        world.evidence.sweep()
+    assert sorted(row.state for row in world.rows(select(evidence))) == ["deleted", "deleting"]
+    assert theirs.read_text() == "not ours"
+
+
 def test_folder_that_is_away_when_a_file_is_to_go_brings_none_back_that_stays(world: PeopleWorld) -> None:
     case_id, _ = with_file(world)
     world.decide(case_id, "decline")

@@ -44,7 +44,7 @@ class Files:
         return name
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file. Raises `Refused` where it is not there."""
+        """The bytes of a file. Raises `Refused` where it is not there, or where that is no name of a file of ours."""
         try:
             return self._path(name).read_bytes()
         except FileNotFoundError as error:
@@ -52,7 +52,7 @@ class Files:
 
     def has(self, name: str) -> bool:
         """True where the file is there."""
-        return self._path(name).is_file()
+        return bool(_WHOLE.fullmatch(name)) and self._path(name).is_file()
 
     def delete(self, names: Iterable[str]) -> dict[str, TryLater]:
         """The files are gone, durably, but for those that cannot be deleted, which are returned with why; one that was not there
@@ -65,6 +65,8 @@ class Files:
                     self._path(name).unlink(missing_ok=True)
             except TryLater as error:
                 kept[name] = error
+            except Refused as error:
+                kept[name] = TryLater("a file", str(error))
         with reaching():
             disk.sync_folder(self.folder)
         return kept
@@ -87,5 +89,7 @@ class Files:
                         yield entry.name, datetime.fromtimestamp(entry.stat(follow_symlinks=False).st_mtime, UTC)
 
     def _path(self, name: str) -> Path:
-        assert _WHOLE.fullmatch(name) or _HALF.fullmatch(name), "names are our own"
+        # a row that was put in by hand may name any file of this host
+        if not (_WHOLE.fullmatch(name) or _HALF.fullmatch(name)):
+            raise Refused(f"{name!r} is no name of a file of ours")
         return self.folder / name
