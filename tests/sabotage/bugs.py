@@ -1628,8 +1628,8 @@ BUGS = (
             ("worker/cases/requests/files.py", "                    if ours and entry", "                    if entry"),
             (
                 "worker/cases/requests/files.py",
-                "        assert _WHOLE.fullmatch(name) or _HALF.fullmatch(name)",
-                "        assert name",
+                "        if not (_WHOLE.fullmatch(name) or _HALF.fullmatch(name)):",
+                "        if not name:",
             ),
         ),
     ),
