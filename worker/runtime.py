@@ -61,7 +61,7 @@ from worker.reruns import PipelineHttp, PipelineStream, Reruns
 from worker.reruns import http as pipeline
 from worker.settings import Mode, Settings
 from worker.store.engine import Store, parts_of
-from worker.store.schema import name_of, require_current, take_for, unsaid
+from worker.store.schema import name_of, require_current, take_for
 from worker.store.sqlite import file_of
 
 FIRST_FAULTS = 3
@@ -180,8 +180,6 @@ class Runtime:
     def judging(self) -> "Runtime":
         """The same with terms that may be decided by. Raises `Misconfigured` or `TryLater`."""
         self.taking()
-        if lacking := self.store.read(lambda tx: unsaid(tx, self.settings.group)):
-            raise Misconfigured(lacking)
         self.store.write(lambda tx: hold(tx, self.editions))
         return self
 

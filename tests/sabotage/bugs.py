@@ -1752,14 +1752,6 @@ BUGS = (
         (("worker/store/holders.py", "and not before_it.pids && array(", "and before_it.pids && array("),),
     ),
     Bug(
-        "rows_of_nobody_are_decided",
-        "a database that was moved without its own word is given another name, and any terms pass for those that cases were decided by",
-        (
-            "tests/store/test_guards.py::test_cases_that_came_without_what_their_installation_says_of_itself_are_decided_by_nobody",
-        ),
-        (("worker/runtime.py", "            raise Misconfigured(lacking)\n", "            pass\n"),),
-    ),
-    Bug(
         "tables_elsewhere_are_made_again",
         "a search_path that leads past the books gets an empty installation, in which nobody is owed anything",
         ("tests/store/test_place.py::test_tables_that_the_search_path_leads_past_are_named_and_not_made_again",),

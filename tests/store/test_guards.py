@@ -3,7 +3,6 @@ so, leave behind how far it had counted, and most keys; another release of its s
 """
 
 from collections.abc import Iterator
-from contextlib import closing
 
 import psycopg
 import pytest
@@ -97,25 +96,6 @@ def test_key_whose_making_was_broken_off_is_none(store: Store, owner: psycopg.Co
             broken_off.execute("create unique index concurrently uq_cases_kind_subject on cases (kind, subject)")
     found = found_by_the_doctor(store, "keys")
     assert "the database lacks the unique key of cases (kind, subject): " in found["finding"]
-
-
-def test_cases_that_came_without_what_their_installation_says_of_itself_are_decided_by_nobody(
-    world: World, owner: psycopg.Connection
-) -> None:
-    """As by `create subscription` into a schema that was made before, whose own rows keep those from coming. Whoever decided next
-    gave the database another name and held whatever terms it had for those that cases were decided by.
-    """
-    lacks = r"^there are cases, and the rows of the table installation are missing: put those here .* lost, (insert into .*)$"
-    doctors = found_by_the_doctor(world.store, "installation")
-    assert (doctors["ok"], doctors["severity"]) == (False, "fault")
-    runtime = Runtime.start(load_settings({"REFUNDS_DATABASE_URL": world.store.url}))
-    with closing(runtime.store):
-        with pytest.raises(Misconfigured, match=lacks) as refused:
-            runtime.judging()
-        assert runtime.ready() is runtime, "who only looks may"
-        owner.execute(str(refused.value).partition("lost, ")[2].encode())
-        runtime.judging()
-    assert found_by_the_doctor(world.store, "installation")["ok"]
 
 
 def test_key_that_was_made_again_under_another_name_guards_as_well(store: Store, owner: psycopg.Connection) -> None:

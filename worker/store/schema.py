@@ -17,7 +17,7 @@ from worker.store.faults import LOCK_NOT_AVAILABLE, sqlstate
 from worker.store.hidden import hidden
 from worker.store.place import astray
 from worker.store.session import settings_of
-from worker.store.tables import cases, installation
+from worker.store.tables import installation
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 UPGRADE = "run `refunds db upgrade`"
@@ -77,19 +77,6 @@ def take_for(tx: Tx, group: str) -> None:
 def require_ours(tx: Tx, group: str) -> None:
     """Raises `Misconfigured` where the database is another installation's; one that nobody has decided in is anybody's."""
     _require(_kept(tx).get("group"), group)
-
-
-def unsaid(tx: Tx, group: str) -> str | None:
-    """What is missing where there are cases and nothing of what whoever decides has written down first: whose the database is,
-    what it is called, by which terms. Rows were moved without those of `installation`, of which a schema made before has its own.
-    """
-    said = any(name in ("group", "database") or name.startswith("terms:") for name in _kept(tx))
-    if said or not tx.exists(select(cases.c.case_id)):
-        return None
-    come = (
-        "there are cases, and the rows of the table installation are missing: put those here that are where the cases came from"
-    )
-    return f"{come}; where they are lost, insert into installation values ('group', '{group}')"  # noqa: S608 - to be read, not run
 
 
 def name_of(tx: Tx, name: str) -> str:

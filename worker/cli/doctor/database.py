@@ -65,8 +65,6 @@ def _guards(runtime: Runtime) -> Iterator[Finding]:
         f"the database lacks {named}: what is done once may be done twice, or be counted wrong; stop all processes and {as_made}"
     )
     yield finding("keys", not gone, lacks if gone else "every key, check and trigger of the schema is there")
-    lacking = runtime.store.read(lambda tx: schema.unsaid(tx, runtime.settings.group))
-    yield finding("installation", not lacking, lacking or "what it says of itself is there, or nothing was decided yet")
     behind = runtime.store.read(guards.numbers_behind)
     again = f"numbers begin again before the rows that have them, and nothing new is taken in: {'; '.join(behind)}"
     yield finding("numbers", not behind, again if behind else "new rows get numbers that no other has")
