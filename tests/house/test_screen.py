@@ -4,12 +4,14 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from rich.errors import MarkupError
 
+from worker.cli.output import unexpected
 from worker.clock import SystemClock, new_id
 from worker.sandbox.stories import STORIES
 from worker.sandbox.summary import JOBS_TOLD
 from worker.sandbox.summary_money import CHARGES_TOLD
-from worker.screen import cell, line, listed, sentences, table
+from worker.screen import cell, line, listed, say, sentences, table
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
@@ -39,6 +41,13 @@ def test_list_with_a_sentence_keeps_names_and_times_whole_at_every_width(columns
     assert why in " ".join(said.split()) or beside
     assert max(map(len, said.splitlines())) <= columns
     assert ("why" in said.splitlines()[1]) is beside
+
+
+def test_what_nobody_raises_on_purpose_is_said_with_the_place_of_ours_and_not_a_librarys() -> None:
+    with pytest.raises(MarkupError) as raised:
+        say("[/unopened]")
+    assert ".venv" not in unexpected(raised.value)
+    assert "(worker/screen.py:" in unexpected(raised.value)
 
 
 @pytest.mark.parametrize("columns", [40, 160])

@@ -146,17 +146,10 @@ def run() -> None:
         wrong = next((number for number, word in enumerate(sys.argv) if not is_utf8(word)), None)
         if wrong is None:
             raise
-        said = f"argument {wrong} is not UTF-8: {os.fsencode(sys.argv[wrong])!r}"
-        output.say_wrong(said)
-        _answer(streams, [said], 2)
-        raise SystemExit(2) from None
+        raise _ended(streams, f"argument {wrong} is not UTF-8: {os.fsencode(sys.argv[wrong])!r}", 2) from None
     except Exception as error:
         log.debug("command.failed", exc_info=True)
-        said = output.unexpected(error)
-        output.say_wrong(said)
-        _answer(streams, [said], 1)
-        streams.end()
-        raise SystemExit(1) from None
+        raise _ended(streams, output.unexpected(error), 1) from None
     except SystemExit as ended:
         if told := _told(ended.__context__):
             _answer(streams, told, int(ended.code or 0))
@@ -165,6 +158,12 @@ def run() -> None:
             raise
         output.say_wrong(f"the output could not be written: {why}")
         raise SystemExit(ended.code or 1) from None
+
+
+def _ended(streams: Streams, said: str, code: int) -> SystemExit:
+    output.say_wrong(said)
+    _answer(streams, [said], code)
+    return SystemExit(code)
 
 
 def _told(why: BaseException | None) -> Sequence[str]:

@@ -25,6 +25,7 @@ __all__ = ["cell", "clean", "err", "line", "listed", "out", "say", "state", "tab
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 ROOT = Path(__file__).resolve().parents[2]
+OURS = ROOT / "worker", ROOT / "policy"
 EITHER = (
     "rows were changed by hand, which `refunds audit` names, or this is a defect (REFUNDS_LOG_LEVEL=debug shows the way to it)"
 )
@@ -159,5 +160,6 @@ def one_clear_line(*, process: bool = False) -> Iterator[None]:
 
 def unexpected(error: Exception) -> str:
     """What nobody raises on purpose, with the innermost place of ours that it came through."""
-    ours = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(ROOT)]
-    return f"{type(error).__name__}: {one_line(error)} ({Path(ours[-1].filename).relative_to(ROOT)}:{ours[-1].lineno}): {EITHER}"
+    came_by = [(Path(frame.filename), frame.lineno) for frame in extract_tb(error.__traceback__)]
+    file, number = [(file, number) for file, number in came_by if any(map(file.is_relative_to, OURS))][-1]
+    return f"{type(error).__name__}: {one_line(error)} ({file.relative_to(ROOT)}:{number}): {EITHER}"

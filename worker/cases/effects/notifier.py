@@ -168,7 +168,7 @@ def _walk_around(tx: Tx, mailer: Mailer, now: datetime) -> bool:
 
 def _give_up_on_the_dead(tx: Tx, mailer: Mailer, now: datetime) -> None:
     """A sender that died in the middle may have sent: only a postbox that takes the same mail once is tried again."""
-    dead = and_(one_of(notices.c.state, OPEN), notices.c.state == "sending", notices.c.due_at <= now)
+    dead = and_(_stands("sending"), notices.c.due_at <= now)
     if mailer.repeatable:
         tx.connection.execute(update(notices).where(dead).values(state="due"))
         return
@@ -217,8 +217,13 @@ def notices_late(tx: Tx) -> dict[str, Any]:
 
 
 def _due(now: datetime) -> ColumnElement[bool]:
-    # of those that are open, for SQLite finds them by their index only so; not those that only a newer release has words for
-    return and_(one_of(notices.c.state, OPEN), notices.c.state == "due", notices.c.due_at <= now, notices.c.kind.in_(KINDS))
+    # not those that only a newer release has words for
+    return and_(_stands("due"), notices.c.due_at <= now, notices.c.kind.in_(KINDS))
+
+
+def _stands(state: str) -> ColumnElement[bool]:
+    """The condition that a notice is open, and in this state: SQLite finds those by their index only so."""
+    return and_(one_of(notices.c.state, OPEN), notices.c.state == state)
 
 
 def _why_not(account: Row[Any] | None) -> str | None:
@@ -314,7 +319,7 @@ def _about(row: Row[Any], editions: Editions) -> About:
 
 
 def _record(tx: Tx, batch: _Batch, receipt: Receipt, now: datetime) -> None:
-    mine = and_(one_of(notices.c.state, OPEN), notices.c.state == "sending", notices.c.message_id == batch.message_id)
+    mine = and_(_stands("sending"), notices.c.message_id == batch.message_id)
     rows = tx.all(select(notices).where(mine).with_for_update())
     match receipt.outcome:
         case Posted.LATER:
@@ -344,7 +349,6 @@ def _end(tx: Tx, rows: Sequence[Row[Any]], state: str, why: str, now: datetime) 
 
 
 def _drop_all(tx: Tx, now: datetime, why: str) -> None:
-    waiting = select(notices).where(one_of(notices.c.state, OPEN), notices.c.state == "due")
-    due = tx.all(waiting.limit(5000).with_for_update(skip_locked=True))
+    due = tx.all(select(notices).where(_stands("due")).limit(5000).with_for_update(skip_locked=True))
     if due:
         _end(tx, due, "dropped", why, now)

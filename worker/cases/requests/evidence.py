@@ -38,6 +38,7 @@ BEFORE_THE_LAST_DAY = timedelta(days=1)
 CLAIMED_AT = select(func.max(payments.c.created_at)).where(payments.c.case_id == cases.c.case_id).scalar_subquery()
 STANDING = one_of(evidence.c.state, ("kept", "deleting"))
 """The condition that a file was not deleted, as the index of these has it."""
+KEPT = and_(STANDING, evidence.c.state == "kept")
 ON_ITS_WAY = cases.c.state.in_([CaseState.REFUNDING.value, CaseState.UNKNOWN.value])
 DECIDED_AT = case((ON_ITS_WAY, CLAIMED_AT), else_=cases.c.closed_at)
 """When the case was decided, if it is: its money may be on its way long after."""
@@ -112,8 +113,7 @@ class Evidence:
         """The files that should be there and are not, by id: of the 2,000 that came last. Nothing is marked, for a folder that is
         away comes back.
         """
-        kept = select(evidence).where(STANDING, evidence.c.state == "kept")
-        newest = kept.order_by(evidence.c.received_at.desc()).limit(LOOKED_UP)
+        newest = select(evidence).where(KEPT).order_by(evidence.c.received_at.desc()).limit(LOOKED_UP)
         return [row.evidence_id for row in self.store.read(lambda tx: tx.all(newest)) if not self.files.has(row.stored)]
 
     def _tombstones(self, tx: Tx, now: datetime) -> Sequence[Row[Any]]:
@@ -194,7 +194,7 @@ def _shorten(tx: Tx, hours: timedelta) -> None:
         select(evidence, MAIL.label("mail"), cases.c.account_id, DECIDED_AT.label("decided_at"))
         .join(cases, cases.c.case_id == evidence.c.case_id)
         .join(requests, requests.c.request_id == evidence.c.request_id)
-        .where(STANDING, evidence.c.state == "kept", DECIDED_AT.is_not(None))
+        .where(KEPT, DECIDED_AT.is_not(None))
     )
     # those that were given their time already come last, and take no place from others
     over = tx.all(decided.order_by(evidence.c.delete_by.desc()).limit(ROUND))
@@ -227,8 +227,8 @@ def _left(tx: Tx, over: Sequence[Row[Any]]) -> dict[str, Record]:
 def _lengthen(tx: Tx, longest: timedelta, until: datetime) -> None:
     """Files whose case was decided, and is not any more, are kept as long again as those of any open one."""
     soon = select(evidence.c.evidence_id, evidence.c.received_at).join(cases, cases.c.case_id == evidence.c.case_id)
-    open_again = evidence.c.state == "kept", evidence.c.delete_by <= until, DECIDED_AT.is_(None)
-    rows = tx.all(soon.where(STANDING, *open_again).order_by(evidence.c.delete_by).limit(ROUND))
+    open_again = KEPT, evidence.c.delete_by <= until, DECIDED_AT.is_(None)
+    rows = tx.all(soon.where(*open_again).order_by(evidence.c.delete_by).limit(ROUND))
     later = [{"evidence_id": row.evidence_id, "delete_by": row.received_at + longest} for row in rows]
     tx.update(evidence, later, by=["evidence_id"])
 
