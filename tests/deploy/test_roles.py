@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -16,12 +16,16 @@ from sqlalchemy import make_url
 from tests.cases.world import a_purchase, an_account
 from tests.requests.world import PNG, PeopleWorld
 from tests.servers import ON_POSTGRES, conninfo
+from tests.web.console.site import Site, let_in
 from worker.cases.money.epoch import Watch, Witnesses
 from worker.cases.money.journal import Journal
 from worker.errors import Misconfigured
+from worker.runtime import Runtime
+from worker.settings import load_settings
 from worker.store import guards
 from worker.store.engine import Store
 from worker.store.schema import head, require_current, upgrade
+from worker.web.site import site_of
 
 ROOT = Path(__file__).parents[2]
 ROLES = (ROOT / "deploy/postgres/roles.sql").read_text()
@@ -168,6 +172,25 @@ def test_process_that_runs_decides_nothing_while_rows_are_hidden_from_it(
     hidden, seen = done.stdout.splitlines()
     assert hidden.startswith("refused: row security hides rows of purchases from this role")
     assert seen == "idle"
+
+
+@ON_POSTGRES
+def test_console_of_a_process_that_runs_shows_nothing_while_rows_are_hidden_from_it(
+    as_worker: Store, store: Store, redis_server: str, tmp_path: Path
+) -> None:
+    """With its operators hidden it let in whoever was at the machine, as while nobody was ever added."""
+    site = Site(PeopleWorld(as_worker, tmp_path))
+    let_in(store, site.clock, "ana")
+    told = {"REFUNDS_DATABASE_URL": as_worker.url, "REFUNDS_REDIS_URL": redis_server}
+    runtime = Runtime.start(load_settings(told))
+    site.app = site_of(runtime, lambda _: None)
+    with closing(runtime.store), psycopg.connect(conninfo(store.url), autocommit=True) as owner:
+        owner.execute("alter table operators enable row level security")
+        hidden = site.browser().get("/")
+        owner.execute("alter table operators disable row level security")
+        seen = site.browser().get("/")
+    assert (hidden.status_code, "set-cookie" in hidden.headers) == (503, False)
+    assert (seen.status_code, seen.headers["location"]) == (303, "/sign-in")
 
 
 @ON_POSTGRES

@@ -58,6 +58,7 @@ def _console(runtime: Runtime) -> Console:
         letters=runtime.letters,
         reviews=runtime.reviewer,
         web_host=settings.web_host,
+        fit=runtime.sure_of_the_database,
         console_hosts=names_in(settings.console_hosts),
         password=password.get_secret_value() if password else None,
         flower_url=settings.flower_url,

@@ -53,6 +53,7 @@ class Site:
             letters=world.letters,
             reviews=self.reviews or Reviewer(world.store, Ledger(), world.bench, Environment.TEST, world.clock),
             web_host=self.web_host,
+            fit=lambda: None,
             console_hosts=self.console_hosts,
             password=self.password,
             flower_url=self.flower_url,

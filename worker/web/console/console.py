@@ -1,6 +1,6 @@
 """The console: its routes, made of its collaborators."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -53,17 +53,19 @@ class Console:
         letters: DeadLetters,
         reviews: Reviewer,
         web_host: str,
+        fit: Callable[[], None],
         console_hosts: Collection[str] = (),
         password: str | None = None,
         flower_url: str | None = None,
         opens: bool = False,
     ) -> "Console":
         """A console. `password` signs in as `console`; without one, and while no operator was ever added, everybody on this
-        machine acts as `local` if it `opens` to them. Raises `Misconfigured` for a Flower address that is no web address.
+        machine acts as `local` if it `opens` to them. `fit` raises where the database has become one that nothing is to be
+        decided in. Raises `Misconfigured` for a Flower address that is no web address.
         """
         sessions = Sessions(store, clock, password)
         credentials = Credentials.of(store, clock, Operators(store, clock), password)
-        guard = Guard(Pages(), sessions, Hosts.of(web_host, console_hosts), clock, opens)
+        guard = Guard(Pages(), sessions, Hosts.of(web_host, console_hosts), clock, opens, fit)
         groups: list[_Group] = [
             SignInPages(credentials, sessions),
             OverviewPages(store, clock),

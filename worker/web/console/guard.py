@@ -93,6 +93,10 @@ class Guard:
     clock: Clock
     opens: bool
     """Whether whoever is at this machine is let in while nobody can sign in."""
+    fit: Callable[[], None]
+    """Raises where the database has become one that nothing is to be decided in: operators or cases that are hidden from us
+    would be taken for none.
+    """
     read: list[Route] = field(default_factory=list)
     """The pages to read, as they were made."""
 
@@ -134,6 +138,7 @@ class Guard:
         visit = Visit(request, None, form, self.pages, self.clock)
         token = None
         try:
+            self.fit()
             session, token = self._session(request)
             visit = Visit(request, session, form, self.pages, self.clock)
             answer = self._admitted(visit, handler, public)
