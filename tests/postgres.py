@@ -51,7 +51,7 @@ def _start_postgres(folder: Path, durable: bool) -> RunningPostgres:
         _initdb(binaries, data, environment, identity)
     port = free_port()
     options: dict[str, object] = {"listen_addresses": HOST, "port": port, "unix_socket_directories": ""}
-    options |= {"shared_buffers": "32MB", "max_connections": 100}
+    options |= {"shared_buffers": "32MB", "max_connections": 100, "max_prepared_transactions": 2}
     if not durable:
         options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     command = [str(binaries / "postgres"), "-D", str(data)]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg import sql
 from sqlalchemy import func, make_url, select
 
 from tests.servers import ON_POSTGRES, conninfo, eventually
@@ -17,7 +18,7 @@ from worker.errors import BrokenOff
 from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.store.engine import Store
-from worker.store.holders import Holder, holders
+from worker.store.holders import Holder, holders, prepared
 
 pytestmark = ON_POSTGRES
 TOUCH = "update accounts set email = 'ada@example.org' where account_id = 'acc_1'"
@@ -92,6 +93,27 @@ def test_doctor_names_whom_ours_wait_for_and_how_to_end_it(store: Store) -> None
         ):
             assert said in found["finding"]
         assert f"`select pg_terminate_backend({pid})`" in found["finding"]
+
+
+def test_transaction_that_was_prepared_and_never_ended_is_named_by_what_ends_it(store: Store) -> None:
+    """As a program leaves it that commits in two places and died between them: no session is left that could be named."""
+    given_an_account_with_a_purchase(store)
+    gid = f"ada's {make_url(store.url).database}"
+    quoted = sql.Literal(gid)
+    with lunch(store.url, TOUCH) as session:
+        session.execute(sql.SQL("prepare transaction {}").format(quoted))
+    with psycopg.connect(conninfo(store.url), autocommit=True) as admin:
+        try:
+            [found] = store.read(lambda tx: prepared(tx, long=0))
+            assert (found.gid, found.waiting, found.tables) == (gid, 0, ["accounts"])
+            with waiting(store.url):
+                assert eventually(lambda: not doctor(store.url)[0]["ok"]), "ours has waited for a second"
+                [said] = [each["finding"] for each in doctor(store.url)]
+            assert "it holds rows of accounts; 1 of ours wait for it at this moment" in said
+            assert f"`rollback prepared {quoted.as_string(admin)}`" in said
+        finally:
+            admin.execute(sql.SQL("rollback prepared {}").format(quoted))
+    assert store.read(lambda tx: prepared(tx, long=0)) == []
 
 
 def test_a_table_that_is_held_whole_is_no_reason_to_say_nothing(store: Store) -> None:

@@ -51,6 +51,29 @@ _COMMITTING = text("""
     where datname = current_database() and wait_event = 'SyncRep'
       and query_start < clock_timestamp() - make_interval(secs => :patience)
 """)
+# A transaction that was prepared has no session any more, and keeps what it holds over every restart until somebody ends it by
+# its name: what a program of the product leaves that commits in two places and died between them.
+_PREPARED = text("""
+    with ours as (
+        select l.transactionid as xid, count(*) as waiting
+        from pg_locks l join pg_stat_activity w using (pid)
+        where not l.granted and l.transactionid is not null and w.usename = current_user
+          and w.query_start < clock_timestamp() - make_interval(secs => :patience)
+        group by l.transactionid
+    )
+    select p.gid, p.owner::text as role, p.prepared as since, coalesce(ours.waiting, 0) as waiting,
+           coalesce(array_agg(distinct c.relname::text order by c.relname::text)
+                        filter (where c.relname = any(:ours) and pg_table_is_visible(c.oid)), '{}') as tables
+    from pg_prepared_xacts p
+         join pg_locks itself on itself.transactionid = p.transaction and itself.granted
+         join pg_locks l on l.virtualtransaction = itself.virtualtransaction and l.pid is null
+         left join pg_class c on c.oid = l.relation left join ours on ours.xid = p.transaction
+    where p.database = current_database()
+    group by p.gid, p.owner, p.prepared, ours.waiting
+    having ours.waiting > 0 or p.prepared < clock_timestamp() - make_interval(secs => :long)
+                               and bool_or(c.relname = any(:ours) and pg_table_is_visible(c.oid))
+    order by p.prepared, p.gid
+""")
 LONG_SECONDS, PATIENCE_SECONDS = 10.0, 1.0
 
 
@@ -108,6 +131,28 @@ def unconfirmed(tx: Tx) -> Unconfirmed | None:
         return None
     row = tx.connection.execute(_COMMITTING, {"patience": PATIENCE_SECONDS}).one()
     return Unconfirmed(*row) if row.sessions else None
+
+
+class Prepared(NamedTuple):
+    """A transaction that was prepared under the name `gid`, by a role, and was not ended since: it holds rows of these tables of
+    ours, and so many of our sessions wait for it now.
+    """
+
+    gid: str
+    role: str
+    since: datetime
+    waiting: int
+    tables: Sequence[str]
+
+
+def prepared(tx: Tx, long: float = LONG_SECONDS) -> list[Prepared]:
+    """Transactions in our way that were prepared, the oldest first; `long`: from so many seconds on, where nobody waits. None on
+    SQLite.
+    """
+    if not tx.postgres:
+        return []
+    asked = {"ours": sorted(metadata.tables), "long": long, "patience": PATIENCE_SECONDS}
+    return [Prepared(*row) for row in tx.connection.execute(_PREPARED, asked)]
 
 
 def _beginning(query: str | None) -> str | None:

@@ -12,7 +12,7 @@ from worker.credits.at_creem import AtCreem
 from worker.errors import Misconfigured, TryLater
 from worker.runtime import Runtime
 from worker.store import guards, schema
-from worker.store.holders import Holder, holders, unconfirmed
+from worker.store.holders import Holder, Prepared, holders, prepared, unconfirmed
 from worker.store.room import take_room
 from worker.store.session import is_pooled, settings_in_force
 from worker.store.sqlite import WAL_FROM
@@ -82,9 +82,9 @@ def locks(runtime: Runtime) -> Iterator[Finding]:
         away = f"`synchronous_standby_names` is {waiting.standbys!r}, and nobody by that name answers: nothing goes on"
         out = "bring it back, or take it out of that setting and reload; nothing is lost"
         yield finding("commits", False, f"{since}: {away}; {out}")
-    found = runtime.store.read(holders)
+    found = [*map(_in_the_way, runtime.store.read(holders)), *map(_never_ended, runtime.store.read(prepared))]
     for each in found:
-        yield finding("locks", False, _in_the_way(each), "warning")
+        yield finding("locks", False, each, "warning")
     if not found:
         yield finding("locks", True, "no session of the database stands in the way of ours")
 
@@ -98,6 +98,15 @@ def _in_the_way(one: Holder) -> str:
     waits += f"; it waits itself for {', '.join(f'session {pid}' for pid in one.behind)}" if one.behind else ""
     end = f"select pg_terminate_backend({one.pid})"
     return f"session {one.pid} ({who}) has a transaction {since}{last}{holds}{waits}. What needs those is left for later: `{end}`"
+
+
+def _never_ended(one: Prepared) -> str:
+    holds = f"; it holds rows of {', '.join(one.tables)}" if one.tables else ""
+    waits = f"; {one.waiting} of ours wait for it at this moment" if one.waiting else ""
+    gid = one.gid.replace("'", "''")
+    end = f"`commit prepared '{gid}'` or `rollback prepared '{gid}'`, as whoever prepared it would"
+    left = f"role {one.role} prepared the transaction '{gid}' at {moment(one.since)} and did not end it"
+    return f"{left}{holds}{waits}. What needs those is left for later, also after a restart of the database: {end}"
 
 
 def terms_kept(runtime: Runtime) -> Iterator[Finding]:
