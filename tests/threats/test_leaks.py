@@ -284,6 +284,8 @@ def _stored(client: redis_py.Redis, pattern: str, *, but: str = "") -> str:
         b"set": client.smembers,
         b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
         b"stream": client.xrange,
+        # gone since it was listed: the processes go on meanwhile
+        b"none": lambda key: None,
     }
     found = [repr((key, readers[client.type(key)](key))) for key in client.scan_iter(pattern, count=1000) if key.decode() != but]
     text = "\n".join(found)
