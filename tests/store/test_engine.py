@@ -279,6 +279,13 @@ def test_url_that_no_driver_reads_is_refused_by_what_is_wrong_with_it(url: str, 
     assert "sesame" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:books?mode=memory&uri=true"])
+def test_books_that_would_end_with_their_process_are_refused(url: str) -> None:
+    """`refunds db upgrade` said that all was made, and the next command found no schema."""
+    with pytest.raises(Misconfigured, match="names no file, and what is kept in memory ends with its process: sqlite:///FILE"):
+        Store(url)
+
+
 @ON_POSTGRES
 def test_session_has_limits_and_speaks_utc(store: Store) -> None:
     def settings(tx: Tx) -> dict[str, str]:

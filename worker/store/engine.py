@@ -207,6 +207,8 @@ def parts_of(url: str) -> URL:
     if parsed.get_backend_name() != "sqlite":
         _refuse_options_nobody_knows(parsed)
         settings_of(parsed)
+    elif sqlite.in_memory(parsed):
+        raise Misconfigured("the database URL names no file, and what is kept in memory ends with its process: sqlite:///FILE")
     return parsed
 
 

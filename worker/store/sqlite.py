@@ -56,6 +56,12 @@ def file_of(url: URL) -> Path | None:
     return Path(name)
 
 
+def in_memory(url: URL) -> bool:
+    """Whether a URL of SQLite names no file, so that each process has books of its own and takes them along when it ends."""
+    name = url.database or ":memory:"
+    return name == ":memory:" or name.startswith("file::memory:") or url.query.get("mode") == "memory"
+
+
 def _refuse_network(file: Path, mounts: Path) -> None:
     try:
         listed = os.fsdecode(mounts.read_bytes())
