@@ -294,6 +294,29 @@ def test_case_that_cannot_be_judged_never_stops_the_others_and_ends_with_a_perso
     assert "ZeroDivisionError" in case["reason"]
 
 
+@pytest.mark.parametrize("by_hand", [{"subject": "job_9"}, {"job_id": "job_9"}, {"kind": "dispute"}], ids=str)
+def test_case_that_is_due_and_moved_by_nothing_ends_with_a_person(store: Store, by_hand: dict[str, str]) -> None:
+    """As after a row was changed by hand: it stayed due, in every sweep it took the place of another, and nobody was told."""
+    world = World(store, batch=1)
+    world.load(an_account(), a_purchase())
+    world.happen(*(world.submitted(name) for name in ("job_1", "job_2")))
+    world.happen(world.failed("job_1", code="job_timeout"))
+    world.clock.pass_(minutes=1)
+    world.happen(world.failed("job_2", code="job_timeout"))
+    damaged = world.case("job_1")
+    assert damaged is not None
+    changed = update(cases).where(cases.c.case_id == damaged["case_id"]).values(by_hand)
+    store.write(lambda tx: tx.connection.execute(changed))
+    world.clock.pass_(minutes=61)
+    for _ in range(8):
+        world.sweeper.sweep()
+        world.clock.pass_(seconds=30)
+    found = world.case(damaged["case_id"])
+    assert found is not None
+    assert (world.state("job_2"), found["state"], found["owner"]) == ("refunded", "review", "person")
+    assert found["reason"].startswith("the worker could not judge it: its time came, and nothing in the books moves it")
+
+
 def test_case_that_is_set_aside_takes_none_along_that_stands_as_it_does(world: World) -> None:
     steady = healthy(world)
     steady.happen(steady.failed("poison", code="job_timeout"))

@@ -49,6 +49,12 @@ BUGS = (
         (("worker/intake/accept.py", 'key=f"stream:{entry.stream_id}"', "key=inbox.new_id(entry.stream_id, now)"),),
     ),
     Bug(
+        "case_that_nothing_moves_is_due_for_ever",
+        "cases whose rows were changed by hand fill every sweep, and no other customer's time comes",
+        ("tests/cases/test_poison.py::test_case_that_is_due_and_moved_by_nothing_ends_with_a_person",),
+        (("worker/cases/assess/waker.py", "            self._give_up(case_id, UNMOVED)\n", ""),),
+    ),
+    Bug(
         "late_worker_takes_the_row_of_another",
         "a process that woke up after its claim works on what another has in hand",
         ("tests/cases/test_poison.py::test_claim_of_a_dead_process_ends_and_a_late_worker_finds_it_gone",),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, not_, select, update
 
 from policy.lifecycle import CaseState
 from worker.cases.assess.assess import Assessed
@@ -25,9 +25,11 @@ from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.history import line
 from worker.store.tables import case_history, cases
+from worker.store.tables import wakings as wakings_table
 
 STUCK_AFTER = 5
 STUCK_FOR = timedelta(days=1)
+UNMOVED = "its time came, and nothing in the books moves it: what it is about, or of which kind it is, is not as it was written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,7 @@ class Waker:
         if not ours:
             return 0
         try:
-            done += self.assessor.wake(ours)
-            return len(ours)
+            return self._wake(ours, done)
         except NoGround:
             self._give_back(ours)
             raise
@@ -67,8 +68,7 @@ class Waker:
 
     def _alone(self, case_id: str, done: Assessed) -> int:
         try:
-            done += self.assessor.wake([case_id])
-            return 1
+            return self._wake([case_id], done)
         except NoGround:
             self._give_back([case_id])
             raise
@@ -77,6 +77,17 @@ class Waker:
             why = f"{type(error).__name__}: {one_line(error)}"
         self._give_up(case_id, why)
         return 0
+
+    def _wake(self, case_ids: Sequence[str], done: Assessed) -> int:
+        """Takes claimed cases to the step. One that it does not know what to do with is not looked at again in every sweep, for
+        ever and in the place of others: a person has to hear of it.
+        """
+        began = self.clock.now()
+        done += self.assessor.wake(case_ids)
+        for case_id in self.store.read(lambda tx: _unmoved(tx, case_ids, began)):
+            log.error("case.stuck", case_id=case_id, error=UNMOVED)
+            self._give_up(case_id, UNMOVED)
+        return len(case_ids)
 
     def _claim(self, case_ids: Sequence[str]) -> list[str]:
         """Those of the cases that are ours to wake now."""
@@ -103,6 +114,13 @@ class Waker:
             # it stays due as it is: the others are served all the same
             log.exception("case.not_set_aside", case_id=case_id)
             self._give_back([case_id])
+
+
+def _unmoved(tx: Tx, case_ids: Sequence[str], began: datetime) -> list[str]:
+    """Those of the cases that were woken, are due as before, and that nobody else is at or left to others."""
+    c, w = cases.c, wakings_table.c
+    due = tx.among(c.case_id, case_ids), c.next_action_at <= began, not_(exists().where(w.case_id == c.case_id))
+    return [row.case_id for row in tx.all(select(c.case_id).where(*due))]
 
 
 def _set_aside(tx: Tx, case_id: str, why: str, now: datetime, begun: int) -> None:
