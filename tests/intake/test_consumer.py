@@ -19,7 +19,7 @@ from worker.intake.consumer import MOST_RESTS, Consumer
 from worker.intake.entry import UNREAD, Entry
 from worker.intake.heavy import TooHeavy
 from worker.intake.signature import Producers
-from worker.intake.stream import open_stream_client
+from worker.intake.stream import entries_read_so_far, open_stream_client
 from worker.strict import Malformed
 
 
@@ -70,6 +70,29 @@ def test_an_entry_without_the_field_is_handed_over_with_what_it_has(reading: Rea
     stray, honest = inbox.kept.values()
     assert (stray.raw, stray.fields) == (None, {b"evnt": b"a", b"\xff\x00": b"\xfe"})
     assert honest.raw == b"b"
+
+
+@pytest.mark.parametrize("reading", ["real"], indirect=True)
+@pytest.mark.parametrize("held_by_another", [False, True])
+def test_two_events_in_one_entry_are_handed_over_and_neither_is_taken_for_the_entry(
+    reading: Reading, inbox: Inbox, held_by_another: bool
+) -> None:
+    [first] = reading.add("a")
+    reading.client.execute_command("XADD", STREAM, "*", "event", "b", "more", "x", "event", "c")
+    [last] = reading.add("d")
+    if held_by_another:
+        reading.client.xgroup_create(STREAM, GROUP, id="0")
+        reading.client.xreadgroup(GROUP, "one that died of it", {STREAM: ">"})
+    consumer = reading.consumer(inbox, **IDLE_AT_ONCE)
+    assert eventually(lambda: (consumer.step(), len(inbox.kept) == 3)[1])
+    doubled = next(entry for name, entry in inbox.kept.items() if name not in (first, last))
+    assert inbox.documents == [b"a", None, b"d"]
+    assert doubled.fields == {b"event (1 of 2)": b"b", b"more": b"x", b"event (2 of 2)": b"c"}
+    with pytest.raises(Malformed, match=r"no field `event`, or more than one; .* an entry for each event") as refused:
+        Producers().read(doubled, datetime.now(UTC))
+    assert refused.value.reason == "missing_field"
+    # and whoever reads the stream without its group: the audit misses none that is a letter
+    assert [raw for page in entries_read_so_far(reading.client, STREAM, GROUP) for _, raw in page] == [b"a", None, b"d"]
 
 
 HEAVY = {f"field {number}": "x" * 1_000 for number in range(300)}

@@ -43,6 +43,12 @@ BUGS = (
         (("worker/intake/heavy.py", "if self._taken > self._most:", "if False:"),),
     ),
     Bug(
+        "of_two_events_in_one_entry_the_last_is_taken",
+        "the first is acknowledged and stands in no book: its customer is never paid, and the audit finds nothing",
+        ("tests/intake/test_consumer.py::test_two_events_in_one_entry_are_handed_over_and_neither_is_taken_for_the_entry",),
+        (("worker/intake/entry.py", "    if len(set(names)) == len(names):", "    if names:"),),
+    ),
+    Bug(
         "every_delivery_of_what_cannot_be_read_is_another_letter",
         "one entry that is delivered again and again fills the dead letters, and nobody sees the others among them",
         ("tests/cases/test_poison.py::test_redelivered_malformed_entry_makes_one_letter",),

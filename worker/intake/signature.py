@@ -53,9 +53,8 @@ class Producers:
         if entry.fields is UNREAD:
             raise Malformed("too_large", f"the stream entry weighs more than the {ENTRY_BYTES:,} bytes that are read of one")
         if entry.raw is None:
-            raise Malformed(
-                "missing_field", "the stream entry has no field `event`; producers write XADD <stream> * event <json>"
-            )
+            right = "producers write XADD <stream> * event <json>, an entry for each event"
+            raise Malformed("missing_field", f"the stream entry has no field `event`, or more than one; {right}")
         key = self._signer(entry.raw, entry.fields.get(FIELD)) if self.keys else None
         event = read_event(entry.raw, now)
         if key is not None and event.source != key.source:

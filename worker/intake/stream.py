@@ -3,7 +3,7 @@
 Works on Redis 6.2 and later, and on Valkey. Nothing here changes what anybody has read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.errors import Misconfigured, one_line
-from worker.intake.entry import UNREAD
+from worker.intake.entry import UNREAD, told_apart
 from worker.intake.heavy import MOST_BYTES, TooHeavy, fewer, weighing
 
 FIRST = "0-0"
@@ -27,18 +27,24 @@ KEEPS = "noeviction"
 """The one policy of Redis by which nothing is thrown away to make room."""
 
 Chunk = list[tuple[str, bytes | None]]
+_ENTRIES: dict[str, Callable[[Any], Iterable[Any]]] = {
+    "XRANGE": lambda answer: answer,
+    "XREADGROUP": lambda answer: (entry for _, entries in answer or () for entry in entries),
+    "XAUTOCLAIM": lambda answer: answer[1],
+}
+"""Where the entries stand in what Redis answers."""
 
 
 def open_stream_client(url: str, *, most: int = MOST_BYTES) -> redis.Redis:
-    """A client fit for reading streams: answers as bytes, waits longer than any BLOCK, repeats nothing by itself, and gives up
-    answers of more than so many bytes (`TooHeavy`).
+    """A client fit for reading streams: answers as bytes, waits longer than any BLOCK, repeats nothing by itself, gives up
+    answers of more than so many bytes (`TooHeavy`), and drops no field of an entry that has two of one name.
 
     With redis-py 8's own ten retries a dead connection took 58 s to be noticed, and one `xadd` wrote two entries
     (celery-lab.md 7): whoever calls decides what is repeated. After these errors the next command has a new connection: one that
     a failover left with a server that only reads would stay there.
     """
     never = Retry(NoBackoff(), 0, (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError))
-    return redis.Redis.from_url(  # type: ignore[no-any-return,unused-ignore]
+    client: redis.Redis = redis.Redis.from_url(
         url,
         socket_timeout=3.0,
         socket_connect_timeout=2.0,
@@ -47,6 +53,21 @@ def open_stream_client(url: str, *, most: int = MOST_BYTES) -> redis.Redis:
         protocol=2,
         parser_class=weighing(most),
     )
+    for command, entries in _ENTRIES.items():
+        client.set_response_callback(command, _whole(client.response_callbacks[command], entries))
+    return client
+
+
+def _whole(parse: Callable[..., Any], entries: Callable[[Any], Iterable[Any]]) -> Callable[..., Any]:
+    """How redis-py reads such an answer, once no field of an entry has the name of another."""
+
+    def read(answer: Any, **options: Any) -> Any:
+        for entry in entries(answer):
+            if entry is not None and entry[1]:
+                entry[1] = told_apart(entry[1])
+        return parse(answer, **options)
+
+    return read
 
 
 def refuse_cluster(client: redis.Redis) -> None:
