@@ -6,12 +6,15 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import redis
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 
 import celeryconfig
 from worker.settings import Settings
 
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 """Every queue has to have a worker that takes from it."""
+# kombu chooses the transport by the scheme of the address, whatever else is configured
+TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), "worker.transport:Transport")
 
 
 def celery_of(settings: Settings) -> Celery:

@@ -83,7 +83,7 @@ def test_two_events_in_one_entry_are_handed_over_and_neither_is_taken_for_the_en
     if held_by_another:
         reading.client.xgroup_create(STREAM, GROUP, id="0")
         reading.client.xreadgroup(GROUP, "one that died of it", {STREAM: ">"})
-    consumer = reading.consumer(inbox, **IDLE_AT_ONCE)
+    consumer = reading.consumer(inbox, reclaim_idle_ms=0, reclaim_every=0.0)
     assert eventually(lambda: (consumer.step(), len(inbox.kept) == 3)[1])
     doubled = next(entry for name, entry in inbox.kept.items() if name not in (first, last))
     assert inbox.documents == [b"a", None, b"d"]

@@ -49,6 +49,24 @@ BUGS = (
         (("worker/intake/entry.py", "    if len(set(names)) == len(names):", "    if names:"),),
     ),
     Bug(
+        "what_is_no_message_ends_the_task_process",
+        "one thing in a queue that is no message ends each worker that takes it: customers wait until somebody empties the queue",
+        ("tests/scenarios/test_no_message.py::test_what_is_no_message_is_dropped_with_a_line_each_and_tasks_go_on",),
+        (("worker/broker.py", '(("redis", "rediss"), "worker.transport:Transport")', '((), "")'),),
+    ),
+    Bug(
+        "what_is_no_message_goes_back_into_the_queue",
+        "each worker dies of it again as it starts, for good",
+        ("tests/scenarios/test_no_message.py::test_what_is_no_message_is_dropped_with_a_line_each_and_tasks_go_on",),
+        (("worker/transport.py", "if not (no_ack or message.acknowledged):", "if False:"),),
+    ),
+    Bug(
+        "task_process_goes_on_without_its_place_in_the_pool",
+        "it looks alive, takes one task more, and does none: customers wait, and nothing says why",
+        ("tests/scenarios/test_no_message.py::test_task_that_celery_begins_and_cannot_do_ends_one_process_and_none_after_it",),
+        (("worker/transport.py", "if any(request.message is message for request in reserved_requests):", "if False:"),),
+    ),
+    Bug(
         "every_delivery_of_what_cannot_be_read_is_another_letter",
         "one entry that is delivered again and again fills the dead letters, and nobody sees the others among them",
         ("tests/cases/test_poison.py::test_redelivered_malformed_entry_makes_one_letter",),
