@@ -67,6 +67,12 @@ BUGS = (
         (("worker/transport.py", "if any(request.message is message for request in reserved_requests):", "if False:"),),
     ),
     Bug(
+        "key_that_holds_another_programs_value_is_not_named",
+        "task processes connect anew for ever, nothing is decided, and the doctor finds nothing",
+        ("tests/scenarios/test_commands.py::test_doctor_names_each_key_of_ours_and_of_celerys_that_holds_something_else",),
+        (("worker/cli/doctor/queue.py", 'if kind not in {kinds[name], "none"}', "if not kind"),),
+    ),
+    Bug(
         "every_delivery_of_what_cannot_be_read_is_another_letter",
         "one entry that is delivered again and again fills the dead letters, and nobody sees the others among them",
         ("tests/cases/test_poison.py::test_redelivered_malformed_entry_makes_one_letter",),

@@ -27,7 +27,7 @@ from tests.notices.rude_server import rude_server
 from tests.requests.world import PeopleWorld
 from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted, succeeded
 from tests.scenarios.terminal import in_new_interpreter
-from tests.servers import ON_POSTGRES, eventually
+from tests.servers import ON_POSTGRES, a_user, eventually
 from tests.sockets import server
 from worker.broker import answers, celery_of
 from worker.cases.chain.heads import Head, Heads
@@ -946,7 +946,7 @@ def test_release_is_said(system: System) -> None:
 
 
 def test_doctor_tells_good_from_bad(system: System) -> None:
-    found = {item["check"]: item for item in system.json("doctor")["findings"]}
+    found = {item["check"]: item for item in system.json("doctor", expect=None)["findings"]}
     assert all(found[name]["ok"] for name in ("configuration", "terms", "database", "redis", "redis AOF", "redis eviction"))
     assert (found["celery"]["ok"], found["celery"]["severity"]) == (False, "warning")
     assert "no task process answers" in found["celery"]["finding"]
@@ -1144,6 +1144,46 @@ def test_doctor_and_status_survive_an_id_in_the_future_and_name_it(system: Syste
     assert system.json("status")["stream"]["undelivered"] == 1
     [told] = [item for item in system.json("doctor", expect=1)["findings"] if item["check"] == "stream ids"]
     assert (told["ok"], "RENAME layer-jobs:events layer-jobs:events:old" in told["finding"]) == (False, True)
+
+
+def test_doctor_names_each_key_of_ours_and_of_celerys_that_holds_something_else(system: System, redis: redis_py.Redis) -> None:
+    """Task processes connected anew for ever, and status, readiness and doctor found nothing, or a WRONGTYPE of no key."""
+
+    def told() -> dict[str, Any]:
+        [found] = [item for item in system.json("doctor", expect=None)["findings"] if item["check"] == "redis keys"]
+        return dict(found)
+
+    intake = system.start("worker.cli", "intake")
+    system.emit([submitted("job_1"), failed("job_1")])
+    assert eventually(lambda: redis.exists("refunds:assess", "refunds:databases", "refunds:redis") == 3, within=60), system.logs()
+    intake.terminate()
+    intake.wait(40)
+    redis.zadd("refunds:epoch:layer-jobs:events", {"mark": 1})
+    assert told()["ok"]
+    left: Any = redis.keys("*")
+    # what is bound to an exchange that nothing of ours goes through harms nobody
+    ours = {name.decode() for name in left if b"_kombu." not in name or name.endswith(b".assess")}
+    ours |= {"refunds:unacked", "refunds:unacked_index", "refunds:unacked_mutex", "layer-jobs:commands", "refunds:events"}
+    redis.flushdb()
+    for name in ours:
+        redis.setbit(name, 7, 1) if name in {"refunds:unacked", "refunds:databases"} else redis.hset(name, "not", "ours")
+    found = told()
+    assert (found["ok"], found["severity"]) == (False, "fault")
+    assert sorted(re.findall(r"(\S+) is a (?:string|hash) and no ", found["finding"])) == sorted(ours)
+    assert "refunds:unacked is a string and no hash: " in found["finding"]
+    assert "redis-cli RENAME refunds:unacked refunds:unacked:old, and ours goes on by itself" in found["finding"]
+    said = system.json("status")["stream"]["error"]
+    assert said.startswith("Redis refuses: WRONGTYPE")
+
+
+def test_doctor_says_what_it_may_not_ask_and_nothing_of_what_it_could_not_see(
+    system: System, redis: redis_py.Redis, redis_server: str
+) -> None:
+    with a_user(redis, redis_server, "info", "type") as url:
+        system.redis_url = url
+        told = {item["check"]: item["finding"] for item in system.json("doctor", expect=None)["findings"]}
+    assert "INFO is not answered: this user has no permissions to run the 'info' command" in told["redis version"]
+    assert "redis keys" not in told
 
 
 def test_doctor_names_whom_commands_and_outcomes_are_kept_for_once_an_intake_has_trimmed_them(

@@ -230,7 +230,7 @@ def _stream(runtime: Runtime) -> dict[str, Any]:
     except (redis.RedisError, OSError) as error:
         return {
             "name": name,
-            "error": f"Redis is not reachable: {one_line(error)}",
+            "error": f"Redis {'refuses' if isinstance(error, redis.ResponseError) else 'is not reachable'}: {one_line(error)}",
             "undelivered": None,
             "pending": None,
             "length": None,

@@ -8,6 +8,7 @@ import redis
 from kombu.exceptions import OperationalError
 from redis.exceptions import NoPermissionError
 
+import celeryconfig
 from worker.broker import QUEUES, answers, celery_of, shared_names
 from worker.cli import ground
 from worker.cli.doctor.finding import Finding, finding
@@ -15,7 +16,7 @@ from worker.clock import moment
 from worker.errors import NoGround, one_line
 from worker.intake.interference import ahead, way_out
 from worker.intake.neighbours import known_name_of_redis, others
-from worker.intake.stream import evicting, takes_no_writes
+from worker.intake.stream import as_text, evicting, takes_no_writes
 from worker.intake.upkeep import kept_for, observers, outstayed
 from worker.runtime import Runtime
 from worker.settings import Settings
@@ -44,16 +45,22 @@ def queue(runtime: Runtime) -> Iterator[Finding]:
     refused = takes_no_writes(client, runtime.settings.group)
     yield finding("redis", refused is None, f"{where}: {refused}" if refused else f"{where} answers")
     yield _celery(runtime.settings)
+    foreign = _of_another_kind(client, runtime.settings)
+    if foreign is not None:
+        yield finding("redis keys", not foreign, "; ".join(foreign) or "what lies under our names is ours by its kind")
     try:
         info: Any = client.info()
-    except redis.ResponseError:
-        yield finding("redis version", False, "INFO is not answered: not a real Redis, nothing survives its end", "warning")
+    except redis.ResponseError as error:
+        unknown = "whether it keeps events through a crash, or throws them away, is not known"
+        yield finding("redis version", False, f"INFO is not answered: {one_line(error)}; {unknown}", "warning")
         return
     yield from _why_not(info)
     yield from _version(info)
     yield from _what_it_keeps(info)
     yield from _flushed(client)
     yield from _largest_entry(client)
+    if foreign:
+        return
     last_id = ahead(client, runtime.settings.stream)
     told = "none lies in the future" if last_id is None else way_out(runtime.settings.stream, last_id)
     yield finding("stream ids", last_id is None, told)
@@ -68,6 +75,41 @@ def queue(runtime: Runtime) -> Iterator[Finding]:
         yield finding(
             "databases", False, f"which ones the events are read into is not known: {one_line(error)}; {ASK_ELSEWHERE}", "warning"
         )
+
+
+def _of_another_kind(client: redis.Redis, settings: Settings) -> list[str] | None:
+    """What lies under our names and is not ours, and the way out; None where this Redis user may not look."""
+    kinds = _kinds(settings)
+    with client.pipeline(transaction=False) as asked:
+        for name in kinds:
+            asked.type(name)
+        try:
+            found = dict(zip(kinds, map(as_text, asked.execute()), strict=True))
+        except NoPermissionError:
+            return None
+    return [
+        f"{name} is a {kind} and no {kinds[name]}: whatever needs it stands still; find who wrote it, "
+        f"then redis-cli RENAME {name} {name}:old, and ours goes on by itself"
+        for name, kind in found.items()
+        if kind not in {kinds[name], "none"}
+    ]
+
+
+def _kinds(settings: Settings) -> dict[str, str]:
+    """Our keys and Celery's, and which kind of value each has."""
+    group, stream = settings.group, settings.stream
+    return {
+        **dict.fromkeys((stream, *settings.sent_streams), "stream"),
+        **{f"{group}:{queue}": "list" for queue in QUEUES},
+        f"{group}:unacked": "hash",
+        f"{group}:unacked_index": "zset",
+        f"{group}:unacked_mutex": "string",
+        **{f"{group}:_kombu.{bound}.{celeryconfig.task_default_queue}": "set" for bound in ("binding", "binding_permanent")},
+        f"{group}:databases": "hash",
+        f"{group}:redis": "string",
+        f"{group}:gone:{stream}": "string",
+        f"{group}:epoch:{stream}": "zset",
+    }
 
 
 def _version(info: Any) -> Iterator[Finding]:
