@@ -118,6 +118,10 @@ def server(*behaviours: Behaviour | bytes) -> Iterator[Server]:
             thread.join()
 
 
+NOWHERE = ("javascript:void(0)", "mailto:", "a:b:c", "https://xn--0/x", "http://[::1", "")
+"""Where redirects may lead that nobody can follow."""
+
+
 def http(status: str, body: bytes = b"", *headers: str) -> bytes:
     """A whole answer."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Content-Type: application/json", *headers]

@@ -10,11 +10,13 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore
 import httpx
 
+Headers = list[tuple[bytes, bytes]]
 _SAME_NAME: dict[type[Exception], type[httpx.TransportError]] = {
     httpcore.ConnectTimeout: httpx.ConnectTimeout,
     httpcore.ReadTimeout: httpx.ReadTimeout,
@@ -36,6 +38,14 @@ def _as_httpx() -> Iterator[None]:
         yield
     except _RAISED as error:
         raise _SAME_NAME.get(type(error), httpx.TransportError)(str(error)) from error
+
+
+def bounded_client(timer: Callable[[], float] = time.monotonic) -> httpx.Client:
+    """Sends what it is given to where it is told, and nothing else: nothing of the environment (proxies, .netrc) is trusted, and
+    no cookie of one answer goes into the next request.
+    """
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return httpx.Client(transport=DeadlineTransport(timer), trust_env=False, cookies=no_cookies)
 
 
 class DeadlineTransport(httpx.BaseTransport):
@@ -74,7 +84,14 @@ class DeadlineTransport(httpx.BaseTransport):
         except BaseException:
             pool.close()
             raise
-        return httpx.Response(got.status, headers=got.headers, stream=_Body(got, pool), extensions=got.extensions)
+        return httpx.Response(got.status, headers=_unled(got.headers), stream=_Body(got, pool), extensions=got.extensions)
+
+
+def _unled(headers: Headers) -> Headers:
+    """The headers without the word where a redirect leads. Nobody here follows one, but httpx reads the word all the same, and
+    what it cannot read (`javascript:`, a name that is none) becomes an error that is none of the network's.
+    """
+    return [(name, value) for name, value in headers if name.lower() != b"location"]
 
 
 class _Until:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.creem.world import at, spent
-from tests.sockets import Behaviour, Server, Wire, dripping_head, http, server, silent
+from tests.sockets import NOWHERE, Behaviour, Server, Wire, dripping_head, http, server, silent
 from worker.creem.answers import Answer, CallOutcome
 from worker.creem.client import Armed
 from worker.errors import TryLater
@@ -248,6 +248,16 @@ def test_redirect_is_not_followed_with_the_key() -> None:
                     at(creem.url).transaction("tran_1")
                 assert len(creem.wires) == 2
         assert elsewhere.wires == []
+
+
+@pytest.mark.parametrize("where", NOWHERE)
+def test_redirect_that_leads_nowhere_is_a_redirect_like_any_other(where: str) -> None:
+    with server(http("302 Found", b"", f"Location: {where}")) as creem:
+        answer, _ = refund(creem.url)
+        assert (answer.outcome, answer.http_status) == (CallOutcome.UNKNOWN, 302)
+        with pytest.raises(TryLater, match="redirects are not followed"):
+            at(creem.url).transaction("tran_1")
+        assert len(creem.wires) == 2
 
 
 def test_every_call_has_a_connection_of_its_own() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tenacity import wait_none
 
-from tests.sockets import Behaviour, Wire, dripping_head, http, server, silent
+from tests.sockets import NOWHERE, Behaviour, Wire, dripping_head, http, server, silent
 from worker.errors import Misconfigured
 from worker.reruns import Answer, PipelineHttp, Reply, RerunOrder
 from worker.reruns.http import BODY_LIMIT
@@ -85,6 +85,20 @@ def test_status_decides_what_is_known(row: str) -> None:
     assert (reply.answer.value, len(requests)) == (wanted, int(tries))
     assert status[:3] in reply.detail
     assert "elsewhere" not in reply.detail
+
+
+@pytest.mark.parametrize("where", NOWHERE)
+def test_redirect_that_leads_nowhere_is_not_heard_and_names_the_setting(where: str) -> None:
+    reply, requests = ask(http("302 Found", b"", f"Location: {where}"))
+    assert (reply.answer, len(requests)) == (Answer.NOT_HEARD, 1)
+    assert reply.detail == "the pipeline answered 302: redirects are not followed, correct REFUNDS_PIPELINE_URL"
+
+
+def test_nothing_of_one_answer_goes_into_the_next_request() -> None:
+    with server(http("202 Accepted", b"", "Set-Cookie: who=canary; Path=/", "Set-Cookie: a=b")) as pipeline:
+        asking = a_pipeline(pipeline.url)
+        assert [asking.ask(an_order(), math.inf).answer for _ in range(2)] == [Answer.ACCEPTED] * 2
+        assert [b"cookie" in request.lower() for request in pipeline.whole_requests] == [False, False]
 
 
 def slam(wire: Wire) -> None:

@@ -1206,6 +1206,30 @@ BUGS = (
         (("worker/deadline.py", "            share = left / (1 + len(addresses) - tried)\n", "            share = left\n"),),
     ),
     Bug(
+        "where_a_redirect_leads_is_read",
+        "a portal on the way has a person called for every charge that is due, and re-runs that nobody hears are told to nobody",
+        (
+            "tests/creem/test_sockets.py::test_redirect_that_leads_nowhere_is_a_redirect_like_any_other",
+            "tests/reruns/test_http.py::test_redirect_that_leads_nowhere_is_not_heard_and_names_the_setting",
+        ),
+        (("worker/deadline.py", "headers=_unled(got.headers)", "headers=got.headers"),),
+    ),
+    Bug(
+        "doctor_listens_to_the_pipeline_for_ever",
+        "on call, `refunds doctor` never comes to its end where a server in the pipeline's place goes on and on",
+        (
+            "tests/scenarios/test_commands.py"
+            "::test_doctor_comes_to_an_end_whatever_the_pipeline_answers_and_shows_nothing_of_the_sign_in",
+        ),
+        (
+            (
+                "worker/cli/doctor/examine.py",
+                "with bounded_client() as client, client.stream(",
+                "with httpx.Client(trust_env=False) as client, client.stream(",
+            ),
+        ),
+    ),
+    Bug(
         "throttled_refund_is_sent_again",
         "a refund that Creem carried out behind its 429 is paid twice",
         ("tests/money/test_procedure.py::test_refund_that_was_too_much_at_once_is_read_and_never_called_again",),

@@ -28,7 +28,7 @@ from tests.requests.world import PeopleWorld
 from tests.scenarios.system import ROOT, System, a_purchase, a_system, an_account, failed, submitted, succeeded
 from tests.scenarios.terminal import in_new_interpreter
 from tests.servers import ON_POSTGRES, a_user, eventually
-from tests.sockets import server
+from tests.sockets import Behaviour, Wire, http, server
 from worker.broker import answers, celery_of
 from worker.cases.chain.heads import Head, Heads
 from worker.cases.money import limits
@@ -1023,6 +1023,31 @@ def test_doctor_warns_of_a_pipeline_that_hears_no_order_and_the_case_says_so(sys
     assert f"1; {stands}" in system.refunds("show", "job_0").stdout
     narrow = in_new_interpreter(["show", "job_0"], b"", system.environ | {"COLUMNS": "40"}, system.folder).stdout
     assert all(row["at"][:23] in narrow and row["event"] in narrow for row in system.json("show", "job_0")["history"])
+
+
+@pytest.mark.parametrize("name", ["never ends", "never begins", "leads nowhere"])
+def test_doctor_comes_to_an_end_whatever_the_pipeline_answers_and_shows_nothing_of_the_sign_in(system: System, name: str) -> None:
+    def without_end(wire: Wire) -> None:
+        wire.hear()
+        wire.say(b"HTTP/1.1 200 OK\r\n\r\n")
+        while not wire.over.is_set():
+            wire.say(b" " * 65_536)
+
+    def without_beginning(wire: Wire) -> None:
+        wire.hear()
+        wire.drip(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 100, 0.1)
+
+    answers: dict[str, tuple[Behaviour | bytes, str]] = {
+        "never ends": (without_end, "answers 200"),
+        "never begins": (without_beginning, "does not answer (timed out)"),
+        "leads nowhere": (http("302 Found", b"", "Location: javascript:void(0)"), "answers 302"),
+    }
+    behaviour, said = answers[name]
+    system.refunds("db", "upgrade")
+    with server(behaviour) as pipeline:
+        system.extra = {"REFUNDS_PIPELINE_URL": pipeline.url.replace("//", "//s3cret-token@")}
+        [told] = [item for item in system.json("doctor")["findings"] if item["check"] == "pipeline"]
+    assert f"{pipeline.url} {said}" in told["finding"]
 
 
 def test_doctor_and_status_find_a_redis_that_takes_nothing_more(system: System, tmp_path: Path) -> None:

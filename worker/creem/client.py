@@ -4,7 +4,6 @@ import random
 import time
 from collections.abc import Callable
 from datetime import datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Protocol
 
 import httpx
@@ -20,7 +19,7 @@ from worker.creem.reads import CreemAway, CreemRefused, Reads
 from worker.creem.search import of_customer
 from worker.creem.transactions import Transaction, read_transaction
 from worker.creem.wire import Ask, Pace, Wire
-from worker.deadline import DeadlineTransport
+from worker.deadline import bounded_client
 from worker.errors import Misconfigured
 
 __all__ = ["Armed", "Creem", "CreemAway", "CreemHttp", "CreemRefused", "DeadlinePassed"]
@@ -71,7 +70,7 @@ class CreemHttp:
         if address_of(key.get_secret_value(), address.base_url) != address:
             raise Misconfigured(f"the Creem key belongs to another environment than {address.environment.value}")
         self._address = address
-        client = client or httpx.Client(transport=DeadlineTransport(timer), trust_env=False, cookies=_no_cookies())
+        client = client or bounded_client(timer)
         wire, pace = Wire(address.base_url, key, client, timer), Pace(per_second, sleep, timer)
         self._wire = wire
         clock = clock or SystemClock()
@@ -110,10 +109,6 @@ class CreemHttp:
     def refund(self, armed: Armed) -> Answer:
         """Sends `POST /v1/refunds` once, using the permission up. See `worker.creem.post`."""
         return self._refunds.send(armed)
-
-
-def _no_cookies() -> CookieJar:
-    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 def _can_be_asked(name: str) -> bool:

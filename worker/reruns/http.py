@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_result, wait_random_exponential
 
-from worker.deadline import DeadlineTransport
+from worker.deadline import bounded_client
 from worker.errors import Misconfigured, plain_line
 from worker.reruns.order import TOO_LATE, Answer, Reply, RerunOrder
 
@@ -55,7 +55,7 @@ class PipelineHttp:
         self._base, self._auth, self._secrets = parts_of(base_url)
         self._seconds, self._sleep, self._timer = timeout_seconds, sleep, timer
         self._wait: Wait = wait or wait_random_exponential(multiplier=0.1, max=1)
-        self._client = client or httpx.Client(transport=DeadlineTransport(timer), trust_env=False)
+        self._client = client or bounded_client(timer)
 
     def ask(self, order: RerunOrder, until: float) -> Reply:
         """Asks at most three times within the time limit and not after `until`; see `Answer` for what each answer allows."""

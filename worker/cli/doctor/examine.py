@@ -10,11 +10,12 @@ from worker.cases.chain.chainer import heads_of
 from worker.cli import ground
 from worker.cli.doctor import database, money, people, queue
 from worker.cli.doctor.finding import Finding, finding
+from worker.deadline import bounded_client
 from worker.errors import RefundsError, one_line
+from worker.reruns.http import parts_of
 from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.store.breakers import BREAK_AFTER, PIPELINE, not_heard
-from worker.urls import redacted
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -74,11 +75,14 @@ def _pipeline(runtime: Runtime) -> Iterator[Finding]:
             "pipeline", True, f"no REFUNDS_PIPELINE_URL: re-runs are asked for on the stream {runtime.settings.commands_stream}"
         )
         return
+    # as orders are sent; who signs in with a token may have it in place of a user name
+    base, auth, _ = parts_of(url)
     try:
-        httpx.get(url, timeout=5, trust_env=False, follow_redirects=False)
-        yield finding("pipeline", True, f"{redacted(url)} answers")
+        with bounded_client() as client, client.stream("GET", base, auth=auth, timeout=5) as answer:
+            # the status says that somebody is there: a body may have no end
+            yield finding("pipeline", True, f"{base} answers {answer.status_code}")
     except httpx.HTTPError as error:
-        why = f"{redacted(url)} does not answer ({one_line(error)}): re-runs wait, and credits come back at their deadline"
+        why = f"{base} does not answer ({one_line(error)}): re-runs wait, and credits come back at their deadline"
         yield finding("pipeline", False, why, "warning")
 
 
