@@ -63,11 +63,15 @@ ANSWERS = """
 302 Found                 | not_heard | 1
 307 Temporary Redirect    | not_heard | 1
 400 Bad Request           | refused   | 1
-401 Unauthorized          | refused   | 1
+401 Unauthorized          | not_heard | 1
+403 Forbidden             | not_heard | 1
 404 Not Found             | refused   | 1
+405 Method Not Allowed    | not_heard | 1
+407 Proxy Authentication  | not_heard | 1
 408 Request Timeout       | not_heard | 3
 409 Conflict              | refused   | 1
 410 Gone                  | refused   | 1
+421 Misdirected Request   | not_heard | 1
 422 Unprocessable Content | refused   | 1
 425 Too Early             | not_heard | 3
 429 Too Many Requests     | not_heard | 3
@@ -85,6 +89,12 @@ def test_status_decides_what_is_known(row: str) -> None:
     assert (reply.answer.value, len(requests)) == (wanted, int(tries))
     assert status[:3] in reply.detail
     assert "elsewhere" not in reply.detail
+
+
+def test_answer_that_is_about_us_says_where_to_look_and_what_was_said() -> None:
+    reply, _ = ask(http("403 Forbidden", b'{"detail": "no such token"}'))
+    said = 'the pipeline answered 403: {"detail": "no such token"}'
+    assert reply.detail == f"{said} (about us, and not about the job: look at REFUNDS_PIPELINE_URL)"
 
 
 @pytest.mark.parametrize("where", NOWHERE)
@@ -245,12 +255,12 @@ def test_no_try_begins_after_its_time_however_long_the_process_stood_still() -> 
 
 
 def test_detail_is_one_line_and_holds_no_credential() -> None:
-    echo = http("403 Forbidden", b"you\nsent\x1b[31m s3cret-word and b3BlcmF0b3I6czNjcmV0LXdvcmQ=")
+    echo = http("409 Conflict", b"you\nsent\x1b[31m s3cret-word and b3BlcmF0b3I6czNjcmV0LXdvcmQ=")
     with server(echo) as pipeline:
         reply = a_pipeline(pipeline.url.replace("//", "//operator:s3cret-word@")).ask(an_order(), math.inf)
         assert b"Basic b3BlcmF0b3I6czNjcmV0LXdvcmQ=" in pipeline.whole_requests[0]
     assert reply.answer is Answer.REFUSED
-    assert reply.detail == "the pipeline answered 403: you sent [31m *** and ***"
+    assert reply.detail == "the pipeline answered 409: you sent [31m *** and ***"
 
 
 def test_no_credential_in_the_detail_when_nobody_answers() -> None:

@@ -1215,6 +1215,12 @@ BUGS = (
         (("worker/deadline.py", "headers=_unled(got.headers)", "headers=got.headers"),),
     ),
     Bug(
+        "what_a_gateway_says_of_us_is_a_no_to_the_job",
+        "behind a wrong password no job is ever run again, and nobody is told",
+        ("tests/reruns/test_http.py::test_status_decides_what_is_known",),
+        (("worker/reruns/http.py", "        if status in NOT_OF_THE_JOB:\n", "        if status in _AGAIN:\n"),),
+    ),
+    Bug(
         "doctor_listens_to_the_pipeline_for_ever",
         "on call, `refunds doctor` never comes to its end where a server in the pipeline's place goes on and on",
         (
