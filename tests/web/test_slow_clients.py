@@ -1,6 +1,7 @@
 """Clients that send nothing, half of something, or read nothing: over real sockets, however many, they keep nobody out."""
 
 import contextlib
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -23,17 +24,21 @@ LARGE = b"x" * 512 * 1024
 """More than sockets and the server hold for a client that does not read."""
 
 
+UNREAD = {"/unread", "/large"}
 IN_HAND: list[Scope] = []
 READ: list[bytes] = []
 """What came of bodies."""
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Reads the whole request, then answers it."""
-    while (message := await receive()).get("more_body"):
+    """Reads the whole request, unless it is answered unread, then answers it."""
+    while scope["path"] not in UNREAD:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        if not message["more_body"]:
+            break
         READ.append(message["body"])
-    if message["type"] == "http.disconnect":
-        return
     if scope["path"] == "/held":
         IN_HAND.append(scope)
         # until the client leaves
@@ -223,3 +228,23 @@ def test_request_that_tells_two_lengths_is_refused_with_all_that_follows_it() ->
             said += part
     assert said.startswith(b"HTTP/1.1 400 ")
     assert said.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("path", ["/", "/unread", "/large"])
+@pytest.mark.parametrize("together", [True, False], ids=["with its head", "after a while"])
+def test_body_that_is_none_ends_the_connection_whatever_was_answered_before_and_is_no_error_of_ours(
+    path: str, together: bool
+) -> None:
+    head, body = f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode(), b"zz\r\nno chunk\r\n"
+    with heard("warning") as said, serving() as at, socket.create_connection(at, timeout=10) as one:
+        one.sendall(head + body if together else head)
+        if not together:
+            one.settimeout(0.3)
+            with contextlib.suppress(TimeoutError):
+                one.recv(1)
+            one.settimeout(10)
+            one.sendall(body)
+        with contextlib.suppress(ConnectionResetError):
+            while one.recv(2**16):
+                pass
+    assert [json.loads(line)["event"] for line in said.getvalue().splitlines()] == ["Invalid HTTP request received."]

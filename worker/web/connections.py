@@ -68,6 +68,18 @@ class Connection(H11Protocol):
             self._stop_waiting()
             self._since = self.loop.time()
 
+    def send_400_response(self, msg: str) -> None:
+        """Ends the connection over what is no request, or no body of one, and says so where nothing was answered yet. uvicorn
+        says it twice, and takes its own second word for a defect of ours.
+        """
+        if self.cycle is not None:
+            # an answer that is being made is for nobody now
+            self.cycle.disconnected = True
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
     def on_response_complete(self) -> None:
         """Waits for the next request, if it is not there already."""
         super().on_response_complete()
