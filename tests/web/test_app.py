@@ -5,21 +5,26 @@ import hmac
 import json
 import socket
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import fakeredis
 import httpx
 import pytest
+import uvicorn
 from sqlalchemy import select
 
 from policy import load_editions
 from tests.cases.world import HandClock
+from tests.logs import heard
 from tests.servers import eventually
-from tests.web.listening import listening
+from tests.web.listening import listening, running
 from worker.creem.environment import Environment
 from worker.creem.receive import Receiver
 from worker.creem.webhooks import MAX_BYTES
@@ -31,6 +36,7 @@ from worker.store.engine import Store
 from worker.store.tables import dead_letters, inbox
 from worker.web.app import Web, make_app
 from worker.web.metrics import Figures
+from worker.web.serve import config_of
 
 SECRET = "example-endpoint-secret"
 NOW = datetime(2026, 11, 10, 14, 0, tzinfo=UTC)
@@ -269,6 +275,37 @@ def test_readiness_and_figures_tell_of_a_redis_that_answers_and_takes_no_writes(
         client.config_set("save", "")
         assert told() == (None, True)
         assert client.keys() == [], "who asks writes nothing"
+
+
+def test_delivery_in_hand_when_the_process_has_to_end_is_to_be_sent_again_and_is_no_defect(store: Store) -> None:
+    held, free = Event(), Event()
+
+    class Stands(Store):
+        def write(self, work: Any) -> Any:
+            held.set()
+            free.wait(20)
+            raise TryLater("the database", "away")
+
+    stands = Stands(store.url)
+    config = config_of(Site(stands).app)
+    config.timeout_graceful_shutdown = 1
+    web = uvicorn.Server(config)
+    with (
+        closing(stands),
+        ThreadPoolExecutor() as pool,
+        heard("warning") as said,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        running(web, sockets=[listening]),
+    ):
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/webhooks/creem"
+        answer = pool.submit(httpx.post, url, content=BODY, headers=signed(BODY), timeout=20)
+        assert held.wait(10)
+        web.should_exit = True
+        assert answer.result().status_code == 503
+        assert answer.result().headers["retry-after"] == "30"
+        free.set()
+    assert "running task(s), timeout graceful shutdown exceeded" in said.getvalue()
+    assert "Traceback" not in said.getvalue()
 
 
 def test_slow_client_gets_an_end_and_loses_nothing(store: Store) -> None:

@@ -195,7 +195,8 @@ def make_app(web: Web, console: Console | None = None) -> Starlette:
         return _said(500, "this should not have happened; it is in the log")
 
     faults: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {HTTPException: http_fault, Exception: defect}
-    app = Starlette(routes=routes, middleware=[Middleware(SafeHeaders)], exception_handlers=faults)
+    outermost = [Middleware(SafeHeaders), Middleware(CutShort)]
+    app = Starlette(routes=routes, middleware=outermost, exception_handlers=faults)
     # the router's own redirect would send a browser to whatever name the request gives, before the guard looks at that name
     app.router.redirect_slashes = False
     return app
@@ -217,6 +218,29 @@ class SafeHeaders:
             await send(message)
 
         await self._app(scope, receive, complete)
+
+
+class CutShort:
+    """Answers what the process could not finish by its end, for which uvicorn, having said so, would log a defect and say 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on; whoever still waits when the process ends is told to come again."""
+        answered = False
+
+        async def note(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except asyncio.CancelledError:
+            if not answered:
+                told = "the process ends before it can say what became of this; send it again later"
+                await _said(503, told, {"retry-after": "30"})(scope, receive, send)
 
 
 def _said(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
