@@ -40,12 +40,14 @@ def _as_httpx() -> Iterator[None]:
         raise _SAME_NAME.get(type(error), httpx.TransportError)(str(error)) from error
 
 
-def bounded_client(timer: Callable[[], float] = time.monotonic) -> httpx.Client:
+def bounded_client(timer: Callable[[], float] = time.monotonic, *, own_authorities: bool = False) -> httpx.Client:
     """Sends what it is given to where it is told, and nothing else: nothing of the environment (proxies, .netrc) is trusted, and
-    no cookie of one answer goes into the next request.
+    no cookie of one answer goes into the next request. With `own_authorities` it believes whom this host believes (its trusted
+    certificates, `SSL_CERT_FILE`), beside the public ones.
     """
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    return httpx.Client(transport=DeadlineTransport(timer), trust_env=False, cookies=no_cookies)
+    transport = DeadlineTransport(timer, own_authorities=own_authorities)
+    return httpx.Client(transport=transport, trust_env=False, cookies=no_cookies)
 
 
 class DeadlineTransport(httpx.BaseTransport):
@@ -54,9 +56,11 @@ class DeadlineTransport(httpx.BaseTransport):
     A fresh connection because one that dies on reuse gives an error that says nothing about the new request.
     """
 
-    def __init__(self, timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, timer: Callable[[], float] = time.monotonic, *, own_authorities: bool = False) -> None:
         self._timer = timer
         self._ssl = httpx.create_ssl_context(trust_env=False)
+        if own_authorities:
+            self._ssl.load_default_certs()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """The response with its body still to be read; closing the response closes the connection."""

@@ -2,9 +2,12 @@
 
 import json
 import math
+import shutil
+import ssl
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,7 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tenacity import wait_none
 
+from tests.creem.world import at
+from tests.deploy.test_tls import a_certificate
 from tests.sockets import NOWHERE, Behaviour, Wire, dripping_head, http, server, silent
+from worker.creem.client import CreemAway
 from worker.errors import Misconfigured
 from worker.reruns import Answer, PipelineHttp, Reply, RerunOrder
 from worker.reruns.http import BODY_LIMIT
@@ -109,6 +115,33 @@ def test_nothing_of_one_answer_goes_into_the_next_request() -> None:
         asking = a_pipeline(pipeline.url)
         assert [asking.ask(an_order(), math.inf).answer for _ in range(2)] == [Answer.ACCEPTED] * 2
         assert [b"cookie" in request.lower() for request in pipeline.whole_requests] == [False, False]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_pipeline_whose_certificate_is_of_an_authority_that_this_host_believes_is_spoken_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = a_certificate(tmp_path, "pipeline")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def guarded(wire: Wire) -> None:
+        with context.wrap_socket(wire.socket, server_side=True) as wire.socket:
+            wire.hear()
+            wire.say(http("202 Accepted"))
+
+    def asked(base: str) -> Reply:
+        return a_pipeline(base).ask(an_order(), math.inf)
+
+    with server(guarded) as pipeline:
+        base = f"https://localhost:{pipeline.port}"
+        stranger = asked(base)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert asked(base).answer is Answer.ACCEPTED
+        with pytest.raises(CreemAway, match="CERTIFICATE_VERIFY_FAILED"):
+            at(base).transaction("tran_1")
+    assert stranger.answer is Answer.NOT_HEARD
+    assert "CERTIFICATE_VERIFY_FAILED" in stranger.detail
 
 
 def slam(wire: Wire) -> None:

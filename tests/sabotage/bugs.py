@@ -1230,7 +1230,7 @@ BUGS = (
         (
             (
                 "worker/cli/doctor/examine.py",
-                "with bounded_client() as client, client.stream(",
+                "with client_of() as client, client.stream(",
                 "with httpx.Client(trust_env=False) as client, client.stream(",
             ),
         ),

@@ -57,7 +57,7 @@ class PipelineHttp:
         self._base, self._auth, self._secrets = parts_of(base_url)
         self._seconds, self._sleep, self._timer = timeout_seconds, sleep, timer
         self._wait: Wait = wait or wait_random_exponential(multiplier=0.1, max=1)
-        self._client = client or bounded_client(timer)
+        self._client = client or client_of(timer)
 
     def ask(self, order: RerunOrder, until: float) -> Reply:
         """Asks at most three times within the time limit and not after `until`; see `Answer` for what each answer allows."""
@@ -144,6 +144,11 @@ def _last(state: RetryCallState) -> _Try:
     assert state.outcome is not None, "tenacity asks only after a try"
     tried: _Try = state.outcome.result()
     return tried
+
+
+def client_of(timer: Callable[[], float] = time.monotonic) -> httpx.Client:
+    """As orders are sent: a pipeline within one's own walls has a certificate of one's own authority."""
+    return bounded_client(timer, own_authorities=True)
 
 
 def parts_of(base_url: str) -> tuple[str, httpx.Auth | None, tuple[str, ...]]:

@@ -10,9 +10,8 @@ from worker.cases.chain.chainer import heads_of
 from worker.cli import ground
 from worker.cli.doctor import database, money, people, queue
 from worker.cli.doctor.finding import Finding, finding
-from worker.deadline import bounded_client
 from worker.errors import RefundsError, one_line
-from worker.reruns.http import parts_of
+from worker.reruns.http import client_of, parts_of
 from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.store.breakers import BREAK_AFTER, PIPELINE, not_heard
@@ -78,7 +77,7 @@ def _pipeline(runtime: Runtime) -> Iterator[Finding]:
     # as orders are sent; who signs in with a token may have it in place of a user name
     base, auth, _ = parts_of(url)
     try:
-        with bounded_client() as client, client.stream("GET", base, auth=auth, timeout=5) as answer:
+        with client_of() as client, client.stream("GET", base, auth=auth, timeout=5) as answer:
             # the status says that somebody is there: a body may have no end
             yield finding("pipeline", True, f"{base} answers {answer.status_code}")
     except httpx.HTTPError as error:
