@@ -204,6 +204,29 @@ def test_body_that_says_it_is_large_is_refused_without_a_look_at_it(site: Site) 
     assert looked == []
 
 
+ASTRAY: dict[str, tuple[str, str, dict[str, str], int]] = {
+    "a slash at the end": ("POST", "/webhooks/creem/", {}, 404),
+    "the prefix of a proxy": ("POST", "/refunds/webhooks/creem", {}, 404),
+    "redirected from http": ("GET", "/webhooks/creem", {}, 405),
+    "encoded on the way": ("POST", "/webhooks/creem", {"content-encoding": "gzip"}, 415),
+    "too large": ("POST", "/webhooks/creem", {"content-length": str(MAX_BYTES + 1)}, 413),
+}
+
+
+@pytest.mark.parametrize("name", ASTRAY)
+def test_delivery_that_went_astray_on_the_way_is_told_to_who_is_on_call(site: Site, name: str) -> None:
+    method, path, headers, status = ASTRAY[name]
+    figures = Figures(site.store, fakeredis.FakeRedis(), "events", site.clock, load_editions(DEFAULT_TERMS))
+    site.app = make_app(replace(site.web, figures=figures))
+    with heard("warning") as said:
+        assert site.ask(method, path, BODY, signed(BODY) | headers).status_code == status
+        told = json.loads(said.getvalue())
+        assert (told["event"], told["status"], told["path"]) == ("webhook.turned_away", status, path)
+        assert (figures.deliveries["unsigned"], site.rows()) == (1, [])
+        assert site.ask("POST", "/nothing", BODY).status_code == 404
+    assert figures.deliveries["unsigned"] == 1
+
+
 def test_database_that_is_away_asks_for_another_delivery(store: Store) -> None:
     class Away(Store):
         def write(self, work: Any) -> Any:

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from worker.clock import Clock
 from worker.creem.receive import Received, Receiver
 from worker.creem.webhooks import MAX_BYTES, signature_holds
-from worker.errors import Misconfigured, TryLater, one_line
+from worker.errors import Misconfigured, TryLater, one_line, plain_line
 from worker.intake.stream import takes_no_writes
 from worker.observe import log
 from worker.patience import Patience
@@ -47,6 +47,7 @@ HEADERS = {
 MACHINES = ("/webhooks/", "/healthz", "/readyz", "/metrics")
 """Paths that programs ask for: their faults are answered in JSON. They need no sign-in: the address listened on or a proxy in
 front guards them, and none of them tells of a customer."""
+SIGNATURE = "creem-signature"
 CHECKS = ("database", "redis", "backlog_age")
 """What `/readyz` looks at."""
 Hint = Callable[[list[int]], None]
@@ -75,17 +76,17 @@ class Web:
     async def webhook(self, request: Request) -> Response:
         """One delivery: 200 once it is stored, and every repeat of it."""
         if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-            return _said(415, "send the body as it is: no content encoding is taken")
+            return self.turned_away(request, 415, "send the body as it is: no content encoding is taken")
         try:
             async with asyncio.timeout(self.body_seconds):
                 body = await body_of(request, MAX_BYTES)
         except TimeoutError:
-            return _said(408, "the body did not arrive in time")
+            return self.turned_away(request, 408, "the body did not arrive in time")
         except ClientDisconnect:
-            return _said(400, "the body did not arrive")
+            return self.turned_away(request, 400, "the body did not arrive")
         if body is None:
-            return _said(413, f"at most {MAX_BYTES} bytes are taken")
-        signatures = request.headers.getlist("creem-signature")
+            return self.turned_away(request, 413, f"at most {MAX_BYTES} bytes are taken")
+        signatures = request.headers.getlist(SIGNATURE)
         if len(signatures) != 1 or not self._signed(body, signatures[0]):
             log.warning("webhook.unsigned", bytes=len(body), signatures=len(signatures))
             self._count("unsigned")
@@ -103,6 +104,14 @@ class Web:
             # whoever delivers waits for no hint: where Redis stands still one takes as long as Celery waits for it
             answer.background = BackgroundTask(self._hint, [row_id])
         return answer
+
+    def turned_away(self, request: Request, status: int, why: str) -> Response:
+        """The answer to what may be a delivery and came so that its signature could not be looked at, told to who is on call:
+        nobody else hears of a proxy that changes what Creem sends, or where to.
+        """
+        log.warning("webhook.turned_away", status=status, path=plain_line(request.url.path), why=why)
+        self._count("unsigned")
+        return _said(status, why)
 
     def _signed(self, body: bytes, header: str) -> bool:
         # every secret is tried, so that the time taken does not say which one it was
@@ -185,6 +194,8 @@ def make_app(web: Web, console: Console | None = None) -> Starlette:
 
     async def http_fault(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException), "registered for nothing else"
+        if SIGNATURE in request.headers:
+            web.turned_away(request, error.status_code, "webhooks are taken at POST /webhooks/creem")
         if console and not request.url.path.startswith(MACHINES):
             return await console.fault(request, error.status_code)
         return _said(error.status_code, error.detail, dict(error.headers or {}))

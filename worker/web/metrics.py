@@ -101,7 +101,7 @@ class Figures(Collector):
         yield self._webhooks()
 
     def _webhooks(self) -> Family:
-        text = "Webhooks by how this web process answered; `unsigned` alone: is the secret the one that Creem signs with?"
+        text = "Webhooks by how this web process answered; `unsigned` alone: are secret and address those that Creem has?"
         family = CounterMetricFamily("refunds_webhooks", text, labels=["answer"])
         for answer in DELIVERIES:
             family.add_metric([answer], self.deliveries[answer])
