@@ -83,6 +83,14 @@ def test_form_that_another_site_sent_is_refused_even_with_the_token(site: Site, 
     assert site.browser(address="10.0.0.9").post("/sign-in", {"name": "ana", "password": PASSWORD}, headers).status_code == 403
 
 
+def test_form_whose_host_a_proxy_changed_is_refused_and_the_proxy_named(site: Site) -> None:
+    # nginx passes $host on, without the port that the browser has in its address
+    changed = {"host": "refunds.example.org", "origin": "https://refunds.example.org:8443", "sec-fetch-site": "same-origin"}
+    answer = site.browser(host="refunds.example.org").post("/sign-in", {"name": "ana", "password": PASSWORD}, changed)
+    assert answer.status_code == 403
+    assert "a proxy before the console changed the Host header" in answer.text
+
+
 def test_form_of_a_browser_that_names_no_origin_needs_the_token_alone(site: Site, ana: Browser) -> None:
     form = {"reason": "seen", "csrf": token_of(site, ana)}
     here = {"origin": "", "referer": "http://127.0.0.1:8080/dead"}

@@ -25,6 +25,7 @@ from worker.web.console.pages import HEADERS, Pages
 
 COOKIE = "refunds_session"
 ENDED = "Your session has ended. Nothing was changed; sign in and do it again."
+FOREIGN = "This form was sent by another site, or a proxy before the console changed the Host header. Nothing was changed."
 NO_FORM: Mapping[str, str] = {}
 
 
@@ -129,7 +130,7 @@ class Guard:
                 421, "This console does not answer to that name; REFUNDS_CONSOLE_HOSTS lists those it answers to."
             )
         if request.method == "POST" and not own_form(request):
-            raise HTTPException(403, "This form was sent by another site. Nothing was changed.")
+            raise HTTPException(403, FOREIGN)
         told = (*request.path_params.values(), *request.query_params.keys(), *request.query_params.values())
         if not all(str(text).isprintable() for text in told):
             raise HTTPException(400, "The address holds control characters.")
