@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from policy.words import count
+from worker.calendars import years_unknown
 from worker.cases.editions.editions import JUDGED_BY, judged_by_another, refused
 from worker.cases.money.clocks import apart, database_time
 from worker.cli.doctor.finding import Finding, finding
@@ -119,6 +120,21 @@ def terms_kept(runtime: Runtime) -> Iterator[Finding]:
         why = "its file came after its date, or a process runs that was not started again since"
         shown = "`refunds policy replay --terms EDITION --since DATE` shows what it would have decided"
         yield finding("terms in force", False, f"{'; '.join(others)}: {why}; {shown}", "warning")
+
+
+def holidays_known(runtime: Runtime) -> Iterator[Finding]:
+    """Whether the calendar of the terms in force has the days that are promised by soon."""
+    now = runtime.clock.now()
+    terms, calendar = runtime.bench.at(now)
+    unknown = ", ".join(map(str, years_unknown(calendar, now)))
+    if unknown:
+        why = (
+            f"holiday_calendar {terms.holiday_calendar} has no holiday of {unknown}: every weekday there counts as a business day"
+        )
+        said = f"{why}, and promises are called broken too soon; install a newer `holidays`"
+        yield finding("calendar", False, said, "warning")
+        return
+    yield finding("calendar", True, f"public holidays of {terms.holiday_calendar} are known for as far as promises run")
 
 
 def balances(runtime: Runtime) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ def examine(settings: Settings) -> list[Finding]:
     findings = [finding("configuration", True, "every REFUNDS_ variable is known and right")]
     checks: tuple[tuple[str, Callable[[Runtime], Iterator[Finding]]], ...] = (
         ("terms", _terms),
+        ("calendar", database.holidays_known),
         ("locks", database.locks),
         ("database", database.database),
         ("terms in use", database.terms_kept),
