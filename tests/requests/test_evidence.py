@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, func, select, update
 
+from tests.policy.build import SHIPPED
 from tests.requests.world import PNG, PeopleWorld
 from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT
 from tests.store.rows import before, writes_anew
@@ -144,6 +145,21 @@ def test_undecided_case_keeps_no_file_past_the_longest_time(world: PeopleWorld) 
     world.clock.pass_(days=1, minutes=1)
     assert world.evidence.sweep().deleted == 2
     assert on_disk(world) == 0
+
+
+@pytest.mark.parametrize(("days", "there"), [(1, 11), (2, 23), (3, 47)])
+def test_file_that_may_be_kept_for_a_day_is_there_to_be_looked_at(store: Store, tmp_path: Path, days: int, there: int) -> None:
+    (tmp_path / "terms").mkdir()
+    brief = SHIPPED.read_text().replace("evidence_days_max = 30", f"evidence_days_max = {days}")
+    (tmp_path / "terms" / SHIPPED.name).write_text(brief)
+    world = PeopleWorld(store, tmp_path, terms_dir=tmp_path / "terms")
+    world.bought_once()
+    with_file(world)
+    for hours, deleted in ((0, 0), (there, 0), (1, 2)):
+        world.clock.pass_(hours=hours, minutes=1)
+        assert world.evidence.sweep().deleted == deleted
+    assert "no_evidence_kept_too_long" not in [breach["check"] for breach in world.audit().breaches]
+    world.close()
 
 
 def test_audit_names_a_file_that_was_kept_too_long(world: PeopleWorld) -> None:

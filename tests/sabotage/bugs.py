@@ -1651,6 +1651,12 @@ BUGS = (
         ),
     ),
     Bug(
+        "files_go_as_they_come",
+        "an edition that lets files be kept for one day has them deleted before a person can look at them",
+        ("tests/requests/test_evidence.py::test_file_that_may_be_kept_for_a_day_is_there_to_be_looked_at",),
+        (("worker/cases/requests/evidence.py", "most - min(BEFORE_THE_LAST_DAY, most / 2)", "most - BEFORE_THE_LAST_DAY"),),
+    ),
+    Bug(
         "order_hidden_by_a_job_of_its_name",
         "who decides about an order decides about a job of another account that has the same id",
         ("tests/review/test_named_by_a_person.py::test_id_that_is_a_jobs_and_an_orders_changes_neither_case",),

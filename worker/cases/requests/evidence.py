@@ -35,6 +35,7 @@ MOST_LEFTOVERS = LOOKED_UP
 """Once a turn has deleted so many of them, it leaves the others to the next."""
 _LAST_LOOK = "evidence_looked_through_at"
 BEFORE_THE_LAST_DAY = timedelta(days=1)
+"""What is left for a sweep that is late; of two days or one that may be kept, half."""
 CLAIMED_AT = select(func.max(payments.c.created_at)).where(payments.c.case_id == cases.c.case_id).scalar_subquery()
 STANDING = one_of(evidence.c.state, ("kept", "deleting"))
 """The condition that a file was not deleted, as the index of these has it."""
@@ -136,7 +137,8 @@ class Evidence:
         return rows
 
     def _longest(self, now: datetime) -> timedelta:
-        return timedelta(days=self.bench.terms_at(now).evidence_days_max) - BEFORE_THE_LAST_DAY
+        most = timedelta(days=self.bench.terms_at(now).evidence_days_max)
+        return most - min(BEFORE_THE_LAST_DAY, most / 2)
 
     def _orphans(self, now: datetime) -> tuple[int, list[TryLater]]:
         mark, count, left = self.files.mark, 0, list[TryLater]()
