@@ -5,10 +5,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker.observe import log
 
+STEADY_SECONDS = 60.0
+"""Whatever ran for so long was well: its end is the first of others, and not one more of those months ago."""
 GRACE_SECONDS = 125.0
 """A warm shutdown may take a task's hard limit and half a minute more (celery-lab.md, 2.5)."""
 
@@ -22,22 +25,25 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     deaths: int = 0
     not_before: float = 0.0
+    began: float = 0.0
+    timer: Callable[[], float] = time.monotonic
 
     def tend(self) -> None:
         """Starts it, or starts it again once its back-off is over."""
         if self.process is not None and self.process.poll() is None:
             return
-        now = time.monotonic()
+        now = self.timer()
         if self.process is not None:
             log.warning("process.died", process=self.name, exit=self.process.returncode)
             self.process = None
-            self.deaths += 1
+            self.deaths = self.deaths + 1 if now - self.began < STEADY_SECONDS else 1
             self.not_before = now + min(30.0, 0.5 * 2 ** min(self.deaths, 6))
         if now >= self.not_before:
             # a session of its own: a Ctrl-C at the keyboard reaches us alone, and we end them in order; where we are killed, they
             # are told to end, for nobody else ends what works by our settings
             bound = [sys.executable, "-m", "worker.cli.bound", str(os.getpid())]
             self.process = subprocess.Popen([*bound, *self.command], start_new_session=True)
+            self.began = now
             log.info("process.started", process=self.name, pid=self.process.pid)
 
 
