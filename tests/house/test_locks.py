@@ -69,3 +69,9 @@ def test_lock_has_a_hash_for_every_pin_and_no_address(lock: str) -> None:
 
 def test_the_image_runs_the_versions_that_were_tested() -> None:
     assert pins(IMAGE).items() <= pins(EVERYTHING).items()
+
+
+@pytest.mark.parametrize("name", ["celery", "httpx", "redis", "sqlalchemy", "uvicorn"])
+def test_library_that_is_used_beyond_what_it_promises_is_not_taken_in_a_release_that_nobody_tried(name: str) -> None:
+    [wanted] = [one for one in asked_for(IMAGE) if canonicalize_name(one.name) == name]
+    assert any(one.operator == "<" for one in wanted.specifier), f"{wanted} takes whatever comes"
