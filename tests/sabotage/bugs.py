@@ -1218,7 +1218,7 @@ BUGS = (
         "what_a_gateway_says_of_us_is_a_no_to_the_job",
         "behind a wrong password no job is ever run again, and nobody is told",
         ("tests/reruns/test_http.py::test_status_decides_what_is_known",),
-        (("worker/reruns/http.py", "        if status in NOT_OF_THE_JOB:\n", "        if status in _AGAIN:\n"),),
+        (("worker/reruns/http.py", "        if status in _NOT_OF_THE_JOB:\n", "        if status in _AGAIN:\n"),),
     ),
     Bug(
         "delivery_that_goes_astray_is_told_to_nobody",

@@ -23,7 +23,7 @@ LONGEST_PAUSE = 2.0
 """Seconds. Who asks for a longer pause gets it from the sweep; a task does not sleep that long."""
 _AGAIN = {408, 425, 429}
 """The 4xx that say "not now" and not "no"."""
-NOT_OF_THE_JOB = frozenset({401, 403, 405, 407, 421})
+_NOT_OF_THE_JOB = frozenset({401, 403, 405, 407, 421})
 """The 4xx that say who may come in, and where: a gateway's words as often as the pipeline's, and the same about every job."""
 
 Wait = Callable[[RetryCallState], float]
@@ -126,7 +126,7 @@ class PipelineHttp:
             # asking at once would bring the same redirect
             line = f"the pipeline answered {status}: redirects are not followed, correct REFUNDS_PIPELINE_URL"
             return _Try(Reply(Answer.NOT_HEARD, line))
-        if status in NOT_OF_THE_JOB:
+        if status in _NOT_OF_THE_JOB:
             # asking at once would bring the same answer
             return _Try(Reply(Answer.NOT_HEARD, f"{said} (about us, and not about the job: look at REFUNDS_PIPELINE_URL)"))
         if 400 <= status < 500 and status not in _AGAIN:
