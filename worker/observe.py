@@ -52,6 +52,8 @@ def configure_logging(settings: Settings) -> None:
     for noisy in ("httpx", "httpcore", "kombu", "amqp", "alembic", "celery.app.trace", "celery.worker.strategy", "celery.beat"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     logging.getLogger("celery.beat").addFilter(_one_line_an_outage)
+    logging.getLogger("celery.worker.consumer.consumer").addFilter(_why_it_connects_anew)
+    logging.getLogger("py.warnings").addFilter(_no_plans)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -79,6 +81,22 @@ def _one_line_an_outage(record: logging.LogRecord) -> bool:
     if record.levelno >= logging.ERROR and record.exc_info and record.exc_info[1] is not None:
         record.msg, record.args, record.exc_info = "schedule.not_sent: %s", (one_line(record.exc_info[1]),), None
     return True
+
+
+def _why_it_connects_anew(record: logging.LogRecord) -> bool:
+    # as redis-py shows an error of the server, it leaves out what the server said
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            f"{type(one).__name__}: {one_line(one)}" if isinstance(one, Exception) else one for one in record.args
+        )
+    if str(record.msg).startswith("Frequent restarts"):
+        record.exc_info = None
+    return True
+
+
+def _no_plans(record: logging.LogRecord) -> bool:
+    # what Celery may change one day, said at each connection that is lost
+    return "CPendingDeprecationWarning" not in record.getMessage()
 
 
 def _happened(_: Any, __: str, event: Any) -> Any:

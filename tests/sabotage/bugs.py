@@ -73,6 +73,12 @@ BUGS = (
         (("worker/cli/doctor/queue.py", 'if kind not in {kinds[name], "none"}', "if not kind"),),
     ),
     Bug(
+        "worker_that_redis_refuses_says_no_word_of_why",
+        "tasks stand still, and whoever is called reads stacks of restarts and nothing of the key or right that is missing",
+        ("tests/scenarios/test_redis_refuses.py::test_worker_that_redis_refuses_says_why_in_one_line_each_time",),
+        (("worker/observe.py", "addFilter(_why_it_connects_anew)", "addFilter(_no_plans)"),),
+    ),
+    Bug(
         "every_delivery_of_what_cannot_be_read_is_another_letter",
         "one entry that is delivered again and again fills the dead letters, and nobody sees the others among them",
         ("tests/cases/test_poison.py::test_redelivered_malformed_entry_makes_one_letter",),
