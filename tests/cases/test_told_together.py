@@ -7,12 +7,14 @@ import pytest
 import redis as redis_py
 from sqlalchemy import select, update
 
+from tests.arena import put_back, snapshot
 from tests.cases.test_drain import Down, Muted, drain, pending, put
 from tests.cases.world import World, with_jobs
 from tests.faults import Crash
 from worker.cases.effects.effects import Performer
 from worker.cases.overview import overview
 from worker.errors import TryLater
+from worker.store.effects import SUBJECTS
 from worker.store.engine import Store
 from worker.store.tables import effects, notices
 
@@ -47,8 +49,7 @@ def test_one_intent_tells_of_all_that_end_together(world: World, redis: redis_py
     put(redis, *(world.failed(name) for name in JOBS))
     drain(world, redis).turn()
     assert intents(world) == [("announce_all", "done")]
-    case_ids = [str((world.case(name) or {})["case_id"]) for name in JOBS]
-    assert [note["id"] for note in told(world)] == [f"announce:{case_id}:refund.credits_reversed" for case_id in case_ids]
+    assert [note["id"] for note in told(world)] == [f"announce:job:{name}:refund.credits_reversed" for name in JOBS]
     assert [note["data"]["credits"] for note in told(world)] == [5, 5, 5]
 
 
@@ -132,3 +133,36 @@ def test_what_is_not_yet_told_is_counted_by_the_case_and_brought_forward_by_any_
     world.requeuer.requeue("job_3", by="tester", reason="Redis is back")
     world.sweep()
     assert len(told(world)) == 3
+
+
+@pytest.mark.parametrize("before", [JOBS, JOBS[:1]])
+@pytest.mark.parametrize("after", [JOBS, JOBS[:1]])
+def test_what_a_database_that_was_set_back_decides_again_is_told_under_the_same_identity(
+    world: World, before: tuple[str, ...], after: tuple[str, ...]
+) -> None:
+    backup = snapshot(world.store)
+    world.happen(*(world.failed(name) for name in before))
+    first = {note["id"]: note["data"]["case_id"] for note in told(world)}
+    put_back(world.store, backup)
+    world.redis.delete("refunds:events")
+    world.clock.pass_(hours=1)
+    world.happen(*(world.failed(name) for name in after))
+    again = {note["id"]: note["data"]["case_id"] for note in told(world)}
+    # the product adds the credits of an identity once, whatever the case is called by now
+    both = [name for name in JOBS if name in before and name in after]
+    assert sorted(set(first) & set(again)) == [f"announce:job:{name}:refund.credits_reversed" for name in both]
+    assert not set(first.values()) & set(again.values())
+
+
+def test_intent_of_a_release_before_is_told_under_the_identity_that_it_may_have_been_told_by(
+    world: World, redis: redis_py.Redis
+) -> None:
+    put(redis, *(world.failed(name) for name in JOBS))
+    with pytest.raises(TryLater):
+        drain(world, redis, performer=replace(world.performer, outcomes=Down(world.redis, "refunds:events"))).turn()
+    [named] = [row.payload for row in world.store.read(lambda tx: tx.all(select(effects)))]
+    of_before = {name: value for name, value in named.items() if name != SUBJECTS}
+    world.store.write(lambda tx: tx.connection.execute(update(effects).values(payload=of_before)))
+    again(world)
+    case_ids = [str((world.case(name) or {})["case_id"]) for name in JOBS]
+    assert [note["id"] for note in told(world)] == [f"announce:{case_id}:refund.credits_reversed" for case_id in case_ids]

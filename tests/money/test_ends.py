@@ -122,7 +122,8 @@ def told_to_the_product(world: MoneyWorld) -> dict[str, Any]:
     (said,) = world.announced()
     data = dict(said["data"])
     case_id = case(world)["case_id"]
-    assert (said["id"], said["subject"], data.pop("case_id")) == (f"announce:{case_id}:{said['type']}", case_id, case_id)
+    known_by = f"announce:duplicate_charge:ord_1:{said['type']}"
+    assert (said["id"], said["subject"], data.pop("case_id")) == (known_by, case_id, case_id)
     always = {
         "job_id": None,
         "case_kind": "duplicate_charge",

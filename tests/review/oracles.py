@@ -69,7 +69,7 @@ def everybody_is_told(world: PeopleWorld) -> Iterator[str]:
     written = {row.key: row for row in world.rows(select(notices).where(notices.c.kind.in_(TOLD.values())))}
     for row in world.rows(select(cases).where(cases.c.state == "refunded")):
         kind = "refund.credits_reversed" if row.credits_reversed else "refund.payment_refunded"
-        said = told.pop(f"announce:{row.case_id}:{kind}", None)
+        said = told.pop(f"announce:{row.kind}:{row.subject}:{kind}", None)
         if said is None or said["credits"] != row.credits_reversed:
             yield f"{row.kind} of {row.subject} gave {row.credits_reversed} credits back, and the product was told {said}"
         letter = written.pop(f"notice:{row.case_id}:{TOLD[kind]}", None)

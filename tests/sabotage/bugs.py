@@ -1657,6 +1657,12 @@ BUGS = (
         ),
     ),
     Bug(
+        "told_by_the_name_of_its_case",
+        "after a restore the product is told of the same credits under another identity, and books them twice",
+        ("tests/cases/test_told_together.py",),
+        (("worker/cases/book/casework.py", 'key.replace(case.case_id, f"{case.kind.value}:{case.subject}", 1)', "key"),),
+    ),
+    Bug(
         "files_go_as_they_come",
         "an edition that lets files be kept for one day has them deleted before a person can look at them",
         ("tests/requests/test_evidence.py::test_file_that_may_be_kept_for_a_day_is_there_to_be_looked_at",),

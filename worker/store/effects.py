@@ -24,6 +24,8 @@ class EffectKind(StrEnum):
 
 EACH = "each"
 """Where the record of an effect has the records of all that it is for, none of which is a row."""
+SUBJECTS = "by_subject"
+"""Key in the payload of an effect that announces many: they are known outside by what their cases are about (decision 241)."""
 ANNOUNCING = (EffectKind.ANNOUNCE.value, EffectKind.ANNOUNCE_ALL.value)
 """The kinds that tell the product something."""
 
@@ -34,7 +36,9 @@ class Effect:
 
     key: str
     sent_as: str
-    """What it is known by outside: its key, or the id under which a release before migration 0013 may have sent it."""
+    """What it is known by outside: what it is about (decision 241); else its key, or the id under which a release before 0013 may
+    have sent it.
+    """
     case_id: str
     job_id: str | None
     payload: dict[str, Any]

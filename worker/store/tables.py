@@ -399,7 +399,7 @@ reruns = Table(
 effects = Table(
     "effects",
     metadata,
-    # the key; releases before migration 0013 gave ids, and know an effect by it. Goes with the next release
+    # what an announcement is known by outside, else the key; releases before migration 0013 gave ids, and know an effect by it
     Column("effect_id", Text, nullable=False),
     # rerun:<job>, announce:<case>:<type>, with the time of a person's no: an intent is written once; announce_all:<case>, the
     # first of those that it is for: cases at their end, of which nothing else is ever announced

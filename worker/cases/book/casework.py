@@ -10,7 +10,7 @@ from worker.cases.book.book import BY_PERSON, NOBODY, Case
 from worker.clock import new_id
 from worker.errors import InvariantBroken
 from worker.store.bulk import Record
-from worker.store.effects import EACH, EffectKind
+from worker.store.effects import EACH, SUBJECTS, EffectKind
 from worker.traces import within
 
 REMIND = timedelta(days=1)
@@ -111,10 +111,13 @@ def remind(case: Case, now: datetime, after: timedelta | None = REMIND) -> None:
 
 
 def effect_of(case: Case, kind: EffectKind, key: str, now: datetime, **payload: Any) -> Record:
-    """An effect to be written in the transaction that decided it; it goes on with the trace of its case."""
+    """An effect to be written in the transaction that decided it; it goes on with the trace of its case. What is announced is
+    known outside by what the case is about: a database that was set back decides it again, in a case with another id.
+    """
     if case.trace is not None:
         payload["traceparent"] = within(case.trace, key)
-    return _intent(kind, key, case.case_id, case.job_id, payload, now)
+    about = key.replace(case.case_id, f"{case.kind.value}:{case.subject}", 1)
+    return {**_intent(kind, key, case.case_id, case.job_id, payload, now), "effect_id": about}
 
 
 def announcement_of_all(announced: Sequence[Record], now: datetime) -> Record:
@@ -123,7 +126,7 @@ def announcement_of_all(announced: Sequence[Record], now: datetime) -> Record:
     """
     case_id = announced[0]["case_id"]
     key = f"{EffectKind.ANNOUNCE_ALL}:{case_id}"
-    named = {"cases": [one["case_id"] for one in announced], "number": len(announced)}
+    named = {"cases": [one["case_id"] for one in announced], "number": len(announced), SUBJECTS: True}
     return {**_intent(EffectKind.ANNOUNCE_ALL, key, case_id, None, named, now), EACH: announced}
 
 

@@ -168,7 +168,8 @@ def pause_after(tries: int) -> timedelta:
 
 def _claimed(record: Record) -> Effect:
     key = record["key"]
-    return Effect(key, key, record["case_id"], record["job_id"], record["payload"], 1, record["created_at"], "")
+    sent_as = record["effect_id"]
+    return Effect(key, sent_as, record["case_id"], record["job_id"], record["payload"], 1, record["created_at"], "")
 
 
 def _due_announcements(
@@ -186,14 +187,17 @@ def _each(tx: Tx, effect: Effect) -> Iterator[Effect]:
     for case_id in effect.payload["cases"]:
         record = announcement(case_of(rows[case_id]), effect.created_at)
         assert record is not None, "nothing leads away from the end that is told of"
-        yield replace(_claimed(record), attempt=effect.attempt)
+        one = replace(_claimed(record), attempt=effect.attempt)
+        # an intent of a release before may be on the stream already, under the keys
+        yield one if effects.SUBJECTS in effect.payload else replace(one, sent_as=one.key)
 
 
 def _outcome(effect: Effect) -> Outcome:
     kept = {name: value for name, value in effect.payload.items() if name not in {"type", "traceparent"}}
     data = {"case_id": effect.case_id, "job_id": effect.job_id, **kept}
     return Outcome(
-        id=effect.key,
+        # before migration 0013 the id of a row was never that of its announcement
+        id=effect.sent_as if effect.sent_as.startswith("announce:") else effect.key,
         type=effect.payload["type"],
         time=written(effect.created_at),
         subject=effect.job_id or effect.case_id,
