@@ -1,5 +1,6 @@
 """Celery's way to Redis: by the same address as ours, in its words; `worker/settings.py` refuses what it would take otherwise."""
 
+import os
 from collections import Counter
 from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -13,12 +14,20 @@ from worker.settings import Settings
 
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 """Every queue has to have a worker that takes from it."""
+BEFORE_ANY_SETTING = (
+    *("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"),
+    *("CELERY_RESULT_BACKEND", "CELERY_LOADER"),
+)
+"""Variables that every Celery of this environment goes by; the command `celery` sets them too, by `BROKER_URL` and the like."""
 # kombu chooses the transport by the scheme of the address, whatever else is configured
 TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), "worker.transport:Transport")
 
 
 def celery_of(settings: Settings) -> Celery:
     """The application without its tasks and its schedule: enough to ask the task processes, and to send."""
+    # another program's Celery has them here: processes would then send where no worker of ours takes, or take what is not ours
+    for name in BEFORE_ANY_SETTING:
+        os.environ.pop(name, None)
     made = Celery("refunds", broker=_in_its_words(settings.redis_url), set_as_current=False)
     made.config_from_object("celeryconfig")
     # Celery's keys apart from the product's on a shared Redis, and from those of another installation

@@ -3905,6 +3905,18 @@ BUGS = (
         (("worker/cli/supervise.py", "[*bound, *self.command], start", "self.command, start"),),
     ),
     Bug(
+        "worker_runs_what_lies_in_its_folder",
+        "started in the folder of a product or of another release, it runs that one's modules with our settings and key, or nothing",
+        ("tests/scenarios/test_host.py::test_worker_started_in_the_folder_of_another_program_runs_its_own_modules",),
+        (("worker/cli/supervise.py", 'found = [] if _looks_here() else ["-P"]', "found = list[str]()"),),
+    ),
+    Bug(
+        "tasks_go_to_the_broker_of_another_program",
+        "where the host has another Celery's broker in its environment, what the intake sends lies where nobody takes it",
+        ("tests/scenarios/test_host.py::test_command_of_celery_sends_to_our_redis_whatever_broker_its_environment_names",),
+        (("worker/broker.py", "for name in BEFORE_ANY_SETTING:", "for name in ():"),),
+    ),
+    Bug(
         "plan_of_a_requeue_hides_what_it_begins",
         "whoever puts a case back is shown that nothing happens outside, and money leaves",
         ("tests/money/test_procedure.py::test_plan_of_a_requeue_says_what_money_would_go_back",),

@@ -41,17 +41,30 @@ class Child:
         if now >= self.not_before:
             # a session of its own: a Ctrl-C at the keyboard reaches us alone, and we end them in order; where we are killed, they
             # are told to end, for nobody else ends what works by our settings
-            bound = [sys.executable, "-m", "worker.cli.bound", str(os.getpid())]
+            bound = [*python(), "worker.cli.bound", str(os.getpid())]
             self.process = subprocess.Popen([*bound, *self.command], start_new_session=True)
             self.began = now
             log.info("process.started", process=self.name, pid=self.process.pid)
 
 
+def python() -> list[str]:
+    """How to start a module of ours. It finds what we found: the current folder counts only where we came from there."""
+    # unbuffered: lines that could not be written would wait in a buffer, and a process whose buffer cannot be emptied cannot fork
+    found = [] if _looks_here() else ["-P"]
+    return [sys.executable, "-u", *found, "-m"]
+
+
+def _looks_here() -> bool:
+    try:
+        return os.getcwd() in sys.path
+    except OSError:
+        # it is gone, and nothing of ours lies there
+        return False
+
+
 def supervise(concurrency: int, stop: threading.Event) -> int:
     """Keeps the three processes alive until `stop`, then ends them in order: intake, schedule, tasks. Returns the exit code."""
-    # unbuffered: lines that could not be written would wait in a buffer, and a process whose buffer cannot be emptied cannot fork
-    python = [sys.executable, "-u", "-m"]
-    celery = [*python, "celery", "--quiet", "-A", "worker"]
+    celery = [*python(), "worker.cli.celery", "--quiet", "-A", "worker"]
     children = [
         Child(
             "tasks",
@@ -68,7 +81,7 @@ def supervise(concurrency: int, stop: threading.Event) -> int:
             ],
         ),
         Child("schedule", [*celery, "beat"]),
-        Child("intake", [*python, "worker.cli", "intake"]),
+        Child("intake", [*python(), "worker.cli", "intake"]),
     ]
     try:
         while not stop.is_set():
