@@ -1,8 +1,10 @@
 """What is logged, for tests that listen."""
 
 import io
+import os
+import select
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 
 from worker.observe import configure_logging
 from worker.settings import Settings
@@ -18,3 +20,12 @@ def heard(level: str = "debug", form: str = "json") -> Iterator[io.StringIO]:
             yield written
     finally:
         configure_logging(Settings(log_level="error", log_format="json"))
+
+
+def fill(pipe: int) -> None:
+    """Nothing more goes into this pipe until somebody has read from it."""
+    os.set_blocking(pipe, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"\n" * select.PIPE_BUF)
+    os.set_blocking(pipe, True)

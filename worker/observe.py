@@ -4,11 +4,12 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
 from worker.errors import one_line
+from worker.outlet import outlet_of
 from worker.settings import Settings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("refunds")
@@ -47,6 +48,9 @@ def configure_logging(settings: Settings) -> None:
     handler = _Patient(sys.stderr)
     handler.setFormatter(formatter)
     root = logging.getLogger()
+    for before in root.handlers:
+        if isinstance(before, _Patient):
+            before.close()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
     for noisy in ("httpx", "httpcore", "kombu", "amqp", "alembic", "celery.app.trace", "celery.worker.strategy", "celery.beat"):
@@ -69,7 +73,33 @@ def configure_logging(settings: Settings) -> None:
 
 
 class _Patient(logging.StreamHandler[Any]):
-    """Writes lines; one that cannot be written stops nobody's work, whatever it is that cannot be done."""
+    """Writes lines; one that cannot be written, or that nobody reads, stops nobody's work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lost, self._outlet = 0, None
+        # a test's stream has no number
+        with suppress(OSError, ValueError):
+            self._outlet = outlet_of(stream.fileno())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._outlet is None:
+            return super().emit(record)
+        try:
+            line = f"{self.format(record)}{self.terminator}".encode(errors="backslashreplace")
+            if not self._outlet.take(line):
+                self._lost += 1
+                return
+        except Exception:
+            return self.handleError(record)
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            log.warning("log.lines_lost", lines=lost, why="nobody read them")
+
+    def close(self) -> None:
+        if self._outlet is not None:
+            self._outlet.close()
+        super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:
         with suppress(Exception):

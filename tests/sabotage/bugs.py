@@ -3917,6 +3917,12 @@ BUGS = (
         (("worker/broker.py", "for name in BEFORE_ANY_SETTING:", "for name in ():"),),
     ),
     Bug(
+        "log_that_nobody_reads_holds_up_all_work",
+        "where a log collector stands still, no event is taken in, no webhook answered, and SIGTERM ends nobody",
+        ("tests/scenarios/test_logs.py::test_log_that_cannot_be_written_stops_nobody",),
+        (("worker/observe.py", "self._outlet = outlet_of(stream.fileno())", "outlet_of(stream.fileno())"),),
+    ),
+    Bug(
         "plan_of_a_requeue_hides_what_it_begins",
         "whoever puts a case back is shown that nothing happens outside, and money leaves",
         ("tests/money/test_procedure.py::test_plan_of_a_requeue_says_what_money_would_go_back",),
