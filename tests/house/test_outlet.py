@@ -91,6 +91,25 @@ def test_pipe_of_another_user_is_written_to_as_well(ends: Ends) -> None:
     assert set(all_that_came(reader).splitlines()) == {b"line"}
 
 
+def test_process_whose_log_nobody_reads_goes_on() -> None:
+    code = """
+from worker.observe import configure_logging, log
+from worker.settings import Settings
+configure_logging(Settings(log_format="json"))
+for number in range(3):
+    log.info("lost", number=number)
+raise SystemExit(7)
+"""
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    reader, writer = os.pipe()
+    fill(writer)
+    try:
+        assert subprocess.run([sys.executable, "-c", code], stderr=writer, env=environ, timeout=30, check=False).returncode == 7
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 def test_log_says_how_many_of_its_lines_were_lost_once_somebody_reads_again(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level

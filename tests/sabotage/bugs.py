@@ -3919,8 +3919,14 @@ BUGS = (
     Bug(
         "log_that_nobody_reads_holds_up_all_work",
         "where a log collector stands still, no event is taken in, no webhook answered, and SIGTERM ends nobody",
-        ("tests/scenarios/test_logs.py::test_log_that_cannot_be_written_stops_nobody",),
+        ("tests/house/test_outlet.py::test_process_whose_log_nobody_reads_goes_on",),
         (("worker/observe.py", "self._outlet = outlet_of(stream.fileno())", "outlet_of(stream.fileno())"),),
+    ),
+    Bug(
+        "file_that_takes_no_writes_is_well",
+        "status, doctor and /readyz say that all is well while no event is taken in, for the file is another user's or its disk read-only",
+        ("tests/store/test_engine.py::test_file_that_takes_no_writes_is_said_and_not_taken_for_a_database_that_is_well",),
+        (("worker/store/schema.py", "return takes_no_writes(tx.connection.engine.url)", "return None"),),
     ),
     Bug(
         "plan_of_a_requeue_hides_what_it_begins",

@@ -6,8 +6,10 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
@@ -24,6 +26,7 @@ from worker.errors import BrokenOff, Collision, Misconfigured, OutOfTime, TryLat
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.engine import REPEATS, Store
+from worker.store.schema import require_current
 from worker.store.tables import accounts, metadata
 
 ALONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -239,6 +242,35 @@ def test_file_that_is_made_is_ours_alone_and_one_that_is_there_stays_as_it_is(tm
             assert (tmp_path / name).stat().st_mode & 0o777 == mode
     finally:
         os.umask(before)
+
+
+@contextmanager
+def without_the_rights_of_root() -> Iterator[None]:
+    """Whoever is root may write whatever the mode says, as nobody else may."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.mark.parametrize("kept", ["file", "folder"])
+def test_file_that_takes_no_writes_is_said_and_not_taken_for_a_database_that_is_well(kept: str) -> None:
+    """Once status, doctor and `/readyz` found all well, while nothing was taken in: the file was made by another user."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        url = f"sqlite:///{folder / 'refunds.db'}"
+        give_schema(url)
+        (folder / "refunds.db").chmod(0o444 if kept == "file" else 0o666)
+        folder.chmod(0o555 if kept == "folder" else 0o777)
+        with without_the_rights_of_root(), pytest.raises(Misconfigured, match="the SQLite file takes no writes from us"):
+            require_current(Store(url))
+        (folder / "refunds.db").chmod(0o666)
+        folder.chmod(0o777)
+        with without_the_rights_of_root():
+            require_current(Store(url))
 
 
 def test_file_in_a_folder_that_is_not_there_says_what_to_look_at(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from worker.store.faults import LOCK_NOT_AVAILABLE, sqlstate
 from worker.store.hidden import hidden
 from worker.store.place import astray
 from worker.store.session import settings_of
+from worker.store.sqlite import takes_no_writes
 from worker.store.tables import installation
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -163,7 +164,7 @@ def _found(tx: Tx) -> str | None:
 def _unfit(tx: Tx) -> str | None:
     """Why nothing can be kept in this database, whatever is in it; None where it can."""
     if not tx.postgres:
-        return None
+        return takes_no_writes(tx.connection.engine.url)
     # not `transaction_read_only`: a look sets that itself
     names = "default_transaction_read_only", "server_encoding"
     replica, reads_only, encoding = tuple(tx.one(select(func.pg_is_in_recovery(), *(func.current_setting(one) for one in names))))

@@ -62,6 +62,15 @@ def in_memory(url: URL) -> bool:
     return name == ":memory:" or name.startswith("file::memory:") or url.query.get("mode") == "memory"
 
 
+def takes_no_writes(url: URL) -> str | None:
+    """Why nothing can be written into the file of SQLite that the URL names; None where it can, or where there is no file."""
+    file, ours = file_of(url), os.access in os.supports_effective_ids
+    # beside it SQLite makes its journal
+    if file is None or all(os.access(place, os.W_OK, effective_ids=ours) for place in (file, file.parent)):
+        return None
+    return "the SQLite file takes no writes from us: is it or its folder another user's, or the disk mounted read-only?"
+
+
 def _refuse_network(file: Path, mounts: Path) -> None:
     try:
         listed = os.fsdecode(mounts.read_bytes())
