@@ -27,6 +27,11 @@ _LETTERS = LETTERS.encode() * 8
 """A letter of a ULID for each byte: five bits of chance."""
 
 
+def elapsed() -> float:
+    """Seconds by a timer that nobody sets and that, where the platform has one, goes on while the host is suspended."""
+    return time.clock_gettime(_GOES_ON)
+
+
 class Clock(Protocol):
     """Where the present comes from."""
 
@@ -62,7 +67,7 @@ class SharedClock:
     out by neither of them: somebody's clock is days wrong, and nobody here can tell whose.
     """
 
-    def __init__(self, ask: Callable[[], datetime | None], host: Clock, timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ask: Callable[[], datetime | None], host: Clock, timer: Callable[[], float] = elapsed) -> None:
         self._ask, self._host, self._timer = ask, host, timer
         self._answer: tuple[datetime, float] | None = None
         self._doubt: tuple[datetime, datetime] | None = None
@@ -105,11 +110,6 @@ class SharedClock:
             self._answer, self._doubt = (there, ended), None
         else:
             self._doubt = there, host
-
-
-def elapsed() -> float:
-    """Seconds by a timer that nobody sets and that, where the platform has one, goes on while the host is suspended."""
-    return time.clock_gettime(_GOES_ON)
 
 
 class Every:

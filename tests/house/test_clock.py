@@ -42,6 +42,13 @@ def test_permission_to_send_runs_out_while_the_host_is_suspended(tmp_path: Path)
     assert time.clock_gettime(time.CLOCK_BOOTTIME) <= elapsed() <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def test_time_of_all_processes_goes_on_while_the_host_is_suspended() -> None:
+    """Once what had come while a host slept for days was from the future to its intake, which made dead letters of it."""
+    clock = Runtime.start(load_settings({"REFUNDS_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"})).clock
+    assert isinstance(clock, SharedClock)
+    assert clock._timer is elapsed
+
+
 @dataclass
 class House:
     """A host with a database beside it; time goes by for the database and for the timer together."""

@@ -3929,6 +3929,18 @@ BUGS = (
         (("worker/store/schema.py", "return takes_no_writes(tx.connection.engine.url)", "return None"),),
     ),
     Bug(
+        "time_stands_still_while_the_host_sleeps",
+        "an intake whose host slept for days makes dead letters of what came meanwhile, and writes down times that are long over",
+        ("tests/house/test_clock.py::test_time_of_all_processes_goes_on_while_the_host_is_suspended",),
+        (
+            (
+                "worker/clock.py",
+                "host: Clock, timer: Callable[[], float] = elapsed)",
+                "host: Clock, timer: Callable[[], float] = time.monotonic)",
+            ),
+        ),
+    ),
+    Bug(
         "plan_of_a_requeue_hides_what_it_begins",
         "whoever puts a case back is shown that nothing happens outside, and money leaves",
         ("tests/money/test_procedure.py::test_plan_of_a_requeue_says_what_money_would_go_back",),
