@@ -1,6 +1,8 @@
 """What befalls a process in the worlds that tests play in."""
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NoReturn
@@ -87,3 +89,15 @@ class DeadlockDetected(Exception):
 def deadlock() -> NoReturn:
     """The database throws the unit away so that another can go on."""
     raise OperationalError(None, None, DeadlockDetected("deadlock detected"))
+
+
+@contextmanager
+def without_the_rights_of_root() -> Iterator[None]:
+    """Whoever is root may write whatever the mode says, as nobody else may."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)

@@ -3,7 +3,6 @@ exists.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
@@ -83,8 +82,12 @@ def unfit(values: Mapping[str, str]) -> Iterator[str]:
     except Misconfigured as error:
         yield f"REFUNDS_DATABASE_URL: {error}"
     # where a disk does not answer, nobody can tell; what runs beside it may start
-    with suppress(TimeoutError):
+    try:
         yield from disk.patience().look(lambda: list(_not_apart(values, database)))
+    except TimeoutError:
+        pass
+    except FileNotFoundError:
+        yield "REFUNDS_EVIDENCE_DIR: the folder that this was started in is gone; change into one that is there"
     try:
         if address := values.get("pipeline_url"):
             pipeline.parts_of(address)

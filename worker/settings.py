@@ -341,7 +341,7 @@ def _with_files(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
             faults.append(f"{name}: {setting} is set as well; keep one of them")
             continue
         try:
-            found[setting] = Path(path).read_text().rstrip("\r\n")
+            found[setting] = Path(path).read_text("utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             faults.append(f"{name}: {path} cannot be read ({error.strerror if isinstance(error, OSError) else 'not text'})")
     return found, faults

@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from enum import StrEnum
 from pathlib import Path
 from ssl import CERT_REQUIRED
@@ -15,7 +17,8 @@ from worker.runtime import unfit
 from worker.settings import PREFIX, Settings, load_settings
 
 KEY = "REFUNDS_CREEM_API_KEY"
-PAPER = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+ROOT = Path(__file__).resolve().parents[2]
+PAPER = (ROOT / "docs" / "settings.md").read_text()
 IN_WORDS = {
     "creem_environment": "by the key",
     "creem_base_url": "by the key",
@@ -95,6 +98,25 @@ def test_value_comes_from_the_file_without_the_line_end(tmp_path: Path) -> None:
     found = load_settings({f"{KEY}_FILE": str(tmp_path / "key")}).creem_api_key
     assert found is not None
     assert found.get_secret_value() == "creem_test_secret"
+
+
+def test_what_stands_in_a_file_is_read_as_utf8_whatever_the_host_speaks(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("größer als gedacht", "utf-8")
+    code = "from worker.settings import load_settings; print(ascii(load_settings().console_password.get_secret_value()))"
+    speaks = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)}
+    environ = speaks | {"REFUNDS_CONSOLE_PASSWORD_FILE": str(tmp_path / "password")}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == ascii("größer als gedacht") + "\n", done.stderr
+
+
+def test_command_in_a_folder_that_is_gone_says_so_and_names_no_defect(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = ["sh", "-c", 'rmdir "$PWD"; exec "$0" -P -m worker.cli status', sys.executable]
+    environ = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
+    done = subprocess.run(line, cwd=gone, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    said = "refunds: REFUNDS_EVIDENCE_DIR: the folder that this was started in is gone; change into one that is there\n"
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 def test_every_setting_may_come_from_a_file(tmp_path: Path) -> None:

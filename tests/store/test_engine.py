@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +17,7 @@ from psycopg import sql
 from sqlalchemy import event, func, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from tests.faults import without_the_rights_of_root
 from tests.logs import heard
 from tests.servers import conninfo, give_schema
 from tests.store.rows import NOON, an_account, count, given
@@ -242,18 +242,6 @@ def test_file_that_is_made_is_ours_alone_and_one_that_is_there_stays_as_it_is(tm
             assert (tmp_path / name).stat().st_mode & 0o777 == mode
     finally:
         os.umask(before)
-
-
-@contextmanager
-def without_the_rights_of_root() -> Iterator[None]:
-    """Whoever is root may write whatever the mode says, as nobody else may."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
 
 
 @pytest.mark.parametrize("kept", ["file", "folder"])

@@ -1,10 +1,12 @@
 """What the doctor finds below the processes: files that run at every start, flaws of servers, backups that hold too much."""
 
+import site
 from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 
+from tests.faults import without_the_rights_of_root
 from tests.scenarios.system import a_system
 from worker.cli.ground import flaws, lets_others, open_to_others, packages, planted
 
@@ -29,6 +31,16 @@ def a_package(folder: Path, *files: str) -> None:
 
 def test_our_own_environment_has_nothing_planted() -> None:
     assert planted(packages()) == []
+
+
+def test_folder_of_another_user_is_none_that_python_looks_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the doctor had a fault wherever HOME was still root's: that its packages could not be read."""
+    (tmp_path / "home" / "packages").mkdir(parents=True)
+    monkeypatch.setattr(site, "USER_SITE", str(tmp_path / "home" / "packages"))
+    (tmp_path / "home").chmod(0)
+    with without_the_rights_of_root():
+        assert tmp_path / "home" / "packages" not in packages()
+    (tmp_path / "home").chmod(0o700)
 
 
 @pytest.mark.parametrize("name", ["litellm_init.pth", "sitecustomize.py", "usercustomize.py"])

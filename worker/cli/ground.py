@@ -18,7 +18,8 @@ Version = tuple[int, ...]
 def packages() -> list[Path]:
     """The folders that Python looks into for what it runs at every start."""
     named = [*site.getsitepackages(), site.getusersitepackages()] if sys.flags.no_user_site == 0 else site.getsitepackages()
-    return [Path(folder) for folder in dict.fromkeys(named) if Path(folder).is_dir()]
+    # one that we may not even look for, as in the home of another user, Python passes over as well
+    return [Path(folder) for folder in dict.fromkeys(named) if os.path.isdir(folder)]
 
 
 def planted(folders: Iterable[Path], installed: Iterable[Distribution] | None = None) -> list[Path]:
