@@ -45,6 +45,7 @@ MENDS = (
     'requeue job_42 --reason "…"',
     'review approve CASE --reason "…"',
     'review decline CASE --reason "…"',
+    'operator disable NAME --reason "…"',
 )
 """What changes a thing that is broken, and so comes in its place in the story."""
 
@@ -249,7 +250,7 @@ def find(engineer: Engineer) -> None:
 
 
 def mend(engineer: Engineer, broken: dict[str, str], port: int) -> None:
-    """The pipeline is back, the missing account is imported, a person decides, and what waited is put back."""
+    """The pipeline is back, an account is imported, a person decides, what waited is put back, and a colleague leaves."""
     system = engineer.system
     client = redis_py.Redis.from_url(system.redis_url)
     # before its customer's job ends, for which the request is judged anew and has to be looked at again
@@ -266,4 +267,5 @@ def mend(engineer: Engineer, broken: dict[str, str], port: int) -> None:
         ends = {"job_42": "declined", "job_44": "delivered", broken["request"]: "refunded", broken["second"]: "declined"}
         assert eventually(lambda: {name: engineer.state(name) for name in ends} == ends, within=90), system.logs()
     assert system.json("dead", "list")["items"] == []
+    engineer.types('operator disable NAME --reason "…"')
     client.close()
