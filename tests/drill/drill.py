@@ -189,7 +189,7 @@ def exercises(at: Installation) -> list[Exercise]:
         Exercise("no worker for money runs", "RefundsPaymentsLate", "refunds are due since", no_money, at.up("money")),
         Exercise("no intake runs", "RefundsStreamUnread", "lie on the stream since", at.down("intake"), at.up("intake")),
         Exercise(
-            "no schedule runs, and no events come", "RefundsActionsOverdue", "due for their next look", no_schedule,
+            "no schedule runs, and no events come", "RefundsActionsOverdue", "due for the next look", no_schedule,
             schedule_again,
         ),
         Exercise("no web process runs", "RefundsMetricsAbsent", "", at.down("web"), at.up("web")),
