@@ -62,16 +62,15 @@ _PREPARED = text("""
         group by l.transactionid
     )
     select p.gid, p.owner::text as role, p.prepared as since, coalesce(ours.waiting, 0) as waiting,
-           coalesce(array_agg(distinct c.relname::text order by c.relname::text)
-                        filter (where c.relname = any(:ours) and pg_table_is_visible(c.oid)), '{}') as tables
+           coalesce(array_agg(distinct c.relname::text order by c.relname::text) filter (where c.oid is not null), '{}') as tables
     from pg_prepared_xacts p
          join pg_locks itself on itself.transactionid = p.transaction and itself.granted
          join pg_locks l on l.virtualtransaction = itself.virtualtransaction and l.pid is null
-         left join pg_class c on c.oid = l.relation left join ours on ours.xid = p.transaction
+         left join pg_class c on c.oid = l.relation and c.relname = any(:ours) and pg_table_is_visible(c.oid)
+         left join ours on ours.xid = p.transaction
     where p.database = current_database()
     group by p.gid, p.owner, p.prepared, ours.waiting
-    having ours.waiting > 0 or p.prepared < clock_timestamp() - make_interval(secs => :long)
-                               and bool_or(c.relname = any(:ours) and pg_table_is_visible(c.oid))
+    having ours.waiting > 0 or p.prepared < clock_timestamp() - make_interval(secs => :long) and count(c.oid) > 0
     order by p.prepared, p.gid
 """)
 LONG_SECONDS, PATIENCE_SECONDS = 10.0, 1.0

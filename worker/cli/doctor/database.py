@@ -94,20 +94,22 @@ def _in_the_way(one: Holder) -> str:
     who = ", ".join(filter(None, [f"role {one.role}" if one.role else None, one.application]))
     since = f"open since {moment(one.since)}" if one.since else "open, since when this role may not see"
     last = f", {one.state}, its last statement begins `{one.began}`" if one.began else ""
-    holds = f"; it holds rows of {', '.join(one.tables)}" if one.tables else ""
-    waits = f"; {one.waiting} of ours wait for it at this moment" if one.waiting else ""
-    waits += f"; it waits itself for {', '.join(f'session {pid}' for pid in one.behind)}" if one.behind else ""
+    in_the_way = _held_up(one)
+    in_the_way += f"; it waits itself for {', '.join(f'session {pid}' for pid in one.behind)}" if one.behind else ""
     end = f"select pg_terminate_backend({one.pid})"
-    return f"session {one.pid} ({who}) has a transaction {since}{last}{holds}{waits}. What needs those is left for later: `{end}`"
+    return f"session {one.pid} ({who}) has a transaction {since}{last}{in_the_way}. What needs those is left for later: `{end}`"
+
+
+def _held_up(by: Holder | Prepared) -> str:
+    holds = f"; it holds rows of {', '.join(by.tables)}" if by.tables else ""
+    return holds + (f"; {by.waiting} of ours wait for it at this moment" if by.waiting else "")
 
 
 def _never_ended(one: Prepared) -> str:
-    holds = f"; it holds rows of {', '.join(one.tables)}" if one.tables else ""
-    waits = f"; {one.waiting} of ours wait for it at this moment" if one.waiting else ""
     gid = one.gid.replace("'", "''")
     end = f"`commit prepared '{gid}'` or `rollback prepared '{gid}'`, as whoever prepared it would"
     left = f"role {one.role} prepared the transaction '{gid}' at {moment(one.since)} and did not end it"
-    return f"{left}{holds}{waits}. What needs those is left for later, also after a restart of the database: {end}"
+    return f"{left}{_held_up(one)}. What needs those is left for later, also after a restart of the database: {end}"
 
 
 def terms_kept(runtime: Runtime) -> Iterator[Finding]:
