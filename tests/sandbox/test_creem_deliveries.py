@@ -7,6 +7,7 @@ import pytest
 
 from tests.cases.world import START, HandClock
 from tests.sandbox.test_creem_world import KEY, SECRET, a_world
+from worker.errors import Misconfigured
 from worker.sandbox.creem import CreemDouble, Switches
 from worker.sandbox.creem.deliveries import GAPS, HEADER, post_to, signature
 from worker.sandbox.creem.documents import milliseconds
@@ -157,6 +158,7 @@ def test_events_may_be_dropped_the_first_few_or_all() -> None:
         assert [event["object"]["refund_amount"] for event in world.endpoint.events] == [3]
 
 
-def test_an_endpoint_that_is_no_address_is_refused_at_once() -> None:
-    with pytest.raises(httpx.InvalidURL):
-        post_to("http://127.0.0.1:port")
+@pytest.mark.parametrize("url", ["http://127.0.0.1:port", "nowhere", "127.0.0.1:8080", "ftp://host/", "http://", ""])
+def test_an_endpoint_that_is_no_address_is_refused_at_once(url: str) -> None:
+    with pytest.raises(Misconfigured, match="--webhooks: expected an address like http://"):
+        post_to(url)

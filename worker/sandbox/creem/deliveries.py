@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from worker.errors import Misconfigured
 from worker.sandbox.creem.documents import milliseconds
 from worker.sandbox.creem.names import Names
 from worker.sandbox.creem.switches import Switches
@@ -32,8 +33,14 @@ def signature(secret: str, body: bytes) -> str:
 
 
 def post_to(url: str, timeout: float = 10.0) -> Deliver:
-    """Delivers by HTTP; the time limit of an attempt is not documented ([U]). Raises `httpx.InvalidURL`."""
-    endpoint = httpx.URL(url)
+    """Delivers by HTTP; the time limit of an attempt is not documented ([U]). Raises `Misconfigured` for what is no address."""
+    wrong = f"--webhooks: expected an address like http://127.0.0.1:8080/webhooks/creem, not {url!r}"
+    try:
+        endpoint = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise Misconfigured(wrong) from None
+    if endpoint.scheme not in {"http", "https"} or not endpoint.host:
+        raise Misconfigured(wrong)
 
     def deliver(body: bytes, headers: dict[str, str]) -> int:
         with httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False) as client:
