@@ -152,6 +152,30 @@ BUGS = (
         (("worker/cases/assess/assessor.py", "whose.items() if account_id in self.held}", "whose.items() if self.held}"),),
     ),
     Bug(
+        "row_that_the_product_holds_holds_up_its_batch",
+        "one customer whose balance the product has in hand stalls the credits of everybody who shares a batch with them",
+        ("tests/credits/test_held_by_the_product.py",),
+        (("worker/cases/assess/assessor.py", " | self.ledger.held(tx, account_ids))", ")"),),
+    ),
+    Bug(
+        "row_that_the_product_holds_holds_up_reconcile",
+        "of the jobs that nobody was told of none is made good while the product has one customer's balance in hand",
+        ("tests/credits/test_held_by_the_product.py::test_reconcile_makes_others_good_beside_it",),
+        (("worker/cases/reconcile/reconcile.py", " | self.settler.ledger.held(tx, owners))", ")"),),
+    ),
+    Bug(
+        "balance_is_locked_against_rows_that_refer_to_it",
+        "credits wait for every transaction of the product that added an image of the customer, and the product for ours",
+        ("tests/credits/test_held_by_the_product.py::test_rows_that_refer_to_the_account_are_in_nobodys_way",),
+        (
+            (
+                "worker/credits/balances.py",
+                "self._rows(tx, rows).with_for_update(key_share=True)",
+                "self._rows(tx, rows).with_for_update()",
+            ),
+        ),
+    ),
+    Bug(
         "held_account_stands_as_handled",
         "an event that came while somebody held its account is never heard again",
         ("tests/cases/test_held.py::test_drain_goes_on_beside_it",),

@@ -5,7 +5,7 @@ call may be repeated until it is heard. Entries of one lot are carried out one a
 back.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -83,6 +83,10 @@ class AtCreem:
     def short(self, tx: Tx, purchase_id: str) -> str | None:
         """None: whether there are enough is known once they have been taken, and no money is sent before that."""
         return None
+
+    def held(self, tx: Tx, account_ids: Collection[str]) -> set[str]:
+        """Nobody: no transaction of ours waits for Creem."""
+        return set()
 
     def breaches(self, tx: Tx, limit: int) -> Iterable[tuple[str, str]]:
         """Where entries are not what the postings say, as (key, problem)."""

@@ -6,12 +6,12 @@ caller holds the account's lock, and rows here are locked in one order.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Text, case, cast, exists, func, literal, or_, select
+from sqlalchemy import Select, Text, case, cast, exists, func, literal, or_, select
 from sqlalchemy.exc import DBAPIError
 
 from policy.ledger import PostingKind
@@ -149,6 +149,16 @@ class Balances:
             f"{lot.account_id} has {has} credits in {self.accounts}, fewer than the {lot.remaining} of {purchase_id} to take back"
         )
 
+    def held(self, tx: Tx, account_ids: Collection[str]) -> set[str]:
+        """Those whose row here somebody else has locked at this moment, as the product may in a transaction that takes long."""
+        if not self.acts:
+            return set()
+        rows = {account_id: self.accounts.account(account_id) for account_id in account_ids}
+        chosen, account = self._rows(tx, rows.values()), self.accounts.column(ACCOUNT)
+        there = {row._mapping[account] for row in tx.all(chosen)}
+        taken = there - {row._mapping[account] for row in tx.all(chosen.with_for_update(key_share=True, skip_locked=True))}
+        return {account_id for account_id, row in rows.items() if row in taken}
+
     def breaches(self, tx: Tx, limit: int) -> Iterable[tuple[str, str]]:
         """Where the entries of the product are not what our postings say, as (key, problem); nothing where it keeps none."""
         since = tx.connection.execute(select(installation.c.value).where(installation.c.name == self._since)).scalar()
@@ -179,8 +189,14 @@ class Balances:
 
     def _lock(self, tx: Tx, rows: Iterable[Any]) -> dict[Any, int]:
         account, balance = self.accounts.column(ACCOUNT), self.accounts.column(BALANCE)
-        chosen = select(account, balance).where(tx.among(account, sorted({row for row in rows if row is not None})))
-        return {row._mapping[account]: row._mapping[balance] for row in tx.all(chosen.order_by(account).with_for_update())}
+        # the product may add rows that refer to the account's meanwhile: no key of it changes, and so neither waits for the other
+        chosen = self._rows(tx, rows).with_for_update(key_share=True)
+        return {row._mapping[account]: row._mapping[balance] for row in tx.all(chosen)}
+
+    def _rows(self, tx: Tx, rows: Iterable[Any]) -> Select[Any]:
+        account, balance = self.accounts.column(ACCOUNT), self.accounts.column(BALANCE)
+        named = tx.among(account, sorted({row for row in rows if row is not None}))
+        return select(account, balance).where(named).order_by(account)
 
     def _entry(self, posting: Posting, row: Any, credits: int, after: int, at: datetime) -> Record:
         if self.entries is None:

@@ -5,7 +5,7 @@ added. The database refuses a lot that does not add up; `refunds audit` recomput
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -82,6 +82,9 @@ class Home(Protocol):
     def short(self, tx: Tx, purchase_id: str) -> str | None:
         """Why the unspent credits of a lot cannot all be frozen; None where they can."""
 
+    def held(self, tx: Tx, account_ids: Collection[str]) -> set[str]:
+        """Those whose credits somebody else has locked at this moment."""
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -149,6 +152,10 @@ class Ledger:
     def short(self, tx: Tx, purchase_id: str) -> str | None:
         """Why the unspent credits of a lot cannot all be frozen: the product's balance is lower. None where they can."""
         return None if self.home is None else self.home.short(tx, purchase_id)
+
+    def held(self, tx: Tx, account_ids: Collection[str]) -> set[str]:
+        """Those of the accounts whose credits somebody else has locked at this moment, where the product keeps them."""
+        return set() if self.home is None else self.home.held(tx, account_ids)
 
 
 def _open_lots(among: Among) -> Select[Any]:

@@ -212,7 +212,7 @@ class Assessor:
 
     def _look(self, account_ids: Set[str]) -> bool:
         """Whether somebody else holds any of these at this moment. Which they are is kept in mind, of all others nothing."""
-        now = self.store.write(lambda tx: held_accounts(tx, account_ids))
+        now = self.store.write(lambda tx: held_accounts(tx, account_ids) | self.ledger.held(tx, account_ids))
         self.held.clear()
         self.held.update(now)
         return bool(now)

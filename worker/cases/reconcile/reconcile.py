@@ -48,6 +48,7 @@ BUDGET_SECONDS = 25.0
 D = TypeVar("D")
 Do = Callable[[Sequence[Row[Any]]], Sequence[D]]
 Came = tuple[list[D], list[tuple[Row[Any], str]]]
+Held = Callable[[Sequence[Row[Any]]], set[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class Reconciler:
             return tx.all(failed_jobs_without_case(since))
 
         rows = self.store.read(look)
-        moves, _ = _in_chunks(self.store, rows, self._judge)
+        moves, _ = _in_chunks(self._held, rows, self._judge)
         states = {move.subject: move.state for move in moves}
         for row in rows:
             if (said := states.get(row.row)) is None:
@@ -148,13 +149,18 @@ class Reconciler:
             else:
                 done.mended("failed_job", row.row, f"its case was opened and is {said}")
 
+    def _held(self, rows: Sequence[Row[Any]]) -> set[str]:
+        """Whose account somebody else holds, of these rows."""
+        owners = [row.account_id for row in rows]
+        return self.store.write(lambda tx: held_accounts(tx, owners) | self.settler.ledger.held(tx, owners))
+
     def _judge(self, part: Sequence[Row[Any]]) -> Sequence[Move]:
         return self.assessor.judge_jobs([(row.row, row.account_id) for row in part]).moves
 
     def _ends(self, done: Reconciliation) -> None:
         """Purchases that missed the end of their subscription have it; whoever was told no for want of it is looked at again."""
         rows = self.store.read(lambda tx: tx.all(untold()))
-        told, stuck = _in_chunks(self.store, rows, lambda part: self.store.write(lambda tx: self._tell_ends(tx, part)))
+        told, stuck = _in_chunks(self._held, rows, lambda part: self.store.write(lambda tx: self._tell_ends(tx, part)))
         for row, why in stuck:
             done.found(Finding("subscription", row.purchase_id, f"its end could not be booked: {why}", AGAIN))
         for row in told:
@@ -176,7 +182,7 @@ class Reconciler:
         since = self.clock.now() - self.days
         named = self.store.read(lambda tx: _worth_a_look(tx, since))
         done.count("charges", len(named))
-        moves, stuck = _in_chunks(self.store, named, lambda part: self.store.write(lambda tx: self._settle(tx, part)))
+        moves, stuck = _in_chunks(self._held, named, lambda part: self.store.write(lambda tx: self._settle(tx, part)))
         for move in moves:
             done.mended("charge", move.subject, f"case {move.case_id} went from {move.was or 'nothing'} to {move.state}")
         for row, why in stuck:
@@ -227,17 +233,17 @@ def _went(done: Reconciliation, name: str, part: Callable[[], None]) -> bool:
     return False
 
 
-def _in_chunks(store: Store, rows: Sequence[Row[Any]], do: Do[D], size: int = CHUNK) -> Came[D]:
+def _in_chunks(held: Held, rows: Sequence[Row[Any]], do: Do[D], size: int = CHUNK) -> Came[D]:
     """What became of the rows, so many at a time, and those that nothing can be done with, with the error."""
     done, stuck = list[D](), list[tuple[Row[Any], str]]()
     for start in range(0, len(rows), size):
-        each, left = _together(store, rows[start : start + size], do)
+        each, left = _together(held, rows[start : start + size], do)
         done += each
         stuck += left
     return done, stuck
 
 
-def _together(store: Store, rows: Sequence[Row[Any]], do: Do[D]) -> Came[D]:
+def _together(held: Held, rows: Sequence[Row[Any]], do: Do[D]) -> Came[D]:
     """These rows, done together where that goes, but for those whose account is held; or else each alone, for one may be in the
     way of the others.
     """
@@ -247,11 +253,11 @@ def _together(store: Store, rows: Sequence[Row[Any]], do: Do[D]) -> Came[D]:
         return list(do(rows)), []
     except LockedOut as error:
         why = str(error)
-        held = store.write(lambda tx: held_accounts(tx, [row.account_id for row in rows]))
-        if not held:
+        left = held(rows)
+        if not left:
             raise
-        done, stuck = _together(store, [row for row in rows if row.account_id not in held], do)
-        return done, [*stuck, *((row, why) for row in rows if row.account_id in held)]
+        done, stuck = _together(held, [row for row in rows if row.account_id not in left], do)
+        return done, [*stuck, *((row, why) for row in rows if row.account_id in left)]
     except (NoGround, OutOfTime):
         raise
     except Exception as error:
@@ -259,7 +265,7 @@ def _together(store: Store, rows: Sequence[Row[Any]], do: Do[D]) -> Came[D]:
     if len(rows) == 1:
         log.warning("reconcile.not_judged", row=rows[0][0], error=why)
         return [], [(rows[0], why)]
-    return _in_chunks(store, rows, do, 1)
+    return _in_chunks(held, rows, do, 1)
 
 
 def _not_moved(each: Difference) -> Finding:
