@@ -5,12 +5,14 @@ import os
 import re
 import signal
 import sys
+import time
 from functools import partial
 
 import click
 from celery import Celery, current_task, signals
 from celery.schedules import schedule
 
+import celeryconfig
 from worker import traces
 from worker.broker import celery_of
 from worker.clock import Every, SteadyClock, SystemClock
@@ -115,12 +117,31 @@ def _end_in_our_words() -> None:
 
     if signal.getsignal(SIG_SOFT_TIMEOUT) is soft_timeout_sighandler:
         signal.signal(SIG_SOFT_TIMEOUT, _end_the_task)
+        _end_between_tasks()
 
 
 def _end_the_task(*_: object) -> None:
     # it may be told twice, and when the task has just ended
     if current_task and _ENDS.due():
         raise OutOfTime
+
+
+def _end_between_tasks() -> None:
+    """From now on this process of the pool, told to end, first ends the task in hand. Its parent tells it when there is nothing
+    more to do; whoever tells both at once, as systemd tells all of a service, or a terminal that is closed, would else break off
+    a call whose outcome then nobody knows.
+    """
+    ends, told = signal.getsignal(signal.SIGTERM), list[float]()
+
+    def end(*_: object) -> None:
+        told.append(time.monotonic())
+        if current_task and told[-1] - told[0] < celeryconfig.task_time_limit:
+            signal.alarm(1)
+        elif callable(ends):
+            ends(signal.SIGTERM, None)
+
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(number, end)
 
 
 @signals.worker_init.connect

@@ -2,16 +2,19 @@
 
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
-from tests.scenarios.system import System, a_purchase, a_system, an_account, charge, descendants, failed, submitted
+from tests.scenarios.system import System, a_purchase, a_system, an_account, charge, descendants, failed, runs, submitted
 from tests.servers import ON_POSTGRES, eventually
 from worker.clock import SystemClock, written
 from worker.sandbox.creem import CreemDouble, Lost, SecondRefund, Switches
+from worker.sandbox.creem.answers import Reply
 from worker.sandbox.creem.deliveries import post_to
 from worker.sandbox.creem.server import CreemServer
 from worker.sandbox.creem.words import Fault
@@ -54,10 +57,28 @@ class Shop:
         self.system.audit()
 
 
+class Held(CreemDouble):
+    """Does a refund at once, and answers when it is told to."""
+
+    asked, answers = threading.Event(), threading.Event()
+
+    def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        reply = super().request(method, target, headers, body)
+        if method == "POST":
+            self.asked.set()
+            self.answers.wait(60)
+        return reply
+
+
 @pytest.fixture
-def shop(database_url: str, own_redis: RunningRedis) -> Iterator[Shop]:
+def creem() -> type[CreemDouble]:
+    return CreemDouble
+
+
+@pytest.fixture
+def shop(database_url: str, own_redis: RunningRedis, creem: type[CreemDouble]) -> Iterator[Shop]:
     port = free_port()
-    double = CreemDouble(SystemClock(), switches=NASTY, deliver=post_to(f"http://127.0.0.1:{port}/webhooks/creem"))
+    double = creem(SystemClock(), switches=NASTY, deliver=post_to(f"http://127.0.0.1:{port}/webhooks/creem"))
     with CreemServer(double) as server:
         settings = {
             "REFUNDS_CREEM_API_KEY": double.api_key,
@@ -207,4 +228,31 @@ def test_credits_at_creem_come_back_and_are_taken_before_money_goes(shop: Shop) 
     assert eventually(lambda: shop.ends().get(order) == "refunded" and credits.of("cust_acc_1").balance == 100, within=60)
     assert credits.of("cust_acc_0").balance == 10
     assert [step["event"] for step in shop.system.json("show", "job_1")["history"]][-1] == "credits.booked"
+    shop.holds()
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("creem", [Held])
+def test_call_is_answered_though_every_process_of_the_service_is_told_to_end_at_once(shop: Shop) -> None:
+    """As systemd tells all of a service's, and a script that of a group: once the call in hand was broken off, and whether the
+    money had left was asked of Creem for up to a day, and then of a person.
+    """
+    system = shop.system
+    [order] = shop.charged_twice(1)
+    worker = system.start("celery", "-A", "worker", "worker", "--concurrency", "2", REFUNDS_CREEM_TIMEOUT_SECONDS="30")
+    system.start("celery", "-A", "worker", "beat")
+    assert Held.asked.wait(90), system.logs()
+    pool = descendants(worker.pid)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        for pid in pool:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+    worker.terminate()
+    assert eventually(lambda: "Warm shutdown" in system.logs(), within=30)
+    Held.answers.set()
+    assert worker.wait(60) == 0, system.logs()
+    assert not any(runs(pid) for pid in pool)
+    found = system.case(order)
+    assert found is not None
+    assert [call["outcome"] for call in found["payments"][0]["calls"]] == ["accepted"], system.logs()
     shop.holds()
