@@ -152,6 +152,24 @@ def test_account_without_a_row_keeps_its_event_in_the_dead_letters_until_it_has_
     assert audited(world) == []
 
 
+def test_account_whose_balance_is_null_keeps_its_event_with_that_reason_until_it_has_one(store: Store) -> None:
+    product(store, balance="integer")
+    run(store, "insert into profiles (id, credits) values ('acc_1', null)")
+    world = world_of(store)
+    world.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100))
+    world.happen(world.submitted("job_1", credits=5), world.failed("job_1"))
+    for _ in range(6):
+        world.clock.pass_(minutes=5)
+        world.sweep()
+    ((letter, detail),) = rows(store, "select dead_id, detail from dead_letters")
+    said = "account acc_1 has no balance, profiles.credits is NULL in its row: its credits cannot come back"
+    assert detail == f"Refused: {said}"
+    run(store, "update profiles set credits = 95")
+    world.letters.requeue(letter, by="ada", reason="the balance is there")
+    world.sweep()
+    assert (world.state("job_1"), balance(world), audited(world)) == ("refunded", 100, [])
+
+
 class TestMoney:
     """Credits that are frozen while money goes back are taken from the product's balance first."""
 
@@ -254,6 +272,55 @@ def test_a_product_without_a_table_is_never_short(store: Store) -> None:
     world = World(store)
     world.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100))
     assert store.write(lambda tx: Ledger().short(tx, "ord_1")) is None
+
+
+@ON_POSTGRES
+class TestTriggers:
+    """What the product's database does by itself at our change may not make another amount of it."""
+
+    FUNCTION = "create function does() returns trigger language plpgsql as $$ begin {}; return new; end $$"
+    CAPPED = ("new.credits := least(new.credits, 97)", "before update on profiles")
+    AGAIN = ("update profiles set credits = credits + new.amount where id = new.user_id", "after insert on credit_entries")
+    SUMMED = (
+        "update profiles set credits = 95 + (select sum(amount) from credit_entries where user_id = id) where id = new.user_id",
+        "after insert on credit_entries",
+    )
+
+    def does(self, store: Store, what: str, when: str) -> None:
+        run(store, self.FUNCTION.format(what), f"create trigger does {when} for each row execute function does()")
+
+    @pytest.mark.parametrize(
+        ("trigger", "made"), [(CAPPED, 97), (AGAIN, 105)], ids=["less comes back", "twice as much comes back"]
+    )
+    def test_what_comes_back_is_that_much_or_nothing_until_the_trigger_leaves_it_alone(
+        self, world: World, store: Store, trigger: tuple[str, str], made: int
+    ) -> None:
+        self.does(store, *trigger)
+        world.happen(world.submitted("job_1", credits=5), world.failed("job_1"))
+        for _ in range(6):
+            world.clock.pass_(minutes=5)
+            world.sweep()
+        ((letter, detail),) = rows(store, "select dead_id, detail from dead_letters")
+        assert detail.startswith(f"Refused: acc_1 had 95 credits in profiles, and +5 made it {made}: a trigger of the product's")
+        assert (balance(world), rows(store, "select 1 from credit_entries")) == (95, [])
+        run(store, f"drop trigger does on {trigger[1].split(' on ')[1]}")
+        world.letters.requeue(letter, by="ada", reason="the trigger leaves it alone")
+        world.sweep()
+        assert (world.state("job_1"), balance(world), audited(world)) == ("refunded", 100, [])
+
+    def test_trigger_that_comes_to_the_same_is_no_hindrance(self, world: World, store: Store) -> None:
+        self.does(store, *self.SUMMED)
+        world.happen(world.submitted("job_1", credits=5), world.failed("job_1"))
+        assert (world.state("job_1"), balance(world), audited(world)) == ("refunded", 100, [])
+
+    def test_hold_of_which_the_trigger_would_take_twice_takes_nothing_and_is_told(self, store: Store) -> None:
+        world = TestRefusing.bought(store, has=150)
+        self.does(store, *self.AGAIN)
+        TestRefusing.dispute(world)
+        assert rows(store, "select remaining, frozen from purchases") == [(0, 100)]
+        assert (balance(world), rows(store, "select 1 from credit_entries")) == (150, [])
+        [(_, problem)] = TestRefusing.told(world)
+        assert "acc_1 had 150 credits in profiles, and -100 made it -50" in problem
 
 
 class TestRefusing:

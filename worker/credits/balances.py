@@ -68,7 +68,7 @@ class Balances:
         """Adds to the balances what these postings, booked in this transaction, give and take.
 
         What cannot be taken or given back for a hold is written down, and the hold stands. Raises `Refused` where credits of a
-        job should come back to an account without a row.
+        job should come back to an account without a row or balance, or the database makes another amount of them.
         """
         moved = [posting for posting in wanted if posting.kind in GIVES]
         if not self.acts:
@@ -79,7 +79,7 @@ class Balances:
             return
         owners = _owners(tx, {posting.purchase_id for posting in moved})
         rows = {owner: self.accounts.account(owner) for owner in owners.values()}
-        balances = self._lock(tx, rows.values())
+        balances, had = self._lock(tx, rows.values()), dict[Any, int]()
         sums: dict[Any, int] = defaultdict(int)
         records = []
         for posting in moved:
@@ -87,11 +87,12 @@ class Balances:
                 continue
             owner = owners[posting.purchase_id]
             row = rows[owner]
-            if row not in balances:
-                raise Refused(f"account {owner} has no row in {self.accounts}: its credits cannot come back")
+            if (has := balances.get(row)) is None:
+                raise Refused(f"{self._no_balance(owner, row, balances)}: its credits cannot come back")
+            had[row] = has
             sums[row] += posting.credits
-            records.append(self._entry(posting, row, posting.credits, balances[row] + sums[row], at))
-        self._add(tx, sums, records)
+            records.append(self._entry(posting, row, posting.credits, has + sums[row], at))
+        self._add(tx, sums, records, had)
         for posting in moved:
             if posting.kind is not PostingKind.REVERSAL:
                 owner = owners[posting.purchase_id]
@@ -99,32 +100,32 @@ class Balances:
 
     def _hold(self, tx: Tx, posting: Posting, owner: str, row: Any, at: datetime) -> None:
         """Takes what a freeze takes, or as much of it as there is; gives back what a release gives back and was taken."""
-        whole, has = GIVES[posting.kind] * posting.credits, self._lock(tx, [row]).get(row)
+        whole, balances = GIVES[posting.kind] * posting.credits, self._lock(tx, [row])
+        has = balances.get(row)
         if posting.kind is PostingKind.RELEASE:
             due = max(0, whole - untaken(tx, posting.purchase_id, before=posting.key).held)
             tried = [due]
         else:
             due = whole
             tried = [whole, max(whole, -max(0, int(has or 0)))]
-        done, why = self._move(tx, posting, owner, row, has, tried, at)
+        if has is None:
+            done, why = 0, self._no_balance(owner, row, balances)
+        else:
+            done, why = self._move(tx, posting, row, has, tried, at)
         if done != due:
             write_down(tx, posting, whole - done, EntryState.REFUSED, why, at)
         elif done != whole:
             write_down(tx, posting, whole - done, EntryState.DROPPED, NEVER_TAKEN, at)
 
-    def _move(
-        self, tx: Tx, posting: Posting, owner: str, row: Any, has: int | None, tried: Sequence[int], at: datetime
-    ) -> tuple[int, str]:
+    def _move(self, tx: Tx, posting: Posting, row: Any, has: int, tried: Sequence[int], at: datetime) -> tuple[int, str]:
         """The first of these amounts that the product's tables take, 0 where they take none of them; and the last reason."""
-        if has is None:
-            return 0, f"account {owner} has no row in {self.accounts}"
         why = ""
         for amount in dict.fromkeys(filter(None, tried)):
             try:
                 with tx.by_itself():
-                    self._add(tx, {row: amount}, [self._entry(posting, row, amount, has + amount, at)])
+                    self._add(tx, {row: amount}, [self._entry(posting, row, amount, has + amount, at)], {row: has})
                 return amount, why
-            except Absent as error:
+            except (Absent, Refused) as error:
                 why = one_line(error)
             except DBAPIError as error:
                 if not refuses_the_row(error):
@@ -132,17 +133,24 @@ class Balances:
                 why = one_line(error.orig or error)
         return 0, why
 
-    def _add(self, tx: Tx, sums: Mapping[Any, int], records: Sequence[Record]) -> None:
+    def _add(self, tx: Tx, sums: Mapping[Any, int], records: Sequence[Record], had: Mapping[Any, int]) -> None:
+        """Adds to what these rows `had`. Raises `Refused` where one has another balance then: a trigger of the product's changed
+        the amount, or booked the entry a second time.
+        """
         account, balance = self.accounts.column(ACCOUNT).name, self.accounts.column(BALANCE).name
         tx.add(self.accounts.table, [{account: row, balance: sums[row]} for row in sorted(sums)], by=account)
         if self.entries is not None:
             tx.insert(self.entries.table, records)
+        for row, has in self._balances(tx, self._rows(tx, sums)).items():
+            if has != had[row] + sums[row]:
+                said = f"{row} had {had[row]} credits in {self.accounts}, and {sums[row]:+} made it {has}"
+                raise Refused(f"{said}: a trigger of the product's moves them too, or others; nothing was moved")
 
     def short(self, tx: Tx, purchase_id: str) -> str | None:
         """Why the unspent credits of a lot cannot all be frozen: the product knows of fewer. None where they can."""
         lot = tx.one(select(purchases.c.account_id, purchases.c.remaining).where(purchases.c.purchase_id == purchase_id))
         row = self.accounts.account(lot.account_id)
-        has = self._lock(tx, [row]).get(row, 0)
+        has = self._lock(tx, [row]).get(row) or 0
         if has >= lot.remaining:
             return None
         return (
@@ -154,10 +162,10 @@ class Balances:
         if not self.acts:
             return set()
         rows = {account_id: self.accounts.account(account_id) for account_id in account_ids}
-        chosen, account = self._rows(tx, rows.values()), self.accounts.column(ACCOUNT)
-        there = {row._mapping[account] for row in tx.all(chosen)}
-        taken = there - {row._mapping[account] for row in tx.all(chosen.with_for_update(key_share=True, skip_locked=True))}
-        return {account_id for account_id, row in rows.items() if row in taken}
+        chosen = self._rows(tx, rows.values())
+        there = self._balances(tx, chosen)
+        free = self._balances(tx, chosen.with_for_update(key_share=True, skip_locked=True))
+        return {account_id for account_id, row in rows.items() if row in there and row not in free}
 
     def breaches(self, tx: Tx, limit: int) -> Iterable[tuple[str, str]]:
         """Where the entries of the product are not what our postings say, as (key, problem); nothing where it keeps none."""
@@ -187,10 +195,17 @@ class Balances:
     def _since(self) -> str:
         return f"balances:{self.accounts}"
 
-    def _lock(self, tx: Tx, rows: Iterable[Any]) -> dict[Any, int]:
-        account, balance = self.accounts.column(ACCOUNT), self.accounts.column(BALANCE)
+    def _no_balance(self, owner: str, row: Any, balances: Mapping[Any, int | None]) -> str:
+        if row in balances:
+            return f"account {owner} has no balance, {self.accounts}.{self.accounts.named.parts[BALANCE]} is NULL in its row"
+        return f"account {owner} has no row in {self.accounts}"
+
+    def _lock(self, tx: Tx, rows: Iterable[Any]) -> dict[Any, int | None]:
         # the product may add rows that refer to the account's meanwhile: no key of it changes, and so neither waits for the other
-        chosen = self._rows(tx, rows).with_for_update(key_share=True)
+        return self._balances(tx, self._rows(tx, rows).with_for_update(key_share=True))
+
+    def _balances(self, tx: Tx, chosen: Select[Any]) -> dict[Any, int | None]:
+        account, balance = self.accounts.column(ACCOUNT), self.accounts.column(BALANCE)
         return {row._mapping[account]: row._mapping[balance] for row in tx.all(chosen)}
 
     def _rows(self, tx: Tx, rows: Iterable[Any]) -> Select[Any]:
