@@ -577,6 +577,57 @@ class TestPostgres:
         ((detail,),) = rows(store, "select detail from dead_letters")
         assert "has no row in profiles" in detail
 
+    @pytest.mark.parametrize(("left", "after"), [("numeric(12,2)", "100.50"), ("integer", "101")])
+    def test_balance_with_decimals_comes_to_what_it_was_and_is_written_down(self, store: Store, left: str, after: str) -> None:
+        product(store, balance="numeric(12,2)")
+        run(store, f'alter table credit_entries alter "left" type {left}')
+        run(store, "insert into profiles (id, credits) values ('acc_1', 95.50)")
+        world = world_of(store)
+        world.load(an_account("acc_1"), a_purchase("ord_1", "acc_1", 100))
+        world.happen(world.submitted("job_1", credits=5), world.failed("job_1"))
+        assert rows(store, 'select credits::text, "left"::text from profiles, credit_entries') == [("100.50", after)]
+        assert (world.state("job_1"), audited(world)) == ("refunded", [])
+
+    @pytest.mark.parametrize(
+        ("kind", "fits", "wrong"),
+        [
+            ("shop.source", "us", "ours"),
+            ("integer", "7", "seven"),
+            ("boolean", "true", "maybe"),
+            ("varchar(4)", "ours", "refunds"),
+            ("uuid", NUMBERED.format(1), "1"),
+            ("shop.short", "us", "refunds"),
+        ],
+    )
+    def test_text_of_ours_stands_in_a_column_of_any_type_or_is_refused_at_the_start(
+        self, store: Store, kind: str, fits: str, wrong: str
+    ) -> None:
+        product(store)
+        run(
+            store,
+            "create schema shop",
+            "create type shop.source as enum ('us', 'them')",
+            "create domain shop.short as varchar(5)",
+            f"alter table credit_entries add source {kind} not null",
+            "insert into profiles (id, credits) values ('acc_1', 95), ('acc_2', 95)",
+        )
+        named = ENTRIES.replace("by='us'", "by='us', source='{}'")
+        with pytest.raises(Misconfigured, match=rf"credit_entries.source is .*, which cannot hold '{wrong}'"):
+            balances(store, named.format(wrong))
+        world = World(store, ledger=Ledger(balances(store, named.format(fits))))
+        world.load(*(made for n in "12" for made in (an_account(f"acc_{n}"), a_purchase(f"ord_{n}", f"acc_{n}", 100))))
+        world.happen(*(world.submitted(f"job_{n}", account=f"acc_{n}", credits=5) for n in "12"))
+        world.happen(*(world.failed(f"job_{n}", account=f"acc_{n}") for n in "12"))
+        assert rows(store, "select credits, source::text from profiles join credit_entries on user_id = id") == [(100, fits)] * 2
+        run(store, "drop table credit_entries", "drop schema shop cascade")
+
+    @pytest.mark.parametrize(("kind", "doubtful"), [("varchar(36)", True), ("varchar(255)", False), ("text", False)])
+    def test_column_that_is_too_short_for_keys_is_a_doubt(self, store: Store, kind: str, doubtful: bool) -> None:
+        product(store)
+        run(store, f"alter table credit_entries alter ref type {kind}")
+        said = "credit_entries.ref takes 36 characters, and our keys are `refunds:reversal:JOB:PURCHASE`"
+        assert [doubt.split(": a longer")[0] for doubt in store.read(balances(store).doubts)] == ([said] if doubtful else [])
+
     def test_least_rights_and_a_schema_of_our_own_are_enough(self, store: Store) -> None:
         name = f"worker_{store.engine.url.database}"
         product(store)

@@ -138,6 +138,8 @@ def test_a_table_will_do_or_every_fault_is_named(store: Store, columns: str, fau
         ("credits", Numeric(), True, BigInteger),
         ("balance", Float(), True, None),
         ("after", Text(), True, None),
+        ("after", Integer(), True, Numeric),
+        ("after", Numeric(), False, BigInteger),
         ("at", TIMESTAMP(), True, Instant),
         ("at", Text(), True, None),
         ("at", Text(), False, Instant),

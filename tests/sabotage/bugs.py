@@ -158,6 +158,24 @@ BUGS = (
         (("worker/credits/balances.py", "            if has != had[row] + sums[row]:", "            if False:"),),
     ),
     Bug(
+        "text_that_no_row_can_hold_is_named_at_the_first_event",
+        "the doctor is content, and every event that brings credits back ends with the dead letters",
+        ("tests/credits/test_balances.py::TestPostgres",),
+        (
+            (
+                "worker/credits/named.py",
+                "    if not tx.postgres:\n        return Text()\n    called",
+                "    return Text()\n    called",
+            ),
+        ),
+    ),
+    Bug(
+        "balance_with_decimals_cannot_be_written_down",
+        "of a product whose balances have decimals no credits come back, and the doctor is content",
+        ("tests/credits/test_balances.py::TestPostgres",),
+        (("worker/credits/named.py", "Numeric() if part == AFTER and postgres else BigInteger()", "BigInteger()"),),
+    ),
+    Bug(
         "row_that_the_product_holds_holds_up_its_batch",
         "one customer whose balance the product has in hand stalls the credits of everybody who shares a batch with them",
         ("tests/credits/test_held_by_the_product.py",),

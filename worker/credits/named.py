@@ -6,18 +6,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, MetaData, Table, Text, inspect, text
-from sqlalchemy.exc import NoSuchTableError
-from sqlalchemy.types import DateTime, Float, Integer, Numeric, String, TypeEngine, Uuid
+from sqlalchemy import BigInteger, Column, MetaData, Table, Text, cast, inspect, literal, select, text
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, ProgrammingError
+from sqlalchemy.types import DateTime, Float, Integer, Numeric, String, TypeEngine, UserDefinedType, Uuid
 
 from worker.store.bulk import Tx
 from worker.store.columns import Instant
+from worker.store.faults import refuses_the_row
 
 ACCOUNT, BALANCE, KEY, CREDITS, AT, AFTER = "account", "balance", "key", "credits", "at", "after"
 _TABLE = re.compile(r"\s*(?:(\w+)\.)?(\w+)\s*\((.*)\)\s*", re.DOTALL)
 _COLUMN = re.compile(r"\s*(\w+)\s*=\s*(?:(\w+)|'([^',]*)')\s*")
 _NUMBERS = {BALANCE, CREDITS, AFTER}
 _BIGGEST = 2**63 - 1
+_CALLED = text(
+    "select format_type(atttypid, null) as plain, format_type(atttypid, atttypmod) as sized from pg_attribute"
+    " where attrelid = cast(:table as regclass) and attname = :column"
+)
+_USUAL_KEY = len("refunds:reversal::") + 2 * len(str(uuid.UUID(int=0)))
+
+
+class _Called(UserDefinedType[str]):
+    """A type of the product's by the name that its database has for it."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_: Any) -> str:
+        """The name of the type in SQL."""
+        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +131,12 @@ def find(tx: Tx, named: Named, *, unique: str, adds: bool) -> tuple[Product | No
             wrong.append(f"{named}.{name} is {listed[name]['type']}, which cannot hold what {part} is")
         else:
             columns.append(Column(name, kind))
-    columns += [Column(name, Text) for name in named.fixed]
+    for name, words in named.fixed.items():
+        kind = _as_it_is(tx, named, name, words)
+        if kind is None:
+            wrong.append(f"{named}.{name} is {listed[name]['type']}, which cannot hold {words!r}")
+        else:
+            columns.append(Column(name, kind))
     keys: list[list[str | None]] = [list(looked.get_pk_constraint(named.name, named.schema)["constrained_columns"])]
     keys += [list(key["column_names"]) for key in looked.get_unique_constraints(named.name, named.schema)]
     keys += [list(index["column_names"]) for index in looked.get_indexes(named.name, named.schema) if index["unique"]]
@@ -138,6 +162,11 @@ def doubts(tx: Tx, named: Named) -> list[str]:
         active = text("select row_security_active(cast(:name as text))")
         if tx.value(active, name=_quoted(named)):
             found.append(f"{named}: row security hides rows from this role; give it BYPASSRLS, or a policy of its own")
+    if (room := _room_for_keys(tx, named)) is not None:
+        found.append(
+            f"{named}.{named.parts[KEY]} takes {room} characters, and our keys are `refunds:reversal:JOB:PURCHASE`: "
+            "a longer one has its event in the dead letters"
+        )
     balance = named.parts.get(BALANCE)
     for check in inspect(tx.connection).get_check_constraints(named.name, named.schema):
         if balance is not None and re.search(rf"\b{balance}\b", str(check["sqltext"])):
@@ -148,11 +177,23 @@ def doubts(tx: Tx, named: Named) -> list[str]:
     return found
 
 
+def _room_for_keys(tx: Tx, named: Named) -> int | None:
+    """How many characters the column of keys takes, where that is fewer than two ids of usual length ask for."""
+    if KEY not in named.parts:
+        return None
+    columns = inspect(tx.connection).get_columns(named.name, named.schema)
+    (found,) = [column["type"] for column in columns if column["name"] == named.parts[KEY]]
+    length = getattr(getattr(found, "data_type", found), "length", None)
+    return length if length is not None and length < _USUAL_KEY else None
+
+
 def kind_of(part: str, found: TypeEngine[Any], *, postgres: bool) -> TypeEngine[Any] | None:
     """As what a column that was found with this type is read and written; None where it cannot hold what the part is."""
     found = getattr(found, "data_type", found)  # a domain is what it is made of
     if part in _NUMBERS:
-        return BigInteger() if isinstance(found, Integer | Numeric) and not isinstance(found, Float) else None
+        # a balance may have decimals, and so the one that is written down
+        whole = Numeric() if part == AFTER and postgres else BigInteger()
+        return whole if isinstance(found, Integer | Numeric) and not isinstance(found, Float) else None
     if part == AT:
         return Instant() if isinstance(found, DateTime if postgres else String) else None
     if part == ACCOUNT and isinstance(found, Uuid):
@@ -160,6 +201,24 @@ def kind_of(part: str, found: TypeEngine[Any], *, postgres: bool) -> TypeEngine[
     if part == ACCOUNT and isinstance(found, Integer):
         return BigInteger()
     return Text() if type(found).__visit_name__ != "enum" and isinstance(found, String) else None
+
+
+def _as_it_is(tx: Tx, named: Named, column: str, words: str) -> TypeEngine[Any] | None:
+    """The type of a column of the product as its database calls it, an enum or a number or whatever it is; None where this text
+    cannot stand there. Text on SQLite.
+    """
+    if not tx.postgres:
+        return Text()
+    called = tx.one(_CALLED, table=_quoted(named), column=column)
+    try:
+        with tx.by_itself():
+            kept = tx.value(select(cast(cast(literal(words, Text), _Called(called.sized)), Text)))
+    except DBAPIError as error:
+        if not (refuses_the_row(error) or isinstance(error, ProgrammingError)):
+            raise
+        return None
+    # what is too long is cut by a cast, and refused by a row
+    return _Called(called.plain) if kept == words or not words.startswith(kept) else None
 
 
 def needs_a_value(column: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from operator import is_
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
-from sqlalchemy import JSON, Boolean, Date, Integer, LargeBinary
+from sqlalchemy import JSON, Boolean, Date, Integer, LargeBinary, Numeric
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
@@ -73,7 +73,7 @@ def literal(values: Sequence[Any], kind: Any) -> str:
         return "{" + ",".join(repeat(literal(values[:1], kind)[1:-1], len(values))) + "}"
     if isinstance(kind, Instant):
         return _plain(_instants(values))
-    if isinstance(kind, Integer | Date | Boolean):
+    if isinstance(kind, Integer | Numeric | Date | Boolean):
         return _plain([None if value is None else str(value) for value in values])
     if isinstance(kind, LargeBinary):
         return _texts([None if value is None else rf"\x{value.hex()}" for value in values])
