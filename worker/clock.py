@@ -93,11 +93,13 @@ class SharedClock:
 
     def _look(self) -> None:
         began = self._timer()
-        # before the question: one that is not answered is not put again at every look at the time
+        # before the question: while one waits for its answer nobody else puts it
         self._ask_at = began + ASK_EVERY
         try:
             there = self._ask()
         except (TryLater, TimeoutError):
+            # after it too: one that nobody answered takes as long as that, and would be put again at every look at the time
+            self._ask_at = self._timer() + ASK_EVERY
             return
         if there is None:
             self._ask_at = math.inf

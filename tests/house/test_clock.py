@@ -144,6 +144,24 @@ def test_database_that_is_away_stops_no_clock() -> None:
     assert house.clock.now() == house.database.now()
 
 
+def test_question_that_waited_in_vain_is_not_put_again_at_the_next_look_at_the_time() -> None:
+    asked: list[float] = []
+
+    def waits_in_vain() -> datetime | None:
+        asked.append(house.timer)
+        house.pass_(ASK_EVERY)
+        raise TimeoutError
+
+    house = House()
+    clock = SharedClock(waits_in_vain, house.host, lambda: house.timer)
+    for _ in range(3):
+        clock.now()
+    assert asked == [0.0]
+    house.pass_(ASK_EVERY)
+    clock.now()
+    assert asked == [0.0, 2 * ASK_EVERY]
+
+
 def test_before_the_first_answer_the_hosts_clock_counts() -> None:
     house = House(away=True)
     assert house.clock.now() == house.host.now()

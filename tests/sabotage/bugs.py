@@ -4012,4 +4012,12 @@ BUGS = (
         ("tests/scenarios/test_money.py::test_call_is_answered_though_every_process_of_the_service_is_told_to_end_at_once",),
         (("worker/app.py", "_end_the_task)\n        _end_between_tasks()\n", "_end_the_task)\n"),),
     ),
+    Bug(
+        "one_look_at_a_server_that_hangs_is_kept_for_minutes",
+        "half a minute without an answer pages two people for four minutes more, in which no figure says who waits",
+        (
+            "tests/web/test_metrics.py::test_long_look_is_kept_for_twenty_times_as_long_and_one_that_found_a_part_silent_for_less_than_its_alert_waits",
+        ),
+        (("worker/web/metrics.py", "min(keep, SILENT_SECONDS)", "keep"),),
+    ),
 )

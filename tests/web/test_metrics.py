@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import fakeredis
@@ -31,7 +32,7 @@ from worker.store.engine import Store
 from worker.store.schema import head
 from worker.store.tables import accounts, breakers, cases, charges, creem_refunds, doubt_days, layer_jobs, payments
 from worker.web.app import Web, make_app
-from worker.web.metrics import KEEP_SECONDS, Figures
+from worker.web.metrics import KEEP_SECONDS, SILENT_SECONDS, Figures
 
 STREAM = "layer-jobs:events"
 
@@ -337,6 +338,29 @@ def test_scrapes_within_seconds_share_one_reading(account: Store) -> None:
     assert statements(account, shared) == 0
     timer.at = KEEP_SECONDS
     assert statements(account, shared) > 0
+
+
+@pytest.mark.parametrize(("there", "kept"), [(True, 20 * 13), (False, SILENT_SECONDS)])
+def test_long_look_is_kept_for_twenty_times_as_long_and_one_that_found_a_part_silent_for_less_than_its_alert_waits(
+    account: Store, tmp_path: Path, there: bool, kept: float
+) -> None:
+    timer = Timer()
+
+    def takes_long() -> tuple[int, datetime | None]:
+        looks.append(timer.at)
+        timer.at += 13
+        return 0, None
+
+    looks: list[float] = []
+    store = account if there else Store(f"sqlite:///{tmp_path}/none.db")
+    terms = load_editions(DEFAULT_TERMS)
+    asked = Figures(store, fakeredis.FakeRedis(), STREAM, HandClock(), terms, timer, mails=takes_long)
+    assert values(asked.text())["refunds_database_up"] == there
+    for timer.at in (12 + kept, 13 + kept):
+        asked.text()
+    assert looks == [0, 13 + kept]
+    if not there:
+        store.close()
 
 
 def test_a_database_that_is_away_is_told_and_not_an_error(tmp_path_factory: pytest.TempPathFactory) -> None:

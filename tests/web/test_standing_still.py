@@ -1,5 +1,6 @@
 """A server that stands still, its lines open, is told of like one that is away, and no delivery waits for it in vain."""
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +42,8 @@ def server() -> Iterator[RunningPostgres]:
 def is_free(store: Store) -> bool:
     """Nobody looks any more, so what they looked by is closed with the store."""
     pool: Any = store.engine.pool
-    return bool(pool.checkedout() == 0)
+    looking = [thread for thread in threading.enumerate() if thread.name.endswith("(_take)")]
+    return bool(pool.checkedout() == 0 and not looking)
 
 
 def test_readiness_says_so_in_seconds_and_then_at_once(server: RunningPostgres) -> None:
@@ -82,6 +84,21 @@ def test_figures_by_the_time_of_the_database_say_so_in_seconds(server: RunningPo
         with frozen(server):
             assert b"\nrefunds_database_up 0.0\n" in pool.submit(figures.text).result(3 * ANSWERS_WITHIN)
         assert eventually(lambda: is_free(store))
+
+
+def test_figures_say_that_everything_stands_still_before_a_scrape_gives_up(server: RunningPostgres, tmp_path: Path) -> None:
+    """Prometheus waits for ten seconds: figures that come later are none, and an alert about them would never last."""
+    with start_redis(tmp_path / "redis") as redis, ThreadPoolExecutor(1) as pool:
+        runtime = Runtime.start(Settings(database_url=server.url, redis_url=redis.url))
+        require_current(runtime.store)
+        runtime.redis.ping()
+        figures = Figures(runtime.store, runtime.redis, "layer-jobs:events", runtime.clock, runtime.editions)
+        with closing(runtime.store) as store:
+            with frozen(server), frozen(redis):
+                told = pool.submit(figures.text).result(1.6 * ANSWERS_WITHIN)
+                assert b"\nrefunds_database_up 0.0\n" in told
+                assert b"\nrefunds_redis_up 0.0\n" in told
+            assert eventually(lambda: is_free(store))
 
 
 @ON_SQLITE

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -39,6 +40,8 @@ from worker.store.engine import Store
 from worker.store.schema import head, require_current
 
 KEEP_SECONDS = 15.0
+SILENT_SECONDS = 60.0
+"""At most so long is kept that a part does not answer: the alerts about that wait for two minutes, and one look raises none."""
 BREAKERS = (CREEM, limits.CALLS, limits.KEY, limits.BALANCE, limits.JOURNAL, limits.MONEY, limits.RESTORE)
 ENDS = tuple(status for status in JobStatus if status is not JobStatus.RUNNING)
 DELIVERIES = ("taken", "not_stored", "unsigned")
@@ -51,7 +54,8 @@ OVERDUE = "By how much their oldest is older than they are kept; growing: a grou
 class Figures(Collector):
     """The figures of one installation, kept `KEEP_SECONDS`, or longer where reading takes long.
 
-    An unreachable part is a figure too, not an error.
+    An unreachable part is a figure too, not an error. The parts are looked at side by side, so that those which do not answer
+    keep a scrape waiting no longer than one of them.
     """
 
     def __init__(
@@ -93,12 +97,18 @@ class Figures(Collector):
         with self._lock:
             began = self._timer()
             if self._kept is None or began >= self._kept[0]:
-                found = [*self._from_database(), *self._from_redis(), *self._from_maildir()]
+                found = self._look()
                 ended = self._timer()
                 # a large history is read more seldom: at most a twentieth of the time is spent reading
-                self._kept = (ended + max(KEEP_SECONDS, 20 * (ended - began)), found)
+                keep = max(KEEP_SECONDS, 20 * (ended - began))
+                self._kept = (ended + (keep if _all_up(found) else min(keep, SILENT_SECONDS)), found)
             yield from self._kept[1]
         yield self._webhooks()
+
+    def _look(self) -> list[Family]:
+        parts = (self._from_database, self._from_redis, self._from_maildir)
+        with ThreadPoolExecutor(len(parts)) as pool:
+            return [family for families in pool.map(lambda part: part(), parts) for family in families]
 
     def _webhooks(self) -> Family:
         text = "Webhooks by how this web process answered; `unsigned` alone: are secret and address those that Creem has?"
@@ -108,10 +118,8 @@ class Figures(Collector):
         return family
 
     def _from_database(self) -> list[Family]:
-        now = self._clock.now()
         try:
-            # what only reads, or has another schema, answers too, and is of no use to anybody
-            self._patience.look(lambda: require_current(self._store))
+            now = self._patience.look(self._time_of_a_fit_database)
             found, more = self._store.read(lambda tx: figures(tx, now, self._environment))
         except (TryLater, Misconfigured) as error:
             log.warning("metrics.database_unreachable", error=one_line(error))
@@ -135,6 +143,11 @@ class Figures(Collector):
         text = "By how much reconcile is behind its time, since it last came through all its parts; is beat running?"
         late = _one("refunds_reconcile_late_seconds", text, _age(more["reconciled_at"], now - self._reconciles_every))
         return [_up("database", True), running, mode, doubt, late, *_families(found, more, now)]
+
+    def _time_of_a_fit_database(self) -> datetime:
+        # what only reads, or has another schema, answers too, and is of no use to anybody
+        require_current(self._store)
+        return self._clock.now()
 
     def _from_redis(self) -> list[Family]:
         try:
@@ -180,6 +193,11 @@ class Figures(Collector):
             _one("refunds_mails_waiting", "Mails that lie in the Maildir and have not been taken in", lying),
             _one(oldest, text, _age(since, self._clock.now())),
         ]
+
+
+def _all_up(found: Iterable[Family]) -> bool:
+    parts = {f"refunds_{part}_up" for part in ("database", "redis")}
+    return all(sample.value for family in found if family.name in parts for sample in family.samples)
 
 
 def _up(part: str, good: bool) -> Family:
