@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import select, update
 
 from tests.cases.world import START, a_job, a_purchase, an_account, moves
 from tests.requests.world import PNG, PeopleWorld, text_of
+from tests.review.test_declined import in_mode
 from tests.servers import ON_POSTGRES
 from tests.threads import at_once, ends
 from worker.cases.review.queue import NAMED_BEFORE
@@ -254,6 +256,29 @@ def test_nothing_is_carried_out_in_mode_observe(store: Store, tmp_path: Path) ->
     with pytest.raises(Refused, match="in mode observe nothing is carried out"):
         world.decide(case_id, "credits")
     assert world.credits() == 45
+    world.close()
+
+
+def test_job_that_was_made_good_by_hand_in_observe_is_not_made_good_again_when_going_live(store: Store, tmp_path: Path) -> None:
+    world = PeopleWorld(store, tmp_path, mode=Mode.OBSERVE)
+    world.load(an_account(), a_purchase("ord_1", "acc_1", 50))
+    for job in ("job_1", "job_2"):
+        world.happen(world.submitted(job, credits=5), world.failed(job))
+        assert world.state(job) == "review"
+    case = world.case("job_1")
+    assert case is not None
+    shown = world.choices(case["case_id"])["decline"]
+    assert (shown["refused"], shown["does"].rpartition(": ")[2]) == (None, "in mode observe")
+    world.decide(case["case_id"], "decline", reason="ann gave them back on Monday")
+    assert world.state("job_1") == "declined"
+    in_mode(world, Mode.FULL)
+    world.sweeper = replace(world.sweeper, performer=replace(world.performer, acts=True))
+    for case_id in world.queue():
+        replace(world.requeuer, assessor=world.assessor).requeue(case_id, by="ann", reason="going live")
+    world.sweep()
+    assert (world.state("job_1"), world.state("job_2"), world.credits()) == ("declined", "refunded", 45)
+    assert [told["data"]["job_id"] for told in world.announced()] == ["job_2"]
+    assert world.audit().ok
     world.close()
 
 

@@ -176,6 +176,18 @@ BUGS = (
         (("worker/credits/named.py", "Numeric() if part == AFTER and postgres else BigInteger()", "BigInteger()"),),
     ),
     Bug(
+        "job_made_good_by_hand_in_observe_cannot_be_said_to_be",
+        "whom somebody gave credits by hand while the worker looked on gets them once more when it goes live",
+        ("tests/review/test_review.py::test_job_that_was_made_good_by_hand_in_observe_is_not_made_good_again_when_going_live",),
+        (("worker/cases/review/choices.py", "if choice.act is Act.DECLINE and scene.case.kind is CaseKind.JOB:", "if False:"),),
+    ),
+    Bug(
+        "what_was_said_in_observe_is_told_when_going_live",
+        "customers who were made good by hand read a no, weeks later",
+        ("tests/review/test_review.py::test_job_that_was_made_good_by_hand_in_observe_is_not_made_good_again_when_going_live",),
+        (("worker/cases/review/act.py", "said = None if looks else announcement", "said = announcement"),),
+    ),
+    Bug(
         "row_that_the_product_holds_holds_up_its_batch",
         "one customer whose balance the product has in hand stalls the credits of everybody who shares a batch with them",
         ("tests/credits/test_held_by_the_product.py",),

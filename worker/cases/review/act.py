@@ -26,6 +26,7 @@ from worker.cases.review.choices import Act, awaits_word, unasked
 from worker.cases.review.scene import Scene
 from worker.credits.ledger import Ledger, Posting
 from worker.errors import Refused
+from worker.settings import Mode
 from worker.store.actions import acted
 from worker.store.bulk import Record, Tx
 from worker.store.effects import EffectKind
@@ -79,9 +80,12 @@ class _Work:
             leave_the_rest(self.tx, self.settler.bench, case, money=money, given=given, now=self.now)
 
     def move(self, target: CaseState, *more: Record, silent: bool = False, **told: Any) -> None:
-        """Writes the case in its new state, with its announcement and `more` notices; `silent`: the customer is told nothing."""
+        """Writes the case in its new state, with its announcement and `more` notices; `silent`: the customer is told nothing. In
+        `observe` nobody is, the product neither.
+        """
+        looks = self.settler.bench.mode is Mode.OBSERVE
         go(self.case, target, next_action_at=None if target.final else self.now + REMIND, now=self.now)
-        said = announcement(self.case, self.now, **told)
+        said = None if looks else announcement(self.case, self.now, **told)
         write_cases(self.tx, [self.case], self.now, self.deed.by)
         write_effects(self.tx, [said] if said else [], more, now=self.now, told=not silent)
         if self.case.kind is CaseKind.JOB:

@@ -106,9 +106,8 @@ def choices(scene: Scene, *, mode: Mode, money_can_leave: str | None, waits: boo
         acts = [Act.REINSTATE]
     if scene.account.status == AccountStatus.SUSPENDED.value:
         acts = [Act.REINSTATE if act is Act.SUSPEND else act for act in acts]
-    held = "in mode observe nothing is carried out" if mode is Mode.OBSERVE else None
     made = [_MAKE[act](scene) if act is not Act.MONEY else _money(scene, money_can_leave) for act in acts]
-    return [_held(choice, scene, held) for choice in made]
+    return [_observed(choice, scene) if mode is Mode.OBSERVE else _held(choice, scene, None) for choice in made]
 
 
 def recommended(offered: Sequence[Choice]) -> Choice | None:
@@ -116,6 +115,14 @@ def recommended(offered: Sequence[Choice]) -> Choice | None:
     remedies = {Act.CREDITS, Act.MONEY}
     given = (choice for choice in offered if choice.act in remedies and not choice.only_by_name)
     return next((choice for choice in given if choice.refused is None), None)
+
+
+def _observed(choice: Choice, scene: Scene) -> Choice:
+    """What a person may say while the worker only looks: that a job was made good by hand, or need not be."""
+    if choice.act is Act.DECLINE and scene.case.kind is CaseKind.JOB:
+        told = "nothing is given back, not later either when the mode is another, and nobody is told: in mode observe"
+        return _held(replace(choice, does=told), scene, None)
+    return _held(choice, scene, "in mode observe nothing is carried out")
 
 
 def _held(choice: Choice, scene: Scene, held: str | None) -> Choice:
