@@ -232,6 +232,7 @@ def test_proof_is_told_whole(world: MoneyWorld, told: Told) -> None:
         "amount": 900,
         "currency": "USD",
         "transaction_id": "tran_1",
+        "credits_void": 100,
     }
     assert told.of("payment.refunded") == [
         {"level": "info", "case_id": found["case_id"], "transaction_id": "tran_1", "amount": 900}

@@ -188,6 +188,12 @@ BUGS = (
         (("worker/cases/review/act.py", "said = None if looks else announcement", "said = announcement"),),
     ),
     Bug(
+        "product_is_not_told_which_credits_went_with_the_money",
+        "customers of a product that keeps balances by what is announced have their money back and keep its credits",
+        ("tests/money/test_ends.py",),
+        (("worker/cases/money/close.py", '{"credits_void": voided} if voided else {}', "dict[str, int]()"),),
+    ),
+    Bug(
         "row_that_the_product_holds_holds_up_its_batch",
         "one customer whose balance the product has in hand stalls the credits of everybody who shares a batch with them",
         ("tests/credits/test_held_by_the_product.py",),

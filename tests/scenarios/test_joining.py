@@ -72,7 +72,11 @@ def test_the_guide_leads_from_the_first_event_to_credits_that_came_back(system: 
     system.worker()
     system.settles(cases=1)
     assert system.credits("acc_1") == 10
+    with open_stream_client(system.redis_url) as client:
+        client.xgroup_create("refunds:events", "balance", "0", mkstream=True)
+        assert client.xreadgroup("balance", "me", {"refunds:events": ">"}), "the product was given it, and died over it"
     assert "refund.credits_reversed" in run(system, read)
+    assert "refund.credits_reversed" not in run(system, read), "what was acknowledged is not read again"
     system.audit()
 
 

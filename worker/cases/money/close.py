@@ -107,7 +107,9 @@ def proved(tx: Tx, payment: Row[Any], case: Case, refunded: int, with_: Closing)
     case.reason = decided or case.reason
     go(case, CaseState.REFUNDED, next_action_at=None, now=now)
     gone = {"amount": refunded, "currency": payment.currency, "transaction_id": payment.transaction_id}
-    told = announcement(case, now, **gone, reason=decided)
+    # whoever keeps balances by what is announced takes them, or the customer has the money and the credits
+    void = {"credits_void": voided} if voided else {}
+    told = announcement(case, now, **gone, **void, reason=decided)
     write_cases(tx, [case], now, WORKER)
     if told is not None:
         write_effects(tx, [told], now=now)
