@@ -4038,4 +4038,18 @@ BUGS = (
         ),
         (("worker/web/metrics.py", "min(keep, SILENT_SECONDS)", "keep"),),
     ),
+    Bug(
+        "fork_that_is_refused_ends_the_worker",
+        "where the host has no memory or no process left for a moment, everything that runs ends, and by hand nobody starts it again",
+        (
+            "tests/house/test_supervise.py::test_process_that_cannot_be_started_just_now_ends_no_other_and_is_tried_again_ever_later",
+        ),
+        (
+            (
+                "worker/cli/supervise.py",
+                "            except OSError as error:\n                # no memory",
+                "            except ValueError as error:\n                # no memory",
+            ),
+        ),
+    ),
 )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from worker.errors import one_line
 from worker.observe import log
 
 STEADY_SECONDS = 60.0
@@ -36,15 +37,24 @@ class Child:
         if self.process is not None:
             log.warning("process.died", process=self.name, exit=self.process.returncode)
             self.process = None
-            self.deaths = self.deaths + 1 if now - self.began < STEADY_SECONDS else 1
-            self.not_before = now + min(30.0, 0.5 * 2 ** min(self.deaths, 6))
+            self._back_off(now)
         if now >= self.not_before:
             # a session of its own: a Ctrl-C at the keyboard reaches us alone, and we end them in order; where we are killed, they
             # are told to end, for nobody else ends what works by our settings
             bound = [*python(), "worker.cli.bound", str(os.getpid())]
-            self.process = subprocess.Popen([*bound, *self.command], start_new_session=True)
+            try:
+                self.process = subprocess.Popen([*bound, *self.command], start_new_session=True)
+            except OSError as error:
+                # no memory, or no process more, just now: those that run are not to end for it
+                self._back_off(now)
+                log.error("process.not_started", process=self.name, error=one_line(error), next="tried again")
+            else:
+                log.info("process.started", process=self.name, pid=self.process.pid)
             self.began = now
-            log.info("process.started", process=self.name, pid=self.process.pid)
+
+    def _back_off(self, now: float) -> None:
+        self.deaths = self.deaths + 1 if now - self.began < STEADY_SECONDS else 1
+        self.not_before = now + min(30.0, 0.5 * 2 ** min(self.deaths, 6))
 
 
 def python() -> list[str]:
