@@ -197,6 +197,8 @@ def _keep_flower_from_strangers(**_: object) -> None:
         right = f"set FLOWER_BASIC_AUTH to a name:password of your own, or listen on {LOOPBACK}"
         raise SystemExit(f"refunds: FLOWER_ADDRESS: {where} can be reached from outside; {right}")
     _refuse_what_flower_would_trip_over(command.params["tornado_argv"])
+    # it asks nobody how to log, as Celery's other commands do
+    _log_our_way()
 
 
 def _refuse_what_flower_would_trip_over(words: tuple[str, ...]) -> None:

@@ -53,7 +53,20 @@ def configure_logging(settings: Settings) -> None:
             before.close()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    for noisy in ("httpx", "httpcore", "kombu", "amqp", "alembic", "celery.app.trace", "celery.worker.strategy", "celery.beat"):
+    # the pool of task processes hands nothing on: that one of them was killed would stand on stderr as a bare line
+    pool = logging.getLogger("multiprocessing")
+    pool.handlers[:], pool.propagate = [handler], False
+    for noisy in (
+        "httpx",
+        "httpcore",
+        "kombu",
+        "amqp",
+        "alembic",
+        "celery.app.trace",
+        "celery.worker.strategy",
+        "celery.beat",
+        pool.name,
+    ):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     logging.getLogger("celery.beat").addFilter(_one_line_an_outage)
     logging.getLogger("celery.worker.consumer.consumer").addFilter(_why_it_connects_anew)

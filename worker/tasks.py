@@ -180,7 +180,7 @@ def hand_on(entries: Sequence[Entry]) -> set[str]:
         if not _send(assess, {"job": event.job_id or "", "event": event.id, "entries": [entry.stream_id]}):
             break
         sent.add(entry.stream_id)
-    log.info("intake.handed_on", entries=sorted(sent))
+    log.info("intake.handed_on", entry_ids=sorted(sent))
     return sent
 
 

@@ -8,6 +8,7 @@ import re
 import select
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,12 +19,13 @@ import httpx
 import pytest
 import redis as redis_py
 
-from tests.scenarios.system import ROOT, System, a_purchase, an_account, failed, submitted
+from tests.scenarios.system import ROOT, System, a_purchase, an_account, descendants, failed, submitted
 from tests.servers import ON_POSTGRES, eventually
 from worker.sandbox.servers import free_port
 
 pytestmark = [pytest.mark.landing, ON_POSTGRES]
 GUIDE = (ROOT / "docs/operating.md").read_text()
+TO_WHOEVER_STOPPED_IT = "worker: Warm shutdown (MainProcess)"
 TYPED = r"""jq -Rc 'fromjson? | select(tostring | test("\\bjob_42\\b"))' worker.log"""
 
 
@@ -39,6 +41,30 @@ def records(system: System) -> list[dict[str, Any]]:
             if isinstance(record, dict):
                 found.append(record)
     return found
+
+
+def bare(path: Path) -> list[str]:
+    """Lines of a process that are no records, once it logs: before that stand Celery's words to whoever runs it as root."""
+    lines = path.read_text().splitlines()
+    begun = next((number for number, line in enumerate(lines) if line.startswith('{"')), 0)
+    return [line for line in lines[begun:] if line and not isinstance(as_json(line), dict)]
+
+
+def as_json(line: str) -> Any:
+    """What the line says; None where it is no JSON."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def kind(value: Any) -> str | None:
+    """How a collector keeps a value under its name: a list like what is in it, nothing like anything."""
+    if isinstance(value, list):
+        return next((kind(one) for one in value if one is not None), None)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "number"
+    return None if value is None else type(value).__name__
 
 
 def about(job: str, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -72,6 +98,41 @@ def test_one_filter_says_what_became_of_a_job_handled_alone_and_of_one_drained(s
         said = [one for one in about(job, told) if one["event"] in {"case.moved", "cases.moved"}]
         assert len(said) == 1, (job, said)
         assert "refunded" in json.dumps(said)
+
+
+def test_collector_that_reads_records_can_keep_every_line_of_every_process(system: System) -> None:
+    """A line that is no record, and one that has a number where others of its name have words, is in no index afterwards."""
+    port = free_port()
+    system.extra = {**system.extra, "REFUNDS_WEB_PORT": str(free_port())}
+    system.load([an_account(), a_purchase(credits=1000)])
+    celery = ("worker.cli.celery", "--quiet", "-A", "worker")
+    worker = system.start(*celery, "worker", "--concurrency", "1", "--without-gossip")
+    others = [system.start(*words) for words in (("worker.cli", "intake"), ("worker.cli", "web"))]
+    others.append(system.start(*celery, "beat", "--schedule", str(system.folder / "beat")))
+    others.append(system.start(*celery, "flower", "--address=127.0.0.1", f"--port={port}", "--read-only"))
+    system.emit([submitted("job_42"), failed("job_42", code="internal_error")])
+    system.comes_to("refunded", "job_42")
+    many = [f"job_{number}" for number in range(100, 120)]
+    system.emit([document for job in many for document in (submitted(job), failed(job, code="internal_error"))])
+    system.settles(cases=1 + len(many))
+    assert eventually(lambda: answers(port, "healthcheck"), within=60), system.logs()
+    # as the system does where memory ends
+    [child] = descendants(worker.pid)
+    os.kill(child, signal.SIGKILL)
+    assert eventually(lambda: "signal 9" in system.logs(), within=60), system.logs()
+    for process in (*others, worker):
+        process.terminate()
+    assert all(process.wait(60) is not None for process in (*others, worker))
+    said = {path.name: bare(path) for path in sorted(system.folder.glob("*.log"))}
+    assert {name: lines for name, lines in said.items() if lines} in ({}, {"worker.cli.celery-0.log": [TO_WHOEVER_STOPPED_IT]})
+    told = records(system)
+    assert {"intake.accepted", "intake.handed_on", "cases.moved", "web.listening"} <= {record["event"] for record in told}
+    kinds: dict[str, set[str]] = {}
+    for record in told:
+        assert {"event", "level", "timestamp"} <= record.keys()
+        for name, value in record.items():
+            kinds.setdefault(name, set()).update(filter(None, [kind(value)]))
+    assert {name: found for name, found in kinds.items() if len(found) > 1} == {}
 
 
 def test_task_that_took_several_names_none_of_them_and_each_line_its_own_job(system: System) -> None:
@@ -128,9 +189,9 @@ def test_log_that_cannot_be_written_stops_nobody(system: System, nowhere: IO[byt
     assert [process.poll() for process in system.processes] == [None, None]
 
 
-def answers(port: int) -> bool:
-    """Whether the web process is there."""
+def answers(port: int, at: str = "healthz") -> bool:
+    """Whether the web process is there, or Flower at its `healthcheck`."""
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/{at}", trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False

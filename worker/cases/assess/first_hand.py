@@ -67,4 +67,4 @@ class FirstHand:
         try:
             self.client.xack(self.stream, self.group, *ids)
         except redis.RedisError as error:  # its consumer finds it pending, takes it in, and sees that it is known
-            log.warning("entry.not_acknowledged", entries=list(ids), error=one_line(error))
+            log.warning("entry.not_acknowledged", entry_ids=list(ids), error=one_line(error))
