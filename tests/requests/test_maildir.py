@@ -282,6 +282,20 @@ def test_folder_that_is_a_link_is_no_maildirs(tmp_path: Path, world: PeopleWorld
 
 
 @ON_SQLITE
+def test_maildir_whose_disk_is_not_mounted_any_more_is_away_and_not_empty(maildir: Maildir) -> None:
+    deliver(maildir, "1", a_mail())
+    mounted = maildir.folder.rename(maildir.folder.with_name("mounted elsewhere"))
+    maildir.folder.mkdir()
+    with pytest.raises(FileNotFoundError, match="no folder `new` any more"):
+        maildir.waiting()
+    with pytest.raises(TryLater, match=r"^the Maildir is not reachable: it has no folder `new` any more; is its disk there\?$"):
+        maildir.take()
+    maildir.folder.rmdir()
+    mounted.rename(maildir.folder)
+    assert len(maildir.take()) == 1
+
+
+@ON_SQLITE
 def test_what_lies_there_and_is_no_file_of_its_own_leads_to_nothing_and_keeps_no_mail_behind_it(
     world: PeopleWorld, maildir: Maildir, tmp_path: Path
 ) -> None:

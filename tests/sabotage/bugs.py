@@ -4052,4 +4052,10 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "maildir_whose_disk_is_gone_is_empty",
+        "customers write, nobody takes it in while their promise runs, and no line, no figure and no alert says so",
+        ("tests/requests/test_maildir.py::test_maildir_whose_disk_is_not_mounted_any_more_is_away_and_not_empty",),
+        (("worker/cases/requests/maildir.py", '        if not os.path.lexists(self.folder / "new"):\n', "        if False:\n"),),
+    ),
 )

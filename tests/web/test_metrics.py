@@ -288,7 +288,7 @@ def test_mails_that_lie_there_have_an_age_and_a_folder_that_cannot_be_read_takes
     assert told(unreadable) == [None, None, 1, 1]
 
 
-def test_maildir_that_does_not_answer_is_as_old_as_its_last_answer(store: Store) -> None:
+def test_maildir_that_does_not_answer_or_is_gone_is_as_old_as_its_last_answer(store: Store) -> None:
     found: list[Callable[[], tuple[int, datetime | None]]] = []
     clock, timer = HandClock(), Timer()
     figures = Figures(store, fakeredis.FakeRedis(), STREAM, clock, load_editions(DEFAULT_TERMS), timer, mails=lambda: found[-1]())
@@ -302,12 +302,17 @@ def test_maildir_that_does_not_answer_is_as_old_as_its_last_answer(store: Store)
     def hangs() -> tuple[int, datetime | None]:
         raise TimeoutError(110, "the disk does not answer")
 
+    def is_gone() -> tuple[int, datetime | None]:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    assert age(is_gone) == (None, 1), "it may never have been there"
     assert age(hangs) == (0, 1), "it has only now been asked"
     clock.pass_(minutes=10)
     assert age(hangs) == (600, 1)
     assert age(lambda: (0, None)) == (0, 1)
     clock.pass_(minutes=40)
     assert age(hangs) == (2400, 1)
+    assert age(is_gone) == (2400, 1)
     assert age(lambda: (1, clock.now() - timedelta(minutes=5))) == (300, 1)
     assert age(hangs) == (300, 1)
 

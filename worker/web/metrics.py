@@ -177,18 +177,19 @@ class Figures(Collector):
 
     def _from_maildir(self) -> list[Family]:
         oldest = "refunds_mails_oldest_age_seconds"
-        text = "Age of the oldest of them, whose promise runs, or since when the folder does not answer; run `refunds doctor`"
+        text = "Age of the oldest of them, whose promise runs, or since when the folder cannot be read; run `refunds doctor`"
         try:
             lying, since = self._mails() if self._mails is not None else (0, None)
             self._mails_seen = since or self._clock.now()
-        except TimeoutError as error:
-            log.warning("metrics.maildir_hangs", error=one_line(error))
+        except OSError as error:
+            hangs = isinstance(error, TimeoutError)
+            log.warning("metrics.maildir_hangs" if hangs else "metrics.maildir_unreadable", error=one_line(error))
+            if self._mails_seen is None and not hangs:
+                # a process that was never given the folder says nothing of it
+                return []
             # nobody takes what has come since it last answered, and how much that is cannot be told
             self._mails_seen = self._mails_seen or self._clock.now()
             return [_one(oldest, text, _age(self._mails_seen, self._clock.now()))]
-        except OSError as error:
-            log.warning("metrics.maildir_unreadable", error=one_line(error))
-            return []
         return [
             _one("refunds_mails_waiting", "Mails that lie in the Maildir and have not been taken in", lying),
             _one(oldest, text, _age(since, self._clock.now())),

@@ -4,6 +4,7 @@ A crash in between leaves the mail where it was; it is taken again, found known,
 that what a mail is, and never what else this process reads or removes: no link is followed, be it a file or one of the folders.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -64,11 +65,11 @@ class Maildir:
     def take(self) -> list[TakenMail]:
         """Takes in what has arrived, oldest first, up to a round. One mail that cannot be taken stays and never stops others.
 
-        Raises `TryLater` where the folder does not answer.
+        Raises `TryLater` where the folder does not answer, or is no Maildir any more.
         """
         try:
             self.patience.look(self._touch)
-        except TimeoutError as error:
+        except OSError as error:
             raise TryLater("the Maildir", error.strerror or type(error).__name__) from error
         done = []
         with self._files() as files:
@@ -87,8 +88,15 @@ class Maildir:
         for name in _FOLDERS:
             with suppress(FileNotFoundError, PermissionError, NotADirectoryError), os.scandir(self.folder / name) as lying:
                 next(lying, None)
+        self._be_there()
+
+    def _be_there(self) -> None:
+        # where its disk is not mounted any more nothing lies there, and whether anybody wrote cannot be told
+        if not os.path.lexists(self.folder / "new"):
+            raise FileNotFoundError(errno.ENOENT, "it has no folder `new` any more; is its disk there?")
 
     def _waiting(self) -> tuple[int, datetime | None]:
+        self._be_there()
         with self._files() as files:
             delivered = [at for at in map(_delivered, files) if at is not None]
         return len(delivered), min(map(self._received_at, delivered), default=None)
