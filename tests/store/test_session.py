@@ -132,6 +132,7 @@ def test_what_the_database_sets_for_its_clients_changes_nothing(database_url: st
         isolation = text("select current_setting('transaction_isolation'), current_setting('transaction_read_only')")
         assert store.write(lambda tx: tuple(tx.connection.execute(isolation).one())) == ("read committed", "off")
         assert store.read(lambda tx: tuple(tx.connection.execute(isolation).one())) == ("repeatable read", "on")
+        assert store.write(lambda tx: tuple(tx.connection.execute(isolation).one())) == ("read committed", "off")
         store.close()
 
 
