@@ -20,6 +20,7 @@ from tests.servers import ON_POSTGRES, POSTGRES_AT_NIGHT
 from worker.cases.effects.notifier import Mailer, Notifier, notices_late
 from worker.clock import moment
 from worker.notices.mail.postbox import Outbox, Posted, Receipt
+from worker.store.breakers import MAIL, not_heard, standing
 from worker.store.engine import Store
 from worker.store.tables import accounts, notices
 
@@ -263,6 +264,31 @@ def test_mail_that_may_have_arrived_or_was_refused_is_not_sent_again(world: Peop
         notifier.send()
     assert len(server.got) == 1
     assert states(world) == [outcome.value]
+
+
+def test_letters_that_end_untold_one_after_the_other_are_counted_until_one_is_taken(world: PeopleWorld) -> None:
+    server = Server([Posted.REFUSED, Posted.UNKNOWN, Posted.LATER, Posted.REFUSED, Posted.LATER, Posted.SENT, Posted.REFUSED])
+    notifier, seen = through(world, server), []
+    for number in range(1, 8):
+        failed_jobs(world, 1, first=number)
+        world.clock.pass_(hours=2)
+        notifier.send()
+        seen.append(world.store.read(lambda tx: not_heard(tx, MAIL)))
+    # what is told later goes out with the next
+    assert [told[0] if told else 0 for told in seen] == [1, 2, 2, 3, 3, 0, 1]
+    assert len(server.got) == 7
+    assert world.store.read(lambda tx: standing(tx, world.clock.now())) == []
+
+
+def test_refusal_that_is_kept_names_no_recipient(world: PeopleWorld) -> None:
+    class Naming(Server):
+        def post(self, message: EmailMessage) -> Receipt:
+            return Receipt(Posted.REFUSED, f"550 to RCPT TO: <{message['To']}>: Relay access denied")
+
+    failed_jobs(world, 1)
+    world.clock.pass_(hours=2)
+    through(world, Naming()).send()
+    assert world.store.read(lambda tx: not_heard(tx, MAIL)) == (1, "550 to RCPT TO: <the recipient>: Relay access denied")
 
 
 class Deadly(Server):

@@ -38,6 +38,7 @@ from worker.sandbox.creem import Switches
 from worker.sandbox.creem.words import Fault
 from worker.sandbox.servers import start_redis
 from worker.settings import Settings
+from worker.store.breakers import MAIL, in_vain, not_heard
 from worker.store.engine import Store
 
 pytestmark = pytest.mark.landing
@@ -1114,6 +1115,19 @@ def test_doctor_warns_of_a_mail_server_that_takes_no_letters(system: System, tmp
             [told] = [item for item in system.json("doctor")["findings"] if item["check"] == "notices"]
             assert (told["ok"], told["severity"]) == (why is None, "warning"), told
             assert told["finding"].startswith(why or "customers are written to from ")
+
+
+def test_doctor_warns_of_letters_that_are_refused_one_after_the_other(system: System, tmp_path: Path) -> None:
+    system.extra = {"REFUNDS_NOTICES_URL": f"file://{tmp_path}/outbox"}
+    with closing(Store(system.database_url)) as store:
+        for number, fine in ((4, True), (5, False)):
+            while (store.read(lambda tx: not_heard(tx, MAIL)) or (0,))[0] < number:
+                store.write(lambda tx: in_vain(tx, MAIL, "554 Relay access denied"))
+            [told] = [item for item in system.json("doctor")["findings"] if item["check"] == "notices"]
+            assert (told["ok"], told["severity"]) == (fine, "warning")
+    assert told["finding"].startswith(
+        "5 letters in a row were refused or may not have arrived, the last: 554 Relay access denied;"
+    )
 
 
 INTERRUPTED = """

@@ -10,7 +10,7 @@ from worker.cases.overview import WHOLE, overview
 from worker.cases.reconcile.compare import in_doubt
 from worker.cases.reconcile.reconciliation import last_end
 from worker.cases.review.queue import in_queue
-from worker.store.breakers import CREEM, PIPELINE
+from worker.store.breakers import CREEM, MAIL, PIPELINE
 from worker.store.bulk import Tx
 from worker.store.tables import breakers, cases, charges, doubt_days, layer_jobs, payment_attempts, payments, reruns
 
@@ -18,7 +18,7 @@ LAST_HOUR, LAST_DAY = timedelta(hours=1), timedelta(hours=24)
 """Up to now. What a verdict calls "of late" (`OF_LATE` in `assess.surroundings`) is another time."""
 BUCKETS = (1, 5, 30, 60, 300, 900, 3600, 14400, 86400, 259200, 604800)
 """Upper bounds, in seconds, of the time from failure to made whole."""
-SERVICES = (CREEM, PIPELINE)
+SERVICES = (CREEM, PIPELINE, MAIL)
 
 
 def figures(tx: Tx, now: datetime, environment: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -14,6 +14,8 @@ from worker.store.tables import breakers
 
 CREEM, PIPELINE = "creem", "pipeline"
 """The services that may be away."""
+MAIL = "mail"
+"""The mail server, which may be there and take no letter."""
 BREAK_AFTER = 5
 BREAK_FOR = timedelta(seconds=60)
 LONGEST_ASKED = timedelta(hours=6)
@@ -24,11 +26,7 @@ def unheard(tx: Tx, name: str, why: str, now: datetime, longest: timedelta, *, a
     """One more call that came to nothing; after some in a row nobody calls for a while, twice as long with each, but no longer
     than `longest`. Where the service `asked` that nobody call for so many seconds, nobody does from the first, a while at most.
     """
-    first = {"name": name, "failures": 1, "open_until": None, "last_error": why}
-    one_more = {"failures": breakers.c.failures + 1, "last_error": why}
-    # in one statement: between two of them an answer to another process takes the row away
-    counted = tx.insert_or_change(breakers, first, one_more, by=breakers.c.name)
-    assert counted is not None, "changed whatever it was"
+    counted = in_vain(tx, name, why)
     failures = counted.failures
     pause = pause_after(failures, longest, asked)
     if pause:
@@ -36,6 +34,16 @@ def unheard(tx: Tx, name: str, why: str, now: datetime, longest: timedelta, *, a
         # orders that were given go on to be tried every few seconds while the pipeline is away: the same pause again is no news
         if counted.open_until is None or counted.open_until <= now or pause > pause_after(failures - 1, longest, None):
             log.warning(f"{name}.breaker_open", failures=failures, seconds=pause.total_seconds(), error=why)
+
+
+def in_vain(tx: Tx, name: str, why: str) -> Row[Any]:
+    """One more in a row that came to nothing, where nobody is kept from trying by it; the row as it was made or changed."""
+    first = {"name": name, "failures": 1, "open_until": None, "last_error": why}
+    one_more = {"failures": breakers.c.failures + 1, "last_error": why}
+    # in one statement: between two of them an answer to another process takes the row away
+    counted = tx.insert_or_change(breakers, first, one_more, by=breakers.c.name)
+    assert counted is not None, "changed whatever it was"
+    return counted
 
 
 def pause_after(failures: int, longest: timedelta, asked: float | None, *, first: int = BREAK_AFTER) -> timedelta:

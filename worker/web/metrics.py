@@ -250,7 +250,7 @@ def _families(found: dict[str, Any], more: dict[str, Any], now: datetime) -> Ite
     yield _one("refunds_money_unmatched_minor_units", text, more["unmatched"])
     text = "Charges that Creem and we do not agree on in what went back; `refunds reconcile` names them"
     yield _many("refunds_charges_in_doubt", text, "check", more["in_doubt"])
-    text = "Calls in a row that came to nothing; 0 again with the next answer"
+    text = "Calls in a row that came to nothing, of `mail` letters that ended untold; 0 again with the next that does not"
     yield _many("refunds_calls_unheard", text, "service", _each(SERVICES, more["unheard"]))
     standing = {name: int(name in found["breakers"]) for name in BREAKERS}
     yield _many("refunds_breaker_open", "1 while this breaker holds money back; `refunds status` says why", "breaker", standing)

@@ -24,6 +24,7 @@ from worker.errors import LockedOut
 from worker.notices.mail.letters import About, Letter, NoticeKind, compose
 from worker.notices.mail.postbox import Postbox, Posted, Receipt
 from worker.observe import log
+from worker.store.breakers import MAIL, answered, in_vain
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.history import line
@@ -105,7 +106,8 @@ class Notifier:
                 continue
             receipt = _post(mailer, self.editions, batch, now)
             self.store.write(partial(_record, batch=batch, receipt=receipt, now=self.clock.now()))
-            log.info("notice.posted", kind=batch.kind.value, notices=len(batch.rows), outcome=receipt.outcome.value)
+            outcome, told = receipt.outcome.value, [row.case_id for row in batch.rows[:5]]
+            log.info("notice.posted", kind=batch.kind.value, notices=len(batch.rows), outcome=outcome, case_ids=told)
             if receipt.outcome is Posted.SENT:
                 tell(spans.notices(batch.rows, now), self.clock.now())
                 sent += 1
@@ -329,6 +331,11 @@ def _record(tx: Tx, batch: _Batch, receipt: Receipt, now: datetime) -> None:
             _postpone(tx, rows, again_at, receipt.detail, message_id=None)
         case Posted.SENT | Posted.REFUSED | Posted.UNKNOWN:
             _settle(tx, rows, receipt.outcome.value, receipt.detail, now)
+            # one is the fault of its address; letter after letter is ours, or the server's
+            if receipt.outcome is Posted.SENT:
+                answered(tx, MAIL)
+            else:
+                in_vain(tx, MAIL, receipt.detail.replace(batch.to, "the recipient"))
 
 
 def _postpone(tx: Tx, rows: Sequence[Row[Any]], until: datetime, why: str, **more: Any) -> None:

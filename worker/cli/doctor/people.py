@@ -9,6 +9,7 @@ from worker.clock import moment
 from worker.notices.mail.postbox import postbox_of
 from worker.runtime import Runtime
 from worker.settings import Settings
+from worker.store.breakers import BREAK_AFTER, MAIL, not_heard
 
 
 def people(runtime: Runtime) -> Iterator[Finding]:
@@ -37,8 +38,13 @@ def _notices(runtime: Runtime) -> Finding:
     if settings.notices_url is None or runtime.notifier.mailer is None:
         return finding("notices", False, "no REFUNDS_NOTICES_URL: customers are told nothing", "warning")
     why = postbox_of(settings.notices_url, timeout=settings.notices_timeout_seconds).trouble(settings.notices_from)
-    fine = f"customers are written to from {settings.notices_from}"
-    return finding("notices", why is None, f"{why}: customers are not told until it takes letters" if why else fine, "warning")
+    if why is not None:
+        return finding("notices", False, f"{why}: customers are not told until it takes letters", "warning")
+    lost = runtime.store.read(lambda tx: not_heard(tx, MAIL))
+    if lost is not None and lost[0] >= BREAK_AFTER:
+        told = f"{lost[0]} letters in a row were refused or may not have arrived, the last: {lost[1]}; none is sent again"
+        return finding("notices", False, told, "warning")
+    return finding("notices", True, f"customers are written to from {settings.notices_from}", "warning")
 
 
 def _evidence_folder(settings: Settings) -> Finding:
