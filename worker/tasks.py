@@ -30,6 +30,8 @@ DRAIN_SECONDS = 10.0
 """How long one task drains before it lets others have the process."""
 ALONE = 8
 """Up to this many new events at once each get a task, and so a line in Flower; more travel in batches."""
+IN_A_LINE = 100
+"""Most moves that one line of the log names: Docker cuts lines after 16 KiB, and what is cut is no record."""
 SHOWN = 1024
 """Characters of a task's arguments that Flower is told of."""
 
@@ -234,9 +236,10 @@ def _send(task: Task, ids: dict[str, Any], *, shown: dict[str, Any] | None = Non
 
 def _log_moves(done: Assessed) -> None:
     if len(done.moves) > ALONE:
-        # one line a batch with every job in it: a line each would cost a third of the work
+        # every job of a batch in a few lines: one each would cost a third of the work
         moves = [f"{move.case_id} {move.subject} {move.state} {move.credits}" for move in done.moves]
-        log.info("cases.moved", moves=moves)
+        for start in range(0, len(moves), IN_A_LINE):
+            log.info("cases.moved", moves=moves[start : start + IN_A_LINE])
     else:
         for move in done.moves:
             named = {"case_id": move.case_id, "job_id": move.subject}

@@ -25,6 +25,7 @@ from worker.sandbox.servers import free_port
 
 pytestmark = [pytest.mark.landing, ON_POSTGRES]
 GUIDE = (ROOT / "docs/operating.md").read_text()
+DOCKER_CUTS_AT = 16 * 1024
 TO_WHOEVER_STOPPED_IT = "worker: Warm shutdown (MainProcess)"
 TYPED = r"""jq -Rc 'fromjson? | select(tostring | test("\\bjob_42\\b"))' worker.log"""
 
@@ -112,7 +113,7 @@ def test_collector_that_reads_records_can_keep_every_line_of_every_process(syste
     others.append(system.start(*celery, "flower", "--address=127.0.0.1", f"--port={port}", "--read-only"))
     system.emit([submitted("job_42"), failed("job_42", code="internal_error")])
     system.comes_to("refunded", "job_42")
-    many = [f"job_{number}" for number in range(100, 120)]
+    many = [f"job_{'of_a_long_name' * 6}_{number}" for number in range(100, 260)]
     system.emit([document for job in many for document in (submitted(job), failed(job, code="internal_error"))])
     system.settles(cases=1 + len(many))
     assert eventually(lambda: answers(port, "healthcheck"), within=60), system.logs()
@@ -125,6 +126,8 @@ def test_collector_that_reads_records_can_keep_every_line_of_every_process(syste
     assert all(process.wait(60) is not None for process in (*others, worker))
     said = {path.name: bare(path) for path in sorted(system.folder.glob("*.log"))}
     assert {name: lines for name, lines in said.items() if lines} in ({}, {"worker.cli.celery-0.log": [TO_WHOEVER_STOPPED_IT]})
+    longest = max(len(line) for path in system.folder.glob("*.log") for line in path.read_bytes().splitlines())
+    assert longest < DOCKER_CUTS_AT
     told = records(system)
     assert {"intake.accepted", "intake.handed_on", "cases.moved", "web.listening"} <= {record["event"] for record in told}
     kinds: dict[str, set[str]] = {}
