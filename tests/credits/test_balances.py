@@ -554,6 +554,7 @@ class TestPostgres:
             ("bigint", "71", "numeric not null"),
             ("varchar(80)", "acc_1:a.b-c", "smallint"),
             ("text", "A", "integer"),
+            ("char(20)", "acc_1", "integer"),
         ],
     )
     def test_names_and_numbers_of_every_kind(self, store: Store, account: str, named: str, kind: str) -> None:

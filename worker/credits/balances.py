@@ -205,8 +205,8 @@ class Balances:
         return self._balances(tx, self._rows(tx, rows).with_for_update(key_share=True))
 
     def _balances(self, tx: Tx, chosen: Select[Any]) -> dict[Any, int | None]:
-        account, balance = self.accounts.column(ACCOUNT), self.accounts.column(BALANCE)
-        return {row._mapping[account]: row._mapping[balance] for row in tx.all(chosen)}
+        # a column of type char(n) gives what is shorter with blanks behind it, and no id has any
+        return {one.rstrip() if isinstance(one, str) else one: has for one, has in map(tuple, tx.all(chosen))}
 
     def _rows(self, tx: Tx, rows: Iterable[Any]) -> Select[Any]:
         account, balance = self.accounts.column(ACCOUNT), self.accounts.column(BALANCE)
