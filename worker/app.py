@@ -20,6 +20,7 @@ from worker.errors import Misconfigured, OutOfTime, one_line
 from worker.intake.stream import open_stream_client, refuse_cluster
 from worker.listening import LOOPBACK, on_loopback, taking
 from worker.observe import configure_logging, log
+from worker.outlet import patient
 from worker.runtime import Runtime, unfit, without_terms
 from worker.settings import PLACEHOLDER, Mode, load_settings
 from worker.task_events import TellLater
@@ -67,6 +68,14 @@ def _make() -> Celery:
     return made
 
 
+def _speak_patiently() -> None:
+    """Celery's processes say some things past our log: who they are, with what they start, that they end."""
+    command = click.get_current_context(silent=True)
+    if command is not None and command.invoked_subcommand in {"worker", "beat", "flower"}:
+        sys.stdout = sys.__stdout__ = patient(sys.stdout)  # type: ignore[misc,assignment]
+        sys.stderr = sys.__stderr__ = patient(sys.stderr)  # type: ignore[misc,assignment]
+
+
 def _refuse_what_flower_cannot_read() -> None:
     """Flower reads its settings before it imports the tasks, and ends in a traceback that names none of them."""
     # `celery` has loaded it by now as one of its commands, where it is installed
@@ -90,6 +99,7 @@ def _refuse_what_flower_cannot_read() -> None:
 
 
 try:
+    _speak_patiently()
     _refuse_what_flower_cannot_read()
     app = _make()
 except Misconfigured as error:

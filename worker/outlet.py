@@ -1,11 +1,13 @@
 """Where lines go that somebody reads, or has stopped to read: a log collector that stands still holds up nobody's work."""
 
+import io
 import os
 import select
 import stat
 import sys
 import time
 from contextlib import suppress
+from typing import Any, TextIO
 
 WAITS_SECONDS = 1.0
 """How long a reader may keep a line waiting. Once it has, each line goes at once or not at all, until one does."""
@@ -17,9 +19,9 @@ class Outlet:
     """A pipe or a socket that takes whole lines, in their order."""
 
     def __init__(self, number: int) -> None:
-        self._number, self._most = _unblocked(number)
+        self.number, self._most = _unblocked(number)
         self._ready = select.poll()
-        self._ready.register(self._number, select.POLLOUT)
+        self._ready.register(self.number, select.POLLOUT)
         self._rest, self._stands = b"", False
 
     def take(self, line: bytes) -> bool:
@@ -33,7 +35,7 @@ class Outlet:
     def close(self) -> None:
         """Gives back what was opened for it."""
         with suppress(OSError):
-            os.close(self._number)
+            os.close(self.number)
 
     def _begin(self, line: bytes, until: float) -> bool:
         self._rest = line
@@ -51,7 +53,7 @@ class Outlet:
                 return False
             # what other processes write there may have taken the room meanwhile
             with suppress(BlockingIOError):
-                self._rest = self._rest[os.write(self._number, self._rest[: self._most]) :]
+                self._rest = self._rest[os.write(self.number, self._rest[: self._most]) :]
         return True
 
 
@@ -59,6 +61,39 @@ def outlet_of(number: int) -> Outlet | None:
     """The outlet behind this file of the process; None for a file, a terminal and the like, which stand still for nobody."""
     kind = os.fstat(number).st_mode
     return Outlet(number) if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) else None
+
+
+class _Words(io.RawIOBase):
+    """Takes everything, and passes on what can be."""
+
+    def __init__(self, number: int) -> None:
+        self._outlet, self._number = outlet_of(number), number
+
+    def write(self, words: Any) -> int:
+        # neither a disk that is full nor a reader that has gone is a reason to end
+        with suppress(OSError):
+            if self._outlet is None:
+                os.write(self._number, words)
+            else:
+                self._outlet.take(bytes(words))
+        return len(words)
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._number if self._outlet is None else self._outlet.number
+
+
+def patient(stream: TextIO | None) -> TextIO:
+    """In place of stdout or stderr, for a process that stays: what it says there holds it up no more than its log does, and ends
+    it by no error. A terminal stays what it is; where the process has no such file, nothing is said.
+    """
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")
+    if stream.isatty():
+        return stream
+    return io.TextIOWrapper(io.BufferedWriter(_Words(stream.fileno())), "utf-8", "backslashreplace", line_buffering=True)
 
 
 def _unblocked(number: int) -> tuple[int, int]:

@@ -4080,4 +4080,10 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "celery_ends_where_it_cannot_speak",
+        "on a disk of logs that is full no task process and no schedule can be started again, and nothing is decided",
+        ("tests/scenarios/test_no_word.py::test_processes_of_celery_start_work_and_end_where_no_word_can_be_written",),
+        (("worker/app.py", "    _speak_patiently()\n    _refuse", "    _refuse"),),
+    ),
 )

@@ -1,18 +1,13 @@
 """What the operating guide says of logs, tried on those of real processes: one filter answers what happened to a job."""
 
 import base64
-import fcntl
 import json
-import os
 import re
-import select
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Any
 
 import httpx
@@ -152,27 +147,6 @@ def test_task_that_took_several_names_none_of_them_and_each_line_its_own_job(sys
     assert sent["headers"]["kwargsrepr"].startswith("{'events': 10, 'inbox': [")
     _, ids, _ = json.loads(base64.b64decode(sent["body"]))
     assert ids.keys() == {"inbox"}, "a job that is none would stand in every line of the task"
-
-
-@pytest.fixture(params=["a disk that is full", "a pipe that nobody reads", "a pipe whose reader stands still"])
-def nowhere(request: pytest.FixtureRequest) -> Iterator[IO[bytes]]:
-    """Where no line can be written."""
-    if request.param == "a disk that is full":
-        with Path("/dev/full").open("wb") as full:
-            yield full
-    elif request.param == "a pipe that nobody reads":
-        reader, writer = os.pipe()
-        os.close(reader)
-        with os.fdopen(writer, "wb") as pipe:
-            yield pipe
-    else:
-        reader, writer = os.pipe()
-        # the smallest that there is, with room for little more than Celery's own word to whoever runs it as root
-        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, select.PIPE_BUF)
-        os.write(writer, b"\n" * (select.PIPE_BUF - 1000))
-        with os.fdopen(writer, "wb") as pipe:
-            yield pipe
-        os.close(reader)
 
 
 def test_log_that_cannot_be_written_stops_nobody(system: System, nowhere: IO[bytes]) -> None:
