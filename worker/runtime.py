@@ -32,6 +32,7 @@ from worker.cases.money.journal import Journal
 from worker.cases.money.pay import Payer
 from worker.cases.money.restore import Restorer
 from worker.cases.money.settle import Settler
+from worker.cases.move import Mover
 from worker.cases.reconcile.reconcile import Reconciler
 from worker.cases.requests.evidence import Evidence
 from worker.cases.requests.files import Files
@@ -48,7 +49,7 @@ from worker.credits.ledger import Ledger
 from worker.creem.client import CreemHttp
 from worker.creem.environment import Address, Environment, address_of
 from worker.creem.receive import Accepts
-from worker.errors import Misconfigured, TryLater
+from worker.errors import Misconfigured, Refused, TryLater
 from worker.intake.accept import Desk
 from worker.intake.signature import Producers
 from worker.intake.stream import open_stream_client, refuse_cluster
@@ -62,6 +63,7 @@ from worker.settings import Mode, Settings
 from worker.store.engine import Store, parts_of
 from worker.store.schema import name_of, require_current, take_for
 from worker.store.sqlite import file_of
+from worker.urls import with_our_driver
 
 FIRST_FAULTS = 3
 """So many faults of the terms are said by every command; `refunds policy check` says them all."""
@@ -357,6 +359,17 @@ class Runtime:
     def restorer(self) -> Restorer:
         """What is done after a restore."""
         return Restorer(self.store, self.witnesses, self.settler, self.clock)
+
+    def mover(self, to: str) -> Mover:
+        """How the book moves into that database. Raises `Misconfigured` where it cannot be opened, `Refused` where something
+        would stay behind.
+        """
+        if self.settings.balance_table is not None:
+            raise Refused("the product's balances (REFUNDS_BALANCE_TABLE) lie in this database and do not come along")
+        target = with_our_driver(to)
+        if not target.startswith(("sqlite:", "postgresql+psycopg:")):
+            raise Misconfigured("--to: expected a URL like postgresql+psycopg://user@host/database or sqlite:///refunds.db")
+        return Mover(self.store, Store(target), self.heads, self.settings.group, self.clock)
 
     @cached_property
     def reconciler(self) -> Reconciler:

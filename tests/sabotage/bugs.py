@@ -3915,6 +3915,85 @@ BUGS = (
         ),
     ),
     Bug(
+        "book_that_moved_leaves_the_old_database_open",
+        "two books that both pay: a process that was not stopped gives the same money back from the old one",
+        ("tests/moving/test_move.py::test_whoever_dies_at_any_commit_leaves_one_book_that_can_be_gone_on_with_and_never_two",),
+        (("worker/cases/move.py", 'close(source, move, f"the book was moved on', 'str(f"the book was moved on'),),
+    ),
+    Bug(
+        "copy_is_open_before_the_old_database_is_closed",
+        "whoever is started on the copy of a move that was broken off pays what the old book pays",
+        ("tests/moving/test_move.py::test_whoever_dies_at_any_commit_leaves_one_book_that_can_be_gone_on_with_and_never_two",),
+        (
+            (
+                "worker/cases/move.py",
+                'close(target, move, f"the book of {redacted(self.source.url)} is on',
+                'str(f"the book of {redacted(self.source.url)} is on',
+            ),
+        ),
+    ),
+    Bug(
+        "closed_database_only_says_that_it_is",
+        "a process that looks once a minute acknowledges events into a book that nobody reads, and pays from it",
+        ("tests/moving/test_move.py::test_closed_database_takes_no_write_from_anybody",),
+        (
+            (
+                "worker/store/closed.py",
+                "for statement in _CLOSING_POSTGRES if tx.postgres else _CLOSING_SQLITE:",
+                "for statement in _CLOSING_POSTGRES[:0]:",
+            ),
+            (
+                "worker/store/closed.py",
+                "for statement in _OPENING_POSTGRES if tx.postgres else _OPENING_SQLITE:",
+                "for statement in _OPENING_POSTGRES[:0]:",
+            ),
+        ),
+    ),
+    Bug(
+        "book_is_copied_while_others_write_into_it",
+        "an event that was acknowledged behind the copy is in neither book",
+        ("tests/moving/test_move.py::test_nobody_writes_into_either_while_the_book_is_copied",),
+        (("worker/store/copying.py", "tx.connection.execute(text(_LOCK))", "text(_LOCK)"),),
+    ),
+    Bug(
+        "what_was_copied_is_not_compared",
+        "a target that changes or drops rows as they come holds another record of what was paid, and the old one is closed",
+        ("tests/moving/test_move.py::test_target_that_makes_other_rows_of_what_it_is_given_is_refused",),
+        (("worker/store/copying.py", "if found != copied[table.name]:", "if False:"),),
+    ),
+    Bug(
+        "numbers_of_a_moved_book_begin_again",
+        "no event is taken in after the move: each gets the number of a row that came",
+        ("tests/moving/test_move.py::test_new_rows_have_numbers_behind_those_that_came",),
+        (("worker/store/copying.py", "if number is not None:", "if False:"),),
+    ),
+    Bug(
+        "file_from_before_the_move_stands_as_high_as_the_book",
+        "a copy of the old file pays beside the new database: no witness knows that it is behind",
+        ("tests/moving/test_move.py::test_file_that_was_put_back_from_before_the_move_pays_nothing",),
+        (("worker/cases/move.py", "if epoch.mark_of(target):", "if False:"),),
+    ),
+    Bug(
+        "database_that_is_opened_again_pays_at_once",
+        "what the other database sent since the move is sent once more",
+        (
+            "tests/moving/test_move.py::test_closed_database_is_opened_again_for_whoever_lost_the_other_and_money_waits_for_a_person",
+        ),
+        (("worker/cases/move.py", "epoch.stop(tx, f", "(lambda *_: None)(tx, f"),),
+    ),
+    Bug(
+        "book_that_does_not_hold_is_moved",
+        "what was wrong in the old book stands in the new one, and nothing is left to look it up in",
+        ("tests/moving/test_move.py::test_book_that_cannot_be_moved_whole_stays_where_it_is_and_open",),
+        (("worker/cases/move.py", "if not audit.ok:", "if False:"),),
+    ),
+    Bug(
+        "move_into_a_database_in_use",
+        "two books run into one, and cases of both are paid by whichever rows come first",
+        ("tests/moving/test_move.py::test_target_that_is_not_empty_not_upgraded_or_the_same_is_refused",),
+        (("worker/cases/move.py", "    if holds:\n", "    if False:\n"),),
+    ),
+    Bug(
         "lift_after_a_restore_ends_every_stop",
         "who lifts the stop for a restore lets money go that a colleague had stopped, or a limit",
         ("tests/restore/test_stop.py::test_what_is_lifted_is_the_stop_for_a_restore_and_no_other",),

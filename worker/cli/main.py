@@ -18,6 +18,7 @@ from worker.cli import (
     drain,
     feed,
     money,
+    move,
     operators,
     output,
     policy,
@@ -56,8 +57,9 @@ def _before_any(
     pass
 
 
-db = typer.Typer(help="The database schema.", no_args_is_help=True)
+db = typer.Typer(help="The database: its schema, and another one for the book.", no_args_is_help=True)
 db.command("upgrade")(processes.db_upgrade)
+db.command("move")(move.run)
 app.add_typer(db, name="db", rich_help_panel="Set up")
 app.command("doctor", rich_help_panel="Set up")(processes.doctor)
 
@@ -95,6 +97,7 @@ back.command("check")(restore.check)
 back.command("recover")(restore.recover)
 back.command("lift")(restore.lift)
 back.command("chain")(restore.chain)
+back.command("reopen")(restore.reopen)
 app.add_typer(back, name="restore", rich_help_panel="Act")
 queue = typer.Typer(help="The human queue, in the order received.", no_args_is_help=True)
 queue.command("list")(review.listing)

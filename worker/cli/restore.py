@@ -6,10 +6,12 @@ import typer
 
 from policy.words import count, money
 from worker.cases.money.restore import QUARANTINE, Checked, Recovered
+from worker.cases.move import reopen as reopen_closed
 from worker.cli import output
 from worker.cli.consent import ask
 from worker.cli.money import read_again
 from worker.cli.output import AsJson, cell, one_clear_line, out
+from worker.runtime import Runtime
 
 BooksOnly = Annotated[bool, typer.Option("--books-only", help="Leave out the stream.")]
 
@@ -42,6 +44,18 @@ def recover(reason: output.Reason, books_only: BooksOnly = False, yes: output.Ye
         _recovered(done, stopped=found.wrong is not None)
     if not done.ok:
         raise typer.Exit(1)
+
+
+def reopen(reason: output.Reason, yes: output.Yes = False, as_json: AsJson = False) -> None:
+    """Opens a database that `refunds db move` closed, where the other one is gone for good; money stops until it is lifted."""
+    with one_clear_line():
+        runtime = Runtime.start(output.settings())
+        ask("Is the book in the other database gone for good? Both would decide the same cases.", yes=yes)
+        by, now = output.actor(runtime.settings), runtime.clock.now()
+        why = reopen_closed(runtime.store, runtime.settings.group, by=by, reason=reason, now=now)
+    if as_json:
+        return output.document({"ok": True, "was": why})
+    output.say("Opened again ({why}). Money is stopped. Next: [bold]refunds restore check[/]", why=why)
 
 
 def lift(reason: output.Reason, yes: output.Yes = False, as_json: AsJson = False) -> None:

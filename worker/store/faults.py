@@ -15,6 +15,7 @@ from sqlalchemy.exc import (
 )
 
 from worker.errors import BrokenOff, LockedOut, Misconfigured, TryLater, one_line
+from worker.store.closed import SAID
 from worker.store.sqlite import BUSY_SECONDS
 from worker.store.tables import metadata
 
@@ -39,6 +40,8 @@ def meaning(error: DBAPIError, *, writing: bool) -> Exception:
     if _is_ruined(error):
         right = 'put a backup in its place (docs/operating.md, "After a restore")'
         return Misconfigured(f"the SQLite file cannot be used: {one_line(error.orig or error)}; {right}")
+    if SAID in str(error.orig):
+        return Misconfigured(f"{SAID}: see `refunds doctor`")
     state = sqlstate(error)
     if state == TAKEN and (behind := _numbers_behind(error)):
         return Misconfigured(behind)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from worker.errors import Misconfigured, TryLater
 from worker.store.bulk import Tx
+from worker.store.closed import MARK, told
 from worker.store.engine import Store, parts_of
 from worker.store.faults import LOCK_NOT_AVAILABLE, sqlstate
 from worker.store.hidden import hidden
@@ -61,12 +62,24 @@ def require_current(store: Store, group: str | None = None) -> str:
     if unfit is not None:
         # the address may lead to another server by now, or its settings be others, and these connections never hear of it
         store.close()
-    wrong = unfit or fault(found, known(), kept.get("oldest_release"))
+    wrong = unfit or _closed(kept) or fault(found, known(), kept.get("oldest_release"))
     if wrong or found is None:
         raise Misconfigured(str(wrong))
     if group is not None:
         _require(kept.get("group"), group)
     return found
+
+
+def require_whole(store: Store, group: str | None = None) -> None:
+    """Raises `Misconfigured` where the schema is not exactly that of this release, which knows all that is kept in it, or where
+    the database is of another installation than `group`. One that is closed will do.
+    """
+    found, kept, unfit = store.read(lambda tx: (_found(tx), _kept(tx), _unfit(tx) or _astray(tx, anew=False)))
+    wrong = unfit or fault(found, known())
+    if wrong:
+        raise Misconfigured(wrong)
+    if group is not None:
+        _require(kept.get("group"), group)
 
 
 def take_for(tx: Tx, group: str) -> None:
@@ -118,7 +131,7 @@ def _upgrade(tx: Tx, anew: bool, queue_seconds: float, lock_seconds: float) -> l
     from alembic import command
     from alembic.config import Config
 
-    if unfit := _unfit(tx) or _astray(tx, anew=anew):
+    if unfit := _unfit(tx) or _astray(tx, anew=anew) or _closed(_kept(tx)):
         raise Misconfigured(unfit)
     if tx.postgres:
         _stand_in_line(tx, queue_seconds, lock_seconds)
@@ -181,6 +194,11 @@ def _astray(tx: Tx, *, anew: bool) -> str | None:
     """Why our tables are not found and cannot be made where we look; None where they can."""
     # what every release since 0005 has written down, so that nobody is asked for more where all is well
     return None if _kept(tx) else astray(tx, anew=anew)
+
+
+def _closed(kept: dict[str, str]) -> str | None:
+    """Why nothing is kept in this database any more, or yet."""
+    return told(kept[MARK]).why if MARK in kept else None
 
 
 def _kept(tx: Tx) -> dict[str, str]:

@@ -5,7 +5,7 @@ Each check is one query that finds breaches; an empty answer is the proof. The s
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import Any
 
@@ -103,12 +103,20 @@ class Audit:
         self.breaches.append({"check": check, "row": row, "problem": problem})
 
 
-def audit_books(tx: Tx, now: datetime, progress: Callable[[str, int, int], None] = lambda check, done, total: None) -> Audit:
-    """Every check that the database alone can answer; `progress` hears which is next, how many are done, and of how many."""
+def audit_books(
+    tx: Tx,
+    now: datetime,
+    progress: Callable[[str, int, int], None] = lambda check, done, total: None,
+    *,
+    stopped_for: timedelta = timedelta(0),
+) -> Audit:
+    """Every check that the database alone can answer; `progress` hears which is next, how many are done, and of how many. What
+    fell due while nobody was to be at work, for that long, is not late.
+    """
     tx.limit("statement_timeout", STATEMENT_SECONDS)
     tx.plan_for_all_rows()
     audit = Audit()
-    asked, at, total = _checks(), moments(now), len(COUNTED) + len(_checks())
+    asked, at, total = _checks(), moments(now, stopped_for), len(COUNTED) + len(_checks())
     for done, table in enumerate(COUNTED):
         progress(f"counting {table.name}", done, total)
         audit.checked[table.name] = int(tx.value(_number(table)))
@@ -121,9 +129,10 @@ def audit_books(tx: Tx, now: datetime, progress: Callable[[str, int, int], None]
     return audit
 
 
-def moments(now: datetime) -> dict[str, datetime]:
+def moments(now: datetime, stopped_for: timedelta = timedelta(0)) -> dict[str, datetime]:
     """What the checks are asked with at this moment."""
-    return {before(span).key: now - span for span in SPANS} | {after(span).key: now + span for span in AHEAD}
+    late = {before(span).key: now - stopped_for - span for span in SPANS if span != times.WEEK}
+    return late | {before(times.WEEK).key: now - times.WEEK} | {after(span).key: now + span for span in AHEAD}
 
 
 def audit_home(tx: Tx, audit: Audit, home: Balances | AtCreem) -> None:

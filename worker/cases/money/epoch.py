@@ -171,12 +171,17 @@ def held_back(tx: Tx, remembered: Remembered, now: datetime) -> tuple[str, datet
     mark = mark_of(tx)
     why = behind(mark, remembered)
     if why is not None:
-        limits.open_until(tx, limits.RESTORE, limits.FOR_EVER, f"{why}; see `refunds restore check`", needs_person=True)
-        tx.insert_absent(epochs, [{"name": MONEY, "mark": 0, "risen_at": now}])
-        tx.connection.execute(update(epochs).where(epochs.c.name == MONEY).values(stopped_at=now))
+        stop(tx, why, now)
         return why, now + STOPPED
     nobody = unasked(remembered)
     return None if nobody is None else (nobody, now + UNASKED)
+
+
+def stop(tx: Tx, why: str, now: datetime) -> None:
+    """Money stops for everybody until a person lifts it, as after a restore."""
+    limits.open_until(tx, limits.RESTORE, limits.FOR_EVER, f"{why}; see `refunds restore check`", needs_person=True)
+    tx.insert_absent(epochs, [{"name": MONEY, "mark": 0, "risen_at": now}])
+    tx.connection.execute(update(epochs).where(epochs.c.name == MONEY).values(stopped_at=now))
 
 
 class Watch:
