@@ -369,7 +369,7 @@ class Runtime:
         target = with_our_driver(to)
         if not target.startswith(("sqlite:", "postgresql+psycopg:")):
             raise Misconfigured("--to: expected a URL like postgresql+psycopg://user@host/database or sqlite:///refunds.db")
-        return Mover(self.store, Store(target), self.heads, self.settings.group, self.clock)
+        return Mover(self.store, Store(target), self.heads, self.witnesses, self.settings.group, self.clock)
 
     @cached_property
     def reconciler(self) -> Reconciler:

@@ -15,16 +15,23 @@ from tests.cases.audited_book import a_full_book
 from tests.cases.world import HandClock
 from tests.doors import Doors, DoorStore
 from tests.faults import Crash, Fault, How
+from tests.money.between import PassesOn
 from tests.money.world import MoneyWorld
 from tests.pooler import a_pooler
 from tests.requests.world import PeopleWorld
 from tests.restore.test_stop import stopped
 from tests.restore.world import RestoreWorld
 from tests.servers import fresh_database, give_schema
+from tests.store.rows import given
 from worker.cases.chain.chainer import TELLING, Chainer
 from worker.cases.chain.heads import Heads
 from worker.cases.chain.proof import audit_chain
+from worker.cases.money import epoch
+from worker.cases.money.epoch import MEMBER
 from worker.cases.move import Moved, Mover, reopen
+from worker.creem.answers import Answer
+from worker.creem.client import Armed
+from worker.creem.transactions import Transaction
 from worker.errors import Misconfigured, NoGround, Refused, TryLater
 from worker.sandbox.creem import Switches
 from worker.sandbox.creem.words import Fault as AtCreem
@@ -32,7 +39,21 @@ from worker.sandbox.creem.words import Lost
 from worker.store.closed import closed
 from worker.store.engine import Store
 from worker.store.schema import require_current, upgrade
-from worker.store.tables import actions, case_history, cases, inbox, installation, leases, metadata, postings
+from worker.store.tables import (
+    actions,
+    case_history,
+    cases,
+    creem_credits,
+    evidence,
+    inbox,
+    installation,
+    leases,
+    metadata,
+    operators,
+    postings,
+    sessions,
+    sign_ins,
+)
 
 OWN = {"actions", "chain_links", "epochs", "installation", "leases"}
 """Where a move itself writes something down."""
@@ -75,10 +96,24 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]:
     give_schema(f"sqlite:///{folder / 'refunds.db'}")
     store = Store(f"sqlite:///{folder / 'refunds.db'}")
     made = a_full_book(store, folder)
+    _signed_in(made, store)
     chain(store, made)
     made.close()
     store.close()
     return folder / "refunds.db", made.clock.at
+
+
+def _signed_in(made: PeopleWorld, store: Store) -> None:
+    """Somebody is, has looked at a file, and mistyped a password before; and one credit is to be taken at Creem."""
+    kept = made.rows(select(evidence.c.evidence_id).where(evidence.c.state == "kept"))[0].evidence_id
+    made.evidence.look(kept, by="ann", reason="to see what came back")
+    now = made.clock.now()
+    given(store, operators, {"name": "ann", "password_hash": "scrypt:x", "added_at": now, "added_by": "root"})
+    seen = {"created_at": now, "seen_at": now, "expires_at": now}
+    given(store, sessions, {"session_hash": "0" * 64, "operator": "ann", "csrf": "x", **seen})
+    given(store, sign_ins, {"name": "ann", "failures": 2, "wait_until": now})
+    of = {"purchase_id": "ord_3", "customer_id": "cust_acc_3", "credits": 50, "state": "due", "attempts": 0}
+    given(store, creem_credits, {"key": "grant:ord_3", "kind": "grant", **of, "due_at": now, "created_at": now})
 
 
 @pytest.fixture
@@ -98,7 +133,7 @@ def chain(store: Store, world: MoneyWorld, heads: Heads | None = None) -> None:
 
 
 def a_mover(world: MoneyWorld, source: Store, target: Store, heads: Heads | None = None) -> Mover:
-    return Mover(source, target, heads, "refunds", world.clock)
+    return Mover(source, target, heads, world.witnesses(), "refunds", world.clock)
 
 
 def move(world: MoneyWorld, source: Store, target: Store, heads: Heads | None = None) -> Moved:
@@ -133,7 +168,7 @@ def plain(value: object) -> object:
 
 def test_whole_book_is_in_the_other_database_with_every_value_as_it_was(book: PeopleWorld, small: Store, house: Store) -> None:
     before = snapshot(small)
-    assert len([name for name, rows in before.items() if rows]) > 25
+    assert {name for name, rows in before.items() if not rows} == set()
     moved = move(book, small, house)
     assert told_alike(snapshot(house)) == told_alike(before)
     assert moved.rows["cases"] == len(before["cases"])
@@ -189,6 +224,55 @@ def test_call_whose_answer_is_not_known_is_read_in_the_new_one_and_never_sent_ag
     world.go_on(days=1)
     assert stopped(world) is None
     assert (world.state("ord_1"), world.double.posts("tran_1"), world.refunds_moved()) == ("refunded", 1, 1)
+    world.close()
+
+
+@pytest.mark.parametrize("at", ["read", "call"])
+def test_turn_under_which_the_book_moves_sends_once_at_most_and_is_gone_on_with(
+    at: str, small: Store, house: Store, tmp_path: Path
+) -> None:
+    """A process that nobody stopped has read the charge, or has armed its call, when the book goes."""
+    world = RestoreWorld(small, tmp_path / "journal")
+
+    class Moves(PassesOn):
+        def transaction(self, transaction_id: str) -> Transaction | None:
+            if at == "read" and is_open(small):
+                move(world, Store(small.url), house)
+            return super().transaction(transaction_id)
+
+        def refund(self, armed: Armed) -> Answer:
+            if at == "call" and is_open(small):
+                move(world, Store(small.url), house)
+            return super().refund(armed)
+
+    world.charged()
+    world.creem, plainly = Moves(world.creem), world.creem
+    with pytest.raises(NoGround, match="this database is closed"):
+        world.pay()
+    assert world.double.posts("tran_1") == (at == "call")
+    world.creem = plainly
+    moves_in(world, small, house)
+    world.go_on(days=1)
+    assert stopped(world) is None
+    assert (world.state("ord_1"), world.double.posts("tran_1"), world.refunds_moved()) == ("refunded", 1, 1)
+    world.close()
+
+
+def test_witnesses_that_were_not_told_of_the_last_call_bear_the_moved_book_out(
+    small: Store, house: Store, tmp_path: Path
+) -> None:
+    """Whoever armed it died before that, and the mark rises with the move."""
+    world = RestoreWorld(small, tmp_path / "journal")
+    world.charged()
+    world.go_on(days=1)
+    world.marks.flushall()
+    world.marks.zadd("refunds:epoch", {MEMBER: 1})
+    small.write(lambda tx: epoch.rise(tx, world.clock.now()))
+    move(world, small, house)
+    moves_in(world, small, house)
+    again = world.charged_again(7)
+    world.go_on(days=1)
+    assert (stopped(world), world.double.posts(again)) == (None, 1)
     world.close()
 
 

@@ -3974,6 +3974,12 @@ BUGS = (
         (("worker/cases/move.py", "if epoch.mark_of(target):", "if False:"),),
     ),
     Bug(
+        "witnesses_hear_nothing_of_a_move",
+        "where whoever armed the last call died before telling them, money stops as after a restore: customers wait for a person",
+        ("tests/moving/test_move.py::test_witnesses_that_were_not_told_of_the_last_call_bear_the_moved_book_out",),
+        (("worker/cases/move.py", "        self._tell()\n", ""),),
+    ),
+    Bug(
         "database_that_is_opened_again_pays_at_once",
         "what the other database sent since the move is sent once more",
         (

@@ -22,7 +22,7 @@ from worker.cases.chain.proof import audit_chain
 from worker.cases.chain.restored import Forgiver
 from worker.cases.money import epoch
 from worker.clock import Clock, moment, new_id
-from worker.errors import Misconfigured, NoGround, Refused
+from worker.errors import Misconfigured, NoGround, Refused, TryLater
 from worker.observe import log
 from worker.store.actions import acted
 from worker.store.bulk import Tx
@@ -46,9 +46,9 @@ class Moved:
 
     move: str
     rows: Mapping[str, int]
-    heads_forgiven: int
-    """Heads of the chain outside that told of the old database's."""
     chained_anew: bool
+    heads_forgiven: int = 0
+    """Heads of the chain outside that told of the old database's."""
 
     def document(self) -> dict[str, Any]:
         """For `--json`."""
@@ -63,6 +63,7 @@ class Mover:
     source: Store
     target: Store
     heads: Heads | None
+    witnesses: epoch.Witnesses
     group: str
     clock: Clock
 
@@ -75,18 +76,19 @@ class Mover:
             rows = self.source.write(partial(self._leave, move=move, by=by, reason=reason, heard=heard))
         with self._of_the_target():
             self.target.write(partial(_settle, move=move))
+        self._tell()
         forgiven = self._forgive(by, f"{reason} (the book moved, {move})")
         log.warning("book.moved", move=move, rows=sum(rows.values()), into=redacted(self.target.url), by=by)
-        return Moved(move, rows, forgiven, self._crosses)
+        return Moved(move, rows, self._crosses, forgiven)
 
     def rehearse(self, *, by: str, reason: str, heard: Told) -> Moved:
         """What `move` would do, or why it would not: all of it is done and undone."""
         begun = self._begun()
         if begun is not None:
-            return Moved(begun.move, {}, 0, self._crosses)
+            return Moved(begun.move, {}, self._crosses)
         move = new_id("move", self.clock.now())
         leave = partial(self._leave, move=move, by=by, reason=reason, heard=heard, keep=False)
-        return Moved(move, self.source.rehearse(leave), 0, self._crosses)
+        return Moved(move, self.source.rehearse(leave), self._crosses)
 
     @property
     def _crosses(self) -> bool:
@@ -143,7 +145,24 @@ class Mover:
         close(target, move, f"the book of {redacted(self.source.url)} is on its way into this database: {_GO_ON}")
         return {name: each.rows for name, each in copied.items()}
 
+    def _tell(self) -> None:
+        """Who remembers how far the book had come hears of the move, as far as they can be reached from here; else those who pay
+        tell them.
+        """
+        mark = self.target.read(epoch.mark_of)
+        if not mark:
+            return
+        try:
+            if self.witnesses.journal is not None:
+                self.witnesses.journal.add(mark, self.clock.now())
+        except TryLater as error:
+            log.warning("epoch.journal_away", error=str(error))
+        self.witnesses.tell(mark)
+
     def _forgive(self, by: str, reason: str) -> int:
+        """Of the heads outside those of the old chain are no longer asked about; none where one was strange there already."""
+        if Forgiver(self.source, self.heads, self.clock).strange():
+            return 0
         forgiver = Forgiver(self.target, self.heads, self.clock)
         return forgiver.forgive(by=by, reason=reason) if forgiver.strange() else 0
 
