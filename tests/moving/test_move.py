@@ -319,6 +319,28 @@ def test_closed_database_is_opened_again_for_whoever_lost_the_other_and_money_wa
     world.close()
 
 
+def test_what_the_new_one_sent_before_it_was_lost_is_not_sent_again_from_the_old_one(
+    small: Store, house: Store, tmp_path: Path
+) -> None:
+    world = RestoreWorld(small, tmp_path / "journal")
+    world.charged()
+    old = (small.url, small.engine)
+    move(world, small, house)
+    moves_in(world, small, house)
+    world.go_on(days=1)
+    assert world.refunds_moved() == 1
+    small.url, small.engine = old
+    moves_in(world, small, Store(small.url))
+    reopen(small, "refunds", by="ann", reason="the new one burnt", now=world.clock.now())
+    with pytest.raises(Refused, match="recover first"):
+        world.restorer().lift(by="ann", reason="nothing was sent from the other one")
+    assert len(world.restorer().recover(by="ann", reason="the new one burnt").remembered) == 1
+    world.restorer().lift(by="ann", reason="all is put back")
+    world.go_on(days=2)
+    assert (world.state("ord_1"), world.double.posts("tran_1"), world.refunds_moved()) == ("refunded", 1, 1)
+    world.close()
+
+
 def _broken_off(world: MoneyWorld, small: Store, house: Store) -> None:
     """The copy is committed, and the old one is lost before it is closed."""
     doors = Doors(frozenset({Fault(1, How.DIES_AFTER)}), watched=True)
