@@ -2,12 +2,14 @@
 
 import base64
 import json
+import os
 import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import IO, Any
 
 import httpx
