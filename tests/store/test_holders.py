@@ -12,13 +12,14 @@ from sqlalchemy import func, make_url, select
 
 from tests.servers import ON_POSTGRES, conninfo, eventually
 from tests.store.rows import given_an_account_with_a_purchase
-from worker.cli.doctor.database import locks
+from worker.cli.doctor.database import balances, locks
 from worker.cli.doctor.finding import Finding
 from worker.errors import BrokenOff
 from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.store.engine import Store
 from worker.store.holders import Holder, holders, prepared
+from worker.store.inbox import insert, new_row
 
 pytestmark = ON_POSTGRES
 TOUCH = "update accounts set email = 'ada@example.org' where account_id = 'acc_1'"
@@ -93,6 +94,38 @@ def test_doctor_names_whom_ours_wait_for_and_how_to_end_it(store: Store) -> None
         ):
             assert said in found["finding"]
         assert f"`select pg_terminate_backend({pid})`" in found["finding"]
+
+
+def test_doctor_names_whoever_keeps_a_balance_of_the_products_that_nobody_waits_for(store: Store) -> None:
+    """Events of such an account are walked around: no session of ours waits while somebody comes to look."""
+    given_an_account_with_a_purchase(store)
+    with lunch(store.url) as product:
+        product.execute("create schema shop")
+        product.execute("create table shop.profiles (id text primary key, credits int)")
+        product.execute("insert into shop.profiles values ('acc_1', 5), ('acc_2', 5)")
+        product.commit()
+        runtime = Runtime.start(Settings(database_url=store.url, balance_table="shop.profiles(account=id, balance=credits)"))
+        with closing(runtime.store):
+            product.execute("update shop.profiles set credits = 4")
+            assert [each["ok"] for each in balances(runtime)] == [True], "no event of theirs waits"
+            event = new_row(
+                source="/p", event_id="1", type="layer_job.failed", account_id="acc_1", job_id="job_1", raw="{}", sha256="",
+                received_at=datetime.now(UTC),
+            )  # fmt: skip
+            store.write(lambda tx: insert(tx, [event]))
+            assert eventually(lambda: len(list(balances(runtime))) > 1), "its transaction is open for a second"
+            said = list(balances(runtime))[-1]
+            assert said["severity"] == "warning"
+            pid = product.info.backend_pid
+            booked = (
+                f"1 account with events to handle, acc_1 for one, cannot be booked in shop.profiles now: session {pid} (role "
+            )
+            assert said["finding"].startswith(booked)
+            assert f"`select pg_terminate_backend({pid})`" in said["finding"]
+            product.commit()
+            assert [each["ok"] for each in balances(runtime)] == [True]
+        product.execute("drop schema shop cascade")
+        product.commit()
 
 
 def test_transaction_that_was_prepared_and_never_ended_is_named_by_what_ends_it(store: Store) -> None:

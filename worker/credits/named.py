@@ -160,7 +160,7 @@ def doubts(tx: Tx, named: Named) -> list[str]:
     found = []
     if tx.postgres:
         active = text("select row_security_active(cast(:name as text))")
-        if tx.value(active, name=_quoted(named)):
+        if tx.value(active, name=quoted(named)):
             found.append(f"{named}: row security hides rows from this role; give it BYPASSRLS, or a policy of its own")
     if (room := _room_for_keys(tx, named)) is not None:
         found.append(
@@ -209,7 +209,7 @@ def _as_it_is(tx: Tx, named: Named, column: str, words: str) -> TypeEngine[Any] 
     """
     if not tx.postgres:
         return Text()
-    called = tx.one(_CALLED, table=_quoted(named), column=column)
+    called = tx.one(_CALLED, table=quoted(named), column=column)
     try:
         with tx.by_itself():
             kept = tx.value(select(cast(cast(literal(words, Text), _Called(called.sized)), Text)))
@@ -235,9 +235,10 @@ def _not_allowed(tx: Tx, named: Named, *, adds: bool) -> list[str]:
     return [
         f"this role may not {right} {named}.{name}"
         for right, name in wanted
-        if not tx.value(asked, table=_quoted(named), column=name, right=right)
+        if not tx.value(asked, table=quoted(named), column=name, right=right)
     ]
 
 
-def _quoted(named: Named) -> str:
+def quoted(named: Named) -> str:
+    """The table as SQL names it."""
     return ".".join(f'"{part}"' for part in (named.schema, named.name) if part)

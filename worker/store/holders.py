@@ -22,7 +22,8 @@ _HOLDERS = text("""
         where l.granted and l.database = (select oid from pg_database where datname = current_database())
           and l.mode in ('RowShareLock', 'RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
                          'AccessExclusiveLock')
-          and c.relname = any(:ours) and pg_table_is_visible(c.oid)
+          and (c.relname = any(:ours) and pg_table_is_visible(c.oid)
+               or c.oid = any(cast(cast(:theirs as text[]) as regclass[])))
         group by l.pid
     ), waited_for as (
         select holder as pid, count(*) as waiting
@@ -93,13 +94,13 @@ class Holder(NamedTuple):
     """The sessions that it waits for itself."""
 
 
-def holders(tx: Tx, long: float = LONG_SECONDS) -> list[Holder]:
-    """Who is in our way, the longest first; `long`: from so many seconds on, where nobody waits. Nobody on SQLite, where a file
-    knows no sessions.
+def holders(tx: Tx, long: float = LONG_SECONDS, theirs: Sequence[str] = ()) -> list[Holder]:
+    """Who is in our way, the longest first; `long`: from so many seconds on, where nobody waits. `theirs`: tables of the
+    product's, as SQL names them, which count as ours do. Nobody on SQLite, where a file knows no sessions.
     """
     if not tx.postgres:
         return []
-    asked = {"ours": sorted(metadata.tables), "long": long, "patience": PATIENCE_SECONDS}
+    asked = {"ours": sorted(metadata.tables), "theirs": list(theirs), "long": long, "patience": PATIENCE_SECONDS}
     return [
         Holder(
             pid=row.pid,

@@ -260,6 +260,12 @@ def any_awaited(tx: Tx, now: datetime) -> bool:
     return bool(tx.value(AWAITED, now=now))
 
 
+def unhandled_accounts(tx: Tx, limit: int) -> set[str]:
+    """Whose events are to be handled, of so many rows at most: those first that were put off for the longest."""
+    chosen = select(inbox.c.account_id).where(inbox.c.state == verbatim("new"), inbox.c.account_id.is_not(None))
+    return {row.account_id for row in tx.all(chosen.order_by(inbox.c.due_at.desc()).limit(limit))}
+
+
 def unhandled_from(tx: Tx, source: str, now: datetime) -> bool:
     """True when a row of this source waits to be handled that nobody tried yet, or whose next try is due or under way."""
     return tx.exists(select(inbox.c.id).where(*_new_from(source), ~_is_put_off(now)))

@@ -10,10 +10,12 @@ from worker.cases.money.clocks import apart, database_time
 from worker.cli.doctor.finding import Finding, finding
 from worker.clock import SystemClock, moment
 from worker.credits.at_creem import AtCreem
+from worker.credits.balances import Balances
+from worker.credits.named import quoted
 from worker.errors import Misconfigured, TryLater
 from worker.runtime import Runtime
-from worker.store import guards, schema
-from worker.store.holders import Holder, Prepared, holders, prepared, unconfirmed
+from worker.store import guards, inbox, schema
+from worker.store.holders import PATIENCE_SECONDS, Holder, Prepared, holders, prepared, unconfirmed
 from worker.store.room import take_room
 from worker.store.session import is_pooled, settings_in_force
 from worker.store.sqlite import WAL_FROM
@@ -21,6 +23,8 @@ from worker.urls import redacted
 
 GUARDS_NAMED = 5
 """Most keys and checks that are named; whoever moved only the rows lacks dozens."""
+AWAITED = 200
+"""Of so many events that are to be handled is asked who has the balance of their accounts in hand."""
 
 
 def database(runtime: Runtime) -> Iterator[Finding]:
@@ -157,3 +161,17 @@ def balances(runtime: Runtime) -> Iterator[Finding]:
     yield finding("balances", True, f"credits {booked} in {where} too")
     for doubt in runtime.store.read(balances.doubts):
         yield finding("balances", False, doubt, "warning")
+    yield from _in_the_products_hands(runtime, balances)
+
+
+def _in_the_products_hands(runtime: Runtime, balances: Balances) -> Iterator[Finding]:
+    """Whose events wait because a transaction of the product's has their balance, which nobody of ours waits for."""
+    held = sorted(runtime.store.rehearse(lambda tx: balances.held(tx, inbox.unhandled_accounts(tx, AWAITED))))
+    if not held:
+        return
+    named = balances.accounts.named
+    sessions = runtime.store.read(lambda tx: holders(tx, PATIENCE_SECONDS, [quoted(named)]))
+    said = f"{count(len(held), 'account')} with events to handle, {held[0]} for one, cannot be booked in {named} now"
+    for one in sessions:
+        if named.name in one.tables:
+            yield finding("balances", False, f"{said}: {_in_the_way(one)}", "warning")
