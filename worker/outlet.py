@@ -68,6 +68,9 @@ class _Words(io.RawIOBase):
 
     def __init__(self, number: int) -> None:
         self._outlet, self._number = outlet_of(number), number
+        if self._outlet is not None:
+            # what is written there past us waits no more either, and whoever goes on as another program keeps the file
+            os.dup2(self._outlet.number, number)
 
     def write(self, words: Any) -> int:
         # neither a disk that is full nor a reader that has gone is a reason to end
@@ -82,7 +85,7 @@ class _Words(io.RawIOBase):
         return True
 
     def fileno(self) -> int:
-        return self._number if self._outlet is None else self._outlet.number
+        return self._number
 
 
 def patient(stream: TextIO | None) -> TextIO:

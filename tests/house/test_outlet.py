@@ -13,7 +13,7 @@ import pytest
 
 from tests.logs import fill
 from worker.observe import configure_logging, log
-from worker.outlet import WAITS_SECONDS, outlet_of
+from worker.outlet import WAITS_SECONDS, outlet_of, patient
 from worker.settings import Settings
 
 Ends = tuple[int, int]
@@ -128,3 +128,29 @@ def test_log_says_how_many_of_its_lines_were_lost_once_somebody_reads_again(monk
             logging.getLogger().setLevel(level)
     os.close(reader)
     assert [(one["event"], one.get("lines")) for one in told] == [("read", None), ("log.lines_lost", 3)]
+
+
+def test_words_keep_the_file_of_the_process_and_are_lost_where_nobody_reads() -> None:
+    """What goes on as another program keeps the files of these numbers, and nothing else of ours: its log was closed with it."""
+    reader, writer = a_pipe()
+    somebody_else = os.dup(writer)
+    with os.fdopen(writer, "w") as stream:
+        words = patient(stream)
+        assert words.fileno() == writer
+        print("who we are", file=words)
+        assert os.read(reader, 100) == b"who we are\n"
+        fill(somebody_else)
+        began = time.monotonic()
+        print("that we end", file=words)
+        with pytest.raises(BlockingIOError):
+            os.write(writer, b"past us")
+        assert time.monotonic() - began < 3 * WAITS_SECONDS
+        os.close(reader)
+        print("nobody will hear", file=words, flush=True)
+        words.close()
+    os.close(somebody_else)
+
+
+def test_process_without_a_file_says_nothing() -> None:
+    with patient(None) as words:
+        print("who we are", file=words, flush=True)
