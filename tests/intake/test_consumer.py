@@ -14,7 +14,7 @@ import redis as redis_py
 
 from tests.intake.readers import GROUP, IDLE_AT_ONCE, STREAM, Inbox, Reading, running
 from tests.servers import eventually
-from worker.errors import TryLater
+from worker.errors import Misconfigured, TryLater
 from worker.intake.consumer import MOST_RESTS, Consumer
 from worker.intake.entry import UNREAD, Entry
 from worker.intake.heavy import TooHeavy
@@ -526,6 +526,27 @@ def test_stream_that_others_read_on_is_left_to_them_while_more_waits(reading: Re
     other = reading.consumer(others, "another", read_count=2)
     reading.consumer(inbox, read_count=2).run(Resting(other.step, other.step), rest=0.01)
     assert (inbox.documents, others.documents) == ([b"a", b"b"], [b"c", b"d", b"e", b"f"])
+
+
+def test_consumer_that_can_keep_nothing_leaves_the_stream_to_others_until_it_can(reading: Reading, inbox: Inbox) -> None:
+    """As one that nobody stopped when the book moved: what it read again and again would be idle for nobody."""
+
+    def unfit() -> None:
+        raise Misconfigured("the book was moved")
+
+    reading.add("a")
+    inbox.refuse = [Misconfigured("the book was moved")]
+    held_up = reading.consumer(inbox)
+    held_up.run(Resting(*[lambda: reading.add("b")] * 3), fit=unfit)
+    assert (len(inbox.calls), reading.pending) == (1, 1)
+    others = Inbox()
+    other = reading.consumer(others, "another", **IDLE_AT_ONCE)
+    while other.step():
+        pass
+    assert others.documents == [b"a", b"b", b"b", b"b"]
+    reading.add("c")
+    held_up.run(Resting())
+    assert inbox.documents == [b"c"]
 
 
 def test_stream_that_nobody_else_reads_is_read_on(reading: Reading, inbox: Inbox) -> None:

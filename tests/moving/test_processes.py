@@ -38,10 +38,14 @@ def test_book_moves_under_processes_that_nobody_stopped_and_each_event_counts_on
         assert pending(redis) == 40
         refused = old.refunds("status", "--json", expect=2)
         assert "the book was moved on" in json.loads(refused.stdout)["faults"][0]
-        old.stop()
         new.worker()
         new.settles(cases=40)
-        assert (new.states(), new.credits("acc_1")) == ({"refunded": 40}, 500)
+        # nobody stops them even now
+        new.emit([document for n in range(40, 60) for document in (submitted(f"job_{n}"), failed(f"job_{n}"))])
+        new.settles(cases=60)
+        assert (new.states(), new.credits("acc_1")) == ({"refunded": 60}, 500)
+        assert process.poll() is None
+        old.stop()
         new.audit()
 
 

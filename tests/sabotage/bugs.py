@@ -3974,6 +3974,12 @@ BUGS = (
         (("worker/cases/move.py", "if epoch.mark_of(target):", "if False:"),),
     ),
     Bug(
+        "intake_of_a_closed_database_keeps_events_in_hand",
+        "one that nobody stopped reads what comes and tries it again for ever: no event reaches the database that the book is in",
+        ("tests/intake/test_consumer.py::test_consumer_that_can_keep_nothing_leaves_the_stream_to_others_until_it_can",),
+        (("worker/intake/consumer.py", "                if unfit:\n", "                if False:\n"),),
+    ),
+    Bug(
         "witnesses_hear_nothing_of_a_move",
         "where whoever armed the last call died before telling them, money stops as after a restore: customers wait for a person",
         ("tests/moving/test_move.py::test_witnesses_that_were_not_told_of_the_last_call_bear_the_moved_book_out",),

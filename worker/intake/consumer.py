@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import redis
 
 from worker.clock import Every
-from worker.errors import NoGround, one_line
+from worker.errors import Misconfigured, NoGround, one_line
 from worker.intake.entry import UNREAD, Entry, entry_of, weight
 from worker.intake.handed import Handed
 from worker.intake.heavy import TooHeavy, fewer
@@ -101,21 +101,29 @@ class Consumer:
         self._failures = 0
         self._complaint = ""
 
-    def run(self, stop: threading.Event, *, rest: float = 0.0) -> None:
+    def run(self, stop: threading.Event, *, rest: float = 0.0, fit: Callable[[], object] = lambda: None) -> None:
         """Consumes until `stop` is set, and ends after the batch in hand. No error ends it: it says so once and goes on.
+
+        Once nothing can be kept where it keeps things, it touches the stream no more until `fit` raises nothing: what it has in
+        hand is then idle, and whoever reads beside it takes that over.
 
         After a full read it rests so many seconds, and goes on resting while more waits and others of the group read it: where
         events pile up they are called, and spare each event the way through the inbox.
         """
+        unfit = False
         while not stop.is_set():
             began = time.monotonic()
             try:
+                if unfit:
+                    fit()
                 accepted = self.step()
             except Exception as error:  # a thread that dies would leave a process that looks alive
+                unfit = isinstance(error, Misconfigured)
                 self._failures += 1
                 self._complain(error)
                 stop.wait(self._backoff())
                 continue
+            unfit = False
             if self._failures:
                 self._log.info("intake.goes_on", stream=self.stream, after_failures=self._failures)
             self._failures, self._complaint = 0, ""

@@ -18,6 +18,7 @@ from worker.observe import log
 from worker.settings import Settings, is_observer
 from worker.store import feeders
 from worker.store.bulk import Tx
+from worker.store.schema import require_current
 from worker.urls import redacted
 
 KNOCK_SECONDS = 3.0
@@ -71,7 +72,8 @@ def run_intake(
         log=log,
     )
     log.info("intake.started", stream=settings.stream, consumer=consumer.name)
-    consumer.run(stop, rest=DRAINED_SECONDS if settings.hints else 0.0)
+    rest = DRAINED_SECONDS if settings.hints else 0.0
+    consumer.run(stop, rest=rest, fit=lambda: require_current(desk.store, settings.group))
     log.info("intake.stopped", stream=settings.stream)
 
 
