@@ -545,7 +545,7 @@ def test_consumer_that_can_keep_nothing_leaves_the_stream_to_others_until_it_can
         pass
     assert others.documents == [b"a", b"b", b"b", b"b"]
     reading.add("c")
-    held_up.run(Resting())
+    assert held_up.step() == 1
     assert inbox.documents == [b"c"]
 
 
