@@ -28,7 +28,7 @@ SHIPPED = (ROOT / "policy" / "terms" / "2025-12-03.toml").read_text()
 EDITION = "2027-01-01"
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 STAYS = ("worker", "web", "intake")
-NAMED = ("show", "why", "operator add")
+NAMED = ("show", "why", "operator add", "db move")
 """What a sentence only names: a whole line with it stands elsewhere in the papers."""
 REFUSED = {
     'dead requeue --all-of REASON --reason "…"': "",
@@ -48,6 +48,13 @@ MENDS = (
     'operator disable NAME --reason "…"',
 )
 """What changes a thing that is broken, and so comes in its place in the story."""
+NEW_HOUSE = "postgresql+psycopg://owner@host/refunds"
+MOVES = (
+    f'db move --to {NEW_HOUSE} --reason "…" --dry-run',
+    f'db move --to {NEW_HOUSE} --reason "…"',
+    'restore reopen --reason "…"',
+)
+"""What comes last, for the database is closed then, or open once more."""
 
 
 def commands(paper: str, section: str = "") -> list[str]:
@@ -174,11 +181,12 @@ def test_what_is_broken_is_found_mended_and_put_back_by_commands_copied_from_the
         broken = break_things(engineer, double)
         find(engineer)
         mend(engineer, broken, port)
-        assert set(PAPERS) - set(NAMED) <= engineer.typed
-        assert all(any(line.startswith(f"{name} ") for line in engineer.typed) for name in NAMED)
         assert "Nobody waits beyond the promise" in engineer.types("status").stdout
         engineer.types("audit")
         assert all(process.poll() is None for process in system.processes), system.logs()
+        move(engineer, tmp_path)
+        assert set(PAPERS) - set(NAMED) <= engineer.typed
+        assert all(any(line.startswith(f"{name} ") for line in engineer.typed) for name in NAMED)
         assert "Traceback" not in system.logs()
     finally:
         system.stop()
@@ -227,7 +235,7 @@ def find(engineer: Engineer) -> None:
     """Every other line of the papers, while it is broken; those that matter say what is wrong."""
     said = {}
     for line in PAPERS:
-        if line in (*engineer.typed - {"status"}, *NAMED, *MENDS):
+        if line in (*engineer.typed - {"status"}, *NAMED, *MENDS, *MOVES):
             continue
         if line.startswith("policy activate"):
             terms = Path(engineer.system.environ["REFUNDS_TERMS_DIR"])
@@ -269,3 +277,23 @@ def mend(engineer: Engineer, broken: dict[str, str], port: int) -> None:
     assert system.json("dead", "list")["items"] == []
     engineer.types('operator disable NAME --reason "…"')
     client.close()
+
+
+def move(engineer: Engineer, folder: Path) -> None:
+    """The book goes into another database; and back, as where that one was lost."""
+    system, old = engineer.system, engineer.system.database_url
+    engineer.names[NEW_HOUSE] = f"sqlite:///{folder / 'another.db'}"
+    engineer.types("drain")
+    system.stop()
+    system.database_url = engineer.names[NEW_HOUSE]
+    engineer.types("db upgrade")
+    system.database_url = old
+    for line in MOVES[:2]:
+        engineer.types(line)
+    assert "the book was moved" in system.refunds("status", expect=2).stderr
+    system.database_url = engineer.names[NEW_HOUSE]
+    assert "Nobody waits beyond the promise" in engineer.types("status").stdout
+    engineer.types("audit")
+    system.database_url = old
+    engineer.types(MOVES[2])
+    assert "restore breaker" in engineer.types("status").stdout, "money waits until somebody has looked"
