@@ -596,6 +596,8 @@ class TestPostgres:
             ("integer", "7", "seven"),
             ("boolean", "true", "maybe"),
             ("varchar(4)", "ours", "refunds"),
+            ("char(4)", "ours", "refunds"),
+            ("bit(2)", "01", "011"),
             ("uuid", NUMBERED.format(1), "1"),
             ("shop.short", "us", "refunds"),
         ],

@@ -176,6 +176,14 @@ BUGS = (
         (("worker/credits/named.py", "Numeric() if part == AFTER and postgres else BigInteger()", "BigInteger()"),),
     ),
     Bug(
+        "text_of_ours_is_cut_to_one_letter",
+        "in a product's column of type char(n) each entry of ours stands with the first letter of what the settings say, and in one of bits every job is a dead letter",
+        (
+            "tests/credits/test_balances.py::TestPostgres::test_text_of_ours_stands_in_a_column_of_any_type_or_is_refused_at_the_start",
+        ),
+        (("worker/credits/named.py", "format_type(atttypid, -1)", "format_type(atttypid, null)"),),
+    ),
+    Bug(
         "job_made_good_by_hand_in_observe_cannot_be_said_to_be",
         "whom somebody gave credits by hand while the worker looked on gets them once more when it goes live",
         ("tests/review/test_review.py::test_job_that_was_made_good_by_hand_in_observe_is_not_made_good_again_when_going_live",),

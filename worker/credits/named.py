@@ -19,8 +19,9 @@ _TABLE = re.compile(r"\s*(?:(\w+)\.)?(\w+)\s*\((.*)\)\s*", re.DOTALL)
 _COLUMN = re.compile(r"\s*(\w+)\s*=\s*(?:(\w+)|'([^',]*)')\s*")
 _NUMBERS = {BALANCE, CREDITS, AFTER}
 _BIGGEST = 2**63 - 1
+# by null, which says nothing of a length, `char` and `bit` would be those of length one
 _CALLED = text(
-    "select format_type(atttypid, null) as plain, format_type(atttypid, atttypmod) as sized from pg_attribute"
+    "select format_type(atttypid, -1) as plain, format_type(atttypid, atttypmod) as sized from pg_attribute"
     " where attrelid = cast(:table as regclass) and attname = :column"
 )
 _USUAL_KEY = len("refunds:reversal::") + 2 * len(str(uuid.UUID(int=0)))
