@@ -280,6 +280,18 @@ def test_letters_that_end_untold_one_after_the_other_are_counted_until_one_is_ta
     assert world.store.read(lambda tx: standing(tx, world.clock.now())) == []
 
 
+def test_letters_that_nobody_sends_any_more_are_no_news(world: PeopleWorld) -> None:
+    """Who turns them off because the server takes none would else have the alert until somebody turns them on."""
+    notifier = through(world, Server([Posted.REFUSED] * 5))
+    for number in range(1, 6):
+        failed_jobs(world, 1, first=number)
+        world.clock.pass_(hours=2)
+        notifier.send()
+    assert world.store.read(lambda tx: not_heard(tx, MAIL)) == (5, "as told")
+    Notifier(world.store, None, world.bench.editions, world.clock).send()
+    assert world.store.read(lambda tx: not_heard(tx, MAIL)) is None
+
+
 def test_refusal_that_is_kept_names_no_recipient(world: PeopleWorld) -> None:
     class Naming(Server):
         def post(self, message: EmailMessage) -> Receipt:

@@ -356,6 +356,8 @@ def _end(tx: Tx, rows: Sequence[Row[Any]], state: str, why: str, now: datetime) 
 
 
 def _drop_all(tx: Tx, now: datetime, why: str) -> None:
+    # what its server took is nobody's concern where no letter is sent any more
+    answered(tx, MAIL)
     due = tx.all(select(notices).where(_stands("due")).limit(5000).with_for_update(skip_locked=True))
     if due:
         _end(tx, due, "dropped", why, now)
