@@ -137,9 +137,9 @@ def _end_the_task(*_: object) -> None:
 
 
 def _end_between_tasks() -> None:
-    """From now on this process of the pool, told to end, first ends the task in hand. Its parent tells it when there is nothing
-    more to do; whoever tells both at once, as systemd tells all of a service, or a terminal that is closed, would else break off
-    a call whose outcome then nobody knows.
+    """From now on this process of the pool, told to end, first ends the task in hand, and begins no other. Its parent tells it
+    when there is nothing more to do; whoever tells both at once, as systemd tells all of a service, or a terminal that is closed,
+    would else break off a call whose outcome then nobody knows.
     """
     ends, told = signal.getsignal(signal.SIGTERM), list[float]()
 
@@ -150,8 +150,14 @@ def _end_between_tasks() -> None:
         elif callable(ends):
             ends(signal.SIGTERM, None)
 
+    def begin_no_other(**_: object) -> None:
+        # where one waits behind the other, no alarm may fall between two; this one goes back into its queue
+        if told and callable(ends):
+            ends(signal.SIGTERM, None)
+
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, end)
+    signals.task_prerun.connect(begin_no_other, weak=False)
 
 
 @signals.worker_init.connect

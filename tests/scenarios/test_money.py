@@ -8,10 +8,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import psycopg
 import pytest
 
 from tests.scenarios.system import System, a_purchase, a_system, an_account, charge, descendants, failed, runs, submitted
-from tests.servers import ON_POSTGRES, eventually
+from tests.servers import ON_POSTGRES, conninfo, eventually
 from worker.clock import SystemClock, written
 from worker.sandbox.creem import CreemDouble, Lost, SecondRefund, Switches
 from worker.sandbox.creem.answers import Reply
@@ -255,4 +256,35 @@ def test_call_is_answered_though_every_process_of_the_service_is_told_to_end_at_
     found = system.case(order)
     assert found is not None
     assert [call["outcome"] for call in found["payments"][0]["calls"]] == ["accepted"], system.logs()
+    shop.holds()
+
+
+class HeldAlone(Held):
+    """Another one, with moments of its own."""
+
+    asked, answers = threading.Event(), threading.Event()
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("creem", [HeldAlone])
+def test_process_that_is_told_to_end_by_itself_takes_no_other_task(shop: Shop) -> None:
+    """Once it went on for as long as one task waited behind the other, and after ninety seconds was broken off in whichever it
+    then had in hand.
+    """
+    system = shop.system
+    [order] = shop.charged_twice(1)
+    worker = system.start("celery", "-A", "worker", "worker", "--concurrency", "1", REFUNDS_CREEM_TIMEOUT_SECONDS="30")
+    system.start("celery", "-A", "worker", "beat")
+    assert HeldAlone.asked.wait(90), system.logs()
+    [told] = descendants(worker.pid)
+    waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    where = conninfo(system.database_url)
+    with psycopg.connect(where, autocommit=True) as admin, psycopg.connect(where) as lunch:
+        # what comes next, which has waited behind the call, will be in hand for a while
+        lunch.execute("lock table inbox in access exclusive mode")
+        os.kill(told, signal.SIGTERM)
+        HeldAlone.answers.set()
+        assert eventually(lambda: admin.execute(waits).fetchone(), within=60), system.logs()
+        assert not runs(told)
+    assert eventually(lambda: shop.ends() == {order: "refunded"}, within=60), system.logs()
     shop.holds()
