@@ -600,6 +600,16 @@ def test_book_moves_through_a_pooler_on_either_side(book: PeopleWorld, small: St
         further.close()
 
 
+def test_database_that_a_book_has_left_is_not_taken_for_a_copy_that_may_be_made_anew(
+    book: PeopleWorld, small: Store, house: Store
+) -> None:
+    """It is the record of what was, and the one that is opened where the new one is lost."""
+    left = move(book, small, house).move
+    with pytest.raises(Refused, match=f"a book left it by {left}: a book moves into an empty one"):
+        move(book, house, small)
+    assert (is_open(small), is_open(house)) == (False, True)
+
+
 @pytest.mark.landing
 def test_book_may_move_back_into_a_file(living: PeopleWorld, small: Store, house: Store, tmp_path: Path) -> None:
     before = told_alike(snapshot(small))

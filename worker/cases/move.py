@@ -102,7 +102,7 @@ class Mover:
             require_whole(self.target)
             arrived, holds, by = self.target.read(lambda tx: (closed(tx), used(tx), _moved_by(tx)))
         if left is None:
-            _require_empty(arrived, holds)
+            _require_empty(arrived, holds, by)
         elif by != left.move:
             raise Refused(left.why)
         elif arrived is None:
@@ -128,7 +128,7 @@ class Mover:
         self, target: Tx, *, source: Tx, move: str, by: str, reason: str, now: datetime, heard: Told
     ) -> Mapping[str, int]:
         hold_still(target)
-        _require_empty(closed(target), used(target))
+        _require_empty(closed(target), used(target), _moved_by(target))
         copied = copy(source, target, heard)
         left = heads_of(source)
         forget_transactions(target)
@@ -204,7 +204,9 @@ def _settle(target: Tx, move: str) -> None:
         open_again(target)
 
 
-def _require_empty(arrived: Closed | None, holds: Sequence[str]) -> None:
+def _require_empty(arrived: Closed | None, holds: Sequence[str], by: str | None) -> None:
+    if arrived is not None and by != arrived.move:
+        raise Refused(f"the target is closed, for a book left it by {arrived.move}: a book moves into an empty one, name another")
     if arrived is not None:
         raise Refused(
             "the target holds a copy of a move that was broken off before anything was closed: make that database anew, "
