@@ -1,9 +1,10 @@
 """A book moves into another database, and is settled there once."""
 
 import shutil
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -37,13 +38,15 @@ from worker.sandbox.creem import Switches
 from worker.sandbox.creem.words import Fault as AtCreem
 from worker.sandbox.creem.words import Lost
 from worker.store.closed import closed
+from worker.store.copying import copy
 from worker.store.engine import Store
-from worker.store.schema import require_current, upgrade
+from worker.store.schema import known, require_current, upgrade
 from worker.store.tables import (
     actions,
     case_history,
     cases,
     creem_credits,
+    dead_letters,
     evidence,
     inbox,
     installation,
@@ -608,6 +611,32 @@ def test_database_that_a_book_has_left_is_not_taken_for_a_copy_that_may_be_made_
     with pytest.raises(Refused, match=f"a book left it by {left}: a book moves into an empty one"):
         move(book, house, small)
     assert (is_open(small), is_open(house)) == (False, True)
+
+
+def test_closed_database_of_an_earlier_release_sends_nobody_to_an_upgrade_that_is_turned_away(
+    book: PeopleWorld, small: Store, house: Store
+) -> None:
+    move(book, small, house)
+    with small.engine.begin() as connection:
+        connection.execute(text(f"update alembic_version set version_num = '{known()[-2]}'"))
+    with pytest.raises(Misconfigured, match=r"closed: do this with the release that closed it, then upgrade"):
+        reopen(small, "refunds", by="ann", reason="the server burnt", now=book.clock.now())
+
+
+def test_large_letters_travel_one_by_one(small: Store, house: Store) -> None:
+    """A command may have as much memory as a container of ours, and a letter be of 25 MiB."""
+    now, weighs = datetime.now(UTC), 4 << 20
+    of = {"reason": "too_large", "detail": "x", "sha256": "x", "state": "open", "received_at": now}
+    for number in range(12):
+        given(small, dead_letters, {"dead_id": f"dead_{number}", "key": f"stream:{number}", "raw": bytes(weighs), **of})
+    tracemalloc.start()
+    try:
+        copied = small.read(lambda source: house.rehearse(lambda target: copy(source, target, lambda what, done, total: None)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert copied["dead_letters"].rows == 12
+    assert peak < 8 * weighs
 
 
 @pytest.mark.landing

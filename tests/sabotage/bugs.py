@@ -178,9 +178,7 @@ BUGS = (
     Bug(
         "text_of_ours_is_cut_to_one_letter",
         "in a product's column of type char(n) each entry of ours stands with the first letter of what the settings say, and in one of bits every job is a dead letter",
-        (
-            "tests/credits/test_balances.py::TestPostgres::test_text_of_ours_stands_in_a_column_of_any_type_or_is_refused_at_the_start",
-        ),
+        ("tests/credits/test_balances.py::TestPostgres",),
         (("worker/credits/named.py", "format_type(atttypid, -1)", "format_type(atttypid, null)"),),
     ),
     Bug(

@@ -23,8 +23,8 @@ ORDER = sorted(metadata.sorted_tables, key=lambda table: table is case_tallies)
 """What is referred to before what refers to it. The numbers of the cases come last: whoever enters cases is counted."""
 MADE_ANEW = {case_tallies, installation}
 """What stands in the tables before their rows come, and gives way to them."""
-ROWS, HEAVY_ROWS = 500, 20
-"""At once; letters and links may hold megabytes."""
+ROWS, HEAVY_ROWS = 500, 1
+"""At once; a letter may be of many megabytes, and lies in memory several times while it is sent."""
 _ALL = 1 << 256
 _LOCK = f"lock table {', '.join(metadata.tables)} in exclusive mode"
 _ANALYZE = f"analyze {', '.join(metadata.tables)}"

@@ -76,6 +76,9 @@ def require_whole(store: Store, group: str | None = None) -> None:
     """
     found, kept, unfit = store.read(lambda tx: (_found(tx), _kept(tx), _unfit(tx) or _astray(tx, anew=False)))
     wrong = unfit or fault(found, known())
+    if wrong and MARK in kept and found in known()[:-1]:
+        # an upgrade is turned away there too
+        wrong = f"the schema is at {found}, and the database is closed: do this with the release that closed it, then upgrade"
     if wrong:
         raise Misconfigured(wrong)
     if group is not None:
