@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from policy.ledger import PostingKind
 from tests.cases.world import World, a_purchase, an_account
 from tests.money.world import MoneyWorld
 from tests.servers import ON_POSTGRES
@@ -13,7 +14,7 @@ from worker.cases.audit.audit import Audit, audit_home
 from worker.cases.review.reviewer import Reviewer
 from worker.clock import SystemClock
 from worker.credits.balances import Balances
-from worker.credits.ledger import Ledger
+from worker.credits.ledger import Ledger, Posting
 from worker.creem.environment import Environment
 from worker.errors import Misconfigured
 from worker.runtime import Runtime
@@ -286,11 +287,21 @@ class TestTriggers:
         "after insert on credit_entries",
     )
 
+    LATER = (AGAIN[0], f"{AGAIN[1]} deferrable initially deferred")
+    CHECKED = (
+        "if new.credits <> 95 + (select coalesce(sum(amount), 0) from credit_entries where user_id = new.id) then "
+        "raise exception 'entries and balance differ'; end if",
+        "after update on profiles deferrable initially deferred",
+    )
+
     def does(self, store: Store, what: str, when: str) -> None:
-        run(store, self.FUNCTION.format(what), f"create trigger does {when} for each row execute function does()")
+        kind = "constraint trigger" if "deferred" in when else "trigger"
+        run(store, self.FUNCTION.format(what), f"create {kind} does {when} for each row execute function does()")
 
     @pytest.mark.parametrize(
-        ("trigger", "made"), [(CAPPED, 97), (AGAIN, 105)], ids=["less comes back", "twice as much comes back"]
+        ("trigger", "made"),
+        [(CAPPED, 97), (AGAIN, 105), (LATER, 105)],
+        ids=["less comes back", "twice as much comes back", "twice as much, at the commit"],
     )
     def test_what_comes_back_is_that_much_or_nothing_until_the_trigger_leaves_it_alone(
         self, world: World, store: Store, trigger: tuple[str, str], made: int
@@ -303,7 +314,7 @@ class TestTriggers:
         ((letter, detail),) = rows(store, "select dead_id, detail from dead_letters")
         assert detail.startswith(f"Refused: acc_1 had 95 credits in profiles, and +5 made it {made}: a trigger of the product's")
         assert (balance(world), rows(store, "select 1 from credit_entries")) == (95, [])
-        run(store, f"drop trigger does on {trigger[1].split(' on ')[1]}")
+        run(store, f"drop trigger does on {trigger[1].split()[3]}")
         world.letters.requeue(letter, by="ada", reason="the trigger leaves it alone")
         world.sweep()
         assert (world.state("job_1"), balance(world), audited(world)) == ("refunded", 100, [])
@@ -313,9 +324,38 @@ class TestTriggers:
         world.happen(world.submitted("job_1", credits=5), world.failed("job_1"))
         assert (world.state("job_1"), balance(world), audited(world)) == ("refunded", 100, [])
 
-    def test_hold_of_which_the_trigger_would_take_twice_takes_nothing_and_is_told(self, store: Store) -> None:
+    def test_check_at_the_commit_sees_balance_and_entry_together(self, world: World, store: Store) -> None:
+        self.does(store, *self.CHECKED)
+        for job in ("job_1", "job_2"):
+            world.happen(world.submitted(job, credits=5), world.failed(job))
+        assert ([world.state("job_1"), world.state("job_2")], balance(world), audited(world)) == (["refunded"] * 2, 105, [])
+
+    def test_check_at_the_commit_sees_them_together_at_each_change_of_a_transaction(self, world: World, store: Store) -> None:
+        self.does(store, *self.CHECKED)
+        moved = [Posting(PostingKind.REVERSAL, "ord_1", 5, "job_1"), Posting(PostingKind.FREEZE, "ord_1", 60, occasion="held")]
+        store.write(lambda tx: balances(store).book(tx, moved, world.clock.now()))
+        assert rows(store, "select amount from credit_entries order by amount") == [(-60,), (5,)]
+        assert balance(world) == 40
+
+    def test_account_that_a_check_at_the_commit_refuses_is_the_only_one_not_paid(self, world: World, store: Store) -> None:
+        world.load(an_account("acc_2"), a_purchase("ord_2", "acc_2", 100))
+        run(store, "insert into profiles (id, credits) values ('acc_2', 95)")
+        self.does(store, "if new.id = 'acc_2' then raise exception 'acc_2 is closed'; end if", self.CHECKED[1])
+        submitted = [world.submitted("job_1", credits=5), world.submitted("job_2", "acc_2", credits=5)]
+        world.happen(*submitted, world.failed("job_1"), world.failed("job_2", "acc_2"))
+        for _ in range(6):
+            world.clock.pass_(minutes=5)
+            world.sweep()
+        assert (world.state("job_1"), balance(world)) == ("refunded", 100)
+        ((detail,),) = rows(store, "select detail from dead_letters")
+        assert "acc_2 is closed" in detail
+
+    @pytest.mark.parametrize("trigger", [AGAIN, LATER], ids=["at once", "at the commit"])
+    def test_hold_of_which_the_trigger_would_take_twice_takes_nothing_and_is_told(
+        self, store: Store, trigger: tuple[str, str]
+    ) -> None:
         world = TestRefusing.bought(store, has=150)
-        self.does(store, *self.AGAIN)
+        self.does(store, *trigger)
         TestRefusing.dispute(world)
         assert rows(store, "select remaining, frozen from purchases") == [(0, 100)]
         assert (balance(world), rows(store, "select 1 from credit_entries")) == (150, [])
@@ -436,13 +476,21 @@ class TestRefusing:
         assert (balance(live), audited(live), self.told(live)) == (100, [], [])
 
     @ON_POSTGRES
-    @pytest.mark.parametrize("does", ["raise exception 'never'", "return null"])
-    def test_trigger_that_lets_nothing_be_taken_hinders_nothing(self, store: Store, does: str) -> None:
+    @pytest.mark.parametrize(
+        ("does", "when"),
+        [
+            ("raise exception 'never'", "trigger kept before update on profiles"),
+            ("return null", "trigger kept before update on profiles"),
+            ("raise exception 'never'", "constraint trigger kept after update on profiles deferrable initially deferred"),
+        ],
+        ids=["refused", "left out", "refused at the commit"],
+    )
+    def test_trigger_that_lets_nothing_be_taken_hinders_nothing(self, store: Store, does: str, when: str) -> None:
         world = self.bought(store, has=100)
         run(
             store,
             f"create function keep() returns trigger language plpgsql as $$ begin {does}; end $$",
-            "create trigger kept before update on profiles for each row execute function keep()",
+            f"create {when} for each row execute function keep()",
         )
         self.dispute(world)
         assert rows(store, "select remaining, frozen from purchases") == [(0, 100)]

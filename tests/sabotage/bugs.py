@@ -158,6 +158,18 @@ BUGS = (
         (("worker/credits/balances.py", "            if has != had[row] + sums[row]:", "            if False:"),),
     ),
     Bug(
+        "moved_again_at_the_commit",
+        "what a deferred trigger adds to a balance is not looked at",
+        ("tests/credits/test_balances.py::TestTriggers", "tests/credits/test_balances.py::TestRefusing"),
+        (("worker/credits/balances.py", "        tx.check_now()\n", ""),),
+    ),
+    Bug(
+        "checks_stay_at_once",
+        "a check that waits for balance and entry sees the one without the other",
+        ("tests/credits/test_balances.py::TestTriggers",),
+        (("worker/store/bulk.py", '            self.connection.exec_driver_sql("set constraints all deferred")\n', ""),),
+    ),
+    Bug(
         "text_that_no_row_can_hold_is_named_at_the_first_event",
         "the doctor is content, and every event that brings credits back ends with the dead letters",
         ("tests/credits/test_balances.py::TestPostgres",),

@@ -135,12 +135,13 @@ class Balances:
 
     def _add(self, tx: Tx, sums: Mapping[Any, int], records: Sequence[Record], had: Mapping[Any, int]) -> None:
         """Adds to what these rows `had`. Raises `Refused` where one has another balance then: a trigger of the product's changed
-        the amount, or booked the entry a second time.
+        the amount, or booked the entry a second time, be it deferred to the commit.
         """
         account, balance = self.accounts.column(ACCOUNT).name, self.accounts.column(BALANCE).name
         tx.add(self.accounts.table, [{account: row, balance: sums[row]} for row in sorted(sums)], by=account)
         if self.entries is not None:
             tx.insert(self.entries.table, records)
+        tx.check_now()
         for row, has in self._balances(tx, self._rows(tx, sums)).items():
             if has != had[row] + sums[row]:
                 said = f"{row} had {had[row]} credits in {self.accounts}, and {sums[row]:+} made it {has}"

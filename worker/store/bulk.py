@@ -129,6 +129,12 @@ class Tx:
                 self._gathered = None if self._gathered is None else []
                 raise
 
+    def check_now(self) -> None:
+        """What constraints and triggers of tables that are not ours put off to the commit has happened, or raises here."""
+        if self.postgres:
+            self.connection.exec_driver_sql("set constraints all immediate")
+            self.connection.exec_driver_sql("set constraints all deferred")
+
     def all(self, statement: Select[Any], **values: Any) -> Sequence[Row[Any]]:
         """Every row the statement gives for these values of its parameters."""
         return self.connection.execute(statement, values).all()
