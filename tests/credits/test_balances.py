@@ -546,6 +546,30 @@ class TestAudit:
 class TestNames:
     """A table that cannot be booked into is refused at the start, with what is wrong."""
 
+    def test_account_that_only_some_rows_have_once_is_none(self, store: Store) -> None:
+        run(
+            store,
+            "create table plans (owner text, credits integer not null, active boolean not null)",
+            "create unique index one_active on plans (owner) where active",
+        )
+        with pytest.raises(Misconfigured) as refused:
+            balances(store, None, table="plans(account=owner, balance=credits)")
+        assert "plans.owner needs a unique constraint" in str(refused.value)
+        run(store, "create unique index one on plans (owner)")
+        assert str(balances(store, None, table="plans(account=owner, balance=credits)").accounts) == "plans"
+
+    @ON_POSTGRES
+    def test_index_that_was_broken_off_keeps_nothing_unique(self, store: Store) -> None:
+        run(
+            store,
+            "create table plans (owner text, credits integer not null)",
+            "create unique index one on plans (owner)",
+            "update pg_index set indisvalid = false where indexrelid = 'one'::regclass",
+        )
+        with pytest.raises(Misconfigured) as refused:
+            balances(store, None, table="plans(account=owner, balance=credits)")
+        assert "plans.owner needs a unique constraint" in str(refused.value)
+
     @pytest.mark.parametrize(
         ("table", "entries", "fault"),
         [

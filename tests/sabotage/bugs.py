@@ -164,6 +164,12 @@ BUGS = (
         (("worker/credits/balances.py", "        tx.check_now()\n", ""),),
     ),
     Bug(
+        "one_row_of_some_is_one_of_all",
+        "an account that has a row for each of its plans gets what comes back in every one",
+        ("tests/credits/test_balances.py::TestNames",),
+        (("worker/credits/named.py", '{"postgresql_where", "sqlite_where", "postgresql_invalid"}', "set[str]()"),),
+    ),
+    Bug(
         "checks_stay_at_once",
         "a check that waits for balance and entry sees the one without the other",
         ("tests/credits/test_balances.py::TestTriggers",),

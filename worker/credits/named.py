@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text, cast, inspect, literal, select, text
+from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, ProgrammingError
 from sqlalchemy.types import DateTime, Float, Integer, Numeric, String, TypeEngine, UserDefinedType, Uuid
 
@@ -140,7 +141,7 @@ def find(tx: Tx, named: Named, *, unique: str, adds: bool) -> tuple[Product | No
             columns.append(Column(name, kind))
     keys: list[list[str | None]] = [list(looked.get_pk_constraint(named.name, named.schema)["constrained_columns"])]
     keys += [list(key["column_names"]) for key in looked.get_unique_constraints(named.name, named.schema)]
-    keys += [list(index["column_names"]) for index in looked.get_indexes(named.name, named.schema) if index["unique"]]
+    keys += [list(index["column_names"]) for index in looked.get_indexes(named.name, named.schema) if _is_of_all_rows(index)]
     if [named.parts[unique]] not in keys:
         wrong.append(f"{named}.{named.parts[unique]} needs a unique constraint")
     if adds:
@@ -154,6 +155,12 @@ def find(tx: Tx, named: Named, *, unique: str, adds: bool) -> tuple[Product | No
     if wrong:
         return None, wrong
     return Product(named, Table(named.name, MetaData(), *columns, schema=named.schema)), []
+
+
+def _is_of_all_rows(index: ReflectedIndex) -> bool:
+    """Whether no two rows of the table have the same key: one with a condition says so of some, a broken-off one of none."""
+    partial = {"postgresql_where", "sqlite_where", "postgresql_invalid"}
+    return index["unique"] and partial.isdisjoint(index.get("dialect_options", {}))
 
 
 def doubts(tx: Tx, named: Named) -> list[str]:
