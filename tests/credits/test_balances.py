@@ -619,6 +619,20 @@ class TestNames:
 class TestPostgres:
     """Accounts under the names that a Postgres product gives them, and our tables in a schema of their own."""
 
+    @pytest.mark.parametrize("column", ["profiles rename credits to {}", "credit_entries rename amount to {}"])
+    def test_event_waits_while_a_column_of_the_product_has_another_name(self, world: World, store: Store, column: str) -> None:
+        there, was = column.format("coins"), column.split()[2]
+        world.happen(world.submitted("job_1", credits=5))
+        run(store, f"alter table {there}")
+        world.arrive(world.failed("job_1"))
+        for _ in range(8):
+            with pytest.raises(Misconfigured, match=rf"column .*{was}.* does not exist: the table of the product"):
+                world.sweep()
+            world.clock.pass_(minutes=5)
+        run(store, f"alter table {there.split()[0]} rename coins to {was}")
+        world.sweep()
+        assert (world.state("job_1"), balance(world), rows(store, "select * from dead_letters")) == ("refunded", 100, [])
+
     @pytest.mark.parametrize(
         ("account", "named", "kind"),
         [

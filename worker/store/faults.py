@@ -21,6 +21,7 @@ from worker.store.tables import metadata
 
 NO_SCHEMA = "the schema is missing: run `refunds db upgrade`"
 NO_SUCH_TABLE = "42P01"
+NO_SUCH_COLUMN = "42703"
 NOT_ALLOWED = "42501"
 NOT_SUPPORTED = "0A000"
 """What a statement reads has other types since it was prepared; it is prepared anew after the rollback."""
@@ -48,7 +49,9 @@ def meaning(error: DBAPIError, *, writing: bool) -> Exception:
     if not isinstance(error, ProgrammingError | OperationalError | InterfaceError | InternalError):
         return error
     if state == NO_SUCH_TABLE or "no such table" in str(error.orig):
-        return Misconfigured(_what_is_missing(one_line(error.orig or error)))
+        return Misconfigured(NO_SCHEMA if _is_about_ours(error) else _gone(error))
+    if state == NO_SUCH_COLUMN and not _is_about_ours(error):
+        return Misconfigured(_gone(error))
     if state == NOT_ALLOWED:
         right = "a worker signs in as deploy/postgres/roles.sql has it, and an upgrade runs as the owner of the tables"
         return Misconfigured(f"the database: {why_unreachable(error)}; {right}")
@@ -81,10 +84,14 @@ def _numbers_behind(error: DBAPIError) -> str | None:
     return f"the numbers of {table.name} begin again before its rows: {numbers_on(table.name, number.name)}"
 
 
-def _what_is_missing(said: str) -> str:
-    if any(re.search(rf"\b{name}\b", said) for name in metadata.tables):
-        return NO_SCHEMA
-    return f"{said}: the table of the product that holds credits is gone; see `refunds doctor`"
+def _is_about_ours(error: DBAPIError) -> bool:
+    said = one_line(error.orig or error)
+    return any(re.search(rf"\b{name}\b", said) for name in metadata.tables)
+
+
+def _gone(error: DBAPIError) -> str:
+    said = one_line(error.orig or error)
+    return f"{said}: the table of the product that holds credits is gone or has other columns; see `refunds doctor`"
 
 
 def _is_defect(error: DBAPIError, writing: bool) -> bool:
