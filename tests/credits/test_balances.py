@@ -558,6 +558,35 @@ class TestNames:
         run(store, "create unique index one on plans (owner)")
         assert str(balances(store, None, table="plans(account=owner, balance=credits)").accounts) == "plans"
 
+    def test_balance_that_the_database_works_out_is_none(self, store: Store) -> None:
+        run(
+            store,
+            "create table plans (owner text primary key, granted integer not null, used integer not null, "
+            "credits integer generated always as (granted - used) stored)",
+        )
+        with pytest.raises(Misconfigured) as refused:
+            balances(store, None, table="plans(account=owner, balance=credits)")
+        assert str(refused.value) == (
+            "REFUNDS_BALANCE_TABLE: plans.credits is worked out by the database: nothing can be written there"
+        )
+
+    @ON_POSTGRES
+    def test_entry_that_the_database_numbers_is_not_numbered_by_us(self, store: Store) -> None:
+        product(store)
+        run(
+            store,
+            "create table log (ref text primary key, who text not null, amount integer not null, "
+            "number integer generated always as identity, what text generated always as (ref || '!') stored)",
+        )
+        parts = "key=ref, account=who, credits=amount"
+        with pytest.raises(Misconfigured) as refused:
+            balances(store, f"log({parts}, kind=what, number='7')")
+        assert [line.split(" is ")[0] for line in refused.value.faults] == [
+            "REFUNDS_BALANCE_ENTRIES: log.what",
+            "REFUNDS_BALANCE_ENTRIES: log.number",
+        ]
+        assert str(balances(store, f"log({parts})").entries) == "log"
+
     @ON_POSTGRES
     def test_index_that_was_broken_off_keeps_nothing_unique(self, store: Store) -> None:
         run(

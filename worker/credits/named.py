@@ -139,6 +139,12 @@ def find(tx: Tx, named: Named, *, unique: str, adds: bool) -> tuple[Product | No
             wrong.append(f"{named}.{name} is {listed[name]['type']}, which cannot hold {words!r}")
         else:
             columns.append(Column(name, kind))
+    written = [*named.parts.values(), *named.fixed] if adds else [named.parts[BALANCE]]
+    wrong += [
+        f"{named}.{name} is worked out by the database: nothing can be written there"
+        for name in written
+        if worked_out(listed[name])
+    ]
     keys: list[list[str | None]] = [list(looked.get_pk_constraint(named.name, named.schema)["constrained_columns"])]
     keys += [list(key["column_names"]) for key in looked.get_unique_constraints(named.name, named.schema)]
     keys += [list(index["column_names"]) for index in looked.get_indexes(named.name, named.schema) if _is_of_all_rows(index)]
@@ -233,6 +239,11 @@ def needs_a_value(column: Mapping[str, Any]) -> bool:
     """Whether every new row has to say what stands in a column, described as SQLAlchemy's inspector does."""
     given = column.get("default") is not None or column.get("identity") or column.get("computed")
     return not column["nullable"] and not given and column.get("autoincrement") is not True
+
+
+def worked_out(column: Mapping[str, Any]) -> bool:
+    """Whether the database alone writes a column, described as SQLAlchemy's inspector does: from others, or by counting."""
+    return bool(column.get("computed") or (column.get("identity") or {}).get("always"))
 
 
 def _not_allowed(tx: Tx, named: Named, *, adds: bool) -> list[str]:
