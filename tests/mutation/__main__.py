@@ -1,7 +1,8 @@
 """`make mutate`: changes the code in thousands of small ways, one at a time, and names the changes that no test notices.
 
 The first pass forks a process that has imported everything, which is fast and blind for what is worked out at import or kept in a
-cache. So whatever survives it is tried once more in a process of its own. A tenth of a part (`--tenth 3`) tells in a tenth of the time how the whole would end.
+cache. So whatever survives it is tried once more in a process of its own. A tenth of a part (`--tenth 3`) tells in a tenth of the
+time how the whole would end.
 """
 
 import argparse
