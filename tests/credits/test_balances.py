@@ -663,6 +663,23 @@ class TestPostgres:
         assert (world.state("job_1"), balance(world), rows(store, "select * from dead_letters")) == ("refunded", 100, [])
 
     @pytest.mark.parametrize(
+        ("change", "said"),
+        [("rename to gone", 'relation "shop.accounts"'), ("rename credits to coins", "column accounts.credits")],
+        ids=["table", "column"],
+    )
+    def test_what_is_missing_of_the_product_is_not_taken_for_ours_of_that_name(
+        self, store: Store, change: str, said: str
+    ) -> None:
+        run(store, "create schema shop", "create table shop.accounts (id text primary key, credits integer not null)")
+        try:
+            found = balances(store, None, table="shop.accounts(account=id, balance=credits)")
+            run(store, f"alter table shop.accounts {change}")
+            with pytest.raises(Misconfigured, match=f"{said} does not exist: the table of the product"):
+                store.write(lambda tx: found.held(tx, {"acc_1"}))
+        finally:
+            run(store, "drop schema shop cascade")
+
+    @pytest.mark.parametrize(
         ("account", "named", "kind"),
         [
             ("uuid", NUMBERED.format(1), "bigint not null"),

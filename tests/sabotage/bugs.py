@@ -167,7 +167,7 @@ BUGS = (
         "renamed_column_of_the_product_is_a_defect_of_each_event",
         "while the product's column has another name every failed job ends in the dead letters",
         ("tests/credits/test_balances.py",),
-        (("worker/store/faults.py", "    if state == NO_SUCH_COLUMN and not _is_about_ours(error):", "    if False:"),),
+        (("worker/store/faults.py", "    if state == NO_SUCH_COLUMN and not _is_column_of_ours(error):", "    if False:"),),
     ),
     Bug(
         "one_row_of_some_is_one_of_all",

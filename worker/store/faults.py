@@ -49,8 +49,8 @@ def meaning(error: DBAPIError, *, writing: bool) -> Exception:
     if not isinstance(error, ProgrammingError | OperationalError | InterfaceError | InternalError):
         return error
     if state == NO_SUCH_TABLE or "no such table" in str(error.orig):
-        return Misconfigured(NO_SCHEMA if _is_about_ours(error) else _gone(error))
-    if state == NO_SUCH_COLUMN and not _is_about_ours(error):
+        return Misconfigured(NO_SCHEMA if _is_table_of_ours(error) else _gone(error))
+    if state == NO_SUCH_COLUMN and not _is_column_of_ours(error):
         return Misconfigured(_gone(error))
     if state == NOT_ALLOWED:
         right = "a worker signs in as deploy/postgres/roles.sql has it, and an upgrade runs as the owner of the tables"
@@ -84,9 +84,15 @@ def _numbers_behind(error: DBAPIError) -> str | None:
     return f"the numbers of {table.name} begin again before its rows: {numbers_on(table.name, number.name)}"
 
 
-def _is_about_ours(error: DBAPIError) -> bool:
-    said = one_line(error.orig or error)
-    return any(re.search(rf"\b{name}\b", said) for name in metadata.tables)
+def _is_table_of_ours(error: DBAPIError) -> bool:
+    # a table of the product's may have the name of one of ours, in another schema
+    said = re.findall(r"[\w.]+", one_line(error.orig or error).replace("main.", ""))
+    return any(name in said for name in metadata.tables)
+
+
+def _is_column_of_ours(error: DBAPIError) -> bool:
+    said = set(re.findall(r"\w+", one_line(error.orig or error)))
+    return any({column.table.name, column.name} <= said for table in metadata.tables.values() for column in table.c)
 
 
 def _gone(error: DBAPIError) -> str:
