@@ -186,17 +186,19 @@ def hand_on(entries: Sequence[Entry]) -> set[str]:
     return sent
 
 
-def hint_accepted(accepted: Sequence[Accepted]) -> None:
-    """Sends `refunds.assess` for new rows: one task each while there are few, batches when they pile up."""
+def hint_accepted(accepted: Sequence[Accepted], more: bool = False) -> None:
+    """Sends `refunds.assess` for new rows: one task each while there are few, batches when they pile up. `more`: they came out of
+    a full read, so that more waits, whatever of it is new.
+    """
     batch = runtime().settings.batch
+    if more and batch > 1 and _DRAIN_HINTS.due():
+        # the task processes help themselves from here on
+        for _ in range(runtime().settings.concurrency):
+            _send(drain, {})
     if len(accepted) <= ALONE or batch == 1:
         for row in accepted:
             _send(assess, {"job": row.job_id or "", "event": row.event_id, "inbox": [row.inbox_id]})
         return
-    if len(accepted) >= batch and _DRAIN_HINTS.due():
-        # more came than one read takes: the task processes help themselves from here on
-        for _ in range(runtime().settings.concurrency):
-            _send(drain, {})
     for start in range(0, len(accepted), batch):
         chunk = accepted[start : start + batch]
         rows = [row.inbox_id for row in chunk]

@@ -22,6 +22,8 @@ from worker.store.schema import require_current
 from worker.urls import redacted
 
 KNOCK_SECONDS = 3.0
+AT_ONCE = 500
+"""Entries that one read takes. Where it brings as many, more waits: that is when others are called, and left to it."""
 DRAINED_SECONDS = 2.0
 """How long a stream that fills whole reads is left to the task processes, who spare it the way through the inbox."""
 
@@ -36,17 +38,17 @@ def run_intake(
     client: redis.Redis,
     desk: Desk,
     database: str,
-    hint: Callable[[Sequence[Accepted]], None],
+    hint: Callable[[Sequence[Accepted], bool], None],
     stop: threading.Event,
     handed: Handed | None = None,
 ) -> None:
     """Reads until `stop` is set: each entry is durable before it is acknowledged, and hinted at after; what comes singly may be
-    handed on. `database` is the name of the one it reads into.
+    handed on. `database` is the name of the one it reads into; `hint` hears what is new, and whether more waits.
     """
 
     def tell(entries: Sequence[Entry], accepted: Sequence[Accepted]) -> None:
         log.info("intake.accepted", entries=len(entries), new=len(accepted), jobs=[row.job_id for row in accepted[:5]])
-        hint(accepted)
+        hint(accepted, len(entries) >= AT_ONCE)
 
     name = consumer_name()
     by = f"{name}, {redacted(settings.redis_url)}"
@@ -66,6 +68,7 @@ def run_intake(
         name=name,
         on_accepted=tell,
         handed=handed,
+        read_count=AT_ONCE,
         retention_hours=settings.stream_retention_hours,
         sent=settings.sent_streams,
         sent_retention_hours=settings.sent_retention_hours,
