@@ -1378,6 +1378,12 @@ BUGS = (
         (("worker/intake/process.py", "len(entries) >= AT_ONCE", "len(accepted) >= AT_ONCE"),),
     ),
     Bug(
+        "reconcile_agrees_with_whom_it_did_not_ask",
+        "in an outage of Creem's a person is told that both sides agree, and lifts the stop after a restore",
+        ("tests/money/test_reconcile.py::test_customers_of_whom_nobody_was_asked_are_not_agreed_with",),
+        (("worker/cases/reconcile/customers.py", "    if not left:\n", "    if left:\n"),),
+    ),
+    Bug(
         "everybody_calls_creem_at_once",
         "a Creem that comes back is met by every process together",
         ("tests/money/test_procedure.py::test_while_one_process_asks_creem_no_other_does",),

@@ -11,14 +11,14 @@ from typing import Any
 from sqlalchemy import Row, and_, case, exists, func, or_, select, update
 
 from policy.lifecycle import CaseKind, CaseState
-from policy.words import money
+from policy.words import count, money
 from worker.cases.book.locks import lock_account
 from worker.cases.money.charges import purchase_of
 from worker.cases.money.seen import book
 from worker.cases.money.settle import Settler
 from worker.cases.reconcile.compare import HELD, Finding, compare, may_be
 from worker.cases.reconcile.reconciliation import AGAIN, Reconciliation
-from worker.clock import Clock
+from worker.clock import Clock, moment
 from worker.creem.client import Creem, CreemAway, CreemRefused
 from worker.creem.search import CameShort
 from worker.creem.transactions import AS_CHARGED_BACK, Transaction
@@ -50,14 +50,24 @@ class Customers:
         progress: Callable[[int, int], None],
         timer: Callable[[], float],
     ) -> None:
-        """Asks for at most so many `seconds` (None: to the end), hearing `progress` of (done, of)."""
+        """Asks for at most so many `seconds` (None: to the end), hearing `progress` of (done, of). Whom time leaves over is
+        counted, and has a turn in a later run; whom nobody asked for since Creem gives no answers is told of.
+        """
         now = self.clock.now()
         away = self.store.read(lambda tx: closed_to(tx, [CREEM], now))
         customers = self.store.read(lambda tx: _customers(tx, now, now - self.days))
+        if away is not None:
+            why, until = away
+            done.found(*_not_asked(len(customers), f"nobody calls Creem until {moment(until)} ({why})"))
+            return
         began, in_vain = timer(), 0
         for number, customer_id in enumerate(customers):
-            out_of_time = seconds is not None and timer() - began >= seconds
-            if away is not None or out_of_time or in_vain == MOST_IN_VAIN:
+            left = len(customers) - number
+            if seconds is not None and timer() - began >= seconds:
+                done.count("customers_for_later", left)
+                break
+            if in_vain == MOST_IN_VAIN:
+                done.found(*_not_asked(left, f"{in_vain} in a row came to nothing"))
                 break
             in_vain = 0 if self._compare_one(customer_id, done, now - self.days) else in_vain + 1
             progress(number + 1, len(customers))
@@ -127,6 +137,13 @@ class Customers:
         if not changed or purchase_of(tx, seen.id) is None:
             return None
         return f"Creem shows it as {seen.status_verbatim}, {money(seen.refunded_amount, seen.currency)} given back: booked"
+
+
+def _not_asked(left: int, why: str) -> list[Finding]:
+    if not left:
+        return []
+    do = "once Creem answers, `refunds reconcile` again"
+    return [Finding("not_compared", "customers", f"{count(left, 'customer')} not asked for: {why}", do)]
 
 
 def _nameless_purchase(tx: Tx, seen: Transaction, fellows: Sequence[Transaction]) -> Row[Any] | None:

@@ -53,10 +53,10 @@ class Reconciliation:
         """Something was put right."""
         self.repaired.append({"check": check, "row": row, "done": what})
 
-    def found(self, finding: Finding) -> None:
+    def found(self, *findings: Finding) -> None:
         """Something is left for a person."""
-        self.findings.append(finding)
-        self.unmatched += finding.cents
+        self.findings += findings
+        self.unmatched += sum(finding.cents for finding in findings)
 
 
 def came_to_its_end(tx: Tx, at: datetime) -> None:
