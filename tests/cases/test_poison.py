@@ -600,6 +600,37 @@ def test_name_that_nothing_has_is_answered_with_the_first_ids_that_begin_so(worl
     assert world.store.read(lambda tx: no_account(tx, " ")) == '" ": no account of that name or address'
 
 
+def test_id_that_was_pasted_with_what_stood_around_it_leads_to_those_that_it_may_mean(world: World) -> None:
+    world.load(an_account(), a_purchase())
+    world.happen(world.submitted("job_1"), world.failed("job_1"), world.submitted("job_12"))
+    found = world.case("job_1")
+    assert found is not None
+    case_id = found["case_id"]
+    for pasted, meant in (
+        (f"{case_id}.", case_id),
+        (f" {case_id} ", case_id),
+        (case_id.upper(), case_id),
+        (f"{case_id[:20].lower()}.", case_id),
+        (f"\u202e{case_id}\u200b", case_id),
+        ("job job_1,", "job_1"),
+        ('"ord_1"', "ord_1"),
+        ("<ACC_1@example.org>", "acc_1"),
+    ):
+        in_place = world.store.read(lambda tx, pasted=pasted: what_is_known(tx, pasted, []))  # type: ignore[misc]
+        assert in_place.endswith(f": no case, job, order or account of that name; there are {meant}")
+        of_accounts = world.store.read(lambda tx, pasted=pasted: no_account(tx, pasted))  # type: ignore[misc]
+        assert of_accounts.endswith(f": no account of that name or address; there are {meant}")
+    none = world.store.read(lambda tx: what_is_known(tx, " job_404 ", []))
+    assert none == '" job_404 ": no case, job, order or account of that name'
+
+
+def test_customer_at_creem_leads_to_the_account(world: World) -> None:
+    world.load(an_account(), a_purchase("ord_9", customer_id="cust_1"))
+    said = "cust_1 is the customer at Creem of acc_1: `refunds account acc_1`, `refunds cases --account acc_1`"
+    assert world.store.read(lambda tx: what_is_known(tx, "cust_1", [])) == said
+    assert world.store.read(lambda tx: no_account(tx, "cust_1")) == said
+
+
 def test_id_of_an_event_leads_to_what_became_of_it(world: World) -> None:
     def said(name: str) -> str:
         return world.store.read(lambda tx: what_is_known(tx, name, []))

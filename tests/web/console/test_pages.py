@@ -4,6 +4,7 @@ import json
 import re
 from html import unescape
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import func, select, update
@@ -171,6 +172,13 @@ def test_search_leads_straight_to_what_it_names(local: Browser, query: str, path
     assert answer.status_code == 303
     assert answer.headers["location"].startswith(path)
     page(local, answer.headers["location"])
+
+
+@pytest.mark.parametrize("around", ["{}\u00a0", "\u200b{}", "\u202a{}\u202c", "{}\t", "\ufeff{}\r\n"])
+def test_search_is_for_what_is_read_of_a_pasted_name(local: Browser, around: str) -> None:
+    answer = local.get(f"/cases?q={quote(around.format('job_whole'))}")
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/cases/case_")
 
 
 def test_reference_of_a_mail_a_file_and_a_dispute_lead_to_their_case(world: PeopleWorld, local: Browser) -> None:

@@ -1,5 +1,6 @@
 """What is known of a name that somebody typed: an account by its id or its address, what has no case, ids that begin so."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ from worker.store import inbox as inbox_rows
 from worker.store.bulk import Tx
 from worker.store.tables import accounts, cases, dead_letters, inbox, layer_jobs, purchases
 
-MOST_ALIKE, NEIGHBOURS, MOST_SOURCES = 5, 50, 50
+MOST_ALIKE, NEIGHBOURS, MOST_SOURCES, MOST_WORDS = 5, 50, 50, 5
+_WORD, _CASE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]*"), "case_"
 _IDS: Sequence[Column[Any]] = (
     accounts.c.account_id,
     cases.c.case_id,
@@ -69,6 +71,8 @@ def what_is_known(tx: Tx, name: str, bought: Sequence[Row[Any]]) -> str:
     if called:
         what = "an account" if called == [name] else f"the address of {', '.join(called)}"
         return f"{name} is {what}: `refunds account {name}`, `refunds cases --account {name}`"
+    if at_creem := _at_creem(tx, name):
+        return at_creem
     if tx.exists(select(dead_letters.c.dead_id).where(or_(dead_letters.c.dead_id == name, dead_letters.c.key == name))):
         return f"{name} is a dead letter: `refunds dead show {name}`"
     if called_so := _events_called(tx, name):
@@ -87,13 +91,29 @@ def no_account(tx: Tx, name: str) -> str:
     ):
         row = tx.first(owner)
         if row is not None and (account_id := shown_account(row.account_id)) is not None:
-            return f"{name} is {what} of {account_id}: `refunds account {account_id}`, `refunds cases --account {account_id}`"
-    return f"{_as_typed(name)}: no account of that name or address{_alike(tx, name)}"
+            return f"{name} is {what} of {_leads([account_id])}"
+    return _at_creem(tx, name) or f"{_as_typed(name)}: no account of that name or address{_alike(tx, name)}"
+
+
+def _at_creem(tx: Tx, name: str) -> str | None:
+    """Whose the customer or the subscription of this id at Creem is."""
+    p = purchases.c
+    for what, column in (("the customer", p.customer_id), ("a subscription", p.subscription_id)):
+        owners = tx.all(select(p.account_id).where(column == name).distinct().order_by(p.account_id).limit(MOST_ALIKE))
+        if owners:
+            return f"{name} is {what} at Creem of {_leads([row.account_id for row in owners])}"
+    return None
+
+
+def _leads(account_ids: Sequence[str]) -> str:
+    """Accounts, and the commands that show what is known of them."""
+    shown = (f"`refunds account {each}`, `refunds cases --account {each}`" for each in account_ids)
+    return f"{', '.join(account_ids)}: {', '.join(shown)}"
 
 
 def _as_typed(name: str) -> str:
-    """A name that no eye sees, as that of a variable which is not set, between quotation marks."""
-    return name if name.strip() else f'"{name}"'
+    """A name with blanks around it, or that no eye sees, as that of a variable which is not set, between quotation marks."""
+    return name if name and name == name.strip() else f'"{name}"'
 
 
 def _events_called(tx: Tx, name: str) -> list[str]:
@@ -122,9 +142,27 @@ def _what_became_of(tx: Tx, event: Row[Any]) -> str:
 
 
 def _alike(tx: Tx, name: str) -> str:
-    """The first ids that begin so: a look at a few neighbours in each index, for a collation may put others between."""
+    """The first ids that begin so; where none does, those its words may mean: what is pasted has the dot of its sentence, the
+    brackets of a mail address, or a case id in other capitals.
+    """
+    found, words = _that_begin(tx, name), _words(name)
+    if not found:
+        near = [each for word in words for each in _that_begin(tx, word)]
+        meant = [*(each for each in near if each in words), *accounts_at(tx, words)]
+        found = list(dict.fromkeys(meant or near))
+    return f"; there are {', '.join(found[:MOST_ALIKE])}" if found else ""
+
+
+def _that_begin(tx: Tx, name: str) -> list[str]:
+    """A look at a few neighbours in each index, for a collation may put others between."""
     found: list[str] = []
     for column in _IDS if name else ():
         near = tx.all(select(column.label("id")).where(column >= name).order_by(column).limit(NEIGHBOURS))
         found += [row.id for row in near if row.id.startswith(name) and row.id not in found]
-    return f"; there are {', '.join(found[:MOST_ALIKE])}" if found else ""
+    return found
+
+
+def _words(name: str) -> list[str]:
+    """What may be ids and addresses in a text, without what punctuation follows them, case ids as we write them."""
+    bare = [word.rstrip(".:-") for word in _WORD.findall(name)[:MOST_WORDS]]
+    return [_CASE + word[len(_CASE) :].upper() if word.lower().startswith(_CASE) else word for word in bare]

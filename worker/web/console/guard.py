@@ -1,6 +1,7 @@
 """What stands before every page: host, origin, session, token. No handler runs before all of them hold."""
 
 import hmac
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,8 +56,8 @@ class Visit:
         return str(self.request.path_params[of])
 
     def asked(self, name: str) -> str | None:
-        """A field of the query, stripped; None where it is missing or empty."""
-        return self.request.query_params.get(name, "").strip() or None
+        """A field of the query, as it is read; None where it is missing or empty."""
+        return as_read(self.request.query_params.get(name, "")) or None
 
     def page(self, template: str, /, status: int = 200, **values: Any) -> Response:
         """The page."""
@@ -131,7 +132,8 @@ class Guard:
             )
         if request.method == "POST" and not own_form(request):
             raise HTTPException(403, FOREIGN)
-        told = (*request.path_params.values(), *request.query_params.keys(), *request.query_params.values())
+        asked = (as_read(text) for text in request.query_params.values())
+        told = (*request.path_params.values(), *request.query_params.keys(), *asked)
         if not all(str(text).isprintable() for text in told):
             raise HTTPException(400, "The address holds control characters.")
 
@@ -195,6 +197,12 @@ class Guard:
     def fault(self, request: Request, status: int, detail: str | None = None) -> Response:
         """A page that says what is wrong, for whoever asks."""
         return Visit(request, None, NO_FORM, self.pages, self.clock).fault(status, detail or faults.detail(status))
+
+
+def as_read(text: str) -> str:
+    """A text without what no eye sees in it, as it comes along with what is copied from a mail, a chat or a sheet."""
+    seen = (" " if sign.isspace() else sign for sign in text if unicodedata.category(sign) != "Cf")
+    return "".join(seen).strip()
 
 
 def keep(answer: Response, request: Request, token: str) -> None:
