@@ -166,3 +166,16 @@ def test_intent_of_a_release_before_is_told_under_the_identity_that_it_may_have_
     again(world)
     case_ids = [str((world.case(name) or {})["case_id"]) for name in JOBS]
     assert [note["id"] for note in told(world)] == [f"announce:{case_id}:refund.credits_reversed" for case_id in case_ids]
+
+
+def test_intents_that_piled_up_are_all_made_in_one_turn(store: Store) -> None:
+    """Once a sweep made one of them, for as few cases as had come together: they were behind for hours after an outage."""
+    names = [f"job_{number}" for number in range(12)]
+    world = with_jobs(store, names)
+    for first in range(0, len(names), 3):
+        world.arrive(*(world.failed(name) for name in names[first : first + 3]))
+        world.assessor.assess()
+    assert intents(world) == [("announce_all", "due")] * 4
+    world.sweeper.sweep()
+    assert intents(world) == [("announce_all", "done")] * 4
+    assert len(told(world)) == len(names)

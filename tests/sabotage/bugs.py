@@ -1384,6 +1384,18 @@ BUGS = (
         (("worker/cases/reconcile/customers.py", "    if not left:\n", "    if left:\n"),),
     ),
     Bug(
+        "one_announcement_of_many_a_sweep",
+        "after an outage the product hears of credits that came back hours later",
+        ("tests/cases/test_told_together.py::test_intents_that_piled_up_are_all_made_in_one_turn",),
+        (
+            (
+                "worker/cases/effects/effects.py",
+                "            if not for_all and len(alone) < self.batch:\n                break\n",
+                "            break\n",
+            ),
+        ),
+    ),
+    Bug(
         "everybody_calls_creem_at_once",
         "a Creem that comes back is met by every process together",
         ("tests/money/test_procedure.py::test_while_one_process_asks_creem_no_other_does",),

@@ -53,12 +53,20 @@ class Performer:
     timer: Callable[[], float] = time.monotonic
 
     def announce(self, keys: Sequence[str] = ()) -> int:
-        """Announces the effects named, or any that are due; returns how many announcements are on the stream now."""
+        """Announces the effects named, or any that are due, a batch at a time until none is left or its time is over; returns how
+        many announcements are on the stream now.
+        """
+        announced = 0
         if not self.acts:
-            return 0
-        now = self.clock.now()
-        taken, told = self.store.write(lambda tx: _due_announcements(tx, keys, self.batch, now, self.lease))
-        return self._announce(taken, told) if taken else 0
+            return announced
+        for _ in turns(self.batch, self.round_seconds, self.timer):
+            now = self.clock.now()
+            alone, for_all, told = self.store.write(partial(_due, keys=keys, limit=self.batch, now=now, lease=self.lease))
+            if told:
+                announced += self._announce([*for_all, *alone], told)
+            if not for_all and len(alone) < self.batch:
+                break
+        return announced
 
     def _announce(self, taken: Sequence[Effect], told: Sequence[Effect]) -> int:
         """Announces what is `told`, which is what the `taken` effects are to tell."""
@@ -172,13 +180,15 @@ def _claimed(record: Record) -> Effect:
     return Effect(key, sent_as, record["case_id"], record["job_id"], record["payload"], 1, record["created_at"], "")
 
 
-def _due_announcements(
+def _due(
     tx: Tx, keys: Sequence[str], limit: int, now: datetime, lease: timedelta
-) -> tuple[list[Effect], list[Effect]]:
-    """Due effects that announce, claimed, and the announcements that they are for. One of those that are for many is a batch."""
+) -> tuple[list[Effect], list[Effect], list[Effect]]:
+    """Due effects that announce, claimed: those of one case each, and one of those that are for many, which may be a batch or two
+    cases; and the announcements that all of them are for.
+    """
     alone = effects.claim(tx, EffectKind.ANNOUNCE, keys=keys, limit=limit, now=now, lease=lease)
     for_all = effects.claim(tx, EffectKind.ANNOUNCE_ALL, keys=keys, limit=1, now=now, lease=lease)
-    return [*for_all, *alone], [*(one for effect in for_all for one in _each(tx, effect)), *alone]
+    return alone, for_all, [*(one for effect in for_all for one in _each(tx, effect)), *alone]
 
 
 def _each(tx: Tx, effect: Effect) -> Iterator[Effect]:
