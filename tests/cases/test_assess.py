@@ -491,6 +491,23 @@ def test_open_breaker_of_the_pipeline_turns_reruns_into_credits(world: World) ->
     assert [world.state(name) for name in names] == ["rerunning"] * 5 + ["refunded"]
 
 
+def test_reruns_that_nobody_hears_keep_no_announcement_back(store: Store) -> None:
+    """Once a sweep looked at a batch of what was due longest, which in an outage of the pipeline were re-runs alone."""
+    world = World(store, batch=5)
+    world.pipeline.answer = lambda order: Answer.NOT_HEARD
+    world.load(an_account(), a_purchase())
+    names = [f"job_{n}" for n in range(8)]
+    world.happen(*map(world.submitted, names), world.submitted("made_whole"))
+    world.arrive(*(world.failed(name, code="job_timeout") for name in names))
+    while world.assessor.assess().busy:
+        pass
+    world.clock.pass_(seconds=1)
+    world.arrive(world.failed("made_whole"))
+    world.assessor.assess()
+    world.sweeper.sweep()
+    assert [note["data"]["job_id"] for note in world.announced()] == ["made_whole"]
+
+
 def test_one_answer_of_the_pipeline_between_those_that_nobody_hears_keeps_reruns_going(world: World) -> None:
     world.pipeline.answer = lambda order: Answer.ACCEPTED if order.job_id == "job_4" else Answer.NOT_HEARD
     names = [f"job_{n}" for n in range(9)]

@@ -388,8 +388,8 @@ BUGS = (
         (
             (
                 "worker/cases/effects/effects.py",
-                "keys=keys, limit=1, now=now, lease=lease)",
-                "keys=keys, limit=0, now=now, lease=lease)",
+                "keys=(), limit=1, now=now, lease=lease)",
+                "keys=(), limit=0, now=now, lease=lease)",
             ),
         ),
     ),
@@ -1382,6 +1382,12 @@ BUGS = (
         "in an outage of Creem's a person is told that both sides agree, and lifts the stop after a restore",
         ("tests/money/test_reconcile.py::test_customers_of_whom_nobody_was_asked_are_not_agreed_with",),
         (("worker/cases/reconcile/customers.py", "    if not left:\n", "    if left:\n"),),
+    ),
+    Bug(
+        "reruns_that_nobody_hears_keep_announcements_back",
+        "in an outage of the pipeline the product does not hear of credits that came back",
+        ("tests/cases/test_assess.py::test_reruns_that_nobody_hears_keep_no_announcement_back",),
+        (("worker/store/effects.py", "_KINDS_DUE = DUE.distinct()", "_KINDS_DUE = DUE.order_by(effects.c.due_at).limit(5)"),),
     ),
     Bug(
         "one_announcement_of_many_a_sweep",

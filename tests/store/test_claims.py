@@ -60,19 +60,19 @@ def test_effect_that_somebody_is_at_is_nobody_elses_until_the_time_for_it_is_ove
     world.arrive(world.submitted("job_0"), world.failed("job_0", code="job_timeout"))
     world.assessor.assess()
 
-    def found() -> tuple[list[str | None], list[int]]:
-        """The jobs that a sweep is told of, and the numbers of the claims that a second one then gets."""
+    def found() -> tuple[set[EffectKind], list[int]]:
+        """The kinds that a sweep is told of, and the numbers of the claims that a second one then gets."""
         now = world.clock.now()
-        told = [row.job_id for row in store.read(lambda tx: effects.due(tx, now, 10))]
+        told = store.read(lambda tx: effects.kinds_due(tx, now))
         taken = store.write(lambda tx: effects.claim(tx, EffectKind.RERUN, keys=(), limit=9, now=now, lease=LEASE))
         return told, [effect.attempt for effect in taken]
 
-    assert found() == (["job_0"], [1])
-    assert found() == ([], [])
+    assert found() == ({EffectKind.RERUN}, [1])
+    assert found() == (set(), [])
     world.clock.pass_(seconds=LEASE.total_seconds() - 0.001)
-    assert found() == ([], [])
+    assert found() == (set(), [])
     world.clock.pass_(seconds=0.001)
-    assert found() == (["job_0"], [2])
+    assert found() == ({EffectKind.RERUN}, [2])
 
 
 @ON_POSTGRES

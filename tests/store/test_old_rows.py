@@ -173,7 +173,7 @@ STEPS: dict[str, Step] = {
     "webhooks put off": lambda tx: inbox.put_off_from(tx, "/creem", NOON, 5),
     "reports to look at": lambda tx: inbox.any_awaited(tx, NOON),
     "events to be handled": lambda tx: inbox.any_due(tx, NOON),
-    "effects to be done": lambda tx: effects.due(tx, NOON, 5),
+    "effects to be done": lambda tx: effects.kinds_due(tx, NOON),
     "notices by state": notices_overview,
     "notices tried in vain": notices_late,
     "the next notice": lambda tx: _first(tx, MAILER, NOON),

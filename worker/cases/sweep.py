@@ -19,7 +19,7 @@ from worker.cases.assess.waker import Waker
 from worker.cases.book.bench import Bench
 from worker.cases.book.book import WORKER
 from worker.cases.book.rows import KINDS, STATES
-from worker.cases.effects.effects import Performer, due_effects
+from worker.cases.effects.effects import Performer
 from worker.clock import Clock, written
 from worker.errors import TryLater
 from worker.observe import log
@@ -120,15 +120,16 @@ class Sweeper:
         return Waker(self.store, self.assessor, self.clock).wake(due, done) if due else 0
 
     def _perform_due(self) -> tuple[int, int]:
-        due = due_effects(self.store, self.clock, self.batch)
+        now = self.clock.now()
+        due = self.store.read(lambda tx: effects.kinds_due(tx, now))
         announced = asked = 0
         try:
-            if to_tell := [key for kind in ANNOUNCING for key in due[EffectKind(kind)]]:
-                announced = self.performer.announce(to_tell)
+            if not due.isdisjoint(ANNOUNCING):
+                announced = self.performer.announce()
         except TryLater as error:
             log.warning("announce.later", error=str(error))
-        if due[EffectKind.RERUN]:
-            asked = len(self.performer.rerun(due[EffectKind.RERUN]))
+        if EffectKind.RERUN in due:
+            asked = len(self.performer.rerun())
         return announced, asked
 
     def _watch_promises(self) -> int:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Text, and_, bindparam, case, cast, or_, select, update
+from sqlalchemy import ColumnElement, Text, and_, bindparam, case, cast, or_, select, update
 
 from worker.store.bulk import Record, Tx, unlocked
 from worker.store.statements import Among, one_of, verbatim
@@ -80,17 +80,13 @@ def each(record: Record) -> Sequence[Record]:
 
 # a claim whose time is over belongs to a process that died; kinds that only a newer release knows are left to that
 _READY = and_(UNDONE, effects.c.due_at <= bindparam("now"), one_of(effects.c.kind, EffectKind))
-DUE = (
-    select(effects.c.key, effects.c.kind, effects.c.case_id, effects.c.job_id)
-    .where(_READY)
-    .order_by(effects.c.due_at)
-    .limit(bindparam("limit"))
-)
+DUE = select(effects.c.kind).where(_READY)
+_KINDS_DUE = DUE.distinct()
 
 
-def due(tx: Tx, now: datetime, limit: int) -> Sequence[Row[Any]]:
-    """Effects to be done now: key, kind, case and job, oldest first."""
-    return tx.all(DUE, now=now, limit=limit)
+def kinds_due(tx: Tx, now: datetime) -> set[EffectKind]:
+    """The kinds of which something is to be done now, however much there is of the others."""
+    return {EffectKind(row.kind) for row in tx.all(_KINDS_DUE, now=now)}
 
 
 def claim(tx: Tx, kind: EffectKind, *, keys: Sequence[str], limit: int, now: datetime, lease: timedelta) -> list[Effect]:

@@ -52,16 +52,16 @@ class Performer:
     round_seconds: float = ROUND_SECONDS
     timer: Callable[[], float] = time.monotonic
 
-    def announce(self, keys: Sequence[str] = ()) -> int:
-        """Announces the effects named, or any that are due, a batch at a time until none is left or its time is over; returns how
-        many announcements are on the stream now.
+    def announce(self) -> int:
+        """Announces what is due, a batch at a time until none is left or its time is over; returns how many announcements are on
+        the stream now.
         """
         announced = 0
         if not self.acts:
             return announced
         for _ in turns(self.batch, self.round_seconds, self.timer):
             now = self.clock.now()
-            alone, for_all, told = self.store.write(partial(_due, keys=keys, limit=self.batch, now=now, lease=self.lease))
+            alone, for_all, told = self.store.write(partial(_due, limit=self.batch, now=now, lease=self.lease))
             if told:
                 announced += self._announce([*for_all, *alone], told)
             if not for_all and len(alone) < self.batch:
@@ -180,14 +180,12 @@ def _claimed(record: Record) -> Effect:
     return Effect(key, sent_as, record["case_id"], record["job_id"], record["payload"], 1, record["created_at"], "")
 
 
-def _due(
-    tx: Tx, keys: Sequence[str], limit: int, now: datetime, lease: timedelta
-) -> tuple[list[Effect], list[Effect], list[Effect]]:
+def _due(tx: Tx, limit: int, now: datetime, lease: timedelta) -> tuple[list[Effect], list[Effect], list[Effect]]:
     """Due effects that announce, claimed: those of one case each, and one of those that are for many, which may be a batch or two
     cases; and the announcements that all of them are for.
     """
-    alone = effects.claim(tx, EffectKind.ANNOUNCE, keys=keys, limit=limit, now=now, lease=lease)
-    for_all = effects.claim(tx, EffectKind.ANNOUNCE_ALL, keys=keys, limit=1, now=now, lease=lease)
+    alone = effects.claim(tx, EffectKind.ANNOUNCE, keys=(), limit=limit, now=now, lease=lease)
+    for_all = effects.claim(tx, EffectKind.ANNOUNCE_ALL, keys=(), limit=1, now=now, lease=lease)
     return alone, for_all, [*(one for effect in for_all for one in _each(tx, effect)), *alone]
 
 
@@ -214,12 +212,3 @@ def _outcome(effect: Effect) -> Outcome:
         data=data,
         traceparent=effect.payload.get("traceparent"),
     )
-
-
-def due_effects(store: Store, clock: Clock, limit: int) -> dict[EffectKind, list[str]]:
-    """The keys of effects that are due, by kind, for the sweep."""
-    now = clock.now()
-    found: dict[EffectKind, list[str]] = {kind: [] for kind in EffectKind}
-    for row in store.read(lambda tx: effects.due(tx, now, limit)):
-        found[EffectKind(row.kind)].append(row.key)
-    return found
