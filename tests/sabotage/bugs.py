@@ -4078,6 +4078,12 @@ BUGS = (
         (("worker/operators/credentials.py", "delete(sign_ins).where(sign_ins.c.name.in_(keys))", "delete(sign_ins)"),),
     ),
     Bug(
+        "passwords_tried_at_once_are_all_looked_at",
+        "whoever sends many guesses in one moment has all of them tried, and counted as one",
+        ("tests/web/console/test_at_once.py::test_of_wrong_passwords_at_once_one_is_looked_at",),
+        (("worker/operators/credentials.py", ".order_by(sign_ins.c.name).with_for_update()", ".order_by(sign_ins.c.name)"),),
+    ),
+    Bug(
         "credits_at_creem_go_to_whoever_bought_first",
         "where the customer of a purchase is learnt late, another customer's account at Creem is given its credits",
         ("tests/credits/test_at_creem.py::test_entry_of_a_purchase_whose_customer_is_learnt_later_goes_to_that_customer",),

@@ -1,21 +1,27 @@
 """Is that the password? Asked at sign-in and again before money moves, with waits that grow while it is not."""
 
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Row, delete, select, update
 
 from worker.clock import Clock, growing
+from worker.errors import TryLater
 from worker.operators.operators import SHARED, Operators
-from worker.operators.passwords import hashed, matches, unmatched
+from worker.operators.passwords import AT_ONCE, PATIENCE, hashed, matches, unmatched
 from worker.store.bulk import Tx
 from worker.store.engine import Store
 from worker.store.tables import sign_ins
 
 LONGEST_WAIT = timedelta(minutes=15)
 FORGOTTEN_AFTER = timedelta(days=1)
+_tries = threading.BoundedSemaphore(AT_ONCE)
+"""Each has a connection while its password is looked at: a flood of them must leave others some."""
 
 
 class TooSoon(Exception):
@@ -44,29 +50,40 @@ class Credentials:
         return cls(store, clock, operators, None if password is None else hashed(password), unmatched())
 
     def hold(self, name: str, password: str, address: str) -> bool:
-        """True when the password is the name's. Every try counts as a failure before it is looked at, so that many at once
-        gain nothing; a right one clears the count. Raises `TooSoon` while the name or the address has to wait.
-        """
-        keys = sorted({_name_key(name), _address_key(address)})
-        self.store.write(lambda tx: self._count(tx, keys))
-        kept = self.shared if name == SHARED else self.operators.password_hash(name)
-        right = matches(password, kept or self.nobody) and kept is not None
-        if right:
-            self.store.write(lambda tx: tx.connection.execute(delete(sign_ins).where(sign_ins.c.name.in_(keys))))
-        return right
+        """True when the password is the name's; that clears the count of failures, and anything else adds to it.
 
-    def _count(self, tx: Tx, keys: list[str]) -> None:
+        Tries of a name or of an address are looked at one after another: many at once gain nothing, and a right one that is sent
+        twice, as by a double click, waits for itself and not as after a wrong one. Raises `TooSoon` while either has to wait.
+        """
+        kept = self.shared if name == SHARED else self.operators.password_hash(name)
+        keys = sorted({_name_key(name), _address_key(address)})
+        if not _tries.acquire(timeout=PATIENCE):
+            raise TryLater("sign-in", "too many passwords are being checked")
+        try:
+            return self.store.write(lambda tx: self._looked_at(tx, keys, password, kept))
+        finally:
+            _tries.release()
+
+    def _looked_at(self, tx: Tx, keys: list[str], password: str, kept: str | None) -> bool:
         now = self.clock.now()
         tx.connection.execute(delete(sign_ins).where(sign_ins.c.wait_until < now - FORGOTTEN_AFTER))
-        tx.insert_absent(sign_ins, [{"name": key, "failures": 0, "wait_until": None} for key in keys])
-        rows = tx.all(select(sign_ins).where(sign_ins.c.name.in_(keys)).order_by(sign_ins.c.name).with_for_update())
+        rows: Sequence[Row[Any]] = ()
+        # whoever was waited for may have cleared them
+        while len(rows) < len(keys):
+            tx.insert_absent(sign_ins, [{"name": key, "failures": 0, "wait_until": None} for key in keys])
+            rows = tx.all(select(sign_ins).where(sign_ins.c.name.in_(keys)).order_by(sign_ins.c.name).with_for_update())
         waits = [row.wait_until for row in rows if row.wait_until is not None and row.wait_until > now]
         if waits:
             raise TooSoon(_seconds(max(waits), now))
+        right = matches(password, kept or self.nobody) and kept is not None
+        if right:
+            tx.connection.execute(delete(sign_ins).where(sign_ins.c.name.in_(keys)))
+            return True
         for row in rows:
             failures = row.failures + 1
             until = now + growing(failures, LONGEST_WAIT)
             tx.connection.execute(update(sign_ins).where(sign_ins.c.name == row.name).values(failures=failures, wait_until=until))
+        return False
 
 
 def _seconds(until: datetime, now: datetime) -> int:

@@ -89,6 +89,34 @@ def test_credits_are_given_back_by_whoever_has_the_case(world: PeopleWorld, ana:
     assert world.credits("acc_2") == before + 5
 
 
+def test_form_that_is_sent_twice_leads_where_it_led(world: PeopleWorld, ana: Browser, ben: Browser) -> None:
+    """A click too many told whoever had decided that nothing was done."""
+    world.bought_once("ord_8", "acc_8", amount=20_000)
+    world.mail("Please refund ord_8.", sender="acc_8@example.org", message_id="<8@example.org>")
+    odd, dear = (f"/cases/{case_id(world, name)}?note=decided" for name in ("job_odd", "ord_8"))
+    review = f"/review/{case_id(world, 'ord_8')}"
+    with_password = {"choice": "money", "reason": "unused", "password": PASSWORD}
+    for browser, name, words, leads in (
+        (ana, "job_odd", {"choice": "credits", "reason": "our fault"}, odd),
+        (ana, "ord_8", with_password, f"{review}?note=proposed"),
+        (ben, "ord_8", with_password | {"reason": "so it is"}, dear),
+    ):
+        path = taken(browser, name) if browser is ana else review
+        form = hidden_fields(page(browser, path), f"{path}/decide") | words
+        for _ in range(2):
+            assert browser.post(f"{path}/decide", form).headers["location"] == leads
+    assert world.state("ord_8") == "refunding"
+
+
+def test_form_that_is_not_what_was_decided_is_told_so(world: PeopleWorld, ana: Browser, ben: Browser) -> None:
+    path = taken(ana, "job_odd")
+    form = hidden_fields(page(ana, path), f"{path}/decide") | {"choice": "credits", "reason": "our fault"}
+    assert ana.post(f"{path}/decide", form).status_code == 303
+    for other in ({"choice": "decline"}, {"reason": "no fault"}):
+        assert ana.post(f"{path}/decide", form | other).status_code == 409
+    assert ben.post(f"{path}/decide", form | hidden_fields(ben.get("/").text, "/sign-out")).status_code == 409
+
+
 @pytest.mark.parametrize("fields", [{}, {"choice": "nonsense"}, {"choice": "money"}])
 def test_choice_that_is_not_offered_is_refused(world: PeopleWorld, ana: Browser, fields: dict[str, str]) -> None:
     path = taken(ana, "job_odd")

@@ -35,11 +35,23 @@ from worker.errors import Refused
 from worker.observe import log
 from worker.store.bulk import Tx
 from worker.store.leases import leave, take
-from worker.store.tables import cases, leases, proposals
+from worker.store.tables import case_history, cases, leases, proposals
 from worker.traces import tell
 
 LEASE = timedelta(minutes=15)
 """How long a case stays with the person who took it."""
+_WORDS = ("case.decided", "review.decided", "review.agreed", "review.withdrawn")
+"""What the policy or people said on a case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a person said on a case. `proposed`: a second one has to agree to it."""
+
+    by: str
+    choice: str
+    reason: str
+    proposed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,12 @@ class Reviewer(Withdrawals):
         told, scene = self.store.write(lambda tx: self._decide(tx, name, choice, person(by), why, shown))
         tell(spans.moves([scene.case], scene.now), self.clock.now())
         return told
+
+    def word_on(self, case_id: str) -> Word | None:
+        """What stands of people's words on the case: what is proposed, or of one that waits for nobody how it was decided; None
+        where it is neither, as where the policy had the last word.
+        """
+        return self.store.read(lambda tx: _word_on(tx, case_id))
 
     def plan(self, name: str, choice: str | None, *, by: str) -> dict[str, Any]:
         """What `decide` would do for this person now, without doing it; the case stays free. Raises `Refused` where it would."""
@@ -211,6 +229,22 @@ class Reviewer(Withdrawals):
         if count:
             scene.case.note("review.overtook", cases=count, by=by, reason=reason)
         return count
+
+
+def _word_on(tx: Tx, case_id: str) -> Word | None:
+    row = tx.one(select(cases).where(cases.c.case_id == case_id))
+    proposal = proposals_of(tx, [row]).get(case_id)
+    if proposal is not None:
+        return Word(proposal.proposed_by, proposal.choice, proposal.reason, proposed=True)
+    if can_be_decided(tx, row):
+        return None
+    h = case_history.c
+    said = tx.all(select(h.event, h.detail).where(h.case_id == case_id, h.event.in_(_WORDS)).order_by(h.id.desc()).limit(2))
+    # what two people decided is the word of both: the second one's stands in the line before
+    last = said[-1] if [line.event for line in said] == ["review.decided", "review.agreed"] else next(iter(said), None)
+    if last is None or last.event in {"case.decided", "review.withdrawn"}:
+        return None
+    return Word(last.detail["by"], last.detail["choice"], last.detail["reason"], proposed=False)
 
 
 def _to_decide(tx: Tx, name: str) -> Row[Any]:

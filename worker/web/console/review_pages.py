@@ -72,15 +72,24 @@ class ReviewPages:
     def decide(self, visit: Visit) -> Response:
         """Does, proposes or agrees, provided that the choice still does what was shown."""
         seen = self._seen(visit)
+        try:
+            return self._decided(visit, seen)
+        except Refused:
+            if (came := self._sent_twice(visit, seen["case"]["case_id"])) is None:
+                raise
+            return came
+
+    def _decided(self, visit: Visit, seen: dict[str, Any]) -> Response:
         case_id, reason = seen["case"]["case_id"], reason_of(visit.form)
         if not seen["choices"]:
-            return self._page(visit, seen, 409, does_not_wait(case_id, seen["case"]["state"]))
+            said = does_not_wait(case_id, seen["case"]["state"])
+            return self._sent_twice(visit, case_id) or self._page(visit, seen, 409, said)
         choice = next((each for each in _open_to(seen) if each["choice"] == visit.form.get("choice")), None)
         if choice is None:
             return self._page(visit, seen, 400, "Choose one of the ways to decide it.")
         shown = seen["shown"][choice["choice"]]
         if visit.form.get(f"shown-{choice['choice']}") != shown:
-            return self._page(visit, seen, 409, MOVED)
+            return self._sent_twice(visit, case_id) or self._page(visit, seen, 409, MOVED)
         if asks_again(choice) and visit.operator != LOCAL:
             try:
                 held = self.credentials.hold(visit.operator, visit.form.get("password", ""), visit.address)
@@ -94,6 +103,17 @@ class ReviewPages:
         if done["waits_for_second"]:
             return visit.go(f"/review/{case_id}", "proposed")
         return visit.go(f"/cases/{case_id}", "decided")
+
+    def _sent_twice(self, visit: Visit, case_id: str) -> Response | None:
+        """Where the form led when it came before, as the first click of two: what it says stands on the case."""
+        word = self.reviews.word_on(case_id)
+        if word is None or (word.by, word.choice, word.reason) != (
+            visit.operator,
+            visit.form.get("choice"),
+            reason_of(visit.form),
+        ):
+            return None
+        return visit.go(f"/review/{case_id}", "proposed") if word.proposed else visit.go(f"/cases/{case_id}", "decided")
 
     def withdraw(self, visit: Visit) -> Response:
         """The proposal that was shown is off the table."""
