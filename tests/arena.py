@@ -143,32 +143,21 @@ class PostgresArena(PutBack, Arena):
         self._kept.close()
 
 
-class SqliteArena(Arena):
-    """A file in memory, made empty again from a copy."""
+class SqliteArena(PutBack, Arena):
+    """A file in memory."""
 
     def __init__(self, within: str | None = None) -> None:
         self._scratch = scratch("arena", within)
-        folder = Path(self._scratch.name)
-        give_schema(f"sqlite:///{folder / 'template.db'}")
-        self._template = sqlite3.connect(folder / "template.db")
-        self.store = Store(f"sqlite:///{folder / 'plans.db'}")
-        event.listen(self.store.engine, "connect", _hurry)
+        url = f"sqlite:///{Path(self._scratch.name) / 'plans.db'}"
+        give_schema(url)
+        store = Store(url)
+        event.listen(store.engine, "connect", _hurry)
+        super().__init__(store)
 
     def close(self) -> None:
-        """Gives the files back."""
+        """Gives the file back."""
         self.store.close()
-        self._template.close()
         self._scratch.cleanup()
-
-    @contextmanager
-    def empty(self) -> Iterator[Store]:
-        """The database without a row in it."""
-        raw = self.store.engine.raw_connection()
-        try:
-            self._template.backup(raw.driver_connection)  # type: ignore[arg-type]
-        finally:
-            raw.close()
-        yield self.store
 
 
 def an_arena(server: str | None, within: str | None = None) -> Arena:

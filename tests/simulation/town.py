@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 
 import fakeredis
-from sqlalchemy import bindparam, event, func, select, true, union_all
+from sqlalchemy import ColumnElement, bindparam, event, func, select, true, union_all
 
 from tests.arena import Rows, put_back, snapshot
 from tests.cases.world import HandClock
@@ -80,6 +80,23 @@ DUE = select(
     ).label("pay"),
 )
 """What falls due next for whom."""
+
+
+def _how_many(column: ColumnElement[Any], *where: ColumnElement[bool]) -> ColumnElement[int]:
+    return select(func.count(column)).where(*where).scalar_subquery()
+
+
+LEFT = select(
+    _how_many(inbox.c.id, inbox.c.state == "new").label("rows"),
+    _how_many(effects.c.key, effects.c.state.in_(["due", "claimed"])).label("effects"),
+    _how_many(cases.c.case_id, cases.c.closed_at.is_(None), ~in_queue()).label("cases"),
+    _how_many(
+        payments.c.payment_id,
+        payments.c.closed_at.is_(None),
+        payments.c.case_id.not_in(select(cases.c.case_id).where(in_queue())),
+    ).label("claims"),
+)
+"""What is not at its end and not with a person, by the table it is in."""
 
 
 @contextmanager
@@ -473,17 +490,10 @@ class Town(PeopleWorld):
 
     def left(self) -> dict[str, int]:
         """What is not at its end and not with a person."""
-        with_person = select(cases.c.case_id).where(in_queue())
         groups: Any = self.outside.xinfo_groups(STREAM) if self.outside.exists(STREAM) else []
         last = self.outside.xrevrange(STREAM, count=1)
         unread = [g for g in groups if g["pending"] or (last and g["last-delivered-id"] != last[0][0])]
-        counted = {
-            "rows": select(inbox.c.id).where(inbox.c.state == "new"),
-            "effects": select(effects.c.key).where(effects.c.state.in_(["due", "claimed"])),
-            "cases": select(cases.c.case_id).where(cases.c.closed_at.is_(None), ~in_queue()),
-            "claims": select(payments.c.payment_id).where(payments.c.closed_at.is_(None), payments.c.case_id.not_in(with_person)),
-        }
-        found = {name: len(self.store.read(lambda tx, s=s: tx.all(s))) for name, s in counted.items()}  # type: ignore[misc]
+        found = dict(self.store.read(lambda tx: tx.one(LEFT))._mapping)
         return {name: number for name, number in {**found, "stream": len(unread) + len(self.unsent)}.items() if number}
 
     def told(self) -> list[dict[str, Any]]:
