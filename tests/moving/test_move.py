@@ -22,7 +22,7 @@ from tests.pooler import a_pooler
 from tests.requests.world import PeopleWorld
 from tests.restore.test_stop import stopped
 from tests.restore.world import RestoreWorld
-from tests.servers import fresh_database, give_schema
+from tests.servers import fresh_database, give_schema, signed_in
 from tests.store.rows import given
 from worker.cases.chain.chainer import TELLING, Chainer
 from worker.cases.chain.heads import Heads
@@ -587,6 +587,32 @@ def test_source_that_somebody_writes_into_is_waited_for_and_then_left(
         move(book, hasty, further)
         hasty.close()
         further.close()
+
+
+@pytest.mark.landing
+def test_role_that_may_lock_and_not_close_is_told_before_anything_is_copied_for_good(
+    book: PeopleWorld, small: Store, house: Store, postgres_server: str
+) -> None:
+    """Else the copy stands, its database has to be made anew, and the same comes of it."""
+    move(book, small, house)
+    clerk = f"clerk_{make_url(house.url).database}"
+    with fresh_database(postgres_server) as url, signed_in(house.url) as owner:
+        give_schema(url)
+        further, lesser = Store(url), Store(make_url(house.url).set(username=clerk).render_as_string(hide_password=False))
+        empty = snapshot(further)
+        owner.execute(f"create role {clerk} login")
+        owner.execute(f"grant select, insert, update, delete on all tables in schema public to {clerk}")
+        try:
+            with pytest.raises(NoGround, match="permission denied"):
+                move(book, lesser, further)
+            assert snapshot(further) == empty
+            assert is_open(house)
+            move(book, house, further)
+        finally:
+            lesser.close()
+            further.close()
+            owner.execute(f"drop owned by {clerk}")
+            owner.execute(f"drop role {clerk}")
 
 
 @pytest.mark.landing

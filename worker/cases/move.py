@@ -26,7 +26,7 @@ from worker.errors import Misconfigured, NoGround, Refused, TryLater
 from worker.observe import log
 from worker.store.actions import acted
 from worker.store.bulk import Tx
-from worker.store.closed import Closed, close, closed, open_again
+from worker.store.closed import Closed, close, closed, open_again, require_closable
 from worker.store.copying import Told, copy, hold_still, used
 from worker.store.engine import Store
 from worker.store.schema import require_whole
@@ -114,6 +114,8 @@ class Mover:
         hold_still(source)
         if (left := closed(source)) is not None:
             raise Refused(left.why)
+        # before the copy is committed: where it stands and nothing can be closed, its database has to be made anew
+        require_closable(source)
         now = self.clock.now()
         _require_clean(source, now, self.heads.standing() if self.heads else [], heard)
         arrive = partial(self._arrive, source=source, move=move, by=by, reason=reason, now=now, heard=heard)
@@ -129,6 +131,7 @@ class Mover:
     ) -> Mapping[str, int]:
         hold_still(target)
         _require_empty(closed(target), used(target), _moved_by(target))
+        require_closable(target)
         copied = copy(source, target, heard)
         left = heads_of(source)
         forget_transactions(target)
