@@ -1,14 +1,17 @@
 """A database whose disk is full reads on, and the doctor says that it takes nothing more."""
 
-import psycopg
+import sqlite3
 
-from tests.servers import ON_POSTGRES, conninfo, give_schema
+import psycopg
+from sqlalchemy import event, inspect, make_url
+
+from tests.servers import ON_EACH, ON_POSTGRES, ON_SQLITE, conninfo, give_schema
 from worker.cli.doctor.database import database
 from worker.cli.doctor.finding import Finding
 from worker.runtime import Runtime
 from worker.settings import load_settings
+from worker.store.engine import Store
 
-pytestmark = ON_POSTGRES
 FULL = """
     create function full_disk() returns event_trigger language plpgsql as $$ begin
         raise exception using errcode = '53100', message = 'could not extend file "base/5/1": No space left on device';
@@ -17,9 +20,11 @@ FULL = """
 """
 
 
-def room(url: str) -> Finding:
-    """What the doctor finds of it."""
+def room(url: str, pages: int | None = None) -> Finding:
+    """What the doctor finds of it; a file of SQLite may grow to so many pages."""
     runtime = Runtime.start(load_settings({"REFUNDS_DATABASE_URL": url}))
+    if pages is not None:
+        event.listen(runtime.store.engine, "connect", lambda connection, _: connection.execute(f"pragma max_page_count={pages}"))
     try:
         [found] = [finding for finding in database(runtime) if finding["check"] == "room"]
     finally:
@@ -27,6 +32,7 @@ def room(url: str) -> Finding:
     return found
 
 
+@ON_POSTGRES
 def test_doctor_says_of_a_full_disk_that_nothing_new_is_decided(database_url: str) -> None:
     """It said that the database answers, and found nothing, while events lay on the stream."""
     give_schema(database_url)
@@ -40,8 +46,24 @@ def test_doctor_says_of_a_full_disk_that_nothing_new_is_decided(database_url: st
     assert "No space left on device" in found["finding"]
 
 
+@ON_SQLITE
+def test_doctor_says_it_of_the_disk_that_a_file_lies_on(database_url: str) -> None:
+    """The runbook sends there whoever finds that nothing is read from the stream any more."""
+    give_schema(database_url)
+    assert room(database_url)["ok"]
+    with sqlite3.connect(str(make_url(database_url).database)) as file:
+        [pages] = file.execute("pragma page_count").fetchone()
+    found = room(database_url, pages)
+    assert (found["ok"], found["severity"]) == (False, "fault")
+    assert "database or disk is full" in found["finding"]
+
+
+@ON_EACH
 def test_doctor_leaves_no_table_behind(database_url: str) -> None:
     give_schema(database_url)
     assert room(database_url)["ok"]
-    with psycopg.connect(conninfo(database_url)) as admin:
-        assert admin.execute("select count(*) from pg_class where relname = 'refunds_room'").fetchone() == (0,)
+    store = Store(database_url)
+    try:
+        assert "refunds_room" not in store.read(lambda tx: inspect(tx.connection).get_table_names())
+    finally:
+        store.close()

@@ -37,6 +37,7 @@ def database(runtime: Runtime) -> Iterator[Finding]:
         wal = sqlite3.sqlite_version_info >= WAL_FROM
         mode = "WAL" if wal else "a rollback journal: below 3.51.3 WAL can corrupt"
         yield finding("sqlite", True, f"{sqlite3.sqlite_version}, with {mode}; good for one machine, Postgres for production")
+        yield from _room(runtime)
         return
     if runtime.store.read(lambda tx: is_pooled(tx.connection)):
         slower = "settings go along with each transaction and no statement is kept prepared, which is safe and slower"
@@ -51,6 +52,11 @@ def database(runtime: Runtime) -> Iterator[Finding]:
         safe = found == right or (name == "synchronous_commit" and found in {"remote_write", "remote_apply", "local"})
         yield finding(name, safe, f"{found}" if safe else f"{found}: a commit may be lost at a crash; set {name} = {right}")
     yield from _guards(runtime)
+    yield from _room(runtime)
+
+
+def _room(runtime: Runtime) -> Iterator[Finding]:
+    """Whether the disk takes more, which nothing that is read shows."""
     try:
         runtime.store.rehearse(take_room)
     except TryLater as error:
