@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from resource import RLIMIT_FSIZE, getrlimit, setrlimit
 
 import pytest
 from sqlalchemy import Executable, Table, delete, func, insert, make_url, select, text
@@ -613,6 +614,23 @@ def test_role_that_may_lock_and_not_close_is_told_before_anything_is_copied_for_
             further.close()
             owner.execute(f"drop owned by {clerk}")
             owner.execute(f"drop role {clerk}")
+
+
+def test_file_without_room_to_be_closed_in_is_told_of_before_anything_is_copied_for_good(
+    book: PeopleWorld, small: Store, house: Store
+) -> None:
+    """It may be what somebody moves for. A file grows with the commit, which came after that of the copy."""
+    empty, (soft, hard) = snapshot(house), getrlimit(RLIMIT_FSIZE)
+    # writing beyond fails as on a full disk
+    setrlimit(RLIMIT_FSIZE, (Path(str(make_url(small.url).database)).stat().st_size, hard))
+    try:
+        with pytest.raises(TryLater, match="disk I/O error"):
+            move(book, small, house)
+    finally:
+        setrlimit(RLIMIT_FSIZE, (soft, hard))
+    assert snapshot(house) == empty
+    assert is_open(small)
+    move(book, small, house)
 
 
 @pytest.mark.landing

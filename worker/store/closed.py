@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import delete, select, text
 
 from worker.store.bulk import Tx
+from worker.store.room import take_room
 from worker.store.tables import installation, metadata
 
 MARK = "closed"
@@ -42,12 +43,15 @@ def close(tx: Tx, move: str, why: str) -> None:
 
 
 def require_closable(tx: Tx) -> None:
-    """Raises what `close` would, before anything hangs on it: to lock tables takes fewer rights than to close them."""
+    """Raises what `close` or its commit would, before anything hangs on it: to lock tables takes fewer rights than to close them,
+    and the disk may be full.
+    """
     tried = tx.connection.begin_nested()
-    try:
-        close(tx, "", "")
-    finally:
-        tried.rollback()
+    close(tx, "", "")
+    if not tx.postgres:
+        # a file of SQLite grows with the commit alone
+        take_room(tx)
+    tried.rollback()
 
 
 def open_again(tx: Tx) -> None:
