@@ -414,6 +414,21 @@ def test_nobody_writes_into_either_while_the_book_is_copied(
         target.close()
 
 
+def test_old_book_is_read_as_ever_while_it_is_copied(book: PeopleWorld, small: Store, house: Store) -> None:
+    """The copy takes minutes, and the console stands open."""
+    hasty, found = Store(small.url), set[str]()
+
+    def heard(what: str, done: int, total: int) -> None:
+        with hasty.engine.connect().execution_options(writing=False) as connection:
+            connection.execute(text("pragma busy_timeout = 0"))
+            connection.execute(select(cases)).first()
+        found.add(what)
+
+    a_mover(book, small, house).move(by="ann", reason="we grew", heard=heard)
+    hasty.close()
+    assert {"copying cases", "reading back cases"} <= found
+
+
 def _refused(store: Store) -> bool:
     """Whether another session that waits for nobody is kept from adding a row."""
     hasty = Store(store.url)

@@ -26,9 +26,10 @@ from worker.errors import Misconfigured, NoGround, Refused, TryLater
 from worker.observe import log
 from worker.store.actions import acted
 from worker.store.bulk import Tx
-from worker.store.closed import Closed, close, closed, open_again, require_closable
+from worker.store.closed import Closed, close, closed, open_again
 from worker.store.copying import Told, copy, hold_still, used
 from worker.store.engine import Store
+from worker.store.room import take_room
 from worker.store.schema import require_whole
 from worker.store.tables import installation
 from worker.urls import redacted
@@ -73,6 +74,7 @@ class Mover:
         rows: Mapping[str, int] = {}
         move = begun.move if begun else new_id("move", self.clock.now())
         if begun is None:
+            self._require_closable()
             rows = self.source.write(partial(self._leave, move=move, by=by, reason=reason, heard=heard))
         with self._of_the_target():
             self.target.write(partial(_settle, move=move))
@@ -86,6 +88,7 @@ class Mover:
         begun = self._begun()
         if begun is not None:
             return Moved(begun.move, {}, self._crosses)
+        self._require_closable()
         move = new_id("move", self.clock.now())
         leave = partial(self._leave, move=move, by=by, reason=reason, heard=heard, keep=False)
         return Moved(move, self.source.rehearse(leave), self._crosses)
@@ -109,13 +112,19 @@ class Mover:
             raise Refused(f"moved already: {left.why}")
         return left
 
+    def _require_closable(self) -> None:
+        """Raises what would be in the way of the closing, before the copy is committed: whose database has to be made anew where
+        nothing can be closed behind it.
+        """
+        self.source.rehearse(_try_closing)
+        with self._of_the_target():
+            self.target.rehearse(_try_closing)
+
     def _leave(self, source: Tx, *, move: str, by: str, reason: str, heard: Told, keep: bool = True) -> Mapping[str, int]:
         """The copy is committed, and this transaction closes what it was made of."""
         hold_still(source)
         if (left := closed(source)) is not None:
             raise Refused(left.why)
-        # before the copy is committed: where it stands and nothing can be closed, its database has to be made anew
-        require_closable(source)
         now = self.clock.now()
         _require_clean(source, now, self.heads.standing() if self.heads else [], heard)
         arrive = partial(self._arrive, source=source, move=move, by=by, reason=reason, now=now, heard=heard)
@@ -131,7 +140,6 @@ class Mover:
     ) -> Mapping[str, int]:
         hold_still(target)
         _require_empty(closed(target), used(target), _moved_by(target))
-        require_closable(target)
         copied = copy(source, target, heard)
         left = heads_of(source)
         forget_transactions(target)
@@ -198,6 +206,16 @@ def reopen(store: Store, group: str, *, by: str, reason: str, now: datetime) -> 
 
 
 _GO_ON = "run `refunds db move` again with REFUNDS_DATABASE_URL as it was"
+
+
+def _try_closing(tx: Tx) -> None:
+    """In a transaction of its own: whoever takes room in a file of SQLite keeps its readers out until that ends."""
+    # to lock tables takes fewer rights than to close them
+    hold_still(tx)
+    close(tx, "", "")
+    if not tx.postgres:
+        # a file grows with the commit alone
+        take_room(tx)
 
 
 def _settle(target: Tx, move: str) -> None:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from sqlalchemy import delete, select, text
 
 from worker.store.bulk import Tx
-from worker.store.room import take_room
 from worker.store.tables import installation, metadata
 
 MARK = "closed"
@@ -40,18 +39,6 @@ def close(tx: Tx, move: str, why: str) -> None:
     tx.insert(installation, [{"name": MARK, "value": f"{move} {why}"}])
     for statement in _CLOSING_POSTGRES if tx.postgres else _CLOSING_SQLITE:
         tx.connection.execute(text(statement))
-
-
-def require_closable(tx: Tx) -> None:
-    """Raises what `close` or its commit would, before anything hangs on it: to lock tables takes fewer rights than to close them,
-    and the disk may be full.
-    """
-    tried = tx.connection.begin_nested()
-    close(tx, "", "")
-    if not tx.postgres:
-        # a file of SQLite grows with the commit alone
-        take_room(tx)
-    tried.rollback()
 
 
 def open_again(tx: Tx) -> None:
