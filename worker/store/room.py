@@ -4,11 +4,11 @@ from sqlalchemy import text
 
 from worker.store.bulk import Tx
 
-_TAKE_POSTGRES = (
+_TAKE_POSTGRES = text(
     "create temporary table refunds_room on commit drop as select n, md5(n::text) from generate_series(1, 100000) as n"
 )
 # more than SQLite keeps in memory until the commit
-_TAKE_SQLITE = "create table refunds_room as select zeroblob(4000000) as taken"
+_TAKE_SQLITE = text("create table refunds_room as select zeroblob(4000000) as taken")
 
 
 def take_room(tx: Tx) -> None:
@@ -16,4 +16,4 @@ def take_room(tx: Tx) -> None:
     they are not there.
     """
     # on Postgres in a file of its own: a row more would find its place in one that is there
-    tx.connection.execute(text(_TAKE_POSTGRES if tx.postgres else _TAKE_SQLITE))
+    tx.connection.execute(_TAKE_POSTGRES if tx.postgres else _TAKE_SQLITE)
