@@ -649,6 +649,34 @@ def test_file_without_room_to_be_closed_in_is_told_of_before_anything_is_copied_
 
 
 @pytest.mark.landing
+def test_source_that_ends_the_session_is_named_and_the_same_move_again_does_it(
+    book: PeopleWorld, small: Store, house: Store, postgres_server: str
+) -> None:
+    """It was called a defect, or rows that somebody changed by hand."""
+    move(book, small, house)
+    name = make_url(house.url).database
+
+    def heard(what: str, done: int, total: int) -> None:
+        if what == "copying cases":
+            with signed_in(house.url) as owner:
+                everybody = (
+                    "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and pid <> pg_backend_pid()"
+                )
+                owner.execute(everybody, [name])
+
+    with fresh_database(postgres_server) as url:
+        give_schema(url)
+        further = Store(url)
+        empty = snapshot(further)
+        with pytest.raises(TryLater, match=f"{name} is not reachable: it ended our session"):
+            a_mover(book, house, further).move(by="ann", reason="we grew", heard=heard)
+        assert snapshot(further) == empty
+        assert is_open(house)
+        move(book, house, further)
+        further.close()
+
+
+@pytest.mark.landing
 def test_book_moves_through_a_pooler_on_either_side(book: PeopleWorld, small: Store, house: Store, postgres_server: str) -> None:
     before = told_alike(snapshot(small))
     with a_pooler(house.url) as pooled, fresh_database(postgres_server) as url:

@@ -128,8 +128,16 @@ class Mover:
         now = self.clock.now()
         _require_clean(source, now, self.heads.standing() if self.heads else [], heard)
         arrive = partial(self._arrive, source=source, move=move, by=by, reason=reason, now=now, heard=heard)
-        with self._of_the_target():
-            rows = self.target.write(arrive) if keep else self.target.rehearse(arrive)
+        try:
+            with self._of_the_target():
+                rows = self.target.write(arrive) if keep else self.target.rehearse(arrive)
+        except Exception as error:
+            if source.connection.invalidated:
+                # raised within the target's transaction, and no fault of the target
+                raise TryLater(
+                    redacted(self.source.url), "it ended our session while it was copied; nothing was moved"
+                ) from error
+            raise
         into = redacted(self.target.url)
         acted(source, "db.move", move, by=by, reason=f"{reason} (into {into})", now=now)
         close(source, move, f"the book was moved on {moment(now)} into {into}: name that in REFUNDS_DATABASE_URL")

@@ -99,7 +99,8 @@ def _compare(target: Tx, copied: dict[str, Copied], heard: Told, total: int) -> 
 def _chunks(tx: Tx, table: Table) -> Iterator[Sequence[Row[Any]]]:
     heavy = any(isinstance(column.type, LargeBinary) for column in table.columns)
     size = HEAVY_ROWS if heavy else ROWS
-    yield from tx.connection.execute(select(table).execution_options(yield_per=size)).partitions()
+    with tx.connection.execute(select(table).execution_options(yield_per=size)) as found:
+        yield from found.partitions()
 
 
 def _add(tx: Tx, table: Table, rows: Sequence[Row[Any]]) -> None:
